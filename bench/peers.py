@@ -65,7 +65,7 @@ def has_redis() -> bool:
 
 async def etcd_storm(rounds: int) -> list[float]:
     """Seconds per storm on a fresh etcd."""
-    found = []
+    runs = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="bench-etcd-") as folder:
             client, peer = _free_port(), _free_port()
@@ -82,8 +82,8 @@ async def etcd_storm(rounds: int) -> list[float]:
                 async with asyncio.timeout(30):
                     await asyncio.gather(*(channel.channel_ready() for channel in channels))
                 await asyncio.sleep(1)  # it elects itself
-                found.append(await _etcd_once(channels))
-    return found
+                runs.append(await _etcd_once(channels))
+    return runs
 
 
 async def _etcd_once(channels: list[grpc.aio.Channel]) -> float:
@@ -125,7 +125,7 @@ return granted
 
 async def redis_storm(rounds: int) -> list[float]:
     """Seconds per storm on a fresh Redis that syncs every write."""
-    found = []
+    runs = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="bench-redis-") as folder:
             port = _free_port()
@@ -138,9 +138,9 @@ async def redis_storm(rounds: int) -> list[float]:
                     redis.Redis(host="127.0.0.1", port=port, single_connection_client=True) for _ in range(CHANNELS)
                 ]
                 await _answering(clients)
-                found.append(await _redis_once(clients))
+                runs.append(await _redis_once(clients))
                 await asyncio.gather(*(client.aclose() for client in clients))
-    return found
+    return runs
 
 
 async def _answering(clients: list[redis.Redis]) -> None:
@@ -175,6 +175,6 @@ async def _redis_once(clients: list[redis.Redis]) -> float:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -110,7 +110,7 @@ def _single(sites: Sites, prefix: str) -> Callable[[int, int], Awaitable[object]
 
 
 def _single_figures(workers: int, ours: list[Rate], echo: list[Rate]) -> list[Figure]:
-    rate, bare = median(our.per_second for our in ours), median(one.per_second for one in echo)
+    rate, bare = median(our.per_second for our in ours), median(figure.per_second for figure in echo)
     target = "ratio >= 0.6" if workers == 128 else ""
     figures = [Figure(f"single acquire, {workers} at once", rate, "1/s", rate / bare, "gRPC echo", target)]
     target = "<= 0.7" if workers == 1 else ""

@@ -40,7 +40,7 @@ async def takeover(plan: Plan, report: Report) -> list[Figure]:
 
 async def _measured(url: str, number: signal.Signals, rounds: int, behind: bool) -> list[float]:
     chance = random.Random(4)
-    found: list[float] = []
+    seconds: list[float] = []
     async with AsyncExitStack() as stack:
         masters = [await stack.enter_async_context(master_process(url)) for _ in range(2)]
         async with wire_to(masters[0].address) as wire:
@@ -54,10 +54,10 @@ async def _measured(url: str, number: signal.Signals, rounds: int, behind: bool)
             await asyncio.sleep(chance.uniform(0.2, 1.2))
             moment = time.perf_counter()
             os.kill(victim.pid, number)
-            found += await asyncio.gather(*(site.served_after(moment) for site in sites))
+            seconds += await asyncio.gather(*(site.served_after(moment) for site in sites))
             await _revive(victim, number)
         assert not any(site.lost for site in sites), "a site lost a seat"
-    return found
+    return seconds
 
 
 async def _revive(victim: MasterProcess, number: signal.Signals) -> None:

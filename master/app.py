@@ -187,7 +187,7 @@ async def mark_restored(
 async def _until_the_database_answers(settings: Settings, stop: asyncio.Event) -> None:
     """A master that is started while PostgreSQL is away waits for it; a file is there or is not."""
     database = open_database(settings.database_url, timeout_seconds=settings.database_timeout_seconds)
-    told = False
+    has_logged = False
     try:
         while database.is_shared and not stop.is_set():
             try:
@@ -195,9 +195,9 @@ async def _until_the_database_answers(settings: Settings, stop: asyncio.Event) -
             except StorageError as error:
                 if error.problem is not StorageProblem.STORAGE_UNAVAILABLE:
                     raise
-                if not told:
+                if not has_logged:
                     _log.error("the database does not answer; this master waits for it", reason=str(error))
-                told = True
+                has_logged = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WAIT_SECONDS):
                     await stop.wait()

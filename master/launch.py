@@ -64,9 +64,9 @@ class MasterProcess:
         while line := await self._process.stderr.readline():
             log += line
             if b'"event": "serving"' in line:
-                told = json.loads(line)
-                self.address = f"127.0.0.1:{told['port']}"
-                self.metrics_port = told["metrics_port"]
+                status = json.loads(line)
+                self.address = f"127.0.0.1:{status['port']}"
+                self.metrics_port = status["metrics_port"]
                 self._settings |= {"listen": self.address, "metrics_listen": f"127.0.0.1:{self.metrics_port}"}
                 self._log = asyncio.create_task(self._process.stderr.read())
                 return

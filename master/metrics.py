@@ -242,18 +242,18 @@ def _families(estates: Sequence[Overview]) -> list[Metric]:
                 lease_end.add_metric(labels, record.acknowledged_ends_at)
             if record is not None and record.two_claims_at is not None:
                 conflict.add_metric(labels, record.two_claims_at)
-        for one in estate.pools:
-            labels = [estate.project, one.device, one.license_type]
-            capacity.add_metric(labels, one.capacity)
-            used.add_metric(labels, one.parts.used)
-            promised.add_metric(labels, one.parts.promised)
-            leaving.add_metric(labels, one.parts.leaving)
-            withheld.add_metric(labels, one.parts.withheld)
-            free.add_metric(labels, one.parts.free)
-            feature.add_metric(labels, int(one.feature_on))
+        for pool_view in estate.pools:
+            labels = [estate.project, pool_view.device, pool_view.license_type]
+            capacity.add_metric(labels, pool_view.capacity)
+            used.add_metric(labels, pool_view.parts.used)
+            promised.add_metric(labels, pool_view.parts.promised)
+            leaving.add_metric(labels, pool_view.parts.leaving)
+            withheld.add_metric(labels, pool_view.parts.withheld)
+            free.add_metric(labels, pool_view.parts.free)
+            feature.add_metric(labels, int(pool_view.feature_on))
         for (site, license_type), seats in _bounded(estate.site_seats).items():
             sites.add_metric([estate.project, site, license_type], seats)
-        longest_silent = sorted(estate.silent_since.items(), key=lambda one: (one[1], one[0]))
+        longest_silent = sorted(estate.silent_since.items(), key=lambda pbx_since: (pbx_since[1], pbx_since[0]))
         for site, since in longest_silent[:SITES_MAX]:
             silent.add_metric([estate.project, site], since)
         for (device, license_type), ends_at in estate.agreement_ends.items():
@@ -277,7 +277,7 @@ def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str],
     for (site, _), seats in site_seats.items():
         by_site[site] += seats
     kept = set(sorted(by_site, key=lambda site: (-by_site[site], site))[:SITES_MAX])
-    found: defaultdict[tuple[str, str], int] = defaultdict(int)
+    bounded: defaultdict[tuple[str, str], int] = defaultdict(int)
     for (site, license_type), seats in site_seats.items():
-        found[site if site in kept else _OTHER, license_type] += seats
-    return dict(found)
+        bounded[site if site in kept else _OTHER, license_type] += seats
+    return dict(bounded)

@@ -70,25 +70,25 @@ class Parts(ServiceParts):
         )
 
     @cached_property
-    def learning(self) -> PeriodicTask:
+    def learning(self) -> PeriodicCall[list[str]]:
         """Ends learning that is over."""
         seconds = self.settings.expiry_interval_seconds
         return PeriodicCall("LearningTask", self.learnings.end_what_is_over, interval_seconds=seconds)
 
     @cached_property
-    def releases(self) -> PeriodicTask:
+    def releases(self) -> PeriodicCall[int]:
         """Completes releases as soon as nobody uses the licenses any more."""
         seconds = self.settings.release_interval_seconds
         return PeriodicCall("ReleaseTask", self.licenses.complete_releases, interval_seconds=seconds)
 
     @cached_property
-    def renewals(self) -> PeriodicTask:
+    def renewals(self) -> PeriodicCall[int]:
         """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
         seconds = self.settings.agreement_interval_seconds
         return PeriodicCall("AutoRenewalTask", self.agreements.renew_and_reconcile, interval_seconds=seconds)
 
     @cached_property
-    def uses(self) -> PeriodicTask:
+    def uses(self) -> PeriodicCall[int]:
         """Takes licenses away as soon as their use has ended (P1, R3)."""
         seconds = self.settings.release_interval_seconds
         return PeriodicCall("AgreementUseTask", self.agreements.end_uses, interval_seconds=seconds)

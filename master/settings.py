@@ -155,10 +155,10 @@ class Settings(DaemonSettings):
     @classmethod
     def _networks(cls, value: object) -> object:
         """A variable has commas between them, a file a list."""
-        given = [one for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+        given = [text for text in value.split(",") if text.strip()] if isinstance(value, str) else value
         if not isinstance(given, list | tuple):
             raise ValueError("must be networks, like 10.1.0.0/16")
-        return [_network(setting(one)) if isinstance(one, str) else one for one in given]
+        return [_network(setting(network)) if isinstance(network, str) else network for network in given]
 
     @field_validator("listen", "metrics_listen")
     @classmethod

@@ -41,7 +41,11 @@ def agent() -> frozenset[str]:
 
 def build() -> frozenset[str]:
     """What our own packages are built with, and what that needs; pip, which builds them."""
-    required = [one for file in PYPROJECTS for one in tomllib.loads(file.read_text())["build-system"]["requires"]]
+    required = [
+        requirement
+        for file in PYPROJECTS
+        for requirement in tomllib.loads(file.read_text())["build-system"]["requires"]
+    ]
     return _closure([Requirement("pip"), *map(Requirement, required)])
 
 
@@ -50,7 +54,7 @@ def requirements_of(distribution: str, extras: frozenset[str]) -> Iterator[Requi
     for text in metadata.requires(distribution) or ():
         requirement = Requirement(text)
         wanted = [{"extra": extra} for extra in extras] or [{"extra": ""}]
-        if requirement.marker is None or any(requirement.marker.evaluate(one) for one in wanted):
+        if requirement.marker is None or any(requirement.marker.evaluate(environment) for environment in wanted):
             yield requirement
 
 
@@ -73,13 +77,13 @@ def listed(name: str) -> dict[str, str]:
 
 def entries(text: str) -> dict[str, str]:
     """A list's entries by canonical name."""
-    found = re.finditer(r"^([A-Za-z0-9._-]+)==.*(?:\n +--hash=.*)*", text, flags=re.MULTILINE)
-    return {canonicalize_name(entry[1]): entry[0] for entry in found}
+    matches = re.finditer(r"^([A-Za-z0-9._-]+)==.*(?:\n +--hash=.*)*", text, flags=re.MULTILINE)
+    return {canonicalize_name(entry[1]): entry[0] for entry in matches}
 
 
 def main(pip_compile: str) -> None:
     """Ask the index and write all lists."""
-    quiet = [f"--no-{one}" for one in ("header", "annotate", "emit-options", "emit-find-links")]
+    quiet = [f"--no-{option}" for option in ("header", "annotate", "emit-options", "emit-find-links")]
     nowhere = ["--no-emit-index-url", "--no-emit-trusted-host"]
     how = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--quiet", "--output-file=-"]
     command = [pip_compile, *how, *quiet, *nowhere, str(ROOT / "constraints.txt")]
@@ -90,7 +94,7 @@ def main(pip_compile: str) -> None:
         ("agent.txt", "What an agent beside a PBX needs, with hashes.", agent()),
         ("build.txt", "What our own packages are built with, with hashes.", build()),
     ):
-        text = "".join(f"{known[one]}\n" for one in sorted(chosen))
+        text = "".join(f"{known[package]}\n" for package in sorted(chosen))
         (HERE / name).write_text(_HEADING.format(what=what) + text, encoding="utf-8")
 
 

@@ -129,7 +129,7 @@ def show(
     from licensemaster.signing import documents
 
     document = read_document(file)
-    known = [_public_key(one) for one in with_keys or ()]
+    known = [_public_key(path) for path in with_keys or ()]
     if trusted:
         known += _trusted_keys(server, project)
     if document.kind not in _PAYLOADS:
@@ -181,7 +181,7 @@ def _verdict(
     """True: genuine; False: not; None: nobody knows. And why."""
     from licensemaster.signing import documents
 
-    key = next((one for one in known if documents.key_id_of(one) == document.key_id), None)
+    key = next((public_key for public_key in known if documents.key_id_of(public_key) == document.key_id), None)
     if key is None:
         return None, f"the public half of key {document.key_id!r} is needed; name it with --key"
     try:
@@ -208,19 +208,19 @@ def _print_document(
 
 
 def _lines(fields: Mapping[str, Any], indent: str = "") -> Sequence[str]:
-    found: list[str] = []
+    lines: list[str] = []
     for name, value in fields.items():
         label = f"{indent}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
-            found += [label, *_lines(value, indent + "  ")]
+            lines += [label, *_lines(value, indent + "  ")]
         elif isinstance(value, list):
-            found += [label]
-            for one in value:
-                cells = [str(cell) for key, cell in one.items() if cell not in ("", 0)]
-                found += [f"{indent}  {'  '.join(cells)}"]
+            lines += [label]
+            for entry in value:
+                cells = [str(cell) for key, cell in entry.items() if cell not in ("", 0)]
+                lines += [f"{indent}  {'  '.join(cells)}"]
         elif value not in ("", 0):
-            found.append(f"{label}: {value}")
-    return found
+            lines.append(f"{label}: {value}")
+    return lines
 
 
 def _public_key(text: str) -> bytes:

@@ -193,13 +193,13 @@ def issue(
         expire_time=_timestamp(expires),
         licenses=[
             document_pb2.LicenseItem(
-                id=item.id,
-                type=item.type,
-                quantity=item.quantity,
-                replaces=item.replaces,
-                agreement_end_time=_timestamp(item.agreement_end) if item.agreement_end is not None else None,
+                id=license.id,
+                type=license.type,
+                quantity=license.quantity,
+                replaces=license.replaces,
+                agreement_end_time=_timestamp(license.agreement_end) if license.agreement_end is not None else None,
             )
-            for item in items
+            for license in items
         ],
     )
     return documents.sign(document_pb2.DOCUMENT_KIND_LICENSE_FILE, said, key)
@@ -232,13 +232,13 @@ def read_items(file: Path) -> list[Item]:
     """
     try:
         text = _read(file)
-        found = read_toml(text, _LIMITS)
+        content = read_toml(text, _LIMITS)
     except (tomllib.TOMLDecodeError, OverLimitError) as error:
         raise VendorError(f"{file}: it {error}" if isinstance(error, OverLimitError) else f"{file}: {error}") from error
-    if unknown := sorted(found.keys() - {"licenses"}):
+    if unknown := sorted(content.keys() - {"licenses"}):
         raise VendorError(f"{file}: unknown key {unknown[0]!r}; only [[licenses]] tables may be")
-    tables = found.get("licenses")
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+    tables = content.get("licenses")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise VendorError(f"{file}: it has no [[licenses]] tables")
     problems, lines = [], TomlLines(text)
     for at, table in enumerate(tables):
@@ -277,27 +277,27 @@ def last_moment(day: date) -> datetime:
 
 
 def _problems(items: Sequence[Item], *, file_id: str, project: str, catalog: Catalog) -> Collection[str]:
-    found = []
+    problems = []
     if not is_name(file_id):
-        found.append(f"id: {file_id!r} must be 1 to 63 of a-z, 0-9 and '-'")
+        problems.append(f"id: {file_id!r} must be 1 to 63 of a-z, 0-9 and '-'")
     if not is_name(project):
-        found.append(f"project: {project!r} must be 1 to 63 of a-z, 0-9 and '-'")
+        problems.append(f"project: {project!r} must be 1 to 63 of a-z, 0-9 and '-'")
     if not 1 <= len(items) <= FILE_ITEMS_MAX:
-        found.append(f"licenses: {len(items)} given; 1 to {FILE_ITEMS_MAX:,} may be in a file")
+        problems.append(f"licenses: {len(items)} given; 1 to {FILE_ITEMS_MAX:,} may be in a file")
     seen: set[str] = set()
-    for item in items:
-        if not is_name(item.id):
-            found.append(f"license {item.id!r}: its id must be 1 to 63 of a-z, 0-9 and '-'")
-        if item.id in seen:
-            found.append(f"license {item.id!r}: given twice")
-        seen.add(item.id)
-        if not 1 <= item.quantity <= QUANTITY_MAX:
-            found.append(f"license {item.id!r}: {item.quantity} must be between 1 and {QUANTITY_MAX:,}")
+    for license in items:
+        if not is_name(license.id):
+            problems.append(f"license {license.id!r}: its id must be 1 to 63 of a-z, 0-9 and '-'")
+        if license.id in seen:
+            problems.append(f"license {license.id!r}: given twice")
+        seen.add(license.id)
+        if not 1 <= license.quantity <= QUANTITY_MAX:
+            problems.append(f"license {license.id!r}: {license.quantity} must be between 1 and {QUANTITY_MAX:,}")
         try:
-            catalog.read_name(item.type)
+            catalog.read_name(license.type)
         except UnknownLicenseNameError as error:
-            found.append(f"license {item.id!r}: {error}")
-    return found
+            problems.append(f"license {license.id!r}: {error}")
+    return problems
 
 
 def _timestamp(at: datetime) -> Timestamp:

@@ -51,7 +51,7 @@ def main() -> None:
     granted = len(synced.outcomes) - len(refused)
     pbx, phones = given.pbx.rpartition("/")[2], f"{granted} of {given.count} phones"
     print(f"{pbx} on {given.software}: {phones} have a {given.type} license")
-    for message, times in Counter(f"{one.reason.name}: {one.message}" for one in refused).items():
+    for message, times in Counter(f"{refusal.reason.name}: {refusal.message}" for refusal in refused).items():
         print(f"  {times} refused: {message}")
 
 

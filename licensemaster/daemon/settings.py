@@ -51,17 +51,17 @@ class DaemonSettings(BaseSettings):
     def _as_meant(cls, value: object, field: ValidationInfo) -> object:
         """A value without what came along when it was pasted, exported or kept as a secret."""
         if isinstance(value, list | tuple):
-            return [cls._as_meant(one, field) for one in value]
+            return [cls._as_meant(part, field) for part in value]
         if not isinstance(value, str):
             return value
-        found, kind = setting(value), cls.model_fields[str(field.field_name)].annotation
+        bare, kind = setting(value), cls.model_fields[str(field.field_name)].annotation
         if kind in (int, float):
-            return plain(found)
-        if not found and type(None) in get_args(kind):
+            return plain(bare)
+        if not bare and type(None) in get_args(kind):
             return None
-        if not found and field.field_name not in cls.may_be_empty:
+        if not bare and field.field_name not in cls.may_be_empty:
             raise ValueError("must not be empty")
-        return found
+        return bare
 
     @classmethod
     def settings_customise_sources(
@@ -115,16 +115,16 @@ def told(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), 
     try:
         return load(kind, file, **{key: value for key, value in values.items() if value is not None})
     except pydantic.ValidationError as error:
-        for one in error.errors():
-            name, place = ".".join(map(str, one["loc"])), _place(prefix, file, one["loc"], besides=values)
-            field = kind.model_fields.get(str(one["loc"][0])) if one["loc"] else None
-            said = "not set" if one["type"] == "missing" else one["msg"].removeprefix("Value error, ")
-            if field is None and one["loc"]:  # its value may be a secret under a misspelt name
+        for problem in error.errors():
+            name, place = ".".join(map(str, problem["loc"])), _place(prefix, file, problem["loc"], besides=values)
+            field = kind.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+            said = "not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+            if field is None and problem["loc"]:  # its value may be a secret under a misspelt name
                 lines.append(f"{place}{name}: no such setting{closest(name, kind.model_fields)}")
             elif field is None:
                 lines.append(said)
             else:
-                seen = f"{one['input']!r}: " if field.repr and one["type"] != "missing" else ""
+                seen = f"{problem['input']!r}: " if field.repr and problem["type"] != "missing" else ""
                 lines.append(f"{place}{name}: {seen}{said}")
         raise SettingsError("the settings are wrong", lines=lines) from error
     except FileError as error:
@@ -176,9 +176,9 @@ def described(kind: type[DaemonSettings]) -> Iterator[Described]:
 def rows_of_page(kind: type[DaemonSettings]) -> str:
     """The rows of a Markdown table of all settings: name, default, limits, meaning."""
     return "\n".join(
-        f"| `{one.name}` | {f'`{one.default}`' if one.default else ''} | {one.limits} |"
-        f" {one.meaning.replace('|', chr(92) + '|')} |"
-        for one in described(kind)
+        f"| `{row.name}` | {f'`{row.default}`' if row.default else ''} | {row.limits} |"
+        f" {row.meaning.replace('|', chr(92) + '|')} |"
+        for row in described(kind)
     )
 
 
@@ -190,13 +190,17 @@ def values_and_sources(
     `options` are the settings that the command line gave; `hidden` stands for what is never shown.
     """
     in_file = set(read_toml(read_text(file), OF_SETTINGS)) if file else set()
-    for one in described(type(settings)):
-        value = shown(getattr(settings, one.name))
-        if not type(settings).model_fields[one.name].repr and value != one.default:
+    for row in described(type(settings)):
+        value = shown(getattr(settings, row.name))
+        if not type(settings).model_fields[row.name].repr and value != row.default:
             value = hidden
-        variable = next((name for name in os.environ if name.upper() == one.variable), None)
-        source = variable or (str(file) if one.name in in_file else "default")
-        yield one.name, value, f"--{one.name.replace('_', '-')}" if one.name in options else source
+        variable = next((name for name in os.environ if name.upper() == row.variable), None)
+        source = variable or (str(file) if row.name in in_file else "default")
+        yield (
+            row.name,
+            value,
+            f"--{row.name.replace('_', '-')}" if row.name in options else source,
+        )
 
 
 def shown(value: Any) -> str:

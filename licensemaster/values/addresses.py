@@ -39,20 +39,20 @@ def address(text: str, *, any_port: bool = False) -> Address:
     Raises:
         BadValueError: says what is missing or wrong.
     """
-    found = plain(text)
-    if scheme := _SCHEME.match(found):
-        raise BadValueError(f"{found[:80]!r} begins with {scheme[0]}, which no address has; {_HOW}")
-    host, port = _parted(found)
+    cleaned = plain(text)
+    if scheme := _SCHEME.match(cleaned):
+        raise BadValueError(f"{cleaned[:80]!r} begins with {scheme[0]}, which no address has; {_HOW}")
+    host, port = _parted(cleaned)
     if not host:
-        raise BadValueError(f"no host in {found[:80]!r}; {_HOW}" if found else f"no host and no port; {_HOW}")
+        raise BadValueError(f"no host in {cleaned[:80]!r}; {_HOW}" if cleaned else f"no host and no port; {_HOW}")
     if not port:
-        raise BadValueError(f"no port in {found[:80]!r}; {_HOW}")
+        raise BadValueError(f"no port in {cleaned[:80]!r}; {_HOW}")
     if not (port.isascii() and port.isdigit()):
-        raise BadValueError(f"port {port[:40]!r} in {found[:80]!r} is no number; {_HOW}")
+        raise BadValueError(f"port {port[:40]!r} in {cleaned[:80]!r} is no number; {_HOW}")
     if len(port.lstrip("0")) > 5 or int(port) > PORT_MAX:
         raise BadValueError(f"port {port[:20]} is above {PORT_MAX}")
     if not any_port and int(port) == 0:
-        raise BadValueError(f"port 0 in {found[:80]!r} is none to connect to")
+        raise BadValueError(f"port 0 in {cleaned[:80]!r} is none to connect to")
     return Address(host, int(port))
 
 
@@ -62,17 +62,17 @@ def target(text: str) -> str:
     Raises:
         BadValueError: says what is missing or wrong.
     """
-    found = plain(text)
-    scheme = _TARGET.match(found)
+    cleaned = plain(text)
+    scheme = _TARGET.match(cleaned)
     if scheme is None:
-        return str(address(found))
-    rest = found[scheme.end() :]
+        return str(address(cleaned))
+    rest = cleaned[scheme.end() :]
     if scheme[1] in ("dns", "ipv4", "ipv6"):
-        for one in re.sub(r"^//[^/]*/", "", rest).split(","):
-            address(one)
+        for part in re.sub(r"^//[^/]*/", "", rest).split(","):
+            address(part)
     elif not rest.strip("/"):
         raise BadValueError(f"nothing stands behind {scheme[0]!r}")
-    return found
+    return cleaned
 
 
 def url(text: str, *, schemes: Collection[str]) -> str:
@@ -81,10 +81,10 @@ def url(text: str, *, schemes: Collection[str]) -> str:
     Raises:
         BadValueError: says what is missing or wrong.
     """
-    found = plain(text)
+    cleaned = plain(text)
     known = " or ".join(f"{scheme}://" for scheme in schemes)
     try:
-        parts = urlsplit(found)
+        parts = urlsplit(cleaned)
         port, host = parts.port, parts.hostname
     except ValueError as error:
         raise BadValueError(f"it is no URL: {str(error).lower()}") from error
@@ -94,36 +94,36 @@ def url(text: str, *, schemes: Collection[str]) -> str:
         raise BadValueError("it names no host")
     if port == 0:
         raise BadValueError("port 0 is none to connect to")
-    if not found.isascii() or not found.isprintable() or " " in found:
+    if not cleaned.isascii() or not cleaned.isprintable() or " " in cleaned:
         raise BadValueError("it has a character that no URL has; write it as %XX")
-    return found
+    return cleaned
 
 
-def _parted(found: str) -> tuple[str, str]:
+def _parted(cleaned: str) -> tuple[str, str]:
     """Host and port as they were written; the port empty where there is none.
 
     Raises:
         BadValueError: the host is none.
     """
-    if found.startswith("["):
-        inside, closed, behind = found[1:].partition("]")
+    if cleaned.startswith("["):
+        inside, closed, behind = cleaned[1:].partition("]")
         if not closed or (behind and not behind.startswith(":")):
-            raise BadValueError(f"{found[:80]!r} has an unclosed or misplaced bracket; {_HOW}")
+            raise BadValueError(f"{cleaned[:80]!r} has an unclosed or misplaced bracket; {_HOW}")
         if inside:
             _check_ipv6(inside)
         return inside, behind[1:]
-    host, _, port = found.rpartition(":") if ":" in found else (found, "", "")
-    if found.isdigit():
-        raise BadValueError(f"no host in {found[:80]!r}; {_HOW}")
+    host, _, port = cleaned.rpartition(":") if ":" in cleaned else (cleaned, "", "")
+    if cleaned.isdigit():
+        raise BadValueError(f"no host in {cleaned[:80]!r}; {_HOW}")
     if ":" in host:
-        raise BadValueError(f"{found[:80]!r} looks like an IPv6 address without brackets; {_HOW}")
-    if "/" in found:
-        raise BadValueError(f"{found[:80]!r} has a path, which no address has; {_HOW}")
+        raise BadValueError(f"{cleaned[:80]!r} looks like an IPv6 address without brackets; {_HOW}")
+    if "/" in cleaned:
+        raise BadValueError(f"{cleaned[:80]!r} has a path, which no address has; {_HOW}")
     if host and not _HOST.fullmatch(host):
         raise BadValueError(f"host {host[:80]!r} is no name and no IP address; {_HOW}")
     if re.fullmatch(r"[\d.]+", host) and not re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", host):
         raise BadValueError(f"host {host[:80]!r} is no IPv4 address: it has four numbers; {_HOW}")
-    if re.fullmatch(r"[\d.]+", host) and any(int(one) > 255 for one in host.split(".")):
+    if re.fullmatch(r"[\d.]+", host) and any(int(part) > 255 for part in host.split(".")):
         raise BadValueError(f"host {host[:80]!r} is no IPv4 address: each number is 255 at most; {_HOW}")
     return host, port
 

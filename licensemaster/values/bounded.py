@@ -51,8 +51,8 @@ OF_SETTINGS: Final = Limits(size=256 * 1024, depth=8, items=5_000)
 class OverLimitError(ValueError):
     """A text is over a limit; says which, what the text has, and where."""
 
-    def __init__(self, told: str, line: int) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
         self.line = line
         """Counted from 1."""
 
@@ -93,10 +93,10 @@ def check_json(text: str, limits: Limits) -> None:
     _check(_JSON_TEXTS.sub(_emptied, text), limits, items=",[{")
 
 
-def _emptied(found: re.Match[str]) -> str:
+def _emptied(match: re.Match[str]) -> str:
     """What stands for a string or comment: nothing that counts, and as many lines."""
-    lines = "\n" * found[0].count("\n")
-    return lines if found[0][0] == "#" else f'""{lines}'
+    lines = "\n" * match[0].count("\n")
+    return lines if match[0][0] == "#" else f'""{lines}'
 
 
 def _check_size(text: str, limits: Limits) -> None:
@@ -121,6 +121,6 @@ def _check(bare: str, limits: Limits, *, items: str) -> None:
         raise _over("characters in a number or word", limits.word + 1, limits.word, bare, word.start())
 
 
-def _over(what: str, found: int, most: int, text: str, at: int) -> OverLimitError:
+def _over(what: str, count: int, most: int, text: str, at: int) -> OverLimitError:
     line = text.count("\n", 0, at) + 1
-    return OverLimitError(f"has {found:,} or more {what}; at most {most:,} may be", line)
+    return OverLimitError(f"has {count:,} or more {what}; at most {most:,} may be", line)

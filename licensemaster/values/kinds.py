@@ -55,10 +55,10 @@ def mac(text: str) -> str:
     Raises:
         BadValueError: it is none.
     """
-    found = plain(text).lower()
-    if not _MAC_MARKS.fullmatch(found):
+    cleaned = plain(text).lower()
+    if not _MAC_MARKS.fullmatch(cleaned):
         raise BadValueError(f"{text[:80]!r} is no MAC address; write its 12 digits like 00-90-33-01-02-03")
-    digits = re.sub(r"[^0-9a-f]", "", found)
+    digits = re.sub(r"[^0-9a-f]", "", cleaned)
     return "-".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
@@ -68,13 +68,13 @@ def serial(text: str) -> str:
     Raises:
         BadValueError: it is empty, too long, or has characters that no serial number has.
     """
-    found = plain(text)
-    if _MAC_MARKS.fullmatch(found.lower()) and (len(found) > 12 or _HEX.fullmatch(found.lower())):
-        return mac(found)
-    found = _WHITE.sub("", found).upper()
-    if not (0 < len(found) <= 63 and found.isascii() and found.isprintable()):
+    cleaned = plain(text)
+    if _MAC_MARKS.fullmatch(cleaned.lower()) and (len(cleaned) > 12 or _HEX.fullmatch(cleaned.lower())):
+        return mac(cleaned)
+    cleaned = _WHITE.sub("", cleaned).upper()
+    if not (0 < len(cleaned) <= 63 and cleaned.isascii() and cleaned.isprintable()):
         raise BadValueError(f"{text[:80]!r} is no serial number; write its 1 to 63 letters, digits and hyphens")
-    return found
+    return cleaned
 
 
 def token(text: str) -> str:
@@ -83,12 +83,12 @@ def token(text: str) -> str:
     Raises:
         BadValueError: it is empty, or has a character that no token has.
     """
-    found = _WHITE.sub("", plain(bare(text)))
-    if not found:
+    cleaned = _WHITE.sub("", plain(bare(text)))
+    if not cleaned:
         raise BadValueError("the token is empty")
-    if not (found.isascii() and found.isprintable()):
+    if not (cleaned.isascii() and cleaned.isprintable()):
         raise BadValueError("the token has a character that no token has; copy it again, the whole line")
-    return found
+    return cleaned
 
 
 def key_text(text: str) -> str:
@@ -103,8 +103,8 @@ def token_hash(text: str) -> str:
 
 def bare(text: str) -> str:
     """The text without white space and invisible characters around it; what stands within is left as it is."""
-    while (found := text.strip().strip(_EDGES)) != text:
-        text = found
+    while (stripped := text.strip().strip(_EDGES)) != text:
+        text = stripped
     return text
 
 
@@ -116,13 +116,20 @@ def setting(text: str) -> str:
     Raises:
         BadValueError: it has a line break or another control character within.
     """
-    found = bare(text)
-    if len(found) > 1 and found[0] == found[-1] and found[0] in "\"'":  # as `docker --env-file` hands them on
-        found = bare(found[1:-1])
-    bad = next((one for one in found if one < " " or "\x7f" <= one <= "\x9f" or one in "\u2028\u2029"), "")
+    value = bare(text)
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":  # as `docker --env-file` hands them on
+        value = bare(value[1:-1])
+    bad = next(
+        (
+            character
+            for character in value
+            if character < " " or "\x7f" <= character <= "\x9f" or character in "\u2028\u2029"
+        ),
+        "",
+    )
     if bad:
         raise BadValueError(f"has the control character U+{ord(bad):04X} within; write it in one line")
-    return found
+    return value
 
 
 def whole_number(text: str, *, most: int = 2**31 - 1) -> int:
@@ -133,7 +140,7 @@ def whole_number(text: str, *, most: int = 2**31 - 1) -> int:
     """
     if not clean(text).isdecimal():
         raise BadValueError(f"{text[:40]!r} is no whole number")
-    found = plain(text)
-    if len(found.lstrip("0")) > len(str(most)) or int(found) > most:
-        raise BadValueError(f"{found[:40]} is above {most}")
-    return int(found)
+    digits = plain(text)
+    if len(digits.lstrip("0")) > len(str(most)) or int(digits) > most:
+        raise BadValueError(f"{digits[:40]} is above {most}")
+    return int(digits)

@@ -9,5 +9,5 @@ from difflib import get_close_matches
 def closest(name: str, known: Iterable[str]) -> str:
     """What was probably meant, to be added to a sentence; empty where nothing is close."""
     spelled = {each.casefold(): each for each in sorted(known)}
-    found = get_close_matches(name.casefold(), spelled, n=1)
-    return f"; did you mean {spelled[found[0]]!r}?" if found else ""
+    matches = get_close_matches(name.casefold(), spelled, n=1)
+    return f"; did you mean {spelled[matches[0]]!r}?" if matches else ""

@@ -51,12 +51,12 @@ def clean(text: str) -> str:
         return text
     if text.isascii() and text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " ":
         return text
-    found = _NEVER_MEANT.sub("", text)
-    found = _SPACES.sub(" ", found).strip()
-    if _JOINERS.search(found):
-        found = "".join(one for at, one in enumerate(found) if one not in "\u200c\u200d" or _joins(found, at))
-        found = _SPACES.sub(" ", found).strip()
-    return _normalized("NFC", found)
+    cleaned = _NEVER_MEANT.sub("", text)
+    cleaned = _SPACES.sub(" ", cleaned).strip()
+    if _JOINERS.search(cleaned):
+        cleaned = "".join(char for at, char in enumerate(cleaned) if char not in "\u200c\u200d" or _joins(cleaned, at))
+        cleaned = _SPACES.sub(" ", cleaned).strip()
+    return _normalized("NFC", cleaned)
 
 
 def plain(text: str) -> str:
@@ -64,11 +64,11 @@ def plain(text: str) -> str:
 
     For what is made of letters, digits and hyphens by its nature: license names, versions, numbers, keys, addresses.
     """
-    found = clean(text)
-    if found.isascii() or len(found) > _RESPELT_MAX:
-        return found
-    found = _DASHES.sub("-", _normalized("NFKC", _DASHES.sub("-", found)))
-    return clean("".join(str(unicodedata.decimal(one, one)) for one in found))
+    cleaned = clean(text)
+    if cleaned.isascii() or len(cleaned) > _RESPELT_MAX:
+        return cleaned
+    cleaned = _DASHES.sub("-", _normalized("NFKC", _DASHES.sub("-", cleaned)))
+    return clean("".join(str(unicodedata.decimal(character, character)) for character in cleaned))
 
 
 def short_text(text: str, *, most: int = TEXT_MAX) -> str:
@@ -77,10 +77,10 @@ def short_text(text: str, *, most: int = TEXT_MAX) -> str:
     Raises:
         BadValueError: it is empty, longer than `most` characters, or has one that cannot be shown.
     """
-    found = clean(text[: 8 * most])
-    if 0 < len(found) <= most and len(text) <= 8 * most and is_shown(found):
-        return found
-    raise BadValueError(f"{text[:_SHOWN]!r} must be 1 to {most} printable characters{_seen(found)}")
+    cleaned = clean(text[: 8 * most])
+    if 0 < len(cleaned) <= most and len(text) <= 8 * most and is_shown(cleaned):
+        return cleaned
+    raise BadValueError(f"{text[:_SHOWN]!r} must be 1 to {most} printable characters{_seen(cleaned)}")
 
 
 def free_text(text: str, *, most: int = REASON_MAX) -> str:
@@ -89,10 +89,10 @@ def free_text(text: str, *, most: int = REASON_MAX) -> str:
     Raises:
         BadValueError: it is longer than `most` characters, or has one that cannot be shown.
     """
-    found = clean(text[: 8 * most])
-    if len(found) <= most and len(text) <= 8 * most and is_shown(found):
-        return found
-    raise BadValueError(f"{text[:_SHOWN]!r} must be at most {most} printable characters, in one line{_seen(found)}")
+    cleaned = clean(text[: 8 * most])
+    if len(cleaned) <= most and len(text) <= 8 * most and is_shown(cleaned):
+        return cleaned
+    raise BadValueError(f"{text[:_SHOWN]!r} must be at most {most} printable characters, in one line{_seen(cleaned)}")
 
 
 def is_shown(text: str) -> bool:
@@ -110,7 +110,7 @@ def _normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
 
 @cache
 def _runs_of_marks() -> re.Pattern[str]:
-    marks = "".join(chr(one) for one in range(0x300, 0x1F000) if unicodedata.combining(chr(one)))
+    marks = "".join(chr(code_point) for code_point in range(0x300, 0x1F000) if unicodedata.combining(chr(code_point)))
     return re.compile(f"([{marks}]{{{_MARKS_MAX}}})[{marks}]++")
 
 
@@ -128,25 +128,25 @@ def _joins(text: str, at: int) -> bool:
     return _has_joining_letters(before) and _has_joining_letters(after)
 
 
-def _has_joining_letters(one: str) -> bool:
-    return unicodedata.category(one)[0] in "LM" and any(first <= one <= last for first, last in _JOINING)
+def _has_joining_letters(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LM" and any(first <= character <= last for first, last in _JOINING)
 
 
 def _refused(text: str) -> str:
     """The first character that may not be in a text; empty where all may."""
-    return next((one for one in text if not one.isprintable() and not _may_stand(one)), "")
+    return next((character for character in text if not character.isprintable() and not _may_stand(character)), "")
 
 
-def _may_stand(one: str) -> bool:
+def _may_stand(character: str) -> bool:
     """Of what Python calls unprintable: joiners that `clean` left, and signs of Arabic numbers."""
-    return one in "\u200c\u200d" or (
-        unicodedata.category(one) == "Cf" and unicodedata.bidirectional(one) in ("AN", "AL")
+    return character in "\u200c\u200d" or (
+        unicodedata.category(character) == "Cf" and unicodedata.bidirectional(character) in ("AN", "AL")
     )
 
 
 def _seen(text: str) -> str:
-    one = _refused(text)
-    if not one:
+    char = _refused(text)
+    if not char:
         return ""
-    what = "turns the direction of writing" if _DIRECTION.match(one) else "is a control character or shows nothing"
-    return f"; U+{ord(one):04X} {what}"
+    what = "turns the direction of writing" if _DIRECTION.match(char) else "is a control character or shows nothing"
+    return f"; U+{ord(char):04X} {what}"

@@ -144,11 +144,11 @@ class _Loaded(MutableMapping[str, Any]):
 @cache
 def _load(name: str, place: str) -> Any:
     module, _, attribute = place.partition(":")
-    found = getattr(import_module(module), attribute)
+    loaded = getattr(import_module(module), attribute)
     holder = typer.Typer(callback=lambda: None, add_completion=False)
-    if isinstance(found, typer.Typer):
-        holder.add_typer(found, name=name)
+    if isinstance(loaded, typer.Typer):
+        holder.add_typer(loaded, name=name)
     else:
-        holder.command(name)(found)
+        holder.command(name)(loaded)
     give_every_command_its_way(holder)
     return get_command(holder).commands[name]  # type: ignore[attr-defined]

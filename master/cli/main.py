@@ -45,7 +45,9 @@ def in_its_characters(failed: UnicodeError) -> tuple[str, int]:
     """For people whose terminal lacks characters: our own signs in ASCII, those of names as their code points."""
     assert isinstance(failed, UnicodeEncodeError)
     lacking = failed.object[failed.start : failed.end]
-    shown = (_IN_ASCII.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking)
+    shown = (
+        _IN_ASCII.get(character) or character.encode("ascii", "backslashreplace").decode() for character in lacking
+    )
     return "".join(shown), failed.end
 
 

@@ -270,8 +270,8 @@ class Demo:
                 table.add_row(f"most in use of {name}", f"{most} of {result.capacity[name]}")
         table.add_row("phones registered while the master was dead", str(result.kept_while_down))
         table.add_row("seats of the dead site that came home", str(result.returned_home))
-        found = "agree with the seats" if not result.mismatches else "; ".join(result.mismatches)
-        table.add_row("counters", found)
+        verdict = "agree with the seats" if not result.mismatches else "; ".join(result.mismatches)
+        table.add_row("counters", verdict)
         table.add_row("took", f"{result.seconds:.0f} s")
         return table
 

@@ -112,11 +112,11 @@ def failure_of(error: BaseException) -> Failure:
             denied = code.UNAUTHENTICATED if denial in _UNPROVEN else code.PERMISSION_DENIED
             return Failure(denied, denial.name, str(error))
         case ProjectInvalidError():
-            found = [(path_text(violation.path), violation.reason) for violation in error.violations]
-            return Failure(code.INVALID_ARGUMENT, "PROJECT_INVALID", str(error)[:2000], violations=found)
+            violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
+            return Failure(code.INVALID_ARGUMENT, "PROJECT_INVALID", str(error)[:2000], violations=violations)
         case PlanInvalidError():
-            found = [(path_text(violation.path), violation.reason) for violation in error.violations]
-            return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=found)
+            violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
+            return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=violations)
         case RequestIdTakenError():
             return Failure(
                 code.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", str(error), violations=[("request_id", str(error))]
@@ -172,12 +172,12 @@ def failure_of(error: BaseException) -> Failure:
                 code.INVALID_ARGUMENT, "INVALID_ARGUMENT", _UNSTORABLE, violations=[("request", _UNSTORABLE)]
             )
         case StorageError(problem=problem):
-            told = f"{problem.value}; the master's log says more"  # what a driver says is not for callers
+            message = f"{problem.value}; the master's log says more"  # what a driver says is not for callers
             if problem is StorageProblem.STORAGE_SCHEMA:
-                return Failure(code.FAILED_PRECONDITION, problem.name, told)
+                return Failure(code.FAILED_PRECONDITION, problem.name, message)
             busy = problem is StorageProblem.STORAGE_BUSY
             status = code.RESOURCE_EXHAUSTED if busy else code.UNAVAILABLE
-            return Failure(status, problem.name, told, _RETRY_STORAGE_SECONDS)
+            return Failure(status, problem.name, message, _RETRY_STORAGE_SECONDS)
         case _:
             return Failure(code.INTERNAL, "INTERNAL", "the master failed to serve this request; its log says why")
 
@@ -198,10 +198,10 @@ def let_go(error: BaseException) -> None:
     """
     left = [error]
     while left:
-        one = left.pop()
-        one.__traceback__ = None
-        left += [other for other in (one.__cause__, one.__context__) if other is not None]
-        one.__cause__ = one.__context__ = None
+        cause = left.pop()
+        cause.__traceback__ = None
+        left += [other for other in (cause.__cause__, cause.__context__) if other is not None]
+        cause.__cause__ = cause.__context__ = None
 
 
 def _status(failure: Failure) -> status_pb2.Status:
@@ -217,13 +217,13 @@ def _status(failure: Failure) -> status_pb2.Status:
 
 def _bad_request(violations: Sequence[tuple[str, str]]) -> error_details_pb2.BadRequest:
     """As many violations as fit, and how many more there are."""
-    found = error_details_pb2.BadRequest()
+    bad_request = error_details_pb2.BadRequest()
     for index, (field, reason) in enumerate(violations):
-        if found.ByteSize() > _VIOLATIONS_BYTES_MAX - _REASON_BYTES_MAX:
-            found.field_violations.add(description=f"and {len(violations) - index} more")
+        if bad_request.ByteSize() > _VIOLATIONS_BYTES_MAX - _REASON_BYTES_MAX:
+            bad_request.field_violations.add(description=f"and {len(violations) - index} more")
             break
-        found.field_violations.add(field=_cut(field, 100), description=_cut(reason, _REASON_BYTES_MAX - 100))
-    return found
+        bad_request.field_violations.add(field=_cut(field, 100), description=_cut(reason, _REASON_BYTES_MAX - 100))
+    return bad_request
 
 
 def _cut(text: str, bytes_max: int) -> str:
@@ -232,6 +232,6 @@ def _cut(text: str, bytes_max: int) -> str:
 
 
 def _packed(message: Message) -> AnyMessage:
-    found = AnyMessage()
-    found.Pack(message)
-    return found
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed

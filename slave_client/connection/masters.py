@@ -264,8 +264,8 @@ class Masters:
         request.unanswered_calls = self._unanswered_calls
         response = await self._answer(method, request)
         if len(request.seats) != len(response.results):
-            told = f"{len(request.seats)} seats were asked for, {len(response.results)} answers came"
-            raise MasterError(FailureKind.UNREACHABLE, told)
+            problem = f"{len(request.seats)} seats were asked for, {len(response.results)} answers came"
+            raise MasterError(FailureKind.UNREACHABLE, problem)
         return response
 
     async def _answer(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:

@@ -84,9 +84,9 @@ class Listener:
         if self._client_state.epoch != epoch:
             return
         was_draining = any(notice.kind is NoticeKind.DRAINING for notice in self._board.current)
-        told = notices_from_proto(notices)
-        self._board.from_master(told)
-        for notice in told:
+        news = notices_from_proto(notices)
+        self._board.from_master(news)
+        for notice in news:
             if event := _EVENTS.get(notice.kind):
                 self._client_state.happened(event, notice.message or notice.kind.value)
             elif notice.kind is NoticeKind.DRAINING and not was_draining:

@@ -39,8 +39,8 @@ def captured_stderr() -> Iterator[None]:
 
     def tell(text: str) -> None:
         if text := text.strip():
-            told = log.info if _TOLD_AS_INFO.match(text) else log.warning
-            told("written to standard error", text=text[:_LINE_BYTES_MAX])
+            log_line = log.info if _TOLD_AS_INFO.match(text) else log.warning
+            log_line("written to standard error", text=text[:_LINE_BYTES_MAX])
 
     with _descriptor_captured(tell), _replaced(sys, "stderr", _Printed(tell)), python_captured():
         yield

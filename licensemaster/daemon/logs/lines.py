@@ -108,8 +108,8 @@ def _shown(value: object) -> str:
 def _traceback(error: object) -> str:
     """The end of it: what was raised, and where."""
     try:
-        found = error if isinstance(error, BaseException) else None if error is True else error[1]  # type: ignore[index]
-        return _shown("".join(traceback.format_exception(found))[-_TEXT_MAX:])
+        exception = error if isinstance(error, BaseException) else None if error is True else error[1]  # type: ignore[index]
+        return _shown("".join(traceback.format_exception(exception))[-_TEXT_MAX:])
     except Exception:
         return _shown(error)
 

@@ -74,16 +74,16 @@ class SparingLog:
         write(event, **what, **({"left_out": left_out} if left_out else {}))
 
     def _lines(self, key: tuple[str, ...], now: float) -> _Lines:
-        found = self._kinds.get(key)
-        if found is None:
+        known_lines = self._kinds.get(key)
+        if known_lines is None:
             if len(self._kinds) >= _CALLERS_MAX:
-                self._kinds = {one: lines for one, lines in self._kinds.items() if self._lasts(lines, now)}
+                self._kinds = {kind: lines for kind, lines in self._kinds.items() if self._lasts(lines, now)}
             if len(self._kinds) >= _CALLERS_MAX:
                 key = (key[0], "others")
-            found = self._kinds.setdefault(key, _Lines())
-        if not self._lasts(found, now):
-            found.since, found.told = now, 0
-        return found
+            known_lines = self._kinds.setdefault(key, _Lines())
+        if not self._lasts(known_lines, now):
+            known_lines.since, known_lines.told = now, 0
+        return known_lines
 
     def _lasts(self, lines: _Lines, now: float) -> bool:
         return 0 <= now - lines.since < self._seconds

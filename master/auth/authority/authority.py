@@ -173,8 +173,10 @@ class Authority:
             AuthorityError: which ones are revoked cannot be read.
         """
         revoked = self._revoked()
-        issueds = [issued_of(certificate, revoked) for certificate in self._kept().values() if certificate is not None]
-        return sorted(issueds, key=lambda one: (one.ends_at, one.serial))
+        certificates = [
+            issued_of(certificate, revoked) for certificate in self._kept().values() if certificate is not None
+        ]
+        return sorted(certificates, key=lambda certificate: (certificate.ends_at, certificate.serial))
 
     def unreadable(self) -> list[Path]:
         """Files among the certificates that are none of its own."""
@@ -211,12 +213,12 @@ class Authority:
         Raises:
             AuthorityError: it is unknown, used or too old.
         """
-        found = self._tokens(now).get(token_hash(token))
+        entry = self._tokens(now).get(token_hash(token))
         serial = serial_of_token(token)
         used = (self.folder / "issued" / f"{serial_text(serial)}.crt").exists() or serial in self._revoked()
-        if found is None or used:
+        if entry is None or used:
             raise AuthorityError("this token is unknown, was used, or is too old; `pki token` makes another")
-        return identity_of(str(found["subject"]))
+        return identity_of(str(entry["subject"]))
 
     def enrol(self, request: x509.CertificateSigningRequest, token: str, *, days: float, now: float) -> Issued:
         """A certificate against a one-time token, for whom the token is for.
@@ -242,7 +244,7 @@ class Authority:
                 raise AuthorityError(f"the request is for {wished.resource}, the token for {subject.resource}")
             self._check_end(now)
             self._check_key(key)
-            kept = {key: one for key, one in self._tokens(now).items() if key != token_hash(token)}
+            kept = {key: entry for key, entry in self._tokens(now).items() if key != token_hash(token)}
             self._write_tokens(kept)  # first: a crash costs a token and never gives two certificates
             return self._issue_to(subject, key, days=days, now=now, serial=serial_of_token(token))
 
@@ -311,14 +313,14 @@ class Authority:
     def _revoked_keys(self) -> dict[int, bytes | None]:
         """The hash of each revoked certificate's key, by serial number; None where neither the list has it, as one that
         was written before lists had keys, nor the certificate is there."""
-        found: dict[int, bytes | None] = {}
+        keys: dict[int, bytes | None] = {}
         for revocation in self._revocations():
             key = revoked_key(revocation)
             if key is None:
                 kept = self._certificate(self.folder / "issued" / f"{serial_text(revocation.serial_number)}.crt")
                 key = key_hash(kept) if kept is not None else None
-            found[revocation.serial_number] = key
-        return found
+            keys[revocation.serial_number] = key
+        return keys
 
     def _revocations(self) -> x509.CertificateRevocationList:
         path = self.folder / "revoked.crl"
@@ -343,8 +345,8 @@ class Authority:
     def _tokens(self, now: float) -> dict[str, dict[str, str | float]]:
         path = self.folder / "tokens.json"
         try:
-            found = json.loads(path.read_bytes())
-            return {key: one for key, one in found.items() if one["ends_at"] > now}
+            entries = json.loads(path.read_bytes())
+            return {key: entry for key, entry in entries.items() if entry["ends_at"] > now}
         except FileNotFoundError:
             return {}
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -30,8 +30,8 @@ def key_pem(key: Key) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def pem(one: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
-    return one.public_bytes(Encoding.PEM)
+def pem(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def common_name(name: str) -> x509.Name:

@@ -40,15 +40,15 @@ class Authorization:
         Raises:
             AccessDeniedError: the call is not the caller's to make.
         """
-        found = denial(identity, method, request)
-        if found is None:
+        denied = denial(identity, method, request)
+        if denied is None:
             return
-        if found is Denial.NOT_YOUR_PBX:
+        if denied is Denial.NOT_YOUR_PBX:
             other = stood_in_for(identity, method, request)
             if other is not None and await self._stands_in(identity.resource, other):
                 return
-        raise _denied(found, identity, method)
+        raise _denied(denied, identity, method)
 
 
-def _denied(found: Denial, identity: Identity, method: str) -> AccessDeniedError:
-    return AccessDeniedError(found, _MESSAGES[found].format(caller=identity.uri, method=method.rpartition("/")[2]))
+def _denied(denial: Denial, identity: Identity, method: str) -> AccessDeniedError:
+    return AccessDeniedError(denial, _MESSAGES[denial].format(caller=identity.uri, method=method.rpartition("/")[2]))

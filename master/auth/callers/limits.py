@@ -78,7 +78,7 @@ class Paces:
         """Record that `count` was taken from a key's pace."""
         now = self._clock()
         if key not in self._paid:
-            self._paid = {one: at for one, at in self._paid.items() if at > now}
+            self._paid = {payer: at for payer, at in self._paid.items() if at > now}
         paid = max(self._paid.get(key, 0.0), now) + count / self.per_second
         self._paid[key] = min(paid, now + self._burst_seconds + self._wait_seconds_max)
 
@@ -86,12 +86,12 @@ class Paces:
 class Share:
     """What one call under way has of its caller's share."""
 
-    def __init__(self, shares: Shares, caller: str, found: _Open) -> None:
+    def __init__(self, shares: Shares, caller: str, counts: _Open) -> None:
         self._shares = shares
         self._caller = caller
         self._bytes = 0
-        self._reads = found.reads
-        self.large = found.large
+        self._reads = counts.reads
+        self.large = counts.large
         """Held while a large one is served: others of its caller stay bytes until then."""
 
     def bring(self, count: int) -> None:
@@ -127,16 +127,16 @@ class Shares:
         Raises:
             CallerLimitError: the caller has as many under way as it may have.
         """
-        found = self._of(caller)
-        if found.calls >= self._limits.calls_max:
-            raise CallerLimitError(f"{found.calls} calls of this caller are under way", COME_BACK_SECONDS)
-        found.calls += 1
-        share = Share(self, caller, found)
+        counts = self._of(caller)
+        if counts.calls >= self._limits.calls_max:
+            raise CallerLimitError(f"{counts.calls} calls of this caller are under way", COME_BACK_SECONDS)
+        counts.calls += 1
+        share = Share(self, caller, counts)
         try:
             yield share
         finally:
             share.bring(0)
-            found.calls -= 1
+            counts.calls -= 1
             self._forget(caller)
 
     @contextmanager
@@ -146,34 +146,36 @@ class Shares:
         Raises:
             CallerLimitError: the caller has as many as it may have.
         """
-        found = self._of(caller)
-        if found.streams >= self._limits.streams_max:
-            raise CallerLimitError(f"{found.streams} streams of this caller are open; close one first", _STREAM_SECONDS)
-        found.streams += 1
+        counts = self._of(caller)
+        if counts.streams >= self._limits.streams_max:
+            raise CallerLimitError(
+                f"{counts.streams} streams of this caller are open; close one first", _STREAM_SECONDS
+            )
+        counts.streams += 1
         try:
             yield
         finally:
-            found.streams -= 1
+            counts.streams -= 1
             self._forget(caller)
 
     def _weigh(self, caller: str, more: int) -> None:
-        found, limits = self._open[caller], self._limits
+        counts, limits = self._open[caller], self._limits
         if more > 0:
             self._paces.take(caller, more)
-        if more > 0 and found.bytes + more > limits.bytes_max:
-            raise CallerLimitError(f"{found.bytes} bytes of this caller's are under way", COME_BACK_SECONDS)
+        if more > 0 and counts.bytes + more > limits.bytes_max:
+            raise CallerLimitError(f"{counts.bytes} bytes of this caller's are under way", COME_BACK_SECONDS)
         if more > 0 and self._bytes + more > limits.all_bytes_max:
             raise CallerLimitError("too many large requests at a time", COME_BACK_SECONDS)
-        found.bytes += more
+        counts.bytes += more
         self._bytes += more
 
     def _of(self, caller: str) -> _Open:
-        found = self._open.get(caller)
-        if found is None:
-            found = self._open[caller] = _Open(asyncio.Semaphore(self._limits.reads_max), asyncio.Lock())
-        return found
+        counts = self._open.get(caller)
+        if counts is None:
+            counts = self._open[caller] = _Open(asyncio.Semaphore(self._limits.reads_max), asyncio.Lock())
+        return counts
 
     def _forget(self, caller: str) -> None:
-        found = self._open[caller]
-        if not found.calls and not found.streams:
+        counts = self._open[caller]
+        if not counts.calls and not counts.streams:
             del self._open[caller]

@@ -166,8 +166,8 @@ def check_confined(identity: Identity | None, project: str) -> None:
     """
     if identity is None or identity.project in (None, project):
         return
-    found = Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT
-    raise AccessDeniedError(found, f"{identity.uri} is confined to its project; the document must be of that one")
+    denial = Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT
+    raise AccessDeniedError(denial, f"{identity.uri} is confined to its project; the document must be of that one")
 
 
 def project_in(name: str) -> str:

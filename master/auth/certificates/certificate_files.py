@@ -108,17 +108,18 @@ def _revocations(
     if files.revocations:
         lists = _lists(NamedFile("tls_revocations_file", files.revocations), authorities)
     revoked = frozenset(
-        (found.issuer.public_bytes(), revoked_certificate.serial_number)
-        for found in lists
-        for revoked_certificate in found
+        (crl.issuer.public_bytes(), revoked_certificate.serial_number) for crl in lists for revoked_certificate in crl
     )
     keys = frozenset(
-        key for found in lists for revoked_certificate in found if (key := revoked_key(revoked_certificate)) is not None
+        key for crl in lists for revoked_certificate in crl if (key := revoked_key(revoked_certificate)) is not None
     )
     return (
         revoked,
         keys,
-        min((found.next_update_utc.timestamp() for found in lists if found.next_update_utc), default=None),
+        min(
+            (crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc),
+            default=None,
+        ),
     )
 
 

@@ -32,14 +32,15 @@ def path_of(shown: Sequence[x509.Certificate], authorities: Sequence[x509.Certif
         ChainError: there is no such path, or one of its certificates may not sign the one before it.
     """
     problem = "none of the authorities that are believed here stands behind it"
-    believed = sorted(authorities, key=lambda one: one.not_valid_after_utc, reverse=True)  # an older one was made anew
+    # an older one was made anew
+    believed = sorted(authorities, key=lambda certificate: certificate.not_valid_after_utc, reverse=True)
     for path in islice(_paths((shown[0],), [*believed, *shown[1:_SHOWN_MAX]]), _PATHS_MAX):
         if not any(certificate in authorities for certificate in path):
             continue
-        found = _problem(path)
-        if found is None:
+        broken = _problem(path)
+        if broken is None:
             return path
-        problem = found
+        problem = broken
     raise ChainError(problem)
 
 

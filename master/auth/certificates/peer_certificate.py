@@ -41,8 +41,10 @@ def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = (
     """
     path = (certificate, *signers)
     identity = identity_in(certificate.extensions)
-    ends_at = min(one.not_valid_after_utc.timestamp() for one in path)
-    (own, key), *others = (((one.issuer.public_bytes(), one.serial_number), key_hash(one)) for one in path)
+    ends_at = min(certificate.not_valid_after_utc.timestamp() for certificate in path)
+    (own, key), *others = (
+        ((certificate.issuer.public_bytes(), certificate.serial_number), key_hash(certificate)) for certificate in path
+    )
     return PeerCertificate(identity, own, ends_at, key, tuple(others))
 
 

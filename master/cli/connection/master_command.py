@@ -66,7 +66,7 @@ class MasterGroup(TyperGroup):
 
 def _as_meant(value: Any, *, from_variable: bool) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_as_meant(one, from_variable=from_variable) for one in value)
+        return type(value)(_as_meant(part, from_variable=from_variable) for part in value)
     if isinstance(value, Path) and from_variable:  # on a command line a shell has said where a name ends
         return Path(bare(str(value)))
     return bare(value) if type(value) is str else value

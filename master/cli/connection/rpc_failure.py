@@ -88,7 +88,7 @@ _NAMES = {"pbx": "PBX"}
 
 def _in_words(sentence: str) -> str:
     """A sentence of the API as people say it: no paths of resources, no paths of fields in front."""
-    named = _RESOURCE.sub(lambda found: f"{_NAMES.get(found[1], found[1])} {found[2]}", sentence)
+    named = _RESOURCE.sub(lambda match: f"{_NAMES.get(match[1], match[1])} {match[2]}", sentence)
     return _FIELD.sub(r"\1: ", _PROJECT.sub(r"project \1", named))
 
 

@@ -159,11 +159,11 @@ def _long_numbers(converted: dict[str, Any], descriptor: Descriptor) -> None:
         if value is None:
             continue
         if field.cpp_type in _LONG_TYPES:
-            converted[field.name] = [int(item) for item in value] if field.is_repeated else int(value)
+            converted[field.name] = [int(number) for number in value] if field.is_repeated else int(value)
         elif field.message_type is not None:
-            for item in value if field.is_repeated else [value]:
-                if isinstance(item, dict):
-                    _long_numbers(item, field.message_type)
+            for part in value if field.is_repeated else [value]:
+                if isinstance(part, dict):
+                    _long_numbers(part, field.message_type)
 
 
 def short_name(resource: str) -> str:

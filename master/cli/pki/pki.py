@@ -80,11 +80,11 @@ def token(
         raise CommandFailed("name one certificate's holder, or a file of them with --file")
     with refusals():
         names = [name] if name is not None else _lines(names_file)
-        subjects = [identity_from(kind, [one], project) for one in names]  # all are right, or no token is made
+        subjects = [identity_from(kind, [holder], project) for holder in names]  # all are right, or no token is made
         authority = open_authority(folder)
         made = [authority.open_token(identity, seconds=hours * 3600, now=time.time()) for identity in subjects]
-    for subject, one in zip(subjects, made, strict=True):
-        typer.echo(one if name is not None else f"{subject.resource}\t{one}")
+    for subject, made_token in zip(subjects, made, strict=True):
+        typer.echo(made_token if name is not None else f"{subject.resource}\t{made_token}")
 
 
 app.command()(pki_files.enrol)
@@ -109,11 +109,11 @@ def revoke(
     with refusals():
         authority = open_authority(folder)
         issued = authority.issued()
-        chosen = {one.serial: one for name in names for one in _meant(name, issued)}
+        chosen = {certificate.serial: certificate for name in names for certificate in _meant(name, issued)}
         revoked = authority.revoke(chosen.values(), now=time.time())
-    for one in revoked:
-        same_key = "" if one.serial in chosen else ", as it has the same key"
-        tell(f"{one.serial} of {one.name} is revoked{same_key}")
+    for certificate in revoked:
+        same_key = "" if certificate.serial in chosen else ", as it has the same key"
+        tell(f"{certificate.serial} of {certificate.name} is revoked{same_key}")
     tell(f"copy {folder / 'revoked.crl'} to every master's tls_revocations_file")
 
 
@@ -127,14 +127,19 @@ def show(as_json: JsonOption = False, folder: FolderOption = FOLDER) -> None:
         issued, now = authority.issued(), time.time()
     if as_json:
         rows = [
-            {"name": one.name, "serial": one.serial, "end_time": minute_text(one.ends_at), "state": _state(one, now)}
-            for one in issued
+            {
+                "name": certificate.name,
+                "serial": certificate.serial,
+                "end_time": minute_text(certificate.ends_at),
+                "state": _state(certificate, now),
+            }
+            for certificate in issued
         ]
         print_json_object({"authority": {"end_time": minute_text(authority.ends_at)}, "certificates": rows})
         return
     shown = table("name", "ends", "state", "serial")
-    for one in issued:
-        add_row(shown, one.name, minute_text(one.ends_at), _state(one, now), one.serial)
+    for certificate in issued:
+        add_row(shown, certificate.name, minute_text(certificate.ends_at), _state(certificate, now), certificate.serial)
     stdout_console().print(shown)
     tell(f"the authority itself ends {minute_text(authority.ends_at)}")
 
@@ -145,19 +150,21 @@ def _meant(name: str, issued: list[Issued]) -> list[Issued]:
     Raises:
         CommandFailed: nobody's, or those of several.
     """
-    exact = [one for one in issued if name in (one.name, one.serial)]
-    issueds = exact or [one for one in issued if name == one.subject.name or name in one.server_names]
-    if not issueds:
+    exact = [certificate for certificate in issued if name in (certificate.name, certificate.serial)]
+    certificates = exact or [
+        certificate for certificate in issued if name == certificate.subject.name or name in certificate.server_names
+    ]
+    if not certificates:
         remedy = "`license-master pki show` lists what was issued"
         raise CommandFailed(f"{name}: not issued here; nothing was revoked", remedy=remedy)
-    if len(whose := sorted({one.name for one in issueds})) > 1:
+    if len(whose := sorted({certificate.name for certificate in certificates})) > 1:
         raise CommandFailed(f"{name}: may be {' or '.join(whose)}; nothing was revoked", remedy="name one in full")
-    return issueds
+    return certificates
 
 
 def _lines(file: Path | None) -> list[str]:
     assert file is not None
-    return [found for line in read_text(file).splitlines() if (found := plain(line))]
+    return [name for line in read_text(file).splitlines() if (name := plain(line))]
 
 
 def _state(issued: Issued, now: float) -> str:

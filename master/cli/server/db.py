@@ -94,13 +94,13 @@ def backup(
                 checked, projects = False, {}
             else:
                 checked, projects = True, _found_right(_url_of(copy))
-    told = {"file": str(target), "bytes": target.stat().st_size, "counters_and_audit_checked": checked}
+    summary = {"file": str(target), "bytes": target.stat().st_size, "counters_and_audit_checked": checked}
     if as_json:
-        print_json_object({**told, "projects": [{"project": name, "seq": seq} for name, seq in projects.items()]})
+        print_json_object({**summary, "projects": [{"project": name, "seq": seq} for name, seq in projects.items()]})
         return
     ends = ", ".join(f"{name} up to event {seq:,}" for name, seq in projects.items()) or "no project"
     schema_note = f"its schema is not that of this version ({schema.newest()}), so only the file itself was checked"
-    typer.echo(f"{target}: {told['bytes']:,} bytes; {f'{ends}; checked' if checked else schema_note}")
+    typer.echo(f"{target}: {summary['bytes']:,} bytes; {f'{ends}; checked' if checked else schema_note}")
 
 
 @app.command()
@@ -142,8 +142,8 @@ def restore(
             projects = _found_right(_url_of(copy))
             ends = asyncio.run(_marked(settings.model_copy(update={"database_url": _url_of(copy)})))
     if as_json:
-        told = {"file": str(target), "kept": str(aside) if aside else None}
-        print_json_object(told | {"projects": _learning_rows(ends, projects)})
+        summary = {"file": str(target), "kept": str(aside) if aside else None}
+        print_json_object(summary | {"projects": _learning_rows(ends, projects)})
         return
     typer.echo(f"{target} is restored")
     for name, until in ends.items():
@@ -207,8 +207,8 @@ def _undamaged(file: Path) -> None:
 
     if not file.is_file():
         raise CommandFailed(f"{file}: there is no such file")
-    if found := damage(file):
-        raise CommandFailed(f"{file} is damaged, or no database", lines=found[:10], remedy="take an older backup")
+    if damages := damage(file):
+        raise CommandFailed(f"{file} is damaged, or no database", lines=damages[:10], remedy="take an older backup")
 
 
 def _found_right(database_url: str) -> dict[str, int]:

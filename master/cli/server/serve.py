@@ -70,11 +70,11 @@ def settings_from(file: Path | None, **values: object) -> Settings:
 @contextmanager
 def _without(package: str) -> Iterator[None]:
     """Whoever looks for a package meanwhile does not find it, unless it is loaded already."""
-    found = sys.modules.setdefault(package, None)  # type: ignore[arg-type]
+    loaded = sys.modules.setdefault(package, None)  # type: ignore[arg-type]
     try:
         yield
     finally:
-        if found is None:
+        if loaded is None:
             del sys.modules[package]
 
 

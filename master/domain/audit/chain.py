@@ -151,8 +151,8 @@ class ChainWalk:
             reason = (
                 f"the chain is said to end with event {end.seq} and the hash {end.hash.hex()[:16]}..., but ends with"
             )
-            found = f"event {self.end.seq} and {self.end.hash.hex()[:16]}..."
-            return Defect(DefectKind.END_ALTERED, self.end.seq, f"{reason} {found}", line)
+            actual = f"event {self.end.seq} and {self.end.hash.hex()[:16]}..."
+            return Defect(DefectKind.END_ALTERED, self.end.seq, f"{reason} {actual}", line)
         return None
 
     def unfinished(self) -> Defect | None:

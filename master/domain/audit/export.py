@@ -152,10 +152,10 @@ def verify_export(
     if isinstance(checkpoint, Defect):
         return ExportVerdict(header, None, walk.checked, checkpoint)
     last, number = checkpoint
-    found = _checkpoint_defect(last, header, walk, number, signed, key)
-    if found is None and next(numbered, None) is not None:
-        found = Defect(DefectKind.MALFORMED, 0, "the file goes on behind its checkpoint", number + 1)
-    return ExportVerdict(header, last, walk.checked, found)
+    problem = _checkpoint_defect(last, header, walk, number, signed, key)
+    if problem is None and next(numbered, None) is not None:
+        problem = Defect(DefectKind.MALFORMED, 0, "the file goes on behind its checkpoint", number + 1)
+    return ExportVerdict(header, last, walk.checked, problem)
 
 
 def _first(numbered: Iterator[tuple[int, bytes]]) -> Header | Defect:
@@ -282,9 +282,9 @@ def _number(fields: dict[str, object], name: str, *, least: int = -_NUMBER_MAX) 
 def _bytes(fields: dict[str, object], name: str, length: int) -> bytes:
     text = _text(fields, name)
     try:
-        found = bytes.fromhex(text)
+        decoded = bytes.fromhex(text)
     except ValueError:
-        found = b""
-    if len(found) != length:
+        decoded = b""
+    if len(decoded) != length:
         raise ValueError(f'its "{name}" must be {length} bytes in hexadecimal')
-    return found
+    return decoded

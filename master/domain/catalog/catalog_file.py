@@ -64,7 +64,7 @@ class _Reader(TomlReader):
         name, tiers = self.string(table, (*at, "name")), self.whole_numbers(table, (*at, "tiers"))
         tier_name = self.string(table, (*at, "tier_name"), None if tiers else name + "%{tier}")
         license_type = self.record(LicenseType, table, at, key=key, tier_name=tier_name)
-        for field, spelling in (("name", name), *(("spellings", one) for one in license_type.spellings)):
+        for field, spelling in (("name", name), *(("spellings", spelling) for spelling in license_type.spellings)):
             if ("{version}" in spelling) is not license_type.versioned:
                 reason = f"{spelling!r} must contain {{version}} exactly where the type has a version basis"
                 raise self.error((*at, field), reason)

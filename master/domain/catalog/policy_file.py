@@ -88,14 +88,14 @@ class PolicyFile:
 
     def _releases(self) -> dict[ReleaseName, date]:
         table = self._read.typed(self._read.document, ("releases",), dict, {})
-        found: dict[ReleaseName, date] = {}
+        releases: dict[ReleaseName, date] = {}
         for text in table:
             at: FieldPath = ("releases", text)
             name = self._read.parsed(ReleaseName, text, at)
-            if name in found:
+            if name in releases:
                 raise self._read.error(at, "the release stands here twice, in two spellings")
-            found[name] = self._read.day(table, at)
-        return found
+            releases[name] = self._read.day(table, at)
+        return releases
 
     def _known(self, at: FieldPath, names: Iterable[str], known: Mapping[str, object], word: str) -> None:
         for name in names:

@@ -50,9 +50,9 @@ class ReleaseName:
             ValueError: the text does not begin with a release; says which forms are.
         """
         whole = clean(text)
-        found = plain(whole)
-        begins = max(filter(None, (_DOTTED.match(found), _LETTERED.match(found))), key=re.Match.end, default=None)
-        if begins is None or not _BEHIND.fullmatch(found, begins.end()):
+        cleaned = plain(whole)
+        begins = max(filter(None, (_DOTTED.match(cleaned), _LETTERED.match(cleaned))), key=re.Match.end, default=None)
+        if begins is None or not _BEHIND.fullmatch(cleaned, begins.end()):
             raise ValueError(f"{text!r} is not a release; write it like 7.1, 7.4.2, 12 or 12r1 sr4")
         return cls(cls.exact(begins[0]).numbers, whole)
 
@@ -64,10 +64,10 @@ class ReleaseName:
             ValueError: the text is none; says which forms are.
         """
         whole = clean(text)
-        found = plain(whole)
-        if _DOTTED.fullmatch(found):
-            numbers = [int(part) for part in re.findall(r"\d+", found)]
-        elif match := _LETTERED.fullmatch(found):
+        cleaned = plain(whole)
+        if _DOTTED.fullmatch(cleaned):
+            numbers = [int(part) for part in re.findall(r"\d+", cleaned)]
+        elif match := _LETTERED.fullmatch(cleaned):
             numbers = [int(part or 0) for part in match.groups()]
         else:
             raise ValueError(f"{text!r} is not a release; write it like 7.1, 7.4.2, 12 or 12r1 sr4")

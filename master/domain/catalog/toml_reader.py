@@ -87,16 +87,16 @@ class TomlReader:
         """A value of a type; None where it is not there, or a text without a word."""
         if at[-1] not in table or (table[str(at[-1])] == "" and not issubclass(kind, Enum)):
             return None
-        found: R = self._value(kind, None, table, at)
-        return found
+        value: R = self._value(kind, None, table, at)
+        return value
 
     def _value(self, kind: Any, default: Any, table: Mapping[str, Any], at: FieldPath) -> Any:
         parts, outer = get_args(kind), get_origin(kind)
         if NoneType in parts:
             return self.optional(parts[0], table, at)
         if outer is Mapping:
-            found = self.typed(table, at, dict, {})
-            return {name: self._value(parts[1], None, found, (*at, name)) for name in found}
+            nested = self.typed(table, at, dict, {})
+            return {name: self._value(parts[1], None, nested, (*at, name)) for name in nested}
         if outer in (tuple, frozenset):
             return outer(self._values(parts[0], table, at))
         if kind is str:
@@ -117,10 +117,10 @@ class TomlReader:
         if issubclass(kind, Enum):
             return [self.member(kind, value, at) for value in self.strings(table, at)]
         tables = self.typed(table, at, list, ())
-        for item in tables:
-            if not isinstance(item, dict):
-                raise self.error(at, f"{item!r} must be a table")
-        return [self.record(kind, item, at) for item in tables]
+        for entry in tables:
+            if not isinstance(entry, dict):
+                raise self.error(at, f"{entry!r} must be a table")
+        return [self.record(kind, entry, at) for entry in tables]
 
     def known_keys(self, table: Mapping[str, Any], at: FieldPath, known: set[str]) -> None:
         for key in table:
@@ -141,8 +141,8 @@ class TomlReader:
 
     def table(self, table: Mapping[str, Any], at: FieldPath) -> Mapping[str, Any]:
         """Return a table; its absence is an error."""
-        found: Mapping[str, Any] = self.typed(table, at, dict, None)
-        return found
+        nested: Mapping[str, Any] = self.typed(table, at, dict, None)
+        return nested
 
     def string(self, table: Mapping[str, Any], at: FieldPath, default: str | None = None) -> str:
         """A text; without a default it must be there and not be empty."""

@@ -68,13 +68,13 @@ class Version:
             whole = short_text(text, most=_READ_MAX)
         except ValueError as error:
             raise ValueError(f"{text[:80]!r} {_HOW}") from error
-        found = in_ascii(whole)
-        if (exact := _EXACT.fullmatch(found)) is not None:
+        cleaned = in_ascii(whole)
+        if (exact := _EXACT.fullmatch(cleaned)) is not None:
             return cls._of(exact)
-        match = _READ.match(found)
+        match = _READ.match(cleaned)
         if match is None:
             raise ValueError(f"{text[:80]!r} {_HOW}")
-        behind = _SERVICE_RELEASE.search(found, match.end())
+        behind = _SERVICE_RELEASE.search(cleaned, match.end())
         major, release = match.groups(default="0")
         return cls(int(major), int(release), int(behind[1]) if behind else 0, whole[:TEXT_MAX].rstrip())
 

@@ -194,7 +194,7 @@ class Installation:
         below = (
             license for license in self.licenses if limits_software(license) and (license.version or 0) < software.major
         )
-        return tuple(sorted(below, key=lambda item: item.version or 0))
+        return tuple(sorted(below, key=lambda license: license.version or 0))
 
     @property
     def making_local(self) -> tuple[License, ...]:
@@ -274,7 +274,7 @@ class Estate:
         changed = {license.id: license for license in licenses}
         before = {license.id: license for license in self.licenses if license.id in changed}
         kept = [changed.get(license.id, license) for license in self.licenses]
-        kept += [item for key, item in changed.items() if key not in before]
+        kept += [license for key, license in changed.items() if key not in before]
         places = {
             license.device.id: license.device for license in (*before.values(), *changed.values()) if license.device
         }
@@ -284,10 +284,10 @@ class Estate:
             if device_id in installations:
                 bound = (license for license in kept if license.device is not None and license.device.id == device_id)
                 installations[device_id] = Installation.of(device, bound)
-        for item in changed.values():
-            if item.device is not None and (item.device.id, item.type.key) not in ids:
+        for changed_license in changed.values():
+            if changed_license.device is not None and (changed_license.device.id, changed_license.type.key) not in ids:
                 fresh += 1
-                ids[item.device.id, item.type.key] = fresh
+                ids[changed_license.device.id, changed_license.type.key] = fresh
         copy = replace(self, licenses=tuple(kept), pool_ids=ids)
         # what the change does not touch is not worked out again: a refusal is answered with a few such copies
         unchanged = {"pbx_ids": self.pbx_ids, "pbx_on": self.pbx_on, "master": self.master}
@@ -301,11 +301,11 @@ class Estate:
 
     @cached_property
     def _standbys(self) -> dict[str, tuple[Pbx, ...]]:
-        found: defaultdict[str, tuple[Pbx, ...]] = defaultdict(tuple)
+        standbys: defaultdict[str, tuple[Pbx, ...]] = defaultdict(tuple)
         for pbx in self.pbxs.values():
             if pbx.standby_for is not None:
-                found[pbx.standby_for] += (pbx,)
-        return dict(found)
+                standbys[pbx.standby_for] += (pbx,)
+        return dict(standbys)
 
     def standbys_of(self, pbx: Pbx) -> tuple[Pbx, ...]:
         """Return the standbys configured for a PBX (F1)."""
@@ -314,11 +314,11 @@ class Estate:
     @cached_property
     def agreed(self) -> dict[str, list[License]]:
         """The licenses that the agreement ledger brought, by type."""
-        found: defaultdict[str, list[License]] = defaultdict(list)
+        by_subject: defaultdict[str, list[License]] = defaultdict(list)
         for license in self.licenses:
             if license.agreed is not None:
-                found[license.type.key].append(license)
-        return found
+                by_subject[license.type.key].append(license)
+        return by_subject
 
     def is_local(self, pbx: Pbx) -> bool:
         """Whether a PBX is licensed locally and the pool closed to it (A3)."""
@@ -369,7 +369,7 @@ class Estate:
     @cached_property
     def _licensed_by(self) -> dict[int, tuple[Pbx, ...]]:
         """The PBXs of each installation that has any (B9), by its device's id."""
-        found: defaultdict[int, list[Pbx]] = defaultdict(list)
+        by_device: defaultdict[int, list[Pbx]] = defaultdict(list)
         for pbx in self.pbxs.values():
-            found[self.installation_of(pbx).device.id].append(pbx)
-        return {device_id: tuple(pbxs) for device_id, pbxs in found.items()}
+            by_device[self.installation_of(pbx).device.id].append(pbx)
+        return {device_id: tuple(pbxs) for device_id, pbxs in by_device.items()}

@@ -104,9 +104,9 @@ class Violation:
 class ProjectInvalidError(Exception):
     """A project cannot be applied; each violation says where and why."""
 
-    def __init__(self, found: list[Violation]) -> None:
-        super().__init__("; ".join(violation.reason for violation in found))
-        self.violations = found
+    def __init__(self, wrong: list[Violation]) -> None:
+        super().__init__("; ".join(violation.reason for violation in wrong))
+        self.violations = wrong
 
 
 class ChangeAction(Enum):
@@ -145,37 +145,37 @@ def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
 
 def violations(spec: ProjectSpec, catalogs: Mapping[str, Catalog]) -> list[Violation]:
     """Everything that is wrong with a project; empty where it can be applied."""
-    found = [*_name_violations(spec), *_pace_violations(spec.lease, ("lease",)), *_zone_violations(spec)]
+    wrong = [*_name_violations(spec), *_pace_violations(spec.lease, ("lease",)), *_zone_violations(spec)]
     catalog = catalogs.get(spec.catalog)
     if catalog is None:
-        found.append(
+        wrong.append(
             Violation(("catalog",), f"{spec.catalog!r} is no catalog; use one of {', '.join(sorted(catalogs))}")
         )
-        return found
-    found += _device_violations(spec, catalog)
-    found += _pbx_violations(spec)
-    found += _license_violations(spec, catalog)
-    return found
+        return wrong
+    wrong += _device_violations(spec, catalog)
+    wrong += _pbx_violations(spec)
+    wrong += _license_violations(spec, catalog)
+    return wrong
 
 
 def changes(before: ProjectSpec | None, after: ProjectSpec) -> list[Change]:
     """What applying `after` would change, additions and removals included."""
-    found = []
+    changed = []
     if before is None:
-        found.append(Change(ChangeAction.ADD, "project", after.name, "", _text(after)))
+        changed.append(Change(ChangeAction.ADD, "project", after.name, "", _text(after)))
     elif _text(before) != _text(after):
-        found.append(Change(ChangeAction.CHANGE, "project", after.name, _text(before), _text(after)))
+        changed.append(Change(ChangeAction.CHANGE, "project", after.name, _text(before), _text(after)))
     for kind, key in (("site", "sites"), ("device", "devices"), ("pbx", "pbxs"), ("license", "licenses")):
-        old = {_id(item): _text(item) for item in getattr(before, key, ())}
-        new = {_id(item): _text(item) for item in getattr(after, key)}
-        found += [Change(ChangeAction.REMOVE, kind, name, old[name], "") for name in old if name not in new]
-        found += [Change(ChangeAction.ADD, kind, name, "", new[name]) for name in new if name not in old]
-        found += [
+        old = {_id(part): _text(part) for part in getattr(before, key, ())}
+        new = {_id(part): _text(part) for part in getattr(after, key)}
+        changed += [Change(ChangeAction.REMOVE, kind, name, old[name], "") for name in old if name not in new]
+        changed += [Change(ChangeAction.ADD, kind, name, "", new[name]) for name in new if name not in old]
+        changed += [
             Change(ChangeAction.CHANGE, kind, name, old[name], new[name])
             for name in new
             if name in old and old[name] != new[name]
         ]
-    return found
+    return changed
 
 
 def _text_violations(text: str, at: FieldPath, *, most: int = DISPLAY_NAME_MAX) -> Iterator[Violation]:
@@ -195,8 +195,8 @@ def _name_violations(spec: ProjectSpec) -> Iterator[Violation]:
         items: Sequence[Any] = getattr(spec, group)
         field = "id" if group == "licenses" else "name"
         seen: Counter[str] = Counter()
-        for index, item in enumerate(items):
-            name = _id(item)
+        for index, part in enumerate(items):
+            name = _id(part)
             seen[name] += 1
             if not is_name(name):
                 yield Violation((group, index, field), f"{name!r} {NAME_RULE}")
@@ -304,8 +304,12 @@ def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[Lice
 
     The names of `spec` must have been found right.
     """
-    bound = [(index, item, catalog.read_name(item.type)) for index, item in enumerate(spec.licenses) if item.device]
-    installed = [(item.device, name.type, name.tier or 0, item.quantity) for _, item, name in bound]
+    bound = [
+        (index, license, catalog.read_name(license.type))
+        for index, license in enumerate(spec.licenses)
+        if license.device
+    ]
+    installed = [(license.device, name.type, name.tier or 0, license.quantity) for _, license, name in bound]
     installed += [
         (license.device.name, license.type, license.tier or 0, license.quantity)
         for license in imported
@@ -318,14 +322,16 @@ def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[Lice
         tiers[license_type.key].add(tier)
         by_place[device, license_type.key, tier] += quantity
         by_place["", license_type.key, tier] += quantity
-    for index, item, name in bound:
+    for index, license_spec, name in bound:
         tier, key = name.tier or 0, name.type.key
         below = [lower for lower in tiers[key] if lower < tier]
-        on_device, in_project = (sum(by_place[place, key, lower] for lower in below) for place in (item.device, ""))
+        on_device, in_project = (
+            sum(by_place[place, key, lower] for lower in below) for place in (license_spec.device, "")
+        )
         if missing := missing_below(tier, on_device=on_device, in_project=in_project):
             reason = (
-                f"{item.type} counts from license {tier + 1:,} on, and {tier - missing:,} of lower tiers are installed,"
-                f" on {item.device} or in the project; {missing:,} are missing (rule E5)"
+                f"{license_spec.type} counts from license {tier + 1:,} on, and {tier - missing:,} of lower tiers are"
+                f" installed, on {license_spec.device} or in the project; {missing:,} are missing (rule E5)"
             )
             yield Violation(("licenses", index, "type"), reason)
 
@@ -334,22 +340,22 @@ def _first(*values: int | None) -> int:
     return next(value for value in values if value is not None)
 
 
-def _id(item: Any) -> str:
-    return str(item.id if isinstance(item, LicenseSpec) else item.name)
+def _id(part: Any) -> str:
+    return str(part.id if isinstance(part, LicenseSpec) else part.name)
 
 
-def _text(item: Any) -> str:
+def _text(part: Any) -> str:
     """A thing in one line, without its name and what is empty."""
     parts = []
-    for field in fields(item):
-        value = getattr(item, field.name)
+    for field in fields(part):
+        value = getattr(part, field.name)
         if field.name in ("name", "id") or isinstance(value, tuple) or value in ("", None):
             continue
         if isinstance(value, PaceSpec):
             parts += [
-                f"{one.name}={getattr(value, one.name)}"
-                for one in fields(value)
-                if getattr(value, one.name) is not None
+                f"{setting.name}={getattr(value, setting.name)}"
+                for setting in fields(value)
+                if getattr(value, setting.name) is not None
             ]
         else:
             parts.append(f"{field.name}={value.name.lower() if isinstance(value, Enum) else value}")
@@ -358,10 +364,10 @@ def _text(item: Any) -> str:
 
 def capacities(spec: ProjectSpec, catalog: Catalog) -> dict[tuple[str, str], int]:
     """Licenses bound, by device and type (A1, B4)."""
-    found: Counter[tuple[str, str]] = Counter()
+    quantities: Counter[tuple[str, str]] = Counter()
     for license_spec in _bound(spec.licenses):
-        found[license_spec.device, catalog.read_name(license_spec.type).type.key] += license_spec.quantity
-    return dict(found)
+        quantities[license_spec.device, catalog.read_name(license_spec.type).type.key] += license_spec.quantity
+    return dict(quantities)
 
 
 def _bound(licenses: Iterable[LicenseSpec]) -> Iterator[LicenseSpec]:

@@ -50,10 +50,10 @@ Claims = tuple[Claim, ...]
 
 def floors(claims: Claims) -> dict[int, int]:
     """Return how many seats of each pool count at least, by pool id: the highest of the claims in one PBX's name."""
-    found: dict[int, int] = {}
+    floor_of: dict[int, int] = {}
     for claim in claims:
-        found[claim.pool_id] = max(found.get(claim.pool_id, 0), claim.seats)
-    return found
+        floor_of[claim.pool_id] = max(floor_of.get(claim.pool_id, 0), claim.seats)
+    return floor_of
 
 
 def raised(

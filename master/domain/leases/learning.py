@@ -73,23 +73,23 @@ def knows_less(lease: Lease, ends_at: float) -> bool:
 
 def rights(proof: Proof, known: Mapping[str, int], companions: Collection[str]) -> dict[str, int]:
     """Seats by license type that a PBX may go on using; `known` is what the backup says it held."""
-    found = {}
+    seats = {}
     for key in proof.seats.keys() | known.keys():
         borne_out = max(proof.seats.get(key, 0), known.get(key, 0))
         used = borne_out if key in companions else proof.in_use.get(key, 0)
         if least := min(borne_out, used):
-            found[key] = least
-    return found
+            seats[key] = least
+    return seats
 
 
 def placed(seats: int, pools: Iterable[tuple[int, int]]) -> tuple[dict[int, int], int]:
     """Debit seats of a type from (pool id, free) in order: by pool id, and how many found no license."""
-    found = {}
+    by_pool = {}
     for pool_id, free in pools:
         if taken := min(seats, max(free, 0)):
-            found[pool_id] = taken
+            by_pool[pool_id] = taken
             seats -= taken
-    return found, seats
+    return by_pool, seats
 
 
 def longest_lease_seconds(estate: Estate) -> float:

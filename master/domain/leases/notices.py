@@ -75,29 +75,29 @@ def notices(
         return (Notice(NoticeKind.CLOSED, f"the lease of {pbx.name} was closed, by itself or by an operator"),)
     if state is LeaseState.EXPIRED:
         return (Notice(NoticeKind.EXPIRED, f"the lease of {pbx.name} passed its end"),)
-    found = []
+    news = []
     if estate.learning is not None and estate.learns(time.ends_by):
         until = second_text(estate.learning.until)
         message = f"the license master was restored; until {until} {pbx.name} gets nothing beyond what it proved"
-        found.append(Notice(NoticeKind.LEARNING, message))
+        news.append(Notice(NoticeKind.LEARNING, message))
     installation = estate.installation_of(pbx)
     if installation.limit is not None and lease.software.major > installation.limit:  # B10
         message = f"{above_limit(pbx, lease.software, installation)}: seats held stay, new ones are refused"
         refs = tuple(license.ref for license in installation.limiting_below(lease.software)[:MOST_NAMED])
-        found.append(Notice(NoticeKind.VERSION_LIMIT, message, refs))
+        news.append(Notice(NoticeKind.VERSION_LIMIT, message, refs))
     if lease.suspected_clone(time.now):
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
-        found.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
+        news.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
     if revoked:  # L5
         message = f"{len(revoked)} seats were taken away from {pbx.name}: stop using them and return them"
-        found.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
+        news.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
     ending = [license for source in drawn_on for license in source.licenses if ends_soon(estate, license, time.now)]
     if ending:  # P1, R3
         message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
-        found.append(Notice(NoticeKind.LICENSES_END, message, tuple(license.ref for license in ending[:MOST_NAMED])))
-    return (*found, *_release_notices(pbx, own, drawn_on))
+        news.append(Notice(NoticeKind.LICENSES_END, message, tuple(license.ref for license in ending[:MOST_NAMED])))
+    return (*news, *_release_notices(pbx, own, drawn_on))
 
 
 def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:

@@ -74,9 +74,9 @@ def presence(
         renew_every_seconds: how often the PBX is to renew.
         now: UNIX seconds.
     """
-    found = observer.serving_since + RECONNECT_SECONDS
+    since = observer.serving_since + RECONNECT_SECONDS
     late = lease.renewed_at + renew_every_seconds * (1 + observer.renew_jitter) + RECONNECT_SECONDS
-    moments = {AbsenceEvidence.RENEWAL_MISSED: max(late, found)}
+    moments = {AbsenceEvidence.RENEWAL_MISSED: max(late, since)}
     current = stream if stream is not None and stream.epoch == lease.epoch else None
     if current is None:
         seen = "no master has seen a stream of it"
@@ -86,8 +86,8 @@ def presence(
         seen = "it renewed after its stream broke"
     else:
         seen = f"its stream broke {now - current.lost_at:.0f} s ago, and it may come back"
-        moments[AbsenceEvidence.STREAM_LOST] = max(current.lost_at + observer.settle_seconds, found)
-    if now < found:
+        moments[AbsenceEvidence.STREAM_LOST] = max(current.lost_at + observer.settle_seconds, since)
+    if now < since:
         seen += f"; this master has served for {now - observer.serving_since:.0f} s, and knows of no stream from before"
     gone = next(
         (sign for sign in (AbsenceEvidence.STREAM_LOST, *moments) if sign in moments and now >= moments[sign]), None

@@ -27,7 +27,7 @@ def in_the_way(
     if estate.learning is not None and estate.learns(time.ends_by):
         until = second_text(estate.learning.until)
         yield "project", f"the master learns until {until} what is in use after a restore; nobody knows it yet"
-    for pbx in sorted(estate.pbxs.values(), key=lambda one: one.name):
+    for pbx in sorted(estate.pbxs.values(), key=lambda pbx: pbx.name):
         lease, seats = leases.get(pbx.id), counted.get(pbx.id, 0)
         if seats or (lease is not None and lease.state(time).is_running):
             until = f" until {second_text(lease.ends_at)}" if lease is not None and lease.phase is Phase.OPEN else ""

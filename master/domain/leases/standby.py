@@ -119,8 +119,8 @@ class Readiness:
 
 def pairs(estate: Estate) -> list[tuple[Pbx, Pbx]]:
     """Return all pairs as (standby, primary), in the order of the standbys' names."""
-    found = [(pbx, primary) for pbx in estate.pbxs.values() if (primary := primary_of(estate, pbx)) is not None]
-    return sorted(found, key=lambda pair: pair[0].name)
+    standbys = [(pbx, primary) for pbx in estate.pbxs.values() if (primary := primary_of(estate, pbx)) is not None]
+    return sorted(standbys, key=lambda pair: pair[0].name)
 
 
 def primary_of(estate: Estate, pbx: Pbx) -> Pbx | None:
@@ -228,7 +228,9 @@ def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> li
     if primary_of(estate, standby) is not primary:
         message = f"{standby.name} is not the standby of {primary.name}; `standby_for` in the project says who is"
         problems.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
-    problems += [one for one in pair_problems(estate, standby, primary, takeover.software) if one.kind.blocking]
+    problems += [
+        problem for problem in pair_problems(estate, standby, primary, takeover.software) if problem.kind.blocking
+    ]
     own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == takeover.own_epoch
     if own_lease is None or not own or not own_lease.state(time).is_running:
         message = f"{standby.name} must have a lease of its own, and name its epoch"
@@ -283,8 +285,8 @@ def _in_the_way(kind: StandbyProblemKind, message: str, user: Pbx, presence: Pre
     if presence is None:
         return StandbyProblem(kind=kind, message=message, rules=("F5",))
     forced = f"`force` takes over now: {user.name} is notified, but out of reach both use the seats until its end"
-    told = f"{message} ({presence.seen}); ask again at {told_at(presence.retry_at)}; {forced}"
-    return StandbyProblem(kind=kind, message=told, rules=("F5",), retry_at=presence.retry_at)
+    advice = f"{message} ({presence.seen}); ask again at {told_at(presence.retry_at)}; {forced}"
+    return StandbyProblem(kind=kind, message=advice, rules=("F5",), retry_at=presence.retry_at)
 
 
 def _promised(claims: Claims, standby: Pbx) -> bool:
@@ -320,7 +322,7 @@ def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> list[StandbyPro
         missing = missing_below_tier(estate, items[0], estate.master.device)
         if missing:
             below = tier - missing
-            named = ", ".join(str(item.ref) for item in items)
+            named = ", ".join(str(license.ref) for license in items)
             problems.append(
                 StandbyProblem(
                     kind=StandbyProblemKind.TIER_NOT_REACHED,
@@ -328,7 +330,7 @@ def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> list[StandbyPro
                     rules=("F3", "E4"),
                     installed=below,
                     needed=tier,
-                    licenses=tuple(item.ref for item in items[:MOST_NAMED]),
+                    licenses=tuple(license.ref for license in items[:MOST_NAMED]),
                 )
             )
     return problems

@@ -34,11 +34,10 @@ def standing_violations(
     imported = [license for license in before.licenses if license.file is not None]
     violations = _moved_for_good(before, after, catalog, software)
     imported_ids = {license.id: license for license in imported}
-    for index, item in enumerate(after.licenses):
-        if item.id in imported_ids:
-            reason = (
-                f"{item.id!r} was imported from file {imported_ids[item.id].file}; give the declared one its own id"
-            )
+    for index, license_spec in enumerate(after.licenses):
+        if license_spec.id in imported_ids:
+            file = imported_ids[license_spec.id].file
+            reason = f"{license_spec.id!r} was imported from file {file}; give the declared one its own id"
             violations.append(Violation(("licenses", index, "id"), reason))
     if imported and before.catalog.name != after.catalog:
         reason = (
@@ -94,7 +93,7 @@ def _moved_for_good(
             and then[license.device, key] > there[license.device, key]
         ]
         if arrived:
-            _, index, license = min(arrived, key=lambda one: one[:2])
+            _, index, license = min(arrived, key=lambda license: license[:2])
             gone = there[device, key] - then[device, key]
             to = license.device or "the balance"
             reason = (

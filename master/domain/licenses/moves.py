@@ -121,13 +121,13 @@ def left_without(estate: Estate, license: License, leaving: Collection[str]) -> 
 
 def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
     """Return licenses with lower tiers first, as those must be installed before the higher ones (E5)."""
-    return tuple(sorted(licenses, key=lambda item: (item.type.key, item.tier or 0, item.id)))
+    return tuple(sorted(licenses, key=lambda license: (license.type.key, license.tier or 0, license.id)))
 
 
-def moved(estate: Estate, item: License, device: Device | None) -> Estate:
+def moved(estate: Estate, leaving: License, device: Device | None) -> Estate:
     """The estate with a license on another device, or free where `device` is None; no release of it is under way."""
-    there = replace(item, device=device, release=None)
-    licenses = tuple(there if license.id == item.id else license for license in estate.licenses)
+    there = replace(leaving, device=device, release=None)
+    licenses = tuple(there if license.id == leaving.id else license for license in estate.licenses)
     return replace(estate, licenses=licenses)
 
 

@@ -232,28 +232,28 @@ def _silent_since(
     silent = {LeaseState.OVERDUE, LeaseState.EXPIRED}
     if now - records.applied_at >= FIRST_CONTACT_SECONDS:
         silent.add(LeaseState.NONE)
-    found: dict[str, float] = {}
+    silent_since: dict[str, float] = {}
     for pbx_id, pbx in estate.pbxs.items():
         if states.get(pbx_id, LeaseState.NONE) in silent:
             lease = records.leases.get(pbx_id)
             since = lease.renewed_at if lease is not None else records.applied_at
-            found[pbx.site] = min(found.get(pbx.site, since), since)
-    return found
+            silent_since[pbx.site] = min(silent_since.get(pbx.site, since), since)
+    return silent_since
 
 
 def _balance(estate: Estate, now: float) -> dict[str, int]:
-    found: dict[str, int] = {}
+    quantities: dict[str, int] = {}
     for license in estate.licenses:
         if license.device is None and not license.use_is_over(now):
-            found[license.type.key] = found.get(license.type.key, 0) + license.quantity
-    return found
+            quantities[license.type.key] = quantities.get(license.type.key, 0) + license.quantity
+    return quantities
 
 
 def _agreement_ends(estate: Estate, now: float) -> dict[tuple[str, str], float]:
     """The next end of each; where all have ended, the last one: what ended long ago hides no end that lies ahead."""
-    found: dict[tuple[str, str], list[float]] = {}
+    ends_of: dict[tuple[str, str], list[float]] = {}
     for license in estate.licenses:
         if license.agreement_ends_at is not None:
             name = (license.device.name if license.device else "", license.type.key)
-            found.setdefault(name, []).append(license.agreement_ends_at)
-    return {name: min((at for at in ends if at > now), default=max(ends)) for name, ends in found.items()}
+            ends_of.setdefault(name, []).append(license.agreement_ends_at)
+    return {name: min((at for at in ends if at > now), default=max(ends)) for name, ends in ends_of.items()}

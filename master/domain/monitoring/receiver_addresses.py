@@ -31,7 +31,7 @@ def may_be_told(host: str, allowed: Sequence[Network]) -> bool:
         host: an address, as it is about to be connected to; with a scope or without.
         allowed: networks that may be reached although they are not public.
     """
-    return all(_is_public(one) or _is_in(one, allowed) for one in _reached(ip_address(host)))
+    return all(_is_public(address) or _is_in(address, allowed) for address in _reached(ip_address(host)))
 
 
 def _reached(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address | IPv6Address]:

@@ -53,18 +53,18 @@ def pool_reports(
 ) -> list[PoolReport]:
     """Pools in the order of the overview, then the balance."""
     by_pool: defaultdict[tuple[str, str], dict[int, PoolPeak]] = defaultdict(dict)
-    for one in days:
-        by_pool[one.device, one.license_type][one.day] = one
-    known = {day for found in by_pool.values() for day in found}
+    for pool_day in days:
+        by_pool[pool_day.device, pool_day.license_type][pool_day.day] = pool_day
+    known = {day for peak_of in by_pool.values() for day in peak_of}
     places = [(pool.device, pool.license_type, pool.capacity, pool.parts.counted) for pool in estate.pools]
     places += [(BALANCE, license_type, free, 0) for license_type, free in sorted(estate.balance.items())]
     reports = []
     for device, license_type, capacity, used in places:
-        found = by_pool[device, license_type]
-        peaks = {day: one.peak for day, one in found.items()}
+        peak_of = by_pool[device, license_type]
+        peaks = {day: pool_peak.peak for day, pool_peak in peak_of.items()}
         lately = (peak for day, peak in peaks.items() if day > today - LATELY_DAYS)
         has_seats = types[license_type].matches is None
-        fewest = min((pool_peak.unused for pool_peak in found.values()), default=0) if known <= found.keys() else 0
+        fewest = min((pool_peak.unused for pool_peak in peak_of.values()), default=0) if known <= peak_of.keys() else 0
         reports.append(
             PoolReport(
                 device=device,
@@ -92,4 +92,4 @@ def silent_pbxs(
         if state in _SILENT:
             heard_at = lease.renewed_at if lease is not None else None
             silent_pbxes.append(SilentPbx(pbx.site, pbx.name, state, heard_at, seats.get(pbx.id, 0)))
-    return sorted(silent_pbxes, key=lambda one: (one.heard_at is None, one.heard_at or 0.0, one.site, one.pbx))
+    return sorted(silent_pbxes, key=lambda pbx: (pbx.heard_at is None, pbx.heard_at or 0.0, pbx.site, pbx.pbx))

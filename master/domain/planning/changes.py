@@ -166,7 +166,7 @@ class _Draft:
             self._software,
             frozenset(self._upgraded),
             self._wants,
-            tuple(sorted(self._obstacles, key=lambda one: one.problem)),
+            tuple(sorted(self._obstacles, key=lambda license: license.problem)),
             frozenset(self._ended),
             self._now,
             tuple(self._staying),
@@ -277,9 +277,9 @@ class _Draft:
     def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:
         """Licenses by id, each once."""
         by_id = {license.id: license for license in self._estate.licenses}
-        for index, one in enumerate(ids):
-            if one not in by_id:
-                raise _wrong((*at, index), f"{one!r} is no license of project {self._estate.name}")
+        for index, license_id in enumerate(ids):
+            if license_id not in by_id:
+                raise _wrong((*at, index), f"{license_id!r} is no license of project {self._estate.name}")
         return [by_id[fromkey] for fromkey in dict.fromkeys(ids)]
 
     def _running(self, pbx: Pbx) -> Version:

@@ -112,7 +112,7 @@ def limit_forecasts(
                 is_caused=bool(above - (above_before - planned.upgraded)),
             )
         )
-    return tuple(sorted(limits, key=lambda one: (one.device != after.master.device.name, one.device)))
+    return tuple(sorted(limits, key=lambda forecast: (forecast.device != after.master.device.name, forecast.device)))
 
 
 def too_old_for_the_pool(
@@ -149,13 +149,13 @@ def pool_forecasts(
     names = {(device_id, key) for estate in (before, after) for device_id, key in _pools(estate)} | set(wanted)
     blocked = _blocked({ref.id for limit in limits if limit.is_caused for ref in limit.blocking}, after.licenses)
     moving = _moving_peaks(before, after, uses)
-    found = []
+    forecasts = []
     for device_id, key in names:
         installation = after.installations[device_id]
         use = uses.get(before.pool_ids.get((device_id, key), 0), PoolUse(0, 0, None))
         capacity = _capacity(after, device_id, key)
         drawn = wanted.get((device_id, key), 0)
-        found.append(
+        forecasts.append(
             PoolForecast(
                 device=installation.device.name,
                 license_type=key,
@@ -171,7 +171,9 @@ def pool_forecasts(
             )
         )
     central = after.master.device.name
-    return tuple(sorted(found, key=lambda one: (one.device != central, one.device, one.display_name)))
+    return tuple(
+        sorted(forecasts, key=lambda forecast: (forecast.device != central, forecast.device, forecast.display_name))
+    )
 
 
 def feature_forecasts(before: Estate, after: Estate) -> Iterator[FeatureForecast]:
@@ -197,11 +199,11 @@ def feature_forecasts(before: Estate, after: Estate) -> Iterator[FeatureForecast
 
 def _drawing(estate: Estate) -> defaultdict[int, list[Pbx]]:
     """The PBXs that may draw on each device, by device id."""
-    found: defaultdict[int, list[Pbx]] = defaultdict(list)
+    drawing: defaultdict[int, list[Pbx]] = defaultdict(list)
     for pbx in estate.pbxs.values():
         for device_id in {pbx.device.id, estate.installation_of(pbx).device.id}:
-            found[device_id].append(pbx)
-    return found
+            drawing[device_id].append(pbx)
+    return drawing
 
 
 def _above(installation: Installation, pbxs: Iterable[Pbx], software: Mapping[int, Version]) -> set[int]:
@@ -221,16 +223,16 @@ def _blocking(installation: Installation, software: int) -> list[License]:
 
 def _blocked(ids: set[str], licenses: Iterable[License]) -> Counter[tuple[int, str]]:
     """Licenses by (device id, license type), of some ids."""
-    found: Counter[tuple[int, str]] = Counter()
+    blocked: Counter[tuple[int, str]] = Counter()
     for license in licenses:
         if license.id in ids and license.device is not None and license.release is None:
-            found[license.device.id, license.type.key] += license.quantity
-    return found
+            blocked[license.device.id, license.type.key] += license.quantity
+    return blocked
 
 
 def _moving_peaks(before: Estate, after: Estate, uses: Mapping[int, PoolUse]) -> Counter[tuple[int, str]]:
     """A PBX that goes central takes what it used more at its peak along into the pool."""
-    found: Counter[tuple[int, str]] = Counter()
+    peaks: Counter[tuple[int, str]] = Counter()
     central = after.master.device.id
     for pbx in before.pbxs.values():
         if not before.is_local(pbx) or after.is_local(pbx):
@@ -240,9 +242,9 @@ def _moving_peaks(before: Estate, after: Estate, uses: Mapping[int, PoolUse]) ->
                 continue
             use = uses.get(before.pool_ids[pbx.device.id, key])
             if use is not None:
-                found[central, key] += use.peak - use.used
-                found[pbx.device.id, key] -= use.peak - use.used
-    return found
+                peaks[central, key] += use.peak - use.used
+                peaks[pbx.device.id, key] -= use.peak - use.used
+    return peaks
 
 
 def _pools(estate: Estate) -> Iterator[tuple[int, str]]:

@@ -138,11 +138,11 @@ def _already(
     situation: Situation, then: Planned, replay: Replay, held: Sequence[Question], go_on: Callable[[], None]
 ) -> frozenset[SeatName]:
     """Seats that would be refused without the changes too, but for those of PBXs that are to run something else."""
-    concerned = [one for one in replay.refused if one.before is not None and one.pbx_id not in then.upgraded]
+    concerned = [asked for asked in replay.refused if asked.before is not None and asked.pbx_id not in then.upgraded]
     if not concerned:
         return frozenset()
     today = ask_anew(situation.estate, held, software=situation.software, go_on=go_on)
-    return frozenset(one.name for one in today.refused) & frozenset(one.name for one in concerned)
+    return frozenset(asked.name for asked in today.refused) & frozenset(asked.name for asked in concerned)
 
 
 def _in_use(
@@ -150,16 +150,16 @@ def _in_use(
 ) -> Iterator[MoveRefusal]:
     """L5: licenses that leave a device while seats are debited from them, one for each pool; not those that end."""
     device_after = {license.id: license.device for license in after.licenses}
-    shrinking = {(one.device, one.license_type): one for one in pools if one.to_return}
-    told: set[tuple[str, str]] = set()
+    shrinking = {(pool.device, pool.license_type): pool for pool in pools if pool.to_return}
+    seen: set[tuple[str, str]] = set()
     holders = _top_holders(situation)
     for license in situation.estate.licenses:
         if license.device is None or license.id in ended or device_after[license.id] == license.device:
             continue
         pool = shrinking.get((license.device.name, license.type.key))
-        if pool is None or (pool.device, pool.license_type) in told:
+        if pool is None or (pool.device, pool.license_type) in seen:
             continue
-        told.add((pool.device, pool.license_type))
+        seen.add((pool.device, pool.license_type))
         pool_id = situation.estate.pool_ids[license.device.id, license.type.key]
         refused = moves.use_refused(license, used=pool.used, left=pool.capacity_after, holders=holders[pool_id])
         assert refused is not None
@@ -170,12 +170,12 @@ def _top_holders(situation: Situation) -> Mapping[int, Sequence[TopHolder]]:
     """The PBXs that use most of each pool, by pool id."""
     estate = situation.estate
     debited = Counter((seat.pool_id, seat.pbx_id) for seat in situation.seats if seat.pool_id is not None)
-    found: defaultdict[int, list[TopHolder]] = defaultdict(list)
+    by_pool: defaultdict[int, list[TopHolder]] = defaultdict(list)
     for (pool_id, pbx_id), seats in debited.most_common():
-        if len(found[pool_id]) < MOST_HOLDERS:
+        if len(by_pool[pool_id]) < MOST_HOLDERS:
             pbx = estate.pbxs[pbx_id]
-            found[pool_id].append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
-    return found
+            by_pool[pool_id].append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
+    return by_pool
 
 
 def _pool_of(estate: Estate, pool: PoolForecast) -> tuple[int, str]:

@@ -149,7 +149,7 @@ def ask_anew(
 def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Question]:
     rank, unknown = catalog.rank, _held_against_application(catalog)
     for pbx_id, asked in wants.items():
-        for want in sorted(asked, key=lambda one: rank[one.type]):
+        for want in sorted(asked, key=lambda seat: rank[seat.type]):
             application = _OLDEST if want.type in unknown else None
             yield Question(rank[want.type], 0.0, pbx_id, want._replace(application=application), None)
 
@@ -171,21 +171,23 @@ def wanted(estate: Estate, replay: Replay) -> Counter[tuple[int, str]]:
 
     A seat that another one includes today is not counted where it is refused: with the other one it comes again.
     """
-    found: Counter[tuple[int, str]] = Counter()
+    drawn: Counter[tuple[int, str]] = Counter()
     for name, pool_id in estate.pool_ids.items():
-        found[name] += replay.used.get(pool_id, 0)
-    for one in replay.refused:
-        assert isinstance(one.outcome, Refusal)
-        if one.outcome.reason not in _WANTED_ALL_THE_SAME or (one.before is not None and one.before.pool_id is None):
+        drawn[name] += replay.used.get(pool_id, 0)
+    for asked in replay.refused:
+        assert isinstance(asked.outcome, Refusal)
+        if asked.outcome.reason not in _WANTED_ALL_THE_SAME or (
+            asked.before is not None and asked.before.pool_id is None
+        ):
             continue
-        pbx, license_type = estate.pbxs[one.pbx_id], estate.catalog.types[one.want.type]
+        pbx, license_type = estate.pbxs[asked.pbx_id], estate.catalog.types[asked.want.type]
         if license_type.metering not in (Metering.FLOATING, Metering.FIXED):
             continue
         companions = [other.type for other in license_type.companions if other.platform == pbx.device.platform]
         for key in (license_type.key, *companions):
             needed = estate.catalog.types[key]
-            found[estate.place_for(estate.sources(pbx, needed), needed).device.id, key] += 1
-    return +found
+            drawn[estate.place_for(estate.sources(pbx, needed), needed).device.id, key] += 1
+    return +drawn
 
 
 # --- Who would be refused ---------------------------------------------------------------------------------------------
@@ -226,17 +228,15 @@ def grouped(
         now: UNIX time in seconds.
     """
     groups: dict[tuple[int, str, RefusalReason], list[Asked]] = {}
-    for one in replay.refused:
-        assert isinstance(one.outcome, Refusal)
-        groups.setdefault((one.pbx_id, one.want.type, one.outcome.reason), []).append(one)
-    refused_seatses: list[RefusedSeats] = []
-    for (pbx_id, key, reason), members in sorted(groups.items(), key=lambda item: -len(item[1])):
-        first, pbx = (
-            members[-1].outcome,
-            replay.eligibilities.estate.pbxs[pbx_id],
-        )  # the last one was told the highest numbers
+    for asked in replay.refused:
+        assert isinstance(asked.outcome, Refusal)
+        groups.setdefault((asked.pbx_id, asked.want.type, asked.outcome.reason), []).append(asked)
+    refused_groups: list[RefusedSeats] = []
+    for (pbx_id, key, reason), members in sorted(groups.items(), key=lambda group: -len(group[1])):
+        # the answer given last has the highest numbers
+        first, pbx = members[-1].outcome, replay.eligibilities.estate.pbxs[pbx_id]
         assert isinstance(first, Refusal)
-        refused_seatses.append(
+        refused_groups.append(
             RefusedSeats(
                 site=pbx.site,
                 pbx=pbx.name,
@@ -250,11 +250,15 @@ def grouped(
                 holders=tuple(member.want.holder for member in members[:MOST_NAMED]),
                 message=first.message,
                 remedy=_remedy(replay, members, now)
-                if reason not in TOO_FEW and len(refused_seatses) < MOST_NAMED
+                if reason not in TOO_FEW and len(refused_groups) < MOST_NAMED
                 else "",
             )
         )
-    return tuple(sorted(refused_seatses, key=lambda one: (-one.seats, one.site, one.pbx, one.license_type, one.reason)))
+    return tuple(sorted(refused_groups, key=_biggest_first))
+
+
+def _biggest_first(group: RefusedSeats) -> tuple[int, str, str, str, int]:
+    return -group.seats, group.site, group.pbx, group.license_type, group.reason
 
 
 def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
@@ -272,5 +276,5 @@ def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
     return decided(case, refused, Effort.of_a_batch()).text
 
 
-def _leaves(one: Asked, reason: RefusalReason, leaving: Collection[int]) -> bool:
-    return reason in TOO_FEW and one.before is not None and one.before.pool_id in leaving
+def _leaves(asked: Asked, reason: RefusalReason, leaving: Collection[int]) -> bool:
+    return reason in TOO_FEW and asked.before is not None and asked.before.pool_id in leaving

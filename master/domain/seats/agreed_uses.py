@@ -19,13 +19,13 @@ from master.domain.seats.refusals import MOST_NAMED, Refusal
 _DAY_SECONDS = 86_400.0
 
 
-def ends_soon(estate: Estate, item: License, now: float) -> bool:
+def ends_soon(estate: Estate, license: License, now: float) -> bool:
     """Whether the use of a license ends and the first reminder of that is due."""
-    if item.agreed is None or item.agreed.ends_at is None or item.agreed.is_over(now):
+    if license.agreed is None or license.agreed.ends_at is None or license.agreed.is_over(now):
         return False
-    policy = estate.catalog.time.policies.get(item.agreed.policy)
+    policy = estate.catalog.time.policies.get(license.agreed.policy)
     days = max(policy.reminder_days, default=0) if policy is not None else 0
-    return item.agreed.ends_at - now <= days * _DAY_SECONDS
+    return license.agreed.ends_at - now <= days * _DAY_SECONDS
 
 
 def endings_told(estate: Estate, ending: Collection[License]) -> str:
@@ -34,21 +34,27 @@ def endings_told(estate: Estate, ending: Collection[License]) -> str:
     for license in ending:
         if license.agreed is not None and license.agreed.ends_at is not None:
             by_end[_day(estate, license.agreed.ends_at), _titled(estate, license.agreed)].append(str(license.ref))
-    told = (
+    sentences = (
         f"{title} ends on {day}, and with it the use of {', '.join(named)}" for (day, title), named in by_end.items()
     )
-    return "; ".join(sorted(told)[:MOST_NAMED])
+    return "; ".join(sorted(sentences)[:MOST_NAMED])
 
 
 def ended_use(estate: Estate, key: str, now: float) -> License | None:
     """The license of a type whose use ended last; None where all that the ledger brought can still be used."""
-    found: License | None = None
+    last: License | None = None
     items = estate.agreed.get(key, ())
-    in_force = {item.agreed.subject for item in items if item.agreed is not None and not item.agreed.is_over(now)}
-    for item in items:
-        if item.agreed is not None and item.agreed.subject not in in_force and _ends_at(item) >= _ends_at(found):
-            found = item
-    return found
+    in_force = {
+        license.agreed.subject for license in items if license.agreed is not None and not license.agreed.is_over(now)
+    }
+    for license in items:
+        if (
+            license.agreed is not None
+            and license.agreed.subject not in in_force
+            and _ends_at(license) >= _ends_at(last)
+        ):
+            last = license
+    return last
 
 
 def with_ended_use(refusal: Refusal, estate: Estate, now: float) -> Refusal:
@@ -71,8 +77,8 @@ def _titled(estate: Estate, agreed: AgreedUse) -> str:
     return f"{policy.title} of {agreed.subject}" if policy is not None else f"the agreement of {agreed.subject}"
 
 
-def _ends_at(item: License | None) -> float:
-    return item.agreed.ends_at or 0.0 if item is not None and item.agreed is not None else 0.0
+def _ends_at(license: License | None) -> float:
+    return license.agreed.ends_at or 0.0 if license is not None and license.agreed is not None else 0.0
 
 
 def _day(estate: Estate, at: float) -> date:

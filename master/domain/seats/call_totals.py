@@ -26,10 +26,10 @@ def with_totals(wants: Sequence[Want], outcomes: list[Granted | Refusal]) -> lis
         want.type for want, outcome in zip(wants, outcomes, strict=True)
         if isinstance(outcome, Refusal) or (outcome.basis is Basis.DEBITED and not outcome.already_held)
     )  # fmt: skip
-    told: dict[tuple[RefusalReason, str, str, int], Refusal] = {}
+    worded: dict[tuple[RefusalReason, str, str, int], Refusal] = {}
     for index, refusal in short.items():
         group = (refusal.reason, refusal.license_type, wants[index].type, refusal.pool_id or 0)
-        if group not in told:
-            told[group] = replace(refusal, wanted=new[wants[index].type])
-        outcomes[index] = told[group]
+        if group not in worded:
+            worded[group] = replace(refusal, wanted=new[wants[index].type])
+        outcomes[index] = worded[group]
     return outcomes

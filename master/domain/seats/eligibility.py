@@ -75,10 +75,10 @@ class EligibilityCache:
         """
         host = carrier or pbx
         name = (pbx.id, host.id, software, type_key, kind)
-        found = self._by_name.get(name)
-        if found is None:
-            found = self._by_name[name] = self._decide(pbx, host, software, type_key, kind)
-        return found
+        eligibility = self._by_name.get(name)
+        if eligibility is None:
+            eligibility = self._by_name[name] = self._decide(pbx, host, software, type_key, kind)
+        return eligibility
 
     def companions(
         self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version, kind: HolderKind
@@ -89,7 +89,9 @@ class EligibilityCache:
         """
         eligibilities = []
         for companion in license_type.companions:
-            at = next((one for one in (pbx, host) if one.device.platform == companion.platform), None)
+            at = next(
+                (pbx_or_host for pbx_or_host in (pbx, host) if pbx_or_host.device.platform == companion.platform), None
+            )
             if at is not None:
                 eligibilities.append(self._companion(self.estate.catalog.types[companion.type], pbx, at, software))
         return tuple(eligibilities)
@@ -97,10 +99,10 @@ class EligibilityCache:
     def pools_of(self, pbx: Pbx, type_key: str) -> frozenset[int]:
         """The pools that a seat of a type, its companions and its parts may be debited from."""
         name = (pbx.id, type_key)
-        found = self._pools.get(name)
-        if found is None:
-            found = self._pools[name] = frozenset(self._debitable(pbx, type_key))
-        return found
+        pools = self._pools.get(name)
+        if pools is None:
+            pools = self._pools[name] = frozenset(self._debitable(pbx, type_key))
+        return pools
 
     def _debitable(self, pbx: Pbx, type_key: str) -> Iterator[int]:
         types = self.estate.catalog.types
@@ -156,7 +158,7 @@ class EligibilityCache:
         knows_standby = host is pbx or host.standby_for == pbx.name  # only of such are the pools read
         installations = self.estate.sources(pbx, license_type, host=host if knows_standby else pbx)
         sources = tuple(self._sources(license_type, software, installations))
-        bound = [item for item in installations if item.capacity.get(license_type.key)]
+        bound = [installation for installation in installations if installation.capacity.get(license_type.key)]
         above = bound and not sources
         refused = explanations.version_limit(license_type, pbx, software, bound[-1]) if above else None
         too_old = tuple(

@@ -169,12 +169,12 @@ def requirement_missing(
         reason=RefusalReason.REQUIREMENT_MISSING,
         rules=license_type.rules,
         message=(
-            f"{license_type.display_name} needs {' or '.join(one.display_name for one in types)} for"
+            f"{license_type.display_name} needs {' or '.join(accepted.display_name for accepted in types)} for"
             f" {who if holder else unnamed}"
         ),
         license_type=license_type.key,
         wanted=1,
-        lacks=tuple(SeatRef(one.key, _kind_for(one, kind), holder) for one in types) if holder else (),
+        lacks=tuple(SeatRef(accepted.key, _kind_for(accepted, kind), holder) for accepted in types) if holder else (),
         accepted=() if holder else (needed.of.value, unnamed),
     )
 

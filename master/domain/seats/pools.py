@@ -83,6 +83,6 @@ def used_by_site(estate: Estate, usage: Mapping[tuple[int, int], int]) -> dict[t
 
 
 def _lends(estate: Estate, installation: Installation, license_type: str, time: LeaseTime) -> bool:
-    found = estate.catalog.types[license_type]
-    ruled_out = any(installation.capacity.get(other) for other in found.excludes)
-    return not ruled_out and not estate.learns(time.ends_by) and estate.feature_is_on(installation, found)
+    lent_type = estate.catalog.types[license_type]
+    ruled_out = any(installation.capacity.get(other) for other in lent_type.excludes)
+    return not ruled_out and not estate.learns(time.ends_by) and estate.feature_is_on(installation, lent_type)

@@ -35,9 +35,9 @@ class Requirements:
         """
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
-            return any(self.count(one.key, going=going) for one in types)
+            return any(self.count(accepted.key, going=going) for accepted in types)
         holder = user if needed.of is RequiredOf.USER else line
-        return bool(holder) and any(self.holds(one, holder, going=going) for one in types)
+        return bool(holder) and any(self.holds(accepted, holder, going=going) for accepted in types)
 
     def still_required(self, seat: Seat) -> Refusal | None:
         """H5: a fixed seat that others need stays; the refusal names them."""
@@ -61,7 +61,7 @@ class Requirements:
         if any(needed.of is not RequiredOf.USER and seat.type in needed.any_of for needed in other.requires):
             return self._working_set.of_type(self._pbx.id, other.key)
         on_behalf = [
-            found for found in self._working_set.on_behalf_of(self._pbx.id, seat.subject) if found.type == other.key
+            held for held in self._working_set.on_behalf_of(self._pbx.id, seat.subject) if held.type == other.key
         ]
         return self.seats_of(other, seat.subject) + on_behalf
 

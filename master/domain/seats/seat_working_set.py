@@ -129,8 +129,8 @@ class SeatWorkingSet:
     def of_type(self, pbx_id: int, type_key: str) -> list[Seat]:
         """All seats of a PBX-wide type, oldest first."""
         of_pbx = self.seats[pbx_id]
-        found = (of_pbx.by_key[key] for key in of_pbx.by_type[type_key])
-        return sorted(found, key=lambda seat: (seat.acquired_at, seat.key))
+        held = (of_pbx.by_key[key] for key in of_pbx.by_type[type_key])
+        return sorted(held, key=lambda seat: (seat.acquired_at, seat.key))
 
     def on_behalf_of(self, pbx_id: int, user: str) -> list[Seat]:
         """Seats that something else holds on behalf of a user."""

@@ -122,8 +122,8 @@ class Admission:
             raise InvalidArgumentError("request", "none came; send the message that this method takes")
         if weighed is not None:
             weighed.bring(len(data))
-        found: bytes = data
-        return found
+        content: bytes = data
+        return content
 
     async def _parsed(self, data: bytes, role: Role | None) -> Any:
         budget = self._budgets[role]
@@ -135,21 +135,21 @@ class Admission:
         name = self._method.rpartition("/")[2]
         takes = f"is the most that {name} takes" + (f" of the role {role.name}" if role else "")
         if len(data) > budget.bytes_max:
-            told = f"{len(data):,} bytes; {budget.bytes_max:,} {takes}; send less in one call"
-            raise InvalidArgumentError("request", told)
+            problem = f"{len(data):,} bytes; {budget.bytes_max:,} {takes}; send less in one call"
+            raise InvalidArgumentError("request", problem)
         try:
             path, field = _excess(data, self._kind, budget)
             if path is not None:
                 what = path.rpartition(".")[2]
-                told = (
+                problem = (
                     f"more than {budget.entries_max[path]:,} {what}, which {takes}; divide them among several projects"
                 )
-                raise InvalidArgumentError(path, told)
+                raise InvalidArgumentError(path, problem)
             if field is not None:
-                told = (
+                problem = (
                     f"more than {budget.elements_max:,} fields and entries in all, which {takes}; send less in one call"
                 )
-                raise InvalidArgumentError(field, told)
+                raise InvalidArgumentError(field, problem)
             return self._parse(data)
         except (MalformedError, DecodeError) as error:
             raise InvalidArgumentError("request", f"{error}; send the message that this method takes") from None

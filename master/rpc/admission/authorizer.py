@@ -121,49 +121,49 @@ class Authorizer(PeriodicTask):
             raise
         return peer_certificate
 
-    async def judge(self, found: PeerCertificate, method: str, request: Any, context: Context) -> None:
+    async def judge(self, peer_certificate: PeerCertificate, method: str, request: Any, context: Context) -> None:
         """Look at whom a request names.
 
         Raises:
             AccessDeniedError: they are not the caller's to name.
         """
         try:
-            await self._authorization.authorize(found.identity, method, request)
+            await self._authorization.authorize(peer_certificate.identity, method, request)
         except AccessDeniedError as error:
-            self._turned_away(_reason(error), found, method, context.peer())
+            self._turned_away(_reason(error), peer_certificate, method, context.peer())
             raise
 
     @contextmanager
-    def call(self, found: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
+    def call(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
         """A call is under way, and whoever makes it turns out to use another's lease: that is told here as well.
 
         Raises:
             CallerLimitError: the caller has too many, or brings too much.
         """
         try:
-            with self._shares.call(found.identity.uri) as share:
+            with self._shares.call(peer_certificate.identity.uri) as share:
                 yield share
         except CallerLimitError as error:
-            self._turned_away(_reason(error), found, method, peer)
+            self._turned_away(_reason(error), peer_certificate, method, peer)
             raise
         except LeaseError as error:
             if error.trespass:
-                self._turned_away("NOT_YOUR_LEASE", found, method, peer)
+                self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
             raise
 
-    def check(self, found: PeerCertificate) -> None:
+    def check(self, peer_certificate: PeerCertificate) -> None:
         """Look at a certificate's state, now.
 
         Raises:
             AccessDeniedError: it was revoked or ended.
         """
-        if self._certificates.current.is_revoked(found):
+        if self._certificates.current.is_revoked(peer_certificate):
             raise AccessDeniedError(Denial.CERTIFICATE_REVOKED, "this certificate was revoked; ask for a new one")
-        if found.ends_at <= self._clock():
+        if peer_certificate.ends_at <= self._clock():
             raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")
 
     @contextmanager
-    def stream(self, found: PeerCertificate, method: str, peer: str) -> Iterator[None]:
+    def stream(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[None]:
         """Keep an eye on a stream: the task is cancelled when its certificate is no good any more.
 
         Raises:
@@ -172,22 +172,22 @@ class Authorizer(PeriodicTask):
         """
         task = asyncio.current_task()
         assert task is not None
-        self._streams[task] = found, method, peer
+        self._streams[task] = peer_certificate, method, peer
         try:
-            with self._shares.stream(found.identity.uri):
+            with self._shares.stream(peer_certificate.identity.uri):
                 yield
         except CallerLimitError as error:
-            self._turned_away(_reason(error), found, method, peer)
+            self._turned_away(_reason(error), peer_certificate, method, peer)
             raise
         except LeaseError as error:
             if error.trespass:
-                self._turned_away("NOT_YOUR_LEASE", found, method, peer)
+                self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
             raise
         except asyncio.CancelledError:
             if task not in self._ended:
                 raise
             task.uncancel()
-            self.check(found)
+            self.check(peer_certificate)
             raise
         finally:
             self._ended.discard(task)
@@ -196,23 +196,25 @@ class Authorizer(PeriodicTask):
     async def run_once(self) -> Read:
         """Read the files again where they changed, and end the streams whose certificate is no good any more."""
         current = await asyncio.to_thread(self._certificates.look)
-        for task, (found, method, peer) in list(self._streams.items()):
+        for task, (peer_certificate, method, peer) in list(self._streams.items()):
             try:
-                self.check(found)
+                self.check(peer_certificate)
             except AccessDeniedError as error:
                 if task not in self._ended:
-                    self._turned_away(_reason(error), found, method, peer)
+                    self._turned_away(_reason(error), peer_certificate, method, peer)
                     self._ended.add(task)
                     task.cancel()
         return current
 
-    def _turned_away(self, reason: str, found: PeerCertificate | None, method: str | None, peer: str) -> None:
+    def _turned_away(
+        self, reason: str, peer_certificate: PeerCertificate | None, method: str | None, peer: str
+    ) -> None:
         self._metrics.calls_denied.labels(reason).inc()
         self._log.warning(
             "a caller was turned away",
             reason=reason,
-            caller=found.identity.uri if found else None,
-            serial=found.serial if found else None,
+            caller=peer_certificate.identity.uri if peer_certificate else None,
+            serial=peer_certificate.serial if peer_certificate else None,
             method=method,
             peer=peer,
         )
@@ -249,8 +251,8 @@ def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> 
     except ChainError as error:
         raise AccessDeniedError(Denial.CERTIFICATE_UNTRUSTED, f"this certificate is not believed: {error}") from error
     except (IdentityError, ValueError) as error:
-        told = str(error) if isinstance(error, IdentityError) else "this certificate cannot be read"
-        raise AccessDeniedError(Denial.CERTIFICATE_UNREADABLE, told) from error
+        problem = str(error) if isinstance(error, IdentityError) else "this certificate cannot be read"
+        raise AccessDeniedError(Denial.CERTIFICATE_UNREADABLE, problem) from error
 
 
 def _address(context: Context) -> str:

@@ -33,7 +33,7 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
     """
     if len(data) <= most:  # an element takes a byte at least
         return None
-    found, at, end, fields = 0, 0, len(data), kind.fields_by_number
+    elements, at, end, fields = 0, 0, len(data), kind.fields_by_number
     around: list[tuple[int, Mapping[int, FieldDescriptor]]] = []
     name = "request"
     while True:
@@ -42,7 +42,7 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
             field = fields.get(tag >> 3)
             if not around:
                 name = "request" if field is None else field.name
-            found += 1
+            elements += 1
             wire = tag & 7
             if wire == _BYTES:
                 length, at = _varint(data, at, end)
@@ -52,7 +52,7 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
                     around.append((end, fields))
                     end, fields = at + length, field.message_type.fields_by_number
                 else:
-                    found += 0 if field is None or field.message_type or field.type in _TEXTS else length
+                    elements += 0 if field is None or field.message_type or field.type in _TEXTS else length
                     at += length
             elif wire == _VARINT:
                 _, at = _varint(data, at, end)
@@ -60,7 +60,7 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
                 at += _FIXED[wire]
             else:
                 raise MalformedError(f"it has a field of wire type {wire}, which nothing here has")
-            if found > most:
+            if elements > most:
                 return name
         if at > end:
             raise MalformedError(_TORN)
@@ -83,7 +83,7 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
         field = kind.fields_by_name[around]
         assert field.message_type is not None
         inside.setdefault(field.number, {})[field.message_type.fields_by_name[name].number] = path
-    found = dict.fromkeys(entries_max, 0)
+    counted = dict.fromkeys(entries_max, 0)
     looked = 0
     for number, at, end in _fields(data, 0, len(data)):
         looked += 1
@@ -91,8 +91,8 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
             looked += 1
             path = inside[number].get(entry, "")
             if path:
-                found[path] += 1
-                if found[path] > entries_max[path]:
+                counted[path] += 1
+                if counted[path] > entries_max[path]:
                     return path
             if looked > most:
                 return None
@@ -127,12 +127,12 @@ def _is_plain(kind: Descriptor) -> bool:
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    found = shift = 0
+    number = shift = 0
     while at < end and shift < _LONGEST_VARINT_BITS:
         byte = data[at]
         at += 1
-        found |= (byte & 0x7F) << shift
+        number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return found, at
+            return number, at
         shift += 7
     raise MalformedError(_TORN)

@@ -94,8 +94,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Counts:
     """The metrics of one method, and the log of what is wrong with its calls."""
 
-    def __init__(self, metrics: Metrics, service: str, method: str, told: SparingLog) -> None:
-        self.told = told
+    def __init__(self, metrics: Metrics, service: str, method: str, sparing_log: SparingLog) -> None:
+        self.told = sparing_log
         self.method = f"{service}/{method}"
         self._handled = metrics.rpc_handled
         self._labels = (service, method)

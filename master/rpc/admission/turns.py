@@ -45,8 +45,8 @@ class Turns:
         if not is_full and not self._stopped:  # those that came at once and are refused do not come at once again
             await self._wait(seconds if is_soon else seconds * random.uniform(0.5, 1))
         if is_full or not is_soon:
-            told = f"more than {paces.per_second:g} {what}"
-            raise CallerLimitError(told, max(paces.wait_seconds(key), COME_BACK_SECONDS))
+            problem = f"more than {paces.per_second:g} {what}"
+            raise CallerLimitError(problem, max(paces.wait_seconds(key), COME_BACK_SECONDS))
 
     def stop(self) -> None:
         """Let everybody go, and have nobody wait any more: the master ends."""

@@ -86,8 +86,8 @@ def order(message: agreement_order_pb2.AgreementOrder) -> Order:
     types = _TYPES[kind]
     return wanted(
         **{
-            one.name: _read(f"order.{kind}.{one.name}", types[one.name], getattr(sent, one.name))
-            for one in fields(wanted)
+            part.name: _read(f"order.{kind}.{part.name}", types[part.name], getattr(sent, part.name))
+            for part in fields(wanted)
         }
     )
 
@@ -137,10 +137,10 @@ def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subjec
 
 def subject_kind(kind: int) -> str:
     """Read a kind of subject as the ledger writes it; empty for any."""
-    found = _SUBJECTS.get(agreement_order_pb2.SubjectKind.ValueType(kind))
-    if found is None and kind != agreement_order_pb2.SUBJECT_KIND_UNSPECIFIED:
-        raise InvalidArgumentError("kind", f"{kind} must be one of {', '.join(one.value for one in SubjectKind)}")
-    return found.value if found is not None else ""
+    subject_kind = _SUBJECTS.get(agreement_order_pb2.SubjectKind.ValueType(kind))
+    if subject_kind is None and kind != agreement_order_pb2.SUBJECT_KIND_UNSPECIFIED:
+        raise InvalidArgumentError("kind", f"{kind} must be one of {', '.join(name.value for name in SubjectKind)}")
+    return subject_kind.value if subject_kind is not None else ""
 
 
 def server(text: str) -> tuple[str, str, str]:
@@ -186,9 +186,9 @@ def _read(field: str, kind: Any, value: Any) -> Any:
     if len(value) > NAMED_MAX:
         raise InvalidArgumentError(field, f"{len(value)} in one order; name at most {NAMED_MAX}")
     if kind == tuple[Subject, ...]:
-        return tuple(subject(f"{field}[{index}]", one) for index, one in enumerate(value))
+        return tuple(subject(f"{field}[{index}]", entry) for index, entry in enumerate(value))
     if kind == tuple[str, ...]:
-        return tuple(_text(f"{field}[{index}]", one) for index, one in enumerate(value))
+        return tuple(_text(f"{field}[{index}]", entry) for index, entry in enumerate(value))
     return {_text(field, key): int(count) for key, count in sorted(value.items())}
 
 

@@ -25,45 +25,45 @@ from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
 
 
-def refusal(found: AgreementRefusal, *, order: str = "") -> agreement_pb2.AgreementRefusal:
+def refusal(refused: AgreementRefusal, *, order: str = "") -> agreement_pb2.AgreementRefusal:
     """A "no"; `order` is the message field of the order that it answers.
 
     Raises:
         InvalidArgumentError: a value of the order means nothing; that is a failure, not an answer.
     """
-    if found.problem is AgreementProblem.MALFORMED and order:
+    if refused.problem is AgreementProblem.MALFORMED and order:
         raise InvalidArgumentError(
-            f"order.{order}{'.' if found.field else ''}{found.field}", f"{found.message}; {found.remedy}"
+            f"order.{order}{'.' if refused.field else ''}{refused.field}", f"{refused.message}; {refused.remedy}"
         )
-    return message(agreement_pb2.AgreementRefusal, found)
+    return message(agreement_pb2.AgreementRefusal, refused)
 
 
-def placed(found: Placed) -> agreement_pb2.PlacedOrder:
+def placed(order: Placed) -> agreement_pb2.PlacedOrder:
     """Return an order that was carried out."""
     return message(
         agreement_pb2.PlacedOrder,
-        found,
-        entries=[entry(one) for one in found.entries],
-        totals=amounts(totals(found.lines)),
+        order,
+        entries=[entry(line) for line in order.entries],
+        totals=amounts(totals(order.lines)),
     )
 
 
-def quote(found: Quote) -> agreement_pb2.Quote:
+def quote(quoted: Quote) -> agreement_pb2.Quote:
     """Return what an order would cost."""
-    return message(agreement_pb2.Quote, found, totals=amounts(found.totals))
+    return message(agreement_pb2.Quote, quoted, totals=amounts(quoted.totals))
 
 
 def amounts(by_unit: Mapping[str, Decimal]) -> list[agreement_pb2.Amount]:
     return [agreement_pb2.Amount(amount=text(amount), unit=unit) for unit, amount in by_unit.items()]
 
 
-def entry(found: Entry, *, reversed_: bool = False) -> agreement_pb2.AgreementEntry:
+def entry(line: Entry, *, reversed_: bool = False) -> agreement_pb2.AgreementEntry:
     """Return a line of the ledger, and whether a later one reversed it."""
     return message(
         agreement_pb2.AgreementEntry,
-        found,
-        kind=found.kind.name.lower(),
-        details=json.dumps(found.details, ensure_ascii=False),
+        line,
+        kind=line.kind.name.lower(),
+        details=json.dumps(line.details, ensure_ascii=False),
         reversed=reversed_,
     )
 
@@ -125,13 +125,13 @@ def agreement(snapshot: AgreementSnapshot, about: Subject, on: date) -> agreemen
 
 def cover(snapshot: AgreementSnapshot, about: Subject, policy: Policy, on: date) -> agreement_pb2.AgreementCover:
     """Return how one policy stands for one subject on a day."""
-    found = snapshot.cover(about, policy.key)
+    covered = snapshot.cover(about, policy.key)
     return message(
         agreement_pb2.AgreementCover,
-        found,
+        covered,
         title=policy.title,
-        in_force=found.holds_on(on),
-        end_day=found.end_from(on) or found.ends,
+        in_force=covered.holds_on(on),
+        end_day=covered.end_from(on) or covered.ends,
         stops_at_end=policy.stops_at_end,
     )
 
@@ -140,7 +140,7 @@ def cover(snapshot: AgreementSnapshot, about: Subject, policy: Policy, on: date)
 
 
 def endings(
-    snapshot: AgreementSnapshot, found: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
+    snapshot: AgreementSnapshot, ends: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
 ) -> agreement_pb2.ListEndingsResponse:
     """Return what ends in a time, and of what one is to be reminded by now."""
     reminded = {(reminder.ending.subject, reminder.ending.policy, reminder.ending.day) for reminder in due}
@@ -153,16 +153,16 @@ def endings(
                 reminder_due=(ending.subject, ending.policy, ending.day) in reminded,
                 reminder_days=snapshot.time.policies[ending.policy].reminder_days,
             )
-            for ending in found
+            for ending in ends
         ],
         from_day=str(from_day),
         to_day=str(to_day),
     )
 
 
-def right(found: Right) -> agreement_pb2.Right:
+def right(judged: Right) -> agreement_pb2.Right:
     """Return what one subject may do."""
-    return message(agreement_pb2.Right, found, rules=dict.fromkeys(found.rules))
+    return message(agreement_pb2.Right, judged, rules=dict.fromkeys(judged.rules))
 
 
 def gate_answer(answer: GateAnswer) -> agreement_pb2.CheckUpgradeResponse:

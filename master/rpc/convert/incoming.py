@@ -58,16 +58,16 @@ def _parts(text: str) -> list[str]:
         return []
 
 
-def receipts(found: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tuple[Receipt, ...]:
+def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tuple[Receipt, ...]:
     """Read what a standby says of the standby leases that it has.
 
     Raises:
         InvalidArgumentError: too many, one is twice, negative, or of another project; names which.
     """
-    if len(found) > _RECEIPTS_MAX:
-        raise InvalidArgumentError("standby_receipts", f"{len(found)} in one call; send at most {_RECEIPTS_MAX}")
+    if len(sent) > _RECEIPTS_MAX:
+        raise InvalidArgumentError("standby_receipts", f"{len(sent)} in one call; send at most {_RECEIPTS_MAX}")
     read: dict[str, Receipt] = {}
-    for index, receipt in enumerate(found):
+    for index, receipt in enumerate(sent):
         field = f"standby_receipts[{index}]"
         primary = pbx_name(receipt.primary, f"{field}.primary")
         if primary.project != project or primary.pbx in read:
@@ -143,16 +143,16 @@ def _genuine(
 def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
     if len(sent) > _TYPES_MAX:
         raise InvalidArgumentError(field, f"{len(sent)} types in one call; send at most {_TYPES_MAX}")
-    found: dict[str, int] = {}
+    seats: dict[str, int] = {}
     for index, holding in enumerate(sent):
         at = f"{field}[{index}]"
         key = text(f"{at}.license_type", holding.license_type)
-        if not 0 <= holding.seats <= _SEATS_MAX or key in found:
+        if not 0 <= holding.seats <= _SEATS_MAX or key in seats:
             raise InvalidArgumentError(
                 f"{at}.seats", f"{holding.seats} must be 0 to {_SEATS_MAX}, and each type named once"
             )
-        found[key] = holding.seats
-    return found
+        seats[key] = holding.seats
+    return seats
 
 
 def text(field: str, value: str, *, required: bool = True) -> str:

@@ -65,8 +65,8 @@ def message(to: type[M], value: object, **given: Any) -> M:
         AttributeError: a field is neither given nor an attribute; every message that is sent has a test.
     """
     for name, attribute, written in _fields(to.DESCRIPTOR):
-        found = given[name] if name in given else attribute(value)
-        given[name] = found if found is None or written is None else written(found)
+        read = given[name] if name in given else attribute(value)
+        given[name] = read if read is None or written is None else written(read)
     return to(**given)
 
 

@@ -202,9 +202,9 @@ def project_message(project: spec.ProjectSpec) -> project_pb2.Project:
     )
 
 
-def applied(found: Applied) -> project_pb2.ApplyProjectResponse:
+def applied(change: Applied) -> project_pb2.ApplyProjectResponse:
     """Return what applying a project changed, or would change."""
-    return message(project_pb2.ApplyProjectResponse, found)
+    return message(project_pb2.ApplyProjectResponse, change)
 
 
 def event_message(project: str, event: Record) -> status_pb2.Event:

@@ -56,12 +56,12 @@ def _add_site(sent: plan_pb2.AddSite, at: str) -> AddSite:
         raise InvalidArgumentError(f"{at}.name", f"{name[:80]!r} must be 1 to {NAME_MAX} characters")
     _check_count(f"{at}.demand", len(sent.demand), DEMANDS_MAX)
     demand: dict[str, int] = {}
-    for index, one in enumerate(sent.demand):
+    for index, entry in enumerate(sent.demand):
         field = f"{at}.demand[{index}]"
-        license_type = incoming.text(f"{field}.license_type", one.license_type)
+        license_type = incoming.text(f"{field}.license_type", entry.license_type)
         if license_type in demand:
             raise InvalidArgumentError(f"{field}.license_type", f"{license_type!r} is there twice; add the numbers up")
-        demand[license_type] = one.seats
+        demand[license_type] = entry.seats
     if sum(demand.values()) > SEATS_MAX or min(demand.values()) < 1:
         raise InvalidArgumentError(f"{at}.demand", f"must be 1 to {SEATS_MAX:,} seats in all, at least 1 of each type")
     software = incoming.software(f"{at}.software_version", sent.software_version) if sent.software_version else None
@@ -70,7 +70,7 @@ def _add_site(sent: plan_pb2.AddSite, at: str) -> AddSite:
 
 def _license_ids(sent: Sequence[str], field: str) -> tuple[str, ...]:
     _check_count(field, len(sent), LICENSES_MAX)
-    return tuple(incoming.text(f"{field}[{index}]", one) for index, one in enumerate(sent))
+    return tuple(incoming.text(f"{field}[{index}]", license_id) for index, license_id in enumerate(sent))
 
 
 def _check_count(field: str, count: int, most: int) -> None:

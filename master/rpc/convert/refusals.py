@@ -44,8 +44,8 @@ def acquired(outcomes: Sequence[Outcome]) -> lease_pb2.AcquireSeatsResponse:
     results = seat_results(outcomes)
     written = []
     for run in runs_of(map(id, results)):
-        one = lease_pb2.AcquireSeatsResponse(results=results[run.start : run.start + 1])
-        written.append(one.SerializeToString() * (run.stop - run.start))
+        single = lease_pb2.AcquireSeatsResponse(results=results[run.start : run.start + 1])
+        written.append(single.SerializeToString() * (run.stop - run.start))
     return lease_pb2.AcquireSeatsResponse.FromString(b"".join(written))
 
 
@@ -106,9 +106,11 @@ class RefusalMessages:
         return known
 
 
-def ways(found: Sequence[Way], *, named: int = MOST_NAMED) -> list[seat_pb2.RemedyWay]:
+def ways(decided: Sequence[Way], *, named: int = MOST_NAMED) -> list[seat_pb2.RemedyWay]:
     """Return ways out of a refusal; each list of a step has `named` licenses or seats at most."""
-    return [seat_pb2.RemedyWay(steps=[_step(step, named=named) for step in way.steps], text=way.text) for way in found]
+    return [
+        seat_pb2.RemedyWay(steps=[_step(step, named=named) for step in way.steps], text=way.text) for way in decided
+    ]
 
 
 def _step(step: Step, *, named: int) -> seat_pb2.RemedyStep:

@@ -64,15 +64,15 @@ def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> Asked[SeatKey]:
     """
     _check_count(len(seats), least=1, most=most)
     read = _Reader()
-    found: list[SeatKey] = []
+    keys: list[SeatKey] = []
     answers: list[int | Refusal] = []
     for index, seat in enumerate(seats):
         try:
-            found.append(read.key(seat))
-            answers.append(len(found) - 1)
+            keys.append(read.key(seat))
+            answers.append(len(keys) - 1)
         except _MalformedError as error:
             answers.append(explanations.malformed_seat(f"seats[{index}].{error.field}", error.reason))
-    return Asked(found, answers)
+    return Asked(keys, answers)
 
 
 class _MalformedError(Exception):

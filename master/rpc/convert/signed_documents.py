@@ -189,7 +189,7 @@ def in_use(value: int) -> InUse:
     try:
         return InUse(value) if value else InUse.REFUSE
     except ValueError as error:
-        names = ", ".join(one.name for one in InUse)
+        names = ", ".join(name.name for name in InUse)
         raise InvalidArgumentError("in_use", f"{value} must be one of {names}") from error
 
 
@@ -231,7 +231,7 @@ class SignedDocuments:
 
     def license_status(self, project: str, view: LicenseView, *, signed: bool = True) -> license_pb2.LicenseStatus:
         """A license and where it stands; without signed documents where it only would stand there."""
-        license, agreed = view.item, view.item.agreed
+        license, agreed = view.license, view.license.agreed
         is_bound = license.device is not None and license.release is None and license.file is not None
         return message(
             license_pb2.LicenseStatus,
@@ -255,17 +255,17 @@ class SignedDocuments:
         )
 
     def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release | None:
-        release = view.item.release
+        release = view.license.release
         if release is None:
             return None
         return message(
             license_pb2.Release,
             release,
             request_time=release.requested_at,
-            awaits_approval=view.item.waits_for_operator,
+            awaits_approval=view.license.waits_for_operator,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
-            request=self.release_request(project, view.item) if signed and not release.ends_use else None,
+            request=self.release_request(project, view.license) if signed and not release.ends_use else None,
             unreachable_end_time=view.unreachable_until,
         )
 
@@ -349,8 +349,8 @@ def _origin(license: License) -> license_pb2.LicenseOrigin.ValueType:
 
 
 def _state(view: LicenseView) -> license_pb2.LicenseState.ValueType:
-    if view.item.device is not None:
-        leaving = view.item.release is not None
+    if view.license.device is not None:
+        leaving = view.license.release is not None
         return license_pb2.LICENSE_STATE_RELEASING if leaving else license_pb2.LICENSE_STATE_BOUND
     if view.is_over:
         return license_pb2.LICENSE_STATE_ENDED

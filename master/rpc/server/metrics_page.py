@@ -68,14 +68,16 @@ class MetricsPage:
 
         for reason in _REASONS:
             metrics.calls_denied.labels(reason)
-        told = SparingLog(structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS)
+        sparing_log = SparingLog(
+            structlog.get_logger(__name__), clock=clock, lines_max=_LINES_MAX, seconds=_LINES_SECONDS
+        )
 
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             if certificates is not None:
                 reader = _shown(environ.get(_CERTIFICATE, b""), certificates.current.authorities)
                 if reader is None or not _may_read(reader, certificates, clock()):
                     metrics.calls_denied.labels("METRICS_PAGE").inc()
-                    told.warning(
+                    sparing_log.warning(
                         "a caller was turned away",
                         reason="METRICS_PAGE",
                         caller=reader.identity.uri if reader else None,
@@ -89,7 +91,7 @@ class MetricsPage:
         class Server(_Server):
             tls = certificates
             refused = metrics.calls_denied
-            log = told
+            log = sparing_log
             connections = OpenConnections(bounds, clock=steady)
 
         try:
@@ -131,7 +133,7 @@ def _listening(address: str, application: WSGIApplication, server: type[_Server]
     if host in ("0.0.0.0", "::"):
         places = [(AddressFamily.AF_INET6, "::"), (AddressFamily.AF_INET, "0.0.0.0")]  # a machine may lack the first
     else:
-        places = [(found[0], host) for found in getaddrinfo(host, port, type=SOCK_STREAM)]
+        places = [(address[0], host) for address in getaddrinfo(host, port, type=SOCK_STREAM)]
     for server.address_family, place in places[:-1]:
         with suppress(OSError):
             return make_server(place, port, application, server, _Handler)
@@ -228,12 +230,12 @@ def _says_something(connection: socket) -> bool:
 
 class _Handler(WSGIRequestHandler):
     def get_environ(self) -> WSGIEnvironment:
-        found = super().get_environ()
-        found["REMOTE_ADDR"] = str(found.get("REMOTE_ADDR", "")).removeprefix(_BY_WAY_OF_IPV6)
+        environ = super().get_environ()
+        environ["REMOTE_ADDR"] = str(environ.get("REMOTE_ADDR", "")).removeprefix(_BY_WAY_OF_IPV6)
         connection: socket = self.connection
         if isinstance(connection, ssl.SSLSocket):
-            found[_CERTIFICATE] = _chain_of(connection)
-        return found
+            environ[_CERTIFICATE] = _chain_of(connection)
+        return environ
 
     def log_message(self, format: str, *args: object) -> None:
         """Scrapes are not worth a line each."""
@@ -242,13 +244,13 @@ class _Handler(WSGIRequestHandler):
 def _chain_of(connection: ssl.SSLSocket) -> bytes:
     """The reader's certificate and those behind it, as the handshake found them; PEM."""
     known: Any = connection._sslobj  # type: ignore[attr-defined]  # Python 3.13 and later have it in public
-    return "".join(one.public_bytes() for one in known.get_verified_chain()).encode()
+    return "".join(certificate.public_bytes() for certificate in known.get_verified_chain()).encode()
 
 
 def _shown(certificates: bytes, authorities: Sequence[x509.Certificate]) -> PeerCertificate | None:
     try:
-        found = x509.load_pem_x509_certificates(certificates)
-        return shown(found[0], path_of(found, authorities)[1:])
+        chain = x509.load_pem_x509_certificates(certificates)
+        return shown(chain[0], path_of(chain, authorities)[1:])
     except ValueError:
         return None
 

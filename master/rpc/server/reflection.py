@@ -43,8 +43,8 @@ class _Commented:
         """One answer for each question."""
         async for response in self._plain.ServerReflectionInfo(request_iterator, context):
             if response.HasField("file_descriptor_response"):
-                told = response.file_descriptor_response.file_descriptor_proto
-                told[:] = [_commented_files().get(_name_of(plain), plain) for plain in told]
+                files = response.file_descriptor_response.file_descriptor_proto
+                files[:] = [_commented_files().get(_name_of(plain), plain) for plain in files]
             yield response
 
 

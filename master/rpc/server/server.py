@@ -120,9 +120,9 @@ class _Health(health.aio.HealthServicer):
 
     async def List(self, request: Any, context: object) -> Any:
         """Return the status of every service."""
-        found = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._told.items()}
+        statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._told.items()}
         answer: Any = health_pb2
-        return answer.HealthListResponse(statuses=found)
+        return answer.HealthListResponse(statuses=statuses)
 
 
 class Server:

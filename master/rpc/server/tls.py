@@ -18,14 +18,14 @@ def server_credentials(certificates: Certificates, began: Callable[[], None]) ->
     def newer() -> Any:  # None means: as before
         nonlocal latest
         began()
-        found = certificates.look()
-        if found is latest:
+        read = certificates.look()
+        if read is latest:
             return None
-        latest = found
-        return _configuration(found)
+        latest = read
+        return _configuration(read)
 
     return grpc.dynamic_ssl_server_credentials(_configuration(latest), newer, require_client_authentication=True)
 
 
-def _configuration(found: Read) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(found.key, found.certificate)], root_certificates=found.ca)
+def _configuration(read: Read) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(read.key, read.certificate)], root_certificates=read.ca)

@@ -104,9 +104,9 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
             raise InvalidArgumentError("days", f"{days} must be between 1 and {_DAYS_MAX}")
         known = await self._known(request, request.from_day, "from_day")
         to_day = _later(known.day, days)
-        found = endings(known.snapshot, from_day=known.day, to_day=to_day)
+        ends = endings(known.snapshot, from_day=known.day, to_day=to_day)
         due = reminders(known.snapshot, known.day)
-        return agreements.endings(known.snapshot, found, due, from_day=known.day, to_day=to_day)
+        return agreements.endings(known.snapshot, ends, due, from_day=known.day, to_day=to_day)
 
     async def GetRights(
         self, request: agreement_pb2.GetRightsRequest, context: Context

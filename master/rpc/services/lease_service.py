@@ -227,7 +227,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             self._metrics.watch_streams.dec()
 
     def _notices(self, name: PbxName, notices: Sequence[Notice]) -> list[lease_pb2.Notice]:
-        return outgoing.notice_messages(notices, lambda item: self._documents.release_request(name.project, item))
+        return outgoing.notice_messages(notices, lambda license: self._documents.release_request(name.project, license))
 
     def _offers(self, granted: ask.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
         offers = []

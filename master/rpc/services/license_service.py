@@ -70,7 +70,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         statuses = [self._documents.license_status(which.project, view) for view in views]
         return license_pb2.ListLicensesResponse(
             licenses=[status for status in statuses if not request.state or status.state == request.state],
-            next_page_token=views[-1].item.id if len(views) == size else "",
+            next_page_token=views[-1].license.id if len(views) == size else "",
         )
 
     async def BindLicenses(
@@ -235,12 +235,12 @@ def _move_fields(
         InvalidArgumentError: something in it is wrong; names the field.
     """
     if not 1 <= len(request.licenses) <= _LICENSES_MAX:
-        found = len(request.licenses)
-        raise InvalidArgumentError("licenses", f"{found} licenses in one call; send 1 to {_LICENSES_MAX} at a time")
-    licenses = [incoming.text(f"licenses[{at}]", one) for at, one in enumerate(request.licenses)]
-    for at, one in enumerate(licenses):
-        if (first := licenses.index(one)) != at:
-            raise InvalidArgumentError(f"licenses[{at}]", f"{one!r} is licenses[{first}] already; name it once")
+        count = len(request.licenses)
+        raise InvalidArgumentError("licenses", f"{count} licenses in one call; send 1 to {_LICENSES_MAX} at a time")
+    licenses = [incoming.text(f"licenses[{at}]", license_id) for at, license_id in enumerate(request.licenses)]
+    for at, license_id in enumerate(licenses):
+        if (first := licenses.index(license_id)) != at:
+            raise InvalidArgumentError(f"licenses[{at}]", f"{license_id!r} is licenses[{first}] already; name it once")
     return {
         "project": incoming.project_name(request.project),
         "licenses": licenses,

@@ -34,15 +34,15 @@ class Repeatable(Generic[Found, Response]):
         """
         return request_key(self.request, self._encoded, required=required)
 
-    def response(self, found: Found | AnsweredBefore) -> Response:
+    def response(self, answer: Found | AnsweredBefore) -> Response:
         """The response to what came of it now or, where it is a retry, before."""
-        if isinstance(found, AnsweredBefore):
-            return self.kind.FromString(found.answer)
-        return self._kept[1] if self._kept is not None and self._kept[0] is found else self.convert(found)
+        if isinstance(answer, AnsweredBefore):
+            return self.kind.FromString(answer.answer)
+        return self._kept[1] if self._kept is not None and self._kept[0] is answer else self.convert(answer)
 
-    def _encoded(self, found: Found) -> bytes:
-        response = self.convert(found)
-        self._kept = found, response
+    def _encoded(self, answer: Found) -> bytes:
+        response = self.convert(answer)
+        self._kept = answer, response
         return response.SerializeToString()
 
 

@@ -29,8 +29,8 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         self, request: webhook_pb2.ListWebhooksRequest, context: Context
     ) -> webhook_pb2.ListWebhooksResponse:
         project = incoming.project_name(request.project)
-        found = await self._webhooks.list(project)
-        return webhook_pb2.ListWebhooksResponse(webhooks=[webhooks.shown(project, one) for one in found])
+        listed = await self._webhooks.list(project)
+        return webhook_pb2.ListWebhooksResponse(webhooks=[webhooks.shown(project, webhook) for webhook in listed])
 
     async def RemoveWebhook(
         self, request: webhook_pb2.RemoveWebhookRequest, context: Context
@@ -51,8 +51,10 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         self, request: webhook_pb2.ListDeadMessagesRequest, context: Context
     ) -> webhook_pb2.ListDeadMessagesResponse:
         project = incoming.project_name(request.project)
-        found = await self._webhooks.dead(project, limit=DEAD_MAX)
-        return webhook_pb2.ListDeadMessagesResponse(messages=[webhooks.dead_message(project, one) for one in found])
+        dead = await self._webhooks.dead(project, limit=DEAD_MAX)
+        return webhook_pb2.ListDeadMessagesResponse(
+            messages=[webhooks.dead_message(project, delivery) for delivery in dead]
+        )
 
     async def RetryDeadMessages(
         self, request: webhook_pb2.RetryDeadMessagesRequest, context: Context

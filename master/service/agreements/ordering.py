@@ -200,10 +200,10 @@ def _change_licenses(
     changed: dict[str, tuple[License, License]] = {}
     zone = ZoneInfo(changes.estate.time_zone)
     versions: dict[Subject, int] = {}
-    for one in entries:
-        if one.kind is EntryKind.VERSION_SET:
-            is_gone = one.number in snapshot.state.reversed
-            versions[one.subject] = int(one.details["from_version" if is_gone else "version"])
+    for changing in entries:
+        if changing.kind is EntryKind.VERSION_SET:
+            is_gone = changing.number in snapshot.state.reversed
+            versions[changing.subject] = int(changing.details["from_version" if is_gone else "version"])
     for subject in dict.fromkeys(entry.subject for entry in entries):
         license = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
         if license is None:
@@ -225,7 +225,7 @@ def _reversed_by(entries: Sequence[Entry], snapshot: AgreementSnapshot) -> Itera
 
 
 def _agreement_ends_at(snapshot: AgreementSnapshot, subject: Subject, zone: ZoneInfo) -> float | None:
-    policies = (one for one in snapshot.policies_of(subject) if one.grants is Grants.UPGRADES)
+    policies = (policy for policy in snapshot.policies_of(subject) if policy.grants is Grants.UPGRADES)
     ends = [end for policy in policies if (end := snapshot.cover(subject, policy.key).ends) is not None]
     return first_instant_of(max(ends), zone) if ends else None
 

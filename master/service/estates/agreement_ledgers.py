@@ -169,11 +169,11 @@ def facts_of(
 
 def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
     """The versions that licenses had before the ledger gave them others."""
-    found: dict[str, int] = {}
+    versions: dict[str, int] = {}
     for entry in later:
         if entry.kind is EntryKind.VERSION_SET and entry.subject.kind == SubjectKind.LICENSE.value:
-            found.setdefault(entry.subject.id, int(entry.details["from_version"]))
-    return found
+            versions.setdefault(entry.subject.id, int(entry.details["from_version"]))
+    return versions
 
 
 def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> tuple[TermEnding, ...]:

@@ -41,11 +41,11 @@ class Expiry(PeriodicTask):
     async def run_once(self) -> int:
         """Take back what can be taken back now; how many seats that was."""
         ended_before = self._context.lease_time().reclaimed_by
-        found = await self._context.database.read(
+        ended = await self._context.database.read(
             lambda tx: reclaimable_pbxs(tx, ended_before=ended_before, limit=self._leases_max)
         )
         total = 0
-        for _, project, pbx in found:
+        for _, project, pbx in ended:
             total += await self._reclaim(PbxName(project, pbx))
         claimed = await self._context.database.read(
             lambda tx: pbxs_with_ended_claims(tx, ended_before=ended_before, limit=self._leases_max)

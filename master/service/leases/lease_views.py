@@ -60,9 +60,9 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
         lease = leases.get(pbx.id)
         state = lease.state(time) if lease else LeaseState.NONE
         taken = revoked.get(pbx.id, ())
-        told = notices(estate, pbx, lease, epoch=lease.epoch, time=time, revoked=taken) if lease else ()
+        lease_notices = notices(estate, pbx, lease, epoch=lease.epoch, time=time, revoked=taken) if lease else ()
         carrier = carried_by(estate, lease) if state.is_running else ""
-        views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), told, carrier))
+        views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), lease_notices, carrier))
     return views
 
 
@@ -144,13 +144,15 @@ def _source_lines(estate: Estate, eligibility: Eligibility, counted: Mapping[int
     if not eligibility.sources:
         return [f"{name}: no usable license on {eligibility.installation.device.name}"]
     lines = []
-    for one in (eligibility, *eligibility.companions):
-        for source in one.sources:
+    for part in (eligibility, *eligibility.companions):
+        for source in part.sources:
             used = counted[source.pool_id]
-            pool_parts = parts(estate, source.installation, one.type.key, held=used, counted=used, time=time)
+            pool_parts = parts(estate, source.installation, part.type.key, held=used, counted=used, time=time)
             said = [f"{pool_parts.used} of {pool_parts.capacity} in use"]
             said += [f"{pool_parts.leaving} being released"] if pool_parts.leaving else []
             said += [f"{pool_parts.withheld} withheld"] if pool_parts.withheld else []
             device = source.installation.device.name
-            lines.append(f"{one.type.display_name} is debited from {device}: {', '.join(said)}, {pool_parts.free} free")
+            lines.append(
+                f"{part.type.display_name} is debited from {device}: {', '.join(said)}, {pool_parts.free} free"
+            )
     return lines

@@ -175,10 +175,10 @@ class Leases:
         stream_seen: StreamSeen | None = None
         try:
             async with aclosing(self._watched(name, epoch, watcher)) as stream:
-                async for told, is_shown in stream:
+                async for news, is_shown in stream:
                     if stream_seen is None and is_shown:
                         stream_seen = self._stream_recorder.opened(name, epoch)
-                    yield told
+                    yield news
         except (asyncio.CancelledError, GeneratorExit):  # nobody is there to be told; all else is this master's doing
             if stream_seen is not None and not self._context.hub.draining:
                 self._stream_recorder.lost(stream_seen)
@@ -188,17 +188,17 @@ class Leases:
         self, name: PbxName, epoch: int, watcher: PbxName | None
     ) -> AsyncGenerator[tuple[tuple[Notice, ...], bool]]:
         """The same, and whether the stream shows that whoever uses the lease is there."""
-        told: tuple[Notice, ...] | None = None
+        known: tuple[Notice, ...] | None = None
         with self._context.hub.watching(name) as woken:
             while True:
                 woken.clear()
-                now_true, is_shown = await self._notices(name, epoch, watcher, first=told is None)
+                now_true, is_shown = await self._notices(name, epoch, watcher, first=known is None)
                 if self._context.hub.draining:
                     now_true = (*now_true, DRAINING)
-                if now_true != told:
-                    told = now_true
-                    yield told, is_shown
-                if self._context.hub.draining or any(notice.kind.ends_lease for notice in told):
+                if now_true != known:
+                    known = now_true
+                    yield known, is_shown
+                if self._context.hub.draining or any(notice.kind.ends_lease for notice in known):
                     return
                 await woken.wait()
 
@@ -214,8 +214,8 @@ class Leases:
                 watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
                 lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
             revoked = revoked_seats(tx, sorted({pbx.id} & eligibilities.estate.revoked_from)).get(pbx.id, ())
-            told = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
-            return told, _shows_its_user(eligibilities.estate, lease)
+            news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
+            return news, _shows_its_user(eligibilities.estate, lease)
 
         return await self._context.database.read(look)
 
@@ -282,8 +282,8 @@ class Leases:
                 estate = read_estate(tx, self._context.estates, standby.project)
             except UnknownProjectError:
                 return False
-            found = estate.pbx_ids.get(standby.pbx)
-            return found is not None and estate.pbxs[found].standby_for == primary.pbx
+            standby_id = estate.pbx_ids.get(standby.pbx)
+            return standby_id is not None and estate.pbxs[standby_id].standby_for == primary.pbx
 
         return await self._context.database.read(look)
 

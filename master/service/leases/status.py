@@ -86,10 +86,10 @@ class Status:
             chain = stored_chain(tx, project)  # a project that was deleted has its events still
             if chain is None:
                 raise UnknownProjectError(project)
-            found = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
-            if which.pbx and not found:
+            events = queries.list_events(tx, chain.project_id, which, before=before, limit=limit)
+            if which.pbx and not events:
                 self._context.estates.find(tx, PbxName(project, which.pbx))
-            return found
+            return events
 
         return await self._context.questions.read(look)
 

@@ -92,12 +92,12 @@ class StreamRecorder(PeriodicTask):
             return
 
         def write(tx: Tx) -> None:
-            found = []
+            rows = []
             for line in news:
                 with suppress(UnknownPbxError):  # it was removed meanwhile
                     pbx_id = self._estates.find(tx, line.name)[1].id
-                    found.append(StreamNews(pbx_id, line.epoch, line.stream, line.opened_at, line.lost_at))
-            write_streams(tx, found)
+                    rows.append(StreamNews(pbx_id, line.epoch, line.stream, line.opened_at, line.lost_at))
+            write_streams(tx, rows)
 
         await self._database.transact(write)
         for line in news:

@@ -55,11 +55,11 @@ def import_licenses(tx: Tx, estates: EstateCache, request: ImportLicenses, time:
             raise _refused(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
         return Imported(file.id, True, tuple(license for license in changes.estate.licenses if license.file == file.id))
     _check_whom_it_is_for(changes, file)
-    items = [_taken_in(changes, file, item) for item in file.items]
+    items = [_taken_in(changes, file, file_item) for file_item in file.items]
     store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), time.now)
     changes.event(
         "licenses.imported",
-        {"file": file.id, "key": file.key_id, "licenses": {item.id: plain(item) for item in items}},
+        {"file": file.id, "key": file.key_id, "licenses": {file_item.id: plain(file_item) for file_item in items}},
     )
     changes.write()
     return Imported(file.id, False, tuple(items))
@@ -89,26 +89,26 @@ def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
         )
 
 
-def _taken_in(changes: LicenseChanges, file: LicenseFile, item: FileItem) -> License:
+def _taken_in(changes: LicenseChanges, file: LicenseFile, file_item: FileItem) -> License:
     """Put one license of the file into the balance; what it replaces leaves it."""
-    name = _read(changes.estate.catalog, item)
-    if (there := changes.find(item.id)) is not None:
+    name = _read(changes.estate.catalog, file_item)
+    if (there := changes.find(file_item.id)) is not None:
         brought = f"file {there.file}" if there.file else "the project file"
-        raise _refused(DocumentProblem.REPLAYED, f"license {item.id} is in the project already, from {brought}")
+        raise _refused(DocumentProblem.REPLAYED, f"license {file_item.id} is in the project already, from {brought}")
     fresh = License(
-        id=item.id,
+        id=file_item.id,
         type=name.type,
         version=name.version,
         tier=name.tier,
-        quantity=item.quantity,
+        quantity=file_item.quantity,
         device=None,
         file=file.id,
-        agreement_ends_at=item.agreement_ends_at,
-        file_agreement_ends_at=item.agreement_ends_at,
+        agreement_ends_at=file_item.agreement_ends_at,
+        file_agreement_ends_at=file_item.agreement_ends_at,
         imported_at=changes.now,
     )
-    if item.replaces:
-        fresh = _converted(changes, fresh, item.replaces)
+    if file_item.replaces:
+        fresh = _converted(changes, fresh, file_item.replaces)
     changes.put(fresh)
     return fresh
 
@@ -132,15 +132,15 @@ def _converted(changes: LicenseChanges, fresh: License, replaced_id: str) -> Lic
     return replace(fresh, first_bound_at=old.first_bound_at, held_until=old.held_until)
 
 
-def _read(catalog: Catalog, item: FileItem) -> LicenseName:
-    if not is_name(item.id):
-        raise _invalid(item.id[:80], "its id must be 1 to 63 of a-z, 0-9 and '-'")
-    if not 1 <= item.quantity <= QUANTITY_MAX:
-        raise _invalid(item.id, f"its quantity {item.quantity} must be between 1 and {QUANTITY_MAX:,}")
+def _read(catalog: Catalog, file_item: FileItem) -> LicenseName:
+    if not is_name(file_item.id):
+        raise _invalid(file_item.id[:80], "its id must be 1 to 63 of a-z, 0-9 and '-'")
+    if not 1 <= file_item.quantity <= QUANTITY_MAX:
+        raise _invalid(file_item.id, f"its quantity {file_item.quantity} must be between 1 and {QUANTITY_MAX:,}")
     try:
-        return catalog.read_name(item.type)
+        return catalog.read_name(file_item.type)
     except UnknownLicenseNameError as error:
-        raise _invalid(item.id, str(error)) from error
+        raise _invalid(file_item.id, str(error)) from error
 
 
 def _invalid(license_id: str, detail: str) -> DocumentRefusedError:

@@ -98,10 +98,10 @@ class LicenseChanges:
 
     # --- Changing it ------------------------------------------------------------------------------------------------
 
-    def put(self, item: License) -> None:
+    def put(self, changed: License) -> None:
         """Replace a license by its new state, or add one."""
-        others = tuple(license for license in self.estate.licenses if license.id != item.id)
-        self.estate = replace(self.estate, licenses=tuple(sorted((*others, item), key=lambda one: one.id)))
+        others = tuple(license for license in self.estate.licenses if license.id != changed.id)
+        self.estate = replace(self.estate, licenses=tuple(sorted((*others, changed), key=lambda license: license.id)))
 
     def remove(self, license_id: str) -> None:
         left = tuple(license for license in self.estate.licenses if license.id != license_id)

@@ -15,7 +15,7 @@ from master.store.statements import queries
 class LicenseView:
     """A license, and what its release still waits for."""
 
-    item: License
+    license: License
     is_cooling_off: bool = False
     is_over: bool = False
     """Whether the agreement that brought it lets it be used no longer."""
@@ -27,20 +27,20 @@ class LicenseView:
     """In which the days of its agreement are counted."""
 
 
-def license_views(tx: Tx, estate: Estate, items: list[License], time: LeaseTime) -> list[LicenseView]:
+def license_views(tx: Tx, estate: Estate, licenses: list[License], time: LeaseTime) -> list[LicenseView]:
     def cooling_off(license: License) -> bool:
         return license.held_until is not None and time.now < license.held_until
 
     def view(license: License) -> LicenseView:
         return LicenseView(license, cooling_off(license), license.use_is_over(time.now), time_zone=estate.time_zone)
 
-    if all(license.release is None for license in items):
-        return [view(license) for license in items]
+    if all(license.release is None for license in licenses):
+        return [view(license) for license in licenses]
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
     silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(time) is not LeaseState.ACTIVE}
     views = []
-    for license in items:
+    for license in licenses:
         if license.release is None or license.device is None:
             views.append(view(license))
             continue

@@ -72,7 +72,7 @@ class Moved:
     """The answer for one license."""
 
     license_id: str
-    item: License | None
+    license: License | None
     """As it stood then, where it moved or is about to."""
     refused: MoveRefusal | None = None
     revoked: Revoked = NOTHING_REVOKED
@@ -124,8 +124,8 @@ def move_licenses(
     ):  # an event is named for what happened, not for what was asked
         kind, details = _NOTHING_MOVED, {"asked": kind, **details}
     changes.event(kind, details, request_id=request.key.request_id or None)
-    moved = [result.item for result in results if result.item is not None]
-    views = {view.item.id: view for view in license_views(tx, changes.estate, moved, time)}
+    moved = [result.license for result in results if result.license is not None]
+    views = {view.license.id: view for view in license_views(tx, changes.estate, moved, time)}
     answer = MovedAll(views, results, warnings)
     keep_answer(tx, changes.estate.project_id, request.key, answer, now=time.now)
     changes.write()
@@ -140,7 +140,7 @@ def complete_releases(
     done = []
     for license in changes.estate.licenses:
         if license.release is not None and try_to_complete(changes, license, rules) is not None:
-            done += [one for one in (changes.find(license.id),) if one is not None]
+            done += [current for current in (changes.find(license.id),) if current is not None]
     changes.write()
     return done
 
@@ -247,27 +247,27 @@ def _release(
     return Moved(license.id, try_to_complete(changes, license, rules) or license, revoked=taken)
 
 
-def _release_refused(changes: LicenseChanges, item: License, request: ReleaseLicenses) -> MoveRefusal | None:
-    asked = AskedMove(kind=MoveKind.RELEASE, license=item.id)
+def _release_refused(changes: LicenseChanges, license: License, request: ReleaseLicenses) -> MoveRefusal | None:
+    asked = AskedMove(kind=MoveKind.RELEASE, license=license.id)
     if request.to_device:
         device = moves.target_device(changes.estate, request.to_device, devices=_device_names(changes))
         if isinstance(device, MoveRefusal):
             return device
         asked = replace(asked, kind=MoveKind.REBIND, device=device)
-        refused = moves.rebind_refused(changes.estate, item, device, software=changes.software)
+        refused = moves.rebind_refused(changes.estate, license, device, software=changes.software)
     else:
-        refused = moves.release_refused(changes.estate, item, software=changes.software)
-    if item.device is not None and request.in_use is InUse.REFUSE:
-        leaving = {license.id for license in changes.estate.licenses if license.release is not None} | {item.id}
-        asked = replace(asked, used=changes.used(item), leaving=leaving)
+        refused = moves.release_refused(changes.estate, license, software=changes.software)
+    if license.device is not None and request.in_use is InUse.REFUSE:
+        leaving = {other.id for other in changes.estate.licenses if other.release is not None} | {license.id}
+        asked = replace(asked, used=changes.used(license), leaving=leaving)
         if refused is None:
-            left = moves.left_without(changes.estate, item, leaving)
-            refused = moves.use_refused(item, used=asked.used, left=left, holders=changes.holders(item))
+            left = moves.left_without(changes.estate, license, leaving)
+            refused = moves.use_refused(license, used=asked.used, left=left, holders=changes.holders(license))
     if refused is not None:
         return with_way(refused, asked, changes.estate, software=changes.software)
-    assert item.device is not None
-    if item.device.public_key is None and not request.device_dead:
-        return move_problems.device_not_enrolled(item, item.device)
+    assert license.device is not None
+    if license.device.public_key is None and not request.device_dead:
+        return move_problems.device_not_enrolled(license, license.device)
     return None
 
 
@@ -289,7 +289,9 @@ def _approve(
     release = license.release
     if release is None or release.ends_use or not (release.device_dead or license.key_on_word_of):
         return move_problems.no_release_under_way(license)
-    if operator_of(request.caller) in {operator_of(one) for one in (release.requested_by, *license.key_on_word_of)}:
+    if operator_of(request.caller) in {
+        operator_of(caller) for caller in (release.requested_by, *license.key_on_word_of)
+    }:
         return move_problems.same_operator(license)
     after = balance.approved(license, request.caller)
     changes.put(after)
@@ -325,11 +327,11 @@ def _when_all_is_done(estate: Estate) -> Estate:
 
 
 def _plain_result(result: Moved, before: License | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"license": result.license_id}
+    result_row: dict[str, Any] = {"license": result.license_id}
     if result.refused is not None:
-        found["refused"] = {"problem": result.refused.problem.name, "message": result.refused.message}
-    elif before is not None and result.item is not None:
-        found |= {"before": plain(before), "after": plain(result.item)}
+        result_row["refused"] = {"problem": result.refused.problem.name, "message": result.refused.message}
+    elif before is not None and result.license is not None:
+        result_row |= {"before": plain(before), "after": plain(result.license)}
     if result.revoked != NOTHING_REVOKED:
-        found |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
-    return found
+        result_row |= {"seats_revoked": result.revoked.seats, "seats_at_risk": result.revoked.at_risk}
+    return result_row

@@ -97,14 +97,14 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
 
 
 def _by_pbx(seats: Sequence[Seat]) -> dict[int, list[Seat]]:
-    found: defaultdict[int, list[Seat]] = defaultdict(list)
+    by_pbx: defaultdict[int, list[Seat]] = defaultdict(list)
     for seat in seats:
-        found[seat.pbx_id].append(seat)
-    return dict(found)
+        by_pbx[seat.pbx_id].append(seat)
+    return dict(by_pbx)
 
 
 def _named(keys: Sequence[SeatKey]) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    named: defaultdict[str, list[str]] = defaultdict(list)
     for key in keys:
-        found[key.type].append(key.holder)
-    return dict(found)
+        named[key.type].append(key.holder)
+    return dict(named)

@@ -40,12 +40,12 @@ class AlarmTask(PeriodicTask):
 
     async def run_once(self) -> None:
         """Check once; nothing but one small query where there is no webhook."""
-        told = await self._context.questions.read(store.projects_with_webhooks)
-        if not told:
+        projects = await self._context.questions.read(store.projects_with_webhooks)
+        if not projects:
             return
         time = self._context.lease_time()
         for estate in await self._context.questions.read(lambda tx: read_overviews(tx, self._context.estates, time)):
-            if estate.project_id in told:
+            if estate.project_id in projects:
                 await self._note(estate, time.now)
         await self._send()
 
@@ -90,17 +90,19 @@ class News(Enum):
     ENDED = "ended"
 
 
-def _news(found: Sequence[Alarm], known: Sequence[store.AlarmState], now: float) -> list[tuple[News, store.AlarmState]]:
-    wrong = {(alarm.kind.value, alarm.subject): alarm for alarm in found}
+def _news(
+    current: Sequence[Alarm], known: Sequence[store.AlarmState], now: float
+) -> list[tuple[News, store.AlarmState]]:
+    wrong = {(alarm.kind.value, alarm.subject): alarm for alarm in current}
     news = []
-    for one in known:
-        is_wrong = wrong.pop((one.kind, one.subject), None) is not None
-        if is_wrong and one.gone_at is not None:
-            news.append((News.BACK, one))
-        elif not is_wrong and one.gone_at is None:
-            news.append((News.GONE, one))
-        elif not is_wrong and one.gone_at is not None and now - one.gone_at >= CALM_SECONDS:
-            news.append((News.ENDED, one))
+    for state in known:
+        is_wrong = wrong.pop((state.kind, state.subject), None) is not None
+        if is_wrong and state.gone_at is not None:
+            news.append((News.BACK, state))
+        elif not is_wrong and state.gone_at is None:
+            news.append((News.GONE, state))
+        elif not is_wrong and state.gone_at is not None and now - state.gone_at >= CALM_SECONDS:
+            news.append((News.ENDED, state))
     news += [
         (News.BEGAN, store.AlarmState(alarm.kind.value, alarm.subject, alarm.message, now, None))
         for alarm in wrong.values()

@@ -122,10 +122,10 @@ def _start(tx: Tx, project: str, since_seq: int) -> tuple[StoredChain, ChainEnd]
         raise NoSuchEventError(f"{since_seq} is behind the end: the last event is {stored.end.seq}")
     if before == 0:
         return stored, genesis(project)
-    found = stored.end.hash if before == stored.end.seq else hash_of_event(tx, stored.project_id, before)
-    if found is None:
+    hash_before = stored.end.hash if before == stored.end.seq else hash_of_event(tx, stored.project_id, before)
+    if hash_before is None:
         raise AuditBrokenError(f"event {before} of project {project}")
-    return stored, ChainEnd(before, found)
+    return stored, ChainEnd(before, hash_before)
 
 
 def _piece(tx: Tx, project_id: int, after: int, up_to: int) -> list[Record]:

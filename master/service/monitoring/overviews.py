@@ -39,13 +39,13 @@ def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -
 def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | None:
     if estate.learning is None or not estate.learns(time.ends_by):
         return None
-    found = learned(tx, estate.project_id)
+    counts = learned(tx, estate.project_id)
     return LearningView(
         learning=estate.learning,
-        pbxs_silent=found.pbxs_silent,
-        seats_known=found.known,
-        seats_proven=found.proven - found.unplaced,
-        seats_unplaced=found.unplaced,
+        pbxs_silent=counts.pbxs_silent,
+        seats_known=counts.known,
+        seats_proven=counts.proven - counts.unplaced,
+        seats_unplaced=counts.unplaced,
     )
 
 

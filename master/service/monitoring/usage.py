@@ -76,8 +76,8 @@ class UsageTask(PeriodicTask):
                 lambda tx: store.forget_days(tx, before=before, names_before=names_before)
             )
             self._today, self._sites, self._pools = today, {}, {}
-        sites = [one for estate in estates for one in site_peaks(estate, now) if one.peak > self._written(one)]
-        pools = [one for estate in estates for one in pool_peaks(estate, now) if self._is_news(one)]
+        sites = [peak for estate in estates for peak in site_peaks(estate, now) if peak.peak > self._written(peak)]
+        pools = [peak for estate in estates for peak in pool_peaks(estate, now) if self._is_news(peak)]
         if not sites and not pools:
             return
         await self._context.questions.transact(lambda tx: store.add_peaks(tx, sites, pools))
@@ -120,18 +120,18 @@ class UsageTask(PeriodicTask):
 def _rows(refused: Iterable[Refused], ids: Mapping[str, int]) -> list[store.DenialRow]:
     return [
         store.DenialRow(
-            project_id=ids[one.pbx.project],
-            day=day_of(one.at),
-            pbx=one.pbx.pbx,
-            holder=one.key.holder,
-            license_type=one.key.type,
-            kind=int(one.key.kind),
-            site=one.site,
-            reason=one.reason,
-            refused_at=one.at,
+            project_id=ids[denial.pbx.project],
+            day=day_of(denial.at),
+            pbx=denial.pbx.pbx,
+            holder=denial.key.holder,
+            license_type=denial.key.type,
+            kind=int(denial.key.kind),
+            site=denial.site,
+            reason=denial.reason,
+            refused_at=denial.at,
         )
-        for one in refused
-        if one.pbx.project in ids
+        for denial in refused
+        if denial.pbx.project in ids
     ]
 
 

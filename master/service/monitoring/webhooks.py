@@ -91,18 +91,18 @@ class Webhooks:
         def work(tx: Tx) -> store.Webhook:
             lock_for_apply(tx, request.project)
             project_id = read_estate(tx, self._context.estates, request.project).project_id
-            found = {webhook.name: webhook for webhook in store.webhooks(tx, project_id)}
+            webhooks = {webhook.name: webhook for webhook in store.webhooks(tx, project_id)}
             kinds = " ".join(kind.value for kind in request.kinds)
             if (before := answered_before(tx, project_id, request.key)) is not None:
-                known = found.get(request.name)
+                known = webhooks.get(request.name)
                 if known is not None and reference(known) == before.answer:
                     return known
                 raise RequestIdTakenError(request.key.request_id, "a webhook that was removed since")
-            if request.name in found:
+            if request.name in webhooks:
                 raise WebhookExistsError(
                     f"name: there is a webhook {request.name!r}; remove it first or take another name"
                 )
-            if len(found) >= WEBHOOKS_MAX:
+            if len(webhooks) >= WEBHOOKS_MAX:
                 raise WebhookExistsError(f"a project has at most {WEBHOOKS_MAX} webhooks; remove one first")
             new = store.Webhook(0, project_id, request.name, request.url, secret, kinds, request.caller, now)
             store.add_webhook(tx, new)
@@ -217,7 +217,7 @@ class Webhooks:
 
     @staticmethod
     def _named(tx: Tx, project: str, project_id: int, name: str) -> store.Webhook:
-        found = next((webhook for webhook in store.webhooks(tx, project_id) if webhook.name == name), None)
-        if found is None:
+        named = next((webhook for webhook in store.webhooks(tx, project_id) if webhook.name == name), None)
+        if named is None:
             raise UnknownWebhookError(project, name)
-        return found
+        return named

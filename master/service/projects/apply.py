@@ -114,8 +114,8 @@ async def apply_project(
         RequestIdTakenError: the request id was used for something else.
     """
     spec, catalogs = request.spec, estates.catalogs
-    if found := await asyncio.to_thread(violations, spec, catalogs):
-        raise ProjectInvalidError(found)
+    if wrong := await asyncio.to_thread(violations, spec, catalogs):
+        raise ProjectInvalidError(wrong)
     if not request.dry_run and (before := await database.read(lambda tx: _applied_before(tx, request))) is not None:
         return before
 
@@ -141,15 +141,15 @@ def _judge(tx: Tx, spec: ProjectSpec, estates: EstateCache, time: LeaseTime) -> 
         before = _Before(row=row, stored=stored, known=_estate(tx, spec.name, estates))
     _refuse(_standing_violations(tx, before, spec, catalog, time))
     _refuse(list(tier_violations(spec, catalog, before.imported)))
-    found = tuple(changes(before.stored.spec if before.stored is not None else None, spec))
-    if not found:
+    changed = tuple(changes(before.stored.spec if before.stored is not None else None, spec))
+    if not changed:
         assert row is not None
         return _Judged(before=before, applied=Applied((), row.revision, ()))
     revision = write_project(tx, spec, catalog, row, now=time.now)
     after = _estate(tx, spec.name, estates)
     moved = tuple(pbx.id for _, pbx in elsewhere(before.known, after)) if before.known is not None else ()
     warnings = _platforms_reconciled(tx, before.known, after, spec, time)
-    return _Judged(before=before, applied=Applied(found, revision, warnings), moved=moved)
+    return _Judged(before=before, applied=Applied(changed, revision, warnings), moved=moved)
 
 
 def _write(
@@ -223,9 +223,9 @@ def _platforms_reconciled(
     return (*reconciled, *warnings_of(after, software_in_use(leases, time)))
 
 
-def _refuse(found: list[Violation]) -> None:
-    if found:
-        raise ProjectInvalidError(found)
+def _refuse(wrong: list[Violation]) -> None:
+    if wrong:
+        raise ProjectInvalidError(wrong)
 
 
 def _standing_violations(
@@ -238,11 +238,11 @@ def _standing_violations(
     if known is None or stored is None:  # it comes back, and carries its audit and its ledger on
         return _ledger_violations(tx, row.id, row.catalog, spec)
     running = software_in_use(leases_of_project(tx, known.project_id), time)
-    found = standing_violations(known, spec, catalog, running)
+    wrong = standing_violations(known, spec, catalog, running)
     if known.learns(time.ends_by):
-        found = found or _unlearned_violations(known, stored, spec, catalog, before.imported)
-    found = found or _ledger_violations(tx, row.id, row.catalog, spec)
-    return found or _in_use_violations(tx, known, stored, spec, catalog, before.imported)
+        wrong = wrong or _unlearned_violations(known, stored, spec, catalog, before.imported)
+    wrong = wrong or _ledger_violations(tx, row.id, row.catalog, spec)
+    return wrong or _in_use_violations(tx, known, stored, spec, catalog, before.imported)
 
 
 def _ledger_violations(tx: Tx, project_id: int, catalog: str, spec: ProjectSpec) -> list[Violation]:
@@ -257,7 +257,7 @@ def _ledger_violations(tx: Tx, project_id: int, catalog: str, spec: ProjectSpec)
 def _in_use_violations(
     tx: Tx, known: Estate, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
 ) -> list[Violation]:
-    found = []
+    wrong = []
     wanted = _capacities(spec, catalog, imported)
     for (device, license_type), (pool_id, used) in store.pools_by_name(tx, before.id).items():
         left = wanted.get((device, license_type), 0)
@@ -269,26 +269,26 @@ def _in_use_violations(
                 f" `license-master seats --type {license_type}` lists who holds them,"
                 " `license-master standby check` what is promised besides"
             )
-            found.append(Violation(("licenses",), reason))
+            wrong.append(Violation(("licenses",), reason))
     gone = {pbx.name for pbx in before.spec.pbxs} - {pbx.name for pbx in spec.pbxs}
     for name, held in store.seats_held(tx, before.id, gone).items():
         reason = (
             f"{name} cannot be removed while it holds {held} seats; if it is gone for good, `license-master leases end"
             f" {name} --reason TEXT` ends its lease, and says first how many seats that puts at risk"
         )
-        found.append(Violation(("pbxs",), reason))
+        wrong.append(Violation(("pbxs",), reason))
     for name, seats in claim_store.claimed_seats(tx, before.id, gone).items():
         reason = (
             f"{name} cannot be removed while {seats} seats are promised in its name, to a standby or to itself while it"
             " was cut off (rule F5); `license-master standby check` says until when, `license-master leases end"
             f" {name} --reason TEXT` ends them at once"
         )
-        found.append(Violation(("pbxs",), reason))
+        wrong.append(Violation(("pbxs",), reason))
     for name, primaries in claim_store.carried_by(tx, before.id).items():
         if name in gone:
             reason = f"{name} cannot be removed while it carries the seats of {', '.join(primaries)} (rule F5)"
-            found.append(Violation(("pbxs",), reason))
-    return found
+            wrong.append(Violation(("pbxs",), reason))
+    return wrong
 
 
 def _held_by(tx: Tx, known: Estate, pool_id: int) -> str:
@@ -304,17 +304,17 @@ def _unlearned_violations(
     """What cannot be taken away while nobody knows who uses it: licenses of a pool, and PBXs."""
     until = "while the master learns what is in use after a restore; `license-master status` says until when"
     wanted = _capacities(spec, catalog, imported)
-    found = []
+    wrong = []
     for installation in known.installations.values():
         device = installation.device.name
         for key, there in installation.capacity.items():
             if (left := wanted.get((device, key), 0)) < there:
                 name = catalog.types[key].display_name if key in catalog.types else key
                 reason = f"{device} has {there} {name} licenses, and {left} are too few {until}"
-                found.append(Violation(("licenses",), reason))
+                wrong.append(Violation(("licenses",), reason))
     for name in sorted({pbx.name for pbx in before.spec.pbxs} - {pbx.name for pbx in spec.pbxs}):
-        found.append(Violation(("pbxs",), f"{name} cannot be removed {until}"))
-    return found
+        wrong.append(Violation(("pbxs",), f"{name} cannot be removed {until}"))
+    return wrong
 
 
 def _capacities(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]) -> Counter[tuple[str, str]]:
@@ -328,12 +328,12 @@ def _capacities(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
 
 def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, ...]:
     """What will not work; `software` is what PBXs say they run now, by PBX id (B10)."""
-    found, has_pairs = [], bool(pairs(estate))
+    warnings, has_pairs = [], bool(pairs(estate))
     for installation in estate.installations.values():
         if above := estate.pbxs_above_limit(installation, software):
             named = ", ".join(f"{pbx.name} ({software.get(pbx.id, pbx.software)})" for pbx in above)
             held_down = ", ".join(str(license.ref) for license in installation.limiting)
-            found.append(
+            warnings.append(
                 f"{installation.device.name} is licensed up to V{installation.limit} by {held_down}:"
                 f" {named} will get nothing new (rule B5)"
             )
@@ -341,29 +341,35 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
             told_by_pair = license_type.enables is Feature.STANDBY and has_pairs
             if not told_by_pair and not estate.feature_is_on(installation, license_type):
                 matched = license_type.matches or ""
-                found.append(
+                warnings.append(
                     f"{license_type.display_name} is off on {installation.device.name}:"
                     f" {installation.capacity[license_type.key]} installed for {installation.capacity.get(matched, 0)}"
                     f" {estate.catalog.types[matched].display_name} ({', '.join(license_type.rules)})"
                 )
-    found += [
+    warnings += [
         f"{pbx.name} runs {software.get(pbx.id, pbx.software)} and gets nothing new from the pool on"
         f" {estate.master.device.name}: that needs PBX software {needed} or newer (rule A5)"
         for pbx in estate.pbxs.values()
         if (needed := estate.central_software_missing(pbx, software.get(pbx.id, pbx.software))) is not None
     ]
-    found += [
+    warnings += [
         f"{standby.name} {'cannot take over' if problem.kind.blocking else 'should be checked before it takes over'}"
         f" for {primary.name}: {problem.message} ({', '.join(problem.rules)})"
         for standby, primary, problem in estate_problems(estate, software)
     ]  # F6
-    return tuple(found)
+    return tuple(warnings)
 
 
 def _details(applied: Applied) -> str:
     changed = [
-        {"action": one.action.name, "kind": one.kind, "name": one.name, "before": one.before, "after": one.after}
-        for one in applied.changes
+        {
+            "action": change.action.name,
+            "kind": change.kind,
+            "name": change.name,
+            "before": change.before,
+            "after": change.after,
+        }
+        for change in applied.changes
     ]
     plain = {"changes": changed, "revision": applied.revision, "warnings": applied.warnings}
     return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)

@@ -45,7 +45,7 @@ def record_platforms(
     Raises:
         ProjectInvalidError: seats would lack what the device asks for.
     """
-    told, violations, eligibilities = list[str](), list[Violation](), EligibilityCache(after)
+    warnings, violations, eligibilities = list[str](), list[Violation](), EligibilityCache(after)
     moved = elsewhere(before, after)
     holding = who_hold(tx, [pbx.id for _, pbx in moved])
     for earlier, pbx in moved:
@@ -56,13 +56,13 @@ def record_platforms(
         decided = _reconcile(tx, eligibilities, pbx, lease, runs, time)
         violations += _missing(after, pbx, earlier, decided, spec, runs)
         if decided.before != decided.after:
-            told.append(
+            warnings.append(
                 f"{pbx.name} runs on {pbx.device.name} ({pbx.device.platform}) now: {decided.after} companion seats are"
                 f" debited beside its {decided.seats} seats, {decided.before} were before (rule D1)"
             )
     if violations:
         raise ProjectInvalidError(violations)
-    return tuple(told)
+    return tuple(warnings)
 
 
 def elsewhere(before: Estate, after: Estate) -> list[tuple[Pbx, Pbx]]:
@@ -92,9 +92,11 @@ def _reconcile(
 def _missing(
     estate: Estate, pbx: Pbx, earlier: Pbx, decided: CompanionDecisions, spec: ProjectSpec, software: Version
 ) -> Iterator[Violation]:
-    counted = Counter((one.reason, one.license_type) for one in decided.refused)
+    counted = Counter((refusal.reason, refusal.license_type) for refusal in decided.refused)
     for (reason, key), missing in counted.items():
-        refusal = next(one for one in decided.refused if (one.reason, one.license_type) == (reason, key))
+        refusal = next(
+            refused for refused in decided.refused if (refused.reason, refused.license_type) == (reason, key)
+        )
         bind = ""
         if reason is RefusalReason.COMPANION_EXHAUSTED:
             step = Step(
@@ -115,7 +117,7 @@ def _missing(
 
 def _path(pbx: Pbx, earlier: Pbx, spec: ProjectSpec) -> FieldPath:
     if earlier.device.id != pbx.device.id:
-        return "pbxs", next(index for index, one in enumerate(spec.pbxs) if one.name == pbx.name), "device"
+        return "pbxs", next(index for index, pbx_spec in enumerate(spec.pbxs) if pbx_spec.name == pbx.name), "device"
     return (
         "devices",
         next(index for index, device in enumerate(spec.devices) if device.name == pbx.device.name),

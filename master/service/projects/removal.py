@@ -51,9 +51,11 @@ class Deleted:
 class ProjectInUseError(Exception):
     """The project is in use, by what the error names; nothing was changed."""
 
-    def __init__(self, project: str, found: Sequence[tuple[str, str]]) -> None:
-        super().__init__(f"{project} cannot be deleted while anything of it is leased or bound ({len(found)} found)")
-        self.found = tuple(found)
+    def __init__(self, project: str, obstacles: Sequence[tuple[str, str]]) -> None:
+        super().__init__(
+            f"{project} cannot be deleted while anything of it is leased or bound ({len(obstacles)} found)"
+        )
+        self.found = tuple(obstacles)
 
 
 def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: LeaseTime) -> Deleted | AnsweredBefore:
@@ -75,8 +77,8 @@ def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: L
         raise UnknownProjectError(request.name)
     estate = eligibilities.estate
     leases, counted = queries.leases_of_project(tx, estate.project_id), queries.counted_by_pbx(tx, estate.project_id)
-    if found := list(in_the_way(estate, leases, counted, time)):
-        raise ProjectInUseError(request.name, found)
+    if obstacles := list(in_the_way(estate, leases, counted, time)):
+        raise ProjectInUseError(request.name, obstacles)
     deleted = Deleted(
         pbxs=len(estate.pbxs),
         devices=len(device_names(tx, estate.project_id)),

@@ -180,8 +180,8 @@ class DatabaseHealth(PeriodicTask):
         is_off = abs(offset) > self._clock_offset_max_seconds
         if is_off is not self._is_off:
             self._is_off = is_off
-            told = "is off the database's" if is_off else "agrees with the database's again"
-            _log.warning(f"this machine's clock {told}; leases go by the database's", offset_seconds=round(offset, 3))
+            how = "is off the database's" if is_off else "agrees with the database's again"
+            _log.warning(f"this machine's clock {how}; leases go by the database's", offset_seconds=round(offset, 3))
 
     def _correct(self, clock: LeaseClock, reading: Reading) -> None:
         if clock.take(reading) is Correction.SET_FORWARD:
@@ -190,8 +190,8 @@ class DatabaseHealth(PeriodicTask):
         is_ahead = clock.ahead_seconds > STEP_SECONDS
         if is_ahead is not self._is_ahead:
             self._is_ahead = is_ahead
-            told = "was set back; time goes on without it" if is_ahead else "has caught up"
-            _log.warning(f"the database's clock {told}", ahead_seconds=round(clock.ahead_seconds, 3))
+            how = "was set back; time goes on without it" if is_ahead else "has caught up"
+            _log.warning(f"the database's clock {how}", ahead_seconds=round(clock.ahead_seconds, 3))
         self._metrics.clock_ahead.set(clock.ahead_seconds)
         self._metrics.clock_stepped.set(clock.stepped_seconds())
 

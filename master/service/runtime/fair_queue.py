@@ -119,15 +119,15 @@ class FairQueue(Generic[T]):
         """Append an item to its lane; returns the items for which there is no room any more, perhaps itself."""
         self._arrived += 1
         entry = self._waiting[item] = _Waiting(item, lane, urgency, self._arrived, load)
-        found = self._lanes.setdefault(lane, _Lane())
-        found.waiting[item] = entry
-        found.total.add(load, 1)
+        of_lane = self._lanes.setdefault(lane, _Lane())
+        of_lane.waiting[item] = entry
+        of_lane.total.add(load, 1)
         self._total.add(load, 1)
-        if len(found.waiting) == 1:
+        if len(of_lane.waiting) == 1:
             self._take_turn(entry)
         gone: list[T] = []
         while len(self._waiting) > 1 and (measure := self._exceeded()) is not None:
-            gone.append(self._greediest(measure, found).newest.item)
+            gone.append(self._greediest(measure, of_lane).newest.item)
             self.discard(gone[-1])
         return gone
 
@@ -219,5 +219,5 @@ class FairQueue(Generic[T]):
                 heapify(turns)
         if len(self._served) > 2 * len(self._lanes) + _SPARE:  # who was served most is remembered longest
             later = [(turn, key) for key, turn in self._served.items() if turn > self._now[key[1]]]
-            later.sort(key=lambda one: one[0])
+            later.sort(key=lambda pair: pair[0])
             self._served = {key: turn for turn, key in later[-len(self._lanes) - _SPARE // 2 :]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -16,6 +17,7 @@ from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import StorageError
 
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -71,12 +73,12 @@ class PeriodicTask(ABC):
             _log.exception("a run failed", task=self._name)
 
 
-class PeriodicCall(PeriodicTask):
+class PeriodicCall(PeriodicTask, Generic[T]):
     """Calls one function at an interval, and returns what that returns."""
 
-    def __init__(self, name: str, call: Callable[[], Awaitable[object]], *, interval_seconds: float) -> None:
+    def __init__(self, name: str, call: Callable[[], Awaitable[T]], *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds, name=name)
         self._call = call
 
-    async def run_once(self) -> object:
+    async def run_once(self) -> T:
         return await self._call()

@@ -76,11 +76,11 @@ class ChangePoller(PeriodicTask):
         """Wake the watchers of every PBX whose lease or project has changed since the last run."""
         if not len(self._hub):
             return
-        found = await self._database.read(_standing)
-        for name, state in found.items():
+        standing = await self._database.read(_standing)
+        for name, state in standing.items():
             if self._seen.get(name) != state:
                 self._hub.wake(name)
-        self._seen = found
+        self._seen = standing
 
 
 def _standing(tx: Tx) -> dict[PbxName, tuple[object, ...]]:

@@ -84,15 +84,15 @@ def counts(given: Sequence[str]) -> dict[str, int]:
     Raises:
         CommandFailed: one is not of that form.
     """
-    found: dict[str, int] = {}
-    for one in given:
-        key, _, number = one.partition("=")
+    counted: dict[str, int] = {}
+    for text in given:
+        key, _, number = text.partition("=")
         try:
-            found[license_name(key)] = whole_number(number)
+            counted[license_name(key)] = whole_number(number)
         except BadValueError as error:
-            reason = f"{one!r} is no number of a license type: {error}"
+            reason = f"{text!r} is no number of a license type: {error}"
             raise CommandFailed(reason, remedy="write it like user=20") from error
-    return found
+    return counted
 
 
 def subjects(master: Master, named: Sequence[str]) -> list[agreement_order_pb2.AgreementSubject]:

@@ -217,26 +217,26 @@ def _confirm(master: Master, asked: _Asked) -> None:
 
 def risks(results: Sequence[license_pb2.MoveResult], *, dead: bool, force: bool) -> list[str]:
     """What an operator should know before taking seats away or giving a device up, one sentence each."""
-    found = []
+    sentences = []
     if any(result.seats_revoked or result.seats_at_risk for result in results):
-        found.append(f"This means {revoked_text(results)}.")
+        sentences.append(f"This means {revoked_text(results)}.")
     for result in results:
         release = result.moved.release
         if release.seats_unreachable and not force:
             until = moment(release.unreachable_end_time)
-            found.append(
+            sentences.append(
                 f"{result.license}: {release.seats_unreachable:,} seats of PBXs out of reach count until {until}"
                 " at most."
             )
         if result.seats_at_risk:
             until = moment(release.unreachable_end_time)
-            found.append(
+            sentences.append(
                 f"{result.license}: until {until} at most, up to {result.seats_at_risk:,} more seats may be in use than"
                 " there are licenses."
             )
         if dead and result.moved.device:
-            found.append(
+            sentences.append(
                 f"{result.license}: nobody certifies that {result.moved.device} does not use it. A second operator"
                 " has to approve; then it waits out a cooling-off before it can be bound again."
             )
-    return found or ["Nobody uses these licenses now: no seat is taken away."]
+    return sentences or ["Nobody uses these licenses now: no seat is taken away."]

@@ -142,7 +142,7 @@ def _print_refusal(result: license_pb2.MoveResult, console: Console, go_on: str)
     console.print(Text.assemble(("  → ", "bold yellow"), visible(refused.remedy, "bold yellow")))
     ways = _ways_on(result, go_on)
     for command, what in ways:
-        console.print(visible(f"    {command:{max(len(one) for one, _ in ways)}}    {what}"))
+        console.print(visible(f"    {command:{max(len(shown) for shown, _ in ways)}}    {what}"))
 
 
 def _ways_on(result: license_pb2.MoveResult, go_on: str) -> Sequence[tuple[str, str]]:

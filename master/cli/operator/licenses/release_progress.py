@@ -33,15 +33,15 @@ def wait_for_releases(
     stand = _stand(connection, project, licenses)
     console = stdout_console()
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not quiet else None
-    told = ""
+    last_line = ""
     try:
         if live is not None:
             live.start()
         while _under_way(stand) and time.monotonic() < ends:
             if live is not None:
                 live.update(_view(stand), refresh=True)
-            elif not quiet and (line := _line(stand)) != told:
-                told = line
+            elif not quiet and (line := _line(stand)) != last_line:
+                last_line = line
                 console.print(visible(line))
             time.sleep(min(LOOK_SECONDS, max(ends - time.monotonic(), 0)))
             stand = _stand(connection, project, licenses)
@@ -61,8 +61,8 @@ def wait_for_releases(
 
 def _stand(connection: Connection, project: str, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
     request = license_pb2.ListLicensesRequest(project=project)
-    found = connection.listing(connection.licenses.ListLicenses, request).licenses
-    return {license.license: license for license in found if license.license in licenses}
+    listed = connection.listing(connection.licenses.ListLicenses, request).licenses
+    return {license.license: license for license in listed if license.license in licenses}
 
 
 def _under_way(stand: dict[str, license_pb2.LicenseStatus]) -> list[license_pb2.LicenseStatus]:

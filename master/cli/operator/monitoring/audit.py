@@ -55,8 +55,8 @@ def export(
             file.write(_line(last))
     if not isinstance(last, Checkpoint):
         raise CommandFailed("the master's answer ended without its checkpoint", remedy="run the command again")
-    told = f"{short_name(name)}: up to event {last.end.seq:,}, signed with the key {last.public_key.hex()}"
-    stderr_console().print(visible(told), soft_wrap=True)
+    summary = f"{short_name(name)}: up to event {last.end.seq:,}, signed with the key {last.public_key.hex()}"
+    stderr_console().print(visible(summary), soft_wrap=True)
 
 
 @app.command("verify")
@@ -275,13 +275,13 @@ def _key(given: str) -> bytes:
             return _checked(read)
         text = decoded(read, source=given)
     try:
-        found = bytes.fromhex(key_text(text))
+        public_key = bytes.fromhex(key_text(text))
     except ValueError:
-        found = b""
-    if len(found) != PUBLIC_KEY_BYTES:
+        public_key = b""
+    if len(public_key) != PUBLIC_KEY_BYTES:
         reason = f"{given!r} holds no public key; one has 32 bytes, or 64 hexadecimal digits"
         raise typer.BadParameter(reason, param_hint="--key")
-    return _checked(found)
+    return _checked(public_key)
 
 
 def _checked(key: bytes) -> bytes:

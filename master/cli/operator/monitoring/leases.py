@@ -80,15 +80,15 @@ def _lines(pbx: str, response: lease_pb2.EndLeaseResponse, *, done: bool) -> lis
     came = "ended" if done else "would end"
     returned = "went back" if done else "would go back"
     who = f"{short_name(response.carried_by)}, which carries its seats," if response.carried_by else pbx
-    found = [f"{came} the lease of {pbx} under epoch {response.epoch}; {response.seats_returned:,} seats {returned}"]
+    lines = [f"{came} the lease of {pbx} under epoch {response.epoch}; {response.seats_returned:,} seats {returned}"]
     if response.seats_at_risk:
         types = ", ".join(f"{holding.seats:,} {holding.license_type}" for holding in response.at_risk)
-        found.append(
+        lines.append(
             f"at risk until {moment(response.risk_end_time)}: {response.seats_at_risk:,} seats ({types}) may stay in"
             " use and be granted to others as well"
         )
     if response.connected:
-        found.append(f"{who} was connected: it is notified at once, and may open a new lease")
+        lines.append(f"{who} was connected: it is notified at once, and may open a new lease")
     else:
-        found.append(f"{who} was last heard of {distance(response.renew_time, datetime.now(UTC))}")
-    return found
+        lines.append(f"{who} was last heard of {distance(response.renew_time, datetime.now(UTC))}")
+    return lines

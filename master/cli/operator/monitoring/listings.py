@@ -180,7 +180,7 @@ def _brief(value: object) -> str:
     """A value in a line; of many, the first ones by name and how many more there are."""
     if isinstance(value, dict):
         named = next((value[key] for key in _NAMING if value.get(key)), None)
-        return str(named) if named is not None else _cut([f"{key} {_brief(one)}" for key, one in value.items()])
+        return str(named) if named is not None else _cut([f"{key} {_brief(part)}" for key, part in value.items()])
     if isinstance(value, list):
         return _cut([_brief(each) for each in value])
     return str(value)

@@ -81,10 +81,10 @@ def licenses_view(licenses: Iterable[seat_pb2.LicenseRef], title: str) -> Table:
 
 def _ways(remedy: seat_pb2.Remedy) -> list[RenderableType]:
     """Each way on lines of its own; each is enough by itself."""
-    told = [way.text for way in remedy.ways] or [remedy.text]
+    texts = [way.text for way in remedy.ways] or [remedy.text]
     return [
         Text.assemble(("→ " if number == 0 else "  or ", "bold yellow"), visible(text, "bold yellow"))
-        for number, text in enumerate(told)
+        for number, text in enumerate(texts)
         if text
     ]
 

@@ -25,7 +25,7 @@ def check(
     request = standby_pb2.CheckStandbyRequest(project=master.project, pbx=pair)
     response = master.call(master.standby.CheckStandby, request)
     master.show(response, lambda: check_view(response, datetime.now(UTC)))
-    if not all(one.ready for one in response.pairs):
+    if not all(pair.ready for pair in response.pairs):
         raise typer.Exit(1)
 
 

@@ -67,7 +67,7 @@ def pools(master: Master, license_type: OfTypeOption = "", device: OfDeviceOptio
     """Show what is installed, used, promised, being released and free, by license type and device."""
     request = status_pb2.GetStatusRequest(project=master.project)
     response = master.call(master.status.GetStatus, request)
-    found = [
+    chosen = [
         pool
         for pool in response.pools
         if (not device or pool.device == device)
@@ -76,9 +76,9 @@ def pools(master: Master, license_type: OfTypeOption = "", device: OfDeviceOptio
         )
     ]
     if master.as_json:
-        print_json_object({"pools": [json_object(pool) for pool in found]})
-    elif found:
-        stdout_console().print(pools_view(found))
+        print_json_object({"pools": [json_object(pool) for pool in chosen]})
+    elif chosen:
+        stdout_console().print(pools_view(chosen))
     else:
         stderr_console().print("no pools match")
 
@@ -216,7 +216,7 @@ def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]
     sites: dict[str, dict[str, int]] = {}
     for row in usage:
         sites.setdefault(row.site, {})[row.license_type] = row.seats
-    return dict(sorted(sites.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+    return dict(sorted(sites.items(), key=lambda site_seats: (-sum(site_seats[1].values()), site_seats[0])))
 
 
 def _urgency(pool: status_pb2.Pool) -> tuple[bool, bool, int]:

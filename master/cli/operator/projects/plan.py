@@ -86,7 +86,7 @@ def site(
 ) -> None:
     """What if a site were added that needs so many seats?"""
     added = plan_pb2.AddSite(
-        name=name, platform=platform, software_version=software, demand=[_demand(one) for one in need]
+        name=name, platform=platform, software_version=software, demand=[_demand(text) for text in need]
     )
     change = plan_pb2.PlannedChange(add_site=added)
     _answer(master, f"new site {name} with {', '.join(need)}", [change], show_all=show_all)

@@ -164,7 +164,7 @@ def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, 
         console.print("nothing to change")
     else:
         shown = table("", "What", "Name", "Before", "After")
-        removals_first = sorted(response.changes, key=lambda one: one.action != project_pb2.CHANGE_ACTION_REMOVE)
+        removals_first = sorted(response.changes, key=lambda change: change.action != project_pb2.CHANGE_ACTION_REMOVE)
         for (action, kind), run in groupby(removals_first, key=lambda change: (change.action, change.kind)):
             changes = list(run)
             mark, style = _MARKS.get(action, ("?", ""))
@@ -249,8 +249,8 @@ def _apply(
     except RpcFailure as failure:
         if not failure.violations:
             raise
-        found = [f"{read.place(v.field)}: {v.description}" for v in failure.violations]
-        raise problems_error(read.source, found) from failure
+        problems = [f"{read.place(v.field)}: {v.description}" for v in failure.violations]
+        raise problems_error(read.source, problems) from failure
 
 
 def _report(planned: project_pb2.ApplyProjectResponse, applied: project_pb2.ApplyProjectResponse, project: str) -> None:

@@ -142,8 +142,8 @@ def _fill_list(message: Message, field: FieldDescriptor, value: object, path: Fi
     if not isinstance(value, list):
         yield Problem(path, f"must be a list, not {_kind(value)}: write [[{field.name}]] once for each item")
         return
-    for index, item in enumerate(value):
-        yield from _fill_table(getattr(message, field.name).add(), item, (*path, index))
+    for index, entry in enumerate(value):
+        yield from _fill_table(getattr(message, field.name).add(), entry, (*path, index))
 
 
 def _fill_table(message: Message, value: object, path: FieldPath) -> Iterable[Problem]:

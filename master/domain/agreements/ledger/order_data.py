@@ -42,7 +42,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal | date):
         return str(value)
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [_plain(part) for part in value]
     return dict(value) if isinstance(value, Mapping) else value
 
 

@@ -74,15 +74,15 @@ class _Reader(TomlReader):
         return quantum
 
     def _amounts(self, table: Mapping[str, Any], at: FieldPath, known: set[str], word: str) -> dict[str, Decimal]:
-        found = self.typed(table, at, dict, {})
-        for key in found:
+        amounts = self.typed(table, at, dict, {})
+        for key in amounts:
             if key not in known:
                 raise self.error((*at, key), f"there is no {word} {key!r}{closest(key, known)}")
-        return {key: self.decimal(found, (*at, key)) for key in found}
+        return {key: self.decimal(amounts, (*at, key)) for key in amounts}
 
     def _numbered(self, section: str, known: set[str], word: str) -> dict[str, dict[int, Decimal]]:
         tables = self.typed(self.document, (section,), dict, {})
-        found: dict[str, dict[int, Decimal]] = {}
+        numbered: dict[str, dict[int, Decimal]] = {}
         for key in tables:
             if key not in known:
                 raise self.error((section, key), f"there is no {word} {key!r}{closest(key, known)}")
@@ -90,8 +90,8 @@ class _Reader(TomlReader):
             for number in table:
                 if not (number.isascii() and number.isdigit() and number == str(int(number)) and number != "0"):
                     raise self.error((section, key, number), f"{number!r} must be a whole number above 0")
-            found[key] = {int(number): self.decimal(table, (section, key, number)) for number in table}
-        return found
+            numbered[key] = {int(number): self.decimal(table, (section, key, number)) for number in table}
+        return numbered
 
     def _check_periods(self, prices: PriceList, catalog: Catalog) -> None:
         for key, periods in prices.offers.items():

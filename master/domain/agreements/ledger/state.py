@@ -58,7 +58,7 @@ class Cover:
 
     @property
     def last(self) -> PaidTerm | None:
-        return max(self.terms, key=lambda one: (one.term.ends, one.entry), default=None)
+        return max(self.terms, key=lambda cover: (cover.term.ends, cover.entry), default=None)
 
     @property
     def purchases(self) -> int:
@@ -332,7 +332,9 @@ def _held(holding: Holding, entry: Entry) -> Holding:
         case EntryKind.SEAT_UNASSIGNED:
             return replace(holding, seats=tuple(seat for seat in holding.seats if seat.user != details["user"]))
         case EntryKind.PREMIER_SET:
-            return replace(holding, premier=(*(one for one in holding.premier if one[0] < day), (day, details["on"])))
+            return replace(
+                holding, premier=(*(premier for premier in holding.premier if premier[0] < day), (day, details["on"]))
+            )
         case EntryKind.VERSION_SET:
             converted_on = day if details["converted"] else holding.converted_on
             return replace(holding, version=details["version"], converted_on=converted_on)

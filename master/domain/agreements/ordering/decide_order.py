@@ -99,7 +99,11 @@ def _worked_out(snapshot: AgreementSnapshot, order: Order, day: date, prices: Pr
     if draft.payment_first is not None:
         subject, rules = draft.payment_first
         kind = type(order).__name__
-        others = [one for one in draft.snapshot.state.awaited.values() if (one.subject, one.kind) == (subject, kind)]
+        others = [
+            awaited
+            for awaited in draft.snapshot.state.awaited.values()
+            if (awaited.subject, awaited.kind) == (subject, kind)
+        ]
         if others:
             refuse(
                 AgreementProblem.AWAITS_PAYMENT,
@@ -168,7 +172,7 @@ def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
 def _confirm_payment(draft: OrderDraft, order: ConfirmPayment) -> None:
     """P9: what was ordered is decided now, on the day of the payment."""
     awaited = _awaited(draft, order.order)
-    left = {number: one for number, one in draft.snapshot.state.awaited.items() if number != order.order}
+    left = {number: awaited for number, awaited in draft.snapshot.state.awaited.items() if number != order.order}
     draft.snapshot = replace(draft.snapshot, state=replace(draft.snapshot.state, awaited=left))
     key = draft.unused_key(order.key, rules=("P9",))
     inner = order_from_plain(awaited.order)

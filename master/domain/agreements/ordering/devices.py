@@ -90,7 +90,7 @@ def correct_device(draft: OrderDraft, order: CorrectDevice) -> None:
     draft.write(EntryKind.DEVICE_CORRECTED, holding.subject, details, reason=reason, rules=product.rules)
     draft.take_note()
     for cover in draft.snapshot.state.holding(holding.subject).covers.values():
-        rows = sorted(cover.terms, key=lambda one: one.term)
+        rows = sorted(cover.terms, key=lambda entry: entry.term)
         for term, other in pairwise(rows):
             if term.term.ends > other.term.begins:
                 refuse(

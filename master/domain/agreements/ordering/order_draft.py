@@ -174,7 +174,7 @@ class OrderDraft:
                 rules=("M2",),
             )
         if of is None or key not in of:
-            offered = ", ".join(str(one) for one in sorted(of or (), key=_sorting)) or "none"
+            offered = ", ".join(str(priced) for priced in sorted(of or (), key=_sorting)) or "none"
             refuse(
                 AgreementProblem.PRICE_MISSING,
                 f"the price file has no price for {key} under {section}; it has {offered}",
@@ -263,5 +263,5 @@ class OrderDraft:
         return key
 
 
-def _sorting(one: object) -> tuple[int, str]:
-    return (one, "") if isinstance(one, int) else (0, str(one))
+def _sorting(key: object) -> tuple[int, str]:
+    return (key, "") if isinstance(key, int) else (0, str(key))

@@ -78,7 +78,7 @@ def _trial_key(draft: OrderDraft, subject: Subject, offer_key: str, key: str) ->
 
 def buy_product(draft: OrderDraft, order: Buy) -> None:
     """Decide a `Buy`: it replaces the trial in place and changes nothing else (P2)."""
-    kinds = [one.subject for key, one in draft.snapshot.time.products.items() if key == order.product]
+    kinds = [offered.subject for key, offered in draft.snapshot.time.products.items() if key == order.product]
     product = draft.product(order.product, kinds[0] if kinds else SubjectKind.LICENSE)
     if product.sold_by is SoldBy.PIECE:
         refuse(
@@ -231,7 +231,7 @@ def set_auto_renewal(draft: OrderDraft, order: SetAutoRenewal) -> None:
     holding, product = _bought(draft, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
     offer = draft.offer(order.offer)
     if not offer.renews_itself or not set(offer.policies) <= set(product.policies):
-        able = [key for key, one in draft.snapshot.time.offers.items() if one.renews_itself]
+        able = [key for key, offer in draft.snapshot.time.offers.items() if offer.renews_itself]
         refuse(
             AgreementProblem.NO_AUTO_RENEWAL,
             f"{offer.title} does not renew {product.title} automatically",

@@ -51,15 +51,15 @@ def check_license(snapshot: AgreementSnapshot, license: Subject, to_release: Rel
 def free_upgrades(snapshot: AgreementSnapshot, day: date) -> dict[str, frozenset[int]]:
     """The versions that licenses of the estate can get free of charge on a day, by license id (M1)."""
     majors = {release.major for release, published in snapshot.releases.items() if published <= day}
-    found: dict[str, frozenset[int]] = {}
+    upgrades: dict[str, frozenset[int]] = {}
     for license_id, facts in snapshot.licenses.items():
         version = snapshot.version(facts)
         newer = [major for major in majors if version is not None and major > version]
         able = (
-            one
-            for one in newer
-            if isinstance(decide(snapshot, UpgradeVersion(licenses=(license_id,), version=one), day), Decision)
+            version
+            for version in newer
+            if isinstance(decide(snapshot, UpgradeVersion(licenses=(license_id,), version=version), day), Decision)
         )
         if versions := frozenset(able):
-            found[license_id] = versions
-    return found
+            upgrades[license_id] = versions
+    return upgrades

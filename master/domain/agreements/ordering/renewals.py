@@ -286,9 +286,9 @@ def _within_window(draft: OrderDraft, subject: Subject, offer: Offer) -> None:
         return
     opens, closes = offer.opens(delivered), offer.closes(delivered)
     others = [
-        one.key
-        for one in draft.snapshot.time.offers.values()
-        if one is not offer and set(one.policies) & set(offer.policies) and one.is_open(delivered, draft.day)
+        other.key
+        for other in draft.snapshot.time.offers.values()
+        if other is not offer and set(other.policies) & set(offer.policies) and other.is_open(delivered, draft.day)
     ]
     said = f"from {opens} on" if closes is None else f"from {opens} to {add_days(closes, -1)}"
     refuse(

@@ -51,16 +51,16 @@ def _entries_of(draft: OrderDraft, number: int) -> Sequence[Entry]:
             remedy="name the number of an order, as the ledger shows it",
             field="order",
         )
-    found = history[number - 1]
-    if found.number in draft.snapshot.state.reversed:
+    named = history[number - 1]
+    if named.number in draft.snapshot.state.reversed:
         refuse(
             AgreementProblem.ALREADY_THERE,
-            f"order {found.order} was reversed already",
+            f"order {named.order} was reversed already",
             remedy="order anew what is wanted",
-            subject=found.subject,
+            subject=named.subject,
             field="order",
         )
-    return [entry for entry in history[found.order - 1 :] if entry.order == found.order]
+    return [entry for entry in history[named.order - 1 :] if entry.order == named.order]
 
 
 def _check_kind(draft: OrderDraft, entries: Sequence[Entry]) -> None:

@@ -30,7 +30,9 @@ def upgrade_version(draft: OrderDraft, order: UpgradeVersion) -> None:
                 subject=facts.subject,
                 field="version",
             )
-        policy = next((one for one in draft.snapshot.policies_of(facts.subject) if one.grants is Grants.UPGRADES), None)
+        policy = next(
+            (policy for policy in draft.snapshot.policies_of(facts.subject) if policy.grants is Grants.UPGRADES), None
+        )
         if policy is None:
             refuse(
                 AgreementProblem.NOT_COVERED,
@@ -70,7 +72,7 @@ def convert_version(draft: OrderDraft, order: ConvertVersion) -> None:
     """Decide a `ConvertVersion`: in the balance only; the agreement is void and a new year charged (L6)."""
     offer = draft.offer(order.offer)
     if not offer.conversion_months:
-        able = [key for key, one in draft.snapshot.time.offers.items() if one.conversion_months]
+        able = [key for key, offer in draft.snapshot.time.offers.items() if offer.conversion_months]
         refuse(
             AgreementProblem.UNKNOWN_OFFER,
             f"{offer.title} does not pay for a conversion",

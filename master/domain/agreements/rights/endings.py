@@ -50,25 +50,25 @@ class Reminder:
 
 def endings(snapshot: AgreementSnapshot, *, from_day: date, to_day: date) -> tuple[Ending, ...]:
     """What ends from one day on and before another, the earliest first."""
-    found = (
+    all_endings = (
         ending
         for subject in snapshot.subjects()
         for policy in snapshot.policies_of(subject)
         for ending in _endings_of(snapshot, subject, policy)
     )
-    return tuple(sorted((one for one in found if from_day <= one.day < to_day), key=_by_day))
+    return tuple(sorted((ending for ending in all_endings if from_day <= ending.day < to_day), key=_by_day))
 
 
 def reminders(snapshot: AgreementSnapshot, day: date) -> tuple[Reminder, ...]:
     """What to remind of on a day (M5): for each ending the latest reminder that is due."""
-    found: list[Reminder] = []
+    due_now: list[Reminder] = []
     for subject in snapshot.subjects():
         for policy in snapshot.policies_of(subject):
             for ending in _endings_of(snapshot, subject, policy):
                 left = (ending.day - day).days
                 if left > 0 and (due := [days for days in policy.reminder_days if left <= days]):
-                    found.append(Reminder(ending=ending, days_left=left, due_since_days=min(due)))
-    return tuple(sorted(found, key=lambda one: _by_day(one.ending)))
+                    due_now.append(Reminder(ending=ending, days_left=left, due_since_days=min(due)))
+    return tuple(sorted(due_now, key=lambda reminder: _by_day(reminder.ending)))
 
 
 def renewals_due(snapshot: AgreementSnapshot, day: date) -> tuple[Extend, ...]:

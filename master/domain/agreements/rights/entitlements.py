@@ -111,12 +111,12 @@ def syncing(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Rec
             there[license.agreed.subject, license.type.key].append(license)
     taken = {license.id for license in estate.licenses}
     reconciliations: list[Reconciliation] = []
-    for one in sorted(wanted, key=lambda one: one.name):
-        items = _in_force_first(there.pop(one.name, ()), now)
-        reconciliations += _reconciled(estate, one, items[0] if items else None, taken, now)
-        reconciliations += (Reconciliation(item, _drained(item, now)) for item in items[1:])
+    for entitled in sorted(wanted, key=lambda entitled: entitled.name):
+        items = _in_force_first(there.pop(entitled.name, ()), now)
+        reconciliations += _reconciled(estate, entitled, items[0] if items else None, taken, now)
+        reconciliations += (Reconciliation(spare, _drained(spare, now)) for spare in items[1:])
     for _, items in sorted(there.items()):
-        reconciliations += (Reconciliation(item, _stopped(item, now)) for item in items)
+        reconciliations += (Reconciliation(unwanted, _stopped(unwanted, now)) for unwanted in items)
     return tuple(reconciliation for reconciliation in reconciliations if reconciliation.before != reconciliation.after)
 
 
@@ -132,40 +132,40 @@ def is_apart(estate: Estate, license: License) -> bool:
 
 
 def _reconciled(
-    estate: Estate, one: Entitled, license: License | None, taken: set[str], now: float
+    estate: Estate, entitled: Entitled, license: License | None, taken: set[str], now: float
 ) -> Iterator[Reconciliation]:
     """The license that stands for an entitlement, and what is too much of it."""
-    ends_at = None if one.ends is None else first_instant_of(one.ends, ZoneInfo(estate.time_zone))
-    agreed = AgreedUse(subject=one.subject, policy=one.policy, ends_at=ends_at)
+    ends_at = None if entitled.ends is None else first_instant_of(entitled.ends, ZoneInfo(estate.time_zone))
+    agreed = AgreedUse(subject=entitled.subject, policy=entitled.policy, ends_at=ends_at)
     if license is None:
         fresh = License(
-            id=_free_id(one.name, taken),
-            type=one.type,
-            version=one.version,
+            id=_free_id(entitled.name, taken),
+            type=entitled.type,
+            version=entitled.version,
             tier=None,
-            quantity=one.quantity,
+            quantity=entitled.quantity,
             device=None,
             file=LEDGER_FILE,
             agreed=agreed,
         )
-        yield Reconciliation(None, _on_its_device(estate, one, fresh, now))
+        yield Reconciliation(None, _on_its_device(estate, entitled, fresh, now))
         return
     kept = balance.staying(license) if license.release is not None and license.release.ends_use else license
-    kept = replace(kept, version=one.version, quantity=one.quantity, agreed=agreed)
-    yield Reconciliation(license, _on_its_device(estate, one, kept, now))
-    if license.device is not None and license.quantity > one.quantity:
+    kept = replace(kept, version=entitled.version, quantity=entitled.quantity, agreed=agreed)
+    yield Reconciliation(license, _on_its_device(estate, entitled, kept, now))
+    if license.device is not None and license.quantity > entitled.quantity:
         apart = replace(
             license,
-            id=_free_id((one.subject, f"{one.type.key}-surplus"), taken),
-            quantity=license.quantity - one.quantity,
+            id=_free_id((entitled.subject, f"{entitled.type.key}-surplus"), taken),
+            quantity=license.quantity - entitled.quantity,
             agreed=replace(agreed, ends_at=now),
             release=_end(InUse.DRAIN, now),
         )
         yield Reconciliation(None, apart)
 
 
-def _on_its_device(estate: Estate, one: Entitled, license: License, now: float) -> License:
-    pbx = estate.pbx_on.get(one.device)
+def _on_its_device(estate: Estate, entitled: Entitled, license: License, now: float) -> License:
+    pbx = estate.pbx_on.get(entitled.device)
     if license.device is not None or pbx is None or moves.bind_refused(estate, license, pbx.device) is not None:
         return license
     return balance.bound(license, pbx.device, now)
@@ -187,7 +187,7 @@ def _stopped(license: License, now: float) -> License:
         return over
     if over.release is None or not over.release.ends_use:
         return replace(over, release=_end(InUse.REVOKE, now))
-    return balance.pressed(over, max(over.release.in_use, InUse.REVOKE, key=lambda one: one.value))
+    return balance.pressed(over, max(over.release.in_use, InUse.REVOKE, key=lambda license: license.value))
 
 
 def _over(license: License, now: float) -> License:
@@ -215,16 +215,16 @@ def _is_taken(license: License | None) -> bool:
 
 
 def _in_force_first(items: Iterable[License], now: float) -> list[License]:
-    return sorted(items, key=lambda item: (item.use_is_over(now), len(item.id), item.id))
+    return sorted(items, key=lambda license: (license.use_is_over(now), len(license.id), license.id))
 
 
 def _free_id(name: tuple[Subject, str], taken: set[str]) -> str:
     """An id that nobody has: as the subject is called, and the type."""
     words = re.sub(r"[^a-z0-9]+", "-", f"{name[0].id}-{name[1]}".lower()).strip("-")
-    found, number = words[:ID_MAX], 1
-    while found in taken:
+    free, number = words[:ID_MAX], 1
+    while free in taken:
         number += 1
         end = f"-{number}"
-        found = words[: ID_MAX - len(end)] + end
-    taken.add(found)
-    return found
+        free = words[: ID_MAX - len(end)] + end
+    taken.add(free)
+    return free

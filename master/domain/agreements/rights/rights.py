@@ -131,7 +131,7 @@ def _of_license(snapshot: AgreementSnapshot, facts: LicenseFacts, day: date) -> 
 def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product | None, day: date) -> Right:
     subject = holding.subject
     policy = _upgrading(snapshot, subject)
-    repair = next((one for one in snapshot.policies_of(subject) if one.grants is Grants.REPAIR), None)
+    repair = next((policy for policy in snapshot.policies_of(subject) if policy.grants is Grants.REPAIR), None)
     status, until, why, rules = status_of(snapshot, holding, product, day)
     upgrades = snapshot.cover(subject, policy.key).end_from(day) if policy is not None else None
     runs = status is RightStatus.RUNS
@@ -150,7 +150,7 @@ def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product 
         until=until,
         upgrades_until=upgrades,
         version=holding.major or None,
-        newest=max((one for one in (newest, holding.installed) if one is not None), default=None),
+        newest=max((release for release in (newest, holding.installed) if release is not None), default=None),
         features=features_on(holding, product) if runs and product is not None else (),
         is_supported=runs and (policy is None or upgrades is not None or holding.is_on_trial),
         warranty_until=snapshot.cover(subject, repair.key).end_from(day) if repair is not None else None,
