@@ -30,7 +30,11 @@ SeatsRequest = TypeVar(
     "SeatsRequest", lease_pb2.AcquireSeatsRequest, lease_pb2.ReturnSeatsRequest, lease_pb2.SyncSeatsRequest
 )
 SeatsResponse = TypeVar(
-    "SeatsResponse", lease_pb2.AcquireSeatsResponse, lease_pb2.ReturnSeatsResponse, lease_pb2.SyncSeatsResponse
+    "SeatsResponse",
+    lease_pb2.OpenLeaseResponse,
+    lease_pb2.AcquireSeatsResponse,
+    lease_pb2.ReturnSeatsResponse,
+    lease_pb2.SyncSeatsResponse,
 )
 _LOST: Final = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.IDLE)
 _READY: Final = grpc.ChannelConnectivity.READY
@@ -107,8 +111,10 @@ class Masters:
                 call.cancel()
 
     async def open_lease(self, request: lease_pb2.OpenLeaseRequest) -> lease_pb2.OpenLeaseResponse:
-        """Open a lease; raises MasterError."""
-        return await self._answer(lambda stub: stub.OpenLease, request)
+        """Open a lease; raises MasterError. An older master knows of no seats in openings, and answers to none."""
+        request.unanswered_calls = self._unanswered_calls
+        response = await self._answer(lambda stub: stub.OpenLease, request)
+        return _one_for_each(len(request.seats), response) if response.results else response
 
     async def take_over_lease(self, request: lease_pb2.TakeOverLeaseRequest) -> lease_pb2.TakeOverLeaseResponse:
         """Open the lease of a PBX that failed; raises MasterError."""
@@ -262,11 +268,7 @@ class Masters:
         self, method: Callable[[_Stub], _Method[SeatsRequest, SeatsResponse]], request: SeatsRequest
     ) -> SeatsResponse:
         request.unanswered_calls = self._unanswered_calls
-        response = await self._answer(method, request)
-        if len(request.seats) != len(response.results):
-            problem = f"{len(request.seats)} seats were asked for, {len(response.results)} answers came"
-            raise MasterError(FailureKind.UNREACHABLE, problem)
-        return response
+        return _one_for_each(len(request.seats), await self._answer(method, request))
 
     async def _answer(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
         self._check_open()
@@ -331,6 +333,13 @@ class Masters:
         if not _is_being_cancelled():
             why = "the network was cut" if self._network.is_cut else "the connection was closed"
             raise MasterError(FailureKind.UNREACHABLE, why, address=address)
+
+
+def _one_for_each(seats: int, response: SeatsResponse) -> SeatsResponse:
+    if seats != len(response.results):
+        problem = f"{seats} seats were asked for, {len(response.results)} answers came"
+        raise MasterError(FailureKind.UNREACHABLE, problem)
+    return response
 
 
 def _is_being_cancelled() -> bool:

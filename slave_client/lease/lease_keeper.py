@@ -2,7 +2,8 @@
 
 Decides: whether a master answers, and with that when the client is connected or offline. One run tries each address
 once, beginning with the last good one; only a run in which none answers makes the client offline, and the next runs
-come after a jittered, growing pause. A lease is opened where there is none, and renewed where there is one.
+come after a jittered, growing pause. A lease is opened where there is none, with the seats that wait for it, and
+renewed where there is one.
 Leaves to others: what follows from a state (`client`), the seats (`seat_manager`), what the master reports meanwhile
 (`lease_watcher`).
 """
@@ -18,12 +19,13 @@ from enum import Enum
 from typing import Protocol
 
 from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
-from licensemaster.v1 import lease_pb2
+from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.connection.master_failures import LEASE_EVENTS, FailureKind, MasterError
 from slave_client.lease.lease_watcher import NoticeHandler
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.seat_manager import Occasion, SeatManager
 from slave_client.values.notices import NoticeKind
+from slave_client.values.seats import Want
 from slave_client.values.states import Event, State
 
 _log = logging.getLogger("slave_client")
@@ -45,6 +47,8 @@ class Opened:
     notices: Sequence[lease_pb2.Notice]
     seats_held: int
     offers: Sequence[lease_pb2.StandbyLeaseOffer] = ()
+    results: Sequence[seat_pb2.SeatResult] = ()
+    """One for each seat that was asked for; none where none was taken along."""
 
 
 class Opener(Protocol):
@@ -54,8 +58,8 @@ class Opener(Protocol):
     def claims_first(self) -> bool:
         """True where seats are in use that the master has under other names."""
 
-    async def open(self, request_id: str) -> Opened:
-        """Open the lease; raises MasterError."""
+    async def open(self, request_id: str, wants: Sequence[Want]) -> Opened:
+        """Open the lease and ask for the seats that wait for it, where that is possible; raises MasterError."""
 
 
 class StandbyLeaseStore(Protocol):
@@ -100,6 +104,7 @@ class LeaseKeeper:
         self._reconciled_epoch: int | None = None
         self._memory = memory
         self._seats_held = 0
+        self._remembers_seats = False
         self._failures = 0
         self._last_heard = self._clock.now()
         self._urgent = asyncio.Event()
@@ -195,9 +200,10 @@ class LeaseKeeper:
     async def _open(self) -> float:
         if self._opening_id is None:
             self._opening_id = uuid.uuid4().hex
+        await asyncio.sleep(0)  # whoever asks right after the start goes along
         sent = self._clock.now()
         try:
-            response = await self._opener.open(self._opening_id)
+            response = await self._opener.open(self._opening_id, self._seat_manager.waiting_for_lease())
         except MasterError as failure:
             if failure.kind is FailureKind.FENCED:  # a takeover: somebody else has the seats
                 self._client_state.happened(Event.FENCED, str(failure))
@@ -205,6 +211,8 @@ class LeaseKeeper:
         await self._adopt(response.lease, sent=sent)  # each answer is signed anew, a retry's too
         self._opening_id = None
         self._client_state.epoch = response.lease.epoch
+        self._remembers_seats = self._seat_manager.remembers_seats  # before those that came with it
+        self._seat_manager.opened(response.results)
         self._on_notices(response.lease.epoch, response.notices)
         self._seats_held = response.seats_held
         await self._standby_leases.receive(response.offers, sent=sent)
@@ -232,7 +240,7 @@ class LeaseKeeper:
 
     async def _reconcile(self, epoch: int) -> None:
         try:
-            await self._seat_manager.reconcile(occasion=self._occasion(epoch))
+            await self._seat_manager.reconcile(epoch, occasion=self._occasion(epoch))
         except MasterError as failure:
             self._lease_failed(failure, epoch)
             raise
@@ -256,11 +264,12 @@ class LeaseKeeper:
 
     def _occasion(self, epoch: int) -> Occasion:
         """Tell how much must be reconciled with the master before the client counts as connected."""
-        if self._reconciled_epoch == epoch or not (self._seats_held or self._seat_manager.remembers_seats):
+        remembers_seats = self._remembers_seats or self._seat_manager.needs_reconciling
+        if self._reconciled_epoch == epoch or not (self._seats_held or remembers_seats):
             return Occasion.RENEWED
         if self._opener.claims_first:
             return Occasion.TAKEN_OVER
-        if self._memory is Memory.BLANK and not self._seat_manager.remembers_seats:
+        if self._memory is Memory.BLANK and not remembers_seats:
             held = f"the master still counts {self._seats_held} seats from before for this PBX"
             self._board.raise_own(NoticeKind.SEATS_FROM_BEFORE, f"{held}; call sync() to reconcile them")
             return Occasion.RENEWED

@@ -48,6 +48,7 @@ class RequestBatcher(Generic[Item, Result]):
         self._items_max = items_max
         self._pending: Counter[Hashable] = Counter()
         self._waiting: deque[_Entry[Item, Result]] = deque()
+        self._under_way: Sequence[_Entry[Item, Result]] = ()
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
@@ -70,6 +71,11 @@ class RequestBatcher(Generic[Item, Result]):
             raise
         return [entry.answer.result() for entry in entries]
 
+    @property
+    def unanswered(self) -> list[Item]:
+        """The items under way, or else those that go out next; those whose callers left are not among them."""
+        return [entry.item for entry in self._under_way or self._waiting if not entry.answer.cancelled()]
+
     def is_pending(self, key: Hashable) -> bool:
         """Tell whether an item with that key is waiting or under way."""
         return key in self._pending
@@ -90,9 +96,10 @@ class RequestBatcher(Generic[Item, Result]):
     async def _work(self) -> None:
         try:
             while batch := self._take():
+                self._under_way = batch
                 await self._send(batch)
         finally:
-            self._worker = None
+            self._under_way, self._worker = (), None
 
     def _take(self) -> list[_Entry[Item, Result]]:
         """Take the next call's entries: in order, each key once, nothing overtaking an entry with its own key."""

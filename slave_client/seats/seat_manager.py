@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from licensemaster.v1 import lease_pb2
+from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.offline_answers import OfflineAnswers
+from slave_client.seats.opening_seats import OpeningSeats
 from slave_client.seats.reconciliation import Ask, Reconciler, once
 from slave_client.seats.request_batcher import RequestBatcher
 from slave_client.seats.retry import Retry
@@ -32,6 +33,7 @@ from slave_client.values.seats import (
     Refused,
     Returned,
     ReturnOutcome,
+    SeatKey,
     Source,
     Synced,
     Want,
@@ -93,6 +95,7 @@ class SeatManager:
         self._batcher = RequestBatcher[Operation, Outcome | Returned](
             self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
+        self._opening_seats = OpeningSeats(parts, is_waited_for=self._batcher.is_pending)
 
     # What callers ask for.
 
@@ -132,14 +135,32 @@ class SeatManager:
     @property
     def remembers_seats(self) -> bool:
         """True where this site knows of seats that it held or wants."""
-        return bool(self._local_seats.wanted() or self._local_seats.needs_reconciling)
+        return bool(self._local_seats.wanted() or self.needs_reconciling)
 
-    async def reconcile(self, *, occasion: Occasion) -> None:
+    @property
+    def needs_reconciling(self) -> bool:
+        """True where the seats that the master counts may differ from those here."""
+        return self._local_seats.needs_reconciling
+
+    def waiting_for_lease(self) -> Sequence[Want]:
+        """Return the seats to be asked for with the next attempt to open the lease."""
+        first: dict[SeatKey, Operation] = {}
+        for operation in self._batcher.unanswered:
+            first.setdefault(operation.want.key, operation)
+        waiting = [operation.want for operation in first.values() if operation.action is Action.ACQUIRE]
+        return self._opening_seats.ask_for(waiting)
+
+    def opened(self, results: Sequence[seat_pb2.SeatResult]) -> None:
+        """Note what a lease was opened with."""
+        self._opening_seats.answered(results)
+
+    async def reconcile(self, epoch: int, *, occasion: Occasion) -> None:
         """Make the seats that the master counts equal to this site's. Called before the state is CONNECTED; raises
         MasterError.
         """
         async with self._turn:
             self.revoker.lose()
+            await self._opening_seats.give_back(epoch)
             if occasion is Occasion.TAKEN_OVER:
                 await self._reconciler.claim()
             elif occasion is Occasion.OPENED or self._local_seats.needs_reconciling:
@@ -197,6 +218,7 @@ class SeatManager:
                 results = [self._answered_offline(operation) for operation in operations]
             else:
                 results = await self._online(operations)
+        self._opening_seats.forget(operation.want for operation in operations)
         for result in results:
             if not (isinstance(result, Granted) and result.already_held):
                 self._tell(result)
@@ -213,6 +235,13 @@ class SeatManager:
         return [next(acquires) if operation.action is Action.ACQUIRE else next(returns) for operation in operations]
 
     async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
+        with_lease = [self._opening_seats.outcome(want) for want in wants]
+        asked = iter(await self._ask([want for want, came in zip(wants, with_lease, strict=True) if came is None]))
+        outcomes = [came or next(asked) for came in with_lease]
+        self.revoker.refused(outcomes)
+        return outcomes
+
+    async def _ask(self, wants: Sequence[Want]) -> Sequence[Outcome]:
         epoch = self._client_state.epoch
         if not wants or epoch is None:
             return [self._offline.acquire(want) for want in wants]
@@ -223,7 +252,7 @@ class SeatManager:
             response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
         except MasterError as failure:
             if failure.kind is FailureKind.REJECTED and len(wants) > 1:
-                return [outcome for half in _halves(wants) for outcome in await self._acquire(half)]
+                return [outcome for half in _halves(wants) for outcome in await self._ask(half)]
             return self._not_acquired(wants, failure, epoch)
         if self._client_state.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
             return [self._offline.acquire(want) for want in wants]
@@ -231,7 +260,6 @@ class SeatManager:
         for outcome in outcomes:
             if isinstance(outcome, Granted):
                 self._local_seats.granted(outcome)
-        self.revoker.refused(outcomes)
         return outcomes
 
     def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:

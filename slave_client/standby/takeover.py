@@ -24,6 +24,8 @@ from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.local_seats import LocalSeats
 from slave_client.standby.standby_leases import StandbyLeases
 from slave_client.values.config import ClientConfig
+from slave_client.values.messages import seat_from_want
+from slave_client.values.seats import Want
 from slave_client.values.states import State
 
 
@@ -198,8 +200,10 @@ class TakeoverOpener:
         """True where seats are in use that the master has under other names."""
         return self._takeover.document is not None and bool(self._local_seats.held)
 
-    async def open(self, request_id: str) -> Opened:
-        """Take the lease over; raises MasterError, with the trouble FENCED where somebody else has the seats."""
+    async def open(self, request_id: str, wants: Sequence[Want]) -> Opened:
+        """Take the lease over; raises MasterError, with the trouble FENCED where somebody else has the seats. What is
+        wanted besides is asked for afterwards.
+        """
         request = self._takeover.request(
             request_id=request_id, instance_id=self._instance_id, local_seats=self._local_seats, now=self._clock.now()
         )
@@ -222,22 +226,31 @@ class OwnOpener:
         self._instance_id = instance_id
         self._proof = proof
 
-    async def open(self, request_id: str) -> Opened:
-        """Open it; raises MasterError."""
-        response = await self._masters.open_lease(
-            lease_pb2.OpenLeaseRequest(
-                pbx=self._config.pbx,
-                instance_id=self._instance_id,
-                request_id=request_id,
-                software_version=self._config.software_version,
-                proof=self._proof(),
-            )
+    async def open(self, request_id: str, wants: Sequence[Want]) -> Opened:
+        """Open it; raises MasterError. Where the master calls the request malformed, that may be for the seats, which
+        are asked for by themselves then.
+        """
+        request = lease_pb2.OpenLeaseRequest(
+            pbx=self._config.pbx,
+            instance_id=self._instance_id,
+            request_id=request_id,
+            software_version=self._config.software_version,
+            proof=self._proof(),
+            seats=[seat_from_want(want) for want in wants],
         )
+        try:
+            response = await self._masters.open_lease(request)
+        except MasterError as failure:
+            if not wants or failure.kind is not FailureKind.REJECTED:
+                raise
+            request.ClearField("seats")
+            response = await self._masters.open_lease(request)
         return Opened(
             lease=response.lease,
             notices=response.notices,
             seats_held=response.seats_held,
             offers=response.standby_leases,
+            results=response.results,
         )
 
 

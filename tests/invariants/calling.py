@@ -56,18 +56,23 @@ class Calling(Changing):
         self.last = call
         call()
 
-    def _open(self, pbx: str, request_id: str, at: int, software: int = 12) -> None:
+    def _open(self, pbx: str, request_id: str, at: int, software: int = 12, keys: Sequence[Key] = ()) -> None:
         def call() -> None:
             request = lease_pb2.OpenLeaseRequest(
                 pbx=self._name(pbx),
                 instance_id=f"instance-{pbx}",
                 request_id=request_id,
                 software_version=str(software),
+                seats=seats_of(keys),
             )
             response = self._call(lambda: self._leases(at).OpenLease(request))
-            self.model.open(pbx, request_id, self.arena.clock.now, software=software)
+            is_repeated = self.model.open(pbx, request_id, self.arena.clock.now, software=software)
             assert response.lease.epoch == self.model.leases[pbx].epoch
-            assert response.seats_held == sum(self._debited(pbx).values())
+            answers, held_before = self.model.acquire_with_opening(pbx, keys, is_repeated=is_repeated)
+            assert [answer_of(result) for result in response.results] == answers
+            assert response.seats_held == held_before
+            terms = lease_pb2.LeaseTerms.FromString(response.lease.signed.payload)
+            assert {holding.license_type: holding.seats for holding in terms.holdings} == self._debited(pbx)
             if pbx == STANDBY:
                 self._keep(response.standby_leases)
 

@@ -132,20 +132,36 @@ class Model(ModelEstate):
             return "LEASE_EXPIRED"
         return ""
 
-    def open(self, pbx: str, request_id: str, now: float, *, user: str = "", software: int = SOFTWARE) -> None:
-        """Open, or repeat the opening that made the current lease; a standby opens it as its `user`."""
+    def open(self, pbx: str, request_id: str, now: float, *, user: str = "", software: int = SOFTWARE) -> bool:
+        """Open, or repeat the opening that made the current lease; a standby opens it as its `user`. Whether it was
+        repeated.
+        """
         lease = self.leases[pbx]
         user = user or pbx
         promised = lease.ends_at if lease.phase == "open" else 0.0
-        if not (lease.phase == "open" and lease.request_id == request_id and lease.user == user):
+        is_repeated = lease.phase == "open" and lease.request_id == request_id and lease.user == user
+        if not is_repeated:
             if lease.phase == "open" and lease.user != user and now <= lease.ends_at + ALLOWANCE_SECONDS:
                 self.fenced.setdefault(lease.user, ModelClaim()).raise_to(self.debited(pbx), lease.ends_at, lease.epoch)
             lease.epoch += 1
-            lease.software = software
+            lease.software, lease.opened_at = software, now
         lease.phase, lease.request_id, lease.user = "open", request_id, user
         lease.ends_at, lease.renewed_at = max(promised, now + TTL_SECONDS + GRACE_SECONDS), now
         if pbx == STANDBY:
             self._send_standby_leases(now)
+        return is_repeated
+
+    def acquire_with_opening(self, pbx: str, wants: Sequence[Key], *, is_repeated: bool) -> tuple[list[Answer], int]:
+        """What is answered, and how many debited seats there are from before; a retry is answered as at first."""
+        held, opened_at = self.held[pbx], self.leases[pbx].opened_at
+        by_opening = {key for key, seat in held.items() if is_repeated and seat.at >= opened_at}
+        holders = {holder for _, holder in wants}
+        before = [key for key, seat in held.items() if seat.pool and not (key in by_opening and key[1] in holders)]
+        answers = self.acquire(pbx, wants)
+        return [
+            Yes(False, answer.device, answer.included_in) if key in by_opening and isinstance(answer, Yes) else answer
+            for key, answer in zip(wants, answers, strict=True)
+        ], len(before)
 
     def renew(self, pbx: str, now: float, *, serial: int = 0, discarded: bool = False, released: int = 0) -> None:
         """Extend; the standby says what it has of its standby leases."""

@@ -58,6 +58,7 @@ class ModelLease:
     phase: str = "none"
     ends_at: float = 0.0
     request_id: str = ""
+    opened_at: float = 0.0
     renewed_at: float = 0.0
     user: str = ""
     """Who uses the seats: the PBX itself, or its standby."""

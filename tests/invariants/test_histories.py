@@ -55,16 +55,16 @@ class Lending(Calling):
         for pbx in PBXS:
             self._open(pbx, str(uuid4()), at=0, software=software if pbx == odd else 12)
 
-    @rule(pbx=pbxs, at=masters, software=st.sampled_from((12, 13, 11, 7)))
-    def open_lease(self, pbx: str, at: int, software: int) -> None:
+    @rule(pbx=pbxs, at=masters, software=st.sampled_from((12, 13, 11, 7)), keys=st.just([]) | wanted)
+    def open_lease(self, pbx: str, at: int, software: int, keys: list[Key]) -> None:
         """B10: what it held under older or newer software goes on."""
-        self._open(pbx, str(uuid4()), at, 12 if pbx == STANDBY else software)
+        self._open(pbx, str(uuid4()), at, 12 if pbx == STANDBY else software, keys)
 
     @precondition(lambda self: any(lease.request_id for lease in self.model.leases.values()))
-    @rule(data=st.data(), at=masters)
-    def open_again_with_the_same_request_id(self, data: st.DataObject, at: int) -> None:
+    @rule(data=st.data(), at=masters, keys=st.just([]) | wanted)
+    def open_again_with_the_same_request_id(self, data: st.DataObject, at: int, keys: list[Key]) -> None:
         pbx = data.draw(st.sampled_from([pbx for pbx in PBXS if self.model.leases[pbx].request_id]))
-        self._open(pbx, self.model.leases[pbx].request_id, at)
+        self._open(pbx, self.model.leases[pbx].request_id, at, keys=keys)
 
     @rule(pbx=pbxs, at=masters)
     def renew(self, pbx: str, at: int) -> None:

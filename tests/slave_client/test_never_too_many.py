@@ -102,7 +102,8 @@ async def step(
             await _torn(site, chance, some)
         case "crash" | "stop":
             await site.restart(crash=action == "crash")
-            await site.judged()
+            outcomes, _ = await asyncio.gather(site.client.acquire_many(some), site.judged())
+            return sum(outcome.granted for outcome in outcomes)
         case "wait":
             site.time.advance(chance.choice((1.0, 12.0, 35.0, 70.0)))
         case "move" if operator is not None:

@@ -16,7 +16,6 @@ from master.auth.callers.identity import Role
 from master.auth.callers.permissions import TABLE
 
 KIB: Final = 1024
-_BESIDE_SEATS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,9 @@ class Budget:
 class SeatBudget:
     """The same for a message with seats: as long as messages may be, and elements for as many seats as a call takes."""
 
+    beside: int = 100
+    """How many elements there may be besides the seats."""
+
 
 _NAMES: Final = Budget(32 * KIB, 200)
 """A few names, a reason, a page token."""
@@ -40,6 +42,8 @@ _LEASE: Final = Budget(64 * KIB, 1_000)
 """Who renews, and a receipt for each standby lease."""
 _PROOF: Final = Budget(256 * KIB, 4_000)
 """A signed lease, and what is in use, for a thousand license types."""
+_OPENING: Final = SeatBudget(beside=_PROOF.elements_max)
+"""The same, and the first seats."""
 _LICENSES: Final = Budget(256 * KIB, 2_000)
 """A thousand licenses by name."""
 _FILE: Final = Budget(1024 * KIB, 200)
@@ -67,7 +71,7 @@ _AGREEMENTS: Final = "licensemaster.v1.AgreementService"
 
 BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
     {
-        f"{_LEASES}/OpenLease": _PROOF,
+        f"{_LEASES}/OpenLease": _OPENING,
         f"{_LEASES}/TakeOverLease": _PROOF,
         f"{_LEASES}/RenewLease": _LEASE,
         f"{_LEASES}/CloseLease": _NAMES,
@@ -149,5 +153,5 @@ class Budgets:
         if role is not None:
             budget = BY_ROLE.get((method, role), budget)
         if isinstance(budget, SeatBudget):
-            return Budget(self.message_bytes_max, self.seats_per_call_max + _BESIDE_SEATS)
+            return Budget(self.message_bytes_max, self.seats_per_call_max + budget.beside)
         return replace(budget, bytes_max=min(budget.bytes_max, self.message_bytes_max))

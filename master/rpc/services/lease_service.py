@@ -49,6 +49,8 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         proof = None
         if request.HasField("proof"):
             proof = incoming.lease_proof(request.proof, pbx=name, public_key=self._signer.public_key)
+        count = len(request.seats)
+        asked = await self._aside.run(count, lambda: seats_asked.wants(request.seats, least=0, most=self._seats_max))
         granted = await self._leases.open_lease(
             ask.OpenLease(
                 pbx=name,
@@ -57,13 +59,17 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 request_id=incoming.text("request_id", request.request_id),
                 software=incoming.software("software_version", request.software_version),
                 proof=proof,
+                wants=asked.items,
+                unanswered_calls=request.unanswered_calls,
             )
         )
+        outcomes = asked.in_order(granted.acquired.outcomes if granted.acquired is not None else [])
         return lease_pb2.OpenLeaseResponse(
             lease=self._lease(name, granted),
             notices=self._notices(name, granted.notices),
-            seats_held=sum(granted.holdings.values()),
+            seats_held=granted.held_before,
             standby_leases=self._offers(granted),
+            results=await self._aside.run(count, lambda: refusals.seat_results(outcomes)),
         )
 
     async def TakeOverLease(

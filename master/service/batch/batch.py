@@ -33,11 +33,9 @@ from master.domain.leases.leases import (
 from master.domain.leases.notices import notices
 from master.domain.leases.presence import AbsenceEvidence, Observer, Presence, presence
 from master.domain.leases.standby import Takeover, primary_of, takeover_problems
-from master.domain.seats.refusals import TopHolder
 from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted, lease_before
 from master.service.batch.batch_seats import BatchSeats
 from master.service.batch.loading import LoadedBatch, is_to_prove, load
-from master.service.batch.prefetch import name_top_holders
 from master.service.batch.remedies import Remedies
 from master.service.batch.requests import (
     AcquireSeats,
@@ -101,7 +99,6 @@ def run_batch(
         for resolved in loaded.resolved_requests
     ]
     batch.write()
-    _name_top_holders(tx, loaded, answers)
     return answers
 
 
@@ -139,7 +136,7 @@ class Batch:
             return error
 
     def write(self) -> None:
-        """Write seats, counters, claims, leases and, last of all, events."""
+        """Write seats, counters, claims, leases and, last of all, events; then name who holds most of what is short."""
         self._write_standby_claims()
         store.write_working_set(self._tx, self._loaded.working_set, now=self._time.now)
         for pbx_id, revoked in self._loaded.revoked.items():
@@ -147,6 +144,7 @@ class Batch:
         self._loaded.proofs.write(self._tx)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
         write_events(self._tx, self._events.noted)
+        self._seats.name_top_holders(self._tx)
 
     # --- Handling ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +156,9 @@ class Batch:
         opening = opening_of(resolved, request)
         if proof is not None and proving:
             opening = replace(opening, shown=(proof.epoch, proof.ends_at))
-        lease = opened(before, opening, self._time)
+        lease, is_repeated = opened(before, opening, self._time), is_retry(before, opening)
+        if request.wants or request.unanswered_calls > lease.unanswered_calls:  # else it undoes nothing
+            lease = called(lease, request.unanswered_calls, pbx=str(request.pbx))
         self._put(lease)
         if proof is not None and proving:
             self._events.add(
@@ -166,7 +166,7 @@ class Batch:
             )
         if before is not None and before.user_id != lease.user_id:
             self._standby_claims.handed_over(before, lease)
-        if before is None or lease.epoch != before.epoch:
+        if not is_repeated:
             fenced = before is not None and before.phase is Phase.OPEN
             self._events.add(
                 resolved,
@@ -179,7 +179,13 @@ class Batch:
                     "before": lease_before(before),
                 },
             )
-        return self._granted(resolved, lease)
+        held, acquired = sum(self._held(resolved.pbx).values()), None
+        if request.wants:
+            held -= self._seats.acquired_since(resolved.pbx, lease.opened_at) if is_repeated else 0
+            acquired = self._seats.acquire(resolved, lease, request.wants)
+            if is_repeated:
+                self._seats.answer_as_at_first(resolved.pbx, lease, acquired)
+        return replace(self._granted(resolved, lease), held_before=held, acquired=acquired)
 
     def _proof(self, resolved: ResolvedRequest, request: OpenLease) -> Proof | None:
         """The signed lease that was shown, where it is in force.
@@ -320,7 +326,7 @@ class Batch:
         return answer
 
     def acquire(self, resolved: ResolvedRequest, request: AcquireSeats) -> SeatsAcquired:
-        return self._seats.acquire(resolved, self._called(resolved, request), request)
+        return self._seats.acquire(resolved, self._called(resolved, request), request.wants)
 
     def give_back(self, resolved: ResolvedRequest, request: ReturnSeats) -> SeatsReturned:
         return self._seats.give_back(resolved, self._called(resolved, request), request)
@@ -385,16 +391,3 @@ class Batch:
             return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told)
         offer = self._standby_claims.offer(estate, resolved.pbx, lease, self._leases.get(primary.id))
         return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told, (offer,) if offer is not None else ())
-
-
-def _name_top_holders(tx: Tx, loaded: LoadedBatch, answers: Sequence[object]) -> None:
-    """Put the biggest holders into refusals for want of licenses; they are known only once all is written."""
-    eligibilities_by_pbx = {
-        resolved.pbx.id: resolved.eligibilities
-        for resolved in loaded.resolved_requests
-        if isinstance(resolved, ResolvedRequest)
-    }
-    named: dict[int, tuple[TopHolder, ...]] = {}
-    for answer in answers:
-        if isinstance(answer, SeatsAcquired | SeatsSynced) and answer.tally.refused:
-            name_top_holders(tx, answer.outcomes, eligibilities_by_pbx, named)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Pbx
+from master.domain.estate.estate import Estate, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease
 from master.domain.leases.standby import carrier_of
 from master.domain.seats.decide_seats import Decider
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.outcomes import Outcome
+from master.domain.seats.refusals import Refusal, TopHolder
 from master.domain.seats.seat_working_set import SeatWorkingSet
+from master.domain.seats.seats import Granted, Want
 from master.service.batch.batch_events import BatchEvents, counted
+from master.service.batch.prefetch import name_top_holders
 from master.service.batch.remedies import Asker, Remedies
 from master.service.batch.requests import (
-    AcquireSeats,
     ReturnSeats,
     SeatsAcquired,
     SeatsReturned,
     SeatsSynced,
     SyncSeats,
+    Tally,
 )
 from master.service.batch.resolved_request import ResolvedRequest
+from master.store.backends.database import Tx
 
 
 class BatchSeats:
@@ -31,12 +36,25 @@ class BatchSeats:
         self._events = events
         self._remedies = remedies
         self._time = time
+        self._refused: list[tuple[Estate, list[Outcome]]] = []
 
-    def acquire(self, resolved: ResolvedRequest, lease: Lease, request: AcquireSeats) -> SeatsAcquired:
+    def acquire(self, resolved: ResolvedRequest, lease: Lease, wants: Sequence[Want]) -> SeatsAcquired:
         asker = _asker(resolved, lease, self._time)
-        outcomes = self._decider(asker).acquire(request.wants)
-        outcomes = self._remedies.acquiring(asker, request.wants, outcomes)
-        return SeatsAcquired(outcomes, self._events.acquired(resolved, request.wants, outcomes))
+        outcomes = self._decider(asker).acquire(wants)
+        outcomes = self._remedies.acquiring(asker, wants, outcomes)
+        return SeatsAcquired(outcomes, self._tally(resolved, wants, outcomes))
+
+    def acquired_since(self, pbx: Pbx, since: float) -> int:
+        """How many of the debited seats that were loaded of a PBX it acquired at that time or later."""
+        seats = self._working_set.holdings(pbx.id)
+        return sum(seat.pool_id is not None and seat.acquired_at >= since for seat in seats)
+
+    def answer_as_at_first(self, pbx: Pbx, lease: Lease, acquired: SeatsAcquired) -> None:
+        """Answer for what the opening of a lease has acquired as it was answered then: not as held already."""
+        held, outcomes = self._working_set.seats[pbx.id].by_key, acquired.outcomes
+        for index, (want, outcome) in enumerate(zip(acquired.tally.wants, outcomes, strict=True)):
+            if isinstance(outcome, Granted) and outcome.already_held and held[want[:3]].acquired_at >= lease.opened_at:
+                outcomes[index] = outcome._replace(already_held=False)
 
     def give_back(self, resolved: ResolvedRequest, lease: Lease, request: ReturnSeats) -> SeatsReturned:
         asker = _asker(resolved, lease, self._time)
@@ -55,7 +73,7 @@ class BatchSeats:
         synced = self._decider(asker).sync(request.wants)
         synced = self._remedies.syncing(asker, request.wants, synced)
         self._events.returned(resolved, synced.returned)
-        tally = self._events.acquired(resolved, request.wants, synced.outcomes)
+        tally = self._tally(resolved, request.wants, synced.outcomes)
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
 
     def reclaim_all(self, resolved: ResolvedRequest, lease: Lease) -> int:
@@ -68,6 +86,18 @@ class BatchSeats:
     def take_all(self, pbx: Pbx) -> Counter[str]:
         """Take back all that was loaded or counted of a PBX; how many seats that was, by type."""
         return self._working_set.take_all(pbx.id)
+
+    def name_top_holders(self, tx: Tx) -> None:
+        """Put the biggest holders into refusals for want of licenses; they are known only once all is written."""
+        named: dict[int, tuple[TopHolder, ...]] = {}
+        for estate, outcomes in self._refused:
+            name_top_holders(tx, outcomes, estate, named)
+
+    def _tally(self, resolved: ResolvedRequest, wants: Sequence[Want], outcomes: list[Outcome]) -> Tally:
+        tally = self._events.acquired(resolved, wants, outcomes)
+        if tally.refused:
+            self._refused.append((resolved.eligibilities.estate, outcomes))
+        return tally
 
     def _decider(self, asker: Asker) -> Decider:
         return Decider(

@@ -92,13 +92,16 @@ def is_to_prove(resolved: ResolvedRequest, lease: Lease | None, time: LeaseTime)
 def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease], time: LeaseTime) -> Prefetch:
     needs = Prefetch()
     asked = Counter(found.pbx.id for found in resolved_requests if not isinstance(found.request, RenewLease))
+    asked.update(
+        found.pbx.id for found in resolved_requests if isinstance(found.request, OpenLease) and found.request.wants
+    )
     for resolved in resolved_requests:
         eligibilities, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
         if pbx.id in eligibilities.estate.revoked_from:
             needs.revoked.add(pbx.id)
+        if isinstance(resolved.request, AcquireSeats | OpenLease):
+            need_for_wants(needs, eligibilities, pbx, resolved.request.wants)
         match resolved.request:
-            case AcquireSeats(wants=wants):
-                need_for_wants(needs, eligibilities, pbx, wants)
             case ReturnSeats(keys=keys):
                 need_for_returns(needs, eligibilities, pbx, keys)
             case SyncSeats():

@@ -11,7 +11,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import TypeVar
 
-from master.domain.estate.estate import Pbx
+from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.claims import Claims
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome
@@ -106,9 +106,7 @@ def fill_working_set(
     return working_set
 
 
-def name_top_holders(
-    tx: Tx, outcomes: list[Outcome], projects: dict[int, EligibilityCache], named: dict[int, tuple[TopHolder, ...]]
-) -> None:
+def name_top_holders(tx: Tx, outcomes: list[Outcome], estate: Estate, named: dict[int, tuple[TopHolder, ...]]) -> None:
     """Put the biggest holders into refusals for want of licenses; each pool is asked once."""
     replaced: dict[int, Refusal] = {}
     for index, outcome in enumerate(outcomes):
@@ -116,15 +114,12 @@ def name_top_holders(
             continue
         if id(outcome) not in replaced:
             if outcome.pool_id not in named:
-                named[outcome.pool_id] = _top_holders(tx, outcome.pool_id, projects)
+                named[outcome.pool_id] = _top_holders(tx, outcome.pool_id, estate)
             replaced[id(outcome)] = replace(outcome, top_holders=named[outcome.pool_id])
         outcomes[index] = replaced[id(outcome)]
 
 
-def _top_holders(tx: Tx, pool_id: int, projects: dict[int, EligibilityCache]) -> tuple[TopHolder, ...]:
-    estate = next(
-        eligibilities.estate for eligibilities in projects.values() if pool_id in eligibilities.estate.pool_ids.values()
-    )
+def _top_holders(tx: Tx, pool_id: int, estate: Estate) -> tuple[TopHolder, ...]:
     top_holders = []
     for pbx_id, seats in store.biggest_holders(tx, pool_id):
         pbx = estate.pbxs[pbx_id]

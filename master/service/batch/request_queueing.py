@@ -26,7 +26,7 @@ _HOLDER = attrgetter("holder")
 def load_of(request: Request[object]) -> Load:
     """How much work a request is, in seats, and about how many bytes it takes while it waits."""
     match request:
-        case AcquireSeats(wants=items) | SyncSeats(wants=items) | ReturnSeats(keys=items):
+        case AcquireSeats(wants=items) | SyncSeats(wants=items) | ReturnSeats(keys=items) | OpenLease(wants=items):
             texts = sum(map(len, map(_HOLDER, items)))
             return Load(max(len(items), 1), _BYTES * (1 + len(items)) + _BYTES_PER_LETTER * texts)
         case ReclaimSeats(holders_max=holders):
@@ -36,9 +36,12 @@ def load_of(request: Request[object]) -> Load:
 
 
 def urgency_of(request: Request[object]) -> Urgency:
-    """How urgent a request is: leases first, then seats that are given back."""
+    """How urgent a request is: leases first, then seats that are given back. An opening that acquires is as urgent as
+    that: it would be a way to have one's seats before all others."""
     match request:
         case AcquireSeats() | SyncSeats():
+            return Urgency.ACQUIRE
+        case OpenLease(wants=wants) if wants:
             return Urgency.ACQUIRE
         case ReturnSeats() | ReclaimSeats():
             return Urgency.RETURN

@@ -68,6 +68,10 @@ class LeaseGranted:
     notices: tuple[Notice, ...]
     offers: tuple[StandbyOffer, ...] = ()
     """For a standby: what it may carry while no master answers."""
+    held_before: int = 0
+    """Seats debited before a lease was opened."""
+    acquired: SeatsAcquired | None = None
+    """What became of the seats that an opening asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +188,16 @@ class SeatCall(UnderLease[Answer]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLease(Request[LeaseGranted]):
-    """Open a lease, or take the running one over."""
+    """Open a lease, or take the running one over; acquire seats under it."""
 
     instance_id: str
     request_id: str
     software: Version
     proof: Proof | None = None
     """The last signed lease of this PBX, found genuine."""
+    wants: Sequence[Want] = ()
+    """Seats to be acquired with it."""
+    unanswered_calls: int = 0
 
     def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted:
         return handlers.open(found, self)

@@ -104,8 +104,8 @@ def _in_catalog_words(request: Request[object], eligibilities: EligibilityCache)
         in_use: Counter[str] = Counter()
         for name, seats in proof.in_use.items():
             in_use[key_of(name)] += seats
-        return replace(request, proof=replace(proof, in_use=in_use))
-    if isinstance(request, AcquireSeats | SyncSeats):
+        request = replace(request, proof=replace(proof, in_use=in_use))
+    if isinstance(request, AcquireSeats | SyncSeats | OpenLease):
         wants = canonical(request.wants, eligibilities)
         return request if wants is request.wants else replace(request, wants=wants)
     if isinstance(request, ReturnSeats):

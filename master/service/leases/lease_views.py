@@ -99,7 +99,7 @@ def read_explanation(
     counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
     outcomes = decider.acquire(wants)
     pools = {**read_pools(tx, set(pools_of(eligibilities.estate, pbx)) - ledger.pools.keys()), **ledger.pools}
-    name_top_holders(tx, outcomes, {pbx.id: eligibilities}, {})
+    name_top_holders(tx, outcomes, eligibilities.estate, {})
     lines = [_software_line(eligibilities.estate, pbx, runs)]
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
         eligibility = eligibilities.of(pbx, runs, key, kind, carrier=carrier)

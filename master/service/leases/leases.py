@@ -29,6 +29,7 @@ from master.service.batch.requests import (
     LeaseGranted,
     OpenLease,
     RenewLease,
+    Request,
     ReturnSeats,
     SeatsAcquired,
     SeatsReturned,
@@ -95,9 +96,11 @@ class Leases:
     # --- Leases -------------------------------------------------------------------------------------------------------
 
     async def open_lease(self, request: OpenLease) -> LeaseGranted:
-        """Open a lease; an older one of the same PBX is fenced and its watchers told."""
+        """Open a lease and acquire seats under it; an older one of the same PBX is fenced and its watchers told."""
         answer = await self._submit_having_learned(request)
         self._context.metrics.leases_opened.inc()
+        if answer.acquired is not None:
+            self._count(request, answer.acquired)
         self._context.hub.wake(request.pbx)
         for notice in answer.notices:
             _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
@@ -245,7 +248,7 @@ class Leases:
         self._count(request, answer)
         return answer
 
-    def _count(self, request: AcquireSeats | SyncSeats, answer: SeatsAcquired | SeatsSynced) -> None:
+    def _count(self, request: Request[object], answer: SeatsAcquired | SeatsSynced) -> None:
         tally = answer.tally
         for license_type, count in tally.debited.items():
             self._context.metrics.seats_acquired.labels(license_type).inc(count)

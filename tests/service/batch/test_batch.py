@@ -111,6 +111,19 @@ async def test_a_lease_that_expires_and_is_opened_in_one_batch_starts_with_nothi
     assert granted.holdings == {}
 
 
+async def test_what_a_lease_that_ran_out_has_left_goes_back_before_the_next_one_acquires(batches: Batches) -> None:
+    await batches.run(100, opening("first"))
+    await batches.run(101, acquiring(10))
+    await batches.run(200, ReclaimSeats(pbx=BERLIN, caller="test", holders_max=1))
+    wants = [Want("port", HolderKind.USER, f"new-{number}") for number in range(10)]
+    (granted,) = await batches.run(201, replace(opening("second"), wants=wants))
+    assert isinstance(granted, LeaseGranted)
+    assert granted.holdings == {"port": 10}
+    assert granted.held_before == 0
+    holders = await batches.database.read(lambda tx: tx.rows("SELECT holder FROM seat ORDER BY holder"))
+    assert {holder for (holder,) in holders} == {want.holder for want in wants}
+
+
 async def test_a_lease_tells_what_is_held_when_its_turn_comes(batches: Batches) -> None:
     await batches.run(100, opening("first"))
     renewal = RenewLease(pbx=BERLIN, caller="test", proven=None, epoch=1)
@@ -129,6 +142,8 @@ async def test_how_many_statements_the_hot_path_takes(batches: Batches) -> None:
     await batches.run(100, opening("first"))
     assert await batches.statements(101, acquiring(3)) == 10
     assert await batches.statements(102, RenewLease(pbx=BERLIN, caller="test", proven=None, epoch=1)) == 4
+    assert await batches.statements(103, opening("second")) == 7
+    assert await batches.statements(104, replace(opening("third"), wants=acquiring(5).wants)) == 13
 
 
 async def test_giving_up_ten_seats_takes_as_many_statements_as_giving_up_one(batches: Batches) -> None:

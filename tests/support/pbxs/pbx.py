@@ -42,14 +42,18 @@ class BarePbx:
         self.unanswered_calls = 0
         self.instance_id = f"instance-{uuid4()}"
 
-    async def open(self, software: str = "12", *, request_id: str | None = None) -> lease_pb2.OpenLeaseResponse:
-        """Open a lease and go on under it."""
+    async def open(
+        self, software: str = "12", *wanted: seat_pb2.Seat, request_id: str | None = None
+    ) -> lease_pb2.OpenLeaseResponse:
+        """Open a lease and go on under it; acquire seats in the same step."""
         response = await self.wire.leases.OpenLease(
             lease_pb2.OpenLeaseRequest(
                 pbx=self.name,
                 instance_id=self.instance_id,
                 request_id=request_id or str(uuid4()),
                 software_version=software,
+                seats=wanted,
+                unanswered_calls=self.unanswered_calls,
             )
         )
         self.epoch = response.lease.epoch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import uuid4
 
-from licensemaster.v1 import document_pb2, lease_pb2, standby_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2, standby_pb2
 from tests.support.masters import PROJECT, Wire
 from tests.support.pbxs.pbx import BarePbx
 
@@ -50,8 +50,10 @@ class BareStandby(BarePbx):
         """Use nothing on the strength of a standby lease any more; the next renewal says so."""
         self.kept, self.receipt.discarded = None, True
 
-    async def open(self, software: str = "12", *, request_id: str | None = None) -> lease_pb2.OpenLeaseResponse:
-        response = await super().open(software, request_id=request_id)
+    async def open(
+        self, software: str = "12", *wanted: seat_pb2.Seat, request_id: str | None = None
+    ) -> lease_pb2.OpenLeaseResponse:
+        response = await super().open(software, *wanted, request_id=request_id)
         self.keep(response)
         return response
 

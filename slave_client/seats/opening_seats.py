@@ -1,0 +1,74 @@
+"""The seats that callers wait for while there is no lease: they are asked for with its opening, in one call.
+
+Decides: which seats go out with an attempt to open the lease, and what becomes of what it brings. What went out with an
+attempt that was not answered goes out with each further one, as the master may have served it; what nobody waits for
+by the time of the answer is given back.
+Leaves to others: opening (`lease_keeper`), and to hand the outcomes to those who wait (`seat_manager`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from licensemaster.v1 import lease_pb2, seat_pb2
+from slave_client.seats.client_parts import ClientParts
+from slave_client.values.messages import outcome_from_result, seat_from_want
+from slave_client.values.seats import Granted, Outcome, SeatKey, Want
+
+
+class OpeningSeats:
+    """`is_waited_for` tells whether anybody waits for a seat."""
+
+    def __init__(self, parts: ClientParts, *, is_waited_for: Callable[[SeatKey], bool]) -> None:
+        self._config, self._masters, self._local_seats = parts.config, parts.masters, parts.local_seats
+        self._is_waited_for = is_waited_for
+        self._asked: dict[SeatKey, Want] = {}
+        self._outcomes: dict[SeatKey, Outcome] = {}
+        self._unclaimed: list[Granted] = []
+
+    def ask_for(self, waiting: Iterable[Want]) -> Sequence[Want]:
+        """Return what goes out with the next attempt: what waits, and what went out in vain before."""
+        for want in waiting:
+            if len(self._asked) < self._config.seats_per_call_max:
+                self._asked.setdefault(want.key, want)
+        return tuple(self._asked.values())
+
+    def answered(self, results: Sequence[seat_pb2.SeatResult]) -> None:
+        """Note what a lease was opened with: one answer for each seat, or none where the master took none along."""
+        asked = list(self._asked.values()) if results else []
+        self._asked.clear()
+        outcomes = [outcome_from_result(want, result) for want, result in zip(asked, results, strict=True)]
+        self._outcomes = {outcome.want.key: outcome for outcome in outcomes}
+        self._unclaimed = []
+        for grant in outcomes:
+            if not isinstance(grant, Granted):
+                continue
+            if self._is_waited_for(grant.want.key) or self._local_seats.holds(grant.want.key):
+                self._local_seats.granted(grant)
+            elif not grant.already_held:
+                self._unclaimed.append(grant)
+
+    async def give_back(self, epoch: int) -> None:
+        """Give back what nobody waits for; raises MasterError, and is to be called again then."""
+        if not self._unclaimed:
+            return
+        request = lease_pb2.ReturnSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(grant.want) for grant in self._unclaimed]
+        )
+        response = await self._masters.return_seats(request)
+        for grant, result in zip(self._unclaimed, response.results, strict=True):
+            if result.HasField("refused"):  # what somebody waits for requires it (rule H5)
+                self._local_seats.granted(grant)
+        self._unclaimed = []
+
+    def outcome(self, want: Want) -> Outcome | None:
+        """Return what the lease was opened with for a seat, where it was asked for just as wanted and still counts."""
+        outcome = self._outcomes.get(want.key)
+        if outcome is None or outcome.want != want:
+            return None
+        return None if isinstance(outcome, Granted) and not self._local_seats.holds(want.key) else outcome
+
+    def forget(self, wants: Iterable[Want]) -> None:
+        """Callers have their answers: who asks for one of these seats from now on asks anew."""
+        for want in wants:
+            self._outcomes.pop(want.key, None)
