@@ -13,6 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.agent import agent
 from bench.estates import estates
 from bench.footprint import footprint
 from bench.queue import queue
@@ -28,6 +29,7 @@ SCENARIOS = {
     "takeover": takeover,
     "standby": standby,
     "queue": queue,
+    "agent": agent,
 }
 
 _FULL = Plan(rounds=5, calls=16_000, renew_seconds=60, big=1_000_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,6 +65,7 @@ async def serve(settings: AgentSettings) -> None:
             port=found.server.port,
             version=version("license-master-agent"),
         )
+        gc.freeze()  # what was loaded stays: to look through it again and again would keep the PBX waiting
         tell_systemd("READY=1")
         alive = asyncio.create_task(keep_watchdog_quiet())
         await stop.wait()

@@ -45,21 +45,27 @@ def seat_view(want: Want) -> dict[str, Json]:
 
 
 def grant_view(granted: Granted) -> dict[str, Json]:
-    """A seat that may be used, with what it costs. Written out, for it is most of what an agent answers."""
+    """A seat that may be used, with what it costs. Written out as `held_view`, for these are what an agent answers."""
     return {
-        "seat": seat_view(granted.want),
-        "basis": granted.basis.name.lower() if granted.basis is not None else None,
+        **_seat_and_cost(granted),
         "already_held": granted.already_held,
-        "included_in": granted.included_in,
-        "device": granted.device,
-        "reassignable": granted.reassignable,
         "source": granted.source.value,
     }
 
 
-def held_view(held: Held) -> Json:
+def held_view(held: Held) -> dict[str, Json]:
     """A seat in use."""
-    return as_json(held)
+    return {**_seat_and_cost(held), "counted_as": as_json(held.counted_as)}
+
+
+def _seat_and_cost(seat: Granted | Held) -> dict[str, Json]:
+    return {
+        "seat": seat_view(seat.want),
+        "basis": seat.basis.name.lower() if seat.basis is not None else None,
+        "included_in": seat.included_in,
+        "device": seat.device,
+        "reassignable": seat.reassignable,
+    }
 
 
 def synced_view(synced: Synced) -> Json:

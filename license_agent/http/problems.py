@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -25,6 +25,7 @@ _STATUS: Final = {
     Reason.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """Reasons that are no license decision; every other one is 403."""
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str)
 _NUMBERS: Final = ("license_type", "device", "capacity", "in_use", "wanted")
 
 
@@ -73,9 +74,5 @@ def json_response(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """An answer in JSON, one line."""
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_unknown).encode() + b"\n"
+    body = f"{_ENCODER.encode(value)}\n".encode()
     return web.Response(body=body, status=status, content_type=content_type, headers=headers)
-
-
-def _unknown(value: Any) -> str:
-    return str(value)

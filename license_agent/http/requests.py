@@ -86,6 +86,8 @@ def query_of(request: web.Request, *known: str) -> dict[str, str]:
 
 
 async def _body(request: web.Request, limits: BodyLimits) -> bytes:
+    if not request.body_exists:
+        return b""
     try:
         async with asyncio.timeout(limits.seconds):
             return await request.read()

@@ -135,13 +135,15 @@ class LocalServer:
 
     def _check_caller(self, request: web.Request) -> None:
         """Who may open the Unix socket may ask; all others show the token."""
+        if self._secret is None:  # there is the Unix socket alone
+            return
         transport = request.transport
         found = transport.get_extra_info("socket") if transport is not None else None
         if found is None or found.family == socket.AF_UNIX:
             return
         scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-        is_right = hmac.compare_digest(shown.strip().encode(errors="replace"), self._secret or b"")
-        if scheme.lower() != "bearer" or self._secret is None or not is_right:
+        is_right = hmac.compare_digest(shown.strip().encode(errors="replace"), self._secret)
+        if scheme.lower() != "bearer" or not is_right:
             raise ProblemError(401, "token", "show the agent's token: Authorization: Bearer TOKEN")
 
 
