@@ -1,20 +1,18 @@
 """Why a license is not moved: one closed list in order of precedence, what such a "no" carries, and how it is worded.
 
 `moves.py` finds the reasons that follow from the estate; the code that moves licenses finds the others, and words them
-with the functions here. Whatever chooses between yes and no stands there, whatever only chooses words here.
+with what stands here. Whatever chooses between yes and no stands there, whatever only chooses words here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from licensemaster.values.moments import minute_text, second_text
-from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Device, Estate, License, Pbx
+from master.domain.estate.estate import Device, License
 from master.domain.estate.license_refs import LicenseRef
-from master.domain.seats.refusals import MOST_HOLDERS, MOST_NAMED, TopHolder, Way
+from master.domain.seats.refusals import TopHolder, Way
 
 
 class MoveProblem(IntEnum):
@@ -84,285 +82,182 @@ class MoveRefusal:
     """
 
 
-# --- Words for what only the code that moves licenses can find --------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How one reason is worded. `{license}`, `{id}` and `{type}` stand for the license, `{device}` for the device that
+    is named, else the one that the license is on; whoever words adds what else the texts name.
+    """
+
+    problem: MoveProblem
+    rules: str
+    """By their ids, with spaces between."""
+    message: str
+    remedy: str
+
+    def of(self, license: License, device: Device | None = None, **named: object) -> MoveRefusal:
+        """A "no" about a license."""
+        device = device or license.device
+        device_name = device.name if device is not None else ""
+        named |= {"license": license.ref, "id": license.id, "type": license.type.display_name}
+        return replace(self.at(device_name, **named), license=license.ref)
+
+    def at(self, device: str, **named: object) -> MoveRefusal:
+        """A "no" about a device, or about nothing that there is where its name is empty."""
+        return MoveRefusal(
+            problem=self.problem,
+            rules=tuple(self.rules.split()),
+            message=self.message.format(device=device, **named),
+            remedy=self.remedy.format(device=device, **named),
+            device=device,
+        )
 
 
-def declared_in_file(license: License) -> MoveRefusal:
-    """The project file says where the license is bound."""
-    return MoveRefusal(
-        problem=MoveProblem.DECLARED_IN_FILE,
-        rules=("L1",),
-        message=f"{license.ref} is declared in the project file, which says where it is bound",
-        remedy=f"change the device of license {license.id} in the project file and apply it",
-        license=license.ref,
-        device=_on(license),
-    )
+# --- What only the code that moves licenses can find ------------------------------------------------------------------
+
+DECLARED_IN_FILE = Wording(
+    MoveProblem.DECLARED_IN_FILE,
+    "L1",
+    "{license} is declared in the project file, which says where it is bound",
+    "change the device of license {id} in the project file and apply it",
+)
+RELEASE_UNDER_WAY = Wording(
+    MoveProblem.RELEASE_UNDER_WAY,
+    "L2 L5",
+    "a release of {license} is under way",
+    "wait until that release ends, or cancel it first",
+)
+RELEASE_WAITS_FOR_OPERATOR = replace(
+    RELEASE_UNDER_WAY,
+    remedy="have another operator than the one who asked approve that release, or cancel it first",
+)
+COOLING_OFF = Wording(
+    MoveProblem.COOLING_OFF,
+    "L2 L3",
+    "{license} was released without its device's certificate and cannot be bound before {end}",
+    "bind it after {end}, or bind another license",
+)
+USE_ENDED = Wording(
+    MoveProblem.USE_ENDED,
+    "P1 R3",
+    "{license} cannot be used any more: {subject} ended on {end}",
+    "buy or renew {subject}, or use another license",
+)
+DEVICE_NOT_ENROLLED = Wording(
+    MoveProblem.DEVICE_NOT_ENROLLED,
+    "L2",
+    "{device} has no key yet, so it cannot certify that it no longer uses {license}",
+    "enrol {device} first, or, if it is dead, ask for a release without its certificate",
+)
+NO_RELEASE_UNDER_WAY = Wording(
+    MoveProblem.NO_RELEASE_UNDER_WAY, "L2", "no release of {license} waits for that", "ask for its release first"
+)
+SAME_OPERATOR = Wording(
+    MoveProblem.SAME_OPERATOR,
+    "L2",
+    "who asked for the release of {license}, or enrolled its device's key, cannot approve it as well",
+    "have a second operator approve it",
+)
+UNKNOWN_LICENSE = Wording(
+    MoveProblem.UNKNOWN_LICENSE,
+    "L1",
+    "{id!r} is no license of project {project}",
+    "list the licenses of the project, or import the file that brings it",
+)
+
+# --- What moves.py judges ---------------------------------------------------------------------------------------------
+
+UNKNOWN_DEVICE = Wording(
+    MoveProblem.UNKNOWN_DEVICE, "L3", "{device!r} is no device of project {project}", "name one of {known}"
+)
+DEVICE_WITHOUT_PBX = Wording(
+    MoveProblem.DEVICE_WITHOUT_PBX,
+    "A1 A2",
+    "{device} runs no PBX that licenses on it could serve",
+    "name a device with a PBX, or give {device} a PBX in the project file first",
+)
+NOT_BOUND = Wording(
+    MoveProblem.NOT_BOUND,
+    "L1",
+    "{license} is free in the project balance; there is nothing to release",
+    "bind it to the device that is to have it",
+)
+ALREADY_BOUND = Wording(
+    MoveProblem.ALREADY_BOUND,
+    "L1",
+    "{license} is bound to {device}; only what is free can be bound",
+    "nothing takes it off {device}; bind another license",
+)
+ALREADY_THERE = Wording(
+    MoveProblem.ALREADY_THERE,
+    "L1",
+    "{license} is bound to {device} already",
+    "nothing needs to be done, or name another device",
+)
+ALREADY_CENTRAL = Wording(
+    MoveProblem.ALREADY_CENTRAL,
+    "A1 A5",
+    "{pbx} has no local PBX licenses: it draws on the pool already",
+    "nothing needs to be done, or name a locally licensed PBX",
+)
+NOT_RELEASABLE = Wording(
+    MoveProblem.NOT_RELEASABLE,
+    "L4 D4",
+    "{license} is bound to {device} for good: {type} licenses are never released",
+    "nothing takes it off {device}; bind other {type} licenses to the other device",
+)
+HARDWARE_NOT_RELEASABLE = replace(NOT_RELEASABLE, rules="L4 C2")
+FIRMWARE_TOO_OLD = Wording(
+    MoveProblem.FIRMWARE_TOO_OLD,
+    "L4",
+    "{pbx} on {device} runs {running}; nothing can be released from firmware older than {first}",
+    "upgrade {pbx} to {first} or newer first",
+)
+TOO_OLD_FOR_CENTRAL = replace(
+    FIRMWARE_TOO_OLD,
+    rules="A5 L4",
+    message="{pbx} runs {running}; going from local to central needs PBX software {first} or newer",
+)
+WRONG_PLATFORM = Wording(
+    MoveProblem.WRONG_PLATFORM,
+    "D4",
+    "{license} goes onto devices of the platform {platforms} only; {device} is a {platform}",
+    "name a device of the platform {platforms}",
+)
+MODEL_EXCLUDED = Wording(
+    MoveProblem.MODEL_EXCLUDED,
+    "I3",
+    "{device} is licensed by {other}; {type} cannot be combined with it",
+    "stay with {other} on {device}: nothing takes those licenses off it",
+)
+TIER_TOO_EARLY = Wording(
+    MoveProblem.TIER_TOO_EARLY,
+    "E4 E5",
+    "{license} counts from the {from_license:,}. license on, but only {below:,} {type} licenses of lower tiers are"
+    " installed, on {device} or in the project; {missing:,} missing",
+    "bind {missing:,} more {type} licenses without a tier first",
+)
+IN_USE = Wording(
+    MoveProblem.IN_USE,
+    "L5",
+    "{used:,} {type} seats on {device} are in use, and {left:,} licenses would be left{held_by}",
+    "have {missing:,} {type} seats returned first, or ask to drain or to revoke them",
+)
+
+# --- What stands in several places ------------------------------------------------------------------------------------
 
 
 def release_under_way(license: License) -> MoveRefusal:
     """A release of the license has begun and has not ended."""
-    return MoveRefusal(
-        problem=MoveProblem.RELEASE_UNDER_WAY,
-        rules=("L2", "L5"),
-        message=f"a release of {license.ref} is under way",
-        remedy=(
-            "have another operator than the one who asked approve that release, or cancel it first"
-            if license.waits_for_operator
-            else "wait until that release ends, or cancel it first"
-        ),
-        license=license.ref,
-        device=_on(license),
-    )
+    return (RELEASE_WAITS_FOR_OPERATOR if license.waits_for_operator else RELEASE_UNDER_WAY).of(license)
 
 
 def cooling_off(license: License, *, until: float) -> MoveRefusal:
     """It was released without its device's certificate and waits; `until` is UNIX time in seconds."""
-    end = second_text(until)
-    return MoveRefusal(
-        problem=MoveProblem.COOLING_OFF,
-        rules=("L2", "L3"),
-        message=f"{license.ref} was released without its device's certificate and cannot be bound before {end}",
-        remedy=f"bind it after {end}, or bind another license",
-        license=license.ref,
-    )
+    return COOLING_OFF.of(license, end=second_text(until))
 
 
 def use_ended(license: License) -> MoveRefusal:
     """P1, R3: nothing in the agreement ledger entitles to it any more."""
     assert license.agreed is not None
     assert license.agreed.ends_at is not None
-    end = minute_text(license.agreed.ends_at)
-    return MoveRefusal(
-        problem=MoveProblem.USE_ENDED,
-        rules=("P1", "R3"),
-        message=f"{license.ref} cannot be used any more: {license.agreed.subject} ended on {end}",
-        remedy=f"buy or renew {license.agreed.subject}, or use another license",
-        license=license.ref,
-        device=_on(license),
-    )
-
-
-def device_not_enrolled(license: License, device: Device) -> MoveRefusal:
-    """L2: without a key the device cannot certify."""
-    return MoveRefusal(
-        problem=MoveProblem.DEVICE_NOT_ENROLLED,
-        rules=("L2",),
-        message=f"{device.name} has no key yet, so it cannot certify that it no longer uses {license.ref}",
-        remedy=f"enrol {device.name} first, or, if it is dead, ask for a release without its certificate",
-        license=license.ref,
-        device=device.name,
-    )
-
-
-def no_release_under_way(license: License) -> MoveRefusal:
-    """Nothing waits to be cancelled or approved."""
-    return MoveRefusal(
-        problem=MoveProblem.NO_RELEASE_UNDER_WAY,
-        rules=("L2",),
-        message=f"no release of {license.ref} waits for that",
-        remedy="ask for its release first",
-        license=license.ref,
-        device=_on(license),
-    )
-
-
-def same_operator(license: License) -> MoveRefusal:
-    """L2: two people have to agree that a device is dead."""
-    return MoveRefusal(
-        problem=MoveProblem.SAME_OPERATOR,
-        rules=("L2",),
-        message=f"who asked for the release of {license.ref}, or enrolled its device's key, cannot approve it as well",
-        remedy="have a second operator approve it",
-        license=license.ref,
-        device=_on(license),
-    )
-
-
-def unknown_license(estate: Estate, license_id: str) -> MoveRefusal:
-    """The project has no such license."""
-    return MoveRefusal(
-        problem=MoveProblem.UNKNOWN_LICENSE,
-        rules=("L1",),
-        message=f"{license_id!r} is no license of project {estate.name}",
-        remedy="list the licenses of the project, or import the file that brings it",
-    )
-
-
-# --- Words for what moves.py judges -----------------------------------------------------------------------------------
-
-
-def unknown_device(estate: Estate, name: str) -> MoveRefusal:
-    """The project has no such device; says which it has."""
-    known = ", ".join(sorted(estate.pbx_on)[:MOST_NAMED])
-    return MoveRefusal(
-        problem=MoveProblem.UNKNOWN_DEVICE,
-        rules=("L3",),
-        message=f"{name!r} is no device of project {estate.name}",
-        remedy=f"name one of {known}",
-        device=name,
-    )
-
-
-def device_without_pbx(name: str) -> MoveRefusal:
-    """Licenses serve a PBX, and no PBX runs there."""
-    return MoveRefusal(
-        problem=MoveProblem.DEVICE_WITHOUT_PBX,
-        rules=("A1", "A2"),
-        message=f"{name} runs no PBX that licenses on it could serve",
-        remedy=f"name a device with a PBX, or give {name} a PBX in the project file first",
-        device=name,
-    )
-
-
-def not_bound(license: License) -> MoveRefusal:
-    """Refuse: the license is free in the balance."""
-    return MoveRefusal(
-        problem=MoveProblem.NOT_BOUND,
-        rules=("L1",),
-        message=f"{license.ref} is free in the project balance; there is nothing to release",
-        remedy="bind it to the device that is to have it",
-        license=license.ref,
-    )
-
-
-def already_bound(license: License, device: Device) -> MoveRefusal:
-    return MoveRefusal(
-        problem=MoveProblem.ALREADY_BOUND,
-        rules=("L1",),
-        message=f"{license.ref} is bound to {device.name}; only what is free can be bound",
-        remedy=f"nothing takes it off {device.name}; bind another license",
-        license=license.ref,
-        device=device.name,
-    )
-
-
-def already_there(license: License, device: Device) -> MoveRefusal:
-    """Refuse: the license is where it should go."""
-    return MoveRefusal(
-        problem=MoveProblem.ALREADY_THERE,
-        rules=("L1",),
-        message=f"{license.ref} is bound to {device.name} already",
-        remedy="nothing needs to be done, or name another device",
-        license=license.ref,
-        device=device.name,
-    )
-
-
-def already_central(pbx: Pbx) -> MoveRefusal:
-    """A5: the PBX has nothing that keeps it local."""
-    return MoveRefusal(
-        problem=MoveProblem.ALREADY_CENTRAL,
-        rules=("A1", "A5"),
-        message=f"{pbx.name} has no local PBX licenses: it draws on the pool already",
-        remedy="nothing needs to be done, or name a locally licensed PBX",
-        device=pbx.device.name,
-    )
-
-
-def not_releasable(license: License, device: Device) -> MoveRefusal:
-    """C2, D4: bound for good."""
-    name = license.type.display_name
-    return MoveRefusal(
-        problem=MoveProblem.NOT_RELEASABLE,
-        rules=("L4", "D4" if license.type.versioned else "C2"),  # C3: hardware has no version
-        message=f"{license.ref} is bound to {device.name} for good: {name} licenses are never released",
-        remedy=f"nothing takes it off {device.name}; bind other {name} licenses to the other device",
-        license=license.ref,
-        device=device.name,
-    )
-
-
-def wrong_platform(license: License, device: Device) -> MoveRefusal:
-    """D4: a device of that platform cannot have it; says which can."""
-    platforms = " or ".join(sorted(license.type.platforms))
-    return MoveRefusal(
-        problem=MoveProblem.WRONG_PLATFORM,
-        rules=("D4",),
-        message=(
-            f"{license.ref} goes onto devices of the platform {platforms} only; {device.name} is a {device.platform}"
-        ),
-        remedy=f"name a device of the platform {platforms}",
-        license=license.ref,
-        device=device.name,
-    )
-
-
-def firmware_too_old(license: License, device: Device, pbx: Pbx, running: Version, *, first: Version) -> MoveRefusal:
-    """L4: the firmware of its device cannot release."""
-    return MoveRefusal(
-        problem=MoveProblem.FIRMWARE_TOO_OLD,
-        rules=("L4",),
-        message=(
-            f"{pbx.name} on {device.name} runs {running}; nothing can be released from firmware older than {first}"
-        ),
-        remedy=f"upgrade {pbx.name} to {first} or newer first",
-        license=license.ref,
-        device=device.name,
-    )
-
-
-def too_old_for_central(pbx: Pbx, running: Version, *, first: Version) -> MoveRefusal:
-    """A5: the PBX cannot draw on a pool yet."""
-    return MoveRefusal(
-        problem=MoveProblem.FIRMWARE_TOO_OLD,
-        rules=("A5", "L4"),
-        message=(f"{pbx.name} runs {running}; going from local to central needs PBX software {first} or newer"),
-        remedy=f"upgrade {pbx.name} to {first} or newer first",
-        device=pbx.device.name,
-    )
-
-
-def model_excluded(license: License, device: Device, rivals: Sequence[License]) -> MoveRefusal:
-    """I3: two license models never meet in one installation; names the licenses of the other."""
-    other = rivals[0].type
-    return MoveRefusal(
-        problem=MoveProblem.MODEL_EXCLUDED,
-        rules=("I3",),
-        message=(
-            f"{device.name} is licensed by {other.display_name}; {license.type.display_name} cannot be combined with it"
-        ),
-        remedy=f"stay with {other.display_name} on {device.name}: nothing takes those licenses off it",
-        license=license.ref,
-        device=device.name,
-        licenses=tuple(rival.ref for rival in rivals),
-    )
-
-
-def tier_too_early(license: License, device: Device, missing: int) -> MoveRefusal:
-    """E5: says how many are missing below the tier."""
-    name, tier = license.type.display_name, license.tier or 0
-    return MoveRefusal(
-        problem=MoveProblem.TIER_TOO_EARLY,
-        rules=("E4", "E5"),
-        message=(
-            f"{license.ref} counts from the {tier + 1:,}. license on, but only {tier - missing:,} {name} licenses of"
-            f" lower tiers are installed, on {device.name} or in the project; {missing:,} missing"
-        ),
-        remedy=f"bind {missing:,} more {name} licenses without a tier first",
-        license=license.ref,
-        device=device.name,
-        missing=missing,
-    )
-
-
-def in_use(license: License, *, used: int, left: int, holders: Sequence[TopHolder]) -> MoveRefusal:
-    """L5: says who holds the seats, and how many have to come back."""
-    missing, name = used - left, license.type.display_name
-    named = ", ".join(f"{holder.pbx.rpartition('/')[2]} ({holder.seats:,})" for holder in holders[:MOST_HOLDERS])
-    return MoveRefusal(
-        problem=MoveProblem.IN_USE,
-        rules=("L5",),
-        message=(
-            f"{used:,} {name} seats on {_on(license)} are in use, and {left:,} licenses would be left"
-            + (f"; most are held by {named}" if named else "")
-        ),
-        remedy=f"have {missing:,} {name} seats returned first, or ask to drain or to revoke them",
-        license=license.ref,
-        device=_on(license),
-        missing=missing,
-        top_holders=tuple(holders[:MOST_HOLDERS]),
-    )
-
-
-def _on(license: License) -> str:
-    return license.device.name if license.device is not None else ""
+    return USE_ENDED.of(license, subject=license.agreed.subject, end=minute_text(license.agreed.ends_at))

@@ -24,14 +24,17 @@ from master.domain.estate.estate import Device, Estate, License, Pbx
 from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses import move_problems
 from master.domain.licenses.move_problems import MoveRefusal
-from master.domain.seats.refusals import TopHolder
+from master.domain.seats.refusals import MOST_HOLDERS, MOST_NAMED, TopHolder
 
 
 def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -> Device | MoveRefusal:
     """The device that licenses can be bound to by that name; `devices` names those of the project without a PBX too."""
     if (pbx := estate.pbx_on.get(name)) is not None:
         return pbx.device
-    return move_problems.device_without_pbx(name) if name in devices else move_problems.unknown_device(estate, name)
+    if name in devices:
+        return move_problems.DEVICE_WITHOUT_PBX.at(name)
+    known = ", ".join(sorted(estate.pbx_on)[:MOST_NAMED])
+    return move_problems.UNKNOWN_DEVICE.at(name, project=estate.name, known=known)
 
 
 def release_refused(
@@ -42,13 +45,14 @@ def release_refused(
     Whether it is in use is `use_refused`.
     """
     if license.device is None:
-        return move_problems.not_bound(license)
+        return move_problems.NOT_BOUND.of(license)
     if license.type.stays_on(license.device.platform):  # C2, D4
-        return move_problems.not_releasable(license, license.device)
+        has_version = license.type.versioned  # C3: hardware has none
+        return (move_problems.NOT_RELEASABLE if has_version else move_problems.HARDWARE_NOT_RELEASABLE).of(license)
     pbx = estate.pbx_on.get(license.device.name)
     first = estate.catalog.releases_from_software
-    if pbx is not None and first is not None and _running(pbx, software) < first:  # L4
-        return move_problems.firmware_too_old(license, license.device, pbx, _running(pbx, software), first=first)
+    if pbx is not None and first is not None and (running := _running(pbx, software)) < first:  # L4
+        return move_problems.FIRMWARE_TOO_OLD.of(license, pbx=pbx.name, running=running, first=first)
     return None
 
 
@@ -56,8 +60,8 @@ def bind_refused(estate: Estate, license: License, device: Device) -> MoveRefusa
     """ALREADY_THERE, ALREADY_BOUND, MODEL_EXCLUDED (I3), TIER_TOO_EARLY (E5): why a free license cannot be bound."""
     if license.device is not None:
         if license.device.id == device.id:
-            return move_problems.already_there(license, device)
-        return move_problems.already_bound(license, license.device)
+            return move_problems.ALREADY_THERE.of(license)
+        return move_problems.ALREADY_BOUND.of(license)
     return _unwelcome(estate, license, device)
 
 
@@ -69,7 +73,7 @@ def rebind_refused(
     A free license is bound, not rebound: NOT_BOUND.
     """
     if license.device is not None and license.device.id == device.id:
-        return move_problems.already_there(license, device)
+        return move_problems.ALREADY_THERE.of(license)
     if refused := release_refused(estate, license, software=software):
         return refused
     return _unwelcome(estate, license, device)
@@ -80,10 +84,10 @@ def going_central_refused(
 ) -> MoveRefusal | None:
     """A5: why a PBX as a whole cannot go from local to central: ALREADY_CENTRAL, FIRMWARE_TOO_OLD."""
     if not estate.is_local(pbx):
-        return move_problems.already_central(pbx)
+        return move_problems.ALREADY_CENTRAL.at(pbx.device.name, pbx=pbx.name)
     first = estate.catalog.releases_from_software
-    if first is not None and _running(pbx, software) < first:
-        return move_problems.too_old_for_central(pbx, _running(pbx, software), first=first)
+    if first is not None and (running := _running(pbx, software)) < first:
+        return move_problems.TOO_OLD_FOR_CENTRAL.at(pbx.device.name, pbx=pbx.name, running=running, first=first)
     return None
 
 
@@ -103,12 +107,18 @@ def use_refused(license: License, *, used: int, left: int, holders: Sequence[Top
     """L5: IN_USE where a release leaves fewer licenses than seats in use.
 
     Args:
-        item: the license to be released; one of them, where several go together.
+        license: the one to be released; one of them, where several go together.
         used: seats debited from the pool of its type on its device.
         left: what that pool would hold without all that is released, see `left_without`.
         holders: who holds them, most first.
     """
-    return move_problems.in_use(license, used=used, left=left, holders=holders) if used > left else None
+    if used <= left:
+        return None
+    top = tuple(holders[:MOST_HOLDERS])
+    named = ", ".join(f"{holder.pbx.rpartition('/')[2]} ({holder.seats:,})" for holder in top)
+    held_by = f"; most are held by {named}" if named else ""
+    refused = move_problems.IN_USE.of(license, used=used, left=left, held_by=held_by, missing=used - left)
+    return replace(refused, missing=used - left, top_holders=top)
 
 
 def left_without(estate: Estate, license: License, leaving: Collection[str]) -> int:
@@ -134,12 +144,16 @@ def moved(estate: Estate, leaving: License, device: Device | None) -> Estate:
 def _unwelcome(estate: Estate, license: License, device: Device) -> MoveRefusal | None:
     """Return why a device cannot take a license, whatever else is bound to it; None where it can."""
     if not license.type.fits(device.platform):  # D4
-        return move_problems.wrong_platform(license, device)
+        platforms = " or ".join(sorted(license.type.platforms))
+        return move_problems.WRONG_PLATFORM.of(license, device, platforms=platforms, platform=device.platform)
     target = estate.installations[device.id]
     if rivals := [other for key in sorted(license.type.excludes) for other in target.of_type(key)]:  # I3
-        return move_problems.model_excluded(license, device, rivals)
+        refused = move_problems.MODEL_EXCLUDED.of(license, device, other=rivals[0].type.display_name)
+        return replace(refused, licenses=tuple(rival.ref for rival in rivals))
     if missing := missing_below_tier(estate, license, device):  # E5
-        return move_problems.tier_too_early(license, device, missing)
+        tier = license.tier or 0
+        numbers = {"from_license": tier + 1, "below": tier - missing, "missing": missing}
+        return replace(move_problems.TIER_TOO_EARLY.of(license, device, **numbers), missing=missing)
     return None
 
 

@@ -193,9 +193,9 @@ Act = Callable[[LicenseChanges, License, Any, MoveRules], "Moved | MoveRefusal"]
 def _moved(changes: LicenseChanges, license_id: str, request: Move, rules: MoveRules, step: Act) -> Moved:
     license = changes.find(license_id)
     if license is None:
-        return Moved(license_id, None, move_problems.unknown_license(changes.estate, license_id))
+        return Moved(license_id, None, move_problems.UNKNOWN_LICENSE.at("", id=license_id, project=changes.estate.name))
     if license.file is None:
-        return Moved(license_id, None, move_problems.declared_in_file(license))
+        return Moved(license_id, None, move_problems.DECLARED_IN_FILE.of(license))
     outcome = step(changes, license, request, rules)
     return Moved(license_id, None, outcome) if isinstance(outcome, MoveRefusal) else outcome
 
@@ -267,7 +267,7 @@ def _release_refused(changes: LicenseChanges, license: License, request: Release
         return with_way(refused, asked, changes.estate, software=changes.software)
     assert license.device is not None
     if license.device.public_key is None and not request.device_dead:
-        return move_problems.device_not_enrolled(license, license.device)
+        return move_problems.DEVICE_NOT_ENROLLED.of(license)
     return None
 
 
@@ -275,7 +275,7 @@ def _cancel(
     changes: LicenseChanges, license: License, request: CancelReleases, rules: MoveRules
 ) -> Moved | MoveRefusal:
     if license.release is None:
-        return move_problems.no_release_under_way(license)
+        return move_problems.NO_RELEASE_UNDER_WAY.of(license)
     if license.release.ends_use:
         return move_problems.use_ended(license)
     after = balance.staying(license)
@@ -288,11 +288,11 @@ def _approve(
 ) -> Moved | MoveRefusal:
     release = license.release
     if release is None or release.ends_use or not (release.device_dead or license.key_on_word_of):
-        return move_problems.no_release_under_way(license)
+        return move_problems.NO_RELEASE_UNDER_WAY.of(license)
     if operator_of(request.caller) in {
         operator_of(caller) for caller in (release.requested_by, *license.key_on_word_of)
     }:
-        return move_problems.same_operator(license)
+        return move_problems.SAME_OPERATOR.of(license)
     after = balance.approved(license, request.caller)
     changes.put(after)
     return Moved(license.id, try_to_complete(changes, after, rules) or after)
