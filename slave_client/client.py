@@ -26,7 +26,7 @@ from slave_client.connection.masters import Masters
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.device.certification import Certifier
 from slave_client.kept_state import KeptState
-from slave_client.lease.lease_keeper import LeaseKeeper
+from slave_client.lease.lease_keeper import KeptLeases, LeaseKeeper
 from slave_client.lease.lease_watcher import LeaseWatcher, Listener
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.local_seats import LocalSeats
@@ -148,9 +148,7 @@ class SlaveClient:
             standby_leases=self._standby_leases if self._takeover is None else NoStandbyLeases(),
             seat_manager=self._seat_manager,
             on_notices=listener.on_notices,
-            memory=memory,
-            trusted_keys=self._kept.trusted_keys,
-            on_lease=self._kept.lease_came,
+            kept=KeptLeases(memory, self._kept.trusted_keys, self._kept.lease_came),
         )
         watcher = LeaseWatcher(self._parts, on_notices=listener.on_notices, hurry=self._keeper.hurry)
         for work in (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._kept.age()):

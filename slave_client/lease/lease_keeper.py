@@ -72,11 +72,19 @@ class StandbyLeaseStore(Protocol):
         """Keep the leases that came; they last from `sent` on, in seconds of the steady clock."""
 
 
-class LeaseKeeper:
-    """Keeps the lease of one client, as a task that runs until the state is final.
+@dataclass(frozen=True, slots=True)
+class KeptLeases:
+    """What a client remembers of its leases, and remembers next."""
 
-    `trusted_keys` gives the keys a lease may be signed with now; `on_lease` is awaited for each genuine lease.
-    """
+    memory: Memory
+    trusted_keys: Callable[[], tuple[bytes, ...]]
+    """The keys a lease may be signed with now."""
+    on_lease: Callable[[VerifiedLease], Awaitable[None]]
+    """Awaited for each genuine lease."""
+
+
+class LeaseKeeper:
+    """Keeps the lease of one client, as a task that runs until the state is final."""
 
     def __init__(
         self,
@@ -86,9 +94,7 @@ class LeaseKeeper:
         standby_leases: StandbyLeaseStore,
         seat_manager: SeatManager,
         on_notices: NoticeHandler,
-        memory: Memory,
-        trusted_keys: Callable[[], tuple[bytes, ...]],
-        on_lease: Callable[[VerifiedLease], Awaitable[None]],
+        kept: KeptLeases,
     ) -> None:
         self._config, self._clock, self._backoff = parts.config, parts.clock, parts.backoff
         self._client_state, self._masters, self._board = parts.client_state, parts.masters, parts.board
@@ -96,13 +102,12 @@ class LeaseKeeper:
         self._standby_leases = standby_leases
         self._seat_manager = seat_manager
         self._on_notices = on_notices
-        self._trusted_keys = trusted_keys
-        self._on_lease = on_lease
+        self._kept = kept
+        self._memory = kept.memory
         self._opening_id: str | None = None
         """Of the opening that is not answered yet. A master that slept may still do any attempt at it, long after
         another master answered one; under the same id that is a retry, and does not fence what came of the other."""
         self._reconciled_epoch: int | None = None
-        self._memory = memory
         self._seats_held = 0
         self._remembers_seats = False
         self._failures = 0
@@ -249,7 +254,7 @@ class LeaseKeeper:
         """Rely on a lease from now on, if it is genuine; raises MasterError."""
         try:
             verified = verify(
-                lease.signed, pbx=self._config.pbx, public_key=lease.public_key, trusted_keys=self._trusted_keys()
+                lease.signed, pbx=self._config.pbx, public_key=lease.public_key, trusted_keys=self._kept.trusted_keys()
             )
             if verified.epoch != lease.epoch:
                 raise LeaseVerificationError("the lease's epoch is not the signed one")
@@ -260,7 +265,7 @@ class LeaseKeeper:
         self._board.clear_own(NoticeKind.LEASE_NOT_TRUSTED)
         self._board.clear_own(NoticeKind.MASTER_REFUSES)
         self._client_state.hold(verified, end=sent + verified.duration_seconds)
-        await self._on_lease(verified)
+        await self._kept.on_lease(verified)
 
     def _occasion(self, epoch: int) -> Occasion:
         """Tell how much must be reconciled with the master before the client counts as connected."""

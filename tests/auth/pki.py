@@ -14,7 +14,7 @@ from cryptography import x509
 
 from licensemaster.tls.channels import open_channel
 from master.auth.authority.authority import Authority
-from master.auth.authority.issued import Issued
+from master.auth.authority.issued import Holder, Issued, Purpose
 from master.auth.authority.keys import key_pem, new_key, pem
 from master.auth.callers.identity import MASTER, identity_of
 from tests.support.masters import Wire, wire_over
@@ -62,8 +62,8 @@ class Pki:
     def for_clients_only(self) -> CertifiedKey:
         """What a foreign authority gives: nobody's URI, and not good for servers."""
         key = new_key()
-        names = [x509.DNSName("localhost")]
-        issued = self.authority._issue("x", names, key.public_key(), serves=False, days=30, now=time.time())
+        holder = Holder("x", (x509.DNSName("localhost"),), Purpose.CALL)
+        issued = self.authority._issue(holder, key.public_key(), days=30, now=time.time())
         return CertifiedKey(issued, pem(issued.certificate), key_pem(key), self.ca)
 
     def foreign(self, **what: Any) -> CertifiedKey:

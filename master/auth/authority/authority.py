@@ -27,7 +27,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from licensemaster.files.writer import Readers, write_file
 from licensemaster.values import token_hash
@@ -35,7 +34,9 @@ from licensemaster.values.moments import minute_text
 from master.auth.authority.files import locked
 from master.auth.authority.issued import (
     AuthorityError,
+    Holder,
     Issued,
+    Purpose,
     host_name,
     issued_of,
     key_usage,
@@ -143,7 +144,9 @@ class Authority:
         """
         if not names:
             raise AuthorityError("a master's certificate needs at least one host name or address")
-        return self._issue(names[0], [host_name(name) for name in names], public_key, serves=True, days=days, now=now)
+        return self._issue(
+            Holder(names[0], tuple(map(host_name, names)), Purpose.SERVE), public_key, days=days, now=now
+        )
 
     def renew(self, issued: Issued, *, now: float) -> Issued:
         """The same for the same key, for as long again from now on; the old one stays good until its end.
@@ -251,8 +254,8 @@ class Authority:
     def _issue_to(
         self, subject: Identity, public_key: PublicKey, *, days: float, now: float, serial: int | None = None
     ) -> Issued:
-        names = [x509.UniformResourceIdentifier(subject.uri)]
-        return self._issue(subject.name, names, public_key, serves=False, days=days, now=now, serial=serial)
+        holder = Holder(subject.name, (x509.UniformResourceIdentifier(subject.uri),), Purpose.CALL)
+        return self._issue(holder, public_key, days=days, now=now, serial=serial)
 
     def _check_key(self, key: PublicKey) -> None:
         if hash_of(key) in self._revoked_keys().values():
@@ -263,29 +266,21 @@ class Authority:
             raise AuthorityError(f"the authority in {self.folder} ended {minute_text(self.ends_at)}; {_NEW_AUTHORITY}")
 
     def _issue(
-        self,
-        name: str,
-        names: Sequence[x509.GeneralName],
-        public_key: PublicKey,
-        *,
-        serves: bool,
-        days: float,
-        now: float,
-        serial: int | None = None,
+        self, holder: Holder, public_key: PublicKey, *, days: float, now: float, serial: int | None = None
     ) -> Issued:
         self._check_end(now)
         self._check_key(public_key)
         serial = serial or x509.random_serial_number()
         begins = moment(now) - _SKEW
         ends = min(moment(now) + timedelta(days=days), self.certificate.not_valid_after_utc)
-        purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if serves else [])]
+        subject = common_name(holder.name)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
-            x509.CertificateBuilder(self.certificate.subject, common_name(name), public_key, serial, begins, ends)
+            x509.CertificateBuilder(self.certificate.subject, subject, public_key, serial, begins, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(key_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(holder.purpose.value), critical=False)
+            .add_extension(x509.SubjectAlternativeName(holder.names), critical=False)
             .add_extension(issuer, critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .sign(self._key, hashes.SHA256())

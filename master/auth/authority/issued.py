@@ -6,10 +6,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from licensemaster.values import token_hash
 from master.auth.callers.identity import MASTER, Identity
@@ -20,6 +22,23 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 class AuthorityError(ValueError):
     """The authority does not do that; says why and what would help."""
+
+
+class Purpose(Enum):
+    """What a certificate may be used for."""
+
+    CALL = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+    SERVE = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """For whom a certificate is issued."""
+
+    name: str
+    names: tuple[x509.GeneralName, ...]
+    """What it is checked by."""
+    purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,19 +114,31 @@ def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:
         yield Alarm(AlarmKind.LEARNING_TOO_FEW, project, text)
 
 
-def body_of(*, project: str, kind: str, subject: str, message: str, state: str, began_at: float, told_at: float) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What webhooks are sent of an alarm."""
+
+    kind: str
+    subject: str
+    message: str
+    state: str
+    began_at: float
+    """UNIX time in seconds."""
+
+
+def body_of(project: str, news: Notification, *, sent_at: float) -> str:
     """A message as it is sent: JSON. Its id is the same however often, and by whichever master, it is sent."""
-    name = "\n".join((project, kind, subject, state, repr(began_at)))
+    name = "\n".join((project, news.kind, news.subject, news.state, repr(news.began_at)))
     return json.dumps(
         {
             "id": hashlib.sha256(name.encode()).hexdigest()[:32],
             "project": project,
-            "kind": kind,
-            "subject": subject,
-            "state": state,
-            "message": message,
-            "begin_time": began_at,
-            "time": told_at,
+            "kind": news.kind,
+            "subject": news.subject,
+            "state": news.state,
+            "message": news.message,
+            "begin_time": news.began_at,
+            "time": sent_at,
         },
         ensure_ascii=False,
     )

@@ -14,7 +14,7 @@ from master.domain.estate.estate import Estate, License, Pbx
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
-from master.domain.planning.forecast import FeatureForecast, LimitForecast, PoolForecast
+from master.domain.planning.forecast import FeatureForecast, Forecasts, LimitForecast, PoolForecast
 from master.domain.planning.replay import RefusedSeats
 from master.domain.seats.refusals import counted, some
 
@@ -114,26 +114,23 @@ def _refusals(refused: Sequence[RefusedSeats]) -> str:
 def warnings(
     before: Estate,
     after: Estate,
-    *,
-    limits: Sequence[LimitForecast],
-    pools: Sequence[PoolForecast],
-    features: Sequence[FeatureForecast],
+    forecasts: Forecasts,
     refused: Sequence[RefusedSeats],
     obstacles: Sequence[MoveRefusal],
 ) -> Iterator[str]:
     """What is worth knowing although it stands in the way of nothing."""
     if not any(refused_seats.seats > refused_seats.already for refused_seats in refused):
         yield from (_sentence(obstacle) for obstacle in obstacles if obstacle.problem is MoveProblem.IN_USE)
-    yield from (_above(limit) for limit in limits if limit.pbxs_above and not limit.is_caused)
+    yield from (_above(limit) for limit in forecasts.limits if limit.pbxs_above and not limit.is_caused)
     if already := sum(refused_seats.already for refused_seats in refused):
         yield f"{counted(already, 'seat')} would be refused today already, were everyone to ask anew"
-    for pool in pools:
+    for pool in forecasts.pools:
         if pool.missing_at_peak > pool.missing:
             yield (
                 f"at its peak {pool.device} would need {pool.wanted_at_peak:,} {pool.display_name} seats and have"
                 f" {pool.capacity_unblocked:,}"
             )
-    yield from (_feature_off(feature, after) for feature in features if not feature.on_after)
+    yield from (_feature_off(feature, after) for feature in forecasts.features if not feature.on_after)
     for pbx in before.pbxs.values():
         if after.is_local(pbx) and not before.is_local(pbx):
             yield f"{pbx.name} would be licensed locally, and the pool closed to it (rule A3)"
@@ -170,10 +167,8 @@ def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:
 
 def advice(
     after: Estate,
+    forecasts: Forecasts,
     *,
-    limits: Sequence[LimitForecast],
-    pools: Sequence[PoolForecast],
-    features: Sequence[FeatureForecast],
     upgrades: Mapping[str, Collection[int]],
     ended: Sequence[License] = (),
 ) -> Iterator[Advice]:
@@ -189,19 +184,19 @@ def advice(
         for license in after.licenses
         if license.device is not None and not license.type.stays_on(license.device.platform)
     }
-    for limit in limits:
+    for limit in forecasts.limits:
         if limit.is_caused:
             yield from _upgrade(limit, upgrades)
             yield from _unblock(limit, releasable)
-    software = {limit.device: limit.software for limit in limits}
-    for pool in pools:
+    software = {limit.device: limit.software for limit in forecasts.limits}
+    for pool in forecasts.pools:
         versioned = after.catalog.types[pool.license_type].version_basis is VersionBasis.PBX
         seats = max(pool.used - pool.capacity_unblocked, 0)
         if seats and (pool.device, pool.license_type) not in ending:
             yield _return(pool, seats)
         if pool.missing_at_peak:
             yield _add(pool, software.get(pool.device) if versioned else None)
-    for feature in features:
+    for feature in forecasts.features:
         if not feature.on_after and feature.installed:
             missing = feature.needed - feature.installed
             yield Advice(

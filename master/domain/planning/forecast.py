@@ -86,6 +86,13 @@ class FeatureForecast:
     matched_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    limits: tuple[LimitForecast, ...]
+    pools: tuple[PoolForecast, ...]
+    features: tuple[FeatureForecast, ...]
+
+
 def limit_forecasts(
     before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
 ) -> tuple[LimitForecast, ...]:

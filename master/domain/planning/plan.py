@@ -21,6 +21,7 @@ from master.domain.planning.advice import Advice, Verdict
 from master.domain.planning.changes import Planned, PlannedChange, planned
 from master.domain.planning.forecast import (
     FeatureForecast,
+    Forecasts,
     LimitForecast,
     PoolForecast,
     feature_forecasts,
@@ -106,9 +107,8 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
     ended = [license for license in before.licenses if license.id in then.ended]
     too_old = too_old_for_the_pool(before, then, software_before=situation.software)
     reasons = tuple(say.reasons(limits, refused, obstacles, too_old=too_old, ended=endings_told(before, ended)))
-    warnings = tuple(
-        say.warnings(before, after, limits=limits, pools=pools, features=features, refused=refused, obstacles=obstacles)
-    )
+    forecasts = Forecasts(limits, pools, features)
+    warnings = tuple(say.warnings(before, after, forecasts, refused, obstacles))
     if ended and not reasons:
         warnings = (endings_told(before, ended), *warnings)
     turned = {
@@ -128,9 +128,7 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
         features=features,
         becoming_central=tuple(name for name, is_local in turned.items() if not is_local),
         becoming_local=tuple(name for name, is_local in turned.items() if is_local),
-        advice=tuple(
-            say.advice(after, limits=limits, pools=pools, features=features, upgrades=situation.upgrades, ended=ended)
-        ),
+        advice=tuple(say.advice(after, forecasts, upgrades=situation.upgrades, ended=ended)),
     )
 
 

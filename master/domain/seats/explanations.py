@@ -7,7 +7,8 @@ whatever chooses between yes and no does not. What would help is decided, by `do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from licensemaster.api_enums import HolderKind, RemedyAction
 from licensemaster.values.moments import second_text
@@ -240,27 +241,35 @@ def pool_exhausted(license_type: LicenseType, last: Installation, pool: PoolScor
     )
 
 
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """A type that no pool has a free license of."""
+
+    type: LicenseType
+    installation: Installation
+    """Where more of them would help."""
+    pools: Mapping[int, PoolScore]
+    """Those tried, in order."""
+    too_old: Sequence[License]
+    """Licenses that would serve it, were the software older (D3)."""
+
+
 def companion_exhausted(
     license_type: LicenseType,
-    companion: LicenseType,
+    used_up: UsedUp,
     pbx: Pbx,
-    installation: Installation,
-    pools: dict[int, PoolScore],
     *,
-    too_old: Sequence[License] = (),
-    local: Installation | None = None,
+    local: Installation | None,
 ) -> Refusal:
     """D1, D2: the seat itself was free, its companion was not.
 
     Args:
         license_type: what was asked for.
-        companion: what is debited with it.
+        used_up: what is debited with it.
         pbx: who asked.
-        installation: where more of them would help.
-        pools: those tried, in order.
-        too_old: licenses that would serve it, were the software older (D3).
         local: the PBX's own installation where the pool is closed to it (A3).
     """
+    companion, installation, pools, too_old = used_up.type, used_up.installation, used_up.pools, used_up.too_old
     capacity = sum(pool.capacity for pool in pools.values())
     message = (
         f"a {license_type.display_name} seat on {pbx.name} needs a {companion.display_name} seat with it,"
@@ -283,7 +292,7 @@ def companion_exhausted(
         capacity=capacity,
         in_use=sum(pool.used for pool in pools.values()),
         wanted=1,
-        pool_id=next(reversed(pools), None),
+        pool_id=next(reversed(list(pools)), None),
         licenses=tuple(license.ref for license in named),
     )
 

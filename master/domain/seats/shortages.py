@@ -49,12 +49,5 @@ class Shortages:
             return explanations.learning(companion.type, self._pbx, self._estate)
         pools = {source.pool_id: self._working_set.pools[source.pool_id] for source in companion.sources}
         local = self._estate.installations[self._pbx.device.id] if self._estate.is_local(self._pbx) else None
-        return explanations.companion_exhausted(
-            license_type,
-            companion.type,
-            self._pbx,
-            companion.installation,
-            pools,
-            too_old=companion.too_old,
-            local=local,
-        )
+        used_up = explanations.UsedUp(companion.type, companion.installation, pools, companion.too_old)
+        return explanations.companion_exhausted(license_type, used_up, self._pbx, local=local)

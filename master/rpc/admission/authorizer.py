@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -55,6 +56,17 @@ def proven_pbx() -> PbxName | None:
     return PbxName(identity.project, identity.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What each caller may have."""
+
+    shares: Shares
+    calls: Paces
+    """How often it may call."""
+    refusals: Paces
+    """How often one may whose certificate is refused."""
+
+
 class Authorizer(PeriodicTask):
     needs_database = False
 
@@ -65,19 +77,14 @@ class Authorizer(PeriodicTask):
         clock: Callable[[], float],
         metrics: Metrics,
         authorization: Authorization,
-        shares: Shares,
-        calls: Paces,
-        refusals: Paces,
+        allowances: Allowances,
     ) -> None:
-        """`calls` is how often a caller may call, `refusals` how often one whose certificate is refused."""
         super().__init__(interval_seconds=LOOK_SECONDS)
         self._certificates = certificates
         self._clock = clock
         self._metrics = metrics
         self._authorization = authorization
-        self._shares = shares
-        self._calls = calls
-        self._refusals = refusals
+        self._allowances = allowances
         self.turns = Turns()
         metrics.calls_waiting.set_function(lambda: len(self.turns))
         self._known: dict[tuple[bytes, bytes], PeerCertificate] = {}
@@ -110,9 +117,11 @@ class Authorizer(PeriodicTask):
                 self.check(peer_certificate)
             except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
                 whose = _address(context) if peer_certificate is None else peer_certificate.key
-                await self.turns.take(self._refusals, whose, what="calls a second of a certificate that is refused")
+                refusals = self._allowances.refusals
+                await self.turns.take(refusals, whose, what="calls a second of a certificate that is refused")
                 raise
-            await self.turns.take(self._calls, peer_certificate.identity.uri, what="calls a second from this caller")
+            whose = peer_certificate.identity.uri
+            await self.turns.take(self._allowances.calls, whose, what="calls a second from this caller")
             self.check(peer_certificate)  # it may have waited
             if method is not None:
                 self._authorization.check_role(peer_certificate.identity, method)
@@ -141,7 +150,7 @@ class Authorizer(PeriodicTask):
             CallerLimitError: the caller has too many, or brings too much.
         """
         try:
-            with self._shares.call(peer_certificate.identity.uri) as share:
+            with self._allowances.shares.call(peer_certificate.identity.uri) as share:
                 yield share
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)
@@ -174,7 +183,7 @@ class Authorizer(PeriodicTask):
         assert task is not None
         self._streams[task] = peer_certificate, method, peer
         try:
-            with self._shares.stream(peer_certificate.identity.uri):
+            with self._allowances.shares.stream(peer_certificate.identity.uri):
                 yield
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)

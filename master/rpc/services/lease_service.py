@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from licensemaster.v1 import document_pb2, lease_pb2, lease_pb2_grpc
 from master.domain.leases.notices import Notice
@@ -22,6 +23,15 @@ from master.service.runtime.names import PbxName
 from master.signing import Signer
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseLimits:
+    """What the service takes."""
+
+    seats_per_call_max: int
+    streams_max: int
+    """Of all callers together."""
+
+
 class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     def __init__(
         self,
@@ -31,8 +41,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         clock: Callable[[], float],
         metrics: Metrics,
         aside: Aside,
-        seats_per_call_max: int,
-        streams_max: int,
+        limits: LeaseLimits,
     ) -> None:
         self._leases = leases
         self._signer = signer
@@ -40,8 +49,8 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._clock = clock
         self._metrics = metrics
         self._aside = aside
-        self._seats_max = seats_per_call_max
-        self._streams_max = streams_max
+        self._seats_max = limits.seats_per_call_max
+        self._streams_max = limits.streams_max
         self._streams = 0
 
     async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from master.domain.leases.presence import Observer
-from master.service.estates.estate_cache import EstateCache
+from master.service.estates.service_context import ServiceContext
 from master.service.runtime.names import PbxName, UnknownPbxError
 from master.service.runtime.periodic import PeriodicTask
-from master.store.backends.database import Database, Tx
+from master.store.backends.database import Tx
 from master.store.statements.streams import StreamNews, write_streams
 
 _GATHER_SECONDS = 0.1
@@ -38,9 +38,8 @@ class StreamRecorder(PeriodicTask):
 
     def __init__(
         self,
+        context: ServiceContext,
         *,
-        database: Database,
-        estates: EstateCache,
         clock: Callable[[], float],
         token: Callable[[], str],
         interval_seconds: float,
@@ -49,8 +48,7 @@ class StreamRecorder(PeriodicTask):
     ) -> None:
         """`token` gives names that no other master gives; `interval_seconds` is the pause after a failure to write."""
         super().__init__(interval_seconds=interval_seconds)
-        self._database = database
-        self._estates = estates
+        self._context = context
         self._clock = clock
         self._token = token
         self._settle_seconds = settle_seconds
@@ -95,11 +93,11 @@ class StreamRecorder(PeriodicTask):
             rows = []
             for line in news:
                 with suppress(UnknownPbxError):  # it was removed meanwhile
-                    pbx_id = self._estates.find(tx, line.name)[1].id
+                    pbx_id = self._context.estates.find(tx, line.name)[1].id
                     rows.append(StreamNews(pbx_id, line.epoch, line.stream, line.opened_at, line.lost_at))
             write_streams(tx, rows)
 
-        await self._database.transact(write)
+        await self._context.database.transact(write)
         for line in news:
             if self._news[line.name] is line:
                 del self._news[line.name]

@@ -11,7 +11,7 @@ from enum import Enum
 
 import structlog
 
-from master.domain.monitoring.alarms import CALM_SECONDS, Alarm, alarms, body_of
+from master.domain.monitoring.alarms import CALM_SECONDS, Alarm, Notification, alarms, body_of
 from master.domain.monitoring.overview import Overview
 from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.overviews import read_overviews
@@ -112,12 +112,7 @@ def _news(
 
 def message_of(project: str, alarm: store.AlarmState, what: News, now: float) -> str:
     """The message that webhooks get of an alarm."""
-    return body_of(
-        project=project,
-        kind=alarm.kind,
-        subject=alarm.subject,
-        message=alarm.message,
-        state=what.value,
-        began_at=alarm.began_at,
-        told_at=now,
+    news = Notification(
+        kind=alarm.kind, subject=alarm.subject, message=alarm.message, state=what.value, began_at=alarm.began_at
     )
+    return body_of(project, news, sent_at=now)

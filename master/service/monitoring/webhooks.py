@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, body_of
+from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, Notification, body_of
 from master.service.estates.estate_cache import read_estate
 from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.alarms import News, message_of
@@ -159,15 +159,9 @@ class Webhooks:
         webhook = await self._context.read_project(
             project, lambda tx, estate: self._named(tx, project, estate.project_id, name)
         )
-        body = body_of(
-            project=project,
-            kind=TEST_KIND,
-            subject=name,
-            message="a test; nothing is wrong",
-            state="test",
-            began_at=now,
-            told_at=now,
-        )
+        message = "a test; nothing is wrong"
+        news = Notification(kind=TEST_KIND, subject=name, message=message, state="test", began_at=now)
+        body = body_of(project, news, sent_at=now)
         with self._alone(webhook):
             try:
                 problem = await self._sender.post(webhook, body)

@@ -62,8 +62,10 @@ class ExactLine:
     subject: Subject = PROJECT
     what: str
     quantity: int = 1
-    each: Decimal
-    """The price of one: per year for a share, per month for seats, else as a whole."""
+    each: Decimal | None
+    """The price of one: per year for a share, per month for seats, else as a whole; None where there is no price
+    list.
+    """
     months: Fraction | None = None
     """For how long, where the price depends on it."""
     factor: Fraction = Fraction(1)
@@ -74,6 +76,7 @@ class ExactLine:
 
     @property
     def amount(self) -> Fraction:
+        assert self.each is not None
         return self.quantity * Fraction(self.each) * self.factor
 
 
@@ -109,6 +112,7 @@ def rounded_lines(lines: Iterable[ExactLine], prices: PriceList) -> tuple[QuoteL
     given: dict[Unit, Decimal] = {}
     done: list[QuoteLine] = []
     for line in lines:
+        assert line.each is not None
         quantum = prices.quantum_of(line.unit)
         exact[line.unit] = exact.get(line.unit, Fraction(0)) + line.amount
         total = rounded(exact[line.unit], quantum)

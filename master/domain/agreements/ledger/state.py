@@ -30,8 +30,8 @@ class PaidTerm:
     """How many months after the anchor it ends; 0 where it was counted in days: the anchor is then its end."""
     how: str
     """`included`, `bought`, `gap` (paid afterwards, M6) or `vendor` (came with the vendor's file)."""
-    offer: str
-    entry: int
+    offer: str = ""
+    entry: int = 0
     """The number of its entry; 0 where it is not in the ledger."""
 
 

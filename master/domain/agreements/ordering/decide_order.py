@@ -18,7 +18,7 @@ from master.domain.agreements.ledger import orders
 from master.domain.agreements.ledger.entries import Draft, EntryKind
 from master.domain.agreements.ledger.order_data import order_from_plain, order_to_plain
 from master.domain.agreements.ledger.orders import AddCredits, CancelOrder, ConfirmPayment, Order
-from master.domain.agreements.ledger.pricing import CREDITS, PriceList, QuoteLine, rounded_lines, totals
+from master.domain.agreements.ledger.pricing import CREDITS, ExactLine, PriceList, QuoteLine, rounded_lines, totals
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import AwaitedOrder
@@ -164,15 +164,14 @@ def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
     reason = f"{text} credits bought" if amount > 0 else f"{-amount:f} credits taken back"
     draft.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=reason, rules=("M2",))
     each = draft.prices.credit if draft.prices is not None else None
-    draft.charge(
-        PROJECT, "credits", each, unit=Unit.MONEY, factor=Fraction(amount), why=f"{text} credits", rules=("M2",)
-    )
+    why, times = f"{text} credits", Fraction(amount)
+    draft.charge(ExactLine(what="credits", each=each, factor=times, unit=Unit.MONEY, why=why, rules=("M2",)))
 
 
 def _confirm_payment(draft: OrderDraft, order: ConfirmPayment) -> None:
     """P9: what was ordered is decided now, on the day of the payment."""
     awaited = _awaited(draft, order.order)
-    left = {number: awaited for number, awaited in draft.snapshot.state.awaited.items() if number != order.order}
+    left = {number: other for number, other in draft.snapshot.state.awaited.items() if number != order.order}
     draft.snapshot = replace(draft.snapshot, state=replace(draft.snapshot.state, awaited=left))
     key = draft.unused_key(order.key, rules=("P9",))
     inner = order_from_plain(awaited.order)

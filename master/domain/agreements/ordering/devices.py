@@ -10,8 +10,10 @@ from licensemaster.values import BadValueError
 from licensemaster.values.similar import closest
 from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import AddFeature, AllowBuild, CorrectDevice, InstallRelease, RegisterDevice
+from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem, RefusedError
 from master.domain.agreements.ledger.serials import serial_form
+from master.domain.agreements.ledger.state import PaidTerm
 from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.agreements.rights.rights import has_feature
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
@@ -60,16 +62,8 @@ def register_device(draft: OrderDraft, order: RegisterDevice) -> None:
         if policy.begins is Begins.DELIVERY and policy.included_months:
             begins = order.shipped_on or order.delivered_on
             term = Term(begins, add_months(begins, policy.included_months))
-            draft.add_term(
-                subject,
-                policy,
-                term,
-                anchor=term.begins,
-                months=policy.included_months,
-                how="included",
-                offer="",
-                reason=f"{policy.title} that comes along: {term}",
-            )
+            paid = PaidTerm(term=term, anchor=begins, anchor_months=policy.included_months, how="included")
+            draft.add_term(subject, policy, paid, reason=f"{policy.title} that comes along: {term}")
 
 
 def correct_device(draft: OrderDraft, order: CorrectDevice) -> None:
@@ -209,6 +203,5 @@ def add_feature(draft: OrderDraft, order: AddFeature) -> None:
     draft.write(EntryKind.FEATURE_ADDED, holding.subject, details, reason=f"feature key for {title}", rules=("Q5",))
     listed = draft.prices.features if draft.prices else None
     each = draft.price(listed, order.feature, unit=Unit.MONEY, section="[features]")
-    draft.charge(
-        holding.subject, title, each, unit=Unit.MONEY, why="optional feature, beside any maintenance", rules=("Q5",)
-    )
+    why = "optional feature, beside any maintenance"
+    draft.charge(ExactLine(subject=holding.subject, what=title, each=each, unit=Unit.MONEY, why=why, rules=("Q5",)))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NoReturn
 
 from licensemaster.values import key_text
@@ -18,8 +17,7 @@ from master.domain.agreements.ledger.entries import Draft, EntryKind
 from master.domain.agreements.ledger.pricing import ExactLine, PriceList
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
-from master.domain.agreements.ledger.state import Holding, fold
-from master.domain.catalog.dates import Term
+from master.domain.agreements.ledger.state import Holding, PaidTerm, fold
 from master.domain.catalog.policies import Offer, Policy, Product, SubjectKind, Unit
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import PROJECT, Subject
@@ -68,13 +66,12 @@ class OrderDraft:
         reason: str,
         rules: tuple[str, ...] = (),
         policy: str = "",
-        day: date | None = None,
     ) -> None:
-        """Note an entry to be written, for the day of the order where no other is given."""
+        """Note an entry to be written, for the day of the order."""
         self.drafts.append(
             Draft(
                 kind=kind,
-                day=self.day if day is None else day,
+                day=self.day,
                 subject=subject,
                 policy=policy,
                 details=details,
@@ -91,29 +88,17 @@ class OrderDraft:
         )
         self.snapshot = replace(self.snapshot, state=fold(entries, self.snapshot.state))
 
-    def add_term(
-        self,
-        subject: Subject,
-        policy: Policy,
-        term: Term,
-        *,
-        anchor: date,
-        months: int,
-        how: str,
-        offer: str,
-        reason: str,
-    ) -> None:
-        """Add a term; `months` from the anchor on, 0 where it is counted in days."""
+    def add_term(self, subject: Subject, policy: Policy, paid: PaidTerm, *, reason: str) -> None:
         self.write(
             EntryKind.TERM_ADDED,
             subject,
             {
-                "begins": str(term.begins),
-                "ends": str(term.ends),
-                "anchor": str(anchor),
-                "anchor_months": months,
-                "how": how,
-                "offer": offer,
+                "begins": str(paid.term.begins),
+                "ends": str(paid.term.ends),
+                "anchor": str(paid.anchor),
+                "anchor_months": paid.anchor_months,
+                "how": paid.how,
+                "offer": paid.offer,
             },
             reason=reason,
             rules=policy.rules,
@@ -125,38 +110,12 @@ class OrderDraft:
         last = self.snapshot.cover(subject, policy.key).last
         if last is not None and not last.entry:
             reason = f"{policy.title} as the vendor's file said: {last.term}"
-            self.add_term(
-                subject, policy, last.term, anchor=last.anchor, months=0, how=last.how, offer="", reason=reason
-            )
+            self.add_term(subject, policy, replace(last, anchor_months=0, offer=""), reason=reason)
 
-    def charge(
-        self,
-        subject: Subject,
-        what: str,
-        each: Decimal | None,
-        *,
-        unit: Unit,
-        why: str,
-        rules: tuple[str, ...],
-        quantity: int = 1,
-        months: Fraction | None = None,
-        factor: Fraction = Fraction(1),
-    ) -> None:
-        """Charge a price; without one (None) where money is paid elsewhere and nobody asks how much."""
-        if each is not None:
-            self.lines.append(
-                ExactLine(
-                    subject=subject,
-                    what=what,
-                    quantity=quantity,
-                    each=each,
-                    months=months,
-                    factor=factor,
-                    unit=unit,
-                    why=why,
-                    rules=rules,
-                )
-            )
+    def charge(self, line: ExactLine) -> None:
+        """Charge a price; a line without one is left out: money is paid elsewhere, and nobody asks how much."""
+        if line.each is not None:
+            self.lines.append(line)
 
     def price(self, of: Mapping[Any, Decimal] | None, key: object, *, unit: Unit, section: str) -> Decimal | None:
         """A price from the list; None where there is no list and none is needed, as what is paid is money.

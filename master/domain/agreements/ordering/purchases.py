@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from licensemaster.values.similar import closest
-from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.entries import Draft, EntryKind
 from master.domain.agreements.ledger.orders import (
     AddSeats,
     Buy,
@@ -17,10 +17,10 @@ from master.domain.agreements.ledger.orders import (
     UpgradeTier,
 )
 from master.domain.agreements.ledger.problems import AgreementProblem
-from master.domain.agreements.ledger.state import Holding
+from master.domain.agreements.ledger.state import Holding, PaidTerm
 from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
 from master.domain.agreements.ordering.renewals import buy, period, take_key
-from master.domain.agreements.ordering.seat_prices import charge_months, charge_seats, charge_tier
+from master.domain.agreements.ordering.seat_prices import SeatCharge, charge_months, charge_seats, charge_tier
 from master.domain.agreements.rights.rights import use_policy
 from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.policies import Product, SoldBy, SubjectKind
@@ -137,9 +137,8 @@ def buy_product(draft: OrderDraft, order: Buy) -> None:
         charge_tier(draft, subject, product, counts, {}, why=f"{product.title}, with {months} months of maintenance")
     else:
         why = f"{months} months from {draft.day}"
-        charge_months(
-            draft, subject, product, counts, Fraction(months), premier=order.premier, why=why, rules=product.rules
-        )
+        seats = SeatCharge(counts=counts, why=why, rules=product.rules)
+        charge_months(draft, subject, product, seats, Fraction(months), premier=order.premier)
     if product.payment_first:
         draft.payment_first = (subject, ("P9",))
 
@@ -153,9 +152,8 @@ def _include(draft: OrderDraft, subject: Subject, product: Product) -> int:
         if months:
             term = Term(draft.day, add_months(draft.day, months))
             reason = f"{policy.title} that comes along: {term}"
-            draft.add_term(
-                subject, policy, term, anchor=draft.day, months=months, how="included", offer="", reason=reason
-            )
+            paid = PaidTerm(term=term, anchor=draft.day, anchor_months=months, how="included")
+            draft.add_term(subject, policy, paid, reason=reason)
         longest = max(longest, months)
     return longest
 
@@ -217,7 +215,8 @@ def add_seats(draft: OrderDraft, order: AddSeats) -> None:
                 subject=holding.subject,
             )
         left = Term(draft.day, ends)
-        charge_seats(draft, holding, added, left, cover.last.anchor, f"added for the time left, {left}", ("R4",))
+        seats = SeatCharge(counts=added, why=f"added for the time left, {left}", rules=("R4",))
+        charge_seats(draft, holding, seats, left, anchor=cover.last.anchor)
     before = holding.counts_on(draft.day)
     counts = {key: before.get(key, 0) + added.get(key, 0) for key in {**before, **added}}
     said = ", ".join(f"{count} {key}" for key, count in added.items())
@@ -270,7 +269,16 @@ def set_premier(draft: OrderDraft, order: SetPremier) -> None:
         )
         return
     reason = f"premier support {'on' if order.on else 'off'} from the renewal on {renewal}"
-    draft.write(EntryKind.PREMIER_SET, holding.subject, {"on": order.on}, day=renewal, reason=reason, rules=("R5",))
+    draft.drafts.append(
+        Draft(
+            kind=EntryKind.PREMIER_SET,
+            day=renewal,
+            subject=holding.subject,
+            details={"on": order.on},
+            reason=reason,
+            rules=("R5",),
+        )
+    )
 
 
 def _bought(draft: OrderDraft, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:

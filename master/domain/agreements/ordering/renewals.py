@@ -14,10 +14,12 @@ from typing import NoReturn
 
 from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import Extend
+from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.serials import serial_form
+from master.domain.agreements.ledger.state import PaidTerm
 from master.domain.agreements.ordering.order_draft import MONTHS_MAX, OrderDraft, refuse
-from master.domain.agreements.ordering.seat_prices import charge_seats
+from master.domain.agreements.ordering.seat_prices import SeatCharge, charge_seats
 from master.domain.catalog.dates import Term, add_days, add_months, months_in
 from master.domain.catalog.policies import Begins, Counted, Late, Offer, Policy, PriceBasis
 from master.domain.catalog.subjects import Subject
@@ -161,16 +163,10 @@ def buy(draft: OrderDraft, subject: Subject, offer: Offer, months: int) -> None:
         for span in bought:
             how = "gap" if span.is_gap else "bought"
             reason = f"{policy.title}, paid afterwards" if span.is_gap else offer.title
-            draft.add_term(
-                subject,
-                policy,
-                span.term,
-                anchor=span.anchor,
-                months=span.anchor_months,
-                how=how,
-                offer=offer.key,
-                reason=f"{reason}: {span.term}",
+            paid = PaidTerm(
+                term=span.term, anchor=span.anchor, anchor_months=span.anchor_months, how=how, offer=offer.key
             )
+            draft.add_term(subject, policy, paid, reason=f"{reason}: {span.term}")
     for span in bought:
         charge_span(draft, subject, offer, months, span)
 
@@ -345,11 +341,14 @@ def charge_span(draft: OrderDraft, subject: Subject, offer: Offer, months: int, 
         case PriceBasis.PER_SEAT_AND_MONTH:
             holding = draft.snapshot.state.holding(subject)
             counts = holding.counts_on(span.term.begins)
-            charge_seats(draft, holding, counts, span.term, span.anchor, why, offer.rules, factor=factor)
+            seats = SeatCharge(counts=counts, why=why, rules=offer.rules, factor=factor)
+            charge_seats(draft, holding, seats, span.term, anchor=span.anchor)
         case PriceBasis.FIXED if not span.is_gap:
             listed = draft.prices.offers.get(offer.key) if draft.prices else None
             each = draft.price(listed, months, unit=offer.unit, section=f"[offers.{offer.key}]")
-            draft.charge(subject, offer.title, each, unit=offer.unit, why=why, rules=offer.rules)
+            draft.charge(
+                ExactLine(subject=subject, what=offer.title, each=each, unit=offer.unit, why=why, rules=offer.rules)
+            )
 
 
 def _charge_share(draft: OrderDraft, subject: Subject, offer: Offer, span: Span, why: str, factor: Fraction) -> None:
@@ -361,15 +360,17 @@ def _charge_share(draft: OrderDraft, subject: Subject, offer: Offer, span: Span,
     each = draft.price(values, key, unit=offer.unit, section="[values]")
     share = draft.prices.shares.get(offer.key, offer.share) if draft.prices else offer.share
     draft.charge(
-        subject,
-        str(facts),
-        each,
-        unit=offer.unit,
-        quantity=facts.quantity,
-        months=span.months,
-        factor=factor * Fraction(share) * span.months / 12,
-        why=f"{why}; {percent(share)} % of the value a year",
-        rules=offer.rules,
+        ExactLine(
+            subject=subject,
+            what=str(facts),
+            quantity=facts.quantity,
+            each=each,
+            months=span.months,
+            factor=factor * Fraction(share) * span.months / 12,
+            unit=offer.unit,
+            why=f"{why}; {percent(share)} % of the value a year",
+            rules=offer.rules,
+        )
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 
+from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.state import Holding
 from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
@@ -14,74 +16,55 @@ from master.domain.catalog.policies import Product, Unit
 from master.domain.catalog.subjects import Subject
 
 
-def charge_seats(
-    draft: OrderDraft,
-    holding: Holding,
-    counts: Mapping[str, int],
-    term: Term,
-    anchor: date,
-    why: str,
-    rules: tuple[str, ...],
-    *,
-    factor: Fraction = Fraction(1),
-) -> None:
-    """Charge seats for a term, a begun month by its days (R4); `factor` times the price where a gap is paid (M6)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatCharge:
+    """Seats to be charged, and why."""
+
+    counts: Mapping[str, int]
+    """By license type."""
+    why: str
+    rules: tuple[str, ...]
+    factor: Fraction = Fraction(1)
+    """How many times the price, where a gap is paid (M6)."""
+
+
+def charge_seats(draft: OrderDraft, holding: Holding, seats: SeatCharge, term: Term, *, anchor: date) -> None:
+    """Charge seats for a term, a begun month by its days (R4)."""
+    product = draft.snapshot.product(holding)
     for part in _parts(holding, term):
-        charge_months(
-            draft,
-            holding.subject,
-            draft.snapshot.product(holding),
-            counts,
-            months_in(part, anchor=anchor),
-            factor=factor,
-            premier=holding.premier_on(part.begins),
-            why=why,
-            rules=rules,
-        )
+        months, premier = months_in(part, anchor=anchor), holding.premier_on(part.begins)
+        charge_months(draft, holding.subject, product, seats, months, premier=premier)
 
 
 def charge_months(
-    draft: OrderDraft,
-    subject: Subject,
-    product: Product | None,
-    counts: Mapping[str, int],
-    months: Fraction,
-    *,
-    factor: Fraction = Fraction(1),
-    premier: bool,
-    why: str,
-    rules: tuple[str, ...],
+    draft: OrderDraft, subject: Subject, product: Product | None, seats: SeatCharge, months: Fraction, *, premier: bool
 ) -> None:
     """Charge seats for some months, and premier support on top where it is had."""
-    for key, count in counts.items():
+    for key, count in seats.counts.items():
         listed = draft.prices.seat_months if draft.prices else None
-        each = draft.price(listed, key, unit=Unit.MONEY, section="[seat_months]")
-        title = draft.snapshot.catalog.types[key].display_name
-        draft.charge(
-            subject,
-            title,
-            each,
-            unit=Unit.MONEY,
+        line = ExactLine(
+            subject=subject,
+            what=draft.snapshot.catalog.types[key].display_name,
             quantity=count,
+            each=draft.price(listed, key, unit=Unit.MONEY, section="[seat_months]"),
             months=months,
-            factor=months * factor,
-            why=why,
-            rules=rules,
+            factor=months * seats.factor,
+            unit=Unit.MONEY,
+            why=seats.why,
+            rules=seats.rules,
         )
+        draft.charge(line)
         if premier and product is not None:
             percents = draft.prices.premier if draft.prices else None
             share = draft.price(percents, product.key, unit=Unit.MONEY, section="[premier]")
-            draft.charge(
-                subject,
-                f"Premier support for {title}",
-                each,
-                unit=Unit.MONEY,
-                quantity=count,
-                months=months,
-                factor=months * factor * Fraction(share or 0) / 100,
+            support = replace(
+                line,
+                what=f"Premier support for {line.what}",
+                factor=line.factor * Fraction(share or 0) / 100,
                 why=f"{share} % of the whole fee",
                 rules=("R5",),
             )
+            draft.charge(support)
 
 
 def charge_tier(
@@ -111,7 +94,7 @@ def charge_tier(
         if each is not None and less is not None:
             each -= less
         said = f"{title}: {count} in all" + (f" instead of {had}" if had else "")
-        draft.charge(subject, said, each, unit=Unit.MONEY, why=why, rules=("P6",))
+        draft.charge(ExactLine(subject=subject, what=said, each=each, unit=Unit.MONEY, why=why, rules=("P6",)))
 
 
 def _check_is_sold(draft: OrderDraft, subject: Subject, product: Product, key: str, count: int) -> None:

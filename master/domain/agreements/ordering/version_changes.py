@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.entries import Draft, EntryKind
 from master.domain.agreements.ledger.orders import ConvertVersion, PayLicenses, PublishRelease, UpgradeVersion
+from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.snapshot import LicenseFacts
+from master.domain.agreements.ledger.state import PaidTerm
 from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
 from master.domain.agreements.ordering.renewals import Span, charge_span
 from master.domain.catalog.catalog import UnknownLicenseNameError
@@ -114,16 +116,8 @@ def convert_version(draft: OrderDraft, order: ConvertVersion) -> None:
             months = offer.conversion_months
             term = Term(draft.day, add_months(draft.day, months))
             reason = f"a new year by the conversion: {term}"
-            draft.add_term(
-                facts.subject,
-                policy,
-                term,
-                anchor=draft.day,
-                months=months,
-                how="bought",
-                offer=offer.key,
-                reason=reason,
-            )
+            paid = PaidTerm(term=term, anchor=draft.day, anchor_months=months, how="bought", offer=offer.key)
+            draft.add_term(facts.subject, policy, paid, reason=reason)
             charge_span(draft, facts.subject, offer, months, Span(term=term, anchor=draft.day, anchor_months=months))
 
 
@@ -167,7 +161,7 @@ def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
     key = name.type.key if name.tier is None else f"{name.type.key}%{name.tier}"
     each = draft.price(values, key, unit=Unit.CREDITS, section="[values]")
     why = f"{order.quantity} x {printed}"
-    draft.charge(PROJECT, printed, each, unit=Unit.CREDITS, quantity=order.quantity, why=why, rules=("M2",))
+    draft.charge(ExactLine(what=printed, quantity=order.quantity, each=each, unit=Unit.CREDITS, why=why, rules=("M2",)))
     draft.notes.append("the licenses come with the vendor's file: import it when it is there")
 
 
@@ -185,7 +179,8 @@ def publish_release(draft: OrderDraft, order: PublishRelease) -> None:
                 field="release",
             )
     reason = f"{release} was published on {order.day}" + (f", not on {known}" if known is not None else "")
-    draft.write(EntryKind.RELEASE_PUBLISHED, Subject("", ""), {"release": str(release)}, day=order.day, reason=reason)
+    details = {"release": str(release)}
+    draft.drafts.append(Draft(kind=EntryKind.RELEASE_PUBLISHED, day=order.day, details=details, reason=reason))
 
 
 def _licenses(draft: OrderDraft, ids: tuple[str, ...]) -> list[LicenseFacts]:
