@@ -1,4 +1,5 @@
-"""What happens to seats, state and notices, for whoever reads along; who does not keep up is dropped.
+"""What happens to seats, state and notices, for whoever reads along; who does not keep up is dropped. The log has the
+two that are rare.
 
 Decides: that nobody waits for a reader. Leaves to others: how events are written (`license_agent.http.event_stream`).
 """
@@ -11,9 +12,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import structlog
+
 from license_agent.views import Json, as_json, change_view
 from slave_client import Notice, SeatChange, State, Want
 
+_log = structlog.get_logger(__name__)
 OnSeat = Callable[[Want, SeatChange], None]
 
 
@@ -94,6 +98,7 @@ class EventHub:
 
     def on_state(self, old: State, new: State, why: str) -> None:
         """A callback of the client."""
+        _log.info("the lease's state changed", old=old.value, new=new.value, why=why)
         self._tell("state", {"old": old.value, "state": new.value, "why": why})
 
     def on_seat(self, want: Want, change: SeatChange) -> None:
@@ -105,6 +110,7 @@ class EventHub:
 
     def on_notice(self, notice: Notice) -> None:
         """A callback of the client."""
+        _log.warning("a notice", kind=notice.kind.value, message=notice.message)
         self._tell("notice", as_json(notice))
 
     def _tell(self, name: str, data: Json) -> None:

@@ -19,10 +19,10 @@ _STATUS: Final = {
     Reason.NO_ANSWER: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.CLOSED: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.LEARNING: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.INVALID: HTTPStatus.SERVICE_UNAVAILABLE,  # the agent's certificate, say: nothing that the PBX asked
     Reason.FENCED: HTTPStatus.CONFLICT,
     Reason.STILL_REQUIRED: HTTPStatus.CONFLICT,
     Reason.MALFORMED_SEAT: HTTPStatus.UNPROCESSABLE_ENTITY,
-    Reason.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """Reasons that are no license decision; every other one is 403."""
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str)

@@ -103,18 +103,28 @@ class LocalServer:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         self._silent.add(protocol)
-        asyncio.get_running_loop().call_later(self._settings.request_timeout_seconds, self._end_silent, protocol)
+        self._look_later(transport, protocol, unread=0)
 
-    def _end_silent(self, protocol: web.RequestHandler) -> None:
-        """Close a connection over which no request came in time."""
-        if protocol in self._silent:
+    def _look_later(self, transport: asyncio.Transport, protocol: web.RequestHandler, *, unread: int) -> None:
+        seconds = self._settings.request_timeout_seconds
+        asyncio.get_running_loop().call_later(seconds, self._look, transport, protocol, unread)
+
+    def _look(self, transport: asyncio.Transport, protocol: web.RequestHandler, unread_before: int) -> None:
+        """Leave a caller of whom no request came in time, or who meanwhile took nothing of what there is to read."""
+        unread = transport.get_write_buffer_size()
+        if transport.is_closing() and not unread:
             self._silent.discard(protocol)
-            if protocol.transport is not None:
-                protocol.transport.abort()
+        elif protocol in self._silent or 0 < unread == unread_before:
+            self._silent.discard(protocol)
+            transport.abort()
+        else:
+            self._look_later(transport, protocol, unread=unread)
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._silent.discard(request.protocol)
+        with suppress(ConnectionError):  # whoever does not read is answered no more: answers would pile up here
+            await request.writer.drain()
         try:
             self._check_caller(request)
             return await handler(request)

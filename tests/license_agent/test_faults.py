@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from license_agent.daemon import running
 from slave_client import FolderInUseError
 from tests.license_agent.conftest import agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.projects.certificates import Made
+from tests.support.folders import tiny_disk
 
 
 async def test_a_state_that_cannot_be_written_stops_nothing(master: RestartableMaster, tmp_path: Path) -> None:
@@ -22,26 +22,36 @@ async def test_a_state_that_cannot_be_written_stops_nothing(master: RestartableM
         assert "state_not_saved" in [notice["kind"] for notice in notices]
 
 
-async def test_certificates_that_the_master_does_not_take(master: RestartableMaster, tmp_path: Path) -> None:
-    authority = Made.by(name="authority", is_authority=True)
-    pbx_certificate = Made.by(authority, name="pbx")
-    for name, content in (("ca", authority.pem), ("crt", pbx_certificate.pem), ("key", pbx_certificate.key)):
-        (tmp_path / name).write_bytes(content)
-    settings = agent_settings(
-        master.address,
-        tmp_path,
-        plaintext=False,
-        tls_certificate_file=tmp_path / "crt",
-        tls_key_file=tmp_path / "key",
-        tls_ca_file=tmp_path / "ca",
-        give_up_after_seconds=0.5,
-    )
-    async with running_agent(settings) as pbx:
-        refused = await pbx.ask("PUT", port("4711"))
-        assert (refused.status, refused.reason, "Retry-After" in refused.headers) == (503, "no_lease", True)
-        async with asyncio.timeout(60):
-            while "no_tls" not in str((await pbx.ask("GET", "/v1/lease")).body["notices"]):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+def _fill(ballast: Path) -> None:
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4_096))
+
+
+async def test_a_full_disk_stops_nothing_and_loses_nothing(master: RestartableMaster, tmp_path: Path) -> None:
+    """Real: phones come and go while it is full, and a restart afterwards has what there was."""
+    (tmp_path / "disk").mkdir()
+    with tiny_disk(tmp_path / "disk", megabytes=1) as disk:
+        settings = agent_settings(master.address, tmp_path, state_dir=disk / "state")
+        async with running_agent(settings) as pbx:
+
+            async def noticed() -> bool:
+                return "state_not_saved" in str((await pbx.ask("GET", "/v1/lease")).body["notices"])
+
+            assert await pbx.register("4711", "4712") == [200, 200]
+            _fill(disk / "ballast")
+            assert (await pbx.ask("DELETE", port("4712"))).status == 200
+            assert await noticed()
+            assert await pbx.register("4711", "4713") == [200, 200]
+            (disk / "ballast").unlink()
+            assert (await pbx.ask("DELETE", port("4713"))).status == 200
+            assert not await noticed()
+            assert await pbx.register("4714") == [200]
+        await master.stop()
+        async with running_agent(settings) as pbx:
+            assert {held.want.holder for held in pbx.agent.client.held} == {"4711", "4714"}
+        await master.start()
+        assert await master.holders("berlin") == {"4711", "4714"}
 
 
 async def test_a_state_is_one_agents_at_a_time(master: RestartableMaster, tmp_path: Path) -> None:

@@ -151,6 +151,30 @@ async def test_a_caller_that_says_nothing_is_left(master: RestartableMaster, tmp
         writer.close()
 
 
+async def test_a_caller_that_reads_no_answer_is_left(master: RestartableMaster, tmp_path: Path) -> None:
+    """Neither do its answers pile up, nor is its connection kept."""
+    async with running_agent(agent_settings(master.address, tmp_path, request_timeout_seconds=0.3)) as pbx:
+
+        async def connections(count: int) -> None:
+            async with asyncio.timeout(HANG_SECONDS):
+                while pbx.server.connections != count:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+        assert await pbx.register("4711") == [200]
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await connections(2)
+        writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: agent\r\n\r\n" * 2_000)
+        await connections(1)
+        assert await pbx.register("4711") == [200]
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        read = b""
+        with suppress(ConnectionError):
+            read = await reader.read()
+        assert len(read) < 1_000_000, "of 27 MB"
+        writer.close()
+
+
 async def test_a_reader_hears_what_happens(pbx: Pbx) -> None:
     async with pbx.session.get("http://agent/v1/events") as stream:
         assert await stream.content.readline() == b"event: state\n"

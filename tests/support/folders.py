@@ -1,12 +1,16 @@
-"""A folder of state that another process has."""
+"""Folders that make trouble: one that another process has, one on a disk that fills up."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 _HOLDS = """
 import sys
@@ -28,3 +32,17 @@ def held_by_another(folder: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+@contextmanager
+def tiny_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
+    """A real file system of so many megabytes on a folder."""
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("mount, as root, is needed for a real full disk")
+    size = f"size={megabytes}m"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=False).returncode != 0:
+        pytest.skip("mount -t tmpfs is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

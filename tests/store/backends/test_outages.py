@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import sqlite3
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -20,6 +17,7 @@ import pytest
 
 from tests.rpc.failures import everything, failure, seen
 from tests.support.databases.truth import mismatches, used
+from tests.support.folders import tiny_disk
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url, upgraded
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
@@ -46,22 +44,8 @@ async def test_a_locked_file(master: InProcess, sqlite_database_url: str) -> Non
     assert await mismatches(sqlite_database_url) == []
 
 
-@contextmanager
-def _tiny_disk(folder: Path) -> Iterator[Path]:
-    """A real file system of 3 MB."""
-    if shutil.which("mount") is None or os.geteuid() != 0:
-        pytest.skip("mount, as root, is needed for a real full disk")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("mount -t tmpfs is not allowed here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 async def test_a_full_disk(tmp_path: Path, clock: Clock) -> None:
-    with _tiny_disk(tmp_path) as disk:
+    with tiny_disk(tmp_path, megabytes=3) as disk:
         url = await upgraded(sqlite_url(disk))
         async with in_process_master(url, clock) as master:
             await master.wire.apply(project({"PBX-Port12": 50_000}))
