@@ -1,7 +1,8 @@
 """`make bench`: how fast it is, as ratios from one run.
 
-`scenarios.py` says what is measured, `load.py` makes the load, `peers.py` are those it is compared with: a bare gRPC
-echo of the same messages, etcd and Redis. No test asserts any of it; docs/performance.md tells the figures.
+`scenarios` says what is measured, `load.py` makes the load, `serving.py` starts masters and a bare gRPC echo of the
+same messages, `peers.py` etcd and Redis, and `pictures.py` draws. No test asserts any of it; docs/performance.md tells
+the figures.
 """
 
 import os

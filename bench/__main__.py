@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [SCENARIO ...]`: measure, print a table, write build/bench.json."""
+"""`python -m bench [--quick] [SCENARIO ...]`: measure, print a table, write build/bench.json; draw what grows."""
 
 from __future__ import annotations
 
@@ -13,28 +13,41 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.agent import agent
-from bench.estates import estates
-from bench.footprint import footprint
-from bench.queue import queue
-from bench.scenarios import SCENARIOS as MEASURED
-from bench.scenarios import Figure, Plan
-from bench.standby import standby
-from bench.takeover import takeover
+from bench.figures import Figure, Plan, Scenario
+from bench.pictures import draw
+from bench.scenarios.agent import agent
+from bench.scenarios.calls import batches, lone_calls, singles
+from bench.scenarios.estates import estates
+from bench.scenarios.footprint import footprint
+from bench.scenarios.growth import growth
+from bench.scenarios.held_seats import many_seats, renewing
+from bench.scenarios.queue import queue
+from bench.scenarios.standby import standby
+from bench.scenarios.storms import storms
+from bench.scenarios.takeover import takeover
+from bench.scenarios.yardsticks import yardsticks
 
-SCENARIOS = {
-    **MEASURED,
+SCENARIOS: dict[str, Scenario] = {
+    "yardsticks": yardsticks,
+    "storms": storms,
+    "singles": singles,
+    "lone_calls": lone_calls,
+    "batches": batches,
+    "renewing": renewing,
+    "many_seats": many_seats,
     "footprint": footprint,
     "estates": estates,
     "takeover": takeover,
     "standby": standby,
     "queue": queue,
     "agent": agent,
+    "growth": growth,
 }
 
 _FULL = Plan(rounds=5, calls=16_000, renew_seconds=60, big=1_000_000)
 _QUICK = Plan(rounds=1, calls=2_000, renew_seconds=5, big=50_000)
 _OUTPUT = Path("build/bench.json")
+_PICTURE = Path("build/growth.svg")
 
 
 def main() -> None:
@@ -43,6 +56,7 @@ def main() -> None:
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all where none is named"
     )
+    parser.add_argument("--picture", type=Path, default=_PICTURE, help="where curves are drawn (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     chosen = parser.parse_args()
     if unknown := set(chosen.scenarios) - SCENARIOS.keys():
@@ -60,6 +74,9 @@ def main() -> None:
     written = {"time": datetime.now(UTC).isoformat(), "rounds": plan.rounds, "machine": machine}
     _OUTPUT.write_text(json.dumps(written | {"figures": [figure.as_json() for figure in figures]}, indent=2) + "\n")
     console.print(f"written to {_OUTPUT}")
+    if any(figure.curve for figure in figures):
+        draw(figures, chosen.picture)
+        console.print(f"drawn in {chosen.picture}")
 
 
 def _table(figures: list[Figure]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,15 +28,19 @@ class _Echo(lease_pb2_grpc.LeaseServiceServicer):
         return lease_pb2.AcquireSeatsResponse(results=[_GRANTED] * len(request.seats))
 
 
-async def main() -> None:
-    """Serve until killed; prints the port."""
+async def main(key: bytes = b"", certificate: bytes = b"", ca: bytes = b"") -> None:
+    """Serve until killed, with a certificate where one is given; prints the port."""
     server = grpc.aio.server()
     lease_pb2_grpc.add_LeaseServiceServicer_to_server(_Echo(), server)  # type: ignore[abstract]
-    port = server.add_insecure_port("127.0.0.1:0")
+    if key:
+        shown = grpc.ssl_server_credentials([(key, certificate)], ca, require_client_auth=True)
+        port = server.add_secure_port("127.0.0.1:0", shown)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)
     await server.wait_for_termination()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(*(Path(name).read_bytes() for name in sys.argv[1:])))

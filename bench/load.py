@@ -73,19 +73,25 @@ def seats(prefix: str, count: int) -> list[seat_pb2.Seat]:
 
 
 class Sites:
-    """A thousand PBXs with open leases, over a few connections, or each over its own with its certificate."""
+    """PBXs with open leases, over a few connections, or each over its own with its certificate."""
 
     def __init__(
-        self, stack: AsyncExitStack, address: str, credentials: Sequence[grpc.ChannelCredentials] | None = None
+        self,
+        stack: AsyncExitStack,
+        address: str,
+        credentials: Sequence[grpc.ChannelCredentials] | None = None,
+        *,
+        count: int = SITES,
     ) -> None:
         self._stack = stack
         self._address = address
         self._credentials = credentials
         self.stubs: list[lease_pb2_grpc.LeaseServiceAsyncStub] = []
-        self.epochs = [0] * SITES
+        self.epochs = [0] * count
 
     async def connect(self, channels: int = CHANNELS) -> None:
-        """Open connections."""
+        """Open so many connections; where each site shows its own certificate, one for each."""
+        channels = len(self._credentials) if self._credentials else channels
         options = (("grpc.max_receive_message_length", -1),)
         for number in range(channels):
             shown = self._credentials[number] if self._credentials else None
@@ -93,17 +99,24 @@ class Sites:
             await channel.channel_ready()
             self.stubs.append(lease_pb2_grpc.LeaseServiceStub(channel))
 
-    async def open(self, number: int) -> None:
-        """Open a site's lease."""
+    async def open(self, number: int, wanted: Sequence[seat_pb2.Seat] = ()) -> int:
+        """Open a site's lease with the seats that it wants, in one call; how many were granted."""
         request = lease_pb2.OpenLeaseRequest(
-            pbx=pbx_name(number), instance_id=f"i{number}", request_id=str(uuid4()), software_version="12"
+            pbx=pbx_name(number),
+            instance_id=f"i{number}",
+            request_id=str(uuid4()),
+            software_version="12",
+            seats=wanted,
         )
         response = await self.stubs[number % len(self.stubs)].OpenLease(request)
         self.epochs[number] = response.lease.epoch
+        return sum(1 for result in response.results if result.HasField("granted"))
 
     async def open_all(self) -> None:
         """Open every site's lease."""
-        await asyncio.gather(*(self.open(number) for number in range(SITES)))
+        count = len(self.epochs)
+        for first in range(0, count, SITES):
+            await asyncio.gather(*(self.open(number) for number in range(first, min(first + SITES, count))))
 
     async def acquire(self, number: int, wanted: Sequence[seat_pb2.Seat]) -> int:
         """Acquire seats for a site; how many were granted."""
@@ -124,10 +137,12 @@ class Sites:
         await self.stubs[number % len(self.stubs)].RenewLease(request)
 
 
-async def storm(address: str, *, round_number: int) -> float:
+async def storm(
+    address: str, *, round_number: int, credentials: Sequence[grpc.ChannelCredentials] | None = None
+) -> float:
     """All sites open their lease and register all phones at once; seconds until the last answer."""
     async with AsyncExitStack() as stack:
-        sites = Sites(stack, address)
+        sites = Sites(stack, address, credentials)
         await sites.connect()
         wanted = [seats(f"r{round_number}", PHONES) for _ in range(SITES)]
 

@@ -39,20 +39,6 @@ async def _process(*command: str) -> AsyncIterator[None]:
         await process.wait()
 
 
-@asynccontextmanager
-async def echo_server() -> AsyncIterator[tuple[str, int]]:
-    """The bare echo as a process of its own; its address and process id."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.echo", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        yield f"127.0.0.1:{int(await process.stdout.readline())}", process.pid
-    finally:
-        process.kill()
-        await process.wait()
-
-
 def has_etcd() -> bool:
     """Whether etcd is installed."""
     return shutil.which("etcd") is not None

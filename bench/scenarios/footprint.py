@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
@@ -14,12 +13,12 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bench import load, peers
+from bench import load
+from bench.figures import Figure, Plan, Report
 from bench.load import SITES, Sites
-from bench.scenarios import Figure, Plan, Report
+from bench.serving import PLAIN_TEXT, Transport, echo_server, with_certificates
 from licensemaster.tls.channels import open_channel
 from master.launch import MasterProcess
-from tests.auth.pki import Pki
 from tests.support.masters import sqlite_url, upgraded
 
 _HELD_BY_SITE = 10
@@ -28,33 +27,37 @@ _HELD_BY_SITE = 10
 async def footprint(plan: Plan, report: Report) -> list[Figure]:
     """(6) To start and to lie idle, in plain text and with certificates; (7) to hold a thousand lines; (8) killed with
     ten thousand seats out until their holder is answered."""
-    async with peers.echo_server() as (_, echo):
+    async with echo_server() as (_, echo):
         bare = load.resident_mib(echo)
-    figures: list[Figure] = []
-    for kind in ("plain text", "TLS"):
-        with tempfile.TemporaryDirectory(prefix="bench-") as name:
-            folder = Path(name)
-            settings, anna, certified = _certified(folder / "pki") if kind == "TLS" else ({}, None, None)
-            url = await upgraded(sqlite_url(folder))
-            # As it is installed: with its code compiled, which the first start does here.
-            environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
-            master = MasterProcess(url, environment=environment, **settings)
-            try:
-                await _started(master, anna)
-                figures += await _starts(plan, report, kind, master, anna, bare)
-                figures += await _lines(plan, report, kind, master, anna, certified)
-            finally:
-                await master.kill()
-    return figures
+    with with_certificates() as certified:
+        return [
+            *await _footprint(plan, report, PLAIN_TEXT, bare),
+            *await _footprint(plan, report, certified, bare),
+        ]
 
 
-async def _starts(
-    plan: Plan, report: Report, kind: str, master: MasterProcess, anna: grpc.ChannelCredentials | None, bare: float
-) -> list[Figure]:
-    seconds, cpu, memory = [], [], []
+async def _footprint(plan: Plan, report: Report, transport: Transport, bare: float) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        url = await upgraded(sqlite_url(folder))
+        # As it is installed: with its code compiled, which the first start does here.
+        environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+        master = MasterProcess(url, environment=environment, **transport.settings)
+        try:
+            await _started(master, transport.operator)
+            return [
+                *await _starts(plan, report, master, transport, bare),
+                *await _lines(plan, report, master, transport),
+            ]
+        finally:
+            await master.kill()
+
+
+async def _starts(plan: Plan, report: Report, master: MasterProcess, transport: Transport, bare: float) -> list[Figure]:
+    kind, seconds, cpu, memory = transport.name, list[float](), list[float](), list[float]()
     for _ in range(plan.rounds):
         await master.kill()
-        seconds.append(await _started(master, anna))
+        seconds.append(await _started(master, transport.operator))
         cpu.append(load.cpu_seconds(master.pid))
         memory.append(load.resident_mib(master.pid))
         report(f"{kind}: answers after {seconds[-1]:.2f} s, {cpu[-1]:.2f} s of CPU, {memory[-1]:.0f} MiB")
@@ -67,18 +70,12 @@ async def _starts(
     ]
 
 
-async def _lines(
-    plan: Plan,
-    report: Report,
-    kind: str,
-    master: MasterProcess,
-    anna: grpc.ChannelCredentials | None,
-    certified: Sequence[grpc.ChannelCredentials] | None,
-) -> list[Figure]:
+async def _lines(plan: Plan, report: Report, master: MasterProcess, transport: Transport) -> list[Figure]:
+    kind = transport.name
     fresh = load.resident_mib(master.pid)
-    await load.apply(master.address, ports=SITES * _HELD_BY_SITE, credentials=anna)
+    await load.apply(master.address, ports=SITES * _HELD_BY_SITE, credentials=transport.operator)
     async with AsyncExitStack() as stack:
-        sites = Sites(stack, master.address, certified)
+        sites = Sites(stack, master.address, transport.pbxs)
         await sites.connect(SITES)
         await sites.open_all()
         for number in range(SITES):
@@ -93,7 +90,7 @@ async def _lines(
         since = time.perf_counter()
         await master.start()
         async with AsyncExitStack() as stack:
-            holder = Sites(stack, master.address, certified)
+            holder = Sites(stack, master.address, transport.pbxs)
             holder.epochs = sites.epochs
             await holder.connect(1)
             await holder.renew(0)
@@ -115,13 +112,3 @@ async def _started(master: MasterProcess, credentials: grpc.ChannelCredentials |
         health: Any = health_pb2_grpc.HealthStub(channel)
         await health.Check(health_pb2.HealthCheckRequest())
     return time.perf_counter() - since
-
-
-def _certified(
-    folder: Path,
-) -> tuple[Mapping[str, object], grpc.ChannelCredentials, Sequence[grpc.ChannelCredentials]]:
-    """A master's settings, an operator, and the PBX of each site."""
-    pki = Pki(folder)
-    settings = {name: file for name, file in pki.serve(pki.server_key()).items() if file.exists()}
-    pbxs = [pki.certified_key(load.pbx_name(number)).credentials for number in range(SITES)]
-    return settings, pki.certified_key("operators/anna").credentials, pbxs

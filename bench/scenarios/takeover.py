@@ -10,7 +10,7 @@ import time
 from contextlib import AsyncExitStack
 from statistics import quantiles
 
-from bench.scenarios import Figure, Plan, Report
+from bench.figures import Figure, Plan, Report
 from master.launch import MasterProcess, master_process
 from tests.support.databases.postgres import Keeping, running_postgres
 from tests.support.masters import upgraded, wire_to

@@ -18,7 +18,8 @@ import aiohttp
 import uvloop
 
 from bench import load
-from bench.scenarios import Figure, Plan, Report, sqlite
+from bench.figures import Figure, Plan, Report
+from bench.serving import sqlite
 from master.launch import master_process
 
 _SEATS = 10_000
@@ -35,7 +36,7 @@ async def agent(plan: Plan, report: Report) -> list[Figure]:
             await load.apply(master.address, ports=_SEATS, sites=1)
             async with (
                 _serving(folder / "socket", *_agent_command(folder, master.address)) as agent,
-                _serving(folder / "bare", sys.executable, "-m", "bench.agent", str(folder / "bare")) as bare,
+                _serving(folder / "bare", sys.executable, "-m", "bench.scenarios.agent", str(folder / "bare")) as bare,
             ):
                 empty = load.resident_mib(agent.pid)
                 synced = await _hold_all(folder / "socket")

@@ -1,6 +1,6 @@
 """How long a standby takes to have the seats of a primary that dies or hangs, while the master is up.
 
-As `python -m bench.standby ADDRESS` it is the primary: a PBX in a process of its own, which can be killed.
+As `python -m bench.scenarios.standby ADDRESS` it is the primary: a PBX in a process of its own, which can be killed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from statistics import median
 
-from bench.scenarios import Figure, Plan, Report
+from bench.figures import Figure, Plan, Report
 from master.domain.leases.presence import RECONNECT_SECONDS
 from master.launch import master_process
 from slave_client import ClientConfig, Granted, HolderKind, SlaveClient, State, Want
@@ -71,7 +71,7 @@ async def _measured(address: str, spare: SlaveClient, number: signal.Signals) ->
 @asynccontextmanager
 async def _primary(address: str) -> AsyncIterator[int]:
     """A PBX that holds its seats, in a process of its own; whoever carried them is fenced by it."""
-    command = (sys.executable, "-m", "bench.standby", address)
+    command = (sys.executable, "-m", "bench.scenarios.standby", address)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None

@@ -9,8 +9,9 @@ from statistics import median
 from typing import Any
 
 from bench import load
+from bench.figures import Figure, Plan, Report
 from bench.load import PHONES, PROJECT, SITES, Sites
-from bench.scenarios import Figure, Plan, Report, sqlite
+from bench.serving import sqlite
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import plan_pb2, plan_pb2_grpc
 from master.launch import MasterProcess, master_process

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from statistics import median
 
-from bench.scenarios import Figure, Plan, Report
+from bench.figures import Figure, Plan, Report
 from master.service.runtime.fair_queue import FairQueue, Load, QueueLimits, Urgency
 
 _REQUESTS = 90_000
