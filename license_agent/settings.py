@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from license_agent.seat_rules import SeatRule
 from licensemaster.daemon.settings import DaemonSettings
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.values import address, setting, token
@@ -78,18 +79,26 @@ class AgentSettings(DaemonSettings):
     """The evapi of the Kamailio beside this agent, `127.0.0.1:8448`: registrations are decided for it."""
     kamailio_rpc: str = "http://127.0.0.1:5060/license-rpc"
     """Its JSON-RPC: who is registered."""
-    kamailio_license_type: str = "port"
-    """What a registration needs."""
+    kamailio_seats: Annotated[tuple[str, ...], NoDecode] = ("*=port/user",)
+    """What an address of record needs to register, `PATTERN=TYPE/KIND` or `PATTERN=none`, the first that fits (rule
+    E2): `trunk-*=port/trunk,group-*=none,*=port/user`. Without one that fits it needs nothing."""
     kamailio_retry_after_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     """When a phone that was refused is told to try again."""
     kamailio_compare_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
     """How often seats are compared with who is registered."""
 
-    @field_validator("masters", mode="before")
+    @field_validator("masters", "kamailio_seats", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
         """A variable has commas between them, a file a list."""
         return [setting(one) for one in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("kamailio_seats")
+    @classmethod
+    def _seats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            SeatRule.read(text)
+        return value
 
     @field_validator("socket_mode")
     @classmethod
@@ -121,6 +130,11 @@ class AgentSettings(DaemonSettings):
         if not is_loopback:
             raise ValueError("is no loopback address, like 127.0.0.1:7610: the agent talks to its own machine")
         return str(found)
+
+    @property
+    def seat_rules(self) -> tuple[SeatRule, ...]:
+        """What registrations need."""
+        return tuple(SeatRule.read(text) for text in self.kamailio_seats)
 
     def client_config(self) -> ClientConfig:
         """How the PBX reaches its masters.

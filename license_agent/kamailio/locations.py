@@ -1,4 +1,4 @@
-"""Who is registered, as Kamailio's usrloc has it: asked and changed over JSON-RPC."""
+"""Who is registered, and who is in a call, as Kamailio has it: asked and changed over JSON-RPC."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import aiohttp
 from licensemaster.values.bounded import Limits, read_json
 
 _TABLE: Final = "location"
+_ENDED: Final = 5
+"""The dialog module's state of a call that is over."""
 _SECONDS: Final = 10.0
 _BYTES_MAX: Final = 64 * 1024 * 1024
 _LIMITS: Final = Limits(size=_BYTES_MAX, depth=16, items=5_000_000)
@@ -47,6 +49,26 @@ class Locations:
         except _NotFoundError:
             return
 
+    async def in_call(self) -> set[str]:
+        """Return whose calls are being made or are running, by user and by `user@domain`. Raises LocationsError."""
+        dialogs = await self._call("dlg.list")
+        try:
+            uris = [uri for dialog in dialogs if int(dialog["state"]) < _ENDED for uri in _uris_of(dialog)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise LocationsError(f"dlg.list answered something else: {error!r}") from error
+        return {name for uri in uris for name in _names_of(uri)}
+
+    async def forget_licensed(self) -> None:
+        """Have every refresh asked about again. Raises LocationsError."""
+        await self._call("htable.flush", "license_held")
+
+    async def unanswered(self) -> int:
+        """Return how many of its messages Kamailio takes for unanswered. Raises LocationsError."""
+        try:
+            return int((await self._call("htable.get", "license", "unanswered"))["item"]["value"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise LocationsError(f"htable.get answered something else: {error!r}") from error
+
     async def close(self) -> None:
         """Close the connection."""
         if self._session is not None:
@@ -69,6 +91,18 @@ class Locations:
             return found["result"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LocationsError(f"{self._url}: no JSON-RPC: {text[:200]!r}") from error
+
+
+def _uris_of(dialog: dict[str, Any]) -> tuple[str, ...]:
+    """Who takes part in a dialog: as dialled, and as reached, where a group or a forward stands in between."""
+    contacts = (dialog[leg].get("contact", "") for leg in ("caller", "callee"))
+    return (dialog["from_uri"], dialog["to_uri"], dialog.get("req_uri", ""), *contacts)
+
+
+def _names_of(uri: str) -> tuple[str, ...]:
+    """Return the names under which usrloc may have a URI, `sip:4711@example.com:5060;user=phone`."""
+    user, at, host = uri.partition(":")[2].partition(";")[0].rpartition("@")
+    return (user, f"{user}@{host.partition(':')[0]}") if at else ()
 
 
 class _NotFoundError(LocationsError):

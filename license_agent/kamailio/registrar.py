@@ -1,28 +1,34 @@
 """Decides registrations for one Kamailio: a seat for each address of record, however many contacts it has (E3).
 
 Decides: what a refusal is in SIP; when a seat goes back; that seats and `ul.dump` agree in the end, whoever died in
-between. Leaves to others: the seats (`license_agent.agent`), what happens while the agent is away (license.cfg).
+between. Leaves to others: the seats (`license_agent.agent`), which one an address of record needs
+(`license_agent.seat_rules`), what happens while the agent is away (license.cfg).
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any, Final
 
 import structlog
 
 from license_agent.agent import Agent, TooManyWaitingError
+from license_agent.kamailio.evapi import EvapiConnection
 from license_agent.kamailio.locations import Locations, LocationsError
-from license_agent.kamailio.netstrings import message, read_message
+from license_agent.kamailio.lost_contacts import LostContacts
+from license_agent.seat_rules import seat_of
 from license_agent.settings import AgentSettings
 from licensemaster.values import address
-from slave_client import Granted, HolderKind, LossCause, Lost, Reason, Refused, SeatChange, Want
+from slave_client import Granted, LossCause, Lost, Outcome, Reason, Refused, SeatChange, Want
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS: Final = 1.0
 _LATER: Final = frozenset({Reason.OFFLINE, Reason.NO_LEASE, Reason.NO_ANSWER, Reason.CLOSED, Reason.LEARNING})
 _DETAIL_MAX: Final = 200
+_HEARD: Final = 100
+"""The answer to a message that is to have none."""
+_REOPENING_SECONDS: Final = 5.0
+"""A lease that a master ends is opened again at once, and its seats are acquired again: phones need not notice."""
 
 
 class Registrar:
@@ -31,8 +37,10 @@ class Registrar:
     def __init__(self, settings: AgentSettings, agent: Agent) -> None:
         assert settings.kamailio is not None
         self._settings, self._agent = settings, agent
+        self._rules = settings.seat_rules
         self._at = address(settings.kamailio)
         self._locations = Locations(settings.kamailio_rpc)
+        self._lost = LostContacts(self._locations, self._is_licensed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: set[str] = set()
         """Holders that asked since the last comparison began: their contact may not be there yet."""
@@ -44,7 +52,7 @@ class Registrar:
         try:
             while True:
                 try:
-                    reader, writer = await asyncio.open_connection(self._at.host, self._at.port)
+                    connection = await EvapiConnection.open(self._at)
                 except OSError as error:
                     if not is_told:
                         _log.warning("Kamailio is not there; trying again", evapi=str(self._at), reason=str(error))
@@ -52,21 +60,22 @@ class Registrar:
                 else:
                     is_told = False
                     _log.info("Kamailio is there", evapi=str(self._at))
-                    await self._serve(reader, writer)
+                    await self._serve(connection)
                 await asyncio.sleep(_AGAIN_SECONDS)
         finally:
+            await self._lost.stop()
             await self._locations.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: EvapiConnection) -> None:
         comparing = asyncio.create_task(self._compare_repeatedly())
         try:
             while True:
-                self._start(self._answer(await read_message(reader), writer))
+                self._start(self._answer(await connection.read(), connection))
         except (EOFError, OSError, ValueError, asyncio.LimitOverrunError) as error:
             _log.warning("Kamailio has gone", reason=str(error))
         finally:
             comparing.cancel()
-            writer.close()
+            connection.close()
 
     def _start(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -78,51 +87,42 @@ class Registrar:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a message of Kamailio's failed", exc_info=error)
 
-    async def _answer(self, said: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, said: dict[str, Any], connection: EvapiConnection) -> None:
+        """Answer each message once: Kamailio counts those that are not answered."""
+        holder, want, problem = "", None, ""
         try:
-            want = self._want(bytes.fromhex(said["holder"]).decode())
+            holder = bytes.fromhex(said["holder"]).decode()
+            want = seat_of(self._rules, holder)
         except (KeyError, TypeError, ValueError) as error:
-            if said.get("event") == "register":
-                await self._decide(said, writer, 403, "Bad Address of Record", str(error), 0)
-            return
-        if said.get("event") == "gone":
-            await self._give_back_if_gone(want)
-        elif said.get("event") == "register":
-            self._asked.add(want.holder)
-            retry = self._settings.retry_after_seconds
+            problem = str(error)
+        if said.get("event") != "register":
+            connection.send(code=_HEARD)
+            if want is not None:
+                await self._give_back_if_gone(want)
+        elif problem:
+            self._decide(said, connection, 403, "Bad Address of Record", problem)
+        elif want is None:
+            self._decide(said, connection, 200, "OK")
+        else:
+            self._asked.add(holder)
             try:
                 outcome = await self._agent.acquire(want)
             except TooManyWaitingError:
-                await self._decide(said, writer, 503, "License Agent Busy", "too many wait", retry)
+                self._decide(said, connection, 503, "License Agent Busy", "too many wait")
                 return
-            if isinstance(outcome, Granted):
-                await self._decide(said, writer, 200, "OK", "", 0)
-            elif outcome.reason in _LATER:
-                await self._decide(said, writer, 503, f"No License Now: {outcome.reason.value}", outcome.message, retry)
-            else:
-                retry = self._settings.kamailio_retry_after_seconds
-                await self._decide(said, writer, 403, f"No License: {outcome.reason.value}", outcome.message, retry)
+            self._decide(said, connection, *_in_sip(outcome))
 
-    @staticmethod
-    async def _decide(
-        said: dict[str, Any], writer: asyncio.StreamWriter, code: int, reason: str, detail: str, retry_after: int
+    def _decide(
+        self, said: dict[str, Any], connection: EvapiConnection, code: int, reason: str, detail: str = ""
     ) -> None:
-        shown = "".join(one for one in detail if " " <= one <= "~" and one not in '"\\')[:_DETAIL_MAX]
-        with suppress(OSError):  # Kamailio has gone: its transaction ends by itself
-            writer.write(
-                message(
-                    index=said.get("index"),
-                    label=said.get("label"),
-                    code=code,
-                    reason=reason,
-                    detail=shown,
-                    retry_after=retry_after,
-                )
-            )
-            await writer.drain()
-
-    def _want(self, holder: str) -> Want:
-        return Want(self._settings.kamailio_license_type, HolderKind.USER, holder)
+        transaction = {"code": code, "index": said.get("index"), "label": said.get("label")}
+        if code == 200:
+            connection.send(**transaction)
+            return
+        shown = "".join(letter for letter in detail if " " <= letter <= "~" and letter not in '"\\')[:_DETAIL_MAX]
+        is_refused = code == 403
+        retry = self._settings.kamailio_retry_after_seconds if is_refused else self._settings.retry_after_seconds
+        connection.send(**transaction, reason=reason, detail=shown, retry_after=retry)
 
     async def _give_back_if_gone(self, want: Want) -> None:
         """Return a seat whose last contact has gone."""
@@ -138,35 +138,52 @@ class Registrar:
         while True:
             try:
                 await self.compare()
-            except (LocationsError, ValueError) as error:  # a name in ul.dump that no seat can have
+            except LocationsError as error:
                 _log.warning("seats and ul.dump could not be compared", reason=str(error))
             await asyncio.sleep(self._settings.kamailio_compare_seconds)
 
     async def compare(self) -> None:
-        """Return seats without a contact, acquire those of contacts without a seat, remove contacts that get none."""
+        """Return seats without a contact, acquire those of contacts without a seat, remove contacts that get none.
+
+        Raises LocationsError.
+        """
         self._asked.clear()
-        license_type = self._settings.kamailio_license_type
-        held = [
-            seat.want
-            for seat in self._agent.client.held
-            if seat.want.license_type == license_type and seat.want.holder_kind is HolderKind.USER
-        ]
+        held = {held.want.holder: held.want for held in self._agent.client.held if self._is_ours(held.want)}
         registered = await self._locations.holders()
         here = registered | self._asked
-        await self._agent.client.return_seats([want for want in held if want.holder not in here])
-        missing = registered - {want.holder for want in held}
-        outcomes = await self._agent.client.acquire_many([self._want(holder) for holder in sorted(missing)])
-        for outcome in outcomes:
+        await self._agent.client.return_seats([want for holder, want in held.items() if holder not in here])
+        missing = [
+            want for holder in sorted(registered - held.keys() - self._lost.holders) if (want := self._want(holder))
+        ]
+        for outcome in await self._agent.client.acquire_many(missing):
             if isinstance(outcome, Refused) and outcome.reason not in _LATER:
-                await self._locations.remove(outcome.want.holder)
+                self._lost.add(outcome.want.holder)
+
+    def _want(self, holder: str) -> Want | None:
+        """Return the seat that a registered holder needs; None for one that needs none, or can have none."""
+        try:
+            return seat_of(self._rules, holder)
+        except ValueError:
+            return None
+
+    def _is_ours(self, want: Want) -> bool:
+        """Whether a seat is one of a registration, and not of what was asked for over the local API."""
+        return self._want(want.holder) == want
+
+    def _is_licensed(self, holder: str) -> bool:
+        want = self._want(holder)
+        return want is None or self._agent.client.held_seat(want.key) is not None
 
     def _on_seat(self, want: Want, change: SeatChange) -> None:
-        """Remove the contacts of a phone whose seat was taken away; what an end of the lease took is wanted still."""
-        if isinstance(change, Lost) and change.cause in (LossCause.REVOKED, LossCause.FENCED):
-            self._start(self._remove(want.holder))
+        """Have the contacts of a phone whose seat was taken away removed."""
+        if isinstance(change, Lost) and self._is_ours(want):
+            self._lost.add(want.holder, after_seconds=_REOPENING_SECONDS if change.cause is LossCause.EXPIRED else 0)
 
-    async def _remove(self, holder: str) -> None:
-        try:
-            await self._locations.remove(holder)
-        except LocationsError as error:
-            _log.warning("contacts stay", holder=holder, reason=str(error))
+
+def _in_sip(outcome: Outcome) -> tuple[int, str, str]:
+    """Return code, reason and detail of the answer to a REGISTER."""
+    if isinstance(outcome, Granted):
+        return 200, "OK", ""
+    if outcome.reason in _LATER:
+        return 503, f"No License Now: {outcome.reason.value}", outcome.message
+    return 403, f"No License: {outcome.reason.value}", outcome.message

@@ -1,0 +1,84 @@
+"""One connection to Kamailio's evapi: messages in, answers out.
+
+Decides: how many bytes Kamailio may have unread. Its evapi (5.6) reads 32 KiB at a time, and discards the rest of what
+it read where that ends within the length of a message, or before its last comma. Where no more is ever under way, every
+read ends with a message. So now and then a message asks for a sign that it was read, and what is beyond waits.
+Leaves to others: what is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from typing import Any, Final
+
+from license_agent.kamailio.netstrings import message, read_message
+from licensemaster.values.addresses import Address
+
+_UNREAD_MAX: Final = 28_000
+_UNSIGNED_MAX: Final = 7_000
+_ALIVE_SECONDS: Final = 4.0
+"""license.cfg takes an agent that has said nothing for 15 seconds for hung."""
+_RECEIVE_BYTES: Final = 2 * 1024 * 1024
+"""Kamailio waits, calls and all, while its message does not fit in. license.cfg has 4,000 under way at most."""
+
+
+class EvapiConnection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._waiting: deque[bytes] = deque()
+        self._unread = 0
+        self._unsigned = 0
+        """Bytes sent since a sign was asked for."""
+        self._is_due = False
+        self._loop = asyncio.get_running_loop()
+        self._alive = self._loop.create_task(self._say_alive())
+
+    @classmethod
+    async def open(cls, at: Address) -> EvapiConnection:
+        """Connect. Raises OSError."""
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        return cls(reader, writer)
+
+    async def read(self) -> dict[str, Any]:
+        """Read the next message; raises as `read_message`."""
+        while (said := await read_message(self._reader)).get("event") == "read":
+            self._unread -= int(said.get("bytes", 0))
+            self._flush()
+        return said
+
+    def send(self, **fields: object) -> None:
+        """Send a message as soon as Kamailio has read enough of those before; never fails."""
+        self._waiting.append(message(**fields))
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Leave."""
+        self._alive.cancel()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        self._is_due = False
+        parts: list[bytes] = []
+        while self._waiting and self._unread + len(self._waiting[0]) <= _UNREAD_MAX:
+            self._add(parts, self._waiting.popleft())
+            if self._unsigned >= _UNSIGNED_MAX:
+                sign = message(read=self._unsigned)
+                self._unsigned = 0
+                self._add(parts, sign)
+        if parts and not self._writer.is_closing():
+            self._writer.write(b"".join(parts))
+
+    def _add(self, parts: list[bytes], part: bytes) -> None:
+        parts.append(part)
+        self._unread += len(part)
+        self._unsigned += len(part)
+
+    async def _say_alive(self) -> None:
+        while True:
+            self.send(alive=1)
+            await asyncio.sleep(_ALIVE_SECONDS)

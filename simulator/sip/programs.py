@@ -1,0 +1,95 @@
+"""Programs that this process starts and may kill, each a session of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+NEEDED: Final = ("kamailio", "sipp")
+"""What has to be installed; Debian's packages are kamailio with kamailio-extra-modules, and sip-tester."""
+_LOOK_SECONDS: Final = 0.05
+
+
+def missing_programs() -> list[str]:
+    """Return which of the programs needed are not installed."""
+    return [name for name in NEEDED if shutil.which(name) is None]
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free for UDP and TCP."""
+    while True:
+        with (
+            closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as tcp,
+            closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as udp,
+        ):
+            tcp.bind(("127.0.0.1", 0))
+            port: int = tcp.getsockname()[1]
+            with suppress(OSError):
+                udp.bind(("127.0.0.1", port))
+                return port
+
+
+class Program:
+    """One program; after a kill it can be started again. What it writes is in `log`."""
+
+    def __init__(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._command, self._environment = tuple(command), dict(environment or {})
+        self._process: asyncio.subprocess.Process | None = None
+        self.log = log
+
+    async def start(self) -> None:
+        """Start it, and wait until it is ready.
+
+        Raises:
+            RuntimeError: it ended instead; the text is the end of its log.
+        """
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env={**os.environ, **self._environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # the group that is killed, and no Ctrl-C of ours
+            )
+        while not await self.is_ready():
+            if self._process.returncode is not None:
+                said = self.log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self._command[0]} ended with {self._process.returncode}: {said}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def is_ready(self) -> bool:
+        """Whether it does its work."""
+        return True
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.returncode is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    async def wait(self) -> int:
+        """Wait until it has ended; returns its exit code."""
+        return 0 if self._process is None else await self._process.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL, to all of its processes; it may hang."""
+        self.send(signal.SIGKILL)
+        await self.wait()
+
+    async def terminate(self) -> int:
+        """SIGTERM; returns its exit code."""
+        self.send(signal.SIGTERM)
+        return await self.wait()

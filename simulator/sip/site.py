@@ -1,0 +1,79 @@
+"""A site: Kamailio, and the license agent beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from simulator.sip.programs import Program, free_port
+
+
+class Kamailio(Program):
+    """One Kamailio on 127.0.0.1 with a configuration file, whose `defines` are added to.
+
+    `shared_megabytes` is the memory for all phones, about 2 kB each.
+    """
+
+    def __init__(
+        self, folder: Path, config: Path, *, defines: Mapping[str, str] | None = None, shared_megabytes: int = 64
+    ) -> None:
+        self.sip_port, self.evapi_port = free_port(), free_port()
+        given = {"LICENSE_EVAPI": f'"{self.evapi}"', **(defines or {})}
+        listening = f"127.0.0.1:{self.sip_port}"
+        super().__init__(
+            [
+                *("kamailio", "-f", str(config), "-DD", "-E", "-e"),
+                *(word for name, value in given.items() for word in ("-A", f"{name}={value}" if value else name)),
+                *("-l", f"udp:{listening}", "-l", f"tcp:{listening}"),
+                *("-Y", str(folder), "-P", str(folder / "kamailio.pid")),
+                *("-m", str(shared_megabytes), "-M", "32"),
+            ],
+            log=folder / "kamailio.log",
+        )
+
+    @property
+    def evapi(self) -> str:
+        """Where the agent is told of registrations."""
+        return f"127.0.0.1:{self.evapi_port}"
+
+    @property
+    def rpc(self) -> str:
+        """Where the agent asks who is registered."""
+        return f"http://127.0.0.1:{self.sip_port}/license-rpc"
+
+    async def is_ready(self) -> bool:
+        """Whether it takes connections."""
+        return await _takes_connections(self.sip_port)
+
+
+class AgentProcess(Program):
+    """One `license-agent serve`; `settings` are those of `docs/agent-settings.md`. `socket` is its local API's."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.socket = folder / "agent.sock"
+        given = {"state_dir": folder / "agent", "socket": self.socket, **settings}
+        super().__init__(
+            [sys.executable, "-c", "from license_agent.commands import main; main()", "serve"],
+            log=folder / "agent.log",
+            environment={f"LICENSE_AGENT_{name.upper()}": str(value) for name, value in given.items()},
+        )
+
+    async def is_ready(self) -> bool:
+        """Whether its local API answers."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self.socket)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+
+async def _takes_connections(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,115 @@
+"""A real Kamailio, its agent in this process, and phones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from simulator.sip.programs import missing_programs
+from simulator.sip.site import Kamailio
+from slave_client import SlaveClient, State
+from tests.license_agent.conftest import Pbx, agent_settings, running_agent
+from tests.license_agent.kamailio.phone import Phone
+from tests.slave_client.conftest import RestartableMaster
+from tests.support.limits import HANG_SECONDS
+
+CONFIG = Path(__file__).parents[3] / "examples" / "kamailio" / "kamailio.cfg"
+
+
+def need_programs() -> None:
+    """Skip by name where Kamailio or SIPp is not installed."""
+    if missing := missing_programs():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@asynccontextmanager
+async def running_kamailio(folder: Path, *, shared_megabytes: int = 64, **defines: str) -> AsyncIterator[Kamailio]:
+    """Kamailio with the example's configuration."""
+    need_programs()
+    kamailio = Kamailio(folder, CONFIG, defines=defines, shared_megabytes=shared_megabytes)
+    await kamailio.start()
+    try:
+        yield kamailio
+    finally:
+        await kamailio.kill()
+
+
+@pytest.fixture
+async def kamailio(tmp_path: Path) -> AsyncIterator[Kamailio]:
+    async with running_kamailio(tmp_path) as found:
+        yield found
+
+
+async def until(there: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again: other programs tell nobody when something has come about."""
+    async with asyncio.timeout(HANG_SECONDS):
+        for _ in count():
+            if await there():
+                return
+            await asyncio.sleep(0.1)
+
+
+class Site:
+    """Kamailio, its agent, and phones."""
+
+    def __init__(self, kamailio: Kamailio, master: RestartableMaster, folder: Path) -> None:
+        self._kamailio, self._master, self._folder = kamailio, master, folder
+        self._stack = AsyncExitStack()
+        self.pbx: Pbx
+
+    @property
+    def client(self) -> SlaveClient:
+        return self.pbx.agent.client
+
+    def holds(self, holder: str) -> Callable[[], Awaitable[bool]]:
+        """Whether a user has its port, by the agent."""
+
+        async def does() -> bool:
+            return any(held.want.holder == holder for held in self.client.held)
+
+        return does
+
+    async def start_agent(self, **changes: object) -> None:
+        settings = agent_settings(
+            self._master.address,
+            self._folder,
+            kamailio=self._kamailio.evapi,
+            kamailio_rpc=self._kamailio.rpc,
+            **{"kamailio_compare_seconds": 0.2, **changes},
+        )
+        self.pbx = await self._stack.enter_async_context(running_agent(settings))
+        await self.pbx.agent.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+
+    async def stop_agent(self) -> None:
+        await self._stack.aclose()
+
+    async def phone(self, user: str) -> Phone:
+        return await Phone(user, self._kamailio).open()
+
+    async def licensed(self, phone: Phone) -> None:
+        """Register, as soon as the agent is connected to Kamailio."""
+
+        async def there() -> bool:
+            return (await phone.register()).code != 503
+
+        await until(there)
+
+
+@pytest.fixture
+async def site(kamailio: Kamailio, master: RestartableMaster, tmp_path: Path) -> AsyncIterator[Site]:
+    found = Site(kamailio, master, tmp_path)
+    await found.start_agent()
+    yield found
+    await found.stop_agent()
+
+
+async def until_held(master: RestartableMaster, holders: set[str]) -> None:
+    async def there() -> bool:
+        return await master.holders("berlin") == holders
+
+    await until(there)
