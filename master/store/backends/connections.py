@@ -88,6 +88,7 @@ class Connections:
             isolation_level="AUTOCOMMIT",
             pool_size=_IDLE_MAX,
             max_overflow=_MORE_MAX,
+            pool_use_lifo=True,  # what was used last has its statements prepared, and its tables at hand
             async_creator=self._connect_in_turn,
         )
         self._free = asyncio.Semaphore(_IDLE_MAX + _MORE_MAX)
