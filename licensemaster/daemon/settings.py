@@ -73,7 +73,9 @@ class DaemonSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over variables, variables over the file."""
-        return init_settings, env_settings, _SettingsFile(settings_cls)
+        prefix = str(cls.model_config["env_prefix"]).upper()
+        any_set = any(name.upper().startswith(prefix) for name in os.environ)  # else looking for each is half the work
+        return init_settings, *((env_settings,) if any_set else ()), _SettingsFile(settings_cls)
 
 
 Kind = TypeVar("Kind", bound=DaemonSettings)
