@@ -57,25 +57,26 @@ def run_forked(
 
 @cache
 def _server() -> str:
-    """Where this process's server listens, started when the first command is asked for."""
+    """Where this process's server listens, started when the first command is asked for; it ends with this process."""
     folder = tempfile.TemporaryDirectory(prefix="lm-commands-")
     address = f"{folder.name}/socket"
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, address],
         cwd=_ROOT,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    lifeline = process.stdin
 
     def end() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        lifeline.close()
         process.wait()
         folder.cleanup()
 
     atexit.register(end)
-    assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     return address
 
@@ -121,15 +122,18 @@ def _serve(address: str) -> None:
         listener.listen(64)
         selector.register(listener, selectors.EVENT_READ)
         selector.register(wakes, selectors.EVENT_READ)
+        selector.register(sys.stdin, selectors.EVENT_READ)
         print("ready", flush=True)
         while True:
             for key, _ in selector.select():
                 if key.fileobj is listener:
                     line, _ = listener.accept()
                     running[_fork(line)] = line
-                else:
+                elif key.fileobj is wakes:
                     wakes.recv(4096)
                     _tell_ended(running)
+                else:  # who started us has ended, however it did
+                    os.killpg(0, signal.SIGKILL)
 
 
 def _fork(line: socket.socket) -> int:
