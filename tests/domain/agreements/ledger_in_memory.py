@@ -12,7 +12,7 @@ from master.domain.agreements.ledger.price_file import read_prices
 from master.domain.agreements.ledger.pricing import PriceList
 from master.domain.agreements.ledger.problems import AgreementRefusal
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts
-from master.domain.agreements.ledger.state import fold, recorded_before
+from master.domain.agreements.ledger.state import State, fold, recorded_before
 from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
 from master.domain.agreements.rights.rights import Right, right_of
 from master.domain.catalog.catalog import Catalog
@@ -86,10 +86,14 @@ class LedgerInMemory:
     prices: PriceList | None = None
     licenses: Mapping[str, LicenseFacts] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    _folded: tuple[int, State] = (0, State())
+    """How many entries were folded last, and to what."""
 
     @property
     def snapshot(self) -> AgreementSnapshot:
-        return AgreementSnapshot(catalog=self.catalog, state=fold(self.entries), licenses=self.licenses)
+        if self._folded[0] != len(self.entries):
+            self._folded = len(self.entries), fold(self.entries)
+        return AgreementSnapshot(catalog=self.catalog, state=self._folded[1], licenses=self.licenses)
 
     def ask(self, order: Order, day: date) -> Decision | AgreementRefusal:
         """Decide without writing."""
