@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +19,11 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from master.store.backends import connections
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
-from tests.support.databases.postgres import PostgresServer, running_postgres
+from tests.support.databases.compiled import share_compiled_statements
+from tests.support.databases.postgres import PostgresServer, place_for_postgres, started_postgres
 from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 
@@ -34,6 +37,8 @@ open_database.__kwdefaults__ = {"timeout_seconds": HANG_SECONDS}
 settings.register_profile("proof", derandomize=not LONG, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("proof")
 
+share_compiled_statements()
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else Ctrl-C of tests ends none of their processes
 
@@ -46,10 +51,9 @@ SLOW = Path(__file__).parent / "slow"
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """One real PostgreSQL server for the run."""
-    with running_postgres() as server:
-        yield server
+def postgres(pytestconfig: pytest.Config) -> PostgresServer:
+    """One real PostgreSQL server for the run, with the databases of all workers."""
+    return started_postgres(pytestconfig.stash[_PLACE_FOR_POSTGRES])
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +92,11 @@ def sqlite_database_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def postgresql_database_url(postgres: PostgresServer, postgres_template: str) -> AsyncIterator[str]:
+async def postgresql_database_url(
+    postgres: PostgresServer, postgres_template: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
     """An upgraded, empty PostgreSQL database, for what only several masters can do."""
+    monkeypatch.setattr(connections, "_CONNECT_SECONDS", HANG_SECONDS)  # this server is busy, never silent
     url = await postgres.new_database(like=postgres_template)
     yield url
     await postgres.drop(url)
@@ -113,6 +120,22 @@ async def any_master(database_url: str, clock: Clock) -> AsyncIterator[InProcess
     """A real master, once on each kind of database."""
     async with in_process_master(database_url, clock) as running:
         yield running
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where PostgreSQL runs once a test asks for it: in one place for all workers, which it outlives."""
+    if (given := getattr(config, "workerinput", None)) is not None:
+        config.stash[_PLACE_FOR_POSTGRES] = Path(given["place_for_postgres"])
+    else:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        config.stash[_PLACE_FOR_POSTGRES] = stack.enter_context(place_for_postgres())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker before it starts."""
+    node.workerinput["place_for_postgres"] = str(node.config.stash[_PLACE_FOR_POSTGRES])
 
 
 def pytest_collection_finish() -> None:
@@ -162,6 +185,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 _NAMED = pytest.StashKey[set[str]]()
+_PLACE_FOR_POSTGRES = pytest.StashKey[Path]()
 
 
 def _named_by(items: Iterable[pytest.Item]) -> set[str]:

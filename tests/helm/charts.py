@@ -140,7 +140,7 @@ def files(values: Values) -> dict[str, str]:
 def resources(values: Values) -> list[Resource]:
     """All that would be sent to the cluster."""
     texts = (text for path, text in files(values).items() if path.endswith(".yaml"))
-    return [one for text in texts for one in yaml.safe_load_all(text) if one is not None]
+    return [one for text in texts for one in yaml.load_all(text, yaml.CSafeLoader) if one is not None]
 
 
 def merged(values: Values) -> Values:

