@@ -38,11 +38,15 @@ class Master(Connection):
         """The project to ask about, as projects/{project}; raises CommandFailed where that is not clear."""
         return self.project_name(self._project)
 
-    def show(self, answer: Message, view: Callable[[], RenderableType]) -> None:
-        """Print an answer: as JSON where that was asked for, else as `view` shows it."""
+    def shows_json(self, answer: Message) -> bool:
+        """Print an answer as JSON where that was asked for; whether it was."""
         if self.as_json:
             print_json(answer)
-        else:
+        return self.as_json
+
+    def show(self, answer: Message, view: Callable[[], RenderableType]) -> None:
+        """Print an answer: as JSON where that was asked for, else as `view` shows it."""
+        if not self.shows_json(answer):
             stdout_console().print(view())
 
     def show_listing(self, answer: Message, view: Callable[[], RenderableType], *, empty: str) -> None:

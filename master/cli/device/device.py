@@ -22,7 +22,6 @@ from master.cli.output.rendering import (
     add_row,
     distance,
     moment,
-    print_json,
     stderr_console,
     stdout_console,
     table,
@@ -41,8 +40,7 @@ def token(master: Master, device: DeviceArgument, reason: ReasonOption = "") -> 
     name = device if device.startswith("projects/") else f"{master.project}/devices/{device}"
     request = license_pb2.CreateEnrollmentRequest(device=name, reason=reason)
     response = master.call(master.licenses.CreateEnrollment, request)
-    if master.as_json:
-        print_json(response)
+    if master.shows_json(response):
         return
     stdout_console().print(visible(response.token))
     until = (

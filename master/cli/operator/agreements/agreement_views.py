@@ -56,8 +56,7 @@ def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "")
     """Show what everything has: agreements, maintenance, trials, what ends when; and orders that await payment."""
     request = agreement_pb2.ListAgreementsRequest(project=master.project, day=day, as_of=_as_of(as_of))
     answer = master.listing(master.agreements.ListAgreements, request)
-    if master.as_json:
-        print_json(answer)
+    if master.shows_json(answer):
         return
     shown = table("For", "What", "Policy", "State", "Until", "Then", "", note=_DAYS)
     for agreement in answer.agreements:
@@ -78,8 +77,7 @@ def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "")
 def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> None:
     """Show what ends in the next days, what stops working then, and what goes on."""
     answer = _endings(master, day, days)
-    if master.as_json:
-        print_json(answer)
+    if master.shows_json(answer):
         return
     shown = table("Ends", "In days", "For", "What", "Stops", "Goes on", "Renew by", numbers=["In days"], note=_DAYS)
     for ending in answer.endings:
@@ -106,8 +104,7 @@ def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     """Show what the project may run on a day; for a day ahead, if nothing more is ordered."""
     request = agreement_pb2.GetRightsRequest(project=master.project, day=day, as_of=_as_of(as_of))
     answer = master.listing(master.agreements.GetRights, request)
-    if master.as_json:
-        print_json(answer)
+    if master.shows_json(answer):
         return
     shown = table("For", "What", "State", "In force", "Newest", "Support", "Why", title=f"On {answer.day}")
     for right in answer.rights:
@@ -188,8 +185,7 @@ def show_credits(master: Master, as_of: AsOfOption = "") -> None:
     request = agreement_pb2.ListEntriesRequest(project=master.project, as_of=_as_of(as_of))
     answer = master.listing(master.agreements.ListEntries, request)
     entries = [entry for entry in answer.entries if entry.kind.startswith("credits_")]
-    if master.as_json:
-        print_json(agreement_pb2.ListEntriesResponse(entries=entries, balance=answer.balance))
+    if master.shows_json(agreement_pb2.ListEntriesResponse(entries=entries, balance=answer.balance)):
         return
     shown = table("No", "Written", "Credits", "What", "Rules", "By", numbers=["No", "Credits"])
     for entry in entries:
@@ -206,8 +202,7 @@ def list_seats(master: Master, day: DayOption = "") -> None:
         project=master.project, day=day, kind=agreement_order_pb2.SUBJECT_KIND_CONTRACT
     )
     answer = master.listing(master.agreements.ListAgreements, request)
-    if master.as_json:
-        print_json(answer)
+    if master.shows_json(answer):
         return
     shown = table("Contract", "User", "Uses")
     for agreement in answer.agreements:

@@ -24,7 +24,6 @@ from master.cli.output.document_files import binding_file, folder_for, read_docu
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import (
     json_object,
-    print_json,
     print_json_object,
     stderr_console,
     stdout_console,
@@ -126,9 +125,7 @@ def bind(
         for result in response.results:
             if result.HasField("binding"):
                 write_document(binding_file(folder, result.license), result.binding)
-    if master.as_json:
-        print_json(response)
-    else:
+    if not master.shows_json(response):
         print_results(response.results, response.warnings, dry_run=dry_run)
     end(response.results)
 
@@ -139,9 +136,7 @@ def cancel(master: Master, licenses: LicensesArgument, reason: ReasonOption = ""
     """Give releases up: the licenses stay where they are. Seats that were revoked stay revoked."""
     request = license_pb2.CancelReleasesRequest(project=master.project, licenses=licenses, reason=reason)
     response = master.call(master.licenses.CancelReleases, request)
-    if master.as_json:
-        print_json(response)
-    else:
+    if not master.shows_json(response):
         print_results(response.results)
     end(response.results)
 
@@ -152,9 +147,7 @@ def approve(master: Master, licenses: LicensesArgument, reason: ReasonOption = "
     """Agree, as a second operator, that devices are dead: their licenses are released without a certificate."""
     request = license_pb2.ApproveReleasesRequest(project=master.project, licenses=licenses, reason=reason)
     response = master.call(master.licenses.ApproveReleases, request)
-    if master.as_json:
-        print_json(response)
-    else:
+    if not master.shows_json(response):
         print_results(response.results, response.warnings)
     end(response.results)
 

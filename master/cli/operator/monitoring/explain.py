@@ -16,7 +16,7 @@ from master.cli.connection.options import (
 )
 from master.cli.operator.monitoring.seat_result_view import holder_text, result_view
 from master.cli.output.enum_names import in_words
-from master.cli.output.rendering import distance, joined, print_json, short_name, stdout_console, visible
+from master.cli.output.rendering import distance, joined, short_name, stdout_console, visible
 
 
 class Kind(StrEnum):
@@ -66,9 +66,7 @@ def explain(
     name = pbx if pbx.startswith("projects/") else f"{master.project}/pbxs/{pbx}"
     request = status_pb2.ExplainSeatsRequest(pbx=name, seats=[seat], software_version=software)
     response = master.call(master.status.ExplainSeats, request)
-    if master.as_json:
-        print_json(response)
-    else:
+    if not master.shows_json(response):
         print_explanation(seat, name, response, stdout_console(), datetime.now(UTC))
     if any(result.HasField("refused") for result in response.results):
         raise typer.Exit(1)

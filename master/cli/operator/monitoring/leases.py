@@ -19,7 +19,6 @@ from master.cli.operator.monitoring.listings import State, lease_state, leases_v
 from master.cli.output.rendering import (
     distance,
     moment,
-    print_json,
     short_name,
     stdout_console,
     visible,
@@ -68,8 +67,7 @@ def end(
             confirm(f"End the lease of {pbx}?", _lines(pbx, response, done=False))
         request.dry_run = False
         response = master.call(master.leases.EndLease, request)
-    if master.as_json:
-        print_json(response)
+    if master.shows_json(response):
         return
     for line in _lines(pbx, response, done=not dry_run):
         stdout_console().print(visible(line))

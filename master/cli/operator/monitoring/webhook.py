@@ -51,8 +51,7 @@ def add(
         reason=reason,
     )
     response = master.call(master.webhooks.AddWebhook, request)
-    if master.as_json:
-        print_json(response)
+    if master.shows_json(response):
         return
     stdout_console().print(visible(response.secret))
     target = response.webhook.target
@@ -65,8 +64,7 @@ def list_webhooks(master: Master) -> None:
     """List the receivers, and which kinds of alarm they get."""
     request = webhook_pb2.ListWebhooksRequest(project=master.project)
     response = master.call(master.webhooks.ListWebhooks, request)
-    if master.as_json:
-        print_json(response)
+    if master.shows_json(response):
         return
     shown = table("Webhook", "Target", "Kinds", "Added", "By")
     for webhook in response.webhooks:
@@ -110,8 +108,7 @@ def dead(master: Master, retry: Annotated[bool, typer.Option("--retry", help="Ha
     if retry:
         again = webhook_pb2.RetryDeadMessagesRequest(project=name)
         retried = master.call(master.webhooks.RetryDeadMessages, again).retried
-    if master.as_json:
-        print_json(response)
+    if master.shows_json(response):
         return
     shown = table("Made", "Webhook", "Attempts", "What went wrong", "Message", numbers=["Attempts"])
     for message in response.messages:

@@ -121,8 +121,7 @@ def show(
         raise typer.BadParameter("--toml and --json exclude each other")
     request = project_pb2.GetProjectRequest(name=master.project_name(name) if name else master.project)
     response = master.call(master.projects.GetProject, request)
-    if master.as_json:
-        print_json(response)
+    if master.shows_json(response):
         return
     heading = f"# Revision {response.revision}, applied {moment(response.apply_time)}.\n\n"
     write_out(heading + project_toml(response.project))
@@ -228,8 +227,7 @@ def end_learning(master: Master, reason: NeededReasonOption) -> None:
     name = master.project
     request = project_pb2.EndLearningRequest(project=name, reason=reason)
     ended = master.call(master.projects.EndLearning, request)
-    if master.as_json:
-        print_json(ended)
+    if master.shows_json(ended):
         return
     risk = f"{ended.pbxs_silent:,} PBXs have not opened their lease anew, and may use {ended.seats_at_risk:,} seats"
     stdout_console().print(visible(f"{name}: learning has ended; {risk}"))
