@@ -27,10 +27,10 @@ TLS = {f"LICENSE_MASTER_TLS_{name}_FILE" for name in ("CERTIFICATE", "KEY", "CA"
 
 
 def systemd(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         pytest.skip(f"{program} is not installed")
-    return subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
 
 
 def values(name: str) -> list[str]:

@@ -35,7 +35,7 @@ def test_many_revocations_at_once_are_all_kept(pki: Pki) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(revoke, range(16)))
-    assert all(one.revoked for one in pki.authority.issued())
+    assert all(issued_one.revoked for issued_one in pki.authority.issued())
 
 
 def test_a_token_is_used_once_by_many_at_once(pki: Pki) -> None:
@@ -106,8 +106,8 @@ async def test_who_lost_a_key_lost_what_it_was_renewed_to(pki: Pki) -> None:
     ],
 )
 async def test_a_part_of_a_name_is_enough_where_it_is_nobody_elses(pki: Pki, name: str, says: str) -> None:
-    for one in ("operators/anna", "operators/otto", "viewers/otto"):
-        pki.certified_key(one)
+    for text in ("operators/anna", "operators/otto", "viewers/otto"):
+        pki.certified_key(text)
     pki.server_key()
     done = await run(pki.folder, "revoke", name)
     assert says in done.err

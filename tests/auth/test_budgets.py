@@ -77,19 +77,19 @@ def test_every_method_has_a_budget_for_every_role_that_may_call_it_and_for_no_ot
 
 def test_the_page_tells_the_same_as_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-    told = {}
+    collected = {}
     for line in page.split("## Budgets")[1].split("\n## ")[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 4 and cells[0].startswith("`"):
             for name in cells[0].replace("`", "").split(", "):
-                told[name, cells[1]] = cells[2], cells[3]
+                collected[name, cells[1]] = cells[2], cells[3]
     expected = {}
     for method in BUDGETS:
         name, found = method.rpartition("/")[2], budgets().of(method, None)
         expected[name, "every"] = f"{found.bytes_max // 1024:,} KiB", f"{found.elements_max:,}"
     for (method, role), found in BY_ROLE.items():
         expected[method.rpartition("/")[2], role.name] = f"{found.bytes_max // 1024:,} KiB", f"{found.elements_max:,}"
-    assert told == expected
+    assert collected == expected
 
 
 def test_the_page_tells_once_for_every_method_what_serving_it_costs_and_which_test_exceeds_it() -> None:

@@ -43,9 +43,9 @@ def pki_command(tmp_path: Path) -> Command:
 
 
 async def done(running: Awaitable[Done]) -> Done:
-    found = await running
-    assert found.code == 0, found.err
-    return found
+    outcome = await running
+    assert outcome.code == 0, outcome.err
+    return outcome
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ async def test_from_nothing_to_a_revoked_operator(
     from_commands: tuple[InProcess, dict[str, str]], pki_command: Command, tmp_path: Path
 ) -> None:
     master, anna = from_commands
-    found = await done(run("project", "list", **anna))
-    assert "acme" not in found.out
+    outcome = await done(run("project", "list", **anna))
+    assert "acme" not in outcome.out
     plain = await run("project", "list", LICENSE_MASTER_SERVER=master.wire.address)
     assert (plain.code, "no certificate was shown, and it asks for one" in plain.err) == (1, True)
     some = await run("--tls-ca", anna["LICENSE_MASTER_TLS_CA_FILE"], "status", LICENSE_MASTER_SERVER="127.0.0.1:1")

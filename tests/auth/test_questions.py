@@ -118,8 +118,10 @@ async def _others_are_served(estate: Estate) -> None:
 
 
 def _told_when_to_come_back(refused: Sequence[Any]) -> None:
-    assert {(one.code, one.reason) for one in refused} == {(grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLER_LIMIT")}
-    assert all("questions of this caller" in one.message and one.retry_after_ms > 0 for one in refused)
+    assert {(refusal.code, refusal.reason) for refusal in refused} == {
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLER_LIMIT")
+    }
+    assert all("questions of this caller" in refusal.message and refusal.retry_after_ms > 0 for refusal in refused)
 
 
 async def test_sixty_plans_of_one_viewer_stop_nobody_else(estate: Estate) -> None:

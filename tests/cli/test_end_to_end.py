@@ -34,8 +34,8 @@ def cli(master: InProcess) -> Cli:
 
 
 def values(text: str, *keys: str) -> list[object]:
-    found = json.loads(text)
-    return [found[key] for key in keys]
+    shown = json.loads(text)
+    return [shown[key] for key in keys]
 
 
 def example(name: str) -> Path:
@@ -46,8 +46,8 @@ def unordered(path: Path) -> project_pb2.Project:
     """A project as the master keeps it: sites, devices, PBXs and licenses by name."""
     read = read_project_file(path).project
     for items in (read.sites, read.devices, read.pbxs):
-        items.sort(key=lambda item: item.name)
-    read.licenses.sort(key=lambda item: item.id)
+        items.sort(key=lambda named: named.name)
+    read.licenses.sort(key=lambda license: license.id)
     return read
 
 

@@ -154,7 +154,7 @@ def of_kind(values: Values, *kinds: str) -> list[Resource]:
 
 def the(values: Values, kind: str, name: str = NAME) -> Resource:
     """The one resource of a kind and a name."""
-    [found] = [one for one in of_kind(values, kind) if one["metadata"]["name"] == name]
+    [found] = [resource for resource in of_kind(values, kind) if resource["metadata"]["name"] == name]
     return found
 
 
@@ -166,7 +166,10 @@ def master(values: Values) -> Resource:
 
 def pod_templates(values: Values) -> dict[str, Resource]:
     """The template of every pod that could run, by what makes it."""
-    return {one["kind"]: one["spec"]["template"] for one in of_kind(values, "Deployment", "StatefulSet", "Job")}
+    return {
+        resource["kind"]: resource["spec"]["template"]
+        for resource in of_kind(values, "Deployment", "StatefulSet", "Job")
+    }
 
 
 def containers(template: Resource) -> Iterator[Resource]:
@@ -175,10 +178,10 @@ def containers(template: Resource) -> Iterator[Resource]:
 
 
 def container(template: Resource, name: str) -> Resource:
-    [found] = [one for one in containers(template) if one["name"] == name]
+    [found] = [container for container in containers(template) if container["name"] == name]
     return found
 
 
 def variables(container: Resource) -> dict[str, str]:
     """Variables with a value that is written out."""
-    return {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}

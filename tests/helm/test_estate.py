@@ -43,18 +43,18 @@ def hook(resource: Resource) -> dict[str, str]:
 
 
 def test_sqlite_never_runs_two_pods_over_one_file() -> None:
-    found = master(SQLITE)
-    assert (found["kind"], found["spec"]["replicas"]) == ("StatefulSet", 1)
-    [claim] = found["spec"]["volumeClaimTemplates"]
+    workload = master(SQLITE)
+    assert (workload["kind"], workload["spec"]["replicas"]) == ("StatefulSet", 1)
+    [claim] = workload["spec"]["volumeClaimTemplates"]
     assert claim["metadata"]["name"] == "data"
     assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "8Gi"}}}
-    assert found["spec"]["serviceName"] in {one["metadata"]["name"] for one in of_kind(SQLITE, "Service")}
+    assert workload["spec"]["serviceName"] in {resource["metadata"]["name"] for resource in of_kind(SQLITE, "Service")}
 
 
 def test_sqlite_on_a_claim_of_ones_own() -> None:
-    found = master(SETS["sqlite, own claim"])
-    assert "volumeClaimTemplates" not in found["spec"]
-    volumes = found["spec"]["template"]["spec"]["volumes"]
+    workload = master(SETS["sqlite, own claim"])
+    assert "volumeClaimTemplates" not in workload["spec"]
+    volumes = workload["spec"]["template"]["spec"]["volumes"]
     assert {"name": "data", "persistentVolumeClaim": {"claimName": "licenses"}} in volumes
 
 
@@ -77,10 +77,10 @@ def test_sqlite_is_upgraded_by_the_only_pod_that_may_open_it() -> None:
 
 
 def test_several_masters_are_equal_and_replaced_one_by_one() -> None:
-    found = master(POSTGRESQL)
-    assert (found["kind"], found["spec"]["replicas"]) == ("Deployment", 3)
-    assert found["spec"]["strategy"] == {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    assert "initContainers" not in found["spec"]["template"]["spec"]
+    workload = master(POSTGRESQL)
+    assert (workload["kind"], workload["spec"]["replicas"]) == ("Deployment", 3)
+    assert workload["spec"]["strategy"] == {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    assert "initContainers" not in workload["spec"]["template"]["spec"]
 
 
 def test_postgresql_is_upgraded_before_everything_else() -> None:
@@ -107,9 +107,9 @@ def test_an_empty_estate_is_begun_on_purpose_only(values: Values) -> None:
 
 def test_the_migration_uses_nothing_that_comes_after_it() -> None:
     made_later = {
-        one["metadata"]["name"]
-        for one in of_kind(EVERYTHING, "ServiceAccount", "ConfigMap", "Certificate")
-        if not hook(one)
+        resource["metadata"]["name"]
+        for resource in of_kind(EVERYTHING, "ServiceAccount", "ConfigMap", "Certificate")
+        if not hook(resource)
     }
     spec = pod_templates(EVERYTHING)["Job"]["spec"]
     assert "serviceAccountName" not in spec
@@ -130,8 +130,8 @@ def test_the_migration_is_let_through_before_it_runs() -> None:
 def test_everything_that_selects_selects_the_masters_and_nothing_else(values: Values) -> None:
     templates = pod_templates(values)
     masters = labels_of(templates[master(values)["kind"]])
-    selectors = [one["spec"]["selector"] for one in of_kind(values, "Service")]
-    selectors += [one["spec"]["selector"]["matchLabels"] for one in of_kind(values, "PodDisruptionBudget")]
+    selectors = [resource["spec"]["selector"] for resource in of_kind(values, "Service")]
+    selectors += [resource["spec"]["selector"]["matchLabels"] for resource in of_kind(values, "PodDisruptionBudget")]
     selectors.append(master(values)["spec"]["selector"]["matchLabels"])
     assert len(selectors) >= 3
     for selector in selectors:
@@ -143,7 +143,7 @@ def test_everything_that_selects_selects_the_masters_and_nothing_else(values: Va
 @EVERY_SET
 def test_services_lead_to_ports_that_the_masters_have(values: Values) -> None:
     ports = {
-        one["name"]: one["containerPort"] for one in container(master(values)["spec"]["template"], "master")["ports"]
+        port["name"]: port["containerPort"] for port in container(master(values)["spec"]["template"], "master")["ports"]
     }
     assert ports == {"grpc": 7600, "metrics": 7601}
     for service in of_kind(values, "Service"):
@@ -236,9 +236,9 @@ def test_monitoring_is_off_unless_asked_for() -> None:
 def test_prometheus_scrapes_every_master_once() -> None:
     spec = the(EVERYTHING, "ServiceMonitor")["spec"]
     selected = [
-        one["metadata"]["name"]
-        for one in of_kind(EVERYTHING, "Service")
-        if selects(spec["selector"]["matchLabels"], one["metadata"]["labels"])
+        resource["metadata"]["name"]
+        for resource in of_kind(EVERYTHING, "Service")
+        if selects(spec["selector"]["matchLabels"], resource["metadata"]["labels"])
     ]
     assert selected == [HEADLESS]
     [endpoint] = spec["endpoints"]

@@ -18,7 +18,7 @@ from tests.support.databases.postgres import PostgresServer
 async def upgraded(values: Values, url: str) -> Done:
     job = container(pod_templates(values)["Job"], "upgrade")
     arguments: list[str] = job["args"]
-    [secret] = [one["name"] for one in job["env"] if "valueFrom" in one]
+    [secret] = [variable["name"] for variable in job["env"] if "valueFrom" in variable]
     surroundings: dict[str, Any] = {secret: url, **variables(job)}
     return await run(*arguments, **surroundings)
 

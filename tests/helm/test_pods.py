@@ -49,8 +49,8 @@ def test_pods_are_not_root_and_ask_for_no_token(template: Resource) -> None:
 
 @EVERY_POD
 def test_containers_can_change_nothing_but_their_volumes(template: Resource) -> None:
-    for one in containers(template):
-        assert one["securityContext"] == {
+    for described in containers(template):
+        assert described["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
@@ -59,17 +59,19 @@ def test_containers_can_change_nothing_but_their_volumes(template: Resource) -> 
 
 @EVERY_POD
 def test_containers_have_bounds(template: Resource) -> None:
-    for one in containers(template):
-        assert set(one["resources"]["requests"]) >= {"cpu", "memory"}
-        assert "memory" in one["resources"]["limits"]
+    for described in containers(template):
+        assert set(described["resources"]["requests"]) >= {"cpu", "memory"}
+        assert "memory" in described["resources"]["limits"]
 
 
 @EVERY_POD
 def test_mounts_have_volumes_and_volumes_are_mounted(template: Resource) -> None:
     volumes = {volume["name"] for volume in template["spec"]["volumes"]}
-    mounted = {mount["name"] for one in containers(template) for mount in one["volumeMounts"]}
+    mounted = {mount["name"] for container in containers(template) for mount in container["volumeMounts"]}
     assert mounted - {"data"} == volumes - {"data"}
-    writable = {m["name"] for one in containers(template) for m in one["volumeMounts"] if not m.get("readOnly")}
+    writable = {
+        m["name"] for container in containers(template) for m in container["volumeMounts"] if not m.get("readOnly")
+    }
     assert writable <= {"tmp", "data"}
 
 
@@ -81,9 +83,9 @@ def test_variables_of_kubernetes_do_not_mix_with_ours(template: Resource) -> Non
 
 @EVERY_POD
 def test_arguments_are_commands_that_exist(template: Resource) -> None:
-    for one in containers(template):
-        commands = [one["args"]]
-        commands += [one[probe]["exec"]["command"][1:] for probe in one if probe.endswith("Probe")]
+    for described in containers(template):
+        commands = [described["args"]]
+        commands += [described[probe]["exec"]["command"][1:] for probe in described if probe.endswith("Probe")]
         for command in commands:
             assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0
 
@@ -116,8 +118,8 @@ def test_calls_under_way_have_time_to_end(values: Values, seconds: int) -> None:
 
 @EVERY_SET
 def test_the_master_understands_what_it_is_told(values: Values, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = variables(container(master(values)["spec"]["template"], "master"))
-    for name, value in told.items():
+    environment = variables(container(master(values)["spec"]["template"], "master"))
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = load_settings(None)
     assert (settings.listen, settings.metrics_listen) == ("[::]:7600", "[::]:7601")
@@ -129,23 +131,23 @@ def test_the_master_understands_what_it_is_told(values: Values, monkeypatch: pyt
 
 
 def test_large_settings_are_written_without_exponent() -> None:
-    told = variables(container(master(EVERYTHING)["spec"]["template"], "master"))
-    assert told["LICENSE_MASTER_GRACE_SECONDS"] == "2592000"
-    assert told["LICENSE_MASTER_DRAIN_SECONDS"] == "42.5"
-    assert told["LICENSE_MASTER_WEBHOOK_NETWORKS"] == "10.1.0.0/16,fd00:1::/48"
+    environment = variables(container(master(EVERYTHING)["spec"]["template"], "master"))
+    assert environment["LICENSE_MASTER_GRACE_SECONDS"] == "2592000"
+    assert environment["LICENSE_MASTER_DRAIN_SECONDS"] == "42.5"
+    assert environment["LICENSE_MASTER_WEBHOOK_NETWORKS"] == "10.1.0.0/16,fd00:1::/48"
 
 
 @EVERY_SET
 def test_mtls_is_always_on(values: Values) -> None:
     template = master(values)["spec"]["template"]
     serving = container(template, "master")
-    told = variables(serving)
+    environment = variables(serving)
     folder = "/etc/license-master/tls"
     assert {"name": "tls", "mountPath": folder, "readOnly": True} in serving["volumeMounts"]
-    assert [told[f"LICENSE_MASTER_TLS_{name}_FILE"] for name in ("CERTIFICATE", "KEY", "CA")] == [
+    assert [environment[f"LICENSE_MASTER_TLS_{name}_FILE"] for name in ("CERTIFICATE", "KEY", "CA")] == [
         f"{folder}/{file}" for file in TLS_FILES
     ]
-    assert "LICENSE_MASTER_PLAINTEXT" not in told
+    assert "LICENSE_MASTER_PLAINTEXT" not in environment
     [volume] = [one["projected"] for one in template["spec"]["volumes"] if one["name"] == "tls"]
     paths = [item["path"] for source in volume["sources"] for item in source["secret"]["items"]]
     assert paths[:3] == TLS_FILES
@@ -166,7 +168,7 @@ def test_where_certificates_come_from(values: Values, own: str, authority: tuple
     first, second, *_ = [source["secret"] for source in volume["projected"]["sources"]]
     assert first["name"] == own
     assert (second["name"], second["items"][0]["key"]) == authority
-    made = {one["spec"]["secretName"] for one in of_kind(values, "Certificate")}
+    made = {resource["spec"]["secretName"] for resource in of_kind(values, "Certificate")}
     assert made == (set() if own == "own-tls" else {own})
 
 
@@ -225,29 +227,29 @@ def test_no_secret_is_made_or_written_out(values: Values) -> None:
     """The database's address holds a password: it stays in the Secret it came in."""
     assert of_kind(values, "Secret") == []
     for template in pod_templates(values).values():
-        for one in containers(template):
-            assert "postgresql://" not in json.dumps(one)
+        for described in containers(template):
+            assert "postgresql://" not in json.dumps(described)
     config = json.dumps(of_kind(values, "ConfigMap"))
     assert "LICENSE_MASTER_" not in config
 
 
 @pytest.mark.parametrize("pod", ["Job", "Deployment"])
 def test_the_database_of_several_masters_comes_from_a_secret(pod: str) -> None:
-    for one in containers(pod_templates(EVERYTHING)[pod]):
-        by_name = {variable["name"]: variable for variable in one["env"]}
+    for described in containers(pod_templates(EVERYTHING)[pod]):
+        by_name = {variable["name"]: variable for variable in described["env"]}
         assert by_name["LICENSE_MASTER_DATABASE_URL"]["valueFrom"] == {
             "secretKeyRef": {"name": "estate-app", "key": "dsn"}
         }
         assert by_name["PGSSLMODE"]["value"] == "verify-full"
         assert Path(by_name["PGSSLROOTCERT"]["value"]).parent.as_posix() in {
-            m["mountPath"] for m in one["volumeMounts"]
+            m["mountPath"] for m in described["volumeMounts"]
         }
 
 
 def test_catalogs_are_mounted_named_and_roll_the_masters() -> None:
     template = master(EVERYTHING)["spec"]["template"]
-    told = variables(container(template, "master"))
-    named = json.loads(told["LICENSE_MASTER_CATALOG_FILES"])
+    environment = variables(container(template, "master"))
+    named = json.loads(environment["LICENSE_MASTER_CATALOG_FILES"])
     assert named == ["/etc/license-master/catalogs/a.toml", "/etc/license-master/catalogs/b.toml"]
     assert the(EVERYTHING, "ConfigMap", "lm-license-master-catalogs")["data"] == EVERYTHING["catalogs"]
     changed = {**EVERYTHING, "catalogs": {**EVERYTHING["catalogs"], "a.toml": 'name = "c"\n'}}
@@ -258,7 +260,11 @@ def test_catalogs_are_mounted_named_and_roll_the_masters() -> None:
 
 
 def test_the_image_by_tag_and_by_digest() -> None:
-    images = {one["image"] for values in (SQLITE, EVERYTHING) for one in containers(master(values)["spec"]["template"])}
+    images = {
+        described["image"]
+        for values in (SQLITE, EVERYTHING)
+        for described in containers(master(values)["spec"]["template"])
+    }
     assert images == {
         "registry.example/license-master:0.1.0",
         "registry.example/license-master@sha256:" + "ab" * 32,

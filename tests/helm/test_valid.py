@@ -116,7 +116,7 @@ def schemas_read_once() -> Iterator[None]:
 @EVERY_SET
 def test_lint_finds_nothing(values: Values) -> None:
     report = helm_python.lint(CHART, values, strict=True, kube_version=f"v{OLDEST}.0")
-    findings = [one["error"] for one in report["messages"]]
+    findings = [message["error"] for message in report["messages"]]
     assert report["errors"] == []
     assert findings == ["icon is recommended"]  # there is none
 
@@ -147,10 +147,10 @@ def test_every_custom_resource_is_rendered_somewhere() -> None:
 
 @EVERY_SET
 def test_names_are_unique_and_labelled(values: Values) -> None:
-    found = resources(values)
-    names = [(one["kind"], one["metadata"]["name"]) for one in found]
+    all_resources = resources(values)
+    names = [(one["kind"], one["metadata"]["name"]) for one in all_resources]
     assert len(set(names)) == len(names)
-    for one in found:
+    for one in all_resources:
         labels = one["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == "lm"
         assert labels["app.kubernetes.io/managed-by"] == "Helm"

@@ -86,16 +86,18 @@ class Balance:
 
     def leaving(self) -> dict[PoolName, int]:
         """Licenses whose release is under way, by pool."""
-        found: dict[PoolName, int] = {}
+        collected: dict[PoolName, int] = {}
         for license in self.licenses.values():
             if license.release is not None:
-                found[license.device, license.kind] = found.get((license.device, license.kind), 0) + license.quantity
-        return found
+                collected[license.device, license.kind] = (
+                    collected.get((license.device, license.kind), 0) + license.quantity
+                )
+        return collected
 
-    def seats_to_go(self, item: ModelLicense) -> int:
+    def seats_to_go(self, license: ModelLicense) -> int:
         """Seats in the way of a release."""
-        pool = item.device, item.kind
-        return max(self.used()[pool] - (self.capacity()[pool] - item.quantity), 0)
+        pool = license.device, license.kind
+        return max(self.used()[pool] - (self.capacity()[pool] - license.quantity), 0)
 
     # --- Moves: whether they are done, and what they come to ----------------------------------------------------------
 
@@ -160,21 +162,21 @@ class Balance:
             if self.licenses[name].release is not None:
                 self._complete(self.licenses[name])
 
-    def _put(self, item: ModelLicense, device: str) -> None:
-        item.device, item.release, item.held_until = device, None, 0.0
-        item.binding += 1
-        item.first_bound = self.now if item.first_bound is None else item.first_bound
+    def _put(self, license: ModelLicense, device: str) -> None:
+        license.device, license.release, license.held_until = device, None, 0.0
+        license.binding += 1
+        license.first_bound = self.now if license.first_bound is None else license.first_bound
 
-    def _complete(self, item: ModelLicense) -> None:
-        release = item.release
+    def _complete(self, license: ModelLicense) -> None:
+        release = license.release
         assert release is not None
-        if not (release.certified or release.approved) or self.seats_to_go(item):
+        if not (release.certified or release.approved) or self.seats_to_go(license):
             return
         target = release.to_device
-        item.device, item.release, item.last_nonce = "", None, release.nonce
-        item.held_until = 0.0 if release.certified else self.now + COOLING_OFF_SECONDS
+        license.device, license.release, license.last_nonce = "", None, release.nonce
+        license.held_until = 0.0 if release.certified else self.now + COOLING_OFF_SECONDS
         if target:
-            self._put(item, target)
+            self._put(license, target)
 
     # --- Seats that are taken away ------------------------------------------------------------------------------------
 
@@ -194,7 +196,7 @@ class Balance:
         counted = sum(self.used().values())
         for pbx, key in [*chosen, *(pending if force else [])]:
             gone = [dependent for dependent in self._with_dependents(pbx, key) if dependent in self.held[pbx]]
-            self.revoked[pbx] |= {one for one in gone if one[0] != "ipva"}
+            self.revoked[pbx] |= {seat for seat in gone if seat[0] != "ipva"}
             if force and not self.is_connected(pbx, self.now):
                 for one in gone:
                     del self.held[pbx][one]

@@ -149,11 +149,11 @@ class Calling(Changing):
         return {(pool.device, pool.license_type): pool for pool in status.pools}
 
     def _debited(self, pbx: str) -> dict[str, int]:
-        found: dict[str, int] = {}
+        collected: dict[str, int] = {}
         for (license_type, _), held in self.model.held[pbx].items():
             if held.pool is not None:
-                found[license_type] = found.get(license_type, 0) + 1
-        return found
+                collected[license_type] = collected.get(license_type, 0) + 1
+        return collected
 
     def _listed(self) -> set[tuple[str, str, str, str, str]]:
         listed = self.arena.run(all_seats(self._master(0), self.project))

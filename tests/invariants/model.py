@@ -72,11 +72,11 @@ class Model(ModelEstate):
 
     def debited(self, pbx: str) -> dict[PoolName, int]:
         """Seats debited for a PBX, by pool."""
-        found: dict[PoolName, int] = {}
+        collected: dict[PoolName, int] = {}
         for seat in self.held[pbx].values():
             if seat.pool is not None:
-                found[seat.pool] = found.get(seat.pool, 0) + 1
-        return found
+                collected[seat.pool] = collected.get(seat.pool, 0) + 1
+        return collected
 
     def floor(self, pbx: str, pool: PoolName) -> int:
         """The least that is counted."""

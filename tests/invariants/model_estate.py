@@ -76,7 +76,7 @@ class ModelEstate(Balance):
             seats.pop(("ipva", holder), None)
         if not self.needs_ipva(pbx):
             return True
-        for holder in sorted(ports, key=lambda one: (seats["port", one].at, one)):
+        for holder in sorted(ports, key=lambda name: (seats["port", name].at, name)):
             pool = self.take(pbx, "ipva")
             if pool is None:
                 return False

@@ -253,22 +253,30 @@ class Moving(RuleBasedStateMachine):
             for one in listed
             if one.origin == license_pb2.LICENSE_ORIGIN_IMPORTED
         }
-        assert found == {name: self._as_listed(item) for name, item in self.model.licenses.items()}
+        assert found == {name: self._as_listed(license) for name, license in self.model.licenses.items()}
 
-    def _as_listed(self, item: ModelLicense) -> tuple[object, ...]:
-        state = "COOLING_OFF" if self.model.now < item.held_until else "FREE"
+    def _as_listed(self, license: ModelLicense) -> tuple[object, ...]:
+        state = "COOLING_OFF" if self.model.now < license.held_until else "FREE"
         release: tuple[object, ...] = (0, "", False, 0)
-        if item.device:
+        if license.device:
             state = "BOUND"
-        if item.release is not None:
+        if license.release is not None:
             state = "RELEASING"
             release = (
-                item.release.in_use,
-                item.release.to_device,
-                item.release.certified,
-                self.model.seats_to_go(item),
+                license.release.in_use,
+                license.release.to_device,
+                license.release.certified,
+                self.model.seats_to_go(license),
             )
-        return item.kind, item.quantity, state, item.device, item.binding, int(item.first_bound or 0), release
+        return (
+            license.kind,
+            license.quantity,
+            state,
+            license.device,
+            license.binding,
+            int(license.first_bound or 0),
+            release,
+        )
 
     # --- The wire ---------------------------------------------------------------------------------------------------
 

@@ -110,22 +110,22 @@ class History:
         refused: Counter[tuple[str, str, int]] = Counter()
         kept: dict[str, list[seat_pb2.Seat]] = {pbx.name: [] for pbx in self.pbxs.values()}
         rank = INNOVAPHONE.rank
-        seats = sorted(seats, key=lambda one: (rank[one.seat.license_type], one.acquire_time.ToMicroseconds()))
-        for one in seats:
-            pbx = self.pbxs[one.pbx.rpartition("/")[2]]
-            (result,) = await pbx.acquire(one.seat)
+        seats = sorted(seats, key=lambda held: (rank[held.seat.license_type], held.acquire_time.ToMicroseconds()))
+        for held in seats:
+            pbx = self.pbxs[held.pbx.rpartition("/")[2]]
+            (result,) = await pbx.acquire(held.seat)
             if result.HasField("refused"):
-                refused[one.pbx, one.seat.license_type, result.refused.reason] += 1
+                refused[held.pbx, held.seat.license_type, result.refused.reason] += 1
             else:
-                kept[pbx.name].append(one.seat)
+                kept[pbx.name].append(held.seat)
         for pbx in self.pbxs.values():
             synced = await pbx.sync(*kept[pbx.name])
             assert all(result.granted.already_held for result in synced.results)
         return refused
 
 
-def _movable(item: project_pb2.License) -> bool:
-    return not item.type.startswith("PBX-IPVA")  # D4
+def _movable(license: project_pb2.License) -> bool:
+    return not license.type.startswith("PBX-IPVA")  # D4
 
 
 def _fits(printed: str, device: str) -> bool:

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 NOW = LeaseTime.at(0.0)
 Action = RemedyAction
 USERS = ("anna", "bert", "cleo")
-PRINTED = {key: one.name for key, one in INNOVAPHONE.types.items() if one.metering is not Metering.FREE}
+PRINTED = {
+    key: license_type.name
+    for key, license_type in INNOVAPHONE.types.items()
+    if license_type.metering is not Metering.FREE
+}
 NO_GRANT = {Action.EXPLAIN, Action.NONE}
 OTHER_REQUEST = ("license_type", "holder_kind", "user", "line")
 RELEASE = Release(
@@ -93,7 +97,7 @@ calls = st.lists(
     st.tuples(
         st.sampled_from(["hq", "berlin", "cloud"]),
         st.sampled_from(["acquire", "acquire", "acquire", "return", "revoke"]),
-        st.lists(wants(), min_size=1, max_size=5, unique_by=lambda one: one.key),
+        st.lists(wants(), min_size=1, max_size=5, unique_by=lambda want: want.key),
     ),
     min_size=1,
     max_size=12,
@@ -120,7 +124,7 @@ class CarriedOut:
         self.site.working_set = copy.deepcopy(site.working_set)
         self.site.software = dict(site.software)
         self.pbx = self.site.estate.pbxs[self.site.estate.pbx_ids[pbx]]
-        self.users = {one.subject for one in asked}
+        self.users = {want.subject for want in asked}
         self.application: Version | None = None
         self.returned: list[SeatKey] = []
         self.possible = self.prepared = self.releasable = True
@@ -169,7 +173,7 @@ class CarriedOut:
             case Action.ACQUIRE_FIRST:
                 self.site.fit()
                 first = [Want(seat.type, seat.kind, seat.holder) for seat in step.seats]
-                self.prepared &= all(isinstance(one, Granted) for one in self.decider().acquire(first))
+                self.prepared &= all(isinstance(outcome, Granted) for outcome in self.decider().acquire(first))
             case Action.RETURN_FIRST:
                 self.returned += [SeatKey(seat.type, seat.kind, seat.holder) for seat in step.seats]
             case _:
@@ -204,9 +208,11 @@ class CarriedOut:
     def acquires(self, wants: Sequence[Want]) -> bool:
         if self.returned:
             self.decider().give_back(self.returned)
-        asked = [one._replace(application=self.application) if self.application else one for one in wants]
+        asked = [want._replace(application=self.application) if self.application else want for want in wants]
         return (
-            self.prepared and self.releasable and all(isinstance(one, Granted) for one in self.decider().acquire(asked))
+            self.prepared
+            and self.releasable
+            and all(isinstance(outcome, Granted) for outcome in self.decider().acquire(asked))
         )
 
     def must_return(self, keys: Sequence[SeatKey]) -> None:
@@ -229,7 +235,7 @@ def test_remedies_are_true(
 ) -> None:
     site = described_site(pbxs, items)
     for pbx, what, asked in history:
-        keys = [one.key for one in asked]
+        keys = [want.key for want in asked]
         if what == "revoke":
             seats = site.working_set.seats[site.estate.pbx_ids[pbx]]
             seats.revoked |= {key for key in keys if key in seats.by_key and not seats.by_key[key].is_companion}

@@ -26,12 +26,12 @@ def rules() -> list[dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
-    return found
+    collected: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
+    return collected
 
 
 def expressions() -> list[str]:
-    return [rule["expr"] for rule in rules()] + [one["expr"] for panel in panels() for one in panel["targets"]]
+    return [rule["expr"] for rule in rules()] + [target["expr"] for panel in panels() for target in panel["targets"]]
 
 
 def known() -> set[str]:
@@ -54,7 +54,7 @@ def test_metrics_that_are_asked_for_exist(expression: str) -> None:
     assert plain <= known()
 
 
-@pytest.mark.parametrize("rule", [one for one in rules() if "alert" in one], ids=lambda rule: rule["alert"])
+@pytest.mark.parametrize("rule", [rule for rule in rules() if "alert" in rule], ids=lambda rule: rule["alert"])
 def test_an_alert_says_what_is_wrong_and_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"warning", "critical"}
     assert set(rule["annotations"]) == {"summary", "action"}

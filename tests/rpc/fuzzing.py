@@ -225,9 +225,9 @@ def message(chance: Chance, kind: Descriptor, *, depth: int = 0) -> Message:
     if (base := chance.bases.get(kind.name)) is not None:
         made.CopyFrom(base)
     filled = chance.choice((0.2, 0.8, 0.95)) if base is None else chance.odd / 4
-    for one in kind.fields:
-        if chance.random() < (1 - chance.odd if one.name in _NEEDED else filled):
-            _fill(chance, made, one, depth)
+    for described in kind.fields:
+        if chance.random() < (1 - chance.odd if described.name in _NEEDED else filled):
+            _fill(chance, made, described, depth)
     return made
 
 
@@ -354,8 +354,8 @@ async def answer(rpc: Rpc, channel: grpc.aio.Channel, sent: bytes) -> tuple[grpc
                 async for _ in call:
                     pass
     except grpc.aio.AioRpcError as error:
-        told = seen(error)
-        return told.code, told.reason, "\n".join([told.message, *told.fields.values()])
+        failed = seen(error)
+        return failed.code, failed.reason, "\n".join([failed.message, *failed.fields.values()])
     except TimeoutError:
         return _CODE.DEADLINE_EXCEEDED, "", ""
     finally:

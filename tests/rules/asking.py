@@ -90,9 +90,9 @@ async def status(wire: Wire) -> status_pb2.GetStatusResponse:
 async def used(wire: Wire, license_type: str, device: str = "hq-box") -> tuple[int, int]:
     """(seats used, licenses installed) of a pool; (0, 0) where there is none."""
     pools = (await status(wire)).pools
-    found = [pool for pool in pools if (pool.license_type, pool.device) == (license_type, device)]
-    assert all(pool.used + pool.promised + pool.leaving + pool.withheld + pool.free == pool.capacity for pool in found)
-    return (found[0].used + found[0].promised, found[0].capacity) if found else (0, 0)
+    chosen = [pool for pool in pools if (pool.license_type, pool.device) == (license_type, device)]
+    assert all(pool.used + pool.promised + pool.leaving + pool.withheld + pool.free == pool.capacity for pool in chosen)
+    return (chosen[0].used + chosen[0].promised, chosen[0].capacity) if chosen else (0, 0)
 
 
 async def holdings(wire: Wire) -> list[status_pb2.HeldSeat]:

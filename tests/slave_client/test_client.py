@@ -252,12 +252,13 @@ async def test_a_corrupt_state_directory_is_set_aside_and_told(master: Restartab
     await first.acquire(PHONES[0])
     await first.stop()
     (tmp_path / "lease").write_bytes(b"\0" * 100)
-    told: list[str] = []
+    received: list[str] = []
     async with SlaveClient(
-        master.config(state_dir=tmp_path), on_notice=lambda notice: told.append(f"{notice.kind.name} {notice.message}")
+        master.config(state_dir=tmp_path),
+        on_notice=lambda notice: received.append(f"{notice.kind.name} {notice.message}"),
     ) as second:
         assert (await second.acquire(PHONES[0])).granted
-    assert any(text.startswith("STATE_SET_ASIDE") and str(tmp_path / "lease") in text for text in told)
+    assert any(text.startswith("STATE_SET_ASIDE") and str(tmp_path / "lease") in text for text in received)
 
 
 async def test_an_unwritable_state_directory_stops_nothing(master: RestartableMaster, tmp_path: Path) -> None:

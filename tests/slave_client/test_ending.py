@@ -18,7 +18,7 @@ PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(P
 
 async def _left(config: ClientConfig) -> None:
     async with SlaveClient(config) as client:
-        assert all(one.granted for one in await client.acquire_many(PHONES))
+        assert all(outcome.granted for outcome in await client.acquire_many(PHONES))
 
 
 async def _failed(config: ClientConfig) -> None:
@@ -31,7 +31,7 @@ async def _failed(config: ClientConfig) -> None:
 async def _blocking_left(config: ClientConfig) -> None:
     def use() -> None:
         with BlockingSlaveClient(config) as client:
-            assert all(one.granted for one in client.acquire_many(PHONES))
+            assert all(outcome.granted for outcome in client.acquire_many(PHONES))
 
     await asyncio.to_thread(use)
 
@@ -46,7 +46,7 @@ async def test_a_pbx_that_reboots_while_its_master_is_away_has_its_seats(
     async with SlaveClient(config) as client:
         assert await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS) is State.OFFLINE
         assert len(client.held) == PORTS
-        assert all(one.granted for one in await client.acquire_many(PHONES))
+        assert all(outcome.granted for outcome in await client.acquire_many(PHONES))
     await master.start()
     assert len(await master.holders("berlin")) == PORTS
 

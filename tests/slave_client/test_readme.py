@@ -34,14 +34,14 @@ async def test_the_program_runs(master: RestartableMaster, tmp_path: Path) -> No
         sys.executable, "-u", "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert running.stdout is not None
-    told = []
+    collected = []
     async for line in running.stdout:
-        told.append(line.decode())
-        if "Report(" in told[-1]:
+        collected.append(line.decode())
+        if "Report(" in collected[-1]:
             running.send_signal(signal.SIGTERM)
     assert await running.wait() == 0, await running.stderr.read() if running.stderr else ""
-    assert "STARTING -> CONNECTED" in told[0]
-    assert "4712 may register, by the MASTER\n" in told
+    assert "STARTING -> CONNECTED" in collected[0]
+    assert "4712 may register, by the MASTER\n" in collected
     assert await master.holders("berlin") == {"4711"}, "it stopped; it did not close"
 
 

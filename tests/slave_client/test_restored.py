@@ -55,9 +55,9 @@ class Vault:
 
 @pytest.fixture
 def vault(master: RestartableMaster, tmp_path: Path) -> Vault:
-    found = Vault(master, tmp_path)
-    found.back_up()
-    return found
+    made_vault = Vault(master, tmp_path)
+    made_vault.back_up()
+    return made_vault
 
 
 async def learning(master: RestartableMaster) -> bool:
@@ -145,23 +145,23 @@ class Phones:
     @classmethod
     async def at(cls, master: RestartableMaster, pbx: str, count: int, folder: Path, time: HeldClock) -> Phones:
         """Registered, each with a port, and their lease signed since."""
-        found: Phones
+        collected: Phones
 
         def heard(_want: Want, change: SeatChange) -> None:
             if isinstance(change, Lost):
-                found.lost.append(change.cause)
+                collected.lost.append(change.cause)
 
         client = SlaveClient(
             master.config(pbx, state_dir=folder / pbx),
             clock=time,
             on_seat=heard,
-            on_state=lambda _old, new, _why: found.states.append(new),
+            on_state=lambda _old, new, _why: collected.states.append(new),
         )
-        found = cls(client, [Want("port", HolderKind.USER, f"{pbx}-{number}") for number in range(count)])
+        collected = cls(client, [Want("port", HolderKind.USER, f"{pbx}-{number}") for number in range(count)])
         await client.start()
         await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
-        assert all(outcome.granted for outcome in await client.acquire_many(found.wants))
-        return found
+        assert all(outcome.granted for outcome in await client.acquire_many(collected.wants))
+        return collected
 
     async def renewed(self, time: HeldClock) -> None:
         """What it holds is signed."""

@@ -146,6 +146,18 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         yield InProcess(wire, master, clock)
 
 
+@asynccontextmanager
+async def two_masters(
+    database_url: str, clock: Clock, **settings: object
+) -> AsyncIterator[tuple[InProcess, InProcess]]:
+    """Two masters over one upgraded database, with the same settings."""
+    async with (
+        in_process_master(database_url, clock, **settings) as first,
+        in_process_master(database_url, clock, **settings) as second,
+    ):
+        yield first, second
+
+
 async def upgraded(database_url: str) -> str:
     """The same URL, its database brought to the newest schema."""
     await asyncio.to_thread(schema.upgrade, database_url, create=True)

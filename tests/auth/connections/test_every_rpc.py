@@ -29,13 +29,13 @@ async def test_whatever_anybody_sends_is_answered(
         assert secured.running.authorizer is not None
         await secured.running.authorizer.run_once()
     chance = Chance(7, {"ApplyProjectRequest": project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 5}))})
-    told = Told()
+    tally = Told()
     async with shown_to(secured.wire.address, certified_key.credentials) as wire:
         with capture_logs() as lines:
             for _ in range(ROUNDS):
                 for rpc in every_rpc():
                     sent = request(chance, rpc)
-                    told.take(rpc, sent, *await answer(rpc, wire.channel, sent))
-    assert not told.wrong, "\n".join(told.wrong[:20])
+                    tally.take(rpc, sent, *await answer(rpc, wire.channel, sent))
+    assert not tally.wrong, "\n".join(tally.wrong[:20])
     assert [line for line in lines if line["log_level"] in ("error", "critical")] == []
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -155,13 +155,13 @@ async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(pki: Pki, 
 
 
 def _connected(port: int, from_address: str, count: int) -> list[socket.socket]:
-    found = []
+    collected = []
     for _ in range(count):
         one = socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS, source_address=(from_address, 0))
         with suppress(OSError):
             one.send(b"G")
-        found.append(one)
-    return found
+        collected.append(one)
+    return collected
 
 
 def _denied(metrics: Metrics, reason: str) -> float:

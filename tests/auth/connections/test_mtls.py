@@ -63,7 +63,7 @@ async def test_who_has_no_certificate_of_ours_gets_no_connection(
     request = status_pb2.GetStatusRequest(project=ACME)
     if shows == "plain text":
         async with wire_to(secured.wire.address) as wire:
-            found = await failure(wire.status.GetStatus(request))
+            failed = await failure(wire.status.GetStatus(request))
     else:
         credentials = {
             "nothing": grpc.ssl_channel_credentials(pki.ca),
@@ -71,9 +71,9 @@ async def test_who_has_no_certificate_of_ours_gets_no_connection(
             "an expired one": pki.certified_key("operators/anna", now=long_ago).credentials,
         }[shows]
         async with shown_to(secured.wire.address, credentials) as wire:
-            found = await failure(wire.status.GetStatus(request))
-    assert found.code is CODE.UNAVAILABLE
-    assert "acme" not in found.message
+            failed = await failure(wire.status.GetStatus(request))
+    assert failed.code is CODE.UNAVAILABLE
+    assert "acme" not in failed.message
     assert handled(secured) == before
     assert _counter(secured, "license_master_tls_handshakes_total") > begun
 
@@ -99,10 +99,10 @@ async def test_a_pbx_does_not_take_another_pbx_for_a_master(secured: InProcess, 
 async def test_a_viewer_that_tries_to_write(secured: InProcess, pki: Pki) -> None:
     async with shown_to(secured.wire.address, pki.certified_key("viewers/wall").credentials) as wire:
         await wire.status.GetStatus(status_pb2.GetStatusRequest(project=ACME))
-        found = await failure(wire.apply(project({"PBX-Port12": 500})))
+        failed = await failure(wire.apply(project({"PBX-Port12": 500})))
         release = license_pb2.ReleaseLicensesRequest(project=ACME, licenses=["license-1"], request_id="1")
         assert (await failure(wire.licenses.ReleaseLicenses(release))).reason == "ROLE_FORBIDDEN"
-    assert (found.code, found.reason, found.info) == (CODE.PERMISSION_DENIED, "ROLE_FORBIDDEN", "ROLE_FORBIDDEN")
+    assert (failed.code, failed.reason, failed.info) == (CODE.PERMISSION_DENIED, "ROLE_FORBIDDEN", "ROLE_FORBIDDEN")
     assert denied(secured, "ROLE_FORBIDDEN") == 2
     status = await secured.wire.status.GetStatus(status_pb2.GetStatusRequest(project=ACME))
     assert (status.revision, status.pools[0].capacity) == (1, 5)
@@ -137,8 +137,8 @@ async def test_a_pbx_acts_for_no_other_and_learns_nothing_of_others(secured: InP
         await failure(BarePbx(berlin, "no-such-pbx").renew()),
         await failure(berlin.leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx="projects/globex/pbxs/hq", epoch=1))),
     ]
-    assert {(one.code, one.reason) for one in seens} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PBX")}
-    assert len({one.message for one in seens}) == 1
+    assert {(seen.code, seen.reason) for seen in seens} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PBX")}
+    assert len({seen.message for seen in seens}) == 1
     assert denied(secured, "NOT_YOUR_PBX") == len(seens)
     listed = await secured.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=ACME))
     assert next(lease for lease in listed.leases if lease.pbx.endswith("/paris")).seats == 1
@@ -188,8 +188,8 @@ async def test_a_revoked_certificate_is_good_for_nothing_at_once(secured: InProc
         await secured.running.authorizer.run_once()
         ended = await failure(_read_to_its_end(stream))
         assert (ended.code, ended.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_REVOKED")
-        found = await failure(pbx.renew())
-    assert (found.code, found.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_REVOKED")
+        failed = await failure(pbx.renew())
+    assert (failed.code, failed.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_REVOKED")
     assert denied(secured, "CERTIFICATE_REVOKED") == 2
     async with shown_to(secured.wire.address, certified_key.credentials) as wire:
         assert (await failure(opened(wire, "berlin"))).reason == "CERTIFICATE_REVOKED"
@@ -200,15 +200,15 @@ async def test_a_revoked_certificate_is_good_for_nothing_at_once(secured: InProc
 async def test_a_revoked_key_is_good_for_nothing_under_another_certificate_either(secured: InProcess, pki: Pki) -> None:
     """One that was issued by a copy of the authority, which knows of no revocation."""
     key, now = new_key(), time.time()
-    berlin, anna = (identity_of(f"license-master://{one}") for one in (f"{ACME}/pbxs/berlin", "operators/anna"))
+    berlin, anna = (identity_of(f"license-master://{text}") for text in (f"{ACME}/pbxs/berlin", "operators/anna"))
     issued = pki.authority.issue(berlin, key.public_key(), days=30, now=now)
     other = pki.authority.issue(anna, key.public_key(), days=30, now=now)
     (pki.folder / "issued" / f"{other.serial}.crt").unlink()
-    assert [one.serial for one in pki.authority.revoke([issued], now=now)] == [issued.serial]
+    assert [issued_one.serial for issued_one in pki.authority.revoke([issued], now=now)] == [issued.serial]
     credentials = grpc.ssl_channel_credentials(pki.ca, key_pem(key), pem(other.certificate))
     async with shown_to(secured.wire.address, credentials) as wire:
-        found = await failure(wire.projects.ListProjects(project_pb2.ListProjectsRequest()))
-    assert found.reason == "CERTIFICATE_REVOKED"
+        failed = await failure(wire.projects.ListProjects(project_pb2.ListProjectsRequest()))
+    assert failed.reason == "CERTIFICATE_REVOKED"
 
 
 async def _read_to_its_end(stream: AsyncIterable[object]) -> None:
@@ -229,8 +229,8 @@ async def test_a_certificate_that_ends_on_an_open_connection(secured: InProcess,
     async with shown_to(secured.wire.address, pki.certified_key(f"{ACME}/pbxs/berlin", days=1).credentials) as wire:
         pbx = await opened(wire, "berlin")
         secured.clock.advance(86_400 + 60)
-        found = await failure(pbx.renew())
-    assert (found.code, found.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_EXPIRED")
+        failed = await failure(pbx.renew())
+    assert (failed.code, failed.reason) == (CODE.UNAUTHENTICATED, "CERTIFICATE_EXPIRED")
     assert denied(secured, "CERTIFICATE_EXPIRED") == 1
 
 
@@ -273,8 +273,8 @@ async def test_somebody_confined_to_a_project_sees_no_other(secured: InProcess, 
         seens.append(await failure(wire.apply(foreign)))
         plan = plan_pb2.PlanChangesRequest(project="projects/globex")
         seens.append(await failure(wire.plans.PlanChanges(plan)))
-    assert {(one.code, one.reason) for one in seens} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PROJECT")}
-    assert len({one.message for one in seens}) == 1
+    assert {(seen.code, seen.reason) for seen in seens} == {(CODE.PERMISSION_DENIED, "NOT_YOUR_PROJECT")}
+    assert len({seen.message for seen in seens}) == 1
 
 
 async def test_a_name_that_is_only_claimed_counts_for_nothing(secured: InProcess, pki: Pki) -> None:
@@ -317,8 +317,8 @@ async def test_a_masters_own_certificate_asks_for_health_and_nothing_else(secure
         health: Any = health_pb2_grpc.HealthStub(wire.channel)  # its stubs name no methods
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        found = await failure(wire.projects.ListProjects(project_pb2.ListProjectsRequest()))
-    assert found.reason == "ROLE_FORBIDDEN"
+        failed = await failure(wire.projects.ListProjects(project_pb2.ListProjectsRequest()))
+    assert failed.reason == "ROLE_FORBIDDEN"
 
 
 async def test_an_unknown_pbx_with_a_good_certificate_leaves_a_line_and_no_flood(secured: InProcess, pki: Pki) -> None:

@@ -64,16 +64,16 @@ async def test_a_renewal_that_is_of_no_use_is_told_and_the_old_one_goes_on(
     secured: InProcess, pki: Pki, tmp_path: Path
 ) -> None:
     tls = put(tmp_path / "pbx", pki.certified_key(BERLIN))
-    told: asyncio.Queue[Notice] = asyncio.Queue()
+    received: asyncio.Queue[Notice] = asyncio.Queue()
     async with asyncio.timeout(HANG_SECONDS), line_to(secured.wire.address) as line:
         config = ClientConfig(
             addresses=(line.address,), pbx=BERLIN, software_version="12", tls=tls, backoff_max_seconds=0.2
         )
-        async with SlaveClient(config, on_notice=told.put_nowait) as client:
+        async with SlaveClient(config, on_notice=received.put_nowait) as client:
             await client.wait_for_state(State.CONNECTED)
             put(tmp_path / "pbx", pki.foreign(key="P-521"))
             await _broken(line, client)
-            notice = await told.get()
+            notice = await received.get()
             assert (notice.kind, "its key is secp521r1" in notice.message) == (NoticeKind.CERTIFICATE_UNUSABLE, True)
             assert (await client.acquire(Want("port", HolderKind.USER, "anna"))).granted
             put(tmp_path / "pbx", pki.certified_key(BERLIN))

@@ -136,11 +136,11 @@ async def test_who_tries_anothers_lease_is_counted_and_named_and_who_had_it_befo
     with capture_logs() as logs:
         for method in METHODS:
             await failure(call(wires["spare"], method, primary.epoch))
-    told = [line for line in logs if line["event"] == "a caller was turned away"]
-    assert [(line["reason"], line["method"].rpartition("/")[2]) for line in told] == [
+    lines = [line for line in logs if line["event"] == "a caller was turned away"]
+    assert [(line["reason"], line["method"].rpartition("/")[2]) for line in lines] == [
         ("NOT_YOUR_LEASE", method) for method in METHODS
     ]
-    assert {line["caller"] for line in told} == {f"license-master://{CALLERS['spare']}"}
+    assert {line["caller"] for line in lines} == {f"license-master://{CALLERS['spare']}"}
     assert denied(secured, "NOT_YOUR_LEASE") == len(METHODS)
     with capture_logs() as logs:
         for _ in range(40):

@@ -35,8 +35,8 @@ async def _offered(line: str, server: str) -> set[str]:
 )
 async def test_names_of_the_project(master: InProcess, line: str, some: str, none: str) -> None:
     spec = project({"PBX-Port12": 5, "PBX Video12": 5})
-    for item, name in zip(spec.licenses, ("ports-12", "video-12"), strict=True):
-        item.id = name
+    for license, name in zip(spec.licenses, ("ports-12", "video-12"), strict=True):
+        license.id = name
     await master.wire.apply(spec)
     offered = await _offered(line, master.wire.address)
     assert (some in offered, none in offered) == (True, False)

@@ -29,19 +29,19 @@ def type_(master: InProcess) -> Typed:
 
 async def done(call: Awaitable[Done], *said: str) -> str:
     """It must succeed and say all of that."""
-    found = await call
-    assert found.code == 0, found.out + found.err
+    outcome = await call
+    assert outcome.code == 0, outcome.out + outcome.err
     for text in said:
-        assert text in found.out, found.out
-    return found.out
+        assert text in outcome.out, outcome.out
+    return outcome.out
 
 
 async def refused(call: Awaitable[Done], *said: str) -> None:
     """It must be refused and say all of that."""
-    found = await call
-    assert found.code == 1, found.out + found.err
+    outcome = await call
+    assert outcome.code == 1, outcome.out + outcome.err
     for text in ("● refused", "→", *said):
-        assert text in found.out, found.out
+        assert text in outcome.out, outcome.out
 
 
 async def ordered(call: Awaitable[Done]) -> int:
@@ -215,10 +215,10 @@ async def test_what_is_typed_wrong(master: InProcess, type_: Typed, tmp_path: Pa
         (f"credits add 5 --quote {tmp_path}/none.toml --dry-run", "--quote orders nothing"),
         (f"credits add 5 --prices {tmp_path}/none.toml", "cannot read"),
     ):
-        found = await type_(words)
-        assert (found.code in (1, 2), said in " ".join(found.err.split())) == (True, True), found.err
+        outcome = await type_(words)
+        assert (outcome.code in (1, 2), said in " ".join(outcome.err.split())) == (True, True), outcome.err
     wrong = tmp_path / "prices.toml"
     wrong.write_text('[prices]\ncatalog = "innovaphone"\ncurrency = "EUR"\n[values]\nprot = "1"\n')
-    found = await type_("credits add 5 --prices", wrong)
-    assert f"{wrong}:5: values.prot" in found.err.replace("\n", "")
+    outcome = await type_("credits add 5 --prices", wrong)
+    assert f"{wrong}:5: values.prot" in outcome.err.replace("\n", "")
     assert (await at.ledger()).balance == "0"

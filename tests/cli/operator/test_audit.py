@@ -170,8 +170,8 @@ async def test_a_running_master_verifies_its_chain(cli: Cli, sqlite_database_url
     done = await cli("audit", "verify")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("7 events, all as they were written; the last one's hash is ")
-    found = json.loads((await cli("audit", "verify", "--json")).out)
-    assert (found["events"], found["seq"], len(found["hash"])) == (7, 7, 64)
+    shown = json.loads((await cli("audit", "verify", "--json")).out)
+    assert (shown["events"], shown["seq"], len(shown["hash"])) == (7, 7, 64)
     assert (await run("db", "check", "--database-url", sqlite_database_url)).out == (
         "schema, counters and audit are right\n"
     )

@@ -76,9 +76,9 @@ def test_an_error_of_the_api_is_said_once_and_in_words_but_to_programs_as_it_is(
     info = error_details_pb2.ErrorInfo(reason="PLAN_INVALID")
     message = "changes[0].upgrade.site: no PBX stands at site 'x'"
     with serving(failing(code_pb2.INVALID_ARGUMENT, message, bad, info)) as address:
-        told = run("status", "--project", "acme", "--server", address)
+        outcome = run("status", "--project", "acme", "--server", address)
         read = run("status", "--project", "acme", "--json", "--server", address)
-    assert told.err.splitlines() == ["error: site: no PBX stands at site 'x'", "  reason: PLAN_INVALID"]
+    assert outcome.err.splitlines() == ["error: site: no PBX stands at site 'x'", "  reason: PLAN_INVALID"]
     error = json.loads(read.err)["error"]
     assert (error["message"], error["reason"], error["code"]) == (message, "PLAN_INVALID", "INVALID_ARGUMENT")
     assert error["fields"] == [{"field": "changes[0].upgrade.site", "description": "no PBX stands at site 'x'"}]
@@ -87,5 +87,5 @@ def test_an_error_of_the_api_is_said_once_and_in_words_but_to_programs_as_it_is(
 def test_names_of_the_api_are_said_as_people_say_them() -> None:
     message = "projects/acme/pbxs/brach is unknown in projects/acme, as projects/acme/devices/00-90 is"
     with serving(failing(code_pb2.NOT_FOUND, message)) as address:
-        told = run("status", "--project", "acme", "--server", address)
-    assert told.err.startswith("error: PBX brach is unknown in project acme, as device 00-90 is\n")
+        outcome = run("status", "--project", "acme", "--server", address)
+    assert outcome.err.startswith("error: PBX brach is unknown in project acme, as device 00-90 is\n")

@@ -57,10 +57,10 @@ async def test_csv(master: InProcess) -> None:
 async def test_json(master: InProcess) -> None:
     await _day(master)
     for option in ("--json", "--format=json"):
-        found = json.loads((await _report(master, option)).out)
-        assert found["days"] == 30
-        assert found["sites"][0]["denied"] == 1
-        assert found["denied"] == []
+        shown = json.loads((await _report(master, option)).out)
+        assert shown["days"] == 30
+        assert shown["sites"][0]["denied"] == 1
+        assert shown["denied"] == []
 
 
 async def test_two_formats_at_once_are_refused(master: InProcess) -> None:

@@ -59,10 +59,10 @@ async def test_a_backup_is_one_moment_of_a_busy_master(
     stopped.set()
     await writing
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["bytes"] == made.stat().st_size
-    assert told["counters_and_audit_checked"]
-    assert told["projects"][0]["project"] == "acme"
+    shown = json.loads(done.out)
+    assert shown["bytes"] == made.stat().st_size
+    assert shown["counters_and_audit_checked"]
+    assert shown["projects"][0]["project"] == "acme"
     assert left_in(made.parent) == {"monday.db"}, "nothing else is left"
     assert stat.S_IMODE(made.stat().st_mode) == 0o600, "the signing key is in it"
     checked = await database("check", url=f"sqlite:///{made}")
@@ -104,11 +104,11 @@ async def test_restoring_puts_the_backup_in_place_and_keeps_what_was_there(
     assert await held(sqlite_database_url) == 7
     done = await database("restore", made, "--force", "--json", url=sqlite_database_url)
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert (await database("check", url=f"sqlite:///{told['kept']}")).code == 0
-    assert await held(f"sqlite:///{told['kept']}") == 7
+    shown = json.loads(done.out)
+    assert (await database("check", url=f"sqlite:///{shown['kept']}")).code == 0
+    assert await held(f"sqlite:///{shown['kept']}") == 7
     assert await held(sqlite_database_url) == 0
-    assert told["projects"][0]["learning_end_time"].endswith("Z")
+    assert shown["projects"][0]["learning_end_time"].endswith("Z")
     assert not [name for name in left_in(tmp_path) if "unfinished" in name]
 
 

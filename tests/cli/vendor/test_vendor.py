@@ -69,9 +69,9 @@ def test_a_file_says_what_was_bought(key: Path, tmp_path: Path) -> None:
         "more  PBX-Port 12%500  7",
     ):
         assert said in shown.output
-    told = json.loads(typed("vendor", "show", out, "--key", f"{key}.pub", "--json").output)
-    assert (told["kind"], told["verified"], told["problem"]) == ("DOCUMENT_KIND_LICENSE_FILE", True, "")
-    assert told["says"]["licenses"][0]["quantity"] == 5
+    loaded = json.loads(typed("vendor", "show", out, "--key", f"{key}.pub", "--json").output)
+    assert (loaded["kind"], loaded["verified"], loaded["problem"]) == ("DOCUMENT_KIND_LICENSE_FILE", True, "")
+    assert loaded["says"]["licenses"][0]["quantity"] == 5
 
 
 def test_without_a_name_for_the_file_the_document_is_printed(key: Path) -> None:
@@ -93,17 +93,17 @@ def test_without_a_name_for_the_file_the_document_is_printed(key: Path) -> None:
 )
 def test_what_no_master_would_take_is_not_issued(key: Path, tmp_path: Path, item: str, said: str) -> None:
     out = tmp_path / "bought.json"
-    told = failure(*issue(key, "--license", item, "--out", out))
-    assert told.startswith("nothing was issued")
-    assert said in told
+    failed = failure(*issue(key, "--license", item, "--out", out))
+    assert failed.startswith("nothing was issued")
+    assert said in failed
     assert not out.exists()
 
 
 def test_all_that_is_wrong_is_told_at_once(key: Path) -> None:
-    told = failure(*issue(key, "--license", "a=PBX-Port12:0", "--license", "a=PBX-Prot12:1", "--id", "No Name"))
-    assert [part in told for part in ("id: 'No Name'", "license 'a': 0", "license 'a': given twice", "PBX-Prot12")] == [
-        True
-    ] * 4
+    failed = failure(*issue(key, "--license", "a=PBX-Port12:0", "--license", "a=PBX-Prot12:1", "--id", "No Name"))
+    assert [
+        part in failed for part in ("id: 'No Name'", "license 'a': 0", "license 'a': given twice", "PBX-Prot12")
+    ] == [True] * 4
     assert "licenses: 0 given" in failure(*issue(key))
     assert "there is no catalog 'nobody'; there are allworx, " in failure(*issue(key, "--catalog", "nobody"))
 
@@ -127,9 +127,9 @@ def test_all_that_is_wrong_is_told_at_once(key: Path) -> None:
 def test_items_files_with_mistakes(key: Path, tmp_path: Path, text: str, said: str) -> None:
     items = tmp_path / "items.toml"
     items.write_text(text)
-    told = failure(*issue(key, "--from", items))
-    assert said in told
-    assert str(items) in told
+    failed = failure(*issue(key, "--from", items))
+    assert said in failed
+    assert str(items) in failed
 
 
 def test_keys_that_are_none(key: Path, tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_files_that_are_no_documents(tmp_path: Path) -> None:
         b"{}" * 2_000_000,
     ):
         file.write_bytes(content)
-        told = failure("vendor", "show", file)
-        assert "this is no signed document" in told or "larger than 2 MiB" in told
+        failed = failure("vendor", "show", file)
+        assert "this is no signed document" in failed or "larger than 2 MiB" in failed
     file.write_text('{"kind": "DOCUMENT_KIND_BINDING", "payload": "/////w=="}')
     assert "the payload cannot be read" in failure("vendor", "show", file)
     file.write_text("{}")
@@ -195,6 +195,6 @@ def test_files_that_are_no_documents(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_said(key: Path, tmp_path: Path) -> None:
-    told = failure(*issue(key, "--license", "a=PBX-Port12:1", "--out", tmp_path / "no" / "such" / "folder.json"))
-    assert told.startswith("cannot write ")
-    assert told.endswith("No such file or directory")
+    failed = failure(*issue(key, "--license", "a=PBX-Port12:1", "--out", tmp_path / "no" / "such" / "folder.json"))
+    assert failed.startswith("cannot write ")
+    assert failed.endswith("No such file or directory")

@@ -29,61 +29,61 @@ from tests.support.limits import LONG
 VENDORS = ("allworx", "distribution_engine", "isymphony")
 
 
-def reconciled(found: Estate, made: LedgerInMemory, day: date) -> Estate:
+def reconciled(known: Estate, made: LedgerInMemory, day: date) -> Estate:
     """The estate as it is after syncing; doing it again must change nothing."""
     wanted, now = entitled(made.snapshot, day), noon(day)
-    steps = syncing(found, wanted, now)
-    assert syncing(found, tuple(reversed(wanted)), now) == steps, "the order of what is wanted does not matter"
-    after = applied(found, steps)
+    steps = syncing(known, wanted, now)
+    assert syncing(known, tuple(reversed(wanted)), now) == steps, "the order of what is wanted does not matter"
+    after = applied(known, steps)
     assert syncing(after, wanted, now) == (), "once is enough"
     assert syncing(after, wanted, now + 1) == ()
     check(after, wanted, now)
     return after
 
 
-def applied(found: Estate, steps: tuple[Reconciliation, ...]) -> Estate:
-    items = {license.id: license for license in found.licenses}
-    for one in steps:
-        assert (one.before is None) is (one.id not in items)
-        items.pop(one.id, None)
-        if one.after is not None:
-            items[one.id] = one.after
-    return replace(found, licenses=tuple(sorted(items.values(), key=lambda item: item.id)))
+def applied(known: Estate, steps: tuple[Reconciliation, ...]) -> Estate:
+    items = {license.id: license for license in known.licenses}
+    for change in steps:
+        assert (change.before is None) is (change.id not in items)
+        items.pop(change.id, None)
+        if change.after is not None:
+            items[change.id] = change.after
+    return replace(known, licenses=tuple(sorted(items.values(), key=lambda license: license.id)))
 
 
-def check(found: Estate, wanted: tuple[Entitled, ...], now: float) -> None:
+def check(known: Estate, wanted: tuple[Entitled, ...], now: float) -> None:
     """Nothing more is lent than there is a right to, and nothing less."""
     lent: Counter[tuple[Subject, str]] = Counter()
-    for license in found.licenses:
+    for license in known.licenses:
         assert license.agreed is not None
         ends = license.release is not None and license.release.ends_use
         assert ends or license.device is None or not license.use_is_over(now)
         if not ends and not license.use_is_over(now):
             lent[license.agreed.subject, license.type.key] += license.quantity
-    assert lent == {one.name: one.quantity for one in wanted}
+    assert lent == {want.name: want.quantity for want in wanted}
 
 
 def noon(day: date) -> float:
     return first_instant_of(day, ZONE) + 43_200
 
 
-def bind_all(found: Estate, now: float) -> Estate:
+def bind_all(known: Estate, now: float) -> Estate:
     """An operator binds what can be bound."""
     items = []
-    for license in found.licenses:
-        ready = not license.use_is_over(now) and moves.bind_refused(found, license, HQ) is None
+    for license in known.licenses:
+        ready = not license.use_is_over(now) and moves.bind_refused(known, license, HQ) is None
         items.append(balance.bound(license, HQ, now) if ready else license)
-    return replace(found, licenses=tuple(items))
+    return replace(known, licenses=tuple(items))
 
 
-def complete_all(found: Estate) -> Estate:
+def complete_all(known: Estate) -> Estate:
     """PBXs have given everything back that was to go."""
-    for item in found.licenses:
+    for item in known.licenses:
         if item.release is not None:
-            gone = is_apart(found, item)
-            left = tuple(license for license in found.licenses if license.id != item.id)
-            found = replace(found, licenses=left if gone else (*left, balance.freed(item, held_until=None)))
-    return replace(found, licenses=tuple(sorted(found.licenses, key=lambda item: item.id)))
+            gone = is_apart(known, item)
+            left = tuple(license for license in known.licenses if license.id != item.id)
+            known = replace(known, licenses=left if gone else (*left, balance.freed(item, held_until=None)))
+    return replace(known, licenses=tuple(sorted(known.licenses, key=lambda license: license.id)))
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -91,24 +91,24 @@ def complete_all(found: Estate) -> Estate:
 @given(data=st.data())
 def test_after_any_history_the_estate_has_what_it_is_entitled_to(vendor: str, data: st.DataObject) -> None:
     made, day = LEDGERS[vendor](), FIRST
-    found = replace(estate(), catalog=made.catalog, time_zone=ZONE.key)
+    known = replace(estate(), catalog=made.catalog, time_zone=ZONE.key)
     for days, order in data.draw(st.lists(st.tuples(DAYS_ON, ORDERS[vendor]), max_size=15)):
         day += timedelta(days=days)
-        found = reconciled(found, made, day)
+        known = reconciled(known, made, day)
         if data.draw(st.booleans()):
-            found = complete_all(found)
+            known = complete_all(known)
         if isinstance(step(made, order, day), Decision):
-            found = reconciled(found, made, day)
+            known = reconciled(known, made, day)
         if data.draw(st.booleans()):
-            found = reconciled(bind_all(found, noon(day)), made, day)
+            known = reconciled(bind_all(known, noon(day)), made, day)
     later = day + timedelta(days=data.draw(st.integers(0, 800)))
-    end = complete_all(reconciled(found, made, later))
-    at_once = reconciled(replace(found, licenses=()), made, later)
+    end = complete_all(reconciled(known, made, later))
+    at_once = reconciled(replace(known, licenses=()), made, later)
     assert in_force(end, noon(later)) == in_force(at_once, noon(later)), "the way there does not matter"
 
 
-def in_force(found: Estate, now: float) -> Counter[tuple[str, str, int]]:
-    items = (license for license in found.licenses if not license.use_is_over(now) and license.agreed is not None)
+def in_force(known: Estate, now: float) -> Counter[tuple[str, str, int]]:
+    items = (license for license in known.licenses if not license.use_is_over(now) and license.agreed is not None)
     return Counter((str(item.agreed), item.type.key, item.quantity) for item in items)
 
 
@@ -123,8 +123,8 @@ def bought(users: int, days: int) -> tuple[Estate, Estate]:
     return before, reconciled(before, made, day)
 
 
-def users(found: Estate) -> dict[str, License]:
-    return {license.id: license for license in found.licenses if license.type.key == "user"}
+def users(known: Estate) -> dict[str, License]:
+    return {license.id: license for license in known.licenses if license.type.key == "user"}
 
 
 def test_a_trial_becomes_a_purchase_in_place() -> None:
@@ -167,10 +167,10 @@ def test_ids_are_free_and_names() -> None:
     for id in ("Ann's server", "ann s server", "x" * 90):
         order = StartTrial(license=id, product="isymphony", counts={"user": 20}, key=id, major=3)
         made.do(order, FIRST)
-    found = replace(estate(taken), catalog=ISYMPHONY)
+    known = replace(estate(taken), catalog=ISYMPHONY)
     fresh = [
         reconciliation.id
-        for reconciliation in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST))
+        for reconciliation in syncing(known, entitled(made.snapshot, FIRST), noon(FIRST))
         if reconciliation.id.startswith("a")
     ]
     assert sorted(fresh) == [
@@ -179,6 +179,6 @@ def test_ids_are_free_and_names() -> None:
         "ann-s-server-user-2",
         "ann-s-server-user-3",
     ]
-    ids = [reconciliation.id for reconciliation in syncing(found, entitled(made.snapshot, FIRST), noon(FIRST))]
+    ids = [reconciliation.id for reconciliation in syncing(known, entitled(made.snapshot, FIRST), noon(FIRST))]
     assert len(set(ids)) == len(ids) == 6
     assert max(map(len, ids)) == 63

@@ -86,7 +86,7 @@ def innovaphone() -> LedgerInMemory:
         owned("c", "port", first_bound_on=FIRST, agreement_ends_on=date(2025, 2, 28)),
         owned("d", "uc"),
     )
-    return LedgerInMemory(INNOVAPHONE, prices(INNOVAPHONE, values), {one.id: one for one in licenses})
+    return LedgerInMemory(INNOVAPHONE, prices(INNOVAPHONE, values), {license.id: license for license in licenses})
 
 
 def isymphony() -> LedgerInMemory:
@@ -270,11 +270,11 @@ def check_cover(
         begun = sum(term.term.begins not in {other.term.ends for other in cover.terms} for term in cover.terms)
         days = sum((term.term.ends - term.term.begins).days for term in cover.terms)
         assert days - begun <= 28, "full days: the one on which a key comes has begun"
-    rows = sorted(cover.terms, key=lambda one: one.term)
+    rows = sorted(cover.terms, key=lambda paid: paid.term)
     for one, other in pairwise(rows):
         assert one.term.ends <= other.term.begins, "no day is paid twice"
-    for one in rows:
-        assert one.anchor_months == 0 or one.term.ends == add_months(one.anchor, one.anchor_months)
+    for row in rows:
+        assert row.anchor_months == 0 or row.term.ends == add_months(row.anchor, row.anchor_months)
 
 
 def check_sums(made: LedgerInMemory) -> None:
@@ -372,9 +372,9 @@ def check_lapses(made: LedgerInMemory, day: date) -> None:
             assert ending.stops == {}
             assert eve.counts == after.counts
             assert after.status is RightStatus.RUNS
-        told = reminders(made.snapshot, ending.day - timedelta(days=1))
+        due = reminders(made.snapshot, ending.day - timedelta(days=1))
         assert any(
-            (reminder.ending.subject, reminder.ending.policy) == (ending.subject, ending.policy) for reminder in told
+            (reminder.ending.subject, reminder.ending.policy) == (ending.subject, ending.policy) for reminder in due
         )
 
 

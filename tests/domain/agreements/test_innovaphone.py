@@ -50,7 +50,7 @@ def ledger(credits: str = "100000") -> LedgerInMemory:
         owned("free", "port", is_free=True),
         owned("imported", "port", agreement_ends_on=date(2025, 1, 1)),
     )
-    made = LedgerInMemory(INNOVAPHONE, PRICES, {one.id: one for one in licenses})
+    made = LedgerInMemory(INNOVAPHONE, PRICES, {license.id: license for license in licenses})
     made.do(PublishRelease(release="12r1", day=date(2023, 3, 1)), BOUND)
     made.do(PublishRelease(release="13r1", day=date(2024, 6, 1)), BOUND)
     made.do(PublishRelease(release="14r1", day=date(2025, 6, 1)), BOUND)
@@ -190,8 +190,8 @@ def test_m8_only_what_is_covered() -> None:
     )  # fmt: skip
     assert "from version 9 on" in refusal.message
     made.do(ssa("soft9"), BOUND)
-    covered = {key for key, one in INNOVAPHONE.types.items() if "ssa" in one.policies}
-    assert covered == {key for key, one in INNOVAPHONE.types.items() if one.versioned}
+    covered = {key for key, license_type in INNOVAPHONE.types.items() if "ssa" in license_type.policies}
+    assert covered == {key for key, license_type in INNOVAPHONE.types.items() if license_type.versioned}
     assert {"ipva", "uc", "gsm_client"} <= covered
     assert not {"relay_bri", "mypbx_mobile"} & covered
 

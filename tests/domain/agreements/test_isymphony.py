@@ -94,8 +94,8 @@ def test_p1_keys_are_used_once_and_must_be_there() -> None:
 def test_p1_a_trials_end_is_told_before_it_stops_anything() -> None:
     made = Keys(ISYMPHONY)
     made.do(trial(), DAY)
-    told = reminders(made.snapshot, date(2026, 1, 23))
-    assert [(reminder.days_left, reminder.ending.stops) for reminder in told] == [(7, {"instance": 1, "user": 20})]
+    due = reminders(made.snapshot, date(2026, 1, 23))
+    assert [(reminder.days_left, reminder.ending.stops) for reminder in due] == [(7, {"instance": 1, "user": 20})]
     assert endings(made.snapshot, from_day=DAY, to_day=date(2026, 1, 30)) == ()
     assert endings(made.snapshot, from_day=DAY, to_day=date(2026, 1, 31))[0].day == date(2026, 1, 30)
 

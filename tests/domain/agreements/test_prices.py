@@ -60,6 +60,6 @@ def test_the_example_prices_have_whatever_an_agreement_covers() -> None:
     """M4: an agreement can be ordered for a whole PBX, whatever it has."""
     known = catalog("innovaphone")
     text = (Path(__file__).parents[3] / "examples" / "prices" / "innovaphone.toml").read_text(encoding="utf-8")
-    covered = {key: one for key, one in known.types.items() if "ssa" in one.policies}
+    covered = {key: license_type for key, license_type in known.types.items() if "ssa" in license_type.policies}
     valued = set(covered) | {f"{key}%{tier}" for key, one in covered.items() for tier in one.tiers}
     assert set(read_prices(text, file="innovaphone.toml", catalog=known).values) == valued

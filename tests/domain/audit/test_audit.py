@@ -97,8 +97,8 @@ def test_every_field_of_an_event_is_named_here() -> None:
 def test_a_field_of_an_event_altered(lines: list[bytes], field: str, at: int) -> None:
     edited = [*lines]
     edited[at] = changed(lines[at], **{field: OTHER_VALUES[field]})
-    found = defect(edited)
-    assert (found.kind, found.line) == (DefectKind.ALTERED, at + 1)
+    reason = defect(edited)
+    assert (reason.kind, reason.line) == (DefectKind.ALTERED, at + 1)
     assert looked_at(edited).events == at - 1
 
 
@@ -110,9 +110,9 @@ def test_an_event_altered_with_its_hash_made_anew(at: int) -> None:
     forged = forged._replace(hash=event_hash(previous, "acme", forged))
     edited = [*LINES]
     edited[at + 1] = f"{event_line(forged)}\n".encode()
-    found = defect(edited)
-    assert found.kind is (DefectKind.ALTERED if at < 4 else DefectKind.END_ALTERED)
-    assert found.line == at + 3
+    reason = defect(edited)
+    assert reason.kind is (DefectKind.ALTERED if at < 4 else DefectKind.END_ALTERED)
+    assert reason.line == at + 3
 
 
 def test_a_whole_chain_made_anew_lacks_the_signature() -> None:
@@ -126,51 +126,53 @@ def test_a_whole_chain_made_anew_lacks_the_signature() -> None:
 
 @pytest.mark.parametrize("at", range(1, 6))
 def test_an_event_removed(at: int) -> None:
-    found = defect(LINES[:at] + LINES[at + 1 :])
-    assert (found.kind, found.seq, found.line) == (DefectKind.REMOVED, at, at + 1)
-    assert found.message == f"event {at} is missing"
+    reason = defect(LINES[:at] + LINES[at + 1 :])
+    assert (reason.kind, reason.seq, reason.line) == (DefectKind.REMOVED, at, at + 1)
+    assert reason.message == f"event {at} is missing"
 
 
 def test_several_events_removed() -> None:
     assert defect([LINES[0], *LINES[3:]]).message == "events 1 to 2 are missing"
-    found = defect([*LINES[:3], LINES[-1]])
-    assert (found.kind, found.message) == (DefectKind.REMOVED, "events 3 to 5 are missing")
+    reason = defect([*LINES[:3], LINES[-1]])
+    assert (reason.kind, reason.message) == (DefectKind.REMOVED, "events 3 to 5 are missing")
     assert defect([LINES[0], LINES[-1]]).message == "events 1 to 5 are missing"
 
 
-@pytest.mark.parametrize(("one", "other"), [(one, other) for one in range(1, 6) for other in range(one + 1, 6)])
+@pytest.mark.parametrize(
+    ("one", "other"), [(number, other) for number in range(1, 6) for other in range(number + 1, 6)]
+)
 def test_two_events_that_changed_places(one: int, other: int) -> None:
     edited = [*LINES]
     edited[one], edited[other] = edited[other], edited[one]
-    found = defect(edited)
-    assert (found.kind, found.seq, found.line) == (DefectKind.REORDERED, one, one + 1)
-    assert f"belongs event {one} in line {other + 1}" in found.message
+    reason = defect(edited)
+    assert (reason.kind, reason.seq, reason.line) == (DefectKind.REORDERED, one, one + 1)
+    assert f"belongs event {one} in line {other + 1}" in reason.message
 
 
 def test_two_events_that_changed_numbers() -> None:
     edited = [*LINES]
     edited[2], edited[4] = changed(LINES[4], seq=2), changed(LINES[2], seq=4)
-    found = defect(edited)
-    assert (found.kind, found.seq, found.line) == (DefectKind.REORDERED, 2, 3)
+    reason = defect(edited)
+    assert (reason.kind, reason.seq, reason.line) == (DefectKind.REORDERED, 2, 3)
 
 
 @pytest.mark.parametrize("at", range(1, 6))
 def test_an_event_twice(at: int) -> None:
-    found = defect(LINES[: at + 1] + LINES[at:])
-    assert (found.kind, found.seq, found.line) == (DefectKind.INSERTED, at, at + 2)
+    reason = defect(LINES[: at + 1] + LINES[at:])
+    assert (reason.kind, reason.seq, reason.line) == (DefectKind.INSERTED, at, at + 2)
 
 
 @pytest.mark.parametrize("at", range(1, 6))
 def test_an_event_put_in(at: int) -> None:
     invented = changed(LINES[at], caller="nobody", details="{}")
-    found = defect([*LINES[:at], invented, *LINES[at:]])
-    assert (found.kind, found.seq, found.line) == (DefectKind.INSERTED, at, at + 1)
+    reason = defect([*LINES[:at], invented, *LINES[at:]])
+    assert (reason.kind, reason.seq, reason.line) == (DefectKind.INSERTED, at, at + 1)
 
 
 def test_an_event_behind_the_last() -> None:
     invented = chained(some(1), start=ChainEnd(5, FIVE[-1].hash))
-    found = defect([*LINES[:-1], f"{event_line(invented[0])}\n".encode(), LINES[-1]])
-    assert found.kind is DefectKind.END_ALTERED
+    reason = defect([*LINES[:-1], f"{event_line(invented[0])}\n".encode(), LINES[-1]])
+    assert reason.kind is DefectKind.END_ALTERED
 
 
 @pytest.mark.parametrize("seq", [0, -1, -(2**62)])
@@ -218,14 +220,14 @@ CHECKPOINT = [
 @pytest.mark.parametrize(("field", "value", "kind"), CHECKPOINT)
 def test_a_field_of_the_checkpoint_altered(field: str, value: object, kind: DefectKind) -> None:
     edited = [*LINES[:-1], changed(LINES[-1], **{field: value})]
-    found = defect(edited)
-    assert (found.kind, found.line) == (kind, 7)
+    reason = defect(edited)
+    assert (reason.kind, reason.line) == (kind, 7)
     assert defect(edited, key=None).kind is (DefectKind.FORGED if field == "public_key" else kind)
 
 
 def test_a_checkpoint_that_promises_more() -> None:
-    found = defect([*LINES[:-1], changed(LINES[-1], seq=7)])
-    assert (found.kind, found.message) == (DefectKind.REMOVED, "events 6 to 7 are missing")
+    reason = defect([*LINES[:-1], changed(LINES[-1], seq=7)])
+    assert (reason.kind, reason.message) == (DefectKind.REMOVED, "events 6 to 7 are missing")
 
 
 @pytest.mark.parametrize("key", [b"", b"\xff" * 32])

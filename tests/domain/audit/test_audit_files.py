@@ -23,8 +23,8 @@ from tests.domain.audit.exports import LINES, chained, contents, defect, exporte
 def test_a_file_cut_off_anywhere() -> None:
     whole = b"".join(LINES)
     for length in range(len(whole)):
-        found = defect(_split(whole[:length]))
-        assert found.kind in (DefectKind.CUT_OFF, DefectKind.MALFORMED)
+        reason = defect(_split(whole[:length]))
+        assert reason.kind in (DefectKind.CUT_OFF, DefectKind.MALFORMED)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_what_is_no_export(lines: list[bytes], kind: DefectKind) -> None:
 
 
 def test_the_first_defect_is_told_whatever_comes_after() -> None:
-    found = defect([*LINES[:2], *LINES[3:4], b"garbage\n"])
-    assert (found.kind, found.seq) == (DefectKind.REMOVED, 2)
+    reason = defect([*LINES[:2], *LINES[3:4], b"garbage\n"])
+    assert (reason.kind, reason.seq) == (DefectKind.REMOVED, 2)
 
 
 @given(contents, st.data())

@@ -91,7 +91,10 @@ def test_spaces_hyphens_and_capitals_do_not_matter(printed: str, data: st.DataOb
     assert printed_again(text) == printed
 
 
-@given(st.sampled_from([key for key, one in INNOVAPHONE.types.items() if one.versioned]), st.integers(10, 999))
+@given(
+    st.sampled_from([key for key, license_type in INNOVAPHONE.types.items() if license_type.versioned]),
+    st.integers(10, 999),
+)
 def test_every_version_of_every_type(key: str, version: int) -> None:
     license_type = INNOVAPHONE.types[key]
     for tier in (None, *license_type.tiers):
@@ -153,25 +156,25 @@ def test_every_type_of_the_rules_is_there() -> None:
 
 
 def test_what_others_need_ranks_before_them() -> None:
-    for key, one in INNOVAPHONE.types.items():
-        for name in {name for needed in one.requires for name in needed.any_of}:
+    for key, license_type in INNOVAPHONE.types.items():
+        for name in {name for needed in license_type.requires for name in needed.any_of}:
             assert INNOVAPHONE.rank[name] < INNOVAPHONE.rank[key]
-        for part in (*one.includes, *one.includes_per_pbx):
+        for part in (*license_type.includes, *license_type.includes_per_pbx):
             assert INNOVAPHONE.rank[key] < INNOVAPHONE.rank[part]
 
 
 def test_rules_that_types_name_are_rules() -> None:
     text = (Path(__file__).parents[3] / "docs" / "rules.md").read_text(encoding="utf-8")
     known = set(re.findall(r"^- \*\*([A-Z]\d+)\*\*", text, re.MULTILINE))
-    for one in INNOVAPHONE.types.values():
-        assert set(one.rules) <= known
-        assert one.rules, one.key
+    for license_type in INNOVAPHONE.types.values():
+        assert set(license_type.rules) <= known
+        assert license_type.rules, license_type.key
 
 
 @pytest.mark.parametrize("key", ["relay_bri", "relay_pri", "relay_channel", "ipva"])
 def test_what_can_never_be_released(key: str) -> None:
     assert not INNOVAPHONE.types[key].releasable
-    assert sum(not one.releasable for one in INNOVAPHONE.types.values()) == 4
+    assert sum(not license_type.releasable for license_type in INNOVAPHONE.types.values()) == 4
 
 
 @pytest.mark.rule("L8")

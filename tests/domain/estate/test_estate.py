@@ -35,12 +35,12 @@ def estate(*licenses: License) -> Estate:
     return Estate(1, "acme", 1, INNOVAPHONE, pbxs, licenses, ids, epoch_floor=0)
 
 
-def of(found: Estate, device: Device) -> Installation:
-    return found.installations[device.id]
+def of(known: Estate, device: Device) -> Installation:
+    return known.installations[device.id]
 
 
-def devices_for(found: Estate, device: Device, license_type: str) -> list[str]:
-    return [source.device.name for source in found.sources(found.pbxs[device.id], INNOVAPHONE.types[license_type])]
+def devices_for(known: Estate, device: Device, license_type: str) -> list[str]:
+    return [source.device.name for source in known.sources(known.pbxs[device.id], INNOVAPHONE.types[license_type])]
 
 
 def test_licenses_of_one_type_add_up() -> None:
@@ -50,11 +50,11 @@ def test_licenses_of_one_type_add_up() -> None:
 
 
 def test_free_licenses_count_nowhere() -> None:
-    found = estate(licensed("PBX-Port10", 100, None))
+    known = estate(licensed("PBX-Port10", 100, None))
     assert all(
-        installation.capacity == {} and installation.limit is None for installation in found.installations.values()
+        installation.capacity == {} and installation.limit is None for installation in known.installations.values()
     )
-    assert found.licenses[0].ref.device == ""
+    assert known.licenses[0].ref.device == ""
 
 
 @given(st.lists(st.tuples(st.sampled_from(["PBX-Port", "PBX-myPBX", "PBX-IPVA"]), st.integers(1, 30)), max_size=6))
@@ -84,36 +84,36 @@ def test_the_oldest_license_of_an_application_limits_that_application() -> None:
     [("PBX-Port12", True), ("PBX-Operator12", True), ("Relay channels", False), ("PBX-IPVA12", False)],
 )
 def test_what_makes_a_slave_local(printed: str, is_local: bool) -> None:
-    found = estate(licensed(printed, 1, HQ), licensed(printed, 1, CLOUD))
-    assert [found.is_local(pbx) for pbx in found.pbxs.values()] == [False, False, is_local]
-    assert found.installation_of(found.pbxs[CLOUD.id]).device is (CLOUD if is_local else HQ)
+    known = estate(licensed(printed, 1, HQ), licensed(printed, 1, CLOUD))
+    assert [known.is_local(pbx) for pbx in known.pbxs.values()] == [False, False, is_local]
+    assert known.installation_of(known.pbxs[CLOUD.id]).device is (CLOUD if is_local else HQ)
 
 
 def test_where_seats_are_debited_from() -> None:
-    found = estate(licensed("PBX-Port12", 1, HQ), licensed("PBX-IPVA12", 1, CLOUD), licensed("PBX-Fax12", 1, BERLIN))
-    assert devices_for(found, HQ, "port") == ["hq-box"]
-    assert devices_for(found, CLOUD, "port") == ["hq-box"]
-    assert devices_for(found, BERLIN, "port") == ["berlin-box"]
-    assert devices_for(found, CLOUD, "ipva") == ["vm", "hq-box"]
-    assert devices_for(found, BERLIN, "ipva") == ["berlin-box"]
-    assert devices_for(found, HQ, "ipva") == ["hq-box"]
+    known = estate(licensed("PBX-Port12", 1, HQ), licensed("PBX-IPVA12", 1, CLOUD), licensed("PBX-Fax12", 1, BERLIN))
+    assert devices_for(known, HQ, "port") == ["hq-box"]
+    assert devices_for(known, CLOUD, "port") == ["hq-box"]
+    assert devices_for(known, BERLIN, "port") == ["berlin-box"]
+    assert devices_for(known, CLOUD, "ipva") == ["vm", "hq-box"]
+    assert devices_for(known, BERLIN, "ipva") == ["berlin-box"]
+    assert devices_for(known, HQ, "ipva") == ["hq-box"]
     for device in DEVICES:
-        assert devices_for(found, device, "relay_bri") == [device.name]
+        assert devices_for(known, device, "relay_bri") == [device.name]
 
 
 @pytest.mark.parametrize(("voicemail", "ports", "on"), [(0, 0, False), (1, 0, True), (4, 5, False), (5, 5, True)])
 def test_a_switch_is_on_while_enough_are_installed(voicemail: int, ports: int, on: bool) -> None:
     bought = [licensed("PBX-Voicemail12%1", voicemail, HQ)] if voicemail else []
     bought += [licensed("PBX-Port12", ports, HQ)] if ports else []
-    found = estate(*bought)
-    assert found.feature_is_on(of(found, HQ), INNOVAPHONE.types["voicemail"]) is on
-    assert found.feature_is_on(of(found, HQ), INNOVAPHONE.types["port"])
+    known = estate(*bought)
+    assert known.feature_is_on(of(known, HQ), INNOVAPHONE.types["voicemail"]) is on
+    assert known.feature_is_on(of(known, HQ), INNOVAPHONE.types["port"])
 
 
 def test_who_is_above_the_limit() -> None:
-    found = estate(licensed("PBX-Port11", 1, HQ), licensed("PBX-Port12", 1, BERLIN))
-    above = found.pbxs_above_limit(of(found, HQ), {CLOUD.id: Version(11, 2)})
+    known = estate(licensed("PBX-Port11", 1, HQ), licensed("PBX-Port12", 1, BERLIN))
+    above = known.pbxs_above_limit(of(known, HQ), {CLOUD.id: Version(11, 2)})
     assert [pbx.name for pbx in above] == ["hq"]
-    assert found.pbxs_above_limit(of(found, BERLIN), {}) == ()
-    assert [pbx.name for pbx in found.pbxs_above_limit(of(found, BERLIN), {BERLIN.id: Version(13)})] == ["berlin"]
-    assert found.pbxs_above_limit(of(found, CLOUD), {}) == ()
+    assert known.pbxs_above_limit(of(known, BERLIN), {}) == ()
+    assert [pbx.name for pbx in known.pbxs_above_limit(of(known, BERLIN), {BERLIN.id: Version(13)})] == ["berlin"]
+    assert known.pbxs_above_limit(of(known, CLOUD), {}) == ()

@@ -92,11 +92,11 @@ def test_what_two_claims_come_to() -> None:
 
 @pytest.mark.rule("F3", "F6")
 def test_licenses_of_a_tier_whose_lower_ones_were_released_are_told() -> None:
-    found = estate(
+    known = estate(
         licensed("PBX-Port12", 600, HQ), licensed("PBX-Standby12", 400, HQ), licensed("PBX-Standby 12%500", 200, HQ)
     )
-    spare = replace(found.pbxs[BERLIN.id], role=PbxRole.STANDBY, standby_for="hq")
-    paired = replace(found, pbxs={**found.pbxs, BERLIN.id: spare})
+    spare = replace(known.pbxs[BERLIN.id], role=PbxRole.STANDBY, standby_for="hq")
+    paired = replace(known, pbxs={**known.pbxs, BERLIN.id: spare})
     ((standby, primary, problem),) = estate_problems(paired, {})
     assert (standby, primary.name) == (spare, "hq")
     assert (problem.kind, problem.missing) == (StandbyProblemKind.TIER_NOT_REACHED, 100)

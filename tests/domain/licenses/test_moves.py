@@ -35,9 +35,9 @@ def problem(refused: MoveRefusal | None) -> MoveProblem | None:
 
 
 def test_a_device_is_found_by_its_name() -> None:
-    found = estate()
-    assert target_device(found, "vm") == CLOUD
-    unknown, idle = target_device(found, "attic"), target_device(found, "spare", devices=["spare", "vm"])
+    known = estate()
+    assert target_device(known, "vm") == CLOUD
+    unknown, idle = target_device(known, "attic"), target_device(known, "spare", devices=["spare", "vm"])
     assert isinstance(unknown, MoveRefusal)
     assert unknown.problem is MoveProblem.UNKNOWN_DEVICE
     assert "berlin-box, hq-box, vm" in unknown.remedy
@@ -71,19 +71,19 @@ def test_old_firmware_gives_nothing_back(software: int, expected: MoveProblem | 
     assert problem(release_refused(estate(license), license, software=runs)) is expected
     assert problem(rebind_refused(estate(license), license, HQ, software=runs)) is expected
     assert problem(going_central_refused(estate(license), estate().pbxs[HQ.id])) is MoveProblem.ALREADY_CENTRAL
-    found = estate(license)
-    assert problem(going_central_refused(found, found.pbxs[BERLIN.id], software=runs)) is expected
+    known = estate(license)
+    assert problem(going_central_refused(known, known.pbxs[BERLIN.id], software=runs)) is expected
 
 
 def test_where_a_license_is_decides_between_binding_and_rebinding() -> None:
     free, bound = licensed("PBX-Port12", 1, None), licensed("PBX-Port12", 2, BERLIN)
-    found = estate(free, bound)
-    assert bind_refused(found, free, HQ) is None
-    assert problem(bind_refused(found, bound, HQ)) is MoveProblem.ALREADY_BOUND
-    assert problem(bind_refused(found, bound, BERLIN)) is MoveProblem.ALREADY_THERE
-    assert rebind_refused(found, bound, HQ) is None
-    assert problem(rebind_refused(found, bound, BERLIN)) is MoveProblem.ALREADY_THERE
-    assert problem(rebind_refused(found, free, HQ)) is MoveProblem.NOT_BOUND
+    known = estate(free, bound)
+    assert bind_refused(known, free, HQ) is None
+    assert problem(bind_refused(known, bound, HQ)) is MoveProblem.ALREADY_BOUND
+    assert problem(bind_refused(known, bound, BERLIN)) is MoveProblem.ALREADY_THERE
+    assert rebind_refused(known, bound, HQ) is None
+    assert problem(rebind_refused(known, bound, BERLIN)) is MoveProblem.ALREADY_THERE
+    assert problem(rebind_refused(known, free, HQ)) is MoveProblem.NOT_BOUND
 
 
 def test_two_voicemail_models_do_not_meet() -> None:
@@ -112,12 +112,12 @@ def test_two_voicemail_models_do_not_meet() -> None:
 )
 def test_a_tier_waits_for_those_below_it(installed: list[tuple[str, int]], printed: str, missing: int) -> None:
     license = licensed(printed, 10, None)
-    found = estate(license, *(licensed(name, quantity, HQ) for name, quantity in installed))
-    assert missing_below_tier(found, license, HQ) == missing
-    refused = bind_refused(found, license, HQ)
+    known = estate(license, *(licensed(name, quantity, HQ) for name, quantity in installed))
+    assert missing_below_tier(known, license, HQ) == missing
+    refused = bind_refused(known, license, HQ)
     assert problem(refused) is (MoveProblem.TIER_TOO_EARLY if missing else None)
     assert refused is None or refused.missing == missing
-    assert problem(bind_refused(found, license, BERLIN)) is problem(refused), "the project counts where it has more"
+    assert problem(bind_refused(known, license, BERLIN)) is problem(refused), "the project counts where it has more"
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_a_tier_counts_the_device_or_the_project_whichever_is_more(
 ) -> None:
     license = licensed("PBX-Port 12%500", 10, None)
     there = [licensed("PBX-Port12", count, at) for count, at in ((on_target, BERLIN), (elsewhere, HQ)) if count]
-    found = estate(license, *there, licensed("PBX-Port11", 500, None))  # what is free is not installed
-    assert missing_below_tier(found, license, BERLIN) == missing
+    known = estate(license, *there, licensed("PBX-Port11", 500, None))  # what is free is not installed
+    assert missing_below_tier(known, license, BERLIN) == missing
 
 
 def test_ipva_licenses_go_onto_virtual_machines_only() -> None:
@@ -145,11 +145,11 @@ def test_ipva_licenses_go_onto_virtual_machines_only() -> None:
 
 def test_in_binding_order_every_tier_finds_those_below_it() -> None:
     bought = [licensed("PBX-Port 12%1000", 5, None), licensed("PBX-Port 12%500", 500, None)]
-    found = estate(*bought, base := licensed("PBX-Port12", 500, None))
+    known = estate(*bought, base := licensed("PBX-Port12", 500, None))
     for license in in_binding_order([*bought, base]):
-        assert bind_refused(found, license, HQ) is None
-        found = moved(found, license, HQ)
-    assert found.installations[HQ.id].capacity == {"port": 1005}
+        assert bind_refused(known, license, HQ) is None
+        known = moved(known, license, HQ)
+    assert known.installations[HQ.id].capacity == {"port": 1005}
 
 
 def test_what_leaves_a_local_pbx_and_what_stays() -> None:
@@ -158,21 +158,21 @@ def test_what_leaves_a_local_pbx_and_what_stays() -> None:
         licensed("PBX-IPVA12", 5, CLOUD),
         licensed("Relay BRIs", 1, CLOUD),
     )
-    found = estate(ports, ipva, relay)
-    local = found.pbxs[CLOUD.id]
-    assert going_central_refused(found, local) is None
-    assert leaving_for_central(found, local) == (ports,)
-    assert staying_behind(found, local) == (ipva, relay)
-    after = moved(found, ports, HQ)
+    known = estate(ports, ipva, relay)
+    local = known.pbxs[CLOUD.id]
+    assert going_central_refused(known, local) is None
+    assert leaving_for_central(known, local) == (ports,)
+    assert staying_behind(known, local) == (ipva, relay)
+    after = moved(known, ports, HQ)
     assert not after.is_local(local)
 
 
 def test_what_is_in_use_is_refused_with_its_holders() -> None:
     ten, five = licensed("PBX-Port12", 10, HQ), licensed("PBX-Port10", 5, HQ)
-    found = estate(ten, five)
-    assert left_without(found, ten, {ten.id}) == 5
-    assert left_without(found, ten, {ten.id, five.id}) == 0
-    assert left_without(found, licensed("PBX-Port12", 9, None), set()) == 0
+    known = estate(ten, five)
+    assert left_without(known, ten, {ten.id}) == 5
+    assert left_without(known, ten, {ten.id, five.id}) == 0
+    assert left_without(known, licensed("PBX-Port12", 9, None), set()) == 0
     assert use_refused(ten, used=5, left=5) is None
     refused = use_refused(ten, used=8, left=5, holders=[TopHolder("projects/acme/pbxs/berlin", "site", 6)])
     assert problem(refused) is MoveProblem.IN_USE
@@ -187,7 +187,7 @@ def test_a_cooling_off_time_is_told_as_a_date() -> None:
 
 
 def test_unmoved_licenses_stay_as_they_are() -> None:
-    item: License = licensed("PBX-Port12", 10, HQ)
+    moved_license: License = licensed("PBX-Port12", 10, HQ)
     other = licensed("PBX-Port10", 10, HQ)
-    after: Estate = moved(estate(item, other), item, None)
+    after: Estate = moved(estate(moved_license, other), moved_license, None)
     assert [license.device for license in after.licenses] == [None, HQ]

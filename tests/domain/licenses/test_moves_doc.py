@@ -20,8 +20,8 @@ def test_problems_stand_in_order_of_precedence() -> None:
 
 
 def test_the_table_is_complete() -> None:
-    found = re.findall(r"^\| (\d+) \| `(\w+)` \|$", MOVES, re.MULTILINE)
-    assert [(int(number), name) for number, name in found] == IN_DOMAIN
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|$", MOVES, re.MULTILINE)
+    assert [(int(number), name) for number, name in rows] == IN_DOMAIN
 
 
 def test_every_problem_is_explained_in_order() -> None:
@@ -51,5 +51,5 @@ def test_the_api_has_the_same_list() -> None:
 
 
 def test_every_reason_to_refuse_a_document_is_explained_with_its_status() -> None:
-    found = re.findall(r"^\| `DOCUMENT_(\w+)` \| (\w+) \| .+ \| .+ \|$", DOCUMENTS, re.MULTILINE)
-    assert found == [(problem.name, DOCUMENT_CODES[problem].name) for problem in DocumentProblem]
+    rows = re.findall(r"^\| `DOCUMENT_(\w+)` \| (\w+) \| .+ \| .+ \|$", DOCUMENTS, re.MULTILINE)
+    assert rows == [(problem.name, DOCUMENT_CODES[problem].name) for problem in DocumentProblem]

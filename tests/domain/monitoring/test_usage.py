@@ -16,30 +16,30 @@ def _days(*peaks: int) -> dict[int, int]:
 
 def test_a_line_reaches_the_capacity() -> None:
     """50 a fortnight ago, 2 more each day: 100 on the 25th day from the first."""
-    found = trend(_days(*range(50, 78, 2), 0), used=60, capacity=100, today=TODAY)
-    assert (found.outlook, found.day) == (Outlook.RUNS_OUT, TODAY - 14 + 25)
-    assert found.seats_per_day == pytest.approx(2)
+    line = trend(_days(*range(50, 78, 2), 0), used=60, capacity=100, today=TODAY)
+    assert (line.outlook, line.day) == (Outlook.RUNS_OUT, TODAY - 14 + 25)
+    assert line.seats_per_day == pytest.approx(2)
 
 
 def test_days_on_which_no_master_ran_do_not_bend_it() -> None:
     peaks = _days(*range(50, 82, 2), 0)
     del peaks[TODAY - 4]
-    found = trend(peaks, used=60, capacity=100, today=TODAY)
-    assert found.seats_per_day == pytest.approx(2, rel=0.05)
+    line = trend(peaks, used=60, capacity=100, today=TODAY)
+    assert line.seats_per_day == pytest.approx(2, rel=0.05)
 
 
 def test_weekends_do_not_bend_it() -> None:
     """One more each day from 40 on, but for weekends; the window ends with one."""
     peaks = _days(*(40 + at if at % 7 < 5 else 5 for at in range(28)), 0)
-    found = trend(peaks, used=20, capacity=100, today=TODAY)
-    assert found.outlook is Outlook.RUNS_OUT
-    assert found.day is not None
-    assert abs(found.day - (TODAY - 28 + 60)) < 5
+    line = trend(peaks, used=20, capacity=100, today=TODAY)
+    assert line.outlook is Outlook.RUNS_OUT
+    assert line.day is not None
+    assert abs(line.day - (TODAY - 28 + 60)) < 5
 
 
 def test_a_line_that_is_past_the_capacity_runs_out_today() -> None:
-    found = trend(_days(*range(80, 99), 0), used=10, capacity=95, today=TODAY)
-    assert (found.outlook, found.day) == (Outlook.RUNS_OUT, TODAY)
+    line = trend(_days(*range(80, 99), 0), used=10, capacity=95, today=TODAY)
+    assert (line.outlook, line.day) == (Outlook.RUNS_OUT, TODAY)
 
 
 @pytest.mark.parametrize("known", [0, 1, 13])
@@ -50,8 +50,8 @@ def test_less_than_a_fortnight_is_not_enough(known: int) -> None:
 
 @pytest.mark.parametrize("peaks", [[40] * 20, list(range(60, 40, -1)), [40, 41] * 10, [0] * 14])
 def test_what_does_not_rise_never_runs_out(peaks: list[int]) -> None:
-    found = trend(_days(*peaks, 0), used=10, capacity=100, today=TODAY)
-    assert (found.outlook, found.day) == (Outlook.NOT_RISING, None)
+    line = trend(_days(*peaks, 0), used=10, capacity=100, today=TODAY)
+    assert (line.outlook, line.day) == (Outlook.NOT_RISING, None)
 
 
 def test_beyond_two_years_there_is_no_date() -> None:

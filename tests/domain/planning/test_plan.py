@@ -25,39 +25,39 @@ def ported(*quantities: int) -> Estate:
     return estate(*(licensed("PBX-Port12", quantity, HQ) for quantity in quantities))
 
 
-def held(found: Estate, pbx_id: int, holders: range, *, acquired_at: float = 0.0) -> list[Seat]:
-    pool_id = found.pool_ids[HQ.id, "port"]
+def held(known: Estate, pbx_id: int, holders: range, *, acquired_at: float = 0.0) -> list[Seat]:
+    pool_id = known.pool_ids[HQ.id, "port"]
     return [
         Seat(pbx_id, "port", HolderKind.USER, f"user-{number}", "", "", pool_id, "", acquired_at) for number in holders
     ]
 
 
-def situation(found: Estate, seats: list[Seat], *, peak: int = 0) -> Situation:
-    pool_id = found.pool_ids[HQ.id, "port"]
-    return Situation(found, {}, seats, {pool_id: PoolUse(len(seats), max(peak, len(seats)), None)}, set(), now=0.0)
+def situation(known: Estate, seats: list[Seat], *, peak: int = 0) -> Situation:
+    pool_id = known.pool_ids[HQ.id, "port"]
+    return Situation(known, {}, seats, {pool_id: PoolUse(len(seats), max(peak, len(seats)), None)}, set(), now=0.0)
 
 
 def test_changes_are_made_one_after_the_other() -> None:
-    found = estate(base := licensed("PBX-Port12", 5, HQ), local := licensed("PBX-Port13", 3, BERLIN))
-    berlin = found.pbxs[BERLIN.id]
-    then = planned(found, [Rebind((local.id,), "hq-box"), Upgrade(Version(13)), Release((base.id,))])
+    known = estate(base := licensed("PBX-Port12", 5, HQ), local := licensed("PBX-Port13", 3, BERLIN))
+    berlin = known.pbxs[BERLIN.id]
+    then = planned(known, [Rebind((local.id,), "hq-box"), Upgrade(Version(13)), Release((base.id,))])
     assert not then.obstacles
     assert {license.id: license.device for license in then.estate.licenses} == {base.id: None, local.id: HQ}
     assert not then.estate.is_local(berlin)
     assert set(then.software.values()) == {Version(13)}
-    assert found.is_local(berlin)  # the estate asked about is as it was
+    assert known.is_local(berlin)  # the estate asked about is as it was
 
 
 def test_a_pool_that_comes_into_being_has_an_id() -> None:
-    found = estate(fax := licensed("PBX-Fax12", 5, None), licensed("PBX-Port12", 5, HQ))
-    then = planned(found, [Rebind((fax.id,), "berlin-box")])
-    assert then.estate.pool_ids[BERLIN.id, "fax"] not in found.pool_ids.values()
-    assert then.estate.pool_ids[HQ.id, "port"] == found.pool_ids[HQ.id, "port"]
+    known = estate(fax := licensed("PBX-Fax12", 5, None), licensed("PBX-Port12", 5, HQ))
+    then = planned(known, [Rebind((fax.id,), "berlin-box")])
+    assert then.estate.pool_ids[BERLIN.id, "fax"] not in known.pool_ids.values()
+    assert then.estate.pool_ids[HQ.id, "port"] == known.pool_ids[HQ.id, "port"]
 
 
 def test_what_cannot_be_moved_stays_and_the_rest_goes() -> None:
-    found = estate(fixed := licensed("PBX-IPVA12", 5, CLOUD), ports := licensed("PBX-Port12", 5, CLOUD))
-    then = planned(found, [Release((fixed.id, ports.id))])
+    known = estate(fixed := licensed("PBX-IPVA12", 5, CLOUD), ports := licensed("PBX-Port12", 5, CLOUD))
+    then = planned(known, [Release((fixed.id, ports.id))])
     assert [obstacle.problem.name for obstacle in then.obstacles] == ["NOT_RELEASABLE"]
     assert {license.id: license.device for license in then.estate.licenses} == {fixed.id: CLOUD, ports.id: None}
 
@@ -69,11 +69,11 @@ def test_a_license_on_its_way_or_cooling_off_has_to_wait() -> None:
     )  # fmt: skip
     leaving = replace(licensed("PBX-Port12", 4, HQ), release=way)
     cooling = replace(licensed("PBX-Port13", 2, None), held_until=100.0)
-    found = estate(leaving, cooling, licensed("PBX-Port12", 6, HQ))
-    then = planned(found, [Rebind((leaving.id,), "vm"), Rebind((cooling.id,), "hq-box")], now=99.0)
+    known = estate(leaving, cooling, licensed("PBX-Port12", 6, HQ))
+    then = planned(known, [Rebind((leaving.id,), "vm"), Rebind((cooling.id,), "hq-box")], now=99.0)
     assert [obstacle.problem.name for obstacle in then.obstacles] == ["RELEASE_UNDER_WAY", "COOLING_OFF"]
-    assert not planned(found, [Release((leaving.id,)), Rebind((cooling.id,), "hq-box")], now=100.0).obstacles
-    answer = plan(situation(found, held(found, HQ.id, range(8))), [Upgrade(Version(12))])
+    assert not planned(known, [Release((leaving.id,)), Rebind((cooling.id,), "hq-box")], now=100.0).obstacles
+    answer = plan(situation(known, held(known, HQ.id, range(8))), [Upgrade(Version(12))])
     (pool,) = answer.pools  # nothing new is granted from what leaves (L5)
     assert (pool.capacity_after, pool.wanted, [refused_seats.seats for refused_seats in answer.refused]) == (6, 8, [2])
 
@@ -82,12 +82,12 @@ def test_a_version_that_is_said_to_run_already_is_judged_like_any_other() -> Non
     """B7: whatever the project says of its PBXs today, the question is whether that version may run."""
     for software in ({}, {HQ.id: Version(12)}, {HQ.id: Version(10)}):
         answer = plan(
-            replace(situation(found := estate(licensed("PBX-Port10", 5, HQ)), []), software=software),
+            replace(situation(known := estate(licensed("PBX-Port10", 5, HQ)), []), software=software),
             [Upgrade(Version(12))],
         )
         assert answer.verdict is Verdict.NOT_POSSIBLE
         (limit,) = answer.limits
-        assert (limit.is_caused, [ref.id for ref in limit.blocking]) == (True, [found.licenses[0].id])
+        assert (limit.is_caused, [ref.id for ref in limit.blocking]) == (True, [known.licenses[0].id])
         assert [(pool.capacity_after, pool.capacity_unblocked) for pool in answer.pools] == [(5, 0)]
     assert plan(situation(ported(5), []), [Upgrade(Version(12))]).verdict is Verdict.OK
 
@@ -95,8 +95,8 @@ def test_a_version_that_is_said_to_run_already_is_judged_like_any_other() -> Non
 def test_a_pbx_that_joins_a_pool_with_newer_software_puts_itself_above_its_limit() -> None:
     """Neither a new site nor a PBX that goes central was above it before."""
     local = licensed("PBX-Port13", 5, BERLIN)
-    found = estate(licensed("PBX-Port12", 5, HQ), local)
-    joining = replace(situation(found, []), software={BERLIN.id: Version(13)})
+    known = estate(licensed("PBX-Port12", 5, HQ), local)
+    joining = replace(situation(known, []), software={BERLIN.id: Version(13)})
     for change in (GoCentral("berlin"), AddSite("rome", {}, software=Version(13))):
         answer = plan(joining, [change])
         assert answer.verdict is Verdict.NOT_POSSIBLE
@@ -104,9 +104,9 @@ def test_a_pbx_that_joins_a_pool_with_newer_software_puts_itself_above_its_limit
 
 
 def test_where_licenses_are_short_the_newest_seats_are_refused() -> None:
-    found = ported(10, 5)
-    seats = held(found, HQ.id, range(8), acquired_at=2.0) + held(found, BERLIN.id, range(4), acquired_at=1.0)
-    answer = plan(situation(found, seats), [Release(("PBX-Port12-5",))])
+    known = ported(10, 5)
+    seats = held(known, HQ.id, range(8), acquired_at=2.0) + held(known, BERLIN.id, range(4), acquired_at=1.0)
+    answer = plan(situation(known, seats), [Release(("PBX-Port12-5",))])
     assert [(refused_seats.pbx, refused_seats.seats, refused_seats.leaving) for refused_seats in answer.refused] == [
         ("hq", 2, 2)
     ]
@@ -115,8 +115,8 @@ def test_where_licenses_are_short_the_newest_seats_are_refused() -> None:
 
 
 def test_the_peak_is_held_against_what_is_left() -> None:
-    found = ported(10, 5)
-    answer = plan(situation(found, held(found, HQ.id, range(8)), peak=12), [Release(("PBX-Port12-5",))])
+    known = ported(10, 5)
+    answer = plan(situation(known, held(known, HQ.id, range(8)), peak=12), [Release(("PBX-Port12-5",))])
     (pool,) = answer.pools
     assert (pool.missing, pool.missing_at_peak, answer.verdict) == (0, 2, Verdict.OK_WITH_WARNINGS)
     assert [(advice.quantity, advice.quantity_at_peak) for advice in answer.advice] == [(0, 2)]
@@ -128,12 +128,12 @@ def test_releasing_never_refuses_fewer(quantities: list[int], data: st.DataObjec
     licenses = [
         License(f"ports-{at}", licensed("PBX-Port12", 1, HQ).type, 12, None, n, HQ) for at, n in enumerate(quantities)
     ]
-    found = estate(*licenses)
+    known = estate(*licenses)
     used = data.draw(st.integers(0, sum(quantities)))
-    seats = held(found, BERLIN.id, range(used))
+    seats = held(known, BERLIN.id, range(used))
     before = 0
     for count in range(1, len(licenses) + 1):
-        answer: Plan = plan(situation(found, seats), [Release(tuple(license.id for license in licenses[:count]))])
+        answer: Plan = plan(situation(known, seats), [Release(tuple(license.id for license in licenses[:count]))])
         refused = sum(refused_seats.seats for refused_seats in answer.refused)
         assert refused == max(used - sum(quantities[count:]), 0) >= before
         assert (answer.verdict is Verdict.NOT_POSSIBLE) is (refused > 0)
@@ -142,16 +142,16 @@ def test_releasing_never_refuses_fewer(quantities: list[int], data: st.DataObjec
 
 @given(st.lists(st.sampled_from(["release", "upgrade", "central", "rebind"]), min_size=1, max_size=4))
 def test_nothing_that_is_asked_about_is_changed(kinds: list[str]) -> None:
-    found = estate(licensed("PBX-Port12", 10, HQ), local := licensed("PBX-Port11", 5, BERLIN))
+    known = estate(licensed("PBX-Port12", 10, HQ), local := licensed("PBX-Port11", 5, BERLIN))
     changes: dict[str, PlannedChange] = {
         "release": Release((local.id,)),
         "upgrade": Upgrade(Version(13)),
         "central": GoCentral("berlin"),
         "rebind": Rebind((local.id,), DEVICES[2].name),
     }
-    seats = held(found, HQ.id, range(4))
-    before = (found.licenses, dict(found.pbxs), dict(found.pool_ids), list(seats))
-    first = plan(situation(found, seats), [changes[kind] for kind in kinds])
-    assert plan(situation(found, seats), [changes[kind] for kind in kinds]) == first
-    assert (found.licenses, dict(found.pbxs), dict(found.pool_ids), seats) == before
-    assert not ask_anew(found, questions(found.catalog, seats), software={}).refused
+    seats = held(known, HQ.id, range(4))
+    before = (known.licenses, dict(known.pbxs), dict(known.pool_ids), list(seats))
+    first = plan(situation(known, seats), [changes[kind] for kind in kinds])
+    assert plan(situation(known, seats), [changes[kind] for kind in kinds]) == first
+    assert (known.licenses, dict(known.pbxs), dict(known.pool_ids), seats) == before
+    assert not ask_anew(known, questions(known.catalog, seats), software={}).refused

@@ -200,7 +200,11 @@ def test_after_learning_licenses_may_be_short_as_well() -> None:
 
 
 def _actions(outcomes: Sequence[object]) -> set[RemedyAction]:
-    return {one.remedy.main.action for one in outcomes if isinstance(one, Refusal) and one.remedy is not None}
+    return {
+        outcome.remedy.main.action
+        for outcome in outcomes
+        if isinstance(outcome, Refusal) and outcome.remedy is not None
+    }
 
 
 def test_ten_thousand_seats_are_explained_with_an_effort_that_is_bounded() -> None:

@@ -120,8 +120,8 @@ def test_a_sink_that_works_again_is_told_once_what_it_missed(tmp_path: Path, som
     before, missed, *after = disk.until("last")
     writer.close(seconds=10)
     assert (before, after) == ("before", ["after", "last"] if somebody_logs else ["last"])
-    told = json.loads(missed)
-    assert (told["event"], told["lines"], told["reason"]) == ("log lines were lost", 3, "No space left on device")
+    shown = json.loads(missed)
+    assert (shown["event"], shown["lines"], shown["reason"]) == ("log lines were lost", 3, "No space left on device")
 
 
 def test_half_a_line_does_not_spoil_the_next() -> None:
@@ -159,16 +159,16 @@ class _HostileError(Exception):
 
 
 def _circle() -> dict[str, object]:
-    found: dict[str, object] = {}
-    found["self"] = found
-    return found
+    collected: dict[str, object] = {}
+    collected["self"] = collected
+    return collected
 
 
 def _deep() -> object:
-    found: object = ()
+    collected: object = ()
     for _ in range(100_000):
-        found = (found,)
-    return found
+        collected = (collected,)
+    return collected
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def _deep() -> object:
 )
 def test_what_cannot_be_shown_is_told_as_far_as_it_can(what: dict[str, object]) -> None:
     line = RENDER(None, "error", {"event": "it happened", **what})
-    told = json.loads(line)
-    assert (told["event"], told["level"]) == ("it happened", "error")
-    assert "timestamp" in told
+    shown = json.loads(line)
+    assert (shown["event"], shown["level"]) == ("it happened", "error")
+    assert "timestamp" in shown
     assert "\n" not in line
     assert len(line.encode()) <= 70_000
     if isinstance(failure := what.get("exc_info"), ValueError):
-        assert str(failure)[-20:] in told["exception"]
+        assert str(failure)[-20:] in shown["exception"]
 
 
 _STRAY = """

@@ -15,39 +15,39 @@ def _log(clock: Clock, *each: str) -> SparingLog:
 
 def test_one_event_has_so_many_lines_in_a_while() -> None:
     clock = Clock()
-    told = _log(clock)
+    sparing_log = _log(clock)
     with capture_logs() as lines:
         for _ in range(10):
-            told.warning("refused")
-        told.warning("another")
+            sparing_log.warning("refused")
+        sparing_log.warning("another")
         clock.advance(60)
-        told.warning("refused")
+        sparing_log.warning("refused")
     assert [line["event"] for line in lines] == ["refused"] * 3 + ["another", "refused"]
     assert lines[-1]["left_out"] == 7
 
 
 def test_a_noisy_caller_hides_nobody_else() -> None:
     clock = Clock()
-    told = _log(clock, "caller", "reason")
+    sparing_log = _log(clock, "caller", "reason")
     with capture_logs() as lines:
         for _ in range(1000):
-            told.warning("refused", caller="mallory", reason="REVOKED")
-        told.warning("refused", caller="berlin", reason="REVOKED")
-        told.warning("refused", caller="mallory", reason="CALLER_LIMIT")
+            sparing_log.warning("refused", caller="mallory", reason="REVOKED")
+        sparing_log.warning("refused", caller="berlin", reason="REVOKED")
+        sparing_log.warning("refused", caller="mallory", reason="CALLER_LIMIT")
         clock.advance(60)
-        told.warning("refused", caller="mallory", reason="REVOKED")
+        sparing_log.warning("refused", caller="mallory", reason="REVOKED")
     assert [line["caller"] for line in lines] == [*["mallory"] * 3, "berlin", "mallory", "mallory"]
     assert lines[-1]["left_out"] == 997
 
 
 def test_callers_without_number_have_a_bound_together() -> None:
     clock = Clock()
-    told = _log(clock, "caller")
+    sparing_log = _log(clock, "caller")
     with capture_logs() as lines:
         for number in range(10_000):
-            told.warning("refused", caller=f"stranger-{number}")
+            sparing_log.warning("refused", caller=f"stranger-{number}")
         assert len(lines) == 15
-        assert len(told._kinds) <= 1_002
+        assert len(sparing_log._kinds) <= 1_002
         clock.advance(60)
-        told.warning("refused", caller="berlin")
+        sparing_log.warning("refused", caller="berlin")
     assert lines[-1]["caller"] == "berlin"

@@ -276,15 +276,15 @@ def _is_parser(called: str) -> bool:
 
 
 def _found() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    collected: dict[str, set[str]] = {}
     for package in (licensemaster, master, slave_client, license_agent, vendor_tools):
         folder = Path(str(package.__path__[0]))
         for file in folder.rglob("*.py"):
             if not file.stem.endswith(("_pb2", "_pb2_grpc")):
                 calls = set(_parser_calls(ast.parse(file.read_text(encoding="utf-8"))))
                 if calls:
-                    found[str(file.relative_to(folder.parent))] = calls
-    return found
+                    collected[str(file.relative_to(folder.parent))] = calls
+    return collected
 
 
 def test_every_call_of_a_parser_is_known_with_what_bounds_it() -> None:

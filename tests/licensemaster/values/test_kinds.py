@@ -63,7 +63,7 @@ def test_what_is_legitimate_in_a_language_stays(name: str) -> None:
 
 
 def test_holders_are_told_apart_by_capitals_and_accents() -> None:
-    assert len({holder(one) for one in ("anna", "Anna", "Änna", "anna-1", "anna–1")}) == 5
+    assert len({holder(text) for text in ("anna", "Anna", "Änna", "anna-1", "anna–1")}) == 5
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_setting_keeps_what_stands_within() -> None:
 
 
 def test_numbers_are_read_in_the_digits_of_any_script() -> None:
-    assert [whole_number(one) for one in (" 12", "１２", "١٢", "0012")] == [12] * 4
+    assert [whole_number(text) for text in (" 12", "１２", "١٢", "0012")] == [12] * 4
     for bad in ("", "-1", "1.5", "½", "²", "12a"):
         with pytest.raises(BadValueError, match="no whole number"):
             whole_number(bad)

@@ -132,8 +132,8 @@ def _paths(value: object, path: FieldPath) -> set[FieldPath]:
         items = list(value.items())
     elif isinstance(value, list):
         items = list(enumerate(value))
-    found: set[FieldPath] = {path} if path else set()
-    return found.union(*(_paths(inner, (*path, key)) for key, inner in items))
+    collected: set[FieldPath] = {path} if path else set()
+    return collected.union(*(_paths(inner, (*path, key)) for key, inner in items))
 
 
 @pytest.mark.parametrize(

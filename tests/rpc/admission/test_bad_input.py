@@ -102,9 +102,9 @@ async def test_an_unknown_holder_kind(estate: Estate, kind: int) -> None:
     bad = seat_pb2.Seat(license_type="port", holder="anna")
     bad.holder_kind = kind  # type: ignore[assignment]
     for call in (estate.berlin.acquire(bad), estate.berlin.give_back(bad)):
-        (found,) = await call
-        assert found.refused.reason == seat_pb2.REFUSAL_REASON_MALFORMED_SEAT
-        assert f"seats[0].holder_kind: {kind} must be one of USER, EXECUTIVE" in found.refused.message
+        (outcome,) = await call
+        assert outcome.refused.reason == seat_pb2.REFUSAL_REASON_MALFORMED_SEAT
+        assert f"seats[0].holder_kind: {kind} must be one of USER, EXECUTIVE" in outcome.refused.message
 
 
 async def test_a_seat_without_a_holder(estate: Estate) -> None:
@@ -129,10 +129,10 @@ async def test_an_application_version_that_is_none(estate: Estate) -> None:
 @pytest.mark.parametrize("name", ["", *HOSTILE])
 async def test_hostile_license_types(estate: Estate, name: str) -> None:
     for call in (estate.berlin.acquire(seat(name, "anna")), estate.berlin.give_back(seat(name, "anna"))):
-        (found,) = await call
-        assert found.refused.reason == seat_pb2.REFUSAL_REASON_MALFORMED_SEAT
-        assert "seats[0].license_type: " in found.refused.message
-        assert "1 to 128 printable characters" in found.refused.message
+        (outcome,) = await call
+        assert outcome.refused.reason == seat_pb2.REFUSAL_REASON_MALFORMED_SEAT
+        assert "seats[0].license_type: " in outcome.refused.message
+        assert "1 to 128 printable characters" in outcome.refused.message
 
 
 @pytest.mark.parametrize("name", ["no-such-type", *HARMLESS])
@@ -301,7 +301,7 @@ async def test_pages_join_into_the_whole(estate: Estate) -> None:
     while True:
         request = status_pb2.ListSeatsRequest(project=NAME, page_size=1, page_token=token)
         page = await estate.wire.status.ListSeats(request)
-        found += [one.seat.holder for one in page.seats]
+        found += [seat.seat.holder for seat in page.seats]
         token = page.next_page_token
         if not token:
             break

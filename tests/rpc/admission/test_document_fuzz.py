@@ -105,8 +105,8 @@ class Target:
                 try:
                     await method(request)
                 except grpc.aio.AioRpcError as error:
-                    told = seen(error)
-                    assert told.code in EXPECTED, (told.code, told.reason, told.message)
+                    failed = seen(error)
+                    assert failed.code in EXPECTED, (failed.code, failed.reason, failed.message)
 
         self.loop.run(sent())
 

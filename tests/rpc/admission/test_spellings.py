@@ -27,16 +27,17 @@ async def test_one_user_takes_one_seat_and_gives_it_back(database_url: str, cloc
     async with in_process_master(database_url, clock) as master:
         await master.wire.apply(project({"PBX-Port12": 2}))
         pbx = await opened(master.wire, "berlin")
-        first, *others = granted(await pbx.acquire(*(seat("port", one, user=one) for one in SPELLINGS)))
+        first, *others = granted(await pbx.acquire(*(seat("port", spelling, user=spelling) for spelling in SPELLINGS)))
         assert not first.already_held
         assert all(grant == first for grant in others)
         (again,) = granted(await pbx.acquire(seat("PBX\u2011Port", SPELLINGS[1])))
         assert again.already_held
         (listed,) = (await master.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME))).seats
         assert listed.seat.holder == JURGEN
-        found = (await pbx.sync(*(seat("port", one) for one in SPELLINGS[1:]), seat("port", "a\nb"))).results
+        found = (await pbx.sync(*(seat("port", spelling) for spelling in SPELLINGS[1:]), seat("port", "a\nb"))).results
         assert [result.HasField("granted") for result in found] == [True] * 4 + [False]
-        assert [one.returned for one in await pbx.give_back(*(seat("port", one) for one in SPELLINGS))] == [
+        given_back = await pbx.give_back(*(seat("port", spelling) for spelling in SPELLINGS))
+        assert [answer.returned for answer in given_back] == [
             True, *[False] * 4
         ]  # fmt: skip
 

@@ -113,9 +113,9 @@ async def test_too_many_streams(sqlite_database_url: str, clock: Clock) -> None:
         request = lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch)
         first = master.wire.leases.WatchLease(request)
         await first.read()
-        told = await failure(master.wire.leases.WatchLease(request).read())
-        assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-        assert told.retry_after_ms > 0
+        failed = await failure(master.wire.leases.WatchLease(request).read())
+        assert (failed.code, failed.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert failed.retry_after_ms > 0
 
 
 async def test_sigterm_answers_what_is_under_way_and_tells_the_streams(tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ async def test_sigterm_answers_what_is_under_way_and_tells_the_streams(tmp_path:
             under_way = asyncio.ensure_future(berlin.acquire(seat("port", "phone-0")))
             await _is_under_way(wire, berlin)
             ending = asyncio.create_task(process.terminate())
-            told = await stream.read()
-            assert isinstance(told, lease_pb2.WatchLeaseResponse)
-            assert [notice.kind for notice in told.notices] == [lease_pb2.NOTICE_KIND_DRAINING]
+            answer = await stream.read()
+            assert isinstance(answer, lease_pb2.WatchLeaseResponse)
+            assert [notice.kind for notice in answer.notices] == [lease_pb2.NOTICE_KIND_DRAINING]
             assert await stream.read() is grpc.aio.EOF
             async with wire_to(process.address) as another:
                 late = await failure(_until_refused(BarePbx(another, "berlin")))

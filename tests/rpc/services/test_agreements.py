@@ -16,7 +16,7 @@ from master.domain.agreements.ledger.problems import AgreementProblem
 from master.rpc.convert.agreement_orders import ORDERS
 from tests.domain.agreements.test_fifth_vendor import CATALOG
 from tests.rpc.failures import failure
-from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.masters import Clock, InProcess, in_process_master, two_masters
 from tests.support.projects.agreements import (
     NAME,
     SSA_PRICES,
@@ -330,11 +330,8 @@ async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, cloc
 @pytest.mark.rule("M2")
 async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(postgresql_database_url: str) -> None:
     clock = Clock()
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as other,
-    ):
-        at, too = await opened_project(one, credits="450"), AgreementOrders(other, SSA_PRICES)
+    async with two_masters(postgresql_database_url, clock) as (first, other):
+        at, too = await opened_project(first, credits="450"), AgreementOrders(other, SSA_PRICES)
         months = [orders.Extend(subjects=license_("ports"), offer="ssa", months=12)] * 6
         answers = await asyncio.gather(
             *(desk_.answer(order) for order, desk_ in zip(months, (at, too) * 3, strict=True))
@@ -352,10 +349,10 @@ async def test_two_masters_ordering_at_once_never_spend_a_credit_twice(postgresq
 async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(postgresql_database_url: str) -> None:
     ahead, behind = Clock(), Clock()
     async with (
-        in_process_master(postgresql_database_url, ahead) as one,
+        in_process_master(postgresql_database_url, ahead) as first,
         in_process_master(postgresql_database_url, behind) as other,
     ):
-        at, too = await opened_project(one, credits="1"), AgreementOrders(other)
+        at, too = await opened_project(first, credits="1"), AgreementOrders(other)
         behind.now = ahead.now - 30
         await too.place(TEN)
         for moment, balance in ((-31, "0"), (-1, "0"), (1, "11")):
@@ -366,16 +363,13 @@ async def test_masters_whose_clocks_differ_keep_the_ledger_in_order(postgresql_d
 @pytest.mark.rule("P4")
 async def test_two_masters_order_a_renewal_once(postgresql_database_url: str) -> None:
     clock = Clock()
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as other,
-    ):
-        at = await AgreementOrders(one, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
+    async with two_masters(postgresql_database_url, clock) as (first, other):
+        at = await AgreementOrders(first, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
         await at.place(orders.Buy(id="L1", product="isymphony", counts={"user": 20}, major=3))
         await at.place(orders.ConfirmPayment(order=1, key="K1"))
         await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
         at.on("2027-01-10")
-        ordered = await asyncio.gather(one.running.renewals.run_once(), other.running.renewals.run_once())
+        ordered = await asyncio.gather(first.running.renewals.run_once(), other.running.renewals.run_once())
         assert sum(ordered) == 1
         (awaited,) = (await at.all()).awaited
         assert awaited.subject.id == "L1"

@@ -37,8 +37,8 @@ async def test_events_by_license_caller_and_time(estate: Estate) -> None:
 
 
 def _details(event: status_pb2.Event) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = json.loads(event.details)
-    return found
+    collected: dict[str, list[dict[str, str]]] = json.loads(event.details)
+    return collected
 
 
 @pytest.mark.parametrize(

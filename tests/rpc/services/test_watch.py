@@ -6,7 +6,7 @@ import grpc
 
 from licensemaster.v1 import lease_pb2
 from tests.rpc.failures import failure
-from tests.support.masters import Clock, InProcess, Wire, in_process_master
+from tests.support.masters import Clock, InProcess, Wire, in_process_master, two_masters
 from tests.support.pbxs.pbx import BarePbx, opened
 from tests.support.projects.estates import project
 
@@ -24,10 +24,10 @@ def _watch(wire: Wire, pbx: BarePbx) -> Stream:
 
 async def _next(stream: Stream) -> list[lease_pb2.NoticeKind.ValueType]:
     """The next message; it must come by itself."""
-    told = await stream.read()
-    assert isinstance(told, lease_pb2.WatchLeaseResponse)
-    assert all(notice.message for notice in told.notices)
-    return [notice.kind for notice in told.notices]
+    answer = await stream.read()
+    assert isinstance(answer, lease_pb2.WatchLeaseResponse)
+    assert all(notice.message for notice in answer.notices)
+    return [notice.kind for notice in answer.notices]
 
 
 async def _ends(stream: Stream) -> bool:
@@ -83,9 +83,9 @@ async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProces
     stream = _watch(any_master.wire, berlin)
     assert await _next(stream) == []
     await any_master.wire.apply(project({"PBX-Port12": 1, "PBX-Port10": 1}))
-    told = await stream.read()
-    assert isinstance(told, lease_pb2.WatchLeaseResponse)
-    (notice,) = told.notices
+    answer = await stream.read()
+    assert isinstance(answer, lease_pb2.WatchLeaseResponse)
+    (notice,) = answer.notices
     assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT
     assert [license.type for license in notice.licenses] == ["PBX-Port10"]
     assert [one.kind for one in (await berlin.renew()).notices] == [notice.kind]
@@ -95,17 +95,14 @@ async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProces
 
 
 async def test_what_another_master_does_is_told_too(postgresql_database_url: str, clock: Clock) -> None:
-    async with (
-        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as one,
-        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as other,
-    ):
-        await one.wire.apply(project({"PBX-Port12": 1}, ttl_seconds=60, grace_seconds=60))
-        old = await opened(one.wire, "berlin")
-        stream = _watch(one.wire, old)
+    async with two_masters(postgresql_database_url, clock, watch_interval_seconds=0.05) as (first, other):
+        await first.wire.apply(project({"PBX-Port12": 1}, ttl_seconds=60, grace_seconds=60))
+        old = await opened(first.wire, "berlin")
+        stream = _watch(first.wire, old)
         assert await _next(stream) == []
         new = await opened(other.wire, "berlin")
         assert await _next(stream) == [FENCED]
-        stream = _watch(one.wire, new)
+        stream = _watch(first.wire, new)
         assert await _next(stream) == []
         await other.wire.apply(project({"PBX-Port10": 1}, ttl_seconds=60, grace_seconds=60))
         assert await _next(stream) == [lease_pb2.NOTICE_KIND_VERSION_LIMIT]
@@ -113,8 +110,8 @@ async def test_what_another_master_does_is_told_too(postgresql_database_url: str
         await other.running.expiry.run_once()
         assert await _next(stream) == [EXPIRED]
         assert await _ends(stream)
-        late = await opened(one.wire, "berlin")
-        stream = _watch(one.wire, late)
+        late = await opened(first.wire, "berlin")
+        stream = _watch(first.wire, late)
         await _next(stream)
         await BarePbx.close(late)
         assert await _next(stream) == [CLOSED]

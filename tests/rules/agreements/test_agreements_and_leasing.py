@@ -83,7 +83,7 @@ async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None
     at.midnight()
     await at.look()
     (revoked,) = [notice for notice in (await hq.renew()).notices if notice.kind == lease_pb2.NOTICE_KIND_SEATS_REVOKED]
-    assert {one.holder for one in revoked.seats} == {"phone-2", "phone-3", "phone-4"}
+    assert {seat.holder for seat in revoked.seats} == {"phone-2", "phone-3", "phone-4"}
     assert await used(at.master.wire, "user") == (3, 5)  # until they are given back
     gone = await refuse(hq, seat("user", "more"))
     assert gone.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED

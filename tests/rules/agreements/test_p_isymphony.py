@@ -213,7 +213,7 @@ async def test_one_instance_for_each_license(any_master: InProcess) -> None:
     at = await bought(any_master)
     assert (await at.right("L1")).counts["instance"] == 1
     await at.paid(buy("L2"), "K2")
-    assert [(await at.right(one)).counts["instance"] for one in ("L1", "L2")] == [1, 1]
+    assert [(await at.right(text)).counts["instance"] for text in ("L1", "L2")] == [1, 1]
     await at.declared("one", "iSymphony Instance", 1)
     hq, berlin = await opened(at.master.wire, "hq"), await opened(at.master.wire, "berlin")
     instance = seat("instance", "panel", kind=seat_pb2.HOLDER_KIND_PBX)

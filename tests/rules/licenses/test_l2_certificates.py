@@ -148,8 +148,8 @@ async def test_a_certificate_that_is_none_changes_nothing(any_master: InProcess,
         (garbage, grpc.StatusCode.INVALID_ARGUMENT, "DOCUMENT_UNREADABLE"),
         (document_pb2.SignedDocument(), grpc.StatusCode.INVALID_ARGUMENT, "DOCUMENT_WRONG_KIND"),
     ):
-        told = await failure(hand_in(leaving.wire, document))
-        assert (told.code, told.reason) == (code, reason)
+        failed = await failure(hand_in(leaving.wire, document))
+        assert (failed.code, failed.reason) == (code, reason)
         assert await everything(leaving.wire) == before
 
 
@@ -171,8 +171,8 @@ def test_a_certificate_with_any_bit_turned_changes_nothing(sqlite_database_url: 
             document = document_pb2.SignedDocument()
             document.CopyFrom(right)
             setattr(document, field, bytes(raw).decode() if isinstance(value, str) else bytes(raw))
-            told = loop.run(failure(hand_in(found.wire, document)))
-            assert told.reason in ("DOCUMENT_BAD_SIGNATURE", "DOCUMENT_UNKNOWN_KEY")
+            failed = loop.run(failure(hand_in(found.wire, document)))
+            assert failed.reason in ("DOCUMENT_BAD_SIGNATURE", "DOCUMENT_UNKNOWN_KEY")
 
         turned()
         assert loop.run(everything(found.wire)) == before
@@ -244,8 +244,8 @@ async def test_a_key_counts_for_its_own_project_only(any_master: InProcess, tmp_
         device=mine.device, license="ports", number=asked.binding.number, nonce=asked.nonce
     )
     before = await everything(wire)
-    told = await failure(hand_in(wire, documents.sign(CERTIFICATE, said, foreign._key)))
-    assert told.reason == "DOCUMENT_OTHER_DEVICE"
+    failed = await failure(hand_in(wire, documents.sign(CERTIFICATE, said, foreign._key)))
+    assert failed.reason == "DOCUMENT_OTHER_DEVICE"
     assert await everything(wire) == before
 
 
@@ -279,9 +279,9 @@ async def test_the_device_is_asked_over_the_line(any_master: InProcess, tmp_path
     assert isinstance(first, lease_pb2.WatchLeaseResponse)
     assert not first.notices
     asked = moved(await release(wire, "ports"))
-    told = await stream.read()
-    assert isinstance(told, lease_pb2.WatchLeaseResponse)
-    (notice,) = [one for one in told.notices if one.kind == lease_pb2.NOTICE_KIND_CERTIFY_RELEASE]
+    answer = await stream.read()
+    assert isinstance(answer, lease_pb2.WatchLeaseResponse)
+    (notice,) = [one for one in answer.notices if one.kind == lease_pb2.NOTICE_KIND_CERTIFY_RELEASE]
     assert list(notice.release_requests) == [asked.release.request]
     assert lease_pb2.NOTICE_KIND_CERTIFY_RELEASE not in [one.kind for one in (await berlin.renew()).notices]
     await certify(wire, key, notice.release_requests[0])

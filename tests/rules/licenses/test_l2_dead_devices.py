@@ -104,8 +104,8 @@ async def test_only_a_dead_device_is_given_up(any_master: InProcess, tmp_path: P
     refused = refusal(await release(wire, "ports", device_dead=True))
     assert refused.problem == license_pb2.MOVE_PROBLEM_RELEASE_UNDER_WAY
     await cancel(wire, "ports")
-    told = await failure(release(wire, "ports", device_dead=True, to_device="berlin-box"))
-    assert [*told.fields] == ["to_device"]
+    failed = await failure(release(wire, "ports", device_dead=True, to_device="berlin-box"))
+    assert [*failed.fields] == ["to_device"]
     assert (await listed(wire))["ports"].state == BOUND
 
 

@@ -26,7 +26,7 @@ from tests.support.licenses.used_licenses import (
     released,
     seats_told,
 )
-from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.masters import Clock, InProcess, two_masters
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
@@ -94,7 +94,7 @@ async def test_a_release_that_waits_for_its_certificate_grants_nothing_new(
     asked = moved(await release(wire, "ports"))
     results = await berlin.acquire(*seats("port", 4, prefix="more"))
     assert len(granted(results[:2])) == 2
-    assert {one.reason for one in refused(results[2:])} == {Reason.REFUSAL_REASON_POOL_EXHAUSTED}
+    assert {refusal.reason for refusal in refused(results[2:])} == {Reason.REFUSAL_REASON_POOL_EXHAUSTED}
     assert (await certify(wire, key, asked.release.request)).license.state == FREE
     assert await used(wire, "port") == (5, 5)
 
@@ -152,9 +152,9 @@ async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess
     await stream.read()
     (result,) = await release(wire, "ports", in_use=REVOKE)
     assert (result.seats_revoked, result.seats_at_risk) == (3, 0)
-    told = await stream.read()
-    assert isinstance(told, Stream)
-    (notice,) = [one for one in told.notices if one.kind == REVOKED]
+    answer = await stream.read()
+    assert isinstance(answer, Stream)
+    (notice,) = [one for one in answer.notices if one.kind == REVOKED]
     assert names(notice.seats) == {("port", "newest-0"), ("port", "newest-1")}
     stream.cancel()
     (third,) = await seats_told(paris)
@@ -164,7 +164,7 @@ async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess
     assert (await refuse(berlin, notice.seats[0])).reason == Reason.REFUSAL_REASON_REVOKED
     await certify(wire, key, result.moved.release.request)
     await berlin.give_back(*notice.seats)
-    await paris.sync(*[one for one in seats("port", 2, prefix="newer") if one.holder != third.holder])
+    await paris.sync(*[seat for seat in seats("port", 2, prefix="newer") if seat.holder != third.holder])
     assert await seats_told(berlin) == await seats_told(paris) == []
     assert (await released(any_master)).state == FREE
     assert await used(wire, "port") == (5, 5)
@@ -224,7 +224,7 @@ async def test_a_silent_site_that_comes_back_is_told(any_master: InProcess, tmp_
     (notice,) = [one for one in answer.notices if one.kind == REVOKED]
     assert len(notice.seats) == 2
     synced = await berlin.sync(*seats("port", 2))
-    assert {one.reason for one in refused(synced.results)} == {Reason.REFUSAL_REASON_REVOKED}
+    assert {refusal.reason for refusal in refused(synced.results)} == {Reason.REFUSAL_REASON_REVOKED}
     assert (await released(any_master)).state == RELEASING
     synced = await berlin.sync()
     assert synced.seats_returned == 2
@@ -329,24 +329,21 @@ async def test_seats_of_a_local_site(any_master: InProcess, tmp_path: Path) -> N
 @pytest.mark.rule("L5")
 async def test_several_masters(postgresql_database_url: str, clock: Clock, tmp_path: Path) -> None:
     """What one master revokes the other refuses, tells and takes back."""
-    async with (
-        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as one,
-        in_process_master(postgresql_database_url, clock, watch_interval_seconds=0.05) as other,
-    ):
-        key = await estate_of(one, tmp_path, {"ports": ("PBX-Port12", 4)})
+    async with two_masters(postgresql_database_url, clock, watch_interval_seconds=0.05) as (first, other):
+        key = await estate_of(first, tmp_path, {"ports": ("PBX-Port12", 4)})
         berlin = await opened(other.wire, "berlin")
         await grant_all(berlin, *seats("port", 4))
         stream = other.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
         await stream.read()
-        (result,) = await release(one.wire, "ports", in_use=REVOKE)
-        told = await stream.read()
-        assert isinstance(told, Stream)
-        (notice,) = [each for each in told.notices if each.kind == REVOKED]
+        (result,) = await release(first.wire, "ports", in_use=REVOKE)
+        answer = await stream.read()
+        assert isinstance(answer, Stream)
+        (notice,) = [each for each in answer.notices if each.kind == REVOKED]
         assert len(notice.seats) == 4
         stream.cancel()
         assert (await refuse(berlin, notice.seats[0])).reason == Reason.REFUSAL_REASON_REVOKED
         await certify(other.wire, key, result.moved.release.request)
         await berlin.give_back(*notice.seats)
-        assert await one.running.releases.run_once() + await other.running.releases.run_once() == 1
+        assert await first.running.releases.run_once() + await other.running.releases.run_once() == 1
         assert (await listed(other.wire))["ports"].state == FREE
         assert await mismatches(postgresql_database_url) == []

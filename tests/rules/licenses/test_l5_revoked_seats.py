@@ -18,7 +18,7 @@ async def _revoked(pbx: BarePbx) -> set[tuple[str, str]]:
     """What the PBX is told to give back."""
     notices = (await pbx.renew()).notices
     named = [notice.seats for notice in notices if notice.kind == lease_pb2.NOTICE_KIND_SEATS_REVOKED]
-    return {(one.license_type, one.holder) for seats in named for one in seats}
+    return {(seat.license_type, seat.holder) for seats in named for seat in seats}
 
 
 async def _lent(master: InProcess, folder: Path, printed: str, **declared: int) -> BarePbx:

@@ -77,8 +77,8 @@ async def test_what_the_vendors_file_said_counts_and_is_carried_on(any_master: I
     assert await at.cover("ports", "ssa") == (True, "2028-01-10")
     terms = [(term.begin_day, term.end_day, term.how) for term in (await at.agreement("ports")).covers[0].terms]
     assert terms == [("2026-01-10", "2027-01-10", "vendor"), ("2027-01-10", "2028-01-10", "bought")]
-    one = (await listed(at.master.wire))["ports"]
-    assert one.agreement_end_time.ToDatetime().isoformat() == "2028-01-10T00:00:00"
+    port = (await listed(at.master.wire))["ports"]
+    assert port.agreement_end_time.ToDatetime().isoformat() == "2028-01-10T00:00:00"
 
 
 @pytest.mark.rule("L7")

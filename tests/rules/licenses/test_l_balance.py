@@ -123,8 +123,8 @@ async def test_a_project_file_takes_nothing_away_from_imported_licenses(any_mast
     clashing.licenses[0].id = "free"
     before = await everything(wire)
     for wrong, named in ((without_berlin, "ports"), (clashing, "free")):
-        told = await failure(wire.apply(wrong))
-        assert (told.reason, named in told.message) == ("PROJECT_INVALID", True)
+        failed = await failure(wire.apply(wrong))
+        assert (failed.reason, named in failed.message) == ("PROJECT_INVALID", True)
         assert await everything(wire) == before
     await wire.apply(project({}))  # what the file does not name is not the file's to remove
     assert [*await listed(wire)] == ["free", "ports"]
@@ -199,8 +199,8 @@ async def test_no_way_round_it_by_a_project_file(master: InProcess, printed: str
         [("mine", printed, 3, "berlin-box"), stays[1], ("rest", printed, 2, "")],
         [("mine", printed, 4, "berlin-box"), ("other", printed, 3, "hq-box")],
     ):
-        told = await failure(wire.apply(placed(software, *moving)))
-        ((field, reason),) = told.fields.items()
+        failed = await failure(wire.apply(placed(software, *moving)))
+        ((field, reason),) = failed.fields.items()
         assert field.startswith("licenses[")
         assert "L4" in reason
         assert "bound to berlin-box for good" in reason
@@ -250,8 +250,8 @@ async def test_a_project_file_that_takes_what_is_in_use_hears_who_has_it(any_mas
     berlin, hq = await opened(wire, "berlin"), await opened(wire, "hq")
     await grant_all(berlin, *seats("port", 3))
     await grant_all(hq, *seats("port", 4))
-    told = await failure(wire.apply(project({"PBX-Port12": 5})))
-    assert "7 are in use (rule L5), most by hq (4), berlin (3); return 2 seats first" in told.message
+    failed = await failure(wire.apply(project({"PBX-Port12": 5})))
+    assert "7 are in use (rule L5), most by hq (4), berlin (3); return 2 seats first" in failed.message
 
 
 # --- C2, D4, L4: for good ---------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ async def test_bound_for_good(master: InProcess, tmp_path: Path, printed: str, r
     dead = refusal(await release(wire, "mine", device_dead=True))
     assert dead.problem == license_pb2.MOVE_PROBLEM_NOT_RELEASABLE
     for elsewhere in (project({printed: (2, "hq-box")}, pbxs=machines), project({printed: (2, "")})):
-        told = await failure(wire.apply(elsewhere))
-        assert told.reason == "PROJECT_INVALID"
-        assert "for good" in told.message or "vm-box" in told.message
+        failed = await failure(wire.apply(elsewhere))
+        assert failed.reason == "PROJECT_INVALID"
+        assert "for good" in failed.message or "vm-box" in failed.message
     assert (await everything(wire))[-3:] == before[-3:]

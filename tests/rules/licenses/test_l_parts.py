@@ -59,7 +59,9 @@ async def test_what_is_being_released_is_not_free(any_master: InProcess, tmp_pat
         assert "being released (30)" in refusal.message
     await berlin.give_back(*seats("port", 10))
     assert await _parts(any_master, "port", device) == {**expected, "used": 20, "free": 10}
-    assert [one.HasField("granted") for one in await berlin.acquire(*seats("port", 11, "new"))] == [True] * 10 + [False]
+    assert [outcome.HasField("granted") for outcome in await berlin.acquire(*seats("port", 11, "new"))] == [
+        True
+    ] * 10 + [False]
 
 
 @pytest.mark.rule("F5", "I5", "F2")

@@ -82,16 +82,16 @@ async def test_a_rebound_tier_is_judged_where_it_goes(any_master: InProcess, tmp
 async def test_a_project_file_is_judged_by_tiers_too(any_master: InProcess) -> None:
     """Imported licenses count: what is counted is installed, wherever it came from."""
     wire = any_master.wire
-    told = await failure(wire.apply(project({"PBX-Port12": 499, "PBX-Port 12%500": 1})))
-    assert (told.reason, "1 are missing" in told.message) == ("PROJECT_INVALID", True)
+    failed = await failure(wire.apply(project({"PBX-Port12": 499, "PBX-Port 12%500": 1})))
+    assert (failed.reason, "1 are missing" in failed.message) == ("PROJECT_INVALID", True)
     await wire.apply(project({"PBX-Port12": 500, "PBX-Port 12%500": 1}))
     await wire.apply(project({"PBX-Port12": 10}))
     await imported(wire, Vendor(), {"base": ("PBX-Port12", 490)}, now=any_master.clock.now)
     moved(await bind(wire, "hq-box", "base"))
     await wire.apply(project({"PBX-Port12": 10, "PBX-Port 12%500": 7}))
     assert await used(wire, "port") == (0, 507)
-    told = await failure(wire.apply(project({"PBX-Port12": 9, "PBX-Port 12%500": 7})))
-    assert "1 are missing" in told.message
+    failed = await failure(wire.apply(project({"PBX-Port12": 9, "PBX-Port 12%500": 7})))
+    assert "1 are missing" in failed.message
 
 
 # --- I3, I4: two models of voicemail ----------------------------------------------------------------------------------
@@ -114,17 +114,17 @@ async def test_two_models_do_not_meet_on_one_device(master: InProcess, tmp_path:
     moved(await bind(wire, "berlin-box", "new"))
     refused = refusal(await release(wire, "new", to_device="hq-box"))
     assert refused.problem == license_pb2.MOVE_PROBLEM_MODEL_EXCLUDED
-    told = await failure(wire.apply(project({coming: 1})))
-    assert (told.reason, "I3" in told.message) == ("PROJECT_INVALID", True)
+    failed = await failure(wire.apply(project({coming: 1})))
+    assert (failed.reason, "I3" in failed.message) == ("PROJECT_INVALID", True)
     await released(wire, hq, "old")
     moved(await bind(wire, "hq-box", "old"))
 
 
 async def _import_refused(wire: Wire, vendor: Vendor, file_item: object, now: float) -> str:
     file = vendor.issue({"new": file_item}, now=now)  # type: ignore[dict-item]
-    told = await failure(wire.licenses.ImportLicenses(license_pb2.ImportLicensesRequest(project=NAME, file=file)))
-    assert told.reason == "DOCUMENT_CONTENT_INVALID"
-    return told.message
+    failed = await failure(wire.licenses.ImportLicenses(license_pb2.ImportLicensesRequest(project=NAME, file=file)))
+    assert failed.reason == "DOCUMENT_CONTENT_INVALID"
+    return failed.message
 
 
 @pytest.mark.rule("I3", "I4", "L6")

@@ -28,19 +28,19 @@ Problem = license_pb2.MoveProblem
 Advice = plan_pb2.AdviceAction
 
 
-def problems(found: plan_pb2.PlanChangesResponse) -> list[str]:
+def problems(plan: plan_pb2.PlanChangesResponse) -> list[str]:
     """What stands in the way; each says how to go on."""
     assert all(
-        obstacle.refusal.message and obstacle.refusal.remedy and obstacle.refusal.rules for obstacle in found.obstacles
+        obstacle.refusal.message and obstacle.refusal.remedy and obstacle.refusal.rules for obstacle in plan.obstacles
     )
-    return [Problem.Name(obstacle.refusal.problem)[13:] for obstacle in found.obstacles]
+    return [Problem.Name(obstacle.refusal.problem)[13:] for obstacle in plan.obstacles]
 
 
-def advised(found: plan_pb2.PlanChangesResponse) -> list[tuple[str, str, int, int]]:
+def advised(plan: plan_pb2.PlanChangesResponse) -> list[tuple[str, str, int, int]]:
     """(action, license type, quantity now, quantity at the peak)."""
     return [
         (Advice.Name(advice.action)[14:], advice.license_type, advice.quantity, advice.quantity_at_peak)
-        for advice in found.advice
+        for advice in plan.advice
     ]
 
 
@@ -249,7 +249,7 @@ async def test_what_is_bound_for_good(master: InProcess, printed: str, rule: str
         response = await plan(master.wire, change)
         assert (response.verdict, problems(response)) == (NOT_POSSIBLE, ["NOT_RELEASABLE"])
         assert rule in response.obstacles[0].refusal.rules
-        assert all(one.capacity_before == one.capacity_after for one in response.pools)
+        assert all(pool.capacity_before == pool.capacity_after for pool in response.pools)
     assert (await plan(master.wire, release("license-1"))).verdict == OK
 
 

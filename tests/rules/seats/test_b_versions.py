@@ -261,7 +261,7 @@ async def test_applying_warns_by_the_software_that_runs(any_master: InProcess) -
         assert all(warning.startswith("hq-box is licensed up to V10 by 100 x PBX-Port10") for warning in warnings)
         return [warning.rpartition(": ")[2] for warning in warnings]
 
-    upgraded, as_described = (f"{one} (12) will get nothing new (rule B5)" for one in ("berlin", "paris"))
+    upgraded, as_described = (f"{text} (12) will get nothing new (rule B5)" for text in ("berlin", "paris"))
     assert await warned() == [upgraded]
     any_master.clock.advance(61)  # overdue: it carries on by itself
     assert await warned() == [upgraded]

@@ -37,8 +37,8 @@ async def test_a_remedy_names_a_virtual_machine(master: InProcess) -> None:
 @pytest.mark.rule("D4")
 async def test_not_onto_a_gateway_by_any_way(master: InProcess, tmp_path: Path) -> None:
     wire, machine = master.wire, {"cloud": "slave 12 ipva", "sky": "slave 12 ipva"}
-    told = await failure(wire.apply(project({"PBX-IPVA12": 5}, pbxs=machine)))
-    assert told.fields == {
+    failed = await failure(wire.apply(project({"PBX-IPVA12": 5}, pbxs=machine)))
+    assert failed.fields == {
         "licenses[0].device": "PBX-IPVA12 goes onto devices of the platform ipva only, hq-box is a gateway (rule D4)"
     }
     declared = project({"PBX-IPVA12": (5, "cloud-box")}, pbxs=machine)
@@ -90,8 +90,8 @@ async def test_a_pbx_that_moves_onto_a_virtual_machine(any_master: InProcess, da
     virtual = change(estate, "ipva")
     before = await held(wire, berlin)
     for dry_run in (True, False):
-        told = await failure(wire.apply(virtual, dry_run=dry_run))
-        ((field, reason),) = told.fields.items()
+        failed = await failure(wire.apply(virtual, dry_run=dry_run))
+        ((field, reason),) = failed.fields.items()
         assert field == ("devices[2].platform" if way == "platform" else "pbxs[2].device")
         assert "1 would have none (rules D1, D2)" in reason
         assert "bind 1 more PBX-IPVA license" in reason
@@ -130,8 +130,8 @@ async def test_ipva_licenses_that_are_too_old_settle_nothing(master: InProcess) 
     exchanged = becoming(estate, "ipva")
     one, other = (next(pbx for pbx in exchanged.pbxs if pbx.name == name) for name in ("berlin", "spare"))
     one.device, other.device = other.device, one.device
-    told = await failure(master.wire.apply(exchanged))
-    assert "berlin runs 12, but spare-box is licensed up to V11" in told.message
+    failed = await failure(master.wire.apply(exchanged))
+    assert "berlin runs 12, but spare-box is licensed up to V11" in failed.message
     assert await held(master.wire, berlin) == {("port", "alice")}
 
 

@@ -127,7 +127,7 @@ async def test_uc_stays_while_its_parts_find_no_license(any_master: InProcess) -
     await grant_all(hq, seat("uc", "alice"), seat("fax", "alice"), seat("mypbx", "alice"))
     await grant(hq, seat("mypbx", "bob"))
     refusal = await keep(hq, seat("uc", "alice"))
-    assert [(one.license_type, one.holder) for one in refusal.seats] == [("mypbx", "alice")]  # fax finds a license
+    assert [(seat.license_type, seat.holder) for seat in refusal.seats] == [("mypbx", "alice")]  # fax finds a license
     assert refusal.message.endswith("; all 1 PBX-myPBX licenses on hq-box are in use")
     assert await promised(hq) == {"uc": 1, "mypbx": 1}
     await give_back(hq, seat("mypbx", "alice"))  # the remedy
@@ -195,7 +195,10 @@ async def test_mypbx_stays_under_video_and_sharing(any_master: InProcess) -> Non
     refusal = await keep(hq, seat("mypbx", "alice"))
     assert refusal.rules[0] == "H5"
     assert refusal.message == ("PBX-myPBX is still required by video of user alice, app_sharing of user alice")
-    assert [(one.license_type, one.holder) for one in refusal.seats] == [("video", "alice"), ("app_sharing", "alice")]
+    assert [(seat.license_type, seat.holder) for seat in refusal.seats] == [
+        ("video", "alice"),
+        ("app_sharing", "alice"),
+    ]
     assert refusal.remedy.action == Action.REMEDY_ACTION_RETURN_FIRST
     assert refusal.remedy.text == "return video of user alice, app_sharing of user alice first"
     await give_back(hq, *refusal.seats)  # the remedy, as it is told
@@ -212,7 +215,7 @@ async def test_mypbx_may_go_where_uc_takes_its_place(master: InProcess) -> None:
     await grant(hq, seat("uc", "alice"))
     await give_back(hq, seat("mypbx", "alice"))
     refusal = await keep(hq, seat("uc", "alice"))
-    assert [(one.license_type, one.holder) for one in refusal.seats] == [("video", "alice")]
+    assert [(seat.license_type, seat.holder) for seat in refusal.seats] == [("video", "alice")]
     await give_back(hq, seat("video", "alice"))
     await give_back(hq, seat("uc", "alice"))
 
@@ -266,7 +269,7 @@ async def test_sync_settles_the_whole_wanted_set(any_master: InProcess) -> None:
     kept = synced.kept[0]  # not wanted, but video needs it
     assert (kept.seat.license_type, kept.seat.holder) == ("mypbx", "alice")
     assert kept.refused.reason == Reason.REFUSAL_REASON_STILL_REQUIRED
-    assert [(one.license_type, one.holder) for one in kept.refused.seats] == [("video", "alice")]
+    assert [(seat.license_type, seat.holder) for seat in kept.refused.seats] == [("video", "alice")]
     assert await promised(hq) == {"port": 3, "mypbx": 1, "video": 1}
 
     again = await hq.sync(*wanted)

@@ -75,7 +75,7 @@ async def test_what_it_needs_stays_if_it_is_fixed(any_master: InProcess) -> None
     call = seat("webrtc", "call-1", kind=CHANNEL, user="alice")
     await grant_all(hq, call, seat("port", "alice"), seat("mypbx", "alice"))
     refusal = await keep(hq, seat("mypbx", "alice"))
-    assert [(one.license_type, one.holder) for one in refusal.seats] == [("webrtc", "call-1")]
+    assert [(seat.license_type, seat.holder) for seat in refusal.seats] == [("webrtc", "call-1")]
     assert refusal.remedy.license_type == "webrtc"
     await give_back(hq, seat("port", "alice"))  # a telephone may log out in the middle of a call
     await give_back(hq, call)  # the remedy

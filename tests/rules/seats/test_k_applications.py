@@ -112,7 +112,7 @@ async def test_basic_stays_while_users_are_recorded(any_master: InProcess) -> No
     await with_reporting(hq, "alice")
     await grant_all(hq, recorded("alice"), BASIC)
     refusal = await keep(hq, BASIC)
-    assert [(one.license_type, one.holder) for one in refusal.seats] == [("recording_user", "alice")]
+    assert [(seat.license_type, seat.holder) for seat in refusal.seats] == [("recording_user", "alice")]
     await give_back(hq, *refusal.seats)
     await give_back(hq, BASIC)
 
@@ -127,7 +127,7 @@ async def test_a_pbx_has_one_basic_and_no_second_one(any_master: InProcess) -> N
     refusal = refused([second])[0]
     assert refusal.reason == Reason.REFUSAL_REASON_ONE_PER_PBX
     assert list(refusal.rules) == ["K2"]
-    assert [one.holder for one in refusal.seats] == [BASIC.holder]
+    assert [seat.holder for seat in refusal.seats] == [BASIC.holder]
     assert refusal.remedy.action == Action.REMEDY_ACTION_RETURN_FIRST
     assert (await grant(hq, BASIC)).already_held
     await grant_all(hq, recorded("alice"), recorded("bob"))

@@ -40,7 +40,7 @@ async def test_readiness_from_never_seen_to_ready(any_master: InProcess) -> None
     pair = await checked(wire)
     assert pair.ready
     assert list(by_kind(pair.problems)) == ["SOFTWARE_DIFFERS"]
-    assert [(one.license_type, one.held, one.covered) for one in pair.seats] == [("port", 4, 4)]
+    assert [(seat.license_type, seat.held, seat.covered) for seat in pair.seats] == [("port", 4, 4)]
     assert (pair.issued_serial, pair.acknowledged_serial) == (2, 1)
     assert pair.standby_lease_end_time.ToSeconds() == int(clock.now) + TTL + GRACE
     assert pair.primary_contact_time.ToSeconds() == int(clock.now) - 10

@@ -11,7 +11,7 @@ from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant_all, holdings, refuse, used
 from tests.rules.standby.pairs import ALLOWANCE, GRACE, TTL, paired
 from tests.support.databases.truth import all_events, held_by_pbx, mismatches
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, wire_to
+from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, two_masters, wire_to
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, by_kind, checked, standing_by
 from tests.support.projects.estates import project
@@ -229,14 +229,14 @@ async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(any_master: In
     bad.append(relabelled)
     before = await holdings(wire)
     for request in bad:
-        told = await failure(wire.leases.TakeOverLease(request))
-        assert told.code == grpc.StatusCode.INVALID_ARGUMENT
-        assert "carried_offline.signed" in told.fields
+        failed = await failure(wire.leases.TakeOverLease(request))
+        assert failed.code == grpc.StatusCode.INVALID_ARGUMENT
+        assert "carried_offline.signed" in failed.fields
     other_pair = lease_pb2.TakeOverLeaseRequest()
     other_pair.CopyFrom(good)
     other_pair.primary = f"projects/{PROJECT}/pbxs/paris"
-    told = await failure(wire.leases.TakeOverLease(other_pair))
-    assert "is for projects/acme/pbxs/spare in place of" in told.fields["carried_offline.signed"]
+    failed = await failure(wire.leases.TakeOverLease(other_pair))
+    assert "is for projects/acme/pbxs/spare in place of" in failed.fields["carried_offline.signed"]
     assert await holdings(wire) == before
     await spare.take_over(good)
 
@@ -252,8 +252,8 @@ async def test_a_standby_lease_of_another_master_is_no_evidence(
     async with in_process_master(url, Clock(any_master.clock.now)) as foreign:
         _, stranger = await paired(foreign)
         request = stranger.takeover(carried_seconds=1)
-    told = await failure(any_master.wire.leases.TakeOverLease(request))
-    assert "does not verify" in told.fields["carried_offline.signed"]
+    failed = await failure(any_master.wire.leases.TakeOverLease(request))
+    assert "does not verify" in failed.fields["carried_offline.signed"]
 
 
 @pytest.mark.rule("F5")
@@ -284,8 +284,8 @@ async def test_nothing_that_is_promised_is_taken_away(any_master: InProcess) -> 
     _berlin, spare = await paired(any_master, 6)
     carried = await spare.take_over()
     gone = project(LICENSES, pbxs={name: text for name, text in PAIR.items() if name != "spare"})
-    told = await failure(wire.apply(gone))
-    assert "spare cannot be removed while it carries the seats of berlin" in told.message
+    failed = await failure(wire.apply(gone))
+    assert "spare cannot be removed while it carries the seats of berlin" in failed.message
     await carried.close()
     fewer = project({"PBX-Port12": 5, "PBX-Standby12": 10}, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE)
     assert "6 are in use" in (await failure(wire.apply(fewer))).message
@@ -300,16 +300,13 @@ async def test_nothing_that_is_promised_is_taken_away(any_master: InProcess) -> 
 
 @pytest.mark.rule("F5")
 async def test_several_masters_count_the_same(postgresql_database_url: str, clock: Clock) -> None:
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as other,
-    ):
-        berlin, spare = await paired(one, 10)
+    async with two_masters(postgresql_database_url, clock) as (first, other):
+        berlin, spare = await paired(first, 10)
         spare.wire = other.wire
         carried = await spare.take_over()
         assert (await failure(berlin.renew())).reason == "LEASE_CARRIED"
         await carried.give_back(*seats("port", 4))
-        async with wire_to(one.wire.address) as wire:
+        async with wire_to(first.wire.address) as wire:
             paris = await opened(wire, "paris")
             refused(await paris.acquire(seat("port", "anna")))
             carried.wire = wire

@@ -15,7 +15,7 @@ from master.service.runtime.names import PbxName
 from tests.rpc.failures import failure
 from tests.rules.asking import used
 from tests.support.databases.truth import all_events, held_by_pbx, mismatches
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, wire_to
+from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, two_masters, wire_to
 from tests.support.network.lines import Line, Way, Weather
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, standing_by
@@ -187,12 +187,9 @@ async def test_a_standby_cannot_make_evidence(master: InProcess) -> None:
 
 @pytest.mark.rule("F5")
 async def test_what_one_master_sees_counts_at_the_other(postgresql_database_url: str, clock: Clock) -> None:
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as other,
-    ):
-        berlin, spare = await _pair(one)
-        async with _line(one, berlin):
+    async with two_masters(postgresql_database_url, clock) as (first, other):
+        berlin, spare = await _pair(first)
+        async with _line(first, berlin):
             spare.wire = other.wire
             assert "its stream is open" in (await _active(spare)).message
         clock.advance(SETTLE)

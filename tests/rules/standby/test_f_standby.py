@@ -80,8 +80,8 @@ async def test_who_stands_in_for_whom_is_checked(master: InProcess) -> None:
         "slave:berlin 12 gateway": "'berlin' is no other PBX of this project",
         "slave:rome 12 gateway": "'rome' is no other PBX of this project",
     }.items():
-        told = await failure(master.wire.apply(project(LICENSES, pbxs={"berlin": described})))
-        assert told.fields == {"pbxs[1].standby_for": why}
+        failed = await failure(master.wire.apply(project(LICENSES, pbxs={"berlin": described})))
+        assert failed.fields == {"pbxs[1].standby_for": why}
 
 
 @pytest.mark.rule("A5", "F3")
@@ -98,12 +98,12 @@ async def test_whoever_loses_the_lease_is_told_at_once(any_master: InProcess) ->
 
     def watch(pbx: BarePbx) -> asyncio.Task[list[lease_pb2.Notice]]:
         async def last() -> list[lease_pb2.Notice]:
-            told: list[lease_pb2.Notice] = []
+            received: list[lease_pb2.Notice] = []
             request = lease_pb2.WatchLeaseRequest(pbx=pbx.name, epoch=pbx.epoch)
             async for response in any_master.wire.leases.WatchLease(request):
-                told = list(response.notices)
+                received = list(response.notices)
                 started.set()
-            return told
+            return received
 
         started = asyncio.Event()
         task = asyncio.ensure_future(last())
@@ -128,9 +128,9 @@ async def test_whoever_loses_the_lease_is_told_at_once(any_master: InProcess) ->
 async def test_a_pbx_that_was_cut_off_hears_who_carries_its_seats(any_master: InProcess) -> None:
     berlin, spare = await paired(any_master)
     await spare.take_over()
-    told = await failure(berlin.renew())
-    assert told.reason == "LEASE_CARRIED"
-    assert "open a new one to take them back" in told.message
+    failed = await failure(berlin.renew())
+    assert failed.reason == "LEASE_CARRIED"
+    assert "open a new one to take them back" in failed.message
     listed = await any_master.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=f"projects/{PROJECT}"))
     assert {lease.pbx.rpartition("/")[2]: lease.carried_by for lease in listed.leases if lease.carried_by} == {
         "berlin": spare.name
@@ -193,9 +193,9 @@ async def test_malformed_takeovers_change_nothing(any_master: InProcess) -> None
     ):  # fmt: skip
         request = spare.takeover()
         setattr(request, field, value)
-        told = await failure(any_master.wire.leases.TakeOverLease(request))
-        assert told.code == grpc.StatusCode.INVALID_ARGUMENT
-        assert list(told.fields) == [field]
+        failed = await failure(any_master.wire.leases.TakeOverLease(request))
+        assert failed.code == grpc.StatusCode.INVALID_ARGUMENT
+        assert list(failed.fields) == [field]
     request = spare.takeover()
     request.primary = "projects/acme/pbxs/nowhere"
     assert (await failure(any_master.wire.leases.TakeOverLease(request))).reason == "UNKNOWN_PBX"
@@ -217,8 +217,8 @@ async def test_malformed_evidence_and_receipts_change_nothing(any_master: InProc
         (1.0, {"": 1}, "in_use[0].license_type"),
     ):
         request = spare.takeover(carried_seconds=seconds, in_use=in_use)
-        told = await failure(wire.leases.TakeOverLease(request))
-        assert list(told.fields) == [f"carried_offline.{field}"]
+        failed = await failure(wire.leases.TakeOverLease(request))
+        assert list(failed.fields) == [f"carried_offline.{field}"]
     receipt = lease_pb2.StandbyLeaseReceipt
     for receipts, field in (
         ([receipt(primary="berlin")], "standby_receipts[0].primary"),
@@ -228,13 +228,13 @@ async def test_malformed_evidence_and_receipts_change_nothing(any_master: InProc
         ([receipt(primary=spare.primary, released_epoch=-1)], "standby_receipts[0].released_epoch"),
         ([receipt(primary=spare.primary)] * 101, "standby_receipts"),
     ):
-        told = await failure(
+        failed = await failure(
             wire.leases.RenewLease(
                 lease_pb2.RenewLeaseRequest(pbx=spare.name, epoch=spare.epoch, standby_receipts=receipts)
             )
         )
-        assert told.code == grpc.StatusCode.INVALID_ARGUMENT
-        assert list(told.fields) == [field]
+        assert failed.code == grpc.StatusCode.INVALID_ARGUMENT
+        assert list(failed.fields) == [field]
     assert await checked(wire) == before
     unknown = receipt(primary="projects/acme/pbxs/nowhere", serial=7, discarded=True)
     late = receipt(primary=spare.primary, serial=10**12, discarded=True)  # of one that was never issued

@@ -67,17 +67,17 @@ class Batches:
 
     async def statements(self, now: float, request: Request[object]) -> int:
         """How many statements a request takes, but for those that begin and end its transaction."""
-        told: list[str] = []
+        received: list[str] = []
 
         def work(tx: Tx) -> None:
             raw = tx.connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)
-            raw.set_trace_callback(told.append)
+            raw.set_trace_callback(received.append)
             run_batch(tx, self.estates, _at(now), [request])
             raw.set_trace_callback(None)
 
         await self.database.transact(work)
-        return len(told)
+        return len(received)
 
 
 @pytest.fixture

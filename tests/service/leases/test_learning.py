@@ -263,9 +263,9 @@ async def test_a_watcher_is_told_to_open_its_lease_anew(database_url: str, clock
         await stream.read()
         await berlin.return_to(master)
         async with asyncio.timeout(HANG_SECONDS):
-            told = await stream.read()
-        assert isinstance(told, lease_pb2.WatchLeaseResponse)
-        assert [notice.kind for notice in told.notices] == [lease_pb2.NOTICE_KIND_UNPROVEN]
+            answer = await stream.read()
+        assert isinstance(answer, lease_pb2.WatchLeaseResponse)
+        assert [notice.kind for notice in answer.notices] == [lease_pb2.NOTICE_KIND_UNPROVEN]
 
 
 async def test_nothing_is_taken_away_that_may_be_in_use(database_url: str, clock: Clock, back_up: BackUp) -> None:

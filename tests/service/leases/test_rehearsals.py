@@ -172,7 +172,7 @@ async def test_of_two_applies_at_once_each_is_judged_by_what_it_finds(any_master
     wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 10}))
     wanted = [project({"PBX-Port12": 10 + more}) for more in range(1, 6)]
-    answers = await asyncio.gather(*(wire.apply(one) for one in wanted))
+    answers = await asyncio.gather(*(wire.apply(want) for want in wanted))
     assert sorted(answer.revision for answer in answers) == [2, 3, 4, 5, 6]
     quantities = {answer.revision: answer.changes[0].after for answer in answers}
     for answer in answers:

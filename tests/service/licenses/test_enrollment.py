@@ -117,8 +117,8 @@ async def test_a_device_keeps_its_key_while_licenses_are_bound_to_it(
     await bind(wire, "hq-box", "ports")
     before = await everything(wire)
     assert (await failure(_token(wire))).reason == "DEVICE_HOLDS_LICENSES"
-    told = await failure(_enroll(wire, new.enrollment(early)))
-    assert (told.reason, "ports" in told.message) == ("DEVICE_HOLDS_LICENSES", True)
+    failed = await failure(_enroll(wire, new.enrollment(early)))
+    assert (failed.reason, "ports" in failed.message) == ("DEVICE_HOLDS_LICENSES", True)
     assert await everything(wire) == before
     await certify(wire, old, moved(await release(wire, "ports")).release.request)
     new.accept_answer(await _enroll(wire, new.enrollment(early)))

@@ -39,10 +39,10 @@ async def _import(wire: Wire, file: document_pb2.SignedDocument) -> license_pb2.
 async def _refused(wire: Wire, file: document_pb2.SignedDocument, reason: str, code: grpc.StatusCode = FAILED) -> str:
     """A file changes nothing; why."""
     before = await everything(wire)
-    told = await failure(_import(wire, file))
-    assert (told.reason, told.code) == (f"DOCUMENT_{reason}", code)
+    failed = await failure(_import(wire, file))
+    assert (failed.reason, failed.code) == (f"DOCUMENT_{reason}", code)
     assert await everything(wire) == before
-    return told.message
+    return failed.message
 
 
 async def _introduce(
@@ -108,8 +108,8 @@ async def test_ids_do_not_clash_with_declared_ones(any_master: InProcess, wire: 
     vendor, now = Vendor(), any_master.clock.now
     await wire.apply(project({"PBX-Port12": 5}))
     await trust(wire, vendor)
-    told = await _refused(wire, vendor.issue({"license-1": ("PBX-Port12", 1)}, now=now), "REPLAYED")
-    assert "the project file" in told
+    failed = await _refused(wire, vendor.issue({"license-1": ("PBX-Port12", 1)}, now=now), "REPLAYED")
+    assert "the project file" in failed
 
 
 WRONG: dict[str, document_pb2.LicenseItem] = {
@@ -280,8 +280,8 @@ async def test_keys_follow_one_another(any_master: InProcess, wire: Wire) -> Non
     keys = (await wire.licenses.ListVendorKeys(license_pb2.ListVendorKeysRequest(project=NAME))).keys
     assert {key.key_id for key in keys if key.HasField("retire_time")} == {documents.key_id_of(first.public_key)}
     await _distrust(wire, second)
-    told = await failure(_introduce(wire, second, third))  # only an operator can trust it again
-    assert told.reason == "DOCUMENT_KEY_DISTRUSTED"
+    failed = await failure(_introduce(wire, second, third))  # only an operator can trust it again
+    assert failed.reason == "DOCUMENT_KEY_DISTRUSTED"
 
 
 async def test_strangers_introduce_nobody(any_master: InProcess, wire: Wire) -> None:
@@ -303,10 +303,10 @@ async def test_strangers_introduce_nobody(any_master: InProcess, wire: Wire) -> 
         request = license_pb2.TrustVendorKeyRequest(project=NAME, introduction=document)
         assert (await failure(wire.licenses.TrustVendorKey(request))).reason == reason
     short = license_pb2.NamedVendorKey(public_key=b"short", display_name="x")
-    told = await failure(wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=NAME, key=short)))
-    assert [*told.fields] == ["key.public_key"]
-    told = await failure(wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=NAME)))
-    assert [*told.fields] == ["source"]
+    failed = await failure(wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=NAME, key=short)))
+    assert [*failed.fields] == ["key.public_key"]
+    failed = await failure(wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=NAME)))
+    assert [*failed.fields] == ["source"]
     unknown = license_pb2.DistrustVendorKeyRequest(project=NAME, key_id="0" * 16)
     assert (await failure(wire.licenses.DistrustVendorKey(unknown))).reason == "UNKNOWN_KEY"
     assert await everything(wire) == before

@@ -13,7 +13,7 @@ from licensemaster.v1 import license_pb2, project_pb2, status_pb2
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import grant_all, used
 from tests.support.databases.truth import all_events, mismatches
-from tests.support.masters import Clock, InProcess, Wire, in_process_master
+from tests.support.masters import Clock, InProcess, Wire, two_masters
 from tests.support.pbxs.pbx import opened, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
@@ -215,45 +215,39 @@ async def test_a_lost_answer_to_a_certificate_that_rebinds(any_master: InProcess
 async def test_applies_and_moves_of_several_masters_do_not_wait_for_each_other_in_a_circle(
     postgresql_database_url: str, clock: Clock
 ) -> None:
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as other,
-    ):
-        await one.wire.apply(project({}))
+    async with two_masters(postgresql_database_url, clock) as (first, other):
+        await first.wire.apply(project({}))
         names = [f"l-{number}" for number in range(8)]
-        await imported(one.wire, Vendor(), dict.fromkeys(names, ("PBX-Port12", 1)), now=clock.now)
+        await imported(first.wire, Vendor(), dict.fromkeys(names, ("PBX-Port12", 1)), now=clock.now)
         for round_ in range(4):
-            applies = [one.wire.apply(project({"PBX-Port12": 10 * round_ + number + 1})) for number in range(4)]
+            applies = [first.wire.apply(project({"PBX-Port12": 10 * round_ + number + 1})) for number in range(4)]
             binds = [bind(other.wire, "hq-box", names[2 * round_ + number]) for number in range(2)]
             await asyncio.gather(*applies, *binds)  # a circle would end as UNAVAILABLE, STORAGE_LOCKED
-        assert {license.state for license in (await listed(one.wire)).values() if license.license in names} == {BOUND}
+        assert {license.state for license in (await listed(first.wire)).values() if license.license in names} == {BOUND}
         assert await mismatches(postgresql_database_url) == []
 
 
 async def test_two_masters_move_one_license_once(postgresql_database_url: str, clock: Clock, tmp_path: Path) -> None:
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as other,
-    ):
-        await one.wire.apply(project({}))
-        await imported(one.wire, Vendor(), PORTS, now=clock.now)
-        keys = {device: await enrolled(one.wire, tmp_path, device) for device in ("hq-box", "berlin-box")}
-        bound = await asyncio.gather(bind(one.wire, "hq-box", "ports"), bind(other.wire, "berlin-box", "ports"))
+    async with two_masters(postgresql_database_url, clock) as (first, other):
+        await first.wire.apply(project({}))
+        await imported(first.wire, Vendor(), PORTS, now=clock.now)
+        keys = {device: await enrolled(first.wire, tmp_path, device) for device in ("hq-box", "berlin-box")}
+        bound = await asyncio.gather(bind(first.wire, "hq-box", "ports"), bind(other.wire, "berlin-box", "ports"))
         assert sorted(result.WhichOneof("outcome") or "" for (result,) in bound) == ["moved", "refused"]
         device = (await listed(other.wire))["ports"].device
         asked = moved(await release(other.wire, "ports"))
         certificate = keys[device].certify(asked.release.request)
-        done = await asyncio.gather(*(hand_in(master.wire, certificate) for master in (one, other) for _ in range(2)))
+        done = await asyncio.gather(*(hand_in(master.wire, certificate) for master in (first, other) for _ in range(2)))
         assert {answer.license.state for answer in done} == {FREE}
-        assert len(await all_events(one.wire, "license.released")) == 1
+        assert len(await all_events(first.wire, "license.released")) == 1
         request = license_pb2.BindLicensesRequest(
             project=NAME, licenses=["ports"], device="hq-box", request_id=str(uuid4())
         )
         answers = await asyncio.gather(
-            *(_result(master.wire.licenses.BindLicenses(request)) for master in (one, other))
+            *(_result(master.wire.licenses.BindLicenses(request)) for master in (first, other))
         )
         assert answers[0] == answers[1]
-        assert (await listed(one.wire))["ports"].binding == 2
+        assert (await listed(first.wire))["ports"].binding == 2
 
 
 async def _result(call: Awaitable[license_pb2.BindLicensesResponse]) -> license_pb2.BindLicensesResponse:

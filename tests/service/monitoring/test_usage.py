@@ -9,7 +9,7 @@ import pytest
 from master.domain.monitoring.usage import DAY_SECONDS, PoolPeak, day_of
 from master.store.backends.opening import open_database
 from master.store.statements import usage as store
-from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.masters import Clock, InProcess, in_process_master, two_masters
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, imported
@@ -52,10 +52,10 @@ async def _denied(history: Database) -> list[tuple[str, str, str]]:
 
 
 async def _pools(history: Database) -> dict[tuple[str, str], list[PoolPeak]]:
-    found: dict[tuple[str, str], list[PoolPeak]] = {}
+    collected: dict[tuple[str, str], list[PoolPeak]] = {}
     for row in await history.read(lambda tx: store.pools_since(tx, 1, day=0)):
-        found.setdefault((row.device, row.license_type), []).append(row)
-    return found
+        collected.setdefault((row.device, row.license_type), []).append(row)
+    return collected
 
 
 async def test_peaks_by_site_and_day(any_master: InProcess, history: Database) -> None:
@@ -133,22 +133,19 @@ async def test_who_is_refused_all_day_is_denied_once(any_master: InProcess, hist
 async def test_what_another_master_grants_is_no_denial(postgresql_database_url: str, clock: Clock) -> None:
     """Two masters of one database; each judges, and it is counted once."""
     history = open_database(postgresql_database_url)
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as two,
-    ):
-        await one.wire.apply(project({"PBX-Port12": 1}, pbxs=PBXS, ttl_seconds=86_400))
-        berlin, paris = await opened(one.wire, "berlin"), await opened(one.wire, "paris")
+    async with two_masters(postgresql_database_url, clock) as (first, two):
+        await first.wire.apply(project({"PBX-Port12": 1}, pbxs=PBXS, ttl_seconds=86_400))
+        berlin, paris = await opened(first.wire, "berlin"), await opened(first.wire, "paris")
         granted(await paris.acquire(seat("port", "eve")))
         refused(await berlin.acquire(seat("port", "anna"), seat("port", "carl")))
-        await _look(one)
+        await _look(first)
         await paris.give_back(seat("port", "eve"))
         berlin.wire = two.wire
         granted(await berlin.acquire(seat("port", "anna")))
         refused(await berlin.acquire(seat("port", "carl")))
         await _look(two)
         await _look(two, seconds=16 * MINUTES)
-        await _look(one)
+        await _look(first)
         assert (await _sites(history))["site-berlin", "port"] == (1, 3, 1)
         assert await _denied(history) == [("berlin", "carl", "POOL_EXHAUSTED")]
     await history.close()

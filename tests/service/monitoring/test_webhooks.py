@@ -19,7 +19,7 @@ from master.domain.monitoring.alarms import ATTEMPTS_MAX, CALM_SECONDS
 from master.domain.monitoring.overview import FIRST_CONTACT_SECONDS
 from tests.auth.pki import Pki
 from tests.rpc.failures import NAME, failure
-from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.masters import Clock, InProcess, in_process_master, two_masters
 from tests.support.network.receiver import Receiver, receiving
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
@@ -152,15 +152,12 @@ async def test_what_nobody_takes_is_dead_listed_and_tried_again_on_request(
 
 
 async def test_two_masters_tell_once(postgresql_database_url: str, clock: Clock, receiver: Receiver) -> None:
-    async with (
-        in_process_master(postgresql_database_url, clock) as one,
-        in_process_master(postgresql_database_url, clock) as two,
-    ):
-        await _short(one)
-        await _add(one, receiver.url)
+    async with two_masters(postgresql_database_url, clock) as (first, two):
+        await _short(first)
+        await _add(first, receiver.url)
         for _ in range(3):
             await _look(two)
-            await _look(one)
+            await _look(first)
         assert receiver.kinds == [("pool.used_up", "began")]
 
 

@@ -33,5 +33,5 @@ async def test_every_seat_is_planned_with_once(master: InProcess, monkeypatch: p
     def look(tx: Tx) -> list[Seat]:
         return list(planning._situation(tx, running.estates, PROJECT, running.lease_time()).seats)
 
-    found = await running.database.read(look)
-    assert len(found) == len({(seat.pbx_id, seat.key) for seat in found}) == 6
+    outcome = await running.database.read(look)
+    assert len(outcome) == len({(seat.pbx_id, seat.key) for seat in outcome}) == 6

@@ -148,11 +148,11 @@ async def _all_asked(master: InProcess, folder: Path) -> list[Asked]:
 async def _again(master: InProcess, asked: list[Asked]) -> None:
     """All are sent again: each is answered as it was, and nothing more happens."""
     before = [event.id for event in await all_events(master.wire)]
-    for one in asked:
-        if one.is_gone:
-            assert (await failure(_call(master.wire, one.method, one.request))).reason == "REQUEST_ID_TAKEN"
+    for want in asked:
+        if want.is_gone:
+            assert (await failure(_call(master.wire, want.method, want.request))).reason == "REQUEST_ID_TAKEN"
         else:
-            assert await _call(master.wire, one.method, one.request) == one.answer, one.method
+            assert await _call(master.wire, want.method, want.request) == want.answer, want.method
     assert [event.id for event in await all_events(master.wire)] == before
 
 
@@ -180,11 +180,11 @@ async def test_a_retry_is_answered_alike_by_whichever_master_and_whatever_the_au
 async def test_another_request_under_the_same_id_is_refused(any_master: InProcess, tmp_path: Path) -> None:
     asked = await _all_asked(any_master, tmp_path)
     before = await all_events(any_master.wire)
-    for one in asked:
-        changed = copy.deepcopy(one.request)
+    for want in asked:
+        changed = copy.deepcopy(want.request)
         changed.reason = "another"
-        seen = await failure(_call(any_master.wire, one.method, changed))
-        assert (seen.reason, [*seen.fields]) == ("REQUEST_ID_TAKEN", ["request_id"]), one.method
+        seen = await failure(_call(any_master.wire, want.method, changed))
+        assert (seen.reason, [*seen.fields]) == ("REQUEST_ID_TAKEN", ["request_id"]), want.method
     other_kind = webhook_pb2.RemoveWebhookRequest(name=f"{NAME}/webhooks/pager", request_id="order")
     seen = await failure(any_master.wire.webhooks.RemoveWebhook(other_kind))
     assert seen.fields["request_id"] == (

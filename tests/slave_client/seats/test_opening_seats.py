@@ -32,14 +32,14 @@ def _calls(relay: Relay) -> list[int]:
 
 
 async def test_whoever_asks_at_the_start_is_answered_with_the_opening(master: RestartableMaster, relay: Relay) -> None:
-    told: list[tuple[Want, SeatChange]] = []
+    received: list[tuple[Want, SeatChange]] = []
     async with SlaveClient(
-        client_config(relay.address), on_seat=lambda want, change: told.append((want, change))
+        client_config(relay.address), on_seat=lambda want, change: received.append((want, change))
     ) as client:
         outcomes = await client.acquire_many(WANTS)
         assert [isinstance(outcome, Granted) and outcome.already_held for outcome in outcomes] == [False, False]
         assert _calls(relay) == [1, 0, 0, 0]
-        assert [want for want, _ in told] == WANTS
+        assert [want for want, _ in received] == WANTS
         assert await master.holders("berlin") == {want.holder for want in WANTS}
         assert client.notices == ()
         await client.return_seats(WANTS)

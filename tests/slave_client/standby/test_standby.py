@@ -219,7 +219,7 @@ async def test_a_standby_lease_survives_a_restart_of_the_standby(pair: Restartab
     async with SlaveClient(pair.config("spare", state_dir=tmp_path / "spare")) as restarted:
         carried = await restarted.take_over(BERLIN)
         assert carried.state is State.OFFLINE
-        assert all(isinstance(one, Granted) for one in await carried.acquire_many(PHONES))
+        assert all(isinstance(outcome, Granted) for outcome in await carried.acquire_many(PHONES))
         await carried.stop()
         await restarted.stop()
     kept = tmp_path / "spare" / "standby-berlin"

@@ -142,17 +142,17 @@ class SeatRecords:
 
     def differences(self, there: dict[str, set[SeatKey]]) -> list[str]:
         """Where the sites' records and the database's are not the same."""
-        found = []
+        collected = []
         for record in self._client_records.values():
             mine, theirs = record.in_use, there.get(record.pbx, set())
             if record.client.state is State.FENCED:
                 continue
             if record.client.state is not State.CONNECTED or mine != theirs:
                 names = sorted(key.holder for key in mine ^ theirs)
-                found.append(
+                collected.append(
                     f"{record.pbx} is {record.client.state.value}, differs in {names}: {record.client.report().why}"
                 )
-        return found
+        return collected
 
     def violated(self, text: str) -> None:
         """Note that an invariant is broken."""
@@ -179,10 +179,10 @@ def _seats(tx: Tx) -> dict[str, set[SeatKey]]:
     query = select(t.pbx.c.name, t.seat.c.type, t.seat.c.kind, t.seat.c.holder).join(
         t.pbx, t.pbx.c.id == t.seat.c.pbx_id
     )
-    found: dict[str, set[SeatKey]] = {}
+    collected: dict[str, set[SeatKey]] = {}
     for pbx, license_type, kind, holder in tx.connection.execute(query):
-        found.setdefault(pbx, set()).add(SeatKey(license_type, kind, holder))
-    return found
+        collected.setdefault(pbx, set()).add(SeatKey(license_type, kind, holder))
+    return collected
 
 
 def _bound_twice(tx: Tx) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, status_pb2
 from tests.support.databases.truth import all_events, held_by_pbx, mismatches, reason_of, used
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
+from tests.support.masters import PROJECT, Clock, InProcess, two_masters
 from tests.support.pbxs.pbx import granted, opened, seat, seats
 from tests.support.projects.estates import project
 
@@ -114,22 +114,19 @@ async def test_calls_given_up_leave_no_transaction_behind(any_master: InProcess,
 
 
 async def test_two_masters_expire_the_same_lease_once(postgresql_database_url: str, clock: Clock) -> None:
-    async with (
-        in_process_master(postgresql_database_url, clock, expiry_holders_max=7) as one,
-        in_process_master(postgresql_database_url, clock, expiry_holders_max=7) as other,
-    ):
-        await one.wire.apply(project({"PBX-Port12": 100}, ttl_seconds=60, grace_seconds=60))
-        berlin = await opened(one.wire, "berlin")
+    async with two_masters(postgresql_database_url, clock, expiry_holders_max=7) as (first, other):
+        await first.wire.apply(project({"PBX-Port12": 100}, ttl_seconds=60, grace_seconds=60))
+        berlin = await opened(first.wire, "berlin")
         granted(await berlin.acquire(*seats("port", 50)))
         clock.advance(60 + 60 + 5 + 1)
         returned = await asyncio.gather(
-            *(master.running.expiry.run_once() for master in (one, other) for _ in range(2))
+            *(master.running.expiry.run_once() for master in (first, other) for _ in range(2))
         )
         assert sum(returned) == 50
         assert (await used(other.wire))["port"] == 0
         assert await held_by_pbx(other.wire) == {}
         assert len(await all_events(other.wire, "lease.expired")) == 1
-        taken = [json.loads(event.details)["seats"] for event in await all_events(one.wire, "seats.reclaimed")]
+        taken = [json.loads(event.details)["seats"] for event in await all_events(first.wire, "seats.reclaimed")]
         assert sum(taken) == 50
         assert await mismatches(postgresql_database_url) == []
         with pytest.raises(grpc.aio.AioRpcError) as failed:

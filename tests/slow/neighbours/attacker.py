@@ -97,8 +97,8 @@ class Attacker:
             await call
             self.outcomes["OK"] += 1
         except grpc.aio.AioRpcError as error:
-            found = dict(error.trailing_metadata() or ())
-            self.outcomes[str(found.get("error-reason", error.code().name))] += 1
+            metadata = dict(error.trailing_metadata() or ())
+            self.outcomes[str(metadata.get("error-reason", error.code().name))] += 1
 
     async def connections(self, port: int, say: Callable[[int], bytes], *, at_once: int, tls: bool = False) -> None:
         """Connections that say something now and then until they are closed, and are opened again."""

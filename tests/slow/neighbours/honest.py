@@ -77,8 +77,8 @@ class Book:
         try:
             await call  # type: ignore[misc]
         except grpc.aio.AioRpcError as error:
-            found = dict(error.trailing_metadata() or ())
-            problem = str(found.get("error-reason", error.code().name))
+            metadata = dict(error.trailing_metadata() or ())
+            problem = str(metadata.get("error-reason", error.code().name))
         except AssertionError:
             problem = "REFUSED"
         self.samples.append((what, due, time.monotonic() - due, problem))

@@ -132,14 +132,14 @@ async def costs(
     process: MasterProcess, wallet: Wallet, attacks: Sequence[tuple[str, int]], *, seconds: float, niceness: int = 0
 ) -> list[str]:
     """What one call of each attack costs a master that has nothing else to do: milliseconds of CPU, and memory."""
-    found = Beset(process, wallet, niceness)
+    beset_master = Beset(process, wallet, niceness)
     for role, number in attacks:
-        await found.by(role, number, seconds, calls_max=1)
+        await beset_master.by(role, number, seconds, calls_max=1)
     return [
         f"| {window.role} | {window.name} |"
         f" {window.cores * (window.end - window.begin) / max(window.calls, 1) * 1000:.1f} |"
         f" {window.memory_mib:.0f} | {window.calls} | {window.outcomes} |"
-        for window in found.windows
+        for window in beset_master.windows
     ]
 
 
@@ -148,18 +148,18 @@ async def beset(
 ) -> tuple[list[Figure], dict[str, Any]]:
     """Attack after attack while the load goes on; figures of each, and of the load."""
     place = (process.address, str(wallet.folder))
-    found = Beset(process, wallet, niceness)
+    beset_master = Beset(process, wallet, niceness)
     before = ""
     async with (
         other("tests.slow.neighbours.honest", "renewing", *place, niceness=niceness, begins_with=niceness) as renewing,
         other("tests.slow.neighbours.honest", "storming", *place, niceness=niceness, begins_with=niceness) as storming,
     ):
         await asyncio.sleep(1)
-        await found.by_nobody(seconds)
+        await beset_master.by_nobody(seconds)
         for role, number in attacks:
             if role == before:
                 await asyncio.sleep(_FORGIVEN_SECONDS)
-            await found.by(role, number, seconds)
+            await beset_master.by(role, number, seconds)
             before = role
         await asyncio.gather(renewing.end(), storming.end())
     samples = renewing.told["samples"] + storming.told["samples"]
@@ -168,7 +168,7 @@ async def beset(
         "rounds": storming.told["rounds"],
         "lost": _lost(samples),
     }
-    return [_figure(window, samples) for window in found.windows], load
+    return [_figure(window, samples) for window in beset_master.windows], load
 
 
 def peak_mib(pid: int) -> float:

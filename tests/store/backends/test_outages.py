@@ -31,10 +31,10 @@ async def test_a_locked_file(master: InProcess, sqlite_database_url: str) -> Non
     other = sqlite3.connect(sqlite_database_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:
-        told = await failure(berlin.acquire(seat("port", "anna")))
-        assert (told.code, told.reason, told.info) == (grpc.StatusCode.UNAVAILABLE, *["STORAGE_LOCKED"] * 2)
-        assert told.retry_after_ms > 0
-        assert "another program holds the database locked" in told.message
+        failed = await failure(berlin.acquire(seat("port", "anna")))
+        assert (failed.code, failed.reason, failed.info) == (grpc.StatusCode.UNAVAILABLE, *["STORAGE_LOCKED"] * 2)
+        assert failed.retry_after_ms > 0
+        assert "another program holds the database locked" in failed.message
         assert await everything(master.wire) == before, "questions are answered all the while"
     finally:
         other.execute("ROLLBACK")
@@ -57,10 +57,10 @@ async def test_a_full_disk(tmp_path: Path, clock: Clock) -> None:
             with pytest.raises(OSError, match="No space left"):
                 (disk / "more").write_bytes(bytes(100_000))
             before = await everything(master.wire)
-            told = await failure(_until_full(berlin.acquire))
-            assert (told.code, told.reason, told.info) == (grpc.StatusCode.UNAVAILABLE, *["STORAGE_FULL"] * 2)
-            assert told.retry_after_ms > 0
-            assert "the disk of the database is full" in told.message
+            failed = await failure(_until_full(berlin.acquire))
+            assert (failed.code, failed.reason, failed.info) == (grpc.StatusCode.UNAVAILABLE, *["STORAGE_FULL"] * 2)
+            assert failed.retry_after_ms > 0
+            assert "the disk of the database is full" in failed.message
             held = (await used(master.wire))["port"]
             if held == 10:
                 assert await everything(master.wire) == before
@@ -115,10 +115,10 @@ async def test_a_server_that_goes_and_comes_back(clock: Clock) -> None:
             await asyncio.to_thread(_stop, server)
             for _ in range(8):  # every pooled connection is found dead once
                 for call in (berlin.acquire(seat("port", "anna")), everything(master.wire)):
-                    told = await failure(call)
-                    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
-                    assert told.info == told.reason
-                    assert told.retry_after_ms > 0
+                    failed = await failure(call)
+                    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+                    assert failed.info == failed.reason
+                    assert failed.retry_after_ms > 0
             await asyncio.to_thread(server.ensure_postgres_running)
             async with asyncio.timeout(HANG_SECONDS):
                 await master.running.database_health.there.wait()
@@ -143,8 +143,8 @@ async def _until_it_serves(berlin: BarePbx) -> None:
             granted(await berlin.acquire(seat("port", "ben")))
             break
         except grpc.aio.AioRpcError as error:
-            told = seen(error)
-            reasons.append(told.reason)
-            await asyncio.sleep(told.retry_after_ms / 1000)
+            failed = seen(error)
+            reasons.append(failed.reason)
+            await asyncio.sleep(failed.retry_after_ms / 1000)
     assert len(reasons) < 10
     assert set(reasons) <= {"STORAGE_UNAVAILABLE"}

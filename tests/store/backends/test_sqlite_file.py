@@ -114,9 +114,9 @@ async def test_nothing_is_granted_into_a_file_that_is_gone(
             granted(await berlin.acquire(*seats("port", 2)))
             _checkpointed(file)
             act(file)
-            told = await failure(berlin.acquire(*seats("port", 4)))
-            assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_REPLACED")
-            assert str(file) not in told.message
+            failed = await failure(berlin.acquire(*seats("port", 4)))
+            assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_REPLACED")
+            assert str(file) not in failed.message
             await _told(master, NOT_SERVING)
             metrics = master.running.metrics
             assert await asyncio.to_thread(metrics.registry.get_sample_value, "license_master_up") == 0

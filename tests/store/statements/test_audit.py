@@ -157,9 +157,9 @@ async def test_nothing_is_written_behind_a_missing_end(any_master: InProcess, da
     await any_master.wire.apply(project({"PBX-Port12": 5}))
     berlin = await opened(any_master.wire, "berlin")
     await database.transact(lambda tx: tx.rows("DELETE FROM audit_head"))
-    told = await failure(berlin.acquire(seat("port", "anna")))
-    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_BROKEN")
-    assert "the end of the audit chain of project acme is missing" in told.message
+    failed = await failure(berlin.acquire(seat("port", "anna")))
+    assert (failed.code, failed.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_BROKEN")
+    assert "the end of the audit chain of project acme is missing" in failed.message
     with pytest.raises(AuditBrokenError, match="license-master audit verify"):
         await Audit(database).export(PROJECT, since_seq=1)
 

@@ -18,7 +18,7 @@ from master.store.upkeep import schema
 from tests.support.databases.cluster import Node, nodes, url_of
 from tests.support.databases.pgbouncer import pgbouncer
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import Clock, in_process_master, upgraded
+from tests.support.masters import Clock, in_process_master, two_masters, upgraded
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.projects.estates import project
 
@@ -122,8 +122,8 @@ async def test_tables_that_were_restored_under_a_master_are_not_gone_on_with(pos
             "ALTER TABLE copy RENAME TO database_identity",
         )
         async with asyncio.timeout(HANG_SECONDS):
-            while (told := await _refusal(berlin.acquire(*seats("port", 1)))) != "STORAGE_REPLACED":
-                assert told in ("", "STORAGE_UNAVAILABLE", "STORAGE_SCHEMA")
+            while (failed := await _refusal(berlin.acquire(*seats("port", 1)))) != "STORAGE_REPLACED":
+                assert failed in ("", "STORAGE_UNAVAILABLE", "STORAGE_SCHEMA")
                 await asyncio.sleep(0.05)
 
 
@@ -164,17 +164,17 @@ async def test_a_pooler_in_session_mode(clock: Clock) -> None:
         await server.make()
         async with pgbouncer(server, mode="session") as pooler:
             url = await upgraded(pooler.url)
-            async with in_process_master(url, clock) as one, in_process_master(url, clock) as other:
-                await one.wire.apply(project({"PBX-Port12": 50}))
-                berlin, paris = await opened(one.wire, "berlin"), await opened(other.wire, "hq")
+            async with two_masters(url, clock) as (first, other):
+                await first.wire.apply(project({"PBX-Port12": 50}))
+                berlin, paris = await opened(first.wire, "berlin"), await opened(other.wire, "hq")
                 for number in range(5):
                     granted(await berlin.acquire(*seats("port", 2, f"b{number}-")))
                     granted(await paris.acquire(*seats("port", 2, f"p{number}-")))
-                shown = await one.running.database.read(lambda tx: tx.rows("SHOW enable_seqscan"))
+                shown = await first.running.database.read(lambda tx: tx.rows("SHOW enable_seqscan"))
                 assert shown[0][0] == "off"
                 pooler.kill()
                 await pooler.start()
-                await _until_it_serves(one.running.database)
+                await _until_it_serves(first.running.database)
                 granted(await berlin.acquire(*seats("port", 2, "again-")))
 
 

@@ -190,17 +190,17 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def _given(url: str, *statements: str) -> Set[str]:
     """Carries out statements by hand; the tables that there are then."""
-    found: list[Set[str]] = []
+    collected: list[Set[str]] = []
 
     def work(connection: Connection) -> None:
         for statement in statements:
             connection.exec_driver_sql(statement)
-        found.append(schema._tables(connection))
+        collected.append(schema._tables(connection))
 
     if url.startswith("sqlite"):
         made_file(parse_url(url))
     schema._with_connection(parse_url(url), work)
-    return found[0]
+    return collected[0]
 
 
 def _attempts(url: str, *, create: bool = False) -> tuple[Callable[[], Awaitable[object]], ...]:

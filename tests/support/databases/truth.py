@@ -27,23 +27,23 @@ async def all_seats(wire: Wire) -> list[status_pb2.HeldSeat]:
 
 async def held_by_pbx(wire: Wire) -> dict[str, set[tuple[str, str]]]:
     """(license type, holder) by the PBX's resource name; a seat that is listed twice is a failure."""
-    found: dict[str, set[tuple[str, str]]] = {}
+    collected: dict[str, set[tuple[str, str]]] = {}
     for seat in await all_seats(wire):
         key = seat.seat.license_type, seat.seat.holder
-        assert key not in found.setdefault(seat.pbx, set()), f"{seat.pbx} holds {key} twice"
-        found[seat.pbx].add(key)
-    return found
+        assert key not in collected.setdefault(seat.pbx, set()), f"{seat.pbx} holds {key} twice"
+        collected[seat.pbx].add(key)
+    return collected
 
 
 async def used(wire: Wire) -> dict[str, int]:
     """Seats held or promised, by license type, none above its capacity."""
     status = await wire.status.GetStatus(status_pb2.GetStatusRequest(project=_PROJECT_NAME))
-    found: dict[str, int] = {}
+    collected: dict[str, int] = {}
     for pool in status.pools:
         counted = pool.used + pool.promised
         assert 0 <= counted <= pool.capacity
-        found[pool.license_type] = found.get(pool.license_type, 0) + counted
-    return found
+        collected[pool.license_type] = collected.get(pool.license_type, 0) + counted
+    return collected
 
 
 async def all_events(wire: Wire, kind: str = "") -> list[status_pb2.Event]:

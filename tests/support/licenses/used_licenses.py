@@ -45,7 +45,7 @@ async def estate_of(
 async def seats_told(pbx: BarePbx) -> list[seat_pb2.Seat]:
     """The seats that a PBX has to give back, as its renewal tells."""
     notices = (await pbx.renew()).notices
-    return [one for notice in notices if notice.kind == REVOKED for one in notice.seats]
+    return [seat for notice in notices if notice.kind == REVOKED for seat in notice.seats]
 
 
 def names(found: Sequence[seat_pb2.Seat]) -> set[tuple[str, str]]:

@@ -20,10 +20,10 @@ import pytest
 
 def program(name: str) -> str:
     """Where a program is; the test is skipped by its name where it is not installed."""
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         pytest.skip(f"{name} is not installed")
-    return found
+    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Prometheus:
         def call() -> dict[str, Any]:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}?{urlencode(query)}") as answer:
-                    found: dict[str, Any] = json.load(answer)
+                    collected: dict[str, Any] = json.load(answer)
             except HTTPError as error:
-                found = json.load(error)
-            return found
+                collected = json.load(error)
+            return collected
 
         return await asyncio.to_thread(call)
 
@@ -49,8 +49,8 @@ class Prometheus:
         """The samples of an instant query; fails where Prometheus does not understand it."""
         answer = await self.get("query", query=expression)
         assert answer["status"] == "success", (expression, answer.get("error"))
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
+        collected: list[dict[str, Any]] = answer["data"]["result"]
+        return collected
 
     async def until_answered(
         self, expression: str, fits: Callable[[list[dict[str, Any]]], bool] = bool

@@ -25,8 +25,8 @@ class Received:
 
     @property
     def said(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        collected: dict[str, Any] = json.loads(self.body)
+        return collected
 
 
 @dataclass(slots=True)

@@ -58,7 +58,7 @@ def wanted(order: Message) -> orders.AgreementOrder:
 
 def license_(*ids: str) -> list[orders.AgreementSubject]:
     """Licenses as subjects."""
-    return [orders.AgreementSubject(kind=LICENSE, id=one) for one in ids]
+    return [orders.AgreementSubject(kind=LICENSE, id=identifier) for identifier in ids]
 
 
 def device(*names: str) -> list[orders.AgreementSubject]:

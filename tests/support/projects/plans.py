@@ -49,12 +49,12 @@ async def plan(wire: Wire, *changes: plan_pb2.PlannedChange) -> plan_pb2.PlanCha
     return await wire.plans.PlanChanges(request)
 
 
-def pool(found: plan_pb2.PlanChangesResponse, license_type: str, device: str = "hq-box") -> plan_pb2.PoolForecast:
+def pool(plan: plan_pb2.PlanChangesResponse, license_type: str, device: str = "hq-box") -> plan_pb2.PoolForecast:
     """One pool of an answer."""
-    return next(one for one in found.pools if (one.license_type, one.device) == (license_type, device))
+    return next(pool for pool in plan.pools if (pool.license_type, pool.device) == (license_type, device))
 
 
-def refusals(found: plan_pb2.PlanChangesResponse) -> dict[tuple[str, str, str], int]:
+def refusals(plan: plan_pb2.PlanChangesResponse) -> dict[tuple[str, str, str], int]:
     """Seats that would be refused, by (PBX, license type, reason)."""
     return {
         (
@@ -62,5 +62,5 @@ def refusals(found: plan_pb2.PlanChangesResponse) -> dict[tuple[str, str, str], 
             refused_seats.license_type,
             seat_pb2.RefusalReason.Name(refused_seats.reason)[15:],
         ): refused_seats.seats
-        for refused_seats in found.refused
+        for refused_seats in plan.refused
     }

@@ -97,12 +97,12 @@ class Sleeper:
 
 def main() -> None:
     """Be a PBX until told to end."""
-    told = json.loads(sys.argv[1])
+    shown = json.loads(sys.argv[1])
     config = ClientConfig(
-        addresses=tuple(told["addresses"]),
-        pbx=told["pbx"],
+        addresses=tuple(shown["addresses"]),
+        pbx=shown["pbx"],
         software_version="12r1",
-        state_dir=Path(told["state_dir"]),
+        state_dir=Path(shown["state_dir"]),
         call_timeout_seconds=1,
         give_up_after_seconds=2,
         backoff_base_seconds=0.05,

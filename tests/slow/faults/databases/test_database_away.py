@@ -52,10 +52,10 @@ async def _pbx(master: InProcess) -> BarePbx:
 
 async def _unavailable(master: InProcess, call: Any) -> None:
     async with asyncio.timeout(HANG_SECONDS):
-        told = await failure(call)
-    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
-    assert told.info == told.reason
-    assert told.retry_after_ms > 0
+        failed = await failure(call)
+    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+    assert failed.info == failed.reason
+    assert failed.retry_after_ms > 0
 
 
 async def test_health_follows_the_database(clock: Clock) -> None:
@@ -67,17 +67,17 @@ async def test_health_follows_the_database(clock: Clock) -> None:
                 await master.wire.apply(project({"PBX-Port12": 50}))
                 berlin = await opened(master.wire, "berlin")
                 granted(await berlin.acquire(*seats("port", 5)))
-                async with _watched(master) as whole, _watched(master, "licensemaster.v1.LeaseService") as one:
-                    for stream in (whole, one):
+                async with _watched(master) as whole, _watched(master, "licensemaster.v1.LeaseService") as first:
+                    for stream in (whole, first):
                         await becomes(stream, SERVING)
                     server.kill()
-                    for stream in (whole, one):
+                    for stream in (whole, first):
                         await becomes(stream, NOT_SERVING)
                     for _ in range(3):
                         await _unavailable(master, berlin.acquire(seat("port", "anna")))
                         await _unavailable(master, berlin.renew())
                     await server.start()
-                    for stream in (whole, one):
+                    for stream in (whole, first):
                         await becomes(stream, SERVING)
                 granted(await berlin.acquire(seat("port", "anna")))
                 assert (await used(master.wire))["port"] == 6
