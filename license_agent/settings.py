@@ -54,7 +54,7 @@ class AgentSettings(DaemonSettings):
     listen: str | None = None
     """A loopback address for the local API besides the socket, `127.0.0.1:7610`; then with the token."""
     token_file: Path | None = None
-    """The token that callers over `listen` show, `Authorization: Bearer TOKEN`: a file, at least 16 characters."""
+    """The token that callers over `listen` show, as bearer token or as password: a file, at least 16 characters."""
 
     asks_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
     """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody."""

@@ -164,7 +164,10 @@ DOCUMENT: Final[Schema] = {
     "paths": _PATHS,
     "components": {
         "schemas": _SCHEMAS,
-        "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Over `listen` only."}},
+        "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer", "description": "Over `listen` only."},
+            "password": {"type": "http", "scheme": "basic", "description": "The token as password, any name."},
+        },
     },
-    "security": [{}, {"token": []}],
+    "security": [{}, {"token": []}, {"password": []}],
 }

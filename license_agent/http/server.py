@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import json
 import logging
@@ -151,9 +152,7 @@ class LocalServer:
         found = transport.get_extra_info("socket") if transport is not None else None
         if found is None or found.family == socket.AF_UNIX:
             return
-        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-        is_right = hmac.compare_digest(shown.strip().encode(errors="replace"), self._secret)
-        if scheme.lower() != "bearer" or not is_right:
+        if not hmac.compare_digest(_token_shown(request.headers.get("Authorization", "")), self._secret):
             raise ProblemError(401, "token", "show the agent's token: Authorization: Bearer TOKEN")
 
 
@@ -166,6 +165,18 @@ class _Connecting(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand it on."""
         self._connected(cast(asyncio.Transport, transport))
+
+
+def _token_shown(authorization: str) -> bytes:
+    """`Bearer TOKEN`; or Basic with the token as password, for PBXs that can show nothing else. Empty for neither."""
+    scheme, _, shown = authorization.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return shown.strip().encode(errors="replace")
+        case "basic":
+            with suppress(ValueError):
+                return base64.b64decode(shown, validate=True).partition(b":")[2]
+    return b""
 
 
 def _failures() -> logging.Logger:

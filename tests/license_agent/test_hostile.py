@@ -218,6 +218,8 @@ async def test_loopback_asks_for_the_token(master: RestartableMaster, tmp_path: 
         assert await status(Authorization="Bearer wrong") == 401
         assert await status(Authorization=f"Basic {TOKEN.replace(' ', '')}") == 401
         assert await status(Authorization=f"Bearer {TOKEN.replace(' ', '')}") == 200
+        assert await status(Authorization=aiohttp.encode_basic_auth("agent", TOKEN.replace(" ", ""))) == 200
+        assert await status(Authorization=aiohttp.encode_basic_auth(TOKEN.replace(" ", ""), "")) == 401
 
 
 def test_a_short_token_is_refused(tmp_path: Path) -> None:
