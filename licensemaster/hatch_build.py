@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 DESCRIPTORS = "licensemaster/v1/descriptors.binpb"
-"""The protos with their comments, for servers that tell of them."""
+"""The protos with their comments, for servers that describe them."""
 
 
 class ProtoBuildHook(BuildHookInterface[Any]):

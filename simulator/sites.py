@@ -36,7 +36,7 @@ class SiteEventKind(Enum):
     STATE = "state"
     """The site's state changed."""
     NOTICE = "notice"
-    """The site was told something."""
+    """The site got a notice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class SiteSimulator:
         await self.client.stop()
 
     async def crash(self) -> None:
-        """Kill the PBX: nobody is told anything, nothing more is written."""
+        """Kill the PBX: nobody is notified, nothing more is written."""
         await self.rest()
         await self.client.crash()
 

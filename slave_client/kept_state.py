@@ -45,7 +45,7 @@ class KeptState:
 
     @property
     def instance_id(self) -> str:
-        """The name of this installation, by which a restart is told from a copy."""
+        """The name of this installation, which distinguishes a restart from a copy."""
         return self._identity.instance_id
 
     def trusted_keys(self) -> tuple[bytes, ...]:
@@ -55,7 +55,7 @@ class KeptState:
         return (self._identity.pinned_key,) if self._identity.pinned_key else ()
 
     async def resume(self) -> Memory:
-        """Load what can be relied on from the state directory; tell whether the seats are known.
+        """Load what can be relied on from the state directory; return whether the seats are known.
 
         Raises FolderInUseError: somebody else uses the directory, or that of which it is a copy.
         """

@@ -19,10 +19,10 @@ def _fail(attempts: Attempts) -> None:
 
 
 def _wait(attempts: Attempts) -> float:
-    with pytest.raises(StillLostError, match="no route") as told:
+    with pytest.raises(StillLostError, match="no route") as raised:
         attempts.check()
-    assert isinstance(told.value.__cause__, _Lost)
-    return told.value.wait_seconds
+    assert isinstance(raised.value.__cause__, _Lost)
+    return raised.value.wait_seconds
 
 
 async def test_the_second_attempt_follows_at_once_and_later_ones_ever_later() -> None:

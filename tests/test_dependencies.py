@@ -53,16 +53,16 @@ def test_dependencies_fit_together() -> None:
 def test_what_is_installed_is_known_by_its_hashes() -> None:
     """Development, a master, an agent and what builds them; `make pins` writes the lists."""
     lists = {name: renew.listed(name) for name in LISTS}
-    assert {name: set(found) for name, found in lists.items()} == {
+    assert {name: set(actual) for name, actual in lists.items()} == {
         "development.txt": set(_pinned()), "runtime.txt": renew.runtime(),
         "agent.txt": renew.agent(), "build.txt": renew.build(),
     }  # fmt: skip
-    for name, found in lists.items():
-        for package, entry in found.items():
+    for name, actual in lists.items():
+        for package, entry in actual.items():
             assert _ENTRY.fullmatch(entry), f"{name}: {entry}"
             assert entry.startswith(lists["development.txt"][package].partition(" ")[0])
             assert entry.partition("==")[2].partition(" ")[0] == _pinned()[package], f"{name}: make pins"
-        entries = "".join(f"{entry}\n" for entry in found.values())
+        entries = "".join(f"{entry}\n" for entry in actual.values())
         text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
         assert text.partition("\n")[2] == entries, f"{name}: something that is no entry, an address maybe"
 

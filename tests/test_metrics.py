@@ -48,14 +48,14 @@ async def _families(process: MasterProcess) -> dict[str, Metric]:
 
 def _value(families: dict[str, Metric], name: str, **labels: str) -> float:
     """The one sample of that name and those labels."""
-    found = [
+    collected = [
         sample.value
         for family in families.values()
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
     ]
-    assert len(found) == 1, (name, labels, found)
-    return found[0]
+    assert len(collected) == 1, (name, labels, collected)
+    return collected[0]
 
 
 async def _known_actions(wire: Wire) -> None:

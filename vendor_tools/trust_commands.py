@@ -74,7 +74,7 @@ def trust(
 ) -> None:
     """Let a vendor's key issue licenses to the project.
 
-    Compare the key's id with what the vendor tells you by another way. Trusting it again changes nothing.
+    Compare the key's id with what the vendor says by another way. Trusting it again changes nothing.
     """
     if (key is None) == (introduction is None):
         raise typer.BadParameter("name a public key, or a file with --introduction, and not both")

@@ -114,7 +114,7 @@ def in_use(folder: Path, process: int, *, is_copy: bool = False) -> FolderInUseE
 
 
 def _holder(descriptor: int) -> int:
-    """Return the id of the process that has the lock; 0 where the kernel does not tell."""
+    """Return the id of the process that has the lock; 0 where the kernel does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         status = os.fstat(descriptor)
         place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"

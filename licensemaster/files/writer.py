@@ -20,9 +20,9 @@ class Readers(Enum):
     """Who may read a file; the value is its mode."""
 
     OWNER = 0o600
-    """Secrets, and what is exported or handed in: it tells of an estate."""
+    """Secrets, and what is exported or handed in: it describes an estate."""
     ALL = 0o644
-    """Certificates, public keys, lists of revoked ones: programs of other users read them, and they tell no secret."""
+    """Certificates, public keys, lists of revoked ones, for programs of other users: no secret is in them."""
 
 
 class Before(Enum):

@@ -132,7 +132,7 @@ class DeviceKey:
 
     @property
     def licenses(self) -> tuple[BoundLicense, ...]:
-        """The licenses that the device was told are bound to it, by id."""
+        """The licenses that are bound to the device as far as it knows, by id."""
         return tuple(self._known.bound[name] for name in sorted(self._known.bound))
 
     def enrollment(self, token: str) -> document_pb2.SignedDocument:

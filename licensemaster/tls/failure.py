@@ -2,7 +2,7 @@
 
 gRPC says of each that nobody can be reached; what its own TLS saw is in the small print. Decides: the cause, from that
 and, where it says too little, from one greeting to the master, which tells it nothing and believes it nothing. Leaves
-to others: when to ask, and who is told.
+to others: when to ask, and who is notified.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Explainer:
         return "; ".join(f"{address}: {said}" for address, said in sorted(self._standing.items())) or None
 
     def answered(self, address: str) -> bool:
-        """Note that there is a connection; tell whether there was a known reason for having none."""
+        """Note that there is a connection; return whether there was a known reason for having none."""
         return self._standing.pop(address, None) is not None
 
     def stands_for(self, address: str) -> bool:

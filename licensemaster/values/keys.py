@@ -10,7 +10,7 @@ PUBLIC_KEY_BYTES: Final = 32
 _PRIME: Final = 2**255 - 19
 _ORDER_8: Final = 2707385501144840649318225287225658788936804267575313519463743609750303402022
 _LOW_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
-"""The y of all points whose order divides 8; x is told by a sign bit that stands above."""
+"""The y of all points whose order divides 8; x is given by a sign bit that stands above."""
 
 
 def public_key(raw: bytes) -> bytes:

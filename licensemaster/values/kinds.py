@@ -20,7 +20,7 @@ _EDGES: Final = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202c\uf
 
 
 def holder(text: str) -> str:
-    """The name of whoever holds a seat, as the PBX says it. Capitals and accents tell holders apart; spelling does not.
+    """The name of whoever holds a seat, as the PBX says it. Capitals and accents make another one; spelling does not.
 
     Raises:
         BadValueError: it is empty, too long, or has a character that cannot be shown.
@@ -29,7 +29,7 @@ def holder(text: str) -> str:
 
 
 def are_holders(texts: Sequence[str]) -> bool:
-    """Whether all are names of holders just as they are, told in one look; False where each must be looked at."""
+    """Whether all are names of holders just as they are, found in one look; False where each must be looked at."""
     whole = "".join(texts)
     is_plain = whole.isascii() and whole.isprintable() and " " not in whole
     return is_plain and all(texts) and max(map(len, texts), default=0) <= TEXT_MAX

@@ -1,4 +1,4 @@
-"""Which failure is which gRPC status: one table, and the details that tell a program what to do.
+"""Which failure is which gRPC status: one table, and the details by which a program knows what to do.
 
 Every failure carries a google.rpc.ErrorInfo (reason, domain) and, where it fits, BadRequest or RetryInfo. Reason and
 delay stand in plain trailing metadata too (`error-reason`, `retry-after-ms`), for clients without those protos.
@@ -193,7 +193,7 @@ async def abort(context: grpc.aio.ServicerContext[object, object], failure: Fail
 
 
 def let_go(error: BaseException) -> None:
-    """Have a failure that was told keep nothing alive: a traceback holds every frame that it went through, with the
+    """Have a failure that was reported keep nothing alive: a traceback holds every frame that it went through, with the
     request in it, and an abort is held by the call that it holds, until the garbage collector looks, which is rarely.
     """
     left = [error]

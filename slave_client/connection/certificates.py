@@ -56,7 +56,7 @@ class Certificates:
         self.version += 1
 
     def look(self) -> bool:
-        """Take changed files into use if they can be used; tell whether that was done. Blocks."""
+        """Take changed files into use if they can be used; return whether that was done. Blocks."""
         with self._lock:
             return self._look()
 

@@ -61,7 +61,7 @@ class ClientState:
             self.happened(Event.END_REACHED, "the lease reached its signed end before a master was reached")
 
     def happened(self, event: Event, why: str) -> None:
-        """Change the state as the table of `states` says, and tell `on_enter` and those who wait for it."""
+        """Change the state as the table of `states` says, and notify `on_enter` and those who wait for it."""
         old, new = self._state, next_state(self._state, event)
         if event is Event.LEASE_UNKNOWN:
             self.epoch = None  # the signed lease still counts

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class Masters:
-    """Calls to whichever master answers; moves on to the next address when told to."""
+    """Calls to whichever master answers; moves on to the next address when asked to."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Masters:
         return await self._answer(method, request)
 
     async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
-        """Yield what the master tells about a lease until the stream ends; raises MasterError."""
+        """Yield what the master reports about a lease until the stream ends; raises MasterError."""
         self._check_open()
         if self._channel.get_state() is not _READY:  # to connect is up to those who can tell what it brought
             raise MasterError(FailureKind.UNREACHABLE, "the connection is gone", address=self.address)
@@ -235,7 +235,7 @@ class Masters:
                 self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
 
     def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> bool:
-        """Leave a channel that brought no answer; tell whether the call that failed had a connection.
+        """Leave a channel that brought no answer; return whether the call that failed had a connection.
 
         A call that ran out of time while none was answered: the connection may be half-open. Nobody would ever close
         it then, so the next call makes a new one; whatever else waits on this one waits in vain. And where there is no

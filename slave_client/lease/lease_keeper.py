@@ -66,7 +66,7 @@ class StandbyLeaseStore(Protocol):
     """Keeps the standby leases that this PBX is given for others."""
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
-        """Return what the master is told of the standby leases with the next renewal."""
+        """Return what the next renewal reports to the master about the standby leases."""
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
         """Keep the leases that came; they last from `sent` on, in seconds of the steady clock."""

@@ -58,7 +58,7 @@ class LeaseWatcher:
             await self._clock.sleep(self._backoff.pause_seconds(failures, asked_seconds))
 
     async def _watch(self) -> bool:
-        """Listen until the stream ends; tell whether any message came. Raises MasterError."""
+        """Listen until the stream ends; return whether any message came. Raises MasterError."""
         epoch = self._client_state.epoch
         if epoch is None:
             return False

@@ -183,7 +183,7 @@ class LocalSeats:
         return _grant_of(held, already_held=False)
 
     def return_offline(self, want: Want) -> bool:
-        """Stop using a seat; it lies idle until the master can be told. Tells whether it was in use."""
+        """Stop using a seat; it lies idle until the master can be reached. Returns whether it was in use."""
         self._missed.pop(want.key, None)
         held = self._held.pop(want.key, None)
         if held is None:

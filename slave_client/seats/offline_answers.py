@@ -39,5 +39,5 @@ class OfflineAnswers:
         return Refused(want=want, reason=reason, message=f"{message}: {detail}" if detail else message)
 
     def give_back(self, want: Want) -> Returned:
-        """Stop using a seat; the master is told when it is reached again."""
+        """Stop using a seat; the master learns of it when it is reached again."""
         return Returned(want=want, held=self._local_seats.return_offline(want), source=Source.LOCAL)

@@ -17,7 +17,7 @@ from slave_client.values.seats import Granted, Outcome, SeatKey, Want
 
 
 class OpeningSeats:
-    """`is_waited_for` tells whether anybody waits for a seat."""
+    """`is_waited_for` says whether anybody waits for a seat."""
 
     def __init__(self, parts: ClientParts, *, is_waited_for: Callable[[SeatKey], bool]) -> None:
         self._config, self._masters, self._local_seats = parts.config, parts.masters, parts.local_seats

@@ -30,7 +30,7 @@ class Revoker:
     """Gives up, for one client, what the master took away.
 
     `turn` is the seat manager's: who has it may change the local seats. `look_again` asks for a renewal, which brings
-    what else was taken away. `tell` hears each seat that is lost.
+    what else was taken away. `tell` is called with each seat that is lost.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ class SeatManager:
     async def sync(self, wants: Sequence[Want]) -> Synced:
         """Make what is held equal to what is wanted. Raises ValueError where a seat is wanted twice.
 
-        What cannot be asked of the master now is asked when it is reached again; `tell` hears the answers then.
+        What cannot be asked of the master now is asked when it is reached again; `tell` then gets the answers.
         """
         if len({want.key for want in wants}) != len(wants):
             raise ValueError("the same seat is wanted twice")
@@ -172,7 +172,7 @@ class SeatManager:
             self._reconciling = asyncio.create_task(self._reconcile_quietly())
 
     async def close_lease(self) -> int:
-        """Close the lease and return how many seats went back. Raises MasterError where no master could be told."""
+        """Close the lease and return how many seats went back. Raises MasterError where no master could be reached."""
         await self._batcher.drained()
         async with self._turn:
             epoch, self._client_state.verified = self._client_state.epoch, None

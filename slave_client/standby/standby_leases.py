@@ -83,7 +83,7 @@ class StandbyLeases:
         return place.lease, place.end
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
-        """Return what the master is told of the standby leases with the next renewal."""
+        """Return what the next renewal reports to the master about the standby leases."""
         return [
             lease_pb2.StandbyLeaseReceipt(
                 primary=primary, serial=place.serial, discarded=place.lease is None, released_epoch=place.released_epoch
@@ -112,7 +112,7 @@ class StandbyLeases:
             place.lease, place.end, place.serial = lease, sent + lease.verified.duration_seconds, lease.serial
 
     async def discard(self, primary: str) -> None:
-        """Stop relying on the standby lease for a PBX, and have the master told."""
+        """Stop relying on the standby lease for a PBX, and report that to the master."""
         place = self._places.get(primary)
         if place is None or place.lease is None:
             return
@@ -124,7 +124,7 @@ class StandbyLeases:
         place.lease = None
 
     def released(self, primary: str, epoch: int) -> None:
-        """Note that no seat is in use under a PBX's lease with that epoch, and have the master told."""
+        """Note that no seat is in use under a PBX's lease with that epoch, and report that to the master."""
         place = self._places.setdefault(primary, _Place())
         place.released_epoch = max(place.released_epoch, epoch)
 

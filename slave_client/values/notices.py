@@ -1,4 +1,4 @@
-"""Things that the PBX should know beside its seats: what the master tells, and what this client finds by itself.
+"""Things that the PBX should know beside its seats: what the master reports, and what this client finds by itself.
 
 Decides: which notice is news. The master repeats a notice while it holds; the callback hears it once, and again only
 after it was gone.
@@ -58,7 +58,7 @@ class NoticeKind(Enum):
     SEATS_FROM_BEFORE = "seats_from_before"
     """The master still has seats on this PBX that the client does not remember; `sync()` reconciles them."""
     SEATS_NOT_TOLD = "seats_not_told"
-    """The client was closed but could not tell the master; the seats go back when the lease ends."""
+    """The client was closed but could not reach the master; the seats go back when the lease ends."""
     CERTIFICATE_UNUSABLE = "certificate_unusable"
     """The files of `tls` changed and cannot be used, so that the former ones go on; or the certificate ended, or has
     not begun. The message names the file."""
@@ -103,7 +103,7 @@ def notices_from_proto(notices: Iterable[lease_pb2.Notice]) -> tuple[Notice, ...
 
 
 class NoticeBoard:
-    """The notices that hold now; `tell` hears each new one."""
+    """The notices that hold now; `tell` is called with each new one."""
 
     def __init__(self, tell: Callable[[Notice], None]) -> None:
         self._tell = tell
@@ -116,14 +116,14 @@ class NoticeBoard:
         return (*self._masters, *self._own.values())
 
     def from_master(self, notices: tuple[Notice, ...]) -> None:
-        """Replace the master's notices; tell those that are new."""
+        """Replace the master's notices; report those that are new."""
         before, self._masters = self._masters, notices
         for notice in notices:
             if notice not in before:
                 self._tell(notice)
 
     def raise_own(self, kind: NoticeKind, message: str) -> None:
-        """Set one of the client's own notices, and tell it if it is new."""
+        """Set one of the client's own notices, and report it if it is new."""
         notice = Notice(kind=kind, message=message)
         if self._own.get(kind) != notice:
             self._own[kind] = notice

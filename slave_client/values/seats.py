@@ -19,7 +19,7 @@ class Source(Enum):
 
     MASTER = "master"
     LOCAL = "local"
-    """This client, from what it holds under its signed lease; the master is told when it is reached again."""
+    """This client, from what it holds under its signed lease; the master learns of it when it is reached again."""
 
 
 class Reason(Enum):
@@ -103,7 +103,7 @@ class Want:
     `application_version` the application's own version where the type is held against it (rule B8).
 
     Names are kept in the master's normal form: spellings of one name, such as composed and decomposed umlauts or white
-    space around it, are one holder. Capitals, accents and punctuation tell holders apart.
+    space around it, are one holder. Capitals, accents and punctuation distinguish holders.
 
     Raises ValueError unless type and holder are 1 to 128 printable characters and the others 0 to 128.
     """
@@ -249,7 +249,7 @@ class Returned:
     held: bool
     """True where the PBX held it until now."""
     source: Source = Source.MASTER
-    """LOCAL where the master is still to be told."""
+    """LOCAL where the master has not heard of it yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

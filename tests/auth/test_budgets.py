@@ -85,23 +85,23 @@ def test_the_page_tells_the_same_as_the_table() -> None:
                 collected[name, cells[1]] = cells[2], cells[3]
     expected = {}
     for method in BUDGETS:
-        name, found = method.rpartition("/")[2], budgets().of(method, None)
-        expected[name, "every"] = f"{found.bytes_max // 1024:,} KiB", f"{found.elements_max:,}"
-    for (method, role), found in BY_ROLE.items():
-        expected[method.rpartition("/")[2], role.name] = f"{found.bytes_max // 1024:,} KiB", f"{found.elements_max:,}"
+        name, actual = method.rpartition("/")[2], budgets().of(method, None)
+        expected[name, "every"] = f"{actual.bytes_max // 1024:,} KiB", f"{actual.elements_max:,}"
+    for (method, role), actual in BY_ROLE.items():
+        expected[method.rpartition("/")[2], role.name] = f"{actual.bytes_max // 1024:,} KiB", f"{actual.elements_max:,}"
     assert collected == expected
 
 
 def test_the_page_tells_once_for_every_method_what_serving_it_costs_and_which_test_exceeds_it() -> None:
-    root, told = Path(__file__).parents[2], []
+    root, answer = Path(__file__).parents[2], []
     for line in (root / "docs" / "security.md").read_text().split("## Budgets")[1].split("\n## ")[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 7 and cells[1].startswith("`"):
-            told += cells[1].replace("`", "").split(", ")
+            answer += cells[1].replace("`", "").split(", ")
             assert all(cells)
             assert all((root / test.strip("`")).exists() for test in cells[6].split(", ")), cells[6]
     names = {method.rpartition("/")[2] for method in BUDGETS}  # of two versions of reflection one
-    assert sorted(told) == sorted(names)
+    assert sorted(answer) == sorted(names)
 
 
 def test_honest_requests_of_full_size_fit() -> None:

@@ -143,4 +143,4 @@ def test_many_ways_up_cost_little() -> None:
 
 
 def _of(*made: Made) -> tuple[x509.Certificate, ...]:
-    return tuple(one.certificate for one in made)
+    return tuple(certificate.certificate for certificate in made)

@@ -61,9 +61,9 @@ def test_a_burst_and_then_the_pace_and_never_a_longer_wait_than_the_longest() ->
 
 def test_streams_and_calls_are_given_back() -> None:
     shares = Shares(limits(streams_max=2, calls_max=2), Clock())
-    for opened, told in ((shares.stream, "2 streams"), (shares.call, "2 calls")):
+    for opened, answer in ((shares.stream, "2 streams"), (shares.call, "2 calls")):
         with opened("b"), opened("a"):
-            with opened("a"), pytest.raises(CallerLimitError, match=told), opened("a"):
+            with opened("a"), pytest.raises(CallerLimitError, match=answer), opened("a"):
                 pass
             with opened("a"):
                 pass

@@ -90,8 +90,8 @@ def test_the_table_has_every_method_and_no_other() -> None:
 @pytest.mark.parametrize("role", Role, ids=lambda role: role.name)
 def test_every_method_by_every_role(method: str, role: Role) -> None:
     allowed = method.split("/")[1] in MAY_CALL[role] | HEALTH
-    found = denial(caller(role), method, request_of(method, "projects/acme/pbxs/berlin"))
-    assert found is (None if allowed else Denial.ROLE_FORBIDDEN)
+    actual = denial(caller(role), method, request_of(method, "projects/acme/pbxs/berlin"))
+    assert actual is (None if allowed else Denial.ROLE_FORBIDDEN)
 
 
 @pytest.mark.parametrize(

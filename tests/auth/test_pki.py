@@ -92,7 +92,7 @@ async def test_from_nothing_to_a_revoked_operator(
     refused = await run("project", "list", **anna)
     assert (refused.code, "CERTIFICATE_REVOKED" in refused.err) == (1, True)
     listed = json.loads((await done(pki_command("show", "--json"))).out)["certificates"]
-    states = {one["name"]: one["state"] for one in listed}
+    states = {each["name"]: each["state"] for each in listed}
     assert states == {"localhost, 127.0.0.1": "good", "operators/anna": "revoked"}
     own = {
         **anna,
@@ -165,8 +165,8 @@ async def test_what_makes_no_sense_is_refused(
     pki_command: Command, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     Pki(tmp_path / "pki")
-    found = await pki_command(*arguments)
-    assert (found.code, says in found.err) == (1, True), found.err
+    actual = await pki_command(*arguments)
+    assert (actual.code, says in actual.err) == (1, True), actual.err
     assert not list((tmp_path / "pki" / "issued").iterdir())
 
 

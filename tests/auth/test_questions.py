@@ -103,10 +103,10 @@ async def _until_nothing_is_asked(estate: Estate) -> None:
 
 
 def _denied(master: InProcess) -> float:
-    found = master.running.metrics.registry.get_sample_value(
+    actual = master.running.metrics.registry.get_sample_value(
         "license_master_calls_denied_total", {"reason": "CALLER_LIMIT"}
     )
-    return found or 0
+    return actual or 0
 
 
 async def _others_are_served(estate: Estate) -> None:

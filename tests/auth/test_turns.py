@@ -30,9 +30,9 @@ def paces(clock: Clock, *, per_second: float) -> Paces:
 
 
 async def told_to_come_back(turns: Turns, mad: Paces) -> float:
-    with pytest.raises(CallerLimitError) as told:
+    with pytest.raises(CallerLimitError) as raised:
         await turns.take(mad, "mad", what="calls a second")
-    return told.value.retry_after_seconds
+    return raised.value.retry_after_seconds
 
 
 async def test_who_is_a_little_over_its_pace_is_served_when_its_turn_comes() -> None:

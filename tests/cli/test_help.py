@@ -26,11 +26,11 @@ def texts(command: Any, context: click.Context, path: str) -> Iterator[tuple[str
 
 def test_no_help_text_is_eaten_as_markup() -> None:
     root: Any = typer.main.get_command(app)
-    found = dict(texts(root, root.make_context("license-master", ["docs"]), "license-master"))
-    assert len(found) > 300
-    for where, text in found.items():
+    collected = dict(texts(root, root.make_context("license-master", ["docs"]), "license-master"))
+    assert len(collected) > 300
+    for where, text in collected.items():
         assert Text.from_markup(text).plain == text.replace("\\[", "["), where
-    assert "Items as [[licenses]] tables" in Text.from_markup(found["license-master vendor issue source"]).plain
+    assert "Items as [[licenses]] tables" in Text.from_markup(collected["license-master vendor issue source"]).plain
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself() -> None:

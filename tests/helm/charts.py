@@ -140,7 +140,7 @@ def files(values: Values) -> dict[str, str]:
 def resources(values: Values) -> list[Resource]:
     """All that would be sent to the cluster."""
     texts = (text for path, text in files(values).items() if path.endswith(".yaml"))
-    return [one for text in texts for one in yaml.load_all(text, yaml.CSafeLoader) if one is not None]
+    return [each for text in texts for each in yaml.load_all(text, yaml.CSafeLoader) if each is not None]
 
 
 def merged(values: Values) -> Values:
@@ -154,14 +154,14 @@ def of_kind(values: Values, *kinds: str) -> list[Resource]:
 
 def the(values: Values, kind: str, name: str = NAME) -> Resource:
     """The one resource of a kind and a name."""
-    [found] = [resource for resource in of_kind(values, kind) if resource["metadata"]["name"] == name]
-    return found
+    [collected] = [resource for resource in of_kind(values, kind) if resource["metadata"]["name"] == name]
+    return collected
 
 
 def master(values: Values) -> Resource:
     """What runs the masters."""
-    [found] = of_kind(values, "Deployment", "StatefulSet")
-    return found
+    [actual] = of_kind(values, "Deployment", "StatefulSet")
+    return actual
 
 
 def pod_templates(values: Values) -> dict[str, Resource]:
@@ -178,8 +178,8 @@ def containers(template: Resource) -> Iterator[Resource]:
 
 
 def container(template: Resource, name: str) -> Resource:
-    [found] = [container for container in containers(template) if container["name"] == name]
-    return found
+    [collected] = [container for container in containers(template) if container["name"] == name]
+    return collected
 
 
 def variables(container: Resource) -> dict[str, str]:

@@ -95,12 +95,12 @@ def test_postgresql_is_upgraded_before_everything_else() -> None:
 @pytest.mark.parametrize("values", [SQLITE, POSTGRESQL], ids=["sqlite", "postgresql"])
 def test_an_empty_estate_is_begun_on_purpose_only(values: Values) -> None:
     first = {**values, "database": {**values.get("database", {}), "create": True}}
-    for found, arguments in ((values, ["db", "upgrade"]), (first, ["db", "upgrade", "--create"])):
+    for actual, arguments in ((values, ["db", "upgrade"]), (first, ["db", "upgrade", "--create"])):
         [upgrade] = [
-            one
-            for template in pod_templates(found).values()
-            for one in (*template["spec"].get("initContainers", []), *template["spec"]["containers"])
-            if one["name"] == "upgrade"
+            each
+            for template in pod_templates(actual).values()
+            for each in (*template["spec"].get("initContainers", []), *template["spec"]["containers"])
+            if each["name"] == "upgrade"
         ]
         assert upgrade["args"] == arguments
 

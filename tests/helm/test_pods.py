@@ -124,8 +124,8 @@ def test_the_master_understands_what_it_is_told(values: Values, monkeypatch: pyt
     settings = load_settings(None)
     assert (settings.listen, settings.metrics_listen) == ("[::]:7600", "[::]:7601")
     for name, value in merged(values)["settings"].items():
-        found = getattr(settings, name)
-        assert (list(map(str, found)) if isinstance(found, tuple) else found) == value
+        actual = getattr(settings, name)
+        assert (list(map(str, actual)) if isinstance(actual, tuple) else actual) == value
     if merged(values)["database"]["type"] == "sqlite":
         assert settings.database_url == "sqlite:////var/lib/license-master/license-master.db"
 
@@ -148,8 +148,8 @@ def test_mtls_is_always_on(values: Values) -> None:
         f"{folder}/{file}" for file in TLS_FILES
     ]
     assert "LICENSE_MASTER_PLAINTEXT" not in environment
-    [volume] = [one["projected"] for one in template["spec"]["volumes"] if one["name"] == "tls"]
-    paths = [item["path"] for source in volume["sources"] for item in source["secret"]["items"]]
+    [volume] = [each["projected"] for each in template["spec"]["volumes"] if each["name"] == "tls"]
+    paths = [each["path"] for source in volume["sources"] for each in source["secret"]["items"]]
     assert paths[:3] == TLS_FILES
     assert volume["defaultMode"] == 0o440
 
@@ -164,7 +164,7 @@ def test_mtls_is_always_on(values: Values) -> None:
     ids=["own secret", "own authority", "issuer"],
 )
 def test_where_certificates_come_from(values: Values, own: str, authority: tuple[str, str]) -> None:
-    [volume] = [one for one in master(values)["spec"]["template"]["spec"]["volumes"] if one["name"] == "tls"]
+    [volume] = [each for each in master(values)["spec"]["template"]["spec"]["volumes"] if each["name"] == "tls"]
     first, second, *_ = [source["secret"] for source in volume["projected"]["sources"]]
     assert first["name"] == own
     assert (second["name"], second["items"][0]["key"]) == authority
@@ -176,7 +176,7 @@ def test_revocations_are_named_and_arrive_while_the_master_runs() -> None:
     template = master(EVERYTHING)["spec"]["template"]
     serving = container(template, "master")
     assert variables(serving)["LICENSE_MASTER_TLS_REVOCATIONS_FILE"] == "/etc/license-master/tls/revoked.crl"
-    [volume] = [one for one in template["spec"]["volumes"] if one["name"] == "tls"]
+    [volume] = [each for each in template["spec"]["volumes"] if each["name"] == "tls"]
     assert volume["projected"]["sources"][2:] == [
         {"secret": {"name": "pbx-crl", "items": [{"key": "revoked.crl", "path": "revoked.crl"}]}}
     ]
@@ -191,7 +191,7 @@ def test_the_authority_of_webhooks_is_mounted_and_named() -> None:
     assert variables(container(template, "master"))["LICENSE_MASTER_WEBHOOK_CA_FILE"] == (
         "/etc/license-master/webhooks/ca.crt"
     )
-    [volume] = [one for one in template["spec"]["volumes"] if one["name"] == "webhook-ca"]
+    [volume] = [each for each in template["spec"]["volumes"] if each["name"] == "webhook-ca"]
     assert volume["secret"] == {"secretName": "bank-ca", "items": [{"key": "root.pem", "path": "ca.crt"}]}
 
 

@@ -212,12 +212,14 @@ def test_settings_and_their_limits_are_those_of_the_master() -> None:
     """A setting that is new in master/settings.py belongs into values.schema.json, with the same limits."""
     known = Settings.model_json_schema()["properties"]
     wanted = {
-        name: {key: one[key] for key in BOUNDS if key in one}
-        for name, one in known.items()
+        name: {key: described[key] for key in BOUNDS if key in described}
+        for name, described in known.items()
         if name not in MADE_BY_THE_CHART
     }
     offered = SCHEMA["properties"]["settings"]["properties"]
-    assert {name: {key: one[key] for key in BOUNDS if key in one} for name, one in offered.items()} == wanted
+    assert {
+        name: {key: described[key] for key in BOUNDS if key in described} for name, described in offered.items()
+    } == wanted
 
 
 @pytest.mark.parametrize("name", SETS)

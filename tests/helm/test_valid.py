@@ -126,8 +126,8 @@ def test_lint_finds_nothing(values: Values) -> None:
 def test_kubernetes_accepts_every_resource(version: str, values: Values) -> None:
     own = [resource for resource in resources(values) if (resource["apiVersion"], resource["kind"]) not in SPECS]
     assert len(own) >= 3  # masters and two Services
-    for one in own:
-        kubernetes_validate.validate(one, version, strict=True)
+    for described in own:
+        kubernetes_validate.validate(described, version, strict=True)
 
 
 @EVERY_SET
@@ -148,13 +148,13 @@ def test_every_custom_resource_is_rendered_somewhere() -> None:
 @EVERY_SET
 def test_names_are_unique_and_labelled(values: Values) -> None:
     all_resources = resources(values)
-    names = [(one["kind"], one["metadata"]["name"]) for one in all_resources]
+    names = [(resource["kind"], resource["metadata"]["name"]) for resource in all_resources]
     assert len(set(names)) == len(names)
-    for one in all_resources:
-        labels = one["metadata"]["labels"]
+    for resource in all_resources:
+        labels = resource["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == "lm"
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
-        assert one["metadata"]["name"].startswith(NAME)
+        assert resource["metadata"]["name"].startswith(NAME)
 
 
 def test_long_names_still_fit() -> None:

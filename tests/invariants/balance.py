@@ -187,19 +187,19 @@ class Balance:
         excess = max(self.used()[pool] - len(pending) - stays, 0)
         order = list(self.held)
 
-        def turn(one: tuple[str, Key]) -> tuple[bool, float, int, str]:
-            pbx, key = one
+        def turn(given: tuple[str, Key]) -> tuple[bool, float, int, str]:
+            pbx, key = given
             connected = self.is_connected(pbx, self.now)
             return not connected, -self.held[pbx][key].at, order.index(pbx), key[1]
 
-        chosen = sorted((one for one in debited if one not in pending), key=turn)[:excess]
+        chosen = sorted((seat for seat in debited if seat not in pending), key=turn)[:excess]
         counted = sum(self.used().values())
         for pbx, key in [*chosen, *(pending if force else [])]:
             gone = [dependent for dependent in self._with_dependents(pbx, key) if dependent in self.held[pbx]]
             self.revoked[pbx] |= {seat for seat in gone if seat[0] != "ipva"}
             if force and not self.is_connected(pbx, self.now):
-                for one in gone:
-                    del self.held[pbx][one]
+                for each in gone:
+                    del self.held[pbx][each]
         return len(chosen), counted - sum(self.used().values())
 
     def _with_dependents(self, pbx: str, key: Key) -> list[Key]:

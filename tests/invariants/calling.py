@@ -99,14 +99,14 @@ class Calling(Changing):
         request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
         response = self._under_lease(pbx, lambda: self._leases(at).ReturnSeats(request))
         if response is not None:
-            told = [None if result.HasField("refused") else result.returned for result in response.results]
-            assert told == self.model.give_back(pbx, keys)
+            collected = [None if result.HasField("refused") else result.returned for result in response.results]
+            assert collected == self.model.give_back(pbx, keys)
 
     def _advance(self, seconds: int) -> None:
         self.arena.clock.advance(seconds)
         self.model.now = self.arena.clock.now
 
-    def _settle(self, pbx: str, keys: list[Key], told: tuple[list[Answer], int, set[Key]]) -> None:
+    def _settle(self, pbx: str, keys: list[Key], received: tuple[list[Answer], int, set[Key]]) -> None:
         """The master may try unwanted seats in any order; one of them must explain its answer."""
         tried = []
         unwanted = self.model.unwanted(pbx, keys)
@@ -114,10 +114,10 @@ class Calling(Changing):
         for order in permutations(whole):
             model = self.model.copy()
             tried.append(model.sync(pbx, keys, [key for key in unwanted if key not in whole] + list(order)))
-            if tried[-1] == told and expected(model) == self._listed():
+            if tried[-1] == received and expected(model) == self._listed():
                 self.model = model
                 return
-        raise AssertionError(f"the master answered {told}; possible were {tried[:3]}")
+        raise AssertionError(f"the master answered {received}; possible were {tried[:3]}")
 
     def _under_lease(self, pbx: str, call: Callable[[], Awaitable[T]]) -> T | None:
         reason = self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now)
@@ -157,12 +157,12 @@ class Calling(Changing):
 
     def _listed(self) -> set[tuple[str, str, str, str, str]]:
         listed = self.arena.run(all_seats(self._master(0), self.project))
-        found = {
-            (one.pbx.rpartition("/")[2], one.seat.license_type, one.seat.holder, one.device, one.included_in)
-            for one in listed
+        collected = {
+            (each.pbx.rpartition("/")[2], each.seat.license_type, each.seat.holder, each.device, each.included_in)
+            for each in listed
         }
-        assert len(found) == len(listed)
-        return found
+        assert len(collected) == len(listed)
+        return collected
 
     # --- What must always hold --------------------------------------------------------------------------------------
 

@@ -58,17 +58,17 @@ class Model(ModelEstate):
 
     def used(self) -> dict[PoolName, int]:
         """What is counted, by pool: seats, and of PRIMARY the highest claim where that is more."""
-        found = dict.fromkeys(self.capacity(), 0)
+        collected = dict.fromkeys(self.capacity(), 0)
         for pbx in PBXS:
             held = self.debited(pbx)
-            for pool in found:
-                found[pool] += max(held.get(pool, 0), self.floor(pbx, pool))
-        return found
+            for pool in collected:
+                collected[pool] += max(held.get(pool, 0), self.floor(pbx, pool))
+        return collected
 
     def seats(self) -> dict[PoolName, int]:
         """Seats debited, by pool."""
         held = [self.debited(pbx) for pbx in PBXS]
-        return {pool: sum(one.get(pool, 0) for one in held) for pool in self.capacity()}
+        return {pool: sum(held_seat.get(pool, 0) for held_seat in held) for pool in self.capacity()}
 
     def debited(self, pbx: str) -> dict[PoolName, int]:
         """Seats debited for a PBX, by pool."""
@@ -105,11 +105,13 @@ class Model(ModelEstate):
 
     def capacity(self) -> dict[PoolName, int]:
         """What is installed, by pool: declared, and bound by now."""
-        found = dict(MODEL_CAPACITY)
+        collected = dict(MODEL_CAPACITY)
         for license in self.licenses.values():
             if license.device:
-                found[license.device, license.kind] = found.get((license.device, license.kind), 0) + license.quantity
-        return found
+                collected[license.device, license.kind] = (
+                    collected.get((license.device, license.kind), 0) + license.quantity
+                )
+        return collected
 
     def is_connected(self, pbx: str, now: float) -> bool:
         """Whether it can be told something."""

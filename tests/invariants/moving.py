@@ -194,11 +194,11 @@ class Moving(RuleBasedStateMachine):
     def repeat_the_move(self) -> None:
         """Its answer was lost: the same outcome again, and the model knows of nothing more."""
         assert self.again is not None
-        call, told = self.again
+        call, answer = self.again
         again = self._call(call).results[0]
-        assert again.WhichOneof("outcome") == told.WhichOneof("outcome")
-        assert (again.seats_revoked, again.seats_at_risk) == (told.seats_revoked, told.seats_at_risk)
-        assert again.refused == told.refused
+        assert again.WhichOneof("outcome") == answer.WhichOneof("outcome")
+        assert (again.seats_revoked, again.seats_at_risk) == (answer.seats_revoked, answer.seats_at_risk)
+        assert again.refused == answer.refused
 
     # --- Devices ----------------------------------------------------------------------------------------------------
 
@@ -240,20 +240,20 @@ class Moving(RuleBasedStateMachine):
     def every_license_is_where_it_should_be(self) -> None:
         request = license_pb2.ListLicensesRequest(project=f"projects/{self.project}", page_size=1000)
         listed = self._call(lambda: self._licenses(1).ListLicenses(request)).licenses
-        found = {
-            one.license: (
-                one.license_type,
-                one.quantity,
-                license_pb2.LicenseState.Name(one.state).removeprefix("LICENSE_STATE_"),
-                one.device,
-                one.binding,
-                one.first_bind_time.seconds,
-                (one.release.in_use, one.release.to_device, one.release.certified, one.release.seats_to_go),
+        collected = {
+            each.license: (
+                each.license_type,
+                each.quantity,
+                license_pb2.LicenseState.Name(each.state).removeprefix("LICENSE_STATE_"),
+                each.device,
+                each.binding,
+                each.first_bind_time.seconds,
+                (each.release.in_use, each.release.to_device, each.release.certified, each.release.seats_to_go),
             )
-            for one in listed
-            if one.origin == license_pb2.LICENSE_ORIGIN_IMPORTED
+            for each in listed
+            if each.origin == license_pb2.LICENSE_ORIGIN_IMPORTED
         }
-        assert found == {name: self._as_listed(license) for name, license in self.model.licenses.items()}
+        assert collected == {name: self._as_listed(license) for name, license in self.model.licenses.items()}
 
     def _as_listed(self, license: ModelLicense) -> tuple[object, ...]:
         state = "COOLING_OFF" if self.model.now < license.held_until else "FREE"

@@ -244,13 +244,13 @@ class Lending(Calling):
             ]
             return [[answer_of(result) for result in (await call).results] for call in calls]
 
-        told = dict(zip(able, self.arena.run(race()), strict=True))
+        answer = dict(zip(able, self.arena.run(race()), strict=True))
         for order in permutations(able):
             model = self.model.copy()
-            if all(model.acquire(pbx, keys) == told[pbx] for pbx in order):
+            if all(model.acquire(pbx, keys) == answer[pbx] for pbx in order):
                 self.model = model
                 return
-        raise AssertionError(f"no order explains {told}")
+        raise AssertionError(f"no order explains {answer}")
 
     @precondition(lambda self: self.last is not None)
     @rule()

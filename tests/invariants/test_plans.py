@@ -80,8 +80,8 @@ class History:
 
     async def held(self) -> list[status_pb2.HeldSeat]:
         request = status_pb2.ListSeatsRequest(project=f"projects/{self.project.name}", page_size=1000)
-        found = (await self.master.wire.status.ListSeats(request)).seats
-        return [one for one in found if not (one.included_in and one.basis == seat_pb2.BASIS_DEBITED)]
+        actual = (await self.master.wire.status.ListSeats(request)).seats
+        return [each for each in actual if not (each.included_in and each.basis == seat_pb2.BASIS_DEBITED)]
 
     def thought_of(self, changes: list[tuple[str, str | int, str]]) -> list[plan_pb2.PlannedChange]:
         """The changes as they are asked about; what happens then is written into the project as well."""

@@ -315,9 +315,9 @@ def test_remedies_of_moves_are_true(
             refused = move_refused(site, asked, pool)
             if refused is None:
                 continue
-            told = with_way(refused, asked, site.estate)
-            event(f"{refused.problem.name}: {'steps' if told.ways else 'words'}")
-            for way in told.ways:
+            answer = with_way(refused, asked, site.estate)
+            event(f"{refused.problem.name}: {'steps' if answer.ways else 'words'}")
+            for way in answer.ways:
                 done, back = CarriedOut(site, "hq", Way((), "")), 0
                 for step in way.steps:
                     if step.action is Action.FREE_SEATS:
@@ -330,20 +330,20 @@ def test_remedies_of_moves_are_true(
 
 
 def released(site: Site, license_id: str) -> MoveRefusal | None:
-    item = next(license for license in site.estate.licenses if license.id == license_id)
-    return moves.release_refused(site.estate, item, software=site.software)
+    known_license = next(license for license in site.estate.licenses if license.id == license_id)
+    return moves.release_refused(site.estate, known_license, software=site.software)
 
 
 def move_refused(site: Site, asked: AskedMove, used: int) -> MoveRefusal | None:
     estate, device = site.estate, asked.device
-    item = next(license for license in estate.licenses if license.id == asked.license)
+    known_license = next(license for license in estate.licenses if license.id == asked.license)
     if asked.kind is MoveKind.BIND:
         assert device is not None
-        return moves.bind_refused(estate, item, device)
+        return moves.bind_refused(estate, known_license, device)
     if asked.kind is MoveKind.RELEASE:
-        refused = moves.release_refused(estate, item, software=site.software)
+        refused = moves.release_refused(estate, known_license, software=site.software)
     else:
         assert device is not None
-        refused = moves.rebind_refused(estate, item, device, software=site.software)
-    left = moves.left_without(estate, item, asked.leaving)
-    return refused or (moves.use_refused(item, used=used, left=left) if asked.used else None)
+        refused = moves.rebind_refused(estate, known_license, device, software=site.software)
+    left = moves.left_without(estate, known_license, asked.leaving)
+    return refused or (moves.use_refused(known_license, used=used, left=left) if asked.used else None)

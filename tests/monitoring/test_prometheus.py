@@ -32,8 +32,8 @@ async def master(sqlite_database_url: str) -> AsyncIterator[InProcess]:
 async def prometheus(master: InProcess, tmp_path: Path) -> AsyncIterator[Prometheus]:
     async with running_prometheus(
         tmp_path, metrics_port=master.running.metrics_port, rules=CHART / "files" / "rules.yaml"
-    ) as found:
-        yield found
+    ) as opened:
+        yield opened
 
 
 async def _shortage(master: InProcess) -> None:
@@ -70,7 +70,7 @@ async def test_a_shortage_is_seen(master: InProcess, prometheus: Prometheus) -> 
 
     (refusals,) = await prometheus.query('license_master_site_refusals_total{site="site-berlin"}')
     assert float(refusals["value"][1]) == 4
-    names = {one["labels"]["alertname"] for one in (await prometheus.get("alerts"))["data"]["alerts"]}
+    names = {alert["labels"]["alertname"] for alert in (await prometheus.get("alerts"))["data"]["alerts"]}
     assert not names & {"LicensePoolAlmostUsed", "LicenseMasterWithoutDatabase"}
 
 

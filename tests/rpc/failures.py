@@ -53,14 +53,14 @@ def seen(error: grpc.aio.AioRpcError) -> Seen:
         elif packed.Is(retry.DESCRIPTOR):
             packed.Unpack(retry)
             delay = retry.retry_delay.ToMilliseconds()
-    told = int(str(trailing.get("retry-after-ms", "0")))
-    assert told == delay
+    answer = int(str(trailing.get("retry-after-ms", "0")))
+    assert answer == delay
     return Seen(
         code=error.code(),
         message=error.details() or "",
         reason=str(trailing.get("error-reason", "")),
         info=info.reason,
-        retry_after_ms=told,
+        retry_after_ms=answer,
         fields=fields,
     )
 

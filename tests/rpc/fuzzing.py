@@ -304,7 +304,7 @@ _VALUES: Final[dict[int, Callable[[Chance, FieldDescriptor], Any]]] = {
     FieldDescriptor.CPPTYPE_FLOAT: lambda chance, _: chance.choice(_FLOATS),
     FieldDescriptor.CPPTYPE_DOUBLE: lambda chance, _: chance.choice(_FLOATS),
     FieldDescriptor.CPPTYPE_ENUM: lambda chance, field: chance.choice(
-        (*(one.number for one in _enum(field).values), *((-1, 99, _INT32) if chance.random() < chance.odd else ()))
+        (*(each.number for each in _enum(field).values), *((-1, 99, _INT32) if chance.random() < chance.odd else ()))
     ),
 }
 

@@ -85,8 +85,8 @@ async def site(master: RestartableMaster) -> Site:
 async def test_the_end_of_a_trial_takes_the_seats_of_a_running_client_after_notice(site: Site) -> None:
     async with site.running(TRIAL_ENDS) as client, wire_to(site.master.address) as wire:
         await site.hears(NoticeKind.LICENSES_END)
-        (told,) = [notice for notice in client.notices if notice.kind is NoticeKind.LICENSES_END]
-        assert f"Trial of license isym-1 ends on {TRIAL_ENDS}" in told.message
+        (collected,) = [notice for notice in client.notices if notice.kind is NoticeKind.LICENSES_END]
+        assert f"Trial of license isym-1 ends on {TRIAL_ENDS}" in collected.message
         site.time.advance(10)
 
         async def all_gone() -> bool:

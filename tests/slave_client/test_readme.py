@@ -66,8 +66,8 @@ def test_the_wheel_is_built_and_imported(tmp_path: Path) -> None:
     for command in (build + offline, f"{install} --no-deps --target installed"):
         subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     code = "import slave_client; print(slave_client.__file__)"
-    found = subprocess.run(
+    actual = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {['installed', *sys.path]!r}; {code}"],
         cwd=tmp_path, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert str(tmp_path / "installed") in found.stdout or found.stdout.startswith("installed")
+    assert str(tmp_path / "installed") in actual.stdout or actual.stdout.startswith("installed")

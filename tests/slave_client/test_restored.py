@@ -106,7 +106,7 @@ async def test_sites_never_use_more_than_there_is_whatever_is_restored(
                     await step(site, "cut", chance, some)
                 await vault.restore(chance.choice(vault.made))
                 restored += 1
-                for reached in (one for one in sites if not one.line.is_cut):
+                for reached in (other_site for other_site in sites if not other_site.line.is_cut):
                     await proven(master, reached)
                     await step(reached, "acquire", chance, reached.wants)  # everything that it can get
             case "learn":
@@ -125,7 +125,7 @@ async def test_sites_never_use_more_than_there_is_whatever_is_restored(
         await site.restart(crash=False)
         await site.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     synced = [await site.client.sync(site.wants) for site in sites]
-    assert sum(outcome.granted for one in synced for outcome in one.outcomes) == PORTS
+    assert sum(outcome.granted for each in synced for outcome in each.outcomes) == PORTS
     for site in sites:
         assert await master.holders(site.name) == {held.want.holder for held in site.client.held}
         await site.client.close()

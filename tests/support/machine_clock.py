@@ -45,7 +45,7 @@ class MachineClock:
 
 
 def _library() -> Path:
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    if not found:
+    actual = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not actual:
         pytest.skip("faketime (libfaketime.so.1) is needed for a machine whose clock is wrong")
-    return found[0]
+    return actual[0]

@@ -22,7 +22,7 @@ from licensemaster.daemon.logs.writer import LineWriter
 _STDERR = 2
 _FLUSH_SECONDS = 2.0
 _LINE_MAX = 65_536
-"""Characters of a line; of a longer one, the beginning is told."""
+"""Characters of a line; of a longer one, the beginning is written."""
 _TEXT_MAX = 8_192
 _writer: LineWriter | None = None
 
@@ -72,7 +72,7 @@ class Rendering:
         ]
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> str:
-        """The line; of what cannot be rendered, or is too long, as much as can be told."""
+        """The line; of what cannot be rendered, or is too long, as much as can be written."""
         given = dict(event)
         try:
             line = self._rendered(logger, method, event)

@@ -1,7 +1,7 @@
 """Writes the log's lines from a thread of its own: who logs never waits for the sink, and never hears of its failures.
 
 A line that cannot be written, because the disk is full, the reader is gone or hangs, is lost and counted; once the sink
-takes lines again it is told how many were.
+takes lines again it gets the number of those that were lost.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _NEAR_SECONDS = 365 * 86_400
 
 
 def open_authority(folder: Path) -> Authority:
-    """The authority of a folder; tells what is wrong with how it is kept."""
+    """The authority of a folder; says what is wrong with how it is kept."""
     from licensemaster.values.moments import minute_text
     from master.auth.authority.authority import Authority
 

@@ -3,7 +3,7 @@
 What a caller costs is bounded before it is looked at. Who calls, whether that certificate is good and whether its role
 may call the method are known before anything of the message is read; then the message must come in time, have no more
 bytes and no more elements than its method and role may bring (`auth/callers/budgets.py`), and only then is it parsed
-and judged by what it names. Leaves to others: what is in the message, and how a failure is told.
+and judged by what it names. Leaves to others: what is in the message, and how a failure is reported.
 """
 
 from __future__ import annotations

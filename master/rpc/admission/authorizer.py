@@ -144,7 +144,7 @@ class Authorizer(PeriodicTask):
 
     @contextmanager
     def call(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
-        """A call is under way, and whoever makes it turns out to use another's lease: that is told here as well.
+        """A call is under way, and whoever makes it turns out to use another's lease: that is reported here as well.
 
         Raises:
             CallerLimitError: the caller has too many, or brings too much.

@@ -147,7 +147,7 @@ def _unknown(method: str, authorizer: Authorizer) -> Handler:
 
 @asynccontextmanager
 async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
-    """Count how a call ends, and tell its caller of a failure unless it is the caller who gave up."""
+    """Count how a call ends, and answer its caller with a failure unless it is the caller who gave up."""
     started = perf_counter()
     try:
         yield

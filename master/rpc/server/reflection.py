@@ -20,7 +20,7 @@ _METHOD = "ServerReflectionInfo"
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Have a server tell of these services under both names of the reflection service."""
+    """Have a server describe these services under both names of the reflection service."""
     servicer: Any = _Commented((*services, reflection.SERVICE_NAME, V1))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     handler = grpc.stream_stream_rpc_method_handler(

@@ -53,7 +53,7 @@ from master.rpc.services.status_service import StatusService
 from master.rpc.services.webhook_service import WebhookService
 
 _MAIN_LOOP = "_server_main_loop"
-"""The task in which gRPC takes calls; gRPC tells of its failure, but not of its being cancelled, and calls hang."""
+"""The task in which gRPC takes calls; gRPC reports its failure, but not its being cancelled, and calls hang."""
 _PENDING_MAX = 20_000
 """Calls that may wait for their handler, of all connections."""
 _SERVED: Final[Mapping[type, tuple[Any, Any]]] = {

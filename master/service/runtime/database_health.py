@@ -27,7 +27,7 @@ _DOWN_INTERVAL_SECONDS = 0.5
 means an attempt, `Attempts` says."""
 
 _TELL_SECONDS = 5.0
-"""How long it may take to tell of a change."""
+"""How long it may take to report a change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ after it was set forward. Leaves to others: reading the clocks (`database_health
 - It starts no earlier than anything that the database knows of, so that a restart is no way back either.
 - Where the database's clock was set forward, time follows at once, as masters that start then would. PBXs count their
   leases by clocks of their own and know nothing of it, so the ends of leases signed before wait for as long as the step
-  was, until the last of them is over. What leases are judged by (`LeaseTime`) tells both.
+  was, until the last of them is over. What leases are judged by (`LeaseTime`) has both.
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(pki: Pki, 
         slow += await asyncio.to_thread(_connected, page.port, "127.0.0.1", 4)
         await counted("METRICS_PAGE_BUSY", 36)
     finally:
-        for one in slow:
-            one.close()
+        for reader in slow:
+            reader.close()
         served.cancel()
         await asyncio.wait([served])
         page.close()
@@ -157,10 +157,12 @@ async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(pki: Pki, 
 def _connected(port: int, from_address: str, count: int) -> list[socket.socket]:
     collected = []
     for _ in range(count):
-        one = socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS, source_address=(from_address, 0))
+        connection = socket.create_connection(
+            ("127.0.0.1", port), timeout=HANG_SECONDS, source_address=(from_address, 0)
+        )
         with suppress(OSError):
-            one.send(b"G")
-        collected.append(one)
+            connection.send(b"G")
+        collected.append(connection)
     return collected
 
 

@@ -83,8 +83,8 @@ async def test_a_device_without_a_line(today: Cli, today_master: InProcess, tmp_
     for out in (stick / "c.json", stick):
         assert (await today("device", "certify", "--folder", folder, request, "--out", out)).code == 0
     assert (stick / "ports-hq-box.certificate.json").read_text() == (stick / "c.json").read_text()
-    told = (await today("license", "certify", stick / "c.json")).out
-    assert told == "ports-hq-box: certified; waits for a second operator's approval\n"
+    answer = (await today("license", "certify", stick / "c.json")).out
+    assert answer == "ports-hq-box: certified; waits for a second operator's approval\n"
 
 
 async def test_what_a_device_will_not_do(today: Cli, today_master: InProcess, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ async def test_isymphony_14_and_14_days_then_bought_then_40_users_and_a_queue(ma
     await done(type_("agreement list"), f"order {number} of 2026-01-15 awaits its payment")
     await done(type_(f"agreement confirm {number} --key K2"), "upgraded to 40 user, 1 queue")
     listed = json.loads(await done(type_("agreement list --json")))
-    (one,) = listed["agreements"]
-    assert (one["counts"], one["keys"][-1]) == ({"queue": 1, "user": 40}, {"key": "K2", "day": "2026-01-15"})
-    assert one["covers"][0]["end_day"] == "2027-01-15"
+    (given,) = listed["agreements"]
+    assert (given["counts"], given["keys"][-1]) == ({"queue": 1, "user": 40}, {"key": "K2", "day": "2026-01-15"})
+    assert given["covers"][0]["end_day"] == "2027-01-15"
 
 
 @pytest.mark.rule("P3", "P4", "P5")

@@ -218,7 +218,7 @@ def rewrite(sqlite_database_url: str, *, keep: Callable[[str, int], bool]) -> No
 
     def netstrings(*fields: object) -> bytes:
         raw = [field if isinstance(field, bytes) else str(field).encode() for field in fields]
-        return b"".join(b"%d:%s," % (len(one), one) for one in raw)
+        return b"".join(b"%d:%s," % (len(each), each) for each in raw)
 
     end, seq = hashlib.sha256(netstrings("license-master audit genesis v1", "acme")).digest(), 0
     kept = [row for row in connection.execute("SELECT * FROM event ORDER BY seq") if keep(row[3], row[1])]

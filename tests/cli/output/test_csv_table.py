@@ -25,9 +25,9 @@ def test_a_cell_that_begins_like_a_formula_is_text(sign: str) -> None:
     for text in (f"{start}{sign}1+1" for start in starts):
         marked = str(cell(text))
         assert marked.replace("'", "") == text.replace("'", "")
-        for found in marked.replace("\t", ";").split(";"):
-            assert not found.strip().startswith(sign)
-            assert found.count("'") > text.count("'") or sign not in found
+        for actual in marked.replace("\t", ";").split(";"):
+            assert not actual.strip().startswith(sign)
+            assert actual.count("'") > text.count("'") or sign not in actual
 
 
 @pytest.mark.parametrize("text", ["", "Berlin", "1+1", "a=b", "2026-11-25", "projects/a", "'quoted'"])
@@ -37,8 +37,8 @@ def test_other_cells_stay_as_they_are(text: str) -> None:
 
 def test_numbers_stay_numbers_and_a_table_can_be_read_again() -> None:
     rows: list[dict[str, str | int]] = [{"name": 'a,"b"\n;c', "count": -3}, {"name": "\tx"}]
-    found = list(csv.DictReader(io.StringIO(csv_table(("name", "count"), rows), newline="")))
-    assert found == [{"name": 'a,"b"\n;c', "count": "-3"}, {"name": "'\tx", "count": ""}]
+    actual = list(csv.DictReader(io.StringIO(csv_table(("name", "count"), rows), newline="")))
+    assert actual == [{"name": 'a,"b"\n;c', "count": "-3"}, {"name": "'\tx", "count": ""}]
 
 
 def test_nothing_else_writes_tables_for_spreadsheets() -> None:

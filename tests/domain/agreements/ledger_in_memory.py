@@ -102,9 +102,9 @@ class LedgerInMemory:
     def quote(self, order: Order, day: date) -> Quote:
         """What it would cost."""
         assert self.prices is not None
-        found = quote(self.snapshot, order, day, self.prices)
-        assert isinstance(found, Quote), found
-        return found
+        actual = quote(self.snapshot, order, day, self.prices)
+        assert isinstance(actual, Quote), actual
+        return actual
 
     def do(self, order: Order, day: date) -> Decision:
         """Decide and write down; it must be allowed."""

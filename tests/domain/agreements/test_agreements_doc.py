@@ -35,7 +35,7 @@ def test_every_section_of_a_price_file_is_explained() -> None:
 
 
 def test_the_example_is_right() -> None:
-    example = next(one for one in re.findall(r"(?:^    .*\n|^\n)+", TEXT, re.MULTILINE) if "[prices]" in one)
+    example = next(each for each in re.findall(r"(?:^    .*\n|^\n)+", TEXT, re.MULTILINE) if "[prices]" in each)
     text = re.sub("^    ", "", example, flags=re.MULTILINE)
     assert read_prices(text, file="x", catalog=DISTRIBUTION_ENGINE).seat_months.keys() == {"seat"}
 

@@ -78,11 +78,11 @@ def bind_all(known: Estate, now: float) -> Estate:
 
 def complete_all(known: Estate) -> Estate:
     """PBXs have given everything back that was to go."""
-    for item in known.licenses:
-        if item.release is not None:
-            gone = is_apart(known, item)
-            left = tuple(license for license in known.licenses if license.id != item.id)
-            known = replace(known, licenses=left if gone else (*left, balance.freed(item, held_until=None)))
+    for known_license in known.licenses:
+        if known_license.release is not None:
+            gone = is_apart(known, known_license)
+            left = tuple(license for license in known.licenses if license.id != known_license.id)
+            known = replace(known, licenses=left if gone else (*left, balance.freed(known_license, held_until=None)))
     return replace(known, licenses=tuple(sorted(known.licenses, key=lambda license: license.id)))
 
 
@@ -109,7 +109,7 @@ def test_after_any_history_the_estate_has_what_it_is_entitled_to(vendor: str, da
 
 def in_force(known: Estate, now: float) -> Counter[tuple[str, str, int]]:
     items = (license for license in known.licenses if not license.use_is_over(now) and license.agreed is not None)
-    return Counter((str(item.agreed), item.type.key, item.quantity) for item in items)
+    return Counter((str(each.agreed), each.type.key, each.quantity) for each in items)
 
 
 def bought(users: int, days: int) -> tuple[Estate, Estate]:
@@ -139,25 +139,25 @@ def test_a_trial_becomes_a_purchase_in_place() -> None:
 
 def test_what_is_too_much_is_split_off_and_drained() -> None:
     _, after = bought(20, 3)
-    found = users(after)
-    assert {key: item.quantity for key, item in found.items()} == {"x-user": 20, "x-user-surplus": 20}
-    release = found["x-user-surplus"].release
+    actual = users(after)
+    assert {key: each.quantity for key, each in actual.items()} == {"x-user": 20, "x-user-surplus": 20}
+    release = actual["x-user-surplus"].release
     assert release is not None
     assert (release.in_use, release.ends_use) == (InUse.DRAIN, True)
-    assert found["x-user-surplus"].release_is_vouched_for
-    assert found["x-user"].release is None
+    assert actual["x-user-surplus"].release_is_vouched_for
+    assert actual["x-user"].release is None
     assert after.installations[HQ.id].leaving == {"user": 20}
 
 
 def test_what_ended_while_free_says_so_and_comes_back() -> None:
     made = isymphony()
     made.do(StartTrial(license="x", product="isymphony", counts={"user": 20}, key="T", major=3), FIRST)
-    found = reconciled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST)
+    actual = reconciled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST)
     later = FIRST + timedelta(days=30)
-    assert reconciled(found, made, later) == found
+    assert reconciled(actual, made, later) == actual
     made.do(Buy(id="x", product="isymphony", counts={"user": 20}, major=3), later)
     made.do(ConfirmPayment(order=made.snapshot.state.last_number, key="K"), later)
-    back = users(reconciled(found, made, later))["x-user"]
+    back = users(reconciled(actual, made, later))["x-user"]
     assert (back.agreed is not None, back.use_is_over(noon(later)), back.version) == (True, False, 3)
 
 

@@ -271,8 +271,8 @@ def check_cover(
         days = sum((term.term.ends - term.term.begins).days for term in cover.terms)
         assert days - begun <= 28, "full days: the one on which a key comes has begun"
     rows = sorted(cover.terms, key=lambda paid: paid.term)
-    for one, other in pairwise(rows):
-        assert one.term.ends <= other.term.begins, "no day is paid twice"
+    for each, other in pairwise(rows):
+        assert each.term.ends <= other.term.begins, "no day is paid twice"
     for row in rows:
         assert row.anchor_months == 0 or row.term.ends == add_months(row.anchor, row.anchor_months)
 
@@ -315,25 +315,25 @@ def check_views(made: LedgerInMemory, day: date) -> None:
     """However the same right is asked for, the answer is one: rights, may-run, the gate, leasing, endings, quotes."""
     book = made.snapshot
     lent: dict[Subject, dict[str, int]] = {}
-    for one in entitled(book, day):
-        lent.setdefault(one.subject, {})[one.type.key] = one.quantity
-        right = right_of(book, one.subject, day)
-        assert one.ends == right.until, "leasing and people are told one end"
+    for each in entitled(book, day):
+        lent.setdefault(each.subject, {})[each.type.key] = each.quantity
+        right = right_of(book, each.subject, day)
+        assert each.ends == right.until, "leasing and people are told one end"
         assert right.status is RightStatus.RUNS
-        holding = book.state.holding(one.subject)
+        holding = book.state.holding(each.subject)
         for release, published in book.releases.items():
-            if one.subject.kind == "license" and published <= day and one.version is not None:
-                refused = may_run(book, one.subject, release, day)
+            if each.subject.kind == "license" and published <= day and each.version is not None:
+                refused = may_run(book, each.subject, release, day)
                 is_other = refused is not None and refused.problem is AgreementProblem.OTHER_MAJOR
-                assert is_other is (release.major > one.version), "may-run and leasing agree on the major version"
+                assert is_other is (release.major > each.version), "may-run and leasing agree on the major version"
                 if refused is None:
                     assert right.newest is not None
                     assert right.newest >= release
         if right.until is not None:
             ends = endings(book, from_day=day + timedelta(days=1), to_day=right.until + timedelta(days=1))
-            assert any(end.subject == one.subject and end.stops for end in ends), "what stops is among the endings"
-        if one.type.key in right.features:
-            assert one.type.key in holding.features
+            assert any(end.subject == each.subject and end.stops for end in ends), "what stops is among the endings"
+        if each.type.key in right.features:
+            assert each.type.key in holding.features
     for subject in book.subjects():
         right, product = right_of(book, subject, day), book.product(book.state.holding(subject))
         if product is None:

@@ -88,9 +88,9 @@ def looked_at(lines: Sequence[bytes], *, project: str = "", key: bytes | None = 
 
 
 def defect(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> Defect:
-    found = looked_at(lines, project=project, key=key).defect
-    assert found is not None
-    return found
+    actual = looked_at(lines, project=project, key=key).defect
+    assert actual is not None
+    return actual
 
 
 FIVE = chained(some(5))

@@ -266,9 +266,9 @@ def test_a_chain_that_goes_on_from_an_older_export() -> None:
 def test_a_chain_that_was_rewritten_since() -> None:
     older = _checkpoint(exported(FIVE[:2]))
     forged = chained([record._replace(caller="nobody") for record in some(5)])
-    found = continues(looked_at(exported(forged[2:], start=ChainEnd(2, forged[1].hash))), older).defect
-    assert found is not None
-    assert found.kind is DefectKind.REWRITTEN
+    actual = continues(looked_at(exported(forged[2:], start=ChainEnd(2, forged[1].hash))), older).defect
+    assert actual is not None
+    assert actual.kind is DefectKind.REWRITTEN
 
 
 # --- A chain that is walked where it lies ---------------------------------------------------------------------------
@@ -287,26 +287,26 @@ END = ChainEnd(5, FIVE[-1].hash)
 def test_an_end_that_does_not_fit() -> None:
     assert _walked(FIVE, END) is None
     for wrong in (END._replace(hash=bytes(32)), END._replace(seq=4), ChainEnd(4, FIVE[3].hash)):
-        found = _walked(FIVE, wrong)
-        assert found is not None
-        assert found.kind is DefectKind.END_ALTERED
-    found = _walked(FIVE[:4], END)
-    assert found is not None
-    assert (found.kind, found.seq) == (DefectKind.REMOVED, 5)
+        actual = _walked(FIVE, wrong)
+        assert actual is not None
+        assert actual.kind is DefectKind.END_ALTERED
+    actual = _walked(FIVE[:4], END)
+    assert actual is not None
+    assert (actual.kind, actual.seq) == (DefectKind.REMOVED, 5)
 
 
 def test_an_event_moved_far_away() -> None:
     """Its number changed in the database, where events are read by number."""
     moved = [*FIVE[:1], *FIVE[2:], FIVE[1]._replace(seq=99)]
-    found = _walked(moved, END)
-    assert found is not None
-    assert (found.kind, found.seq) == (DefectKind.REORDERED, 2)
-    assert "event 99" in found.message
+    actual = _walked(moved, END)
+    assert actual is not None
+    assert (actual.kind, actual.seq) == (DefectKind.REORDERED, 2)
+    assert "event 99" in actual.message
 
 
 def test_no_two_events_are_packed_alike() -> None:
     """What stands in one field cannot be moved into the next."""
-    one = Record(1, 1, "ab", "", "c", "", "", "")
-    assert event_hash(b"", "acme", one) != event_hash(b"", "acme", one._replace(kind="a", pbx="b"))
-    assert event_hash(b"", "acme", one) != event_hash(b"", "acme", one._replace(kind="ab0:,"))
+    given = Record(1, 1, "ab", "", "c", "", "", "")
+    assert event_hash(b"", "acme", given) != event_hash(b"", "acme", given._replace(kind="a", pbx="b"))
+    assert event_hash(b"", "acme", given) != event_hash(b"", "acme", given._replace(kind="ab0:,"))
     assert genesis("acme") != genesis("acm")

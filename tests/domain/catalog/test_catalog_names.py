@@ -83,7 +83,7 @@ def test_other_spellings_of_the_documents(spelling: str, printed: str) -> None:
 
 @given(st.sampled_from(sorted(PRINTED)), st.data())
 def test_spaces_hyphens_and_capitals_do_not_matter(printed: str, data: st.DataObject) -> None:
-    letters = [one for one in printed if one not in " -"]
+    letters = [each for each in printed if each not in " -"]
     between = st.sampled_from(["", "", "", " ", "-", "  ", " - "])
     drawn = [data.draw(between) + data.draw(st.sampled_from([letter.lower(), letter.upper()])) for letter in letters]
     text = "".join(drawn) + data.draw(between)
@@ -106,8 +106,8 @@ def test_a_type_is_known_by_its_key_and_by_its_name_without_a_version(key: str) 
     license_type = INNOVAPHONE.types[key]
     bare = re.sub(r"\{version\}", "", license_type.name)
     for text in (key, license_type.display_name, bare.upper(), bare.replace("-", " ")):
-        found = INNOVAPHONE.type_named(text)
-        assert found is license_type
+        actual = INNOVAPHONE.type_named(text)
+        assert actual is license_type
     assert INNOVAPHONE.type_named(license_type.display_name + "x") is None
 
 

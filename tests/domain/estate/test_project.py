@@ -27,6 +27,6 @@ def test_a_pool_has_an_end() -> None:
         pbxs=(PbxSpec("hq", "hq", "box", PbxRole.MASTER, "12"),),
         licenses=tuple(LicenseSpec(f"l{number}", "PBX-Port12", QUANTITY_MAX, "box") for number in range(many)),
     )
-    found = violations(spec, {"innovaphone": INNOVAPHONE})
-    assert [violation.path for violation in found] == [("licenses", many - 1, "quantity")]
-    assert "1,000,000,000 PBX-Port" in found[0].reason
+    actual = violations(spec, {"innovaphone": INNOVAPHONE})
+    assert [violation.path for violation in actual] == [("licenses", many - 1, "quantity")]
+    assert "1,000,000,000 PBX-Port" in actual[0].reason

@@ -85,8 +85,8 @@ def test_the_higher_of_seats_and_claims_is_counted(floor: int, moves: list[str])
 
 
 def test_what_two_claims_come_to() -> None:
-    found = two_claims({"port": 6, "uc": 0}, {"port": 5, "uc": 2}, {"port": 6, "uc": 2})
-    assert {key: one.beyond for key, one in found.items()} == {"port": 5, "uc": 0}
+    actual = two_claims({"port": 6, "uc": 0}, {"port": 5, "uc": 2}, {"port": 6, "uc": 2})
+    assert {key: each.beyond for key, each in actual.items()} == {"port": 5, "uc": 0}
     assert two_claims({"port": 0}, {}, {"port": 3}) == {}
 
 
@@ -102,4 +102,4 @@ def test_licenses_of_a_tier_whose_lower_ones_were_released_are_told() -> None:
     assert (problem.kind, problem.missing) == (StandbyProblemKind.TIER_NOT_REACHED, 100)
     assert not problem.kind.blocking
     above = estate_problems(paired, {BERLIN.id: Version(13)})
-    assert [one.kind for *_, one in above] == [StandbyProblemKind.VERSION_LIMIT, StandbyProblemKind.TIER_NOT_REACHED]
+    assert [each.kind for *_, each in above] == [StandbyProblemKind.VERSION_LIMIT, StandbyProblemKind.TIER_NOT_REACHED]

@@ -83,8 +83,8 @@ class Site:
 
     def leave(self, license_id: str, release: object) -> None:
         """A release of a license has begun."""
-        (item,) = [license for license in self.estate.licenses if license.id == license_id]
-        self.estate = self.estate.with_licenses([replace(item, release=release)])  # type: ignore[arg-type]
+        (known_license,) = [license for license in self.estate.licenses if license.id == license_id]
+        self.estate = self.estate.with_licenses([replace(known_license, release=release)])  # type: ignore[arg-type]
 
     def _decider(self, pbx: str, software: str, now: float) -> tuple[Decider, Case]:
         at = self.estate.pbxs[self.estate.pbx_ids[pbx]]

@@ -61,7 +61,7 @@ def _only_reads(call: ast.Call) -> bool:
         case "open" if owner == "os":
             return "O_RDONLY" in said
         case "open" | "fdopen":
-            constants = [one.value for one in ast.walk(call) if isinstance(one, ast.Constant)]
+            constants = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant)]
             texts = [constant for constant in constants if isinstance(constant, str)]
             return not any(set(text) <= set("rwxabt+") and set(text) & set("wxa+") for text in texts)
         case "copy" | "link":
@@ -70,9 +70,9 @@ def _only_reads(call: ast.Call) -> bool:
 
 
 def test_nothing_writes_files_in_a_way_of_its_own() -> None:
-    found = set(_writes())
-    assert found - set(OTHERWISE) == set(), "write it with licensemaster/files/writer.py"
-    assert set(OTHERWISE) - found == set(), "no longer needed"
+    collected = set(_writes())
+    assert collected - set(OTHERWISE) == set(), "write it with licensemaster/files/writer.py"
+    assert set(OTHERWISE) - collected == set(), "no longer needed"
 
 
 @pytest.fixture

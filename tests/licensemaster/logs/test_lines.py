@@ -32,9 +32,9 @@ def _reader_gone() -> tuple[int, int | None]:
 
 
 def _peer_gone() -> tuple[int, int | None]:
-    one, other = socket.socketpair()
+    first, other = socket.socketpair()
     other.close()
-    return one.detach(), None
+    return first.detach(), None
 
 
 def _closed() -> tuple[int, int | None]:
@@ -242,14 +242,14 @@ def test_whatever_reaches_standard_error_is_a_line_of_json() -> None:
     done = _run(_STRAY, stderr=subprocess.PIPE)
     *lines, after = done.stderr.decode().splitlines()
     assert (done.returncode, after) == (0, "after")
-    told = [json.loads(line) for line in lines]
+    collected = [json.loads(line) for line in lines]
     text = "\n".join(lines)
     for expected in (
         *("first", "from C", "xff", "printed", "warned of", "logged %d", "logged rightly"),
         *("ZeroDivisionError", "in a finalizer", "never retrieved", "from a child", "last"),
     ):
         assert expected in text, expected
-    assert all({"event", "level", "timestamp"} <= one.keys() for one in told)
+    assert all({"event", "level", "timestamp"} <= each.keys() for each in collected)
 
 
 @pytest.mark.parametrize("descriptors", ["2>&-", "2>/dev/full", "0<&- 1>&- 2>&-"])

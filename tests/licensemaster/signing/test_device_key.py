@@ -320,8 +320,8 @@ def test_what_two_do_with_one_device_is_all_kept(master: Master, folder: Path) -
     """A client certifies while an operator's command accepts a binding: neither undoes what the other did."""
     enrolled = DeviceKey.create(folder, device=DEVICE)
     enrolled.accept_answer(master.answer(enrolled))
-    one, other = DeviceKey.load(folder), DeviceKey.load(folder)
-    one.certify(master.request("ports"))
+    first, other = DeviceKey.load(folder), DeviceKey.load(folder)
+    first.certify(master.request("ports"))
     other.accept_binding(master.binding("video"))
     with pytest.raises(DeviceKeyError, match="certified that itself"):
         other.accept_binding(master.binding("ports"))

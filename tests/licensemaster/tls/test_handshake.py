@@ -49,9 +49,9 @@ def test_a_key_is_good_that_tls_uses(key: str, monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_wrong_is_said(make: Callable[[Made], Made], of_a_master: str | None, of_a_caller: str | None) -> None:
     ca = Made.authority()
     pair = _pair(make(ca), ca=ca)
-    for says, found in ((of_a_master, handshake.serves(pair)), (of_a_caller, handshake.calls(pair))):
-        assert (says or "") in (found or "")
-        assert (says is None) == (found is None), found
+    for says, actual in ((of_a_master, handshake.serves(pair)), (of_a_caller, handshake.calls(pair))):
+        assert (says or "") in (actual or "")
+        assert (says is None) == (actual is None), actual
 
 
 def test_a_chain_is_followed() -> None:
@@ -70,11 +70,11 @@ def test_a_chain_is_followed() -> None:
 def files(tmp_path: Path) -> dict[str, NamedFile]:
     ca = Made.authority()
     made = Made.by(ca)
-    found = {name: NamedFile(name, tmp_path / name) for name in ("certificate", "key", "ca")}
-    found["certificate"].path.write_bytes(made.pem)
-    found["key"].path.write_bytes(made.key)
-    found["ca"].path.write_bytes(ca.pem)
-    return found
+    collected = {name: NamedFile(name, tmp_path / name) for name in ("certificate", "key", "ca")}
+    collected["certificate"].path.write_bytes(made.pem)
+    collected["key"].path.write_bytes(made.key)
+    collected["ca"].path.write_bytes(ca.pem)
+    return collected
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from licensemaster.values import Address, BadValueError, address, target, url
     ],
 )
 def test_addresses(written: str, read: tuple[str, int]) -> None:
-    found = address(written)
-    assert found == Address(*read)
-    assert address(str(found)) == found
+    actual = address(written)
+    assert actual == Address(*read)
+    assert address(str(actual)) == actual
 
 
 @pytest.mark.parametrize(

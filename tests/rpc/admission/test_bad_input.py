@@ -223,15 +223,15 @@ async def test_a_pbx_that_never_opened_a_lease(estate: Estate) -> None:
 
 def _calls_for(estate: Estate, name: str, *, epoch: int) -> list[Callable[[], Awaitable[object]]]:
     """Every call of LeaseService; OpenLease first."""
-    leases, one = estate.wire.leases, [seat("port", "anna")]
+    leases, given = estate.wire.leases, [seat("port", "anna")]
     opening = lease_pb2.OpenLeaseRequest(pbx=name, instance_id="i", request_id="r", software_version="12")
     return [
         lambda: leases.OpenLease(opening),
         lambda: leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx=name, epoch=epoch)),
         lambda: leases.CloseLease(lease_pb2.CloseLeaseRequest(pbx=name, epoch=epoch)),
-        lambda: leases.AcquireSeats(lease_pb2.AcquireSeatsRequest(pbx=name, epoch=epoch, seats=one)),
-        lambda: leases.ReturnSeats(lease_pb2.ReturnSeatsRequest(pbx=name, epoch=epoch, seats=one)),
-        lambda: leases.SyncSeats(lease_pb2.SyncSeatsRequest(pbx=name, epoch=epoch, seats=one)),
+        lambda: leases.AcquireSeats(lease_pb2.AcquireSeatsRequest(pbx=name, epoch=epoch, seats=given)),
+        lambda: leases.ReturnSeats(lease_pb2.ReturnSeatsRequest(pbx=name, epoch=epoch, seats=given)),
+        lambda: leases.SyncSeats(lease_pb2.SyncSeatsRequest(pbx=name, epoch=epoch, seats=given)),
         lambda: leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=name, epoch=epoch)).read(),
     ]
 
@@ -297,21 +297,21 @@ async def test_page_sizes(estate: Estate) -> None:
 
 
 async def test_pages_join_into_the_whole(estate: Estate) -> None:
-    found, token = [], ""
+    actual, token = [], ""
     while True:
         request = status_pb2.ListSeatsRequest(project=NAME, page_size=1, page_token=token)
         page = await estate.wire.status.ListSeats(request)
-        found += [seat.seat.holder for seat in page.seats]
+        actual += [seat.seat.holder for seat in page.seats]
         token = page.next_page_token
         if not token:
             break
-    assert found == ["phone-0", "phone-1"]
+    assert actual == ["phone-0", "phone-1"]
     events, token = [], ""
     while True:
         listed = status_pb2.ListEventsRequest(project=NAME, page_size=1, page_token=token)
-        told = await estate.wire.status.ListEvents(listed)
-        events += [event.kind for event in told.events]
-        token = told.next_page_token
+        answer = await estate.wire.status.ListEvents(listed)
+        events += [event.kind for event in answer.events]
+        token = answer.next_page_token
         if not token:
             break
     assert events == ["seats.acquired", "lease.opened", "project.applied"]

@@ -150,13 +150,13 @@ def test_anything_else_is_internal_and_tells_nothing() -> None:
 
 def _own_exceptions() -> Iterator[type[Exception]]:
     for module in MODULES:
-        for _, found in inspect.getmembers(module, inspect.isclass):
-            if issubclass(found, Exception) and found.__module__.startswith("master."):
-                yield found
+        for _, actual in inspect.getmembers(module, inspect.isclass):
+            if issubclass(actual, Exception) and actual.__module__.startswith("master."):
+                yield actual
 
 
 def test_what_a_driver_says_is_not_for_callers() -> None:
     said = "<class 'asyncpg.UndefinedTableError'>: relation seat [SQL: SELECT 1] in /var/lib/license-master.db"
     for problem in StorageProblem:
-        told = failure_of(StorageError(problem, said)).message
-        assert told == f"{problem.value}; the master's log says more"
+        answer = failure_of(StorageError(problem, said)).message
+        assert answer == f"{problem.value}; the master's log says more"

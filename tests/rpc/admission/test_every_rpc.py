@@ -51,26 +51,26 @@ def test_whatever_is_sent_is_answered(loop: Loop, caplog: pytest.LogCaptureFixtu
     seed = random.randrange(2**32) if LONG else 11
     apply = project_pb2.ApplyProjectRequest(project=ESTATE, request_id="request-0")
     with capture_logs() as lines:
-        told = loop.run(_sent(loop, Chance(seed, {"ApplyProjectRequest": apply})))
+        answer = loop.run(_sent(loop, Chance(seed, {"ApplyProjectRequest": apply})))
         loop.run(_applied(loop))
         loop.run(_alive(loop))
-    assert not told.wrong, f"seed {seed}: {len(told.wrong)} of {sum(told.codes.values())}\n" + "\n".join(
-        told.wrong[:20]
+    assert not answer.wrong, f"seed {seed}: {len(answer.wrong)} of {sum(answer.codes.values())}\n" + "\n".join(
+        answer.wrong[:20]
     )
-    assert told.codes[CODE.OK] > sum(told.codes.values()) / 20, told.codes
+    assert answer.codes[CODE.OK] > sum(answer.codes.values()) / 20, answer.codes
     assert [line for line in lines if line["log_level"] in ("error", "critical")] == []
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def _sent(loop: Loop, chance: Chance) -> Told:
-    channel, told = loop.master.wire.channel, Told()
+    channel, reported = loop.master.wire.channel, Told()
     for _ in range(ROUNDS):
         await _applied(loop)
         chance.epochs = [await _opened(loop, pbx) for pbx in ("berlin", "spare")]
         for rpc in every_rpc():
             sent = request(chance, rpc)
-            told.take(rpc, sent, *await answer(rpc, channel, sent))
-    return told
+            reported.take(rpc, sent, *await answer(rpc, channel, sent))
+    return reported
 
 
 async def _applied(loop: Loop) -> None:

@@ -34,8 +34,8 @@ async def test_one_user_takes_one_seat_and_gives_it_back(database_url: str, cloc
         assert again.already_held
         (listed,) = (await master.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME))).seats
         assert listed.seat.holder == JURGEN
-        found = (await pbx.sync(*(seat("port", spelling) for spelling in SPELLINGS[1:]), seat("port", "a\nb"))).results
-        assert [result.HasField("granted") for result in found] == [True] * 4 + [False]
+        actual = (await pbx.sync(*(seat("port", spelling) for spelling in SPELLINGS[1:]), seat("port", "a\nb"))).results
+        assert [result.HasField("granted") for result in actual] == [True] * 4 + [False]
         given_back = await pbx.give_back(*(seat("port", spelling) for spelling in SPELLINGS))
         assert [answer.returned for answer in given_back] == [
             True, *[False] * 4
@@ -63,5 +63,5 @@ async def test_names_of_things_and_versions(database_url: str, clock: Clock) -> 
         ]
         assert status.software_version == version
         asked = status_pb2.ExplainSeatsRequest(pbx=f"{NAME}/pbxs/berlin", seats=[seat("port", "x", app="13r1 beta 2")])
-        (told,) = (await master.wire.status.ExplainSeats(asked)).results
-        assert told.granted.basis == seat_pb2.BASIS_DEBITED
+        (answer,) = (await master.wire.status.ExplainSeats(asked)).results
+        assert answer.granted.basis == seat_pb2.BASIS_DEBITED

@@ -48,6 +48,6 @@ def test_a_run_is_read_whole() -> None:
 
 
 def test_an_answer_of_runs_is_that_of_its_seats() -> None:
-    one, other = Granted(Basis.DEBITED, device="hq"), Granted(Basis.NOT_NEEDED)
-    outcomes = [one, one, other, one, other, other]
+    first, other = Granted(Basis.DEBITED, device="hq"), Granted(Basis.NOT_NEEDED)
+    outcomes = [first, first, other, first, other, other]
     assert acquired(outcomes) == lease_pb2.AcquireSeatsResponse(results=seat_results(outcomes))

@@ -82,8 +82,10 @@ async def test_reflection_lists_the_services_and_shows_their_comments(master: In
     both = {"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
     assert names == {*SERVICES, "grpc.health.v1.Health", *both}
     for name, answer in zip(SERVICES, files, strict=True):
-        told = [FileDescriptorProto.FromString(file) for file in answer.file_descriptor_response.file_descriptor_proto]
-        [own] = [file for file in told if name.rpartition(".")[2] in {service.name for service in file.service}]
+        collected = [
+            FileDescriptorProto.FromString(file) for file in answer.file_descriptor_response.file_descriptor_proto
+        ]
+        [own] = [file for file in collected if name.rpartition(".")[2] in {service.name for service in file.service}]
         assert [place for place in own.source_code_info.location if place.leading_comments], name
 
 
@@ -95,12 +97,12 @@ async def test_a_full_queue_tells_when_to_come_back(sqlite_database_url: str, cl
             calls = [asyncio.ensure_future(berlin.acquire(seat("port", "phone-0")))]
             await _is_under_way(master.wire, berlin)
             calls += [asyncio.ensure_future(berlin.acquire(seat("port", f"phone-{n}"))) for n in range(1, 10)]
-            for told in itertools.islice(asyncio.as_completed(calls), 6):  # one is being committed, three wait
+            for answer in itertools.islice(asyncio.as_completed(calls), 6):  # one is being committed, three wait
                 with pytest.raises(grpc.aio.AioRpcError) as failed:
-                    await told
-                found = seen(failed.value)
-                assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-                assert (found.info, found.retry_after_ms) == ("OVERLOADED", 125)
+                    await answer
+                actual = seen(failed.value)
+                assert (actual.code, actual.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+                assert (actual.info, actual.retry_after_ms) == ("OVERLOADED", 125)
         waited = await asyncio.gather(*(call for call in calls if not call.done()))
         assert [len(granted(results)) for results in waited] == [1] * 4
         assert len(granted(await berlin.acquire(*seats("port", 10)))) == 10

@@ -22,9 +22,9 @@ async def test_many_seats_are_explained_in_an_answer_that_stays_small(any_master
     await wire.apply(project({"PBX-Port12": 20, "PBX-myPBX12": 20, "PBX-Video12": 20_000}))
     answer = await _explained(wire, 10_000)
     assert answer.ByteSize() < _ANSWER_MAX
-    found = refused(answer.results)
-    assert len(found) == 10_000
-    steps = [step for refusal in found for way in refusal.remedy.ways for step in way.steps if step.seats_total]
+    actual = refused(answer.results)
+    assert len(actual) == 10_000
+    steps = [step for refusal in actual for way in refusal.remedy.ways for step in way.steps if step.seats_total]
     assert {(len(step.seats), step.seats_total) for step in steps} == {(2, 10_000)}
 
 

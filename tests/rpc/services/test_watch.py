@@ -88,7 +88,7 @@ async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProces
     (notice,) = answer.notices
     assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT
     assert [license.type for license in notice.licenses] == ["PBX-Port10"]
-    assert [one.kind for one in (await berlin.renew()).notices] == [notice.kind]
+    assert [each.kind for each in (await berlin.renew()).notices] == [notice.kind]
     await any_master.wire.apply(project({"PBX-Port12": 1}))
     assert await _next(stream) == []
     stream.cancel()

@@ -53,7 +53,7 @@ class Site(AgreementOrders):
         await self.master.running.releases.run_once()
 
     async def quantities(self) -> dict[str, int]:
-        return {key: one.quantity for key, one in (await listed(self.master.wire)).items()}
+        return {key: each.quantity for key, each in (await listed(self.master.wire)).items()}
 
 
 async def site(master: InProcess, catalog: str = "isymphony", day: str = START) -> Site:
@@ -153,9 +153,9 @@ async def test_a_purchase_after_the_end_comes_back_under_the_same_id(any_master:
     await at.paid(buy(user=20), "K1")
     assert {license.state for license in (await listed(any_master.wire)).values()} == {license_pb2.LICENSE_STATE_FREE}
     await at.bound(*ISYM)
-    found = (await listed(any_master.wire))["isym-1-user"]
-    assert (found.origin, found.agreement, found.file) == (license_pb2.LICENSE_ORIGIN_AGREED, "license isym-1", "")
-    assert found.first_bind_time == first_bound  # L7
+    actual = (await listed(any_master.wire))["isym-1-user"]
+    assert (actual.origin, actual.agreement, actual.file) == (license_pb2.LICENSE_ORIGIN_AGREED, "license isym-1", "")
+    assert actual.first_bind_time == first_bound  # L7
     hq = await opened(any_master.wire, "hq", "3")
     granted(await hq.acquire(*seats("user", 20)))
 

@@ -32,11 +32,11 @@ def upgrade(version: int, *licenses: str) -> orders.UpgradeVersion:
 
 async def opened_project(master: InProcess, day: str, *, amount: str = "10000") -> AgreementOrders:
     """Ten ports of V12, bound on that day, and credits."""
-    found = await AgreementOrders(master, SSA_PRICES).opened(day)
-    await found.licensed("ports", "PBX-Port12", 10)
+    actual = await AgreementOrders(master, SSA_PRICES).opened(day)
+    await actual.licensed("ports", "PBX-Port12", 10)
     if amount:
-        await found.place(credits(amount))
-    return found
+        await actual.place(credits(amount))
+    return actual
 
 
 @pytest.mark.rule("M1")

@@ -157,9 +157,9 @@ async def test_a_certificate_that_is_none_changes_nothing(any_master: InProcess,
 @pytest.mark.rule("L2")
 def test_a_certificate_with_any_bit_turned_changes_nothing(sqlite_database_url: str, tmp_path: Path) -> None:
     with Loop(sqlite_database_url) as loop:
-        found = loop.run(on_its_way(loop.master, tmp_path))
-        right = found.signed(found.genuine, by=found.hq)
-        before = loop.run(everything(found.wire))
+        actual = loop.run(on_its_way(loop.master, tmp_path))
+        right = actual.signed(actual.genuine, by=actual.hq)
+        before = loop.run(everything(actual.wire))
         fields = {"payload": len(right.payload), "signature": len(right.signature), "key_id": len(right.key_id)}
 
         @settings(max_examples=2000 if LONG else 60)
@@ -171,11 +171,11 @@ def test_a_certificate_with_any_bit_turned_changes_nothing(sqlite_database_url: 
             document = document_pb2.SignedDocument()
             document.CopyFrom(right)
             setattr(document, field, bytes(raw).decode() if isinstance(value, str) else bytes(raw))
-            failed = loop.run(failure(hand_in(found.wire, document)))
+            failed = loop.run(failure(hand_in(actual.wire, document)))
             assert failed.reason in ("DOCUMENT_BAD_SIGNATURE", "DOCUMENT_UNKNOWN_KEY")
 
         turned()
-        assert loop.run(everything(found.wire)) == before
+        assert loop.run(everything(actual.wire)) == before
 
 
 @pytest.mark.rule("L2")
@@ -281,9 +281,9 @@ async def test_the_device_is_asked_over_the_line(any_master: InProcess, tmp_path
     asked = moved(await release(wire, "ports"))
     answer = await stream.read()
     assert isinstance(answer, lease_pb2.WatchLeaseResponse)
-    (notice,) = [one for one in answer.notices if one.kind == lease_pb2.NOTICE_KIND_CERTIFY_RELEASE]
+    (notice,) = [each for each in answer.notices if each.kind == lease_pb2.NOTICE_KIND_CERTIFY_RELEASE]
     assert list(notice.release_requests) == [asked.release.request]
-    assert lease_pb2.NOTICE_KIND_CERTIFY_RELEASE not in [one.kind for one in (await berlin.renew()).notices]
+    assert lease_pb2.NOTICE_KIND_CERTIFY_RELEASE not in [each.kind for each in (await berlin.renew()).notices]
     await certify(wire, key, notice.release_requests[0])
     quiet = await stream.read()
     assert isinstance(quiet, lease_pb2.WatchLeaseResponse)

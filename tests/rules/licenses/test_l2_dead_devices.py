@@ -146,6 +146,6 @@ async def test_a_device_said_to_be_dead_that_signs_needs_no_second_operator(
     await bind(wire, "hq-box", "ports")
     await release(wire, "ports", device_dead=True, caller="anna")
     pbx = await opened(wire, "hq")  # it is back, and is asked
-    (notice,) = [one for one in (await pbx.renew()).notices if one.kind == lease_pb2.NOTICE_KIND_CERTIFY_RELEASE]
+    (notice,) = [each for each in (await pbx.renew()).notices if each.kind == lease_pb2.NOTICE_KIND_CERTIFY_RELEASE]
     done = await certify(wire, hq, notice.release_requests[0])
     assert (done.license.state, done.license.HasField("hold_end_time")) == (FREE, False)

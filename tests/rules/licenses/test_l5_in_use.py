@@ -154,7 +154,7 @@ async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess
     assert (result.seats_revoked, result.seats_at_risk) == (3, 0)
     answer = await stream.read()
     assert isinstance(answer, Stream)
-    (notice,) = [one for one in answer.notices if one.kind == REVOKED]
+    (notice,) = [each for each in answer.notices if each.kind == REVOKED]
     assert names(notice.seats) == {("port", "newest-0"), ("port", "newest-1")}
     stream.cancel()
     (third,) = await seats_told(paris)
@@ -221,7 +221,7 @@ async def test_a_silent_site_that_comes_back_is_told(any_master: InProcess, tmp_
     (result,) = await release(wire, "ports", in_use=REVOKE)
     await certify(wire, key, result.moved.release.request)
     answer = await berlin.open()  # a restart: the same seats under a new epoch
-    (notice,) = [one for one in answer.notices if one.kind == REVOKED]
+    (notice,) = [each for each in answer.notices if each.kind == REVOKED]
     assert len(notice.seats) == 2
     synced = await berlin.sync(*seats("port", 2))
     assert {refusal.reason for refusal in refused(synced.results)} == {Reason.REFUSAL_REASON_REVOKED}

@@ -21,20 +21,22 @@ PARTS = ("used", "promised", "leaving", "withheld", "free")
 async def _parts(master: InProcess, license_type: str, device: str) -> dict[str, int]:
     """The parts of a pool as the API tells them; they add up, and the metrics say the same."""
     pools = (await status(master.wire)).pools
-    (pool,) = [one for one in pools if (one.license_type, one.device) == (license_type, device)]
-    told = {part: getattr(pool, part) for part in PARTS}
-    assert sum(told.values()) == pool.capacity
+    (pool,) = [
+        other_pool for other_pool in pools if (other_pool.license_type, other_pool.device) == (license_type, device)
+    ]
+    collected = {part: getattr(pool, part) for part in PARTS}
+    assert sum(collected.values()) == pool.capacity
     overviews = await master.running.status.overviews()
     for family in EstateCollector(lambda: overviews).collect():
         name = family.name.removeprefix("license_master_pool_")
-        if name in told:
+        if name in collected:
             (value,) = [
                 sample.value
                 for sample in family.samples
                 if (sample.labels["type"], sample.labels["device"]) == (license_type, device)
             ]
-            assert value == told[name]
-    return told
+            assert value == collected[name]
+    return collected
 
 
 @pytest.mark.rule("L5", "A3")

@@ -33,7 +33,7 @@ async def test_slaves_share_the_pool_of_the_master(any_master: InProcess) -> Non
     await any_master.wire.apply(estate)
     hq, berlin, madrid = [await opened(any_master.wire, name) for name in ("hq", "berlin", "madrid")]
     taken = [*await grant_all(berlin, *seats("port", 3)), *await grant_all(madrid, *seats("port", 1))]
-    assert {(one.basis, one.device, one.reassignable) for one in taken} == {(DEBITED, "hq-box", True)}
+    assert {(grant.basis, grant.device, grant.reassignable) for grant in taken} == {(DEBITED, "hq-box", True)}
     await grant(hq, seat("port", "boss"))
 
     refusal = await refuse(madrid, seat("port", "phone-1"))
@@ -97,8 +97,8 @@ async def test_a_local_pbx_has_its_own_licenses_and_no_others(any_master: InProc
     estate = project({"PBX-Port12": 10, "PBX-myPBX12": 10, "PBX-Port11": (2, "berlin-box")}, pbxs=TWO_SLAVES)
     await any_master.wire.apply(estate)
     berlin, madrid = await opened(any_master.wire, "berlin", "11"), await opened(any_master.wire, "madrid")
-    for one in await grant_all(berlin, *seats("port", 2)):
-        assert one.device == "berlin-box"  # A2
+    for granted_seat in await grant_all(berlin, *seats("port", 2)):
+        assert granted_seat.device == "berlin-box"  # A2
 
     refusals = refused(await ask(berlin, seat("port", "carol"), seat("port", "dave")))
     for refusal in refusals:
@@ -112,8 +112,8 @@ async def test_a_local_pbx_has_its_own_licenses_and_no_others(any_master: InProc
         assert "release 2 x PBX-Port11 (license-3) from berlin-box" in refusal.remedy.text
     assert await used(any_master.wire, "port") == (0, 10)
 
-    for one in await grant_all(madrid, *seats("port", 3)):  # A4: its neighbour is central
-        assert one.device == "hq-box"
+    for granted_seat in await grant_all(madrid, *seats("port", 3)):  # A4: its neighbour is central
+        assert granted_seat.device == "hq-box"
     assert await used(any_master.wire, "port") == (3, 10)
     assert await used(any_master.wire, "port", "berlin-box") == (2, 2)
 
@@ -133,7 +133,7 @@ async def test_the_pool_is_closed_also_for_types_without_local_licenses(any_mast
         assert licenses(refusal.licenses) == [("PBX-Port11", 2, "berlin-box")]
         assert (refusal.remedy.quantity, refusal.remedy.device) == (2, "berlin-box")
     await any_master.wire.apply(with_more(estate, refusals[0], "PBX-myPBX11"))
-    assert {one.device for one in await grant_all(berlin, *seats("mypbx", 2, "user"))} == {"berlin-box"}
+    assert {grant.device for grant in await grant_all(berlin, *seats("mypbx", 2, "user"))} == {"berlin-box"}
 
 
 @pytest.mark.rule("A3", "A4")
@@ -145,7 +145,7 @@ async def test_the_other_remedy_is_to_move_to_the_pool(master: InProcess) -> Non
     assert (await refuse(berlin, seat("port", "bob"))).reason == Reason.REFUSAL_REASON_LOCAL_LICENSES_ONLY
     await give_back(berlin, seat("port", "alice"))
     await master.wire.apply(without(estate, "PBX-Port11"))
-    assert {one.device for one in await grant_all(berlin, seat("port", "alice"), seat("port", "bob"))} == {"hq-box"}
+    assert {grant.device for grant in await grant_all(berlin, seat("port", "alice"), seat("port", "bob"))} == {"hq-box"}
 
 
 @pytest.mark.rule("A2")

@@ -202,15 +202,15 @@ async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(any_master: 
     berlin = await opened(any_master.wire, "berlin", "12")
     await grant_all(berlin, *seats("port", 3))
     stream = berlin.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
-    told = aiter(stream)
-    assert not (await anext(told)).notices
+    answer = aiter(stream)
+    assert not (await anext(answer)).notices
     assert not (await berlin.renew()).notices
     assert await above(any_master.wire) == []
 
     applied = await any_master.wire.apply(after)
     assert any("berlin (12)" in warning and "B5" in warning for warning in applied.warnings)
     async with asyncio.timeout(HANG_SECONDS):
-        notice = (await anext(told)).notices[0]  # at once
+        notice = (await anext(answer)).notices[0]  # at once
     assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT
     assert notice.message == ("berlin runs 12, but hq-box is licensed up to V10: seats held stay, new ones are refused")
     assert licenses(notice.licenses) == [("PBX-Port10", 1, "hq-box")]
@@ -218,16 +218,16 @@ async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(any_master: 
     assert await above(any_master.wire) == ["projects/acme/pbxs/berlin", "projects/acme/pbxs/hq"]
 
     results = await ask(berlin, *seats("port", 4))
-    assert all(one.already_held for one in granted(results[:3]))
+    assert all(grant.already_held for grant in granted(results[:3]))
     assert refused(results[3:])[0].reason == Reason.REFUSAL_REASON_VERSION_LIMIT
     synced = await berlin.sync(*seats("port", 3))
-    assert all(one.already_held for one in granted(synced.results))
+    assert all(grant.already_held for grant in granted(synced.results))
     await give_back(berlin, seat("port", "phone-0"))  # what is returned does not come back
     assert (await refuse(berlin, seat("port", "phone-0"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
 
     await any_master.wire.apply(before)
     async with asyncio.timeout(HANG_SECONDS):
-        assert not (await anext(told)).notices
+        assert not (await anext(answer)).notices
     assert await above(any_master.wire) == []
     await grant(berlin, seat("port", "phone-0"))
     stream.cancel()

@@ -39,8 +39,12 @@ async def test_counted_on_their_own_box(
     berlin = await opened(master.wire, "berlin")
     wanted = [seat(license_type, f"isdn-{number}", kind=kind) for number in range(4)]
     results = await ask(berlin, *wanted)
-    for one in granted(results[:2]):
-        assert (one.basis, one.device, one.reassignable) == (DEBITED, "berlin-box", kind == CHANNEL)
+    for granted_seat in granted(results[:2]):
+        assert (granted_seat.basis, granted_seat.device, granted_seat.reassignable) == (
+            DEBITED,
+            "berlin-box",
+            kind == CHANNEL,
+        )
     for refusal in refused(results[2:]):
         assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
         assert list(refusal.rules) == ["C1"]
@@ -92,8 +96,8 @@ async def test_built_in_on_small_models(master: InProcess, name: str) -> None:
     await master.wire.apply(project({"Relay BRIs": (1, f"{name}-box")}, pbxs=PBXS))
     small, berlin = await opened(master.wire, name), await opened(master.wire, "berlin")
     wanted = [seat(license_type, "one", kind=kind) for license_type, _, kind in TYPES]
-    for one in await grant_all(small, *wanted):
-        assert (one.basis, one.device, one.already_held) == (NOT_NEEDED, "", False)
+    for granted_seat in await grant_all(small, *wanted):
+        assert (granted_seat.basis, granted_seat.device, granted_seat.already_held) == (NOT_NEEDED, "", False)
     assert await held(master.wire, small) == set()
     assert await used(master.wire, "relay_bri", f"{name}-box") == (0, 1)
     for wish in wanted:

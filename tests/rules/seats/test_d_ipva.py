@@ -151,7 +151,7 @@ async def test_own_ones_first_then_the_pool(any_master: InProcess) -> None:
     await any_master.wire.apply(estate)
     hq, cloud, sky = [await opened(any_master.wire, name, "11") for name in ("hq", "cloud", "sky")]
     taken = await grant_all(cloud, *seats("port", 3))
-    assert {one.device for one in taken} == {"hq-box"}  # having IPVA licenses makes nobody local
+    assert {grant.device for grant in taken} == {"hq-box"}  # having IPVA licenses makes nobody local
     assert await used(any_master.wire, "ipva", "cloud-box") == (2, 2)
     assert await used(any_master.wire, "ipva") == (1, 2)
     await grant(sky, seat("port", "alice"))

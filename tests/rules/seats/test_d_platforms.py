@@ -64,7 +64,7 @@ def becoming(estate: project_pb2.Project, platform: str, *, device: str = "berli
     """The project with a device of another platform."""
     changed = project_pb2.Project()
     changed.CopyFrom(estate)
-    next(one for one in changed.devices if one.name == device).platform = platform
+    next(each for each in changed.devices if each.name == device).platform = platform
     return changed
 
 
@@ -128,8 +128,8 @@ async def test_ipva_licenses_that_are_too_old_settle_nothing(master: InProcess) 
     berlin = await opened(master.wire, "berlin")
     await grant(berlin, seat("port", "alice"))
     exchanged = becoming(estate, "ipva")
-    one, other = (next(pbx for pbx in exchanged.pbxs if pbx.name == name) for name in ("berlin", "spare"))
-    one.device, other.device = other.device, one.device
+    first, other = (next(pbx for pbx in exchanged.pbxs if pbx.name == name) for name in ("berlin", "spare"))
+    first.device, other.device = other.device, first.device
     failed = await failure(master.wire.apply(exchanged))
     assert "berlin runs 12, but spare-box is licensed up to V11" in failed.message
     assert await held(master.wire, berlin) == {("port", "alice")}
@@ -162,7 +162,7 @@ async def test_a_virtual_standby_uses_existing_seats_free_and_new_ones_with_ipva
 
     await berlin.open()  # it is back on its gateway: what a virtual machine asks for goes as its seats are asked for
     synced = await berlin.sync(*seats("port", 3), seat("port", "new"))
-    assert all(one.already_held for one in granted(synced.results))
+    assert all(grant.already_held for grant in granted(synced.results))
     assert await used(wire, "ipva", "spare-box") == (1, 1)  # the standby may not have heard of it yet (F5)
     spare.receipt.released_epoch = carried.epoch
     await spare.renew()

@@ -96,7 +96,7 @@ async def test_one_seat_for_an_object_whatever_is_behind_it(any_master: InProces
     refusal = await refuse(berlin, seat("port", "bob"))  # another object is another seat
     assert numbers(refusal) == (2, 2, 1)
     results = await ask(berlin, seat("port", "alice"), seat("port", "bob"), seat("port", "0", kind=TRUNK))
-    assert [one.already_held for one in granted([results[0], results[2]])] == [True, True]
+    assert [grant.already_held for grant in granted([results[0], results[2]])] == [True, True]
     assert numbers(refused([results[1]])[0]) == (2, 2, 1)
 
 

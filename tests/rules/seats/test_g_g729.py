@@ -22,8 +22,8 @@ from tests.support.projects.estates import project
 async def test_older_software_needs_a_license(master: InProcess, software: str) -> None:
     await master.wire.apply(project({"G.729 Channel12": 1, "PBX-Port12": 1}))
     berlin = await opened(master.wire, "berlin", software)
-    one = await grant(berlin, seat("g729", "call-1", kind=CHANNEL))
-    assert (one.basis, one.reassignable) == (DEBITED, True)
+    granted_seat = await grant(berlin, seat("g729", "call-1", kind=CHANNEL))
+    assert (granted_seat.basis, granted_seat.reassignable) == (DEBITED, True)
     refusal = await refuse(berlin, seat("g729", "call-2", kind=CHANNEL))
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     assert list(refusal.rules) == ["A1", "G1"]

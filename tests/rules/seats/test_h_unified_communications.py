@@ -52,8 +52,8 @@ async def test_one_for_each_configured_user(master: InProcess, license_type: str
     if others:
         await grant_all(hq, *others)
     alice, bob = seat(license_type, "alice"), seat(license_type, "bob", kind=EXECUTIVE)
-    one = await grant(hq, alice)
-    assert (one.basis, one.reassignable) == (DEBITED, False)  # fixed
+    granted_seat = await grant(hq, alice)
+    assert (granted_seat.basis, granted_seat.reassignable) == (DEBITED, False)  # fixed
     refusal = await refuse(hq, bob)
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     assert refusal.rules[1] == "H1"
@@ -71,15 +71,15 @@ async def test_uc_includes_its_parts(any_master: InProcess) -> None:
     await any_master.wire.apply(project(ALL))
     hq = await opened(any_master.wire, "hq")
     await grant(hq, seat("uc", "alice"))
-    for one in await grant_all(hq, *(seat(part, "alice") for part in PARTS)):
-        assert (one.basis, one.included_in, one.device) == (INCLUDED, "uc", "")
+    for granted_seat in await grant_all(hq, *(seat(part, "alice") for part in PARTS)):
+        assert (granted_seat.basis, granted_seat.included_in, granted_seat.device) == (INCLUDED, "uc", "")
     assert await promised(hq) == {"uc": 1}
     assert {holding.included_in for holding in await holdings(any_master.wire) if holding.basis == INCLUDED} == {"uc"}
     again = await grant(hq, seat("video", "alice"))
     assert (again.already_held, again.basis, again.included_in) == (True, INCLUDED, "uc")
 
     bob = await grant_all(hq, *(seat(part, "bob") for part in PARTS))  # not split: bob has none of it
-    assert {one.basis for one in bob} == {DEBITED}
+    assert {grant.basis for grant in bob} == {DEBITED}
     assert await promised(hq) == {"uc": 1, **dict.fromkeys(PARTS, 1)}
     refusal = await refuse(hq, seat("uc", "bob"))
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
@@ -180,7 +180,7 @@ async def test_the_order_within_a_call_does_not_matter(master: InProcess) -> Non
     await master.wire.apply(project(ALL))
     hq = await opened(master.wire, "hq")
     taken = await grant_all(hq, seat("video", "alice"), seat("app_sharing", "alice"), seat("mypbx", "alice"))
-    assert [one.basis for one in taken] == [DEBITED] * 3
+    assert [grant.basis for grant in taken] == [DEBITED] * 3
     results = await ask(hq, seat("video", "carol"), seat("video", "bob"), seat("uc", "bob"))
     assert granted([results[1]])[0].basis == INCLUDED
     assert refused([results[0]])[0].reason == Reason.REFUSAL_REASON_REQUIREMENT_MISSING
@@ -264,7 +264,7 @@ async def test_sync_settles_the_whole_wanted_set(any_master: InProcess) -> None:
     # A swap within a full pool: phone-0 and phone-1 go, alice and bob come, phone-2 stays.
     wanted = [seat("port", "alice"), seat("port", "bob"), seat("port", "phone-2"), seat("video", "alice")]
     synced = await hq.sync(*wanted)
-    assert [one.already_held for one in granted(synced.results)] == [False, False, True, True]
+    assert [grant.already_held for grant in granted(synced.results)] == [False, False, True, True]
     assert synced.seats_returned == 3  # two ports and fax
     kept = synced.kept[0]  # not wanted, but video needs it
     assert (kept.seat.license_type, kept.seat.holder) == ("mypbx", "alice")
@@ -273,7 +273,7 @@ async def test_sync_settles_the_whole_wanted_set(any_master: InProcess) -> None:
     assert await promised(hq) == {"port": 3, "mypbx": 1, "video": 1}
 
     again = await hq.sync(*wanted)
-    assert all(one.already_held for one in granted(again.results))
+    assert all(grant.already_held for grant in granted(again.results))
     assert (again.seats_returned, len(again.kept)) == (0, 1)
 
     short = await hq.sync(*seats("port", 5))
@@ -296,7 +296,7 @@ async def test_sync_moves_a_user_to_uc_within_full_pools(master: InProcess) -> N
     hq = await opened(master.wire, "hq")
     await grant_all(hq, seat("mypbx", "alice"), seat("video", "alice"))
     synced = await hq.sync(seat("uc", "alice"), seat("video", "alice"), seat("mypbx", "alice"))
-    assert [one.basis for one in granted(synced.results)] == [DEBITED, INCLUDED, INCLUDED]
+    assert [grant.basis for grant in granted(synced.results)] == [DEBITED, INCLUDED, INCLUDED]
     assert await promised(hq) == {"uc": 1}
     await grant_all(hq, seat("mypbx", "bob"), seat("video", "bob"))
 
@@ -307,13 +307,16 @@ async def test_sync_moves_a_user_from_uc_to_parts_in_one_step(any_master: InProc
     hq = await opened(any_master.wire, "hq")
     await grant_all(hq, seat("uc", "alice"), seat("video", "alice"))
     synced = await hq.sync(seat("mypbx", "alice"), seat("video", "alice"))
-    assert [(one.basis, one.already_held) for one in granted(synced.results)] == [(DEBITED, False), (DEBITED, True)]
+    assert [(grant.basis, grant.already_held) for grant in granted(synced.results)] == [
+        (DEBITED, False),
+        (DEBITED, True),
+    ]
     assert (synced.seats_returned, len(synced.kept)) == (1, 0)
     assert await promised(hq) == {"mypbx": 1, "video": 1}
 
     await grant_all(hq, seat("uc", "bob"), seat("video", "bob"))  # for whom no part is left
     synced = await hq.sync(*(seat(part, user) for part in ("mypbx", "video") for user in ("alice", "bob")))
-    assert [one.basis for one in granted(synced.results)] == [DEBITED, INCLUDED, DEBITED, INCLUDED]
+    assert [grant.basis for grant in granted(synced.results)] == [DEBITED, INCLUDED, DEBITED, INCLUDED]
     assert (synced.seats_returned, [kept_seat.seat.license_type for kept_seat in synced.kept]) == (0, ["uc"])
     assert synced.kept[0].refused.message.endswith("licenses on hq-box are in use")
     assert await promised(hq) == {"mypbx": 1, "video": 1, "uc": 1}

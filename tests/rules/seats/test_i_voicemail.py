@@ -97,8 +97,8 @@ async def test_the_new_model_counts_users(master: InProcess) -> None:
     estate = project({"PBX-Port12": 300, "PBX-VoicemailUser12": 1, "PBX UC12": 1})
     await master.wire.apply(estate)
     hq = await opened(master.wire, "hq")
-    one = await grant(hq, seat("voicemail_user", "alice"))
-    assert (one.basis, one.reassignable) == (DEBITED, False)
+    granted_seat = await grant(hq, seat("voicemail_user", "alice"))
+    assert (granted_seat.basis, granted_seat.reassignable) == (DEBITED, False)
     refusal = await refuse(hq, seat("voicemail_user", "bob"))
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     assert list(refusal.rules) == ["A1", "H1", "I2"]

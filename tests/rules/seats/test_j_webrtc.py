@@ -34,7 +34,7 @@ async def test_one_for_each_channel_in_use(master: InProcess) -> None:
     await grant_all(hq, seat("port", "alice"), seat("mypbx", "alice"))
     calls = [seat("webrtc", f"call-{number}", kind=CHANNEL, user="alice") for number in range(3)]
     results = await ask(hq, *calls)
-    assert {(one.basis, one.reassignable) for one in granted(results[:2])} == {(DEBITED, True)}
+    assert {(grant.basis, grant.reassignable) for grant in granted(results[:2])} == {(DEBITED, True)}
     refusal = refused(results[2:])[0]
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     assert list(refusal.rules) == ["A1", "J1", "J2"]

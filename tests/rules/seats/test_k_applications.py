@@ -56,8 +56,8 @@ async def test_reporting_counts_objects(master: InProcess, kind: seat_pb2.Holder
     estate = project({"PBX-Reporting12": 1})
     await master.wire.apply(estate)
     hq = await opened(master.wire, "hq")
-    one = await grant(hq, seat("reporting", "analysed", kind=kind))
-    assert (one.basis, one.reassignable) == (DEBITED, False)
+    granted_seat = await grant(hq, seat("reporting", "analysed", kind=kind))
+    assert (granted_seat.basis, granted_seat.reassignable) == (DEBITED, False)
     refusal = await refuse(hq, seat("reporting", "another", kind=kind))
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     assert list(refusal.rules) == ["A1", "K1"]
@@ -148,7 +148,7 @@ async def test_a_wanted_set_may_call_the_basic_by_another_name(any_master: InPro
         Reason.REFUSAL_REASON_ONE_PER_PBX
     ]
     synced = await hq.sync(*users, SPARE)
-    assert all(one.already_held for one in granted(synced.results))
+    assert all(grant.already_held for grant in granted(synced.results))
     assert not synced.kept
     held_now = {holder for kind, holder in await held(any_master.wire, hq) if kind == "recording_basic"}
     assert held_now == {SPARE.holder}
@@ -187,7 +187,7 @@ async def test_reporting_of_user_and_line_stays_while_they_are_recorded(any_mast
     await with_reporting(hq, "alice", "bob")
     await grant_all(hq, BASIC, recorded("alice"))
     for needed in (seat("reporting", "alice"), LINE):
-        assert [one.holder for one in (await keep(hq, needed)).seats] == ["alice"]
+        assert [kept_seat.holder for kept_seat in (await keep(hq, needed)).seats] == ["alice"]
     await give_back(hq, seat("reporting", "bob"))  # nobody needs his
     await give_back(hq, recorded("alice"))
     await give_back(hq, seat("reporting", "alice"), LINE)
@@ -266,8 +266,8 @@ async def test_recording_on_a_standby_needs_no_license(master: InProcess) -> Non
     await master.wire.apply(project({"PBX-Port12": 10}, pbxs=pbxs))
     berlin, spare = await opened(master.wire, "berlin"), await opened(master.wire, "spare")
     assert (await refuse(berlin, BASIC)).reason == Reason.REFUSAL_REASON_NONE_INSTALLED
-    for one in await grant_all(spare, BASIC, recorded("alice")):
-        assert one.basis == NOT_NEEDED
+    for granted_seat in await grant_all(spare, BASIC, recorded("alice")):
+        assert granted_seat.basis == NOT_NEEDED
     assert await held(master.wire, spare) == set()
     await spare.open("9")  # which does not make old software record
     assert (await refuse(spare, BASIC)).reason == Reason.REFUSAL_REASON_SOFTWARE_TOO_OLD
@@ -336,7 +336,7 @@ async def test_softphones_float_by_registration_and_need_mypbx(master: InProcess
     assert (await grant(hq, seat("softwarephone", "alice"))).reassignable
     refusal = await refuse(hq, seat("softwarephone", "bob"))
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
-    assert [one.holder for one in (await keep(hq, seat(needed, "alice"))).seats] == ["alice"]
+    assert [kept_seat.holder for kept_seat in (await keep(hq, seat(needed, "alice"))).seats] == ["alice"]
     await give_back(hq, seat("softwarephone", "alice"))
     await grant(hq, seat("softwarephone", "bob"))
     await give_back(hq, seat(needed, "alice"))
@@ -350,10 +350,10 @@ async def test_a_whole_recording_site_in_one_call_in_any_order(master: InProcess
     hq = await opened(master.wire, "hq")
     users = ("alice", "bob", "carol")
     everything = [*(recorded(user) for user in users), *(seat("reporting", user) for user in users), LINE, BASIC]
-    bases = [one.basis for one in await grant_all(hq, *everything)]
+    bases = [grant.basis for grant in await grant_all(hq, *everything)]
     assert bases == [INCLUDED, DEBITED, DEBITED, *[DEBITED] * 5]
     again = await hq.sync(*everything)
-    assert all(one.already_held for one in granted(again.results))
+    assert all(grant.already_held for grant in granted(again.results))
     await give_back(hq, *reversed(everything))
     assert await holdings(master.wire) == []
     assert not (await hq.give_back(*seats("port", 1)))[0].returned

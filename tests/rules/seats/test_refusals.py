@@ -157,8 +157,8 @@ async def test_each_seat_of_a_call_has_its_own_reason(master: InProcess) -> None
         seat("mypbx", "bob"),
     )
     granted([results[1], results[3], results[6]])
-    found = [Reason.Name(results[index].refused.reason) for index in (0, 2, 4, 5, 7)]
-    assert [one.removeprefix("REFUSAL_REASON_") for one in found] == [
+    collected = [Reason.Name(results[index].refused.reason) for index in (0, 2, 4, 5, 7)]
+    assert [each.removeprefix("REFUSAL_REASON_") for each in collected] == [
         "REQUIREMENT_MISSING",
         "UNKNOWN_LICENSE_TYPE",
         "POOL_EXHAUSTED",

@@ -147,7 +147,7 @@ async def test_a_change_that_breaks_a_pair_warns_before_and_after(any_master: In
     assert list((await wire.apply(broken)).warnings) == [warning]
     upgraded_pbx = project({**LICENSES, "PBX-Fax12": 1}, pbxs={**PAIR, "spare": "standby:berlin 13 gateway"})
     warnings = list((await wire.apply(upgraded_pbx, dry_run=True)).warnings)
-    assert any(one.startswith("spare cannot take over for berlin: spare runs 13") for one in warnings)
+    assert any(each.startswith("spare cannot take over for berlin: spare runs 13") for each in warnings)
 
 
 @pytest.mark.rule("F6")
@@ -162,7 +162,9 @@ async def test_a_license_that_moves_and_breaks_a_pair_warns(any_master: InProces
         request = license_pb2.BindLicensesRequest(
             project=f"projects/{PROJECT}", licenses=[name], device="hq-box", request_id=str(uuid4()), dry_run=dry_run
         )
-        return [one for one in (await wire.licenses.BindLicenses(request)).warnings if "take over for" in one]
+        return [
+            license for license in (await wire.licenses.BindLicenses(request)).warnings if "take over for" in license
+        ]
 
     assert await binding("spares", dry_run=False) == []
     assert "LICENSES_SHORT" not in by_kind((await checked(wire)).problems)

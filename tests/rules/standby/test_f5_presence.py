@@ -66,9 +66,9 @@ async def test_a_dead_primary_is_taken_over_from_when_its_line_breaks(any_master
     berlin, spare = await _pair(any_master)
     async with _line(any_master, berlin):
         assert "its stream is open" in (await _active(spare)).message
-    told = await _active(spare)
-    assert "its stream broke 0 s ago" in told.message
-    assert told.retry_time.ToSeconds() == int(clock.now) + SETTLE
+    answer = await _active(spare)
+    assert "its stream broke 0 s ago" in answer.message
+    assert answer.retry_time.ToSeconds() == int(clock.now) + SETTLE
     clock.advance(SETTLE)
     carried = await spare.take_over()
     assert await used(any_master.wire, "port") == (6, 10)
@@ -126,9 +126,9 @@ async def test_a_line_that_breaks_late_says_nothing_of_the_newer_one(master: InP
 @pytest.mark.rule("F5")
 async def test_a_missed_renewal_is_evidence_long_before_the_ttl(master: InProcess) -> None:
     _, spare = await _pair(master)
-    told = await _active(spare)
-    assert "no master has seen a stream of it" in told.message
-    late = told.retry_time.ToSeconds() - int(master.clock.now)
+    answer = await _active(spare)
+    assert "no master has seen a stream of it" in answer.message
+    late = answer.retry_time.ToSeconds() - int(master.clock.now)
     assert RENEW < late < TTL / 2
     master.clock.advance(late + 1)
     await spare.renew()
@@ -148,8 +148,8 @@ async def test_a_master_that_has_just_begun_to_serve_says_that_it_knows_nothing(
     clock.advance(SETTLE)
     async with in_process_master(sqlite_database_url, clock) as master:
         spare.wire = master.wire
-        told = await _active(spare)
-        assert "this master has served for 0 s, and knows of no stream from before" in told.message
+        answer = await _active(spare)
+        assert "this master has served for 0 s, and knows of no stream from before" in answer.message
         clock.advance(RECONNECT_SECONDS)
         await spare.take_over()
 

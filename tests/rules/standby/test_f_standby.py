@@ -113,15 +113,15 @@ async def test_whoever_loses_the_lease_is_told_at_once(any_master: InProcess) ->
     watched = watch(berlin)
     await berlin.watching.wait()  # type: ignore[attr-defined]
     carried = await spare.take_over()
-    (told,) = await watched
-    assert told.kind == lease_pb2.NOTICE_KIND_CARRIED
-    assert told.message.startswith("spare carries the seats of berlin")
+    (answer,) = await watched
+    assert answer.kind == lease_pb2.NOTICE_KIND_CARRIED
+    assert answer.message.startswith("spare carries the seats of berlin")
     watched = watch(carried)
     await carried.watching.wait()  # type: ignore[attr-defined]
     await berlin.open()
-    (told,) = await watched
-    assert told.kind == lease_pb2.NOTICE_KIND_FENCED
-    assert "its seats are its own" in told.message
+    (answer,) = await watched
+    assert answer.kind == lease_pb2.NOTICE_KIND_FENCED
+    assert "its seats are its own" in answer.message
 
 
 @pytest.mark.rule("F5")
@@ -238,8 +238,8 @@ async def test_malformed_evidence_and_receipts_change_nothing(any_master: InProc
     assert await checked(wire) == before
     unknown = receipt(primary="projects/acme/pbxs/nowhere", serial=7, discarded=True)
     late = receipt(primary=spare.primary, serial=10**12, discarded=True)  # of one that was never issued
-    for one in (unknown, late):
+    for each in (unknown, late):
         await wire.leases.RenewLease(
-            lease_pb2.RenewLeaseRequest(pbx=spare.name, epoch=spare.epoch, standby_receipts=[one])
+            lease_pb2.RenewLeaseRequest(pbx=spare.name, epoch=spare.epoch, standby_receipts=[each])
         )
     assert (await checked(wire)).acknowledged_serial == before.acknowledged_serial

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as found:
-        yield found
+    async with receiving() as opened:
+        yield opened
 
 
 async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, str]]:
@@ -102,11 +102,11 @@ async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
     await at.place(orders.ConfirmPayment(order=order.entries[0].number, key="K1"))
     overviews = await any_master.running.status.overviews()  # what was folded before is folded on
     families = {metric.name: metric for metric in EstateCollector(lambda: overviews).collect()}
-    found = {
-        (one.labels["policy"], one.labels["stops"]): one.value
-        for one in families["license_master_term_end_timestamp_seconds"].samples
+    collected = {
+        (each.labels["policy"], each.labels["stops"]): each.value
+        for each in families["license_master_term_end_timestamp_seconds"].samples
     }
-    assert found == {
+    assert collected == {
         ("trial", "true"): noon("2026-02-01") - 43_200,
         ("maintenance", "false"): noon("2027-01-17") - 43_200,
     }

@@ -59,9 +59,14 @@ async def test_sites_go_on_with_what_they_prove_and_nothing_more_is_granted(
         more = refused(await berlin.acquire(*seats("port", 1, "more")))
         assert (more[0].reason, more[0].remedy.action) == (LEARNING, seat_pb2.REMEDY_ACTION_WAIT)
         assert re.sub(MOMENT, "", more[0].message) == re.sub(MOMENT, "", MESSAGES["LEARNING"])
-        told = (await status_of(master)).learning
-        assert (told.pbxs_silent, told.seats_known, told.seats_proven, told.seats_unplaced) == (0, 100, 100, 0)
-        assert told.why == "restored from a backup"
+        learning = (await status_of(master)).learning
+        assert (learning.pbxs_silent, learning.seats_known, learning.seats_proven, learning.seats_unplaced) == (
+            0,
+            100,
+            100,
+            0,
+        )
+        assert learning.why == "restored from a backup"
 
 
 async def test_what_was_given_up_since_the_signing_is_not_proven_again(
@@ -158,8 +163,8 @@ async def test_the_master_finds_out_by_itself(database_url: str, clock: Clock, b
                 await master.wire.leases.RenewLease(request)
             assert seen(failed.value).reason == "LEASE_UNPROVEN"
         await (ulm if shown_by == "a PBX that is new" else berlin).return_to(master)
-        told = (await status_of(master)).learning
-        assert told.why.startswith("ulm: it shows" if shown_by == "a PBX that is new" else "berlin: it shows")
+        learning = (await status_of(master)).learning
+        assert learning.why.startswith("ulm: it shows" if shown_by == "a PBX that is new" else "berlin: it shows")
         bonn.wire = master.wire
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await bonn.renew()

@@ -126,8 +126,8 @@ async def test_proofs_beyond_what_is_installed_are_refused_and_told(
         await bonn.return_to(master)
         results = (await bonn.sync(*seats("port", 50))).results
         assert sum(result.HasField("granted") for result in results) == 10
-        told = (await status_of(master)).learning
-        assert (told.seats_proven, told.seats_unplaced) == (100, 40)
+        learning = (await status_of(master)).learning
+        assert (learning.seats_proven, learning.seats_unplaced) == (100, 40)
         page = await master.running.status.overview(PROJECT)
         assert page.learning is not None
         assert page.learning.seats_unplaced == 40

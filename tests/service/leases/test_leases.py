@@ -261,8 +261,8 @@ async def test_a_pbx_that_was_removed_and_comes_back_fences_its_old_lease(any_ma
 async def test_three_takeovers_by_different_installations_look_like_a_copy(any_master: InProcess) -> None:
     await any_master.wire.apply(project({"PBX-Port12": 5}))
     bare_pbx, other = BarePbx(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
-    told = [[notice.kind for notice in (await pbx.open()).notices] for pbx in (bare_pbx, other, bare_pbx, other)]
-    assert told == [[], [], [], [lease_pb2.NOTICE_KIND_SUSPECTED_CLONE]]
+    collected = [[notice.kind for notice in (await pbx.open()).notices] for pbx in (bare_pbx, other, bare_pbx, other)]
+    assert collected == [[], [], [], [lease_pb2.NOTICE_KIND_SUSPECTED_CLONE]]
     any_master.clock.advance(601)
     assert not (await other.renew()).notices
 

@@ -41,9 +41,9 @@ TTL = 60
 
 async def _twice(call: Callable[[], Awaitable[object]], wire: Wire) -> None:
     """The answer of a call was lost: sent again, it is answered alike and changes nothing more."""
-    told = await call()
+    answer = await call()
     before = await everything(wire)
-    assert await call() == told
+    assert await call() == answer
     assert await everything(wire) == before
 
 
@@ -259,6 +259,6 @@ async def test_the_steps_of_a_refusal_are_told_to_a_retry_as_well(any_master: In
     await wire.apply(project({}))
     await imported(wire, Vendor(), {"cheap": ("PBX-Port12%500", 10)}, now=any_master.clock.now)
     binding = license_pb2.BindLicensesRequest(project=NAME, licenses=["cheap"], device="hq-box", request_id="b")
-    told = await wire.licenses.BindLicenses(binding)
-    assert told.results[0].refused.ways[0].steps
+    answer = await wire.licenses.BindLicenses(binding)
+    assert answer.results[0].refused.ways[0].steps
     await _twice(lambda: wire.licenses.BindLicenses(binding), wire)

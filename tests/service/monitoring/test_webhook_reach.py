@@ -56,10 +56,10 @@ async def test_nothing_inside_can_be_told_from_anything_else(
                 "http://name.invalid/",
             ],
         )
-        told = [await master.wire.webhooks.TestWebhook(test) for test in tests]
-        assert len({response.problem for response in told}) == 1
-        assert "webhook_networks" in told[0].problem
-        assert not any(response.taken for response in told)
+        collected = [await master.wire.webhooks.TestWebhook(test) for test in tests]
+        assert len({response.problem for response in collected}) == 1
+        assert "webhook_networks" in collected[0].problem
+        assert not any(response.taken for response in collected)
         assert not receiver.got
     async with receiving() as receiver, in_process_master(sqlite_database_url, clock) as master:
         (test,) = await _named(master, [f"http://hooks.example:{receiver.port}/"], prefix="allowed")

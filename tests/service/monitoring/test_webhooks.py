@@ -33,8 +33,8 @@ PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as found:
-        yield found
+    async with receiving() as opened:
+        yield opened
 
 
 async def _add(
@@ -302,8 +302,8 @@ async def test_who_is_added_is_told_what_stands_already(any_master: InProcess, r
         await _add(any_master, receiver.url, "pool.used_up", name="late")
         await _look(any_master, seconds=1)
         assert receiver.kinds == [("pool.used_up", "began")]
-        told = {received.said["kind"]: received.said["id"] for received in first.got}
-        assert receiver.got[0].said["id"] == told["pool.used_up"]  # the same alarm, not another one
+        collected = {received.said["kind"]: received.said["id"] for received in first.got}
+        assert receiver.got[0].said["id"] == collected["pool.used_up"]  # the same alarm, not another one
 
 
 async def test_what_nobody_was_told_of_any_more_does_not_stand(any_master: InProcess, receiver: Receiver) -> None:

@@ -59,12 +59,12 @@ def test_a_slow_answer_changes_nothing(machines: Machines) -> None:
 
 @pytest.mark.parametrize("runs", [0.9999, 1.0001])
 def test_drift_is_followed_without_going_back(machines: Machines, runs: float) -> None:
-    clock, told = machines.clock(), 0.0
+    clock, answer = machines.clock(), 0.0
     for _ in range(10_000):
         machines.pass_(10, database_runs=runs)
         clock.take(machines.reading())
-        assert clock() >= told
-        told = clock()
+        assert clock() >= answer
+        answer = clock()
     assert clock() == pytest.approx(machines.database, abs=0.01)
     assert clock.stepped_seconds() == 0
 

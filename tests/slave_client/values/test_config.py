@@ -83,5 +83,5 @@ async def test_a_certificate_that_is_out_of_its_time_keeps_no_pbx_from_starting(
     config = client_config("127.0.0.1:1", tls=_files(tmp_path, *_made(days=days)))
     async with SlaveClient(config, on_notice=notices.append) as client:
         await client.wait_for_state(State.STARTING, timeout_seconds=HANG_SECONDS)
-        [notice] = [one for one in notices if one.kind is NoticeKind.CERTIFICATE_UNUSABLE]
+        [notice] = [each for each in notices if each.kind is NoticeKind.CERTIFICATE_UNUSABLE]
         assert says in notice.message

@@ -80,8 +80,8 @@ def _played(stories: list[Story], console: Console, *, seed: int, seconds: float
                     outcome = _one(story, ground, folder, database=database, seed=seed, seconds=seconds)
                 outcomes.append(outcome)
                 counted = f"{outcome.faults.total()} faults, {outcome.calls.total()} calls"
-                told = f"{outcome.seconds:.0f} s, {outcome.rounds} rounds, {counted}"
-                console.print(f"{story.name} on {database}: {told}, {len(outcome.violations)} violations")
+                answer = f"{outcome.seconds:.0f} s, {outcome.rounds} rounds, {counted}"
+                console.print(f"{story.name} on {database}: {answer}, {len(outcome.violations)} violations")
     return outcomes
 
 

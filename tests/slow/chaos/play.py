@@ -122,12 +122,12 @@ async def _round(story: Story, estate: World, outcome: Outcome) -> None:
     await estate.records.verify_audit(estate.reading)
 
 
-async def _happen(one: During, estate: World) -> None:
-    await asyncio.sleep(one.begin)
+async def _happen(given: During, estate: World) -> None:
+    await asyncio.sleep(given.begin)
     began = monotonic()
-    await one.fault.begin(estate)
-    await asyncio.sleep(max(one.end - one.begin - (monotonic() - began), 0))
-    await one.fault.end(estate)
+    await given.fault.begin(estate)
+    await asyncio.sleep(max(given.end - given.begin - (monotonic() - began), 0))
+    await given.fault.end(estate)
 
 
 async def _look(estate: World) -> None:

@@ -122,8 +122,8 @@ class SeatRecords:
         except StorageError:
             return None
         self.checks += 1
-        for one in wrong:
-            self.violated(f"I3: {one}")
+        for each in wrong:
+            self.violated(f"I3: {each}")
         for (id_, key), number in before.items():
             record = self._client_records.get(id_)
             if record is None or dict(self._reliable(record)).get(key) != number:

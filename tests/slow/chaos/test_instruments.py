@@ -24,8 +24,8 @@ def meddled(tmp_path: Path) -> Iterator[Meddling]:
         library()
     except NoCompilerError as missing:
         pytest.skip(str(missing))
-    with meddling(tmp_path / "control") as found:
-        yield found
+    with meddling(tmp_path / "control") as opened:
+        yield opened
 
 
 def _run(meddled: Meddling, code: str, *arguments: object) -> str:

@@ -81,9 +81,9 @@ async def test_a_lost_answer_to_a_return_or_a_close_returns_once(any_master: InP
 async def test_a_repeated_apply_is_answered_alike(any_master: InProcess) -> None:
     first = project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 5}), request_id="apply-1")
     second = project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 9}), request_id="apply-2")
-    told = await any_master.wire.projects.ApplyProject(first)
+    answer = await any_master.wire.projects.ApplyProject(first)
     await any_master.wire.projects.ApplyProject(second)
-    assert await any_master.wire.projects.ApplyProject(first) == told
+    assert await any_master.wire.projects.ApplyProject(first) == answer
     assert (await used(any_master.wire)) == {"port": 0}
     status = await any_master.wire.status.GetStatus(status_pb2.GetStatusRequest(project=f"projects/{PROJECT}"))
     assert status.revision == 2

@@ -35,7 +35,7 @@ async def _until_books_agree(sites: list[Site], wire: Wire) -> None:
             held = await held_by_pbx(wire)
             agree = []
             for site in sites:
-                here = {one.want.holder for one in site.client.held}
+                here = {held_seat.want.holder for held_seat in site.client.held}
                 there = {holder for _, holder in held.get(site.client.config.pbx, set())}
                 agree.append(here == there)
             if all(agree):
@@ -106,11 +106,11 @@ async def test_the_blocking_client_finds_the_other_master(postgresql_database_ur
 
         def phones() -> list[Source]:
             with BlockingSlaveClient(config) as client:
-                found = [client.acquire(port("anna"))]
+                collected = [client.acquire(port("anna"))]
                 os.kill(first.pid, signal.SIGKILL)
-                found.append(client.acquire(port("ben")))
+                collected.append(client.acquire(port("ben")))
                 assert client.state is State.CONNECTED
                 assert {held.want.holder for held in client.held} == {"anna", "ben"}
-                return [one.source for one in found if isinstance(one, Granted)]
+                return [each.source for each in collected if isinstance(each, Granted)]
 
         assert await asyncio.to_thread(phones) == [Source.MASTER] * 2

@@ -129,7 +129,7 @@ async def _primarys_lease(attacker: Attacker) -> Rage:
 
     async def rage() -> None:
         await asyncio.gather(
-            *(attacker.flood(f"{LEASES}/{method}", *found, at_once=25) for method, found in requests.items())
+            *(attacker.flood(f"{LEASES}/{method}", *actual, at_once=25) for method, actual in requests.items())
         )
 
     return rage

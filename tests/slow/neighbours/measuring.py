@@ -79,8 +79,8 @@ async def beset_master(url: str, wallet: Wallet, pki: Pki, *, niceness: int = 0)
     async with master_process(url, **settings) as process:
         set_share(process.pid, niceness)
         async with shown_to(process.address, wallet.credentials("anna")) as wire:
-            for one in (project(), large_project(ELSEWHERE, 10)):
-                request = project_pb2.ApplyProjectRequest(project=one, request_id=str(uuid4()))
+            for each in (project(), large_project(ELSEWHERE, 10)):
+                request = project_pb2.ApplyProjectRequest(project=each, request_id=str(uuid4()))
                 await wire.projects.ApplyProject(request)
         yield process
 

@@ -23,7 +23,9 @@ MEMORY_MIB = 512
 CALLS_SAVED, CALLS_A_SECOND = 400, 200
 """What one caller's calls may be answered, with what several connections are refused late; far below what it sends."""
 SHORT = [("pbx", 0), ("viewer", 1), ("operator", 1), ("scraper", 0), ("revoked", 2), ("stranger", 0)]
-ROUNDS = {role: [(role, at) for at in range(len(found))] for role, found in ATTACKS.items()} if LONG else {"all": SHORT}
+ROUNDS = (
+    {role: [(role, at) for at in range(len(actual))] for role, actual in ATTACKS.items()} if LONG else {"all": SHORT}
+)
 
 
 async def measured(url: str, folder: Path, attacks: Sequence[tuple[str, int]]) -> tuple[list[Figure], float]:

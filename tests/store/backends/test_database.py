@@ -118,9 +118,9 @@ async def test_what_was_committed_survives_the_loss_of_the_process(database_url:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _WRITE_AND_DIE, database_url, stdout=asyncio.subprocess.PIPE, env=dict(os.environ)
     )
-    told, _ = await process.communicate()
+    answer, _ = await process.communicate()
     assert process.returncode == -9
-    assert told.decode().split() == ["0", "1", "2", "3", "4"]
+    assert answer.decode().split() == ["0", "1", "2", "3", "4"]
     assert await database.read(names) == ["0", "1", "2", "3", "4"]
 
 
@@ -171,24 +171,24 @@ async def test_a_missing_table_names_the_command_that_tells_more(database: Datab
 
 async def test_statements_written_once_work_on_both(database: Database) -> None:
     await database.transact(lambda tx: add(tx, "a", "b", "c"))
-    found = await database.read(
+    actual = await database.read(
         lambda tx: tx.rows("SELECT key_id FROM signing_key WHERE key_id IN {?1:text} ORDER BY key_id", ["a", "c", "x"])
     )
-    assert [row[0] for row in found] == ["a", "c"]
+    assert [row[0] for row in actual] == ["a", "c"]
     pairs = await database.read(lambda tx: tx.rows_for_pairs("SELECT a, b FROM {pairs}", [(1, "x"), (2, "'; --")]))
     assert sorted(tuple(row) for row in pairs) == [(1, "x"), (2, "'; --")]
     columns = (("pool_id", "int"), ("pbx_id", "int"), ("seats", "int"), ("counted", "int"))
     usage = [(1, 2, 3, 3), (4, 2, 3, 7), (4, 5, 6, 6)]
     await database.transact(lambda tx: tx.insert("pool_usage", columns, usage, differ_in=0))
-    found = await database.read(
+    actual = await database.read(
         lambda tx: tx.rows("SELECT pool_id, pbx_id, seats, counted FROM pool_usage ORDER BY 1, 2")
     )
-    assert [tuple(row) for row in found] == usage
+    assert [tuple(row) for row in actual] == usage
     sites = (("project_id", "int"), ("name", "text"), ("display_name", "text"))
     odd = [(1, name, "x") for name in ("1", "null", '"', "'; --", "\\u0041", "😀", "مرحبا", "[1]")]
     await database.transact(lambda tx: _with_project(tx, lambda: tx.insert("site", sites, odd, differ_in=1)))
-    found = await database.read(lambda tx: tx.rows("SELECT name FROM site"))
-    assert {row[0] for row in found} == {row[1] for row in odd}
+    actual = await database.read(lambda tx: tx.rows("SELECT name FROM site"))
+    assert {row[0] for row in actual} == {row[1] for row in odd}
 
 
 def _with_project(tx: Tx, work: Callable[[], None]) -> None:
@@ -235,10 +235,10 @@ async def test_what_is_asked_computes_beside_everything_else(database: Database)
     began, may_end = Event(), Event()
 
     def compute(tx: Tx) -> list[str]:
-        found = names(tx)
+        actual = names(tx)
         began.set()
         assert may_end.wait(HANG_SECONDS)
-        return [*found, *tx.connection.execute(select(signing_key.c.key_id)).scalars()]
+        return [*actual, *tx.connection.execute(select(signing_key.c.key_id)).scalars()]
 
     await database.transact(lambda tx: add(tx, "a"))
     asking = asyncio.create_task(database.ask(compute))
@@ -298,7 +298,7 @@ async def test_a_long_statement_ends_when_it_is_given_up(sqlite_database_url: st
 
 
 def test_a_pool_with_nothing_free_is_busy_and_not_lost() -> None:
-    found = storage_error(PoolTimeoutError("QueuePool limit reached"))
-    assert isinstance(found, StorageError)
-    assert found.problem is StorageProblem.STORAGE_BUSY
-    assert not found.problem.ends_service
+    actual = storage_error(PoolTimeoutError("QueuePool limit reached"))
+    assert isinstance(actual, StorageError)
+    assert actual.problem is StorageProblem.STORAGE_BUSY
+    assert not actual.problem.ends_service

@@ -44,7 +44,7 @@ async def test_what_is_written_is_read_again(database: Database) -> None:
         store.append(tx, 1, written[2:])
 
     await database.transact(write)
-    found = await database.read(
+    actual = await database.read(
         lambda tx: (
             store.entries(tx, 1),
             store.entries(tx, 1, after=2),
@@ -52,7 +52,7 @@ async def test_what_is_written_is_read_again(database: Database) -> None:
             store.projects_with_entries(tx),
         )
     )
-    assert found == (written, written[2:], 3, ["acme"])
+    assert actual == (written, written[2:], 3, ["acme"])
     assert await database.read(lambda tx: (store.entries(tx, 2), store.last_number(tx, 2))) == ([], 0)
 
 

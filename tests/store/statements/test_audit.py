@@ -58,8 +58,8 @@ async def chain(database: Database) -> Audit:
 
 
 async def test_a_chain_as_it_was_written(chain: Audit) -> None:
-    found = await chain.verify("acme")
-    assert (found.events, found.end.seq, found.defect) == (EVENTS, EVENTS, None)
+    actual = await chain.verify("acme")
+    assert (actual.events, actual.end.seq, actual.defect) == (EVENTS, EVENTS, None)
     assert [(verified.project, verified.events, verified.defect) for verified in await chain.verify_all()] == [
         ("acme", EVENTS, None), ("other", 1, None),
     ]  # fmt: skip

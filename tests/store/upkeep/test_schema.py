@@ -40,7 +40,7 @@ async def test_the_chain_makes_the_tables(database: Database) -> None:
 
 def test_the_chain_is_what_alembic_finds() -> None:
     chain = ScriptDirectory(str(shipped("migrations"))).walk_revisions()
-    assert schema._revisions() == [one.revision for one in reversed(list(chain))]
+    assert schema._revisions() == [each.revision for each in reversed(list(chain))]
 
 
 async def test_upgrading_again_changes_nothing(database_url: str) -> None:
@@ -154,12 +154,12 @@ async def test_the_command_line_says_what_to_do(tmp_path: Path) -> None:
         (sqlite_url(tmp_path), "license-master db upgrade --create"),
         ("mysql://x@y/z", "must start with sqlite:/// or postgresql://"),
     ):
-        code, told = await _command(
+        code, answer = await _command(
             "serve", "--plaintext", f"--database-url={url}", "--listen=127.0.0.1:0", "--metrics-listen="
         )
         assert code != 0
-        assert says in told
-        assert "Traceback" not in told
+        assert says in answer
+        assert "Traceback" not in answer
 
 
 async def test_upgrades_at_once_run_one_after_the_other(postgres: PostgresServer) -> None:

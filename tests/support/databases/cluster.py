@@ -142,9 +142,9 @@ class Node:
             family = [process, *process.children(recursive=True)]
         except psutil.NoSuchProcess:
             return
-        for one in family:
+        for each in family:
             try:
-                one.send_signal(number)
+                each.send_signal(number)
             except psutil.NoSuchProcess:
                 continue
 
@@ -161,20 +161,20 @@ class Node:
 async def nodes(count: int) -> AsyncIterator[list[Node]]:
     """So many servers, not made yet; gone when the context ends."""
     with tempfile.TemporaryDirectory(prefix="lm-cluster-") as folder:
-        found = [Node(place) for place in _places(Path(folder), count)]
+        collected = [Node(place) for place in _places(Path(folder), count)]
         try:
-            yield found
+            yield collected
         finally:
-            for node in found:
+            for node in collected:
                 node.kill()
 
 
 def _places(home: Path, count: int) -> list[Path]:
     home.chmod(0o711)
-    found = [home / f"node-{number}" for number in range(count)]
-    for place in found:
+    collected = [home / f"node-{number}" for number in range(count)]
+    for place in collected:
         make_place(place)
-    return found
+    return collected
 
 
 def make_place(place: Path) -> None:
@@ -212,6 +212,6 @@ async def _run(program: str, *arguments: str) -> None:
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])

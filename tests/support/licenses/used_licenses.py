@@ -48,8 +48,8 @@ async def seats_told(pbx: BarePbx) -> list[seat_pb2.Seat]:
     return [seat for notice in notices if notice.kind == REVOKED for seat in notice.seats]
 
 
-def names(found: Sequence[seat_pb2.Seat]) -> set[tuple[str, str]]:
-    return {(one.license_type, one.holder) for one in found}
+def names(listed: Sequence[seat_pb2.Seat]) -> set[tuple[str, str]]:
+    return {(each.license_type, each.holder) for each in listed}
 
 
 async def released(master: InProcess, license_id: str = "ports") -> license_pb2.LicenseStatus:

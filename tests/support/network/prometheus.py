@@ -64,8 +64,8 @@ class Prometheus:
         """The pending and firing alerts of a name, once there is one."""
         while True:
             active = (await self.get("alerts"))["data"]["alerts"]
-            if found := [one for one in active if one["labels"]["alertname"] == name]:
-                return found
+            if collected := [alert for alert in active if alert["labels"]["alertname"] == name]:
+                return collected
             await asyncio.sleep(0.1)
 
 

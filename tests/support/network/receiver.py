@@ -51,9 +51,9 @@ class Receiver:
         async with self._came:
             await asyncio.wait_for(self._came.wait_for(lambda: len(self.got) >= messages), HANG_SECONDS)
 
-    async def keep(self, one: Received) -> None:
+    async def keep(self, given: Received) -> None:
         async with self._came:
-            self.got.append(one)
+            self.got.append(given)
             self._came.notify_all()
 
     @property

@@ -118,9 +118,9 @@ class AgreementOrders:
     async def declared(self, license_id: str, printed: str, quantity: int) -> None:
         """A license of the project file, on the license master's device."""
         projects = self.master.wire.projects
-        found = (await projects.GetProject(project_pb2.GetProjectRequest(name=NAME))).project
-        found.licenses.add(id=license_id, type=printed, quantity=quantity, device="hq-box")
-        await self.master.wire.apply(found)
+        actual = (await projects.GetProject(project_pb2.GetProjectRequest(name=NAME))).project
+        actual.licenses.add(id=license_id, type=printed, quantity=quantity, device="hq-box")
+        await self.master.wire.apply(actual)
 
     async def answer(
         self, order: Message, *, request_id: str = "", dry_run: bool = False, prices: str | None = None

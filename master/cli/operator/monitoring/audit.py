@@ -33,7 +33,7 @@ from master.domain.audit.export import (
 )
 
 VERIFY_SECONDS = 3600.0
-_LOOK = "docs/audit.md tells what to do; keep the database and every export as they are until then"
+_LOOK = "docs/audit.md says what to do; keep the database and every export as they are until then"
 
 app = typer.Typer(help="The audit: export it, verify it.", no_args_is_help=True)
 
@@ -181,7 +181,7 @@ def _report(verdict: ExportVerdict, trusted: bytes | None, *, as_json: bool) -> 
     else:
         _say(f"{of}: a part, from event {header.first_seq:,} on, as they were written; those before it are not in it")
     by = f"signed with the key {checkpoint.public_key.hex()}"
-    _say(f"{by}, the one trusted" if trusted else f"{by}, which only the file itself names; --key tells which to trust")
+    _say(f"{by}, the one trusted" if trusted else f"{by}, which only the file itself names; --key says which to trust")
 
 
 def _parts(connection: Connection, name: str, since_seq: int) -> Iterator[Header | Record | Checkpoint]:

@@ -76,7 +76,7 @@ def list_webhooks(master: Master) -> None:
 @app.command()
 @asks_master(as_json=False)
 def remove(master: Master, name: NameArgument, reason: ReasonOption = "") -> None:
-    """Tell a receiver no more, not even what is waiting for it."""
+    """Remove a receiver: it gets no more messages, not even those that wait for it."""
     full = f"{master.project}/webhooks/{name}"
     request = webhook_pb2.RemoveWebhookRequest(name=full, reason=reason)
     master.call(master.webhooks.RemoveWebhook, request)

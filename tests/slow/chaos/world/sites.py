@@ -143,7 +143,7 @@ class Site:
             await asyncio.sleep(self._chance.expovariate(1 / self._pause_seconds))
 
     async def _step(self) -> None:
-        held = {one.want.key for one in self.client.held}
+        held = {held_seat.want.key for held_seat in self.client.held}
         free = [want for want in self._wants if want.key not in held]
         used = [want for want in self._wants if want.key in held]
         kind = self._chance.choices(("acquire", "return", "sync"), weights=(11, 8, 1))[0]
@@ -177,7 +177,7 @@ class Site:
             self.tally.silence_seconds_max = max(self.tally.silence_seconds_max, ended - self._last_answer)
             self._last_answer = ended
             waiting = self._next_answers
-            self._next_answers = [one for one in waiting if one[0] > began]
+            self._next_answers = [each for each in waiting if each[0] > began]
             for after, future in waiting:
                 if after <= began and not future.done():
                     future.set_result(ended)

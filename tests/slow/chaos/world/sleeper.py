@@ -42,7 +42,7 @@ class Sleeper:
         await asyncio.wait_for(self._has_seats.wait(), HANG_SECONDS)
 
     async def _start(self) -> None:
-        told = {
+        collected = {
             "addresses": self._config.addresses,
             "pbx": self._config.pbx,
             "state_dir": str(self._config.state_dir),
@@ -51,7 +51,7 @@ class Sleeper:
             sys.executable,
             "-m",
             "tests.slow.chaos.world.sleeper",
-            json.dumps(told),
+            json.dumps(collected),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

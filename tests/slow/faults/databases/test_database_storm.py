@@ -37,8 +37,8 @@ async def _ask(master: InProcess, pbx: BarePbx) -> None:
     """As many callers do, and take no for an answer."""
     while True:
         calls = [*(pbx.acquire(seat("port", f"phone-{n}")) for n in range(4)), *(used(master.wire) for _ in range(8))]
-        for told in await asyncio.gather(*calls, return_exceptions=True):
-            assert not isinstance(told, BaseException) or isinstance(told, grpc.aio.AioRpcError), told
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            assert not isinstance(answer, BaseException) or isinstance(answer, grpc.aio.AioRpcError), answer
         await asyncio.sleep(0.05)
 
 
@@ -109,12 +109,12 @@ async def test_a_commit_that_hangs_is_tried_by_one_while_others_are_told_at_once
             replica.kill()
             hanging = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             for _ in range(3):
-                told = await asyncio.gather(*(_commit(database) for _ in range(20)), return_exceptions=True)
-                assert all(isinstance(one, StorageError) for one in told)
+                answer = await asyncio.gather(*(_commit(database) for _ in range(20)), return_exceptions=True)
+                assert all(isinstance(each, StorageError) for each in answer)
             await asyncio.sleep(5)  # longer than a transaction may take
-            found = await primary.fetch(hanging)
-            assert isinstance(found, int)
-            assert 1 <= found <= 8 + 3 * 2, "what hangs is neither one for each call, nor broken off"
+            actual = await primary.fetch(hanging)
+            assert isinstance(actual, int)
+            assert 1 <= actual <= 8 + 3 * 2, "what hangs is neither one for each call, nor broken off"
             await replica.start()
             async with asyncio.timeout(HANG_SECONDS):
                 while True:

@@ -74,7 +74,7 @@ async def test_failover_to_the_synchronous_replica() -> None:
             primary, replica = replica, primary
             await replica.forget()
         held = {holder for _, holder in (await held_by_pbx(wires[1]))["projects/acme/pbxs/berlin"]}
-        assert held == {one.want.holder for one in berlin.held}
+        assert held == {held_seat.want.holder for held_seat in berlin.held}
         assert len(held) == 2 * ROUNDS
         assert await mismatches(url) == []
         print(f"first grant after the promotion, seconds: {', '.join(f'{second:.2f}' for second in seconds)}")
