@@ -98,7 +98,7 @@ def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText
     Raises:
         InvalidArgumentError: it is missing, too large, or has no usable name.
     """
-    name = _text(f"{field}.name", message.name, required=True, most=255)
+    name = _name(f"{field}.name", message.name, most=255)
     if not message.text or len(message.text.encode()) > LIMITS.size:
         raise InvalidArgumentError(f"{field}.text", f"must be a price file of at most {LIMITS.size:,} bytes")
     return PriceText(name, message.text)
@@ -132,7 +132,7 @@ def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subjec
     if message.kind not in _SUBJECTS:
         names = ", ".join(kind.value for kind in SubjectKind)
         raise InvalidArgumentError(f"{field}.kind", f"{message.kind} must be one of {names}")
-    return Subject.of(_SUBJECTS[message.kind], _text(f"{field}.id", message.id, required=True))
+    return Subject.of(_SUBJECTS[message.kind], _name(f"{field}.id", message.id))
 
 
 def subject_kind(kind: int) -> str:
@@ -192,9 +192,15 @@ def _read(field: str, kind: Any, value: Any) -> Any:
     return {_text(field, key): int(count) for key, count in sorted(value.items())}
 
 
-def _text(field: str, value: str, *, required: bool = False, most: int = _TEXT_MAX) -> str:
-    read = values.short_text if required else values.free_text
+def _text(field: str, value: str) -> str:
     try:
-        return read(value, most=most)
+        return values.free_text(value, most=_TEXT_MAX)
+    except values.BadValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
+
+
+def _name(field: str, value: str, *, most: int = _TEXT_MAX) -> str:
+    try:
+        return values.short_text(value, most=most)
     except values.BadValueError as error:
         raise InvalidArgumentError(field, str(error)) from error

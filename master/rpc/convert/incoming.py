@@ -155,16 +155,25 @@ def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
     return seats
 
 
-def text(field: str, value: str, *, required: bool = True) -> str:
+def text(field: str, value: str) -> str:
     """Read a short printable text.
 
     Raises:
         InvalidArgumentError: it is missing, too long or has control characters.
     """
     try:
-        return values.short_text(value) if required or value else ""
+        return values.short_text(value)
     except values.BadValueError as error:
         raise InvalidArgumentError(field, str(error)) from error
+
+
+def optional_text(field: str, value: str) -> str:
+    """Read a short printable text, which may be empty.
+
+    Raises:
+        InvalidArgumentError: it is too long or has control characters.
+    """
+    return text(field, value) if value else ""
 
 
 def reason(value: str, field: str = "reason") -> str:

@@ -34,7 +34,7 @@ def _change(sent: plan_pb2.PlannedChange, at: str) -> PlannedChange:
     match sent.WhichOneof("change"):
         case "upgrade":
             version = incoming.software(f"{at}.upgrade.version", sent.upgrade.version)
-            return Upgrade(version, incoming.text(f"{at}.upgrade.site", sent.upgrade.site, required=False))
+            return Upgrade(version, incoming.optional_text(f"{at}.upgrade.site", sent.upgrade.site))
         case "release":
             return Release(_license_ids(sent.release.licenses, f"{at}.release.licenses"))
         case "rebind":
@@ -65,7 +65,7 @@ def _add_site(sent: plan_pb2.AddSite, at: str) -> AddSite:
     if sum(demand.values()) > SEATS_MAX or min(demand.values()) < 1:
         raise InvalidArgumentError(f"{at}.demand", f"must be 1 to {SEATS_MAX:,} seats in all, at least 1 of each type")
     software = incoming.software(f"{at}.software_version", sent.software_version) if sent.software_version else None
-    return AddSite(name, demand, incoming.text(f"{at}.platform", sent.platform, required=False), software)
+    return AddSite(name, demand, incoming.optional_text(f"{at}.platform", sent.platform), software)
 
 
 def _license_ids(sent: Sequence[str], field: str) -> tuple[str, ...]:

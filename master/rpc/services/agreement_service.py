@@ -40,7 +40,7 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
             return agreement_pb2.PlaceOrderResponse(placed=agreements.placed(answer))
 
         repeatable = Repeatable(request, agreement_pb2.PlaceOrderResponse, answered)
-        key = repeatable.key(required=not request.dry_run)
+        key = repeatable.key()
         return repeatable.response(
             await self._agreements.place(agreement_orders.place_order(request, key, caller_of_call.get()))
         )

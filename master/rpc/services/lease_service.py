@@ -104,7 +104,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 instance_id=incoming.text("instance_id", request.instance_id),
                 request_id=incoming.text("request_id", request.request_id),
                 software=incoming.software("software_version", request.software_version),
-                reason=incoming.text("reason", request.reason, required=False),
+                reason=incoming.optional_text("reason", request.reason),
                 force=request.force,
                 carried=carried,
             )
@@ -157,7 +157,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             pbx=name,
             caller=caller_of_call.get(),
             reason=incoming.given_reason(request.reason),
-            key=repeatable.key(required=not request.dry_run),
+            key=repeatable.key(),
         )
         return repeatable.response(await self._leases.end_lease(asked, dry_run=request.dry_run))
 

@@ -62,10 +62,10 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         which = LicenseQuery(
             project=incoming.project_name(request.project),
-            device=incoming.text("device", request.device, required=False),
-            license_type=incoming.text("license_type", request.license_type, required=False),
+            device=incoming.optional_text("device", request.device),
+            license_type=incoming.optional_text("license_type", request.license_type),
         )
-        after = incoming.text("page_token", request.page_token, required=False)
+        after = incoming.optional_text("page_token", request.page_token)
         _, views = await self._licenses.list_licenses(which, after=after, limit=size)
         statuses = [self._documents.license_status(which.project, view) for view in views]
         return license_pb2.ListLicensesResponse(
@@ -76,21 +76,21 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def BindLicenses(
         self, request: license_pb2.BindLicensesRequest, context: Context
     ) -> license_pb2.BindLicensesResponse:
-        repeatable = self._repeatable(request, license_pb2.BindLicensesResponse, dry_run=request.dry_run)
-        fields = _move_fields(request, repeatable, dry_run=request.dry_run)
+        repeatable = self._repeatable(request, license_pb2.BindLicensesResponse)
+        fields = _move_fields(request, repeatable)
         asked = BindLicenses(**fields, device=incoming.text("device", request.device))
         return repeatable.response(await self._licenses.move(asked))
 
     async def ReleaseLicenses(
         self, request: license_pb2.ReleaseLicensesRequest, context: Context
     ) -> license_pb2.ReleaseLicensesResponse:
-        to_device = incoming.text("to_device", request.to_device, required=False)
+        to_device = incoming.optional_text("to_device", request.to_device)
         if to_device and request.device_dead:
             reason = "what a dead device held has to wait in the balance; bind it after the cooling-off"
             raise InvalidArgumentError("to_device", reason)
-        repeatable = self._repeatable(request, license_pb2.ReleaseLicensesResponse, dry_run=request.dry_run)
+        repeatable = self._repeatable(request, license_pb2.ReleaseLicensesResponse)
         asked = ReleaseLicenses(
-            **_move_fields(request, repeatable, dry_run=request.dry_run),
+            **_move_fields(request, repeatable),
             in_use=signed_documents.in_use(request.in_use),
             to_device=to_device,
             device_dead=request.device_dead,
@@ -109,15 +109,15 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         repeatable = self._repeatable(request, license_pb2.ApproveReleasesResponse)
         return repeatable.response(await self._licenses.move(ApproveReleases(**_move_fields(request, repeatable))))
 
-    def _repeatable(
-        self, request: MoveRequest, response: type[MoveResponse], *, dry_run: bool = False
-    ) -> Repeatable[MovedAll, MoveResponse]:
+    def _repeatable(self, request: MoveRequest, response: type[MoveResponse]) -> Repeatable[MovedAll, MoveResponse]:
         """What did not happen is not certified to anybody."""
 
         def moved(answer: MovedAll) -> MoveResponse:
             project = incoming.project_name(request.project)
             results = [
-                self._documents.move_result(project, result, answer.views.get(result.license_id), signed=not dry_run)
+                self._documents.move_result(
+                    project, result, answer.views.get(result.license_id), signed=not _is_dry_run(request)
+                )
                 for result in answer.results
             ]
             make: Callable[..., MoveResponse] = response
@@ -166,7 +166,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
                 )
             case _:
                 raise InvalidArgumentError("source", "send a key, or a document that introduces one")
-        incoming.text("display_name", asked.display_name, required=False)
+        incoming.optional_text("display_name", asked.display_name)
         return license_pb2.TrustVendorKeyResponse(
             key=signed_documents.trusted_key(await self._licenses.trust_key(asked))
         )
@@ -226,9 +226,12 @@ MoveRequest = (
 MoveResponse = TypeVar("MoveResponse", bound=Message)
 
 
-def _move_fields(
-    request: MoveRequest, repeatable: Repeatable[MovedAll, Any], *, dry_run: bool = False
-) -> dict[str, Any]:
+def _is_dry_run(request: MoveRequest) -> bool:
+    """Not every move can be tried out."""
+    return bool(getattr(request, "dry_run", False))
+
+
+def _move_fields(request: MoveRequest, repeatable: Repeatable[MovedAll, Any]) -> dict[str, Any]:
     """Read the fields that every move has.
 
     Raises:
@@ -246,6 +249,6 @@ def _move_fields(
         "licenses": licenses,
         "caller": caller_of_call.get(),
         "reason": incoming.reason(request.reason),
-        "key": repeatable.key(required=not dry_run),
-        "dry_run": dry_run,
+        "key": repeatable.key(),
+        "dry_run": _is_dry_run(request),
     }

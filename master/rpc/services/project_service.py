@@ -36,7 +36,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
             ApplyProject(
                 spec=spec,
                 caller=caller_of_call.get(),
-                key=repeatable.key(required=not request.dry_run),
+                key=repeatable.key(),
                 dry_run=request.dry_run,
                 reason=incoming.reason(request.reason),
             )
@@ -52,7 +52,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
                 name=incoming.project_name(request.name, "name"),
                 caller=caller_of_call.get(),
                 reason=incoming.given_reason(request.reason),
-                key=repeatable.key(required=not request.dry_run),
+                key=repeatable.key(),
                 dry_run=request.dry_run,
             )
         )
@@ -72,7 +72,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         self, request: project_pb2.ListProjectsRequest, context: Context
     ) -> project_pb2.ListProjectsResponse:
         size = incoming.page_size(request.page_size, default=50)
-        after = incoming.text("page_token", request.page_token, required=False)
+        after = incoming.optional_text("page_token", request.page_token)
         identity = identity_of_call.get()
         only = identity.project if identity is not None else None
         names = await self._projects.list_projects(after=after, limit=size, only=only)

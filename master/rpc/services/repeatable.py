@@ -26,13 +26,13 @@ class Repeatable(Generic[Found, Response]):
     convert: Callable[[Found], Response]
     _kept: tuple[Found, Response] | None = field(default=None, init=False)
 
-    def key(self, *, required: bool = True) -> RequestKey[Found]:
-        """By what it is known again; a dry run needs no id.
+    def key(self) -> RequestKey[Found]:
+        """By what it is known again.
 
         Raises:
             InvalidArgumentError: its request id is missing, or no text.
         """
-        return request_key(self.request, self._encoded, required=required)
+        return request_key(self.request, self._encoded)
 
     def response(self, answer: Found | AnsweredBefore) -> Response:
         """The response to what came of it now or, where it is a retry, before."""
@@ -46,18 +46,18 @@ class Repeatable(Generic[Found, Response]):
         return response.SerializeToString()
 
 
-def request_key(
-    request: Any, encode: Callable[[Found], bytes], *, required: bool = True, by: str = ""
-) -> RequestKey[Found]:
-    """By what a request is known again; `by` says whose it is, where nobody else may hear the answer.
+def request_key(request: Any, encode: Callable[[Found], bytes], *, by: str = "") -> RequestKey[Found]:
+    """By what a request is known again; a dry run needs no id. `by` says whose it is, where nobody else may get the
+    answer.
 
     Raises:
         InvalidArgumentError: its request id is missing, or no text.
     """
+    read = incoming.optional_text if getattr(request, "dry_run", False) else incoming.text
     asked = by.encode() + request.SerializeToString(deterministic=True)
     return RequestKey(
         kind=request.DESCRIPTOR.name.removesuffix("Request"),
-        request_id=incoming.text("request_id", request.request_id, required=required),
+        request_id=read("request_id", request.request_id),
         fingerprint=sha256(asked).hexdigest(),
         encode=encode,
     )

@@ -18,7 +18,7 @@ class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
         self, request: standby_pb2.CheckStandbyRequest, context: Context
     ) -> standby_pb2.CheckStandbyResponse:
         project = incoming.project_name(request.project)
-        pbx = incoming.text("pbx", request.pbx, required=False)
+        pbx = incoming.optional_text("pbx", request.pbx)
         estate, pairs = await self._leases.check_standby(project, pbx=pbx)
         return standby_pb2.CheckStandbyResponse(
             licenses=outgoing.standby_licenses(estate.master.device.name, standby_switch(estate)),

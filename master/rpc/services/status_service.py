@@ -106,7 +106,7 @@ _INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
 
 
 def _filter(field: str, value: str) -> str:
-    return incoming.text(field, value, required=False)
+    return incoming.optional_text(field, value)
 
 
 def _seat_place(token: str) -> SeatPlace | None:
