@@ -125,6 +125,19 @@ class _Health(health.aio.HealthServicer):
         return answer.HealthListResponse(statuses=statuses)
 
 
+class _ByName:
+    """A server as generated code adds services to it, which finds methods by their name alone.
+
+    For each method that is registered besides, gRPC keeps a task, and waits for all of these anew with every call.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Do nothing."""
+
+
 class Server:
     """The gRPC server with all services of a master."""
 
@@ -171,12 +184,13 @@ class Server:
             ),
         )
         by_kind = {type(service): service for service in services}
+        by_name: Any = _ByName(self._server)
         for kind, (_, generated) in _SERVED.items():
-            getattr(generated, f"add_{kind.__name__}Servicer_to_server")(by_kind[kind], self._server)
+            getattr(generated, f"add_{kind.__name__}Servicer_to_server")(by_kind[kind], by_name)
         self._serving: set[asyncio.Task[object]] = set()
         self._health = _Health()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_reflection(self._server, (*SERVICES, health.SERVICE_NAME))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, by_name)
+        add_reflection(by_name, (*SERVICES, health.SERVICE_NAME))
 
     async def start(self, address: str, certificates: Certificates | None) -> int:
         """Begin to serve, over TLS where there are certificates; the port.
