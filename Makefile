@@ -73,18 +73,23 @@ pins: setup ## requirements/*.txt anew from constraints.txt, with the hashes tha
 		build/pins/bin/python -m pip install --quiet pip-tools==7.6.2; }
 	$(BIN)/python requirements/renew.py build/pins/bin/pip-compile
 
-sbom: $(READY) ## build/sbom.cdx.json: what a master is made of, as CycloneDX, from what an installation of it has
+sbom: $(READY) ## build/sbom*.cdx.json: what a master and an agent are made of, as CycloneDX, from installations of them
 	test -x build/sbom/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom; \
 		build/sbom/bin/python -m pip install --quiet cyclonedx-bom==7.5.0; }
-	$(PYTHON) -m venv --clear --without-pip build/shipped
-	$(BIN)/python -m pip --python build/shipped install --quiet --require-hashes --only-binary :all: --no-deps -r requirements/runtime.txt
 	@# From a copy: building writes code of the API beside the protos, without the types that development has.
-	rm -rf build/source build/wheels && git checkout-index --all --prefix=build/source/
-	cd build/source && $(CURDIR)/$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
-		--wheel-dir ../wheels ./licensemaster ./slave_client .
+	rm -rf build/source && git checkout-index --all --prefix=build/source/
+	$(call bill,runtime,.,sbom)
+	$(call bill,agent,license_agent,sbom-agent)
+
+define bill
+	$(PYTHON) -m venv --clear --without-pip build/shipped
+	$(BIN)/python -m pip --python build/shipped install --quiet --require-hashes --only-binary :all: --no-deps -r requirements/$(1).txt
+	rm -rf build/wheels && cd build/source && $(CURDIR)/$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
+		--wheel-dir ../wheels ./licensemaster ./slave_client ./$(2)
 	$(BIN)/python -m pip --python build/shipped install --quiet --no-deps --no-index build/wheels/license_master*.whl
-	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
-		--output-file build/sbom.cdx.json build/shipped
+	build/sbom/bin/cyclonedx-py environment --pyproject $(2)/pyproject.toml --output-reproducible \
+		--output-file build/$(3).cdx.json build/shipped
+endef
 
 format: setup ## rewrite sources in the project's format
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,7 @@
-"""The `license-agent` command. Exit codes: 0 done, 1 failed, 2 not a valid command line."""
+"""The `license-agent` command. Exit codes: 0 done, 1 failed, 2 not a valid command line.
+
+Each command imports what it needs: help, version and completion load no gRPC.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from license_agent.settings import AgentSettings
-from licensemaster.daemon.settings import SettingsError, described, rows_of_page, told, values_and_sources
 
 app = typer.Typer(
     name="license-agent",
@@ -68,7 +68,9 @@ def serve(
     import uvloop
 
     from license_agent.daemon import serve as run_agent
+    from license_agent.settings import AgentSettings
     from licensemaster.daemon.logs.lines import logging_to_stderr
+    from licensemaster.daemon.settings import told
 
     settings = told(AgentSettings, file, plaintext=plaintext or None)
     with logging_to_stderr():
@@ -81,6 +83,9 @@ def list_settings(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
     """List all settings with their defaults, limits and meanings."""
+    from license_agent.settings import AgentSettings
+    from licensemaster.daemon.settings import described
+
     if as_json:
         typer.echo(json.dumps({"settings": [asdict(setting) for setting in described(AgentSettings)]}))
     elif markdown:
@@ -98,6 +103,9 @@ def show_settings(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
     """Show what each setting is here, and who says so."""
+    from license_agent.settings import AgentSettings
+    from licensemaster.daemon.settings import told, values_and_sources
+
     rows = list(values_and_sources(told(AgentSettings, file), file, hidden="(not shown)"))
     if as_json:
         typer.echo(json.dumps({"settings": [dict(zip(("name", "value", "from"), row, strict=True)) for row in rows]}))
@@ -108,21 +116,29 @@ def show_settings(
 
 def page() -> str:
     """docs/agent-settings.md."""
+    from license_agent.settings import AgentSettings
+    from licensemaster.daemon.settings import rows_of_page
+
     return _PAGE.format(rows=rows_of_page(AgentSettings))
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    from slave_client import FolderInUseError
-
     try:
         app(prog_name="license-agent")
-    except SettingsError as wrong:
-        _fail(wrong.message, *wrong.lines, *([f"try: {wrong.remedy}"] if wrong.remedy else []))
-    except (OSError, ValueError, FolderInUseError) as failed:
-        _fail(str(failed))
+    except Exception as failed:
+        lines = _what_is_wrong(failed)
+        if not lines:
+            raise
+        print("error: " + "\n  ".join(lines), file=sys.stderr)
+        sys.exit(1)
 
 
-def _fail(message: str, *lines: str) -> None:
-    print(f"error: {message}", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
-    sys.exit(1)
+def _what_is_wrong(failed: Exception) -> list[str]:
+    """What the person at the command line can mend; nothing where it is a fault of ours."""
+    from licensemaster.daemon.settings import SettingsError
+    from slave_client import FolderInUseError
+
+    if isinstance(failed, SettingsError):
+        return [failed.message, *failed.lines, *([f"try: {failed.remedy}"] if failed.remedy else [])]
+    return [str(failed)] if isinstance(failed, OSError | ValueError | FolderInUseError) else []

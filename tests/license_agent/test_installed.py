@@ -79,6 +79,35 @@ def test_the_command_loads_nothing_of_a_master() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "variables", "prints"),
+    [
+        (["--version"], {}, "license-agent "),
+        (["--help"], {}, "serve"),
+        (
+            [],
+            {"_LICENSE_AGENT_COMPLETE": "complete_bash", "COMP_WORDS": "license-agent se", "COMP_CWORD": "1"},
+            "settings",
+        ),
+    ],
+)
+def test_what_is_asked_quickly_loads_little(arguments: list[str], variables: dict[str, str], prints: str) -> None:
+    code = (
+        "import sys\nfrom license_agent.commands import main\n"
+        "try:\n main()\nexcept SystemExit:\n pass\nprint(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=HANG_SECONDS,
+    )
+    assert prints in done.stdout
+    assert set(done.stderr.split()) & {"aiohttp", "cryptography", "grpc", "slave_client", "uvloop"} == set()
+
+
+@pytest.mark.parametrize(
     ("variables", "says"),
     [
         ({}, "pbx: not set"),

@@ -47,6 +47,7 @@ def play(
         env=surroundings(
             LICENSE_MASTER_SERVER=server,
             LICENSE_MASTER_LISTEN=server,
+            LICENSE_AGENT_MASTERS=server,
             LICENSE_MASTER_METRICS_LISTEN=metrics,
             **variables,
         ),
