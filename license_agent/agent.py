@@ -1,7 +1,8 @@
 """One PBX's seats, as the local API and adapters ask for them: the client, and how many may wait for it.
 
-Decides: that a held seat is answered from memory however many wait, and who is told to come back. Leaves to others:
-joining of asks into calls, what may be used offline, reconciling (all `slave_client`).
+Decides: that a held seat is answered from memory however many wait, who is told to come back, and whose seat is used
+while another PBX is carried: that PBX's first, so that none is counted twice (rule F5). Leaves to others: joining of
+asks into calls, what may be used offline, reconciling (all `slave_client`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from contextlib import contextmanager
 
 from license_agent.events import EventHub
 from license_agent.settings import AgentSettings
-from slave_client import Outcome, ReturnOutcome, SlaveClient, Synced, Want
+from license_agent.takeover import Takeover
+from slave_client import Held, Outcome, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
 
 
 class TooManyWaitingError(Exception):
@@ -30,11 +32,26 @@ class Agent:
             on_seat=self.events.on_seat,
             on_notice=self.events.on_notice,
         )
+        self.takeover = Takeover(
+            self.client,
+            settings.state_dir,
+            wait_seconds=settings.give_up_after_seconds,
+            on_seat=self.events.on_seat,
+        )
         self._waiting_max = settings.asks_waiting_max
         self.waiting = 0
         """Requests that wait for a master."""
         self.outcomes: Counter[str] = Counter()
         """How many seats were granted, refused by reason, returned; `turned_away` for a full queue."""
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """The seats in use, those that are carried for another PBX among them."""
+        return tuple(held for client in self._clients for held in client.held)
+
+    def held_seat(self, key: SeatKey) -> Held | None:
+        """Return a seat in use by its name."""
+        return next((held for client in self._clients if (held := client.held_seat(key)) is not None), None)
 
     async def acquire(self, want: Want) -> Outcome:
         """Acquire a seat; at once where it is held.
@@ -42,12 +59,24 @@ class Agent:
         Raises:
             TooManyWaitingError: the seat is not held, and too many wait.
         """
-        outcome: Outcome | None = self.client.already_held(want)
+        outcome: Outcome | None = self._already_held(want)
         if outcome is None:
             with self._waits():
-                outcome = await self.client.acquire(want)
+                [outcome] = await self.acquire_many([want])
         self.outcomes["granted" if outcome.granted else f"refused_{outcome.reason.value}"] += 1  # type: ignore[union-attr]
         return outcome
+
+    async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Acquire seats, for this PBX where nothing else is carried, or it is refused there."""
+        carrying = self.takeover.client
+        if carrying is None:
+            return await self.client.acquire_many(wants)
+        mine = [want for want in wants if self.client.already_held(want) is not None]
+        outcomes = {outcome.want: outcome for outcome in await self.client.acquire_many(mine)}
+        for client in (carrying, self.client):
+            asked = [want for want in wants if want not in outcomes or not outcomes[want].granted]
+            outcomes.update({outcome.want: outcome for outcome in await client.acquire_many(asked)})
+        return [outcomes[want] for want in wants]
 
     async def give_back(self, want: Want) -> ReturnOutcome:
         """Return a seat.
@@ -56,12 +85,23 @@ class Agent:
             TooManyWaitingError: too many wait.
         """
         with self._waits():
-            outcome = await self.client.return_seat(want)
+            [outcome] = await self.return_seats([want])
         self.outcomes["returned"] += 1
         return outcome
 
+    async def return_seats(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
+        """Return seats to the PBX whose they are."""
+        carrying = self.takeover.client
+        if carrying is None:
+            return await self.client.return_seats(wants)
+        theirs = {want: None for want in wants if carrying.held_seat(want.key) is not None}
+        mine = [want for want in wants if want not in theirs]
+        returned = [*await carrying.return_seats(list(theirs)), *await self.client.return_seats(mine)]
+        by_want = {outcome.want: outcome for outcome in returned}
+        return [by_want[want] for want in wants]
+
     async def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what is held equal to what is wanted.
+        """Make what this PBX holds of its own equal to what is wanted.
 
         Raises:
             TooManyWaitingError: too many wait.
@@ -69,6 +109,15 @@ class Agent:
         """
         with self._waits():
             return await self.client.sync(wants)
+
+    @property
+    def _clients(self) -> tuple[SlaveClient, ...]:
+        carrying = self.takeover.client
+        return (self.client,) if carrying is None else (self.client, carrying)
+
+    def _already_held(self, want: Want) -> Outcome | None:
+        grants = (client.already_held(want) for client in self._clients)
+        return next((grant for grant in grants if grant is not None), None)
 
     @contextmanager
     def _waits(self) -> Iterator[None]:

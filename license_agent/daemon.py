@@ -41,6 +41,7 @@ async def running(settings: AgentSettings) -> AsyncIterator[Running]:
     agent = Agent(settings)
     server = LocalServer(settings, agent)
     async with agent.client, server.serving():
+        await agent.takeover.resume()
         deciding = None
         if settings.kamailio is not None:
             deciding = asyncio.create_task(Registrar(settings, agent).run())

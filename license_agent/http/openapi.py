@@ -44,6 +44,7 @@ _DETAILS: Final[dict[str, Schema]] = {
     **{name: {**_NAME, "minLength": 0} for name in ("user", "line")},
     "application_version": _VERSION,
 }
+_PBX: Final[Schema] = {"type": "string", "pattern": "^projects/[a-z0-9-]{1,63}/pbxs/[a-z0-9-]{1,63}$"}
 _COST: Final[dict[str, Schema]] = {
     "basis": {"type": ["string", "null"], "enum": [*(basis.name.lower() for basis in Basis), None]},
     "included_in": _TEXT,
@@ -78,6 +79,11 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         master=_TEXT,
         notices={**_LIST, "items": _object(kind=_TEXT, message=_TEXT)},
     ),
+    "TakeoverRequest": {
+        **_object({"reason": {**_TEXT, "maxLength": 500}, "force": {"type": "boolean"}}, primary=_PBX),
+        "additionalProperties": False,
+    },
+    "Takeover": _object(primary={"type": ["string", "null"]}, state={"type": ["string", "null"]}, seats_held=_COUNT),
     "Allowed": _object(allowed={"type": "boolean"}),
     "Health": _object(status={"const": "ok"}, state=_STATE),
     "Problem": _object(
@@ -90,6 +96,8 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "numbers": _object(license_type=_TEXT, device=_TEXT, capacity=_COUNT, in_use=_COUNT, wanted=_COUNT),
             "holders": {**_LIST, "items": _object(pbx=_TEXT, site=_TEXT, seats=_COUNT)},
             "remedy": _object(text=_TEXT, ways=_LIST),
+            "problems": {**_LIST, "items": _object(message=_TEXT)},
+            "retry_at": {"type": ["string", "null"], "format": "date-time"},
         },
         type=_TEXT,
         title=_TEXT,
@@ -139,6 +147,16 @@ _PATHS: Final[dict[str, Schema]] = {
             problems=_IN_BODY,
             requestBody={"required": True, "content": _json("Wanted")},
         ),
+    },
+    "/v1/takeover": {
+        "get": _operation("Show whose seats are carried", _json("Takeover")),
+        "put": _operation(
+            "Carry the seats of the PBX that this one is the standby of",
+            _json("Takeover"),
+            problems=(409, *_IN_BODY),
+            requestBody={"required": True, "content": _json("TakeoverRequest")},
+        ),
+        "delete": _operation("Hand the carried seats back", _json("Takeover")),
     },
     "/v1/lease": {"get": _operation("Show how the agent stands with its master", _json("Lease"))},
     "/v1/calls/allowed": {

@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from license_agent.http.problems import ProblemError
+from license_agent.takeover import TakeoverRequest
 from license_agent.views import holder_kind
 from licensemaster.values.bounded import Limits, read_json
 from slave_client import SeatKey, Want
@@ -69,6 +70,20 @@ async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:
         _want(_texts(one, _SEAT, where=f"seats[{index}]"), where=f"seats[{index}]: ")
         for index, one in enumerate(found["seats"])
     ]
+
+
+async def takeover_of_body(request: web.Request, limits: BodyLimits) -> TakeoverRequest:
+    """For whom to take over, and why: `{"primary": ..., "reason": ..., "force": false}`.
+
+    Raises:
+        ProblemError: it is no such object.
+    """
+    found = _json(await _body(request, limits), limits)
+    force = found.pop("force", False) if isinstance(found, dict) else False
+    texts = _texts(found, ("primary", "reason"), where="the body")
+    if not isinstance(force, bool) or "primary" not in texts:
+        raise malformed("the body: primary must be a text, and force true or false")
+    return TakeoverRequest(texts["primary"], texts.get("reason", ""), force)
 
 
 def query_of(request: web.Request, *known: str) -> dict[str, str]:

@@ -19,10 +19,11 @@ from license_agent.http.requests import (
     query_of,
     seat_of_path,
     seats_of_body,
+    takeover_of_body,
 )
 from license_agent.settings import AgentSettings
-from license_agent.views import as_json, grant_view, held_view, synced_view
-from slave_client import CallKind, Refused
+from license_agent.views import Json, as_json, grant_view, held_view, synced_view
+from slave_client import CallKind, Refused, TakeoverError
 
 AGENT: Final = web.AppKey("agent", Agent)
 SETTINGS: Final = web.AppKey("settings", AgentSettings)
@@ -55,7 +56,7 @@ async def return_seat(request: web.Request) -> web.Response:
 async def show_seat(request: web.Request) -> web.Response:
     """Show a seat in use."""
     key = key_of_path(request)
-    held = request.app[AGENT].client.held_seat(key)
+    held = request.app[AGENT].held_seat(key)
     if held is None:
         raise ProblemError(404, "not_held", f"{key.holder} uses no seat of {key.license_type}")
     return json_response(held_view(held))
@@ -64,7 +65,7 @@ async def show_seat(request: web.Request) -> web.Response:
 @routes.get("/v1/seats", allow_head=False)
 async def list_seats(request: web.Request) -> web.Response:
     """List all seats in use."""
-    return json_response({"seats": [held_view(held) for held in request.app[AGENT].client.held]})
+    return json_response({"seats": [held_view(held) for held in request.app[AGENT].held]})
 
 
 @routes.put("/v1/seats")
@@ -100,6 +101,35 @@ async def call_allowed(request: web.Request) -> web.Response:
     return json_response({"allowed": allowed})
 
 
+@routes.put("/v1/takeover")
+async def take_over(request: web.Request) -> web.Response:
+    """Carry the seats of the PBX that this one is the standby of; safe to repeat."""
+    wanted = await takeover_of_body(request, _limits(request))
+    try:
+        await request.app[AGENT].takeover.begin(wanted)
+    except TakeoverError as error:
+        retry_at = error.retry_at and error.retry_at.isoformat()
+        raise ProblemError(
+            409, "not_taken_over", str(error), problems=as_json(error.problems), retry_at=retry_at
+        ) from None
+    except ValueError as error:
+        raise malformed(str(error)) from None
+    return json_response(_takeover_view(request.app[AGENT]))
+
+
+@routes.delete("/v1/takeover")
+async def hand_back(request: web.Request) -> web.Response:
+    """Carry no more; safe to repeat."""
+    await request.app[AGENT].takeover.end()
+    return json_response(_takeover_view(request.app[AGENT]))
+
+
+@routes.get("/v1/takeover", allow_head=False)
+async def show_takeover(request: web.Request) -> web.Response:
+    """Show whose seats are carried, if any."""
+    return json_response(_takeover_view(request.app[AGENT]))
+
+
 @routes.get("/healthz", allow_head=False)
 async def health(request: web.Request) -> web.Response:
     """Say that the agent answers; what its lease is worth says /v1/lease."""
@@ -127,3 +157,10 @@ async def document(request: web.Request) -> web.Response:
 def _limits(request: web.Request) -> BodyLimits:
     settings = request.app[SETTINGS]
     return BodyLimits(settings.body_bytes_max, settings.request_timeout_seconds)
+
+
+def _takeover_view(agent: Agent) -> Json:
+    carrying = agent.takeover.client
+    if carrying is None:
+        return {"primary": None, "state": None, "seats_held": 0}
+    return {"primary": carrying.config.pbx, "state": carrying.state.value, "seats_held": len(carrying.held)}

@@ -8,6 +8,7 @@ between. Leaves to others: the seats (`license_agent.agent`), which one an addre
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -19,7 +20,7 @@ from license_agent.kamailio.lost_contacts import LostContacts
 from license_agent.seat_rules import seat_of
 from license_agent.settings import AgentSettings
 from licensemaster.values import address
-from slave_client import Granted, LossCause, Lost, Outcome, Reason, Refused, SeatChange, Want
+from slave_client import Granted, LossCause, Lost, NoticeKind, Outcome, Reason, Refused, SeatChange, Want
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS: Final = 1.0
@@ -27,6 +28,8 @@ _LATER: Final = frozenset({Reason.OFFLINE, Reason.NO_LEASE, Reason.NO_ANSWER, Re
 _DETAIL_MAX: Final = 200
 _HEARD: Final = 100
 """The answer to a message that is to have none."""
+_ANSWERED_SECONDS: Final = 20.0
+"""Longer than Kamailio waits for an answer."""
 _REOPENING_SECONDS: Final = 5.0
 """A lease that a master ends is opened again at once, and its seats are acquired again: phones need not notice."""
 
@@ -42,8 +45,8 @@ class Registrar:
         self._locations = Locations(settings.kamailio_rpc)
         self._lost = LostContacts(self._locations, self._is_licensed)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asked: set[str] = set()
-        """Holders that asked since the last comparison began: their contact may not be there yet."""
+        self._asked: dict[str, float] = {}
+        """Who asked lately, and when: their contact may not be there yet."""
         agent.events.listen(self._on_seat)
 
     async def run(self) -> None:
@@ -104,7 +107,7 @@ class Registrar:
         elif want is None:
             self._decide(said, connection, 200, "OK")
         else:
-            self._asked.add(holder)
+            self._asked[holder] = asyncio.get_running_loop().time()
             try:
                 outcome = await self._agent.acquire(want)
             except TooManyWaitingError:
@@ -147,17 +150,31 @@ class Registrar:
 
         Raises LocationsError.
         """
-        self._asked.clear()
-        held = {held.want.holder: held.want for held in self._agent.client.held if self._is_ours(held.want)}
+        held = {held.want.holder: held.want for held in self._agent.held if self._is_ours(held.want)}
         registered = await self._locations.holders()
-        here = registered | self._asked
-        await self._agent.client.return_seats([want for holder, want in held.items() if holder not in here])
-        missing = [
-            want for holder in sorted(registered - held.keys() - self._lost.holders) if (want := self._want(holder))
-        ]
-        for outcome in await self._agent.client.acquire_many(missing):
+        here = registered | self._asked_lately()
+        gone = [want for holder, want in held.items() if holder not in here]
+        unlicensed = sorted(registered - held.keys() - self._lost.holders)
+        missing = [want for holder in unlicensed if (want := self._want(holder))]
+        for outcome in await self._settle(gone, missing):
             if isinstance(outcome, Refused) and outcome.reason not in _LATER:
                 self._lost.add(outcome.want.holder)
+
+    async def _settle(self, gone: Sequence[Want], missing: Sequence[Want]) -> Sequence[Outcome]:
+        """Return seats, and acquire others; with those that this agent does not remember, as it was killed."""
+        client = self._agent.client
+        is_known = all(notice.kind is not NoticeKind.SEATS_FROM_BEFORE for notice in client.notices)
+        if is_known or self._agent.takeover.client is not None:
+            await self._agent.return_seats(gone)
+            return await self._agent.acquire_many(missing)
+        left = set(gone)
+        kept = [held.want for held in client.held if held.want not in left]
+        return (await client.sync([*kept, *missing])).outcomes
+
+    def _asked_lately(self) -> set[str]:
+        since = asyncio.get_running_loop().time() - _ANSWERED_SECONDS
+        self._asked = {holder: moment for holder, moment in self._asked.items() if moment > since}
+        return set(self._asked)
 
     def _want(self, holder: str) -> Want | None:
         """Return the seat that a registered holder needs; None for one that needs none, or can have none."""
@@ -172,7 +189,7 @@ class Registrar:
 
     def _is_licensed(self, holder: str) -> bool:
         want = self._want(holder)
-        return want is None or self._agent.client.held_seat(want.key) is not None
+        return want is None or self._agent.held_seat(want.key) is not None
 
     def _on_seat(self, want: Want, change: SeatChange) -> None:
         """Have the contacts of a phone whose seat was taken away removed."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from license_agent.kamailio.locations import Locations
 from simulator.sip.programs import missing_programs
 from simulator.sip.site import Kamailio
 from slave_client import SlaveClient, State
@@ -85,6 +86,25 @@ class Site:
         self.pbx = await self._stack.enter_async_context(running_agent(settings))
         await self.pbx.agent.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
 
+    async def crash(self) -> None:
+        """Kill Kamailio, and end the agent as a kill would."""
+        await self._kamailio.kill()
+        await self.client.crash()
+        await self.stop_agent()
+
+    async def start_again(self, **changes: object) -> None:
+        """Start both after a crash."""
+        await self._kamailio.start()
+        await self.start_agent(**changes)
+
+    async def until_it_has_a_standby_lease(self) -> None:
+        """Wait until the agent has on its disk what it may carry without a master."""
+
+        async def is_there() -> bool:
+            return any((self._folder / "state").glob("standby-*"))
+
+        await until(is_there)
+
     async def stop_agent(self) -> None:
         await self._stack.aclose()
 
@@ -113,3 +133,25 @@ async def until_held(master: RestartableMaster, holders: set[str]) -> None:
         return await master.holders("berlin") == holders
 
     await until(there)
+
+
+class Registered:
+    """Who is registered, by Kamailio."""
+
+    def __init__(self, kamailio: Kamailio) -> None:
+        self.locations = Locations(kamailio.rpc)
+
+    async def until(self, users: set[str]) -> None:
+        """Wait until just these are registered."""
+
+        async def agrees() -> bool:
+            return await self.locations.holders() == users
+
+        await until(agrees)
+
+
+@pytest.fixture
+async def registered(kamailio: Kamailio) -> AsyncIterator[Registered]:
+    found = Registered(kamailio)
+    yield found
+    await found.locations.close()

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from license_agent.kamailio.locations import Locations
 from licensemaster.v1 import lease_pb2
 from simulator.sip.phones import Calls
 from simulator.sip.site import Kamailio
 from slave_client import SlaveClient, State
 from tests.license_agent.conftest import PORTS
-from tests.license_agent.kamailio.conftest import Site, until
+from tests.license_agent.kamailio.conftest import Registered, Site, until
 from tests.slave_client.conftest import RestartableMaster
 from tests.slave_client.operating import operator_of
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, wire_to
-
-
-class Registered:
-    """Who is registered, by Kamailio."""
-
-    def __init__(self, kamailio: Kamailio) -> None:
-        self.locations = Locations(kamailio.rpc)
-
-    async def until(self, users: set[str]) -> None:
-        """Wait until just these are registered."""
-
-        async def agrees() -> bool:
-            return await self.locations.holders() == users
-
-        await until(agrees)
-
-
-@pytest.fixture
-async def registered(kamailio: Kamailio) -> AsyncIterator[Registered]:
-    found = Registered(kamailio)
-    yield found
-    await found.locations.close()
 
 
 async def test_a_pbx_that_is_fenced_loses_its_contacts(
