@@ -29,17 +29,17 @@ def kind_of(refusal: Refusal) -> tuple[object, ...]:
 
 def joined(steps: Steps, *more: Step) -> Steps:
     """The steps and some more; two of a kind become one, and what is released is not replaced."""
-    found = list(steps)
+    kept_steps = list(steps)
     for step in more:
         if step.action is RemedyAction.RELEASE_LICENSES:
-            found = [kept for kept in (_without(one, step.licenses) for one in found) if kept is not None]
-        for index, one in enumerate(found):
-            if _same(one, step):
-                found[index] = _both(one, step)
+            kept_steps = [kept for kept in (_without(each, step.licenses) for each in kept_steps) if kept is not None]
+        for index, other in enumerate(kept_steps):
+            if _same(other, step):
+                kept_steps[index] = _both(other, step)
                 break
         else:
-            found.append(step)
-    return tuple(found)
+            kept_steps.append(step)
+    return tuple(kept_steps)
 
 
 def _without(step: Step, released: Sequence[LicenseRef]) -> Step | None:
@@ -288,7 +288,7 @@ class _Answering:
     def _refs(self, items: Iterable[License]) -> tuple[LicenseRef, ...]:
         """As the request found them: what a step replaced already keeps its name."""
         before: Mapping[str, License] = {license.id: license for license in self.case.estate.licenses}
-        return tuple(before[item.id].ref for item in items)
+        return tuple(before[license.id].ref for license in items)
 
 
 def _returned(seats: tuple[SeatRef, ...]) -> Step:
@@ -311,4 +311,4 @@ def _is_low(step: Step, device: str, major: int) -> bool:
 
 
 def _all(many: Iterable[Iterable[Named]]) -> tuple[Named, ...]:
-    return tuple(dict.fromkeys(one for some in many for one in some))
+    return tuple(dict.fromkeys(step for some in many for step in some))

@@ -79,19 +79,19 @@ def with_way(
 def _judged(
     asked: AskedMove, estate: Estate, software: Mapping[int, Version], steps: Sequence[Step]
 ) -> MoveRefusal | None:
-    item = next(license for license in estate.licenses if license.id == asked.license)
+    license_there = next(license for license in estate.licenses if license.id == asked.license)
     match asked.kind:
         case MoveKind.BIND:
-            return moves.bind_refused(estate, item, asked.device) if asked.device is not None else None
+            return moves.bind_refused(estate, license_there, asked.device) if asked.device is not None else None
         case MoveKind.RELEASE:
-            refused = moves.release_refused(estate, item, software=software)
+            refused = moves.release_refused(estate, license_there, software=software)
         case MoveKind.REBIND:
             assert asked.device is not None
-            refused = moves.rebind_refused(estate, item, asked.device, software=software)
-    if refused is None and asked.used and item.device is not None:
+            refused = moves.rebind_refused(estate, license_there, asked.device, software=software)
+    if refused is None and asked.used and license_there.device is not None:
         back = sum(step.quantity for step in steps if step.action is RemedyAction.FREE_SEATS)
-        left = moves.left_without(estate, item, asked.leaving)
-        return moves.use_refused(item, used=asked.used - back, left=left)
+        left = moves.left_without(estate, license_there, asked.leaving)
+        return moves.use_refused(license_there, used=asked.used - back, left=left)
     return refused
 
 
@@ -99,31 +99,31 @@ def _answer(
     refused: MoveRefusal, asked: AskedMove, estate: Estate, software: Mapping[int, Version]
 ) -> tuple[Step, ...]:
     """The steps that may answer a problem; none where there are none."""
-    item = next(license for license in estate.licenses if license.id == asked.license)
+    leaving = next(license for license in estate.licenses if license.id == asked.license)
     match refused.problem:
         case MoveProblem.FIRMWARE_TOO_OLD:
-            return _upgrade(estate, refused.device, but=item.id)
+            return _upgrade(estate, refused.device, but=leaving.id)
         case MoveProblem.MODEL_EXCLUDED:
             ids = {ref.id for ref in refused.licenses}
             rivals = [license for license in estate.licenses if license.id in ids]
             return _release(estate, refused.device, rivals, software)
         case MoveProblem.ALREADY_BOUND:
-            return _release(estate, refused.device, [item], software)
+            return _release(estate, refused.device, [leaving], software)
         case MoveProblem.TIER_TOO_EARLY:
             installation = estate.installations[estate.pbx_on[refused.device].device.id]
-            version = max(installation.limit or item.version or 0, item.type.minimum_version)
+            version = max(installation.limit or leaving.version or 0, leaving.type.minimum_version)
             more = Step(
                 action=RemedyAction.ADD_LICENSES,
-                license_type=item.type.key,
+                license_type=leaving.type.key,
                 quantity=refused.missing,
                 device=refused.device,
-                version=str(version) if item.type.versioned else "",
+                version=str(version) if leaving.type.versioned else "",
             )
             return (more,)
         case MoveProblem.IN_USE:
             back = Step(
                 action=RemedyAction.FREE_SEATS,
-                license_type=item.type.key,
+                license_type=leaving.type.key,
                 quantity=refused.missing,
                 device=refused.device,
             )
@@ -164,8 +164,8 @@ def _upgrade(estate: Estate, device: str, *, but: str = "") -> tuple[Step, ...]:
 def _software_after(
     estate: Estate, software: Mapping[int, Version] | None, steps: Sequence[Step]
 ) -> Mapping[int, Version]:
-    found = dict(software or {})
+    changed = dict(software or {})
     for step in steps:
         if step.action is RemedyAction.UPGRADE_SOFTWARE:
-            found[estate.pbx_ids[step.pbx]] = Version.parse(step.version)
-    return found
+            changed[estate.pbx_ids[step.pbx]] = Version.parse(step.version)
+    return changed

@@ -116,11 +116,11 @@ def with_remedies(
             returns=tuple(returns[at] for at in members) if returns else (),
         )
         remedy = _remembered(concerned, refused, effort)
-        told: dict[int, Refusal] = {}
+        remedied: dict[int, Refusal] = {}
         for at, refusal in zip(members, refused, strict=True):
-            if id(refusal) not in told:
-                told[id(refusal)] = replace(refusal, remedy=remedy)
-            answered[at] = told[id(refusal)]  # type: ignore[assignment]  # a refusal in the place of one
+            if id(refusal) not in remedied:
+                remedied[id(refusal)] = replace(refusal, remedy=remedy)
+            answered[at] = remedied[id(refusal)]  # type: ignore[assignment]  # a refusal in the place of one
     return answered
 
 
@@ -156,12 +156,12 @@ def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
     """
     search = _Search(case, effort)
     wrong = _correction(refused[0])
-    found = search.ways(refused) if wrong is None else []
+    answers = search.ways(refused) if wrong is None else []
     wrong = wrong or search.wrong
-    if not found and wrong is not None:
-        found = [((wrong,), wrong)]
-    if found:
-        return _told(found, case)
+    if not answers and wrong is not None:
+        answers = [((wrong,), wrong)]
+    if answers:
+        return _told(answers, case)
     action = RemedyAction.NONE if effort.left > 0 else RemedyAction.EXPLAIN
     return _told([], case, instead=Step(action=action, license_type=refused[0].license_type))
 
@@ -180,11 +180,11 @@ def _correction(refusal: Refusal) -> Step | None:
     return Step(action=RemedyAction.CORRECT_REQUEST, license_type=key, field=name, accepted=accepted)
 
 
-def _told(found: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | None = None) -> Remedy:
+def _told(answers: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | None = None) -> Remedy:
     catalog = case.estate.catalog
-    ways = tuple(Way(steps, in_words([steps], catalog)) for steps, _ in found)
-    main = found[0][1] if instead is None else instead
-    text = in_words([steps for steps, _ in found] if instead is None else [(instead,)], catalog)
+    ways = tuple(Way(steps, in_words([steps], catalog)) for steps, _ in answers)
+    main = answers[0][1] if instead is None else instead
+    text = in_words([steps for steps, _ in answers] if instead is None else [(instead,)], catalog)
     return Remedy(ways=ways, main=main, text=text)
 
 
@@ -203,13 +203,13 @@ class _Search:
 
     def ways(self, refused: Sequence[Refusal]) -> list[tuple[Steps, Step]]:
         """Ways with the step that answers the first reason, the shortest first."""
-        case, found = self.case, list[tuple[Steps, Step]]()
+        case, decided_ways = self.case, list[tuple[Steps, Step]]()
         pools = case.read_pools()
         for begun in answers(case, (), Trial(case.estate, pools, case.software, tuple(refused), pools)):
             if (steps := self._to_its_end(begun)) is not None:
-                found.append((tuple(sorted(steps, key=lambda step: _ORDER[step.action])), steps[0]))
-        found.sort(key=lambda way: len(way[0]))
-        return found[:_WAYS_MAX]
+                decided_ways.append((tuple(sorted(steps, key=lambda step: _ORDER[step.action])), steps[0]))
+        decided_ways.sort(key=lambda way: len(way[0]))
+        return decided_ways[:_WAYS_MAX]
 
     def _to_its_end(self, begun: Steps) -> Steps | None:
         """The first way that begins so: whatever is refused still is answered in turn, until nothing is."""

@@ -118,7 +118,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
         outcomes += decider.acquire([*first, *wants])
     rank = estate.catalog.rank
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-    refused.sort(key=lambda one: rank.get(one.license_type, 0))
+    refused.sort(key=lambda refusal: rank.get(refusal.license_type, 0))
     if software > case.software and (above := _above_limit(estate, case, software)):
         refused.insert(0, above)
     left = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in working_set.pools.items()}
@@ -170,12 +170,12 @@ def _eligibilities_after(before: EligibilityCache, steps: Sequence[Step]) -> Eli
     changing = tuple(step for step in steps if step.action in _CHANGE_LICENSES)
     if not changing:
         return before
-    found = before.tried.get(changing)
-    if found is None:
+    eligibilities = before.tried.get(changing)
+    if eligibilities is None:
         if len(before.tried) >= _TRIED_MAX:
             before.tried.clear()
-        found = before.tried[changing] = EligibilityCache(estate_after(before.estate, changing))
-    return found
+        eligibilities = before.tried[changing] = EligibilityCache(estate_after(before.estate, changing))
+    return eligibilities
 
 
 def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
@@ -239,11 +239,11 @@ def over(trial: Trial, device: str, license_type: str) -> int:
 
 def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> int | None:
     """The lowest version that licenses bound to a device may have so that nothing stops working; None for hardware."""
-    found = trial.estate.catalog.types[license_type]
+    lowest = trial.estate.catalog.types[license_type]
     installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
-    if not found.versioned:
+    if not lowest.versioned:
         return None
-    if found.version_basis is VersionBasis.APPLICATION:  # B8
+    if lowest.version_basis is VersionBasis.APPLICATION:  # B8
         asked = [want.application.major for want in case.wants if want.type == license_type and want.application]
         limit = installation.application_limit(license_type)
         needed = limit if limit is not None else max(asked, default=trial.software.major)
@@ -256,4 +256,4 @@ def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> 
             if trial.estate.installation_of(pbx) is installation
         ]
         needed = max((software.major for software in served), default=trial.software.major)
-    return max(needed, found.minimum_version)
+    return max(needed, lowest.minimum_version)

@@ -69,7 +69,7 @@ class Decider:
         self._software = software
         self._now = time.now
         self._lends = not eligibilities.estate.learns(time.ends_by)
-        self._platforms = {one.device.platform for one in (pbx, carrier) if one is not None}
+        self._platforms = {party.device.platform for party in (pbx, carrier) if party is not None}
         self._eligibility: dict[tuple[str, HolderKind], Eligibility | Refusal] = {}
         self._requirements = Requirements(self._catalog, working_set, pbx)
         self._shortages = Shortages(self._estate, working_set, pbx, lends=self._lends, now=time.now)
@@ -216,12 +216,12 @@ class Decider:
 
     def _eligibility_of(self, want: Want) -> Eligibility | Refusal:
         name = want[:2]
-        found = self._eligibility.get(name)
-        if found is None:
-            found = self._eligibility[name] = self._eligibilities.of(
+        eligibility = self._eligibility.get(name)
+        if eligibility is None:
+            eligibility = self._eligibility[name] = self._eligibilities.of(
                 self._pbx, self._software, want.type, want.kind, carrier=self._carrier
             )
-        return found
+        return eligibility
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
         seat = self._held.get(key)
@@ -271,10 +271,10 @@ class Decider:
             return [Granted(Basis.INCLUDED, included_in=parent)] * len(wants)
         outcomes: list[Outcome] = []
         while left := len(wants) - len(outcomes):
-            found = self._free_source(eligibility)
-            if found is None:
+            free_source = self._free_source(eligibility)
+            if free_source is None:
                 return outcomes + [self._shortages.used_up(eligibility)] * left
-            source, free = found
+            source, free = free_source
             companions: list[tuple[Eligibility, Source]] = []
             for companion in eligibility.companions:  # D1: both or neither
                 beside = self._free_source(companion)

@@ -347,10 +347,10 @@ class Batch:
     def _running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:
         lease, epoch, caller_id = self._leases.get(resolved.pbx.id), request.epoch, resolved.caller_id
         if lease is not None and lease.claimed and epoch < lease.epoch:
-            found = self._standby_claims.called_when_fenced(
+            two_claims = self._standby_claims.called_when_fenced(
                 resolved.eligibilities.estate, resolved.pbx, lease, epoch, caller_id=caller_id
             )
-            self._report(resolved, found)
+            self._report(resolved, two_claims)
         return running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time, caller_id=caller_id)
 
     def _called(self, resolved: ResolvedRequest, request: SeatCall[object]) -> Lease:
@@ -360,10 +360,10 @@ class Batch:
             self._put(lease)
         return lease
 
-    def _report(self, resolved: ResolvedRequest, found: TwoClaims | None) -> None:
-        if found is not None:
-            self._events.add(resolved, "standby.two_claims", found.details())
-            _log.warning("two claims at once", pbx=str(resolved.request.pbx), **found.details())
+    def _report(self, resolved: ResolvedRequest, two_claims: TwoClaims | None) -> None:
+        if two_claims is not None:
+            self._events.add(resolved, "standby.two_claims", two_claims.details())
+            _log.warning("two claims at once", pbx=str(resolved.request.pbx), **two_claims.details())
 
     def _write_standby_claims(self) -> None:
         for pbx_id in self._standby_claims.claims:
@@ -379,15 +379,17 @@ class Batch:
     def _held(self, pbx: Pbx) -> dict[str, int]:
         """Seats debited by now, by license type."""
         held, changes = self._loaded.held.get(pbx.id, {}), self._loaded.working_set.type_changes(pbx.id)
-        found = {key: held.get(key, 0) + changes.get(key, 0) for key in held.keys() | changes.keys()}
-        return {key: seats for key, seats in found.items() if seats}
+        seats_after = {key: held.get(key, 0) + changes.get(key, 0) for key in held.keys() | changes.keys()}
+        return {key: seats for key, seats in seats_after.items() if seats}
 
     def _granted(self, resolved: ResolvedRequest, lease: Lease) -> LeaseGranted:
         estate = resolved.eligibilities.estate
         revoked = self._loaded.working_set.seats[resolved.pbx.id].revoked
-        told = notices(estate, resolved.pbx, lease, epoch=lease.epoch, time=self._time, revoked=revoked)
+        lease_notices = notices(estate, resolved.pbx, lease, epoch=lease.epoch, time=self._time, revoked=revoked)
         primary = primary_of(estate, resolved.pbx)
         if primary is None or lease.carrier is not None:
-            return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told)
+            return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), lease_notices)
         offer = self._standby_claims.offer(estate, resolved.pbx, lease, self._leases.get(primary.id))
-        return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), told, (offer,) if offer is not None else ())
+        return LeaseGranted(
+            lease, resolved.pbx, self._held(resolved.pbx), lease_notices, (offer,) if offer is not None else ()
+        )

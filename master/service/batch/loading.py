@@ -56,8 +56,8 @@ class LoadedBatch:
 
 def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
     """Read, under lock, everything that some requests need."""
-    found = resolve(tx, estates, requests)
-    resolved_requests = [resolved for resolved in found if isinstance(resolved, ResolvedRequest)]
+    outcomes = resolve(tx, estates, requests)
+    resolved_requests = [resolved for resolved in outcomes if isinstance(resolved, ResolvedRequest)]
     also = {pbx.id for resolved in resolved_requests for pbx in resolved.also}
     leases = store.lock_leases(tx, also | {resolved.pbx.id for resolved in resolved_requests})
     needs = _needs_of(resolved_requests, leases, time)
@@ -74,7 +74,7 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
         if isinstance(request.request, OpenLease | TakeOverLease | RenewLease)
     }
     return LoadedBatch(
-        resolved_requests=found,
+        resolved_requests=outcomes,
         leases=leases,
         working_set=working_set,
         standby_claims=StandbyClaims(claims, records, working_set, time),
@@ -91,9 +91,11 @@ def is_to_prove(resolved: ResolvedRequest, lease: Lease | None, time: LeaseTime)
 
 def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease], time: LeaseTime) -> Prefetch:
     needs = Prefetch()
-    asked = Counter(found.pbx.id for found in resolved_requests if not isinstance(found.request, RenewLease))
+    asked = Counter(resolved.pbx.id for resolved in resolved_requests if not isinstance(resolved.request, RenewLease))
     asked.update(
-        found.pbx.id for found in resolved_requests if isinstance(found.request, OpenLease) and found.request.wants
+        resolved.pbx.id
+        for resolved in resolved_requests
+        if isinstance(resolved.request, OpenLease) and resolved.request.wants
     )
     for resolved in resolved_requests:
         eligibilities, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
@@ -123,16 +125,16 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
 
 def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease]) -> set[int]:
     """The ids of PBXs in whose names there are claims, or may be after this batch; they are few."""
-    found = set()
+    pbx_ids = set()
     for resolved in resolved_requests:
         lease = leases.get(resolved.pbx.id)
         takes_over = isinstance(resolved.request, TakeOverLease)
         counts = takes_over or isinstance(resolved.request, EndLease)
         if lease is not None and (lease.claimed or counts or lease.carrier is not None):
-            found.add(lease.pbx_id)
+            pbx_ids.add(lease.pbx_id)
         if not takes_over:
-            found |= {pbx.id for pbx in resolved.also if pbx.id in leases}
-    return found
+            pbx_ids |= {pbx.id for pbx in resolved.also if pbx.id in leases}
+    return pbx_ids
 
 
 def _first_seats(tx: Tx, resolved_requests: Sequence[ResolvedRequest]) -> list[Seat]:

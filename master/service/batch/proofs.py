@@ -34,7 +34,7 @@ class Proofs:
         assert estate.learning is not None
         types = estate.catalog.types
         known = {key: seats for key, seats in self._known.get(pbx.id, {}).items() if key in types}
-        companions = [key for key, one in types.items() if one.metering is Metering.COMPANION]
+        companions = [key for key, license_type in types.items() if license_type.metering is Metering.COMPANION]
         proven = rights(proof, known, companions)
         by_pool: dict[int, int] = {}
         unplaced: dict[str, int] = {}
@@ -65,5 +65,7 @@ def _pools(estate: Estate, pbx: Pbx, key: str) -> list[int]:
     """The pools that a type is debited from, in order."""
     if key not in estate.catalog.types:
         return []
-    found = (estate.pool_ids.get((source.device.id, key)) for source in estate.sources(pbx, estate.catalog.types[key]))
-    return [pool_id for pool_id in found if pool_id is not None]
+    pool_ids = (
+        estate.pool_ids.get((source.device.id, key)) for source in estate.sources(pbx, estate.catalog.types[key])
+    )
+    return [pool_id for pool_id in pool_ids if pool_id is not None]

@@ -165,7 +165,7 @@ class Request(Generic[Answer]):
     pbx: PbxName
     caller: str
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> Answer:
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> Answer:
         """Call the handler of this kind of request, once its PBX is found."""
         raise NotImplementedError
 
@@ -199,8 +199,8 @@ class OpenLease(Request[LeaseGranted]):
     """Seats to be acquired with it."""
     unanswered_calls: int = 0
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted:
-        return handlers.open(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
+        return handlers.open(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +226,8 @@ class TakeOverLease(Request[LeaseGranted | TakeOverRefused]):
     force: bool = False
     carried: CarriedOffline | None = None
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted | TakeOverRefused:
-        return handlers.take_over(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted | TakeOverRefused:
+        return handlers.take_over(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,16 +246,16 @@ class RenewLease(UnderLease[LeaseGranted]):
     knows_end: float = 0.0
     """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseGranted:
-        return handlers.renew(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
+        return handlers.renew(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseLease(UnderLease[LeaseClosed]):
     """End a lease; all seats go back."""
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseClosed:
-        return handlers.close(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseClosed:
+        return handlers.close(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,8 +265,8 @@ class EndLease(Request[LeaseEnded | AnsweredBefore]):
     reason: str
     key: RequestKey[LeaseEnded]
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> LeaseEnded | AnsweredBefore:
-        return handlers.end(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseEnded | AnsweredBefore:
+        return handlers.end(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,8 +275,8 @@ class AcquireSeats(SeatCall[SeatsAcquired]):
 
     wants: Sequence[Want]
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsAcquired:
-        return handlers.acquire(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsAcquired:
+        return handlers.acquire(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,8 +285,8 @@ class ReturnSeats(SeatCall[SeatsReturned]):
 
     keys: Sequence[SeatKey]
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsReturned:
-        return handlers.give_back(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsReturned:
+        return handlers.give_back(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,8 +295,8 @@ class SyncSeats(SeatCall[SeatsSynced]):
 
     wants: Sequence[Want]
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsSynced:
-        return handlers.sync(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsSynced:
+        return handlers.sync(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,28 +305,28 @@ class ReclaimSeats(Request[SeatsReclaimed]):
 
     holders_max: int
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> SeatsReclaimed:
-        return handlers.reclaim(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsReclaimed:
+        return handlers.reclaim(resolved, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndClaims(Request[ClaimsEnded]):
     """Let go of the claims in a PBX's name that are past their end."""
 
-    def answered_by(self, handlers: Handlers[Found], found: Found) -> ClaimsEnded:
-        return handlers.end_claims(found, self)
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> ClaimsEnded:
+        return handlers.end_claims(resolved, self)
 
 
 class Handlers(Protocol[Found]):
     """Who answers requests, one method for each kind; a `Found` is a request whose PBX is found."""
 
-    def open(self, found: Found, request: OpenLease, /) -> LeaseGranted: ...
-    def take_over(self, found: Found, request: TakeOverLease, /) -> LeaseGranted | TakeOverRefused: ...
-    def renew(self, found: Found, request: RenewLease, /) -> LeaseGranted: ...
-    def close(self, found: Found, request: CloseLease, /) -> LeaseClosed: ...
-    def end(self, found: Found, request: EndLease, /) -> LeaseEnded | AnsweredBefore: ...
-    def acquire(self, found: Found, request: AcquireSeats, /) -> SeatsAcquired: ...
-    def give_back(self, found: Found, request: ReturnSeats, /) -> SeatsReturned: ...
-    def sync(self, found: Found, request: SyncSeats, /) -> SeatsSynced: ...
-    def reclaim(self, found: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
-    def end_claims(self, found: Found, request: EndClaims, /) -> ClaimsEnded: ...
+    def open(self, resolved: Found, request: OpenLease, /) -> LeaseGranted: ...
+    def take_over(self, resolved: Found, request: TakeOverLease, /) -> LeaseGranted | TakeOverRefused: ...
+    def renew(self, resolved: Found, request: RenewLease, /) -> LeaseGranted: ...
+    def close(self, resolved: Found, request: CloseLease, /) -> LeaseClosed: ...
+    def end(self, resolved: Found, request: EndLease, /) -> LeaseEnded | AnsweredBefore: ...
+    def acquire(self, resolved: Found, request: AcquireSeats, /) -> SeatsAcquired: ...
+    def give_back(self, resolved: Found, request: ReturnSeats, /) -> SeatsReturned: ...
+    def sync(self, resolved: Found, request: SyncSeats, /) -> SeatsSynced: ...
+    def reclaim(self, resolved: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
+    def end_claims(self, resolved: Found, request: EndClaims, /) -> ClaimsEnded: ...

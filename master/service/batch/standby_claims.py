@@ -43,13 +43,13 @@ class TwoClaims:
             "seconds": round(self.seconds, 3),
             "types": {
                 key: {
-                    "held_by_primary": one.held_by_primary,
-                    "carried_by_standby": one.carried_by_standby,
-                    "counted": one.counted,
-                    "beyond_counted": one.beyond,
+                    "held_by_primary": claimed.held_by_primary,
+                    "carried_by_standby": claimed.carried_by_standby,
+                    "counted": claimed.counted,
+                    "beyond_counted": claimed.beyond,
                     "over_granted": self.over_granted[key],
                 }
-                for key, one in self.types.items()
+                for key, claimed in self.types.items()
             },
         }
 
@@ -179,7 +179,11 @@ class StandbyClaims:
         if pbx_id not in self._claims:
             return
         self._put(pbx_id, ())
-        for record in [one for one in self._records.values() if one.primary_id == pbx_id and one.serial]:
+        for record in [
+            standby_record
+            for standby_record in self._records.values()
+            if standby_record.primary_id == pbx_id and standby_record.serial
+        ]:
             # a serial that was never sent, so that late words of the last one change nothing
             self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
 
@@ -241,7 +245,7 @@ class StandbyClaims:
         for (_, key), pool_id in estate.pool_ids.items():
             if key in free and pool_id in shares:
                 free[key] += self._working_set.pools[pool_id].free
-        over = {key: max(one.beyond - free[key], 0) for key, one in types.items()}
+        over = {key: max(overlap.beyond - free[key], 0) for key, overlap in types.items()}
         return TwoClaims(primary, standby, seconds, types, over)
 
     # --- Underneath ---------------------------------------------------------------------------------------------------
@@ -296,8 +300,8 @@ class StandbyClaims:
     def by_type(estate: Estate, seats: Mapping[int, int]) -> dict[str, int]:
         """Seats by license type instead of pool id."""
         type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
-        found: dict[str, int] = {}
+        by_key: dict[str, int] = {}
         for pool_id, count in seats.items():
             if count:
-                found[type_of[pool_id]] = found.get(type_of[pool_id], 0) + count
-        return found
+                by_key[type_of[pool_id]] = by_key.get(type_of[pool_id], 0) + count
+        return by_key

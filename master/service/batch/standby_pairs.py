@@ -17,16 +17,16 @@ from master.store.statements.seats import holdings, read_leases
 
 def read_standby_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readiness]:
     """Every pair of a project, judged, by standby (F4)."""
-    found = pairs(estate)
-    if not found:
+    standbys = pairs(estate)
+    if not standbys:
         return []
-    primary_ids = sorted({primary.id for _, primary in found})
-    leases = read_leases(tx, sorted({pbx.id for pair in found for pbx in pair}))
+    primary_ids = sorted({primary.id for _, primary in standbys})
+    leases = read_leases(tx, sorted({pbx.id for pair in standbys for pbx in pair}))
     held, claims = holdings(tx, primary_ids), store.claims_of(tx, primary_ids)
     records = store.standby_leases(tx, primary_ids)
     type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
     judged = []
-    for standby, primary in found:
+    for standby, primary in standbys:
         state = PairState(
             standby_lease=leases.get(standby.id),
             primary_lease=leases.get(primary.id),
@@ -44,10 +44,10 @@ def read_standby_pair(tx: Tx, estate: Estate, standby: Pbx, time: LeaseTime) -> 
 
 
 def _covered(claims: Claims, standby: Pbx, type_of: Mapping[int, str]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    covered: dict[str, int] = {}
     for pool_id, seats in covered_by(claims, standby).items():
-        found[type_of[pool_id]] = found.get(type_of[pool_id], 0) + seats
-    return found
+        covered[type_of[pool_id]] = covered.get(type_of[pool_id], 0) + seats
+    return covered
 
 
 def carried_by(estate: Estate, lease: Lease | None) -> str:

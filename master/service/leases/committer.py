@@ -137,8 +137,8 @@ class Committer:
             raise StoppedError("the master is shutting down")
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())
         lane, urgency, load = lane_of(request), urgency_of(request), load_of(request)
-        for one in self._queue.put(waiting, lane=lane, urgency=urgency, load=load):
-            one.complete(QueueFullError(self._limits.retry_after_seconds))
+        for displaced in self._queue.put(waiting, lane=lane, urgency=urgency, load=load):
+            displaced.complete(QueueFullError(self._limits.retry_after_seconds))
         self._arrived.set()
         try:
             return cast(Answer, await waiting.answer)  # `answered_by` of this very request gave it

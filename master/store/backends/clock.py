@@ -17,9 +17,9 @@ def database_clock(tx: Tx) -> float:
 
 def latest_moment(tx: Tx) -> float:
     """The latest time at which anything was written: UNIX seconds, 0 where nothing was."""
-    told = "SELECT max(event.time_us) FROM audit_head JOIN event USING (project_id, seq)"
+    recorded = "SELECT max(event.time_us) FROM audit_head JOIN event USING (project_id, seq)"
     renewed = "SELECT max(renewed_at) FROM lease"
-    return max((tx.rows(told)[0][0] or 0) / 1e6, tx.rows(renewed)[0][0] or 0.0)
+    return max((tx.rows(recorded)[0][0] or 0) / 1e6, tx.rows(renewed)[0][0] or 0.0)
 
 
 def last_signed_end(tx: Tx) -> float:

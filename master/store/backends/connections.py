@@ -269,9 +269,9 @@ async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:
 
 async def _looked(connection: Raw) -> tuple[int, str | None, str | None]:
     """The process that serves a connection, what its session was used for, and the table of its identity."""
-    found = await connection.fetchrow(_LOOK)
-    assert found is not None
-    return found[0], found[1], found[2]
+    row = await connection.fetchrow(_LOOK)
+    assert row is not None
+    return row[0], row[1], row[2]
 
 
 def _shared_session() -> StorageError:
@@ -280,8 +280,10 @@ def _shared_session() -> StorageError:
 
 
 def _told(error: BaseException) -> StorageError:
-    found = storage_error(error)
-    return found if isinstance(found, StorageError) else StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error))
+    problem = storage_error(error)
+    return (
+        problem if isinstance(problem, StorageError) else StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error))
+    )
 
 
 def _servers(engine: AsyncEngine, url: URL) -> list[dict[str, Any]]:
@@ -290,5 +292,5 @@ def _servers(engine: AsyncEngine, url: URL) -> list[dict[str, Any]]:
     plain = {key: value for key, value in arguments.items() if key not in ("host", "port")}
     host, port = arguments.get("host"), arguments.get("port")
     if isinstance(host, list) and isinstance(port, list):
-        return [{**plain, "host": one, "port": at} for one, at in zip(host, port, strict=True)]
+        return [{**plain, "host": server, "port": at} for server, at in zip(host, port, strict=True)]
     return [{**plain, **({"host": host} if host else {}), **({"port": port} if port else {})}]

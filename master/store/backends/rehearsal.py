@@ -89,10 +89,10 @@ class Rehearsals:
 
 def copy_of(tx: Tx, project: str, seats_of: SeatsOf) -> ProjectCopy:
     """Read what work may look at of a project, one that was deleted included."""
-    found = tx.rows("SELECT id FROM project WHERE name = ?1", project)
-    if not found:
+    rows = tx.rows("SELECT id FROM project WHERE name = ?1", project)
+    if not rows:
         return ProjectCopy()
-    project_id = found[0][0]
+    project_id = rows[0][0]
     return ProjectCopy(
         tuple(
             (table, _seats(tx, seats_of(tx, project_id)) if table is t.seat else _rows(tx, table, project_id))
@@ -134,13 +134,13 @@ def of_pair(name: str) -> SeatsOf:
     """a PBX, and the one that it is the standby of."""
 
     def ids(tx: Tx, project_id: int) -> list[int]:
-        found = tx.rows(
+        rows = tx.rows(
             "SELECT id FROM pbx WHERE project_id = ?1 AND (name = ?2 OR name IN"
             " (SELECT standby_for FROM pbx WHERE project_id = ?1 AND name = ?2)) ORDER BY id",
             project_id,
             name,
         )
-        return [row[0] for row in found]
+        return [row[0] for row in rows]
 
     return ids
 

@@ -148,9 +148,11 @@ class SqliteFile:
         Raises:
             ReplacedError: it is not; writing on would be in vain, or spoil what is there now.
         """
-        found = _identity_of(self._name)
-        if found != self._identity:
-            raise ReplacedError(f"{self.path} was {'replaced by another file' if found else 'deleted or moved away'}")
+        identity = _identity_of(self._name)
+        if identity != self._identity:
+            raise ReplacedError(
+                f"{self.path} was {'replaced by another file' if identity else 'deleted or moved away'}"
+            )
         with self._lock:
             if self._connections:
                 for name in self._names_beside:
@@ -192,10 +194,10 @@ class SqliteFile:
             self._committed = self._attempted
 
     def _check_beside(self, name: str) -> None:
-        found = _identity_of(name)
-        known = self._beside.get(name) if found is None else self._beside.setdefault(name, found)
-        if found != known:
-            raise ReplacedError(f"{name} was {'replaced by another file' if found else 'deleted or moved away'}")
+        identity = _identity_of(name)
+        known = self._beside.get(name) if identity is None else self._beside.setdefault(name, identity)
+        if identity != known:
+            raise ReplacedError(f"{name} was {'replaced by another file' if identity else 'deleted or moved away'}")
 
     def _check_count(self, count: int, *, since: int) -> None:
         if (count - since) % _COUNTS > (self._attempted - since) % _COUNTS:
@@ -248,16 +250,16 @@ def _logged_counts(log: str) -> list[int]:
 
 def _identity_of(name: str) -> _Identity | None:
     try:
-        found = os.stat(name)
+        status = os.stat(name)
     except OSError:  # no such file; or a folder on the way to it, or its disk, is gone
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _hold(path: Path) -> tuple[_Held, _Identity]:
     with _guard:
-        found = os.stat(path)
-        identity = found.st_dev, found.st_ino
+        status = os.stat(path)
+        identity = status.st_dev, status.st_ino
         if identity not in _held:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             opened = os.fstat(descriptor)

@@ -56,8 +56,8 @@ def _for_asyncpg(url: URL) -> URL:
     return url.set(drivername="postgresql+asyncpg", query=query)
 
 
-def _in_query(found: re.Match[str]) -> str:
+def _in_query(match: re.Match[str]) -> str:
     """Several hosts, as libpq writes them, the way that SQLAlchemy reads them."""
-    start, hosts, name, query = found.groups()
+    start, hosts, name, query = match.groups()
     named = [host if re.search(r":\d+$", host) else f"{host}:5432" for host in hosts.split(",")]
     return f"{start}/{name or ''}?{'&'.join(f'host={host}' for host in named)}{'&' + query if query else ''}"

@@ -23,31 +23,31 @@ _RECORD = (
 
 def claims_of(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Claims]:
     """Claims by the PBX in whose name they are, each PBX asked for included."""
-    found: dict[int, Claims] = dict.fromkeys(sorted(pbx_ids), ())
+    by_pbx: dict[int, Claims] = dict.fromkeys(sorted(pbx_ids), ())
     rows = tx.rows(
         "SELECT pbx_id, kind, holder_id, pool_id, seats, ends_at, serial FROM claim WHERE pbx_id IN {?1:int}"
         " ORDER BY pbx_id, kind, holder_id, pool_id",
-        list(found),
+        list(by_pbx),
     )
     for row in rows:
         claim = Claim(
             kind=ClaimKind(row[1]), holder_id=row[2], pool_id=row[3], seats=row[4], ends_at=row[5], serial=row[6]
         )
-        found[row[0]] += (claim,)
-    return found
+        by_pbx[row[0]] += (claim,)
+    return by_pbx
 
 
 def shares_of(tx: Tx, claims: Mapping[int, Claims]) -> dict[int, dict[int, Share]]:
     """What is counted for some PBXs, by PBX id and pool id; `claims` names them and gives the floors."""
-    found: dict[int, dict[int, Share]] = {pbx_id: {} for pbx_id in claims}
+    by_pbx: dict[int, dict[int, Share]] = {pbx_id: {} for pbx_id in claims}
     rows = tx.rows(
         "SELECT pbx_id, pool_id, seats, counted FROM pool_usage WHERE pbx_id IN {?1:int} AND counted > 0",
-        list(found),
+        list(by_pbx),
     )
     for pbx_id, pool_id, seats, counted in rows:
         floor = max((claim.seats for claim in claims[pbx_id] if claim.pool_id == pool_id), default=0)
-        found[pbx_id][pool_id] = Share(seats, floor, counted)
-    return found
+        by_pbx[pbx_id][pool_id] = Share(seats, floor, counted)
+    return by_pbx
 
 
 def write_claims(tx: Tx, before: Mapping[int, Claims], after: Mapping[int, Claims]) -> None:
@@ -146,10 +146,10 @@ def claimed_seats(tx: Tx, project_id: int, pbx_names: Iterable[str]) -> dict[str
     highest: dict[tuple[str, int], int] = {}
     for name, pool_id, seats in rows:
         highest[name, pool_id] = max(highest.get((name, pool_id), 0), seats)
-    found: dict[str, int] = {}
+    by_type: dict[str, int] = {}
     for (name, _), seats in highest.items():
-        found[name] = found.get(name, 0) + seats
-    return found
+        by_type[name] = by_type.get(name, 0) + seats
+    return by_type
 
 
 def carried_by(tx: Tx, project_id: int) -> dict[str, list[str]]:
@@ -162,7 +162,7 @@ def carried_by(tx: Tx, project_id: int) -> dict[str, list[str]]:
         .where(t.pbx.c.project_id == project_id, t.lease.c.phase == "open")
         .order_by(t.pbx.c.name)
     )
-    found: dict[str, list[str]] = {}
+    by_pbx: dict[str, list[str]] = {}
     for name, primary in tx.connection.execute(query):
-        found.setdefault(name, []).append(primary)
-    return found
+        by_pbx.setdefault(name, []).append(primary)
+    return by_pbx

@@ -104,13 +104,13 @@ def learned_long_enough(tx: Tx, ends_by: float) -> list[str]:
 
 def known_seats(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, dict[str, int]]:
     """Seats that the backup knew of, by PBX id and license type."""
-    found: dict[int, dict[str, int]] = {}
+    by_pbx: dict[int, dict[str, int]] = {}
     ids = sorted(pbx_ids)
     for pbx_id, license_type, known in (
         tx.rows("SELECT pbx_id, type, known FROM learning_seat WHERE pbx_id IN {?1:int}", ids) if ids else []
     ):
-        found.setdefault(pbx_id, {})[license_type] = known
-    return found
+        by_pbx.setdefault(pbx_id, {})[license_type] = known
+    return by_pbx
 
 
 def write_proven(tx: Tx, pbx_id: int, proven: Mapping[str, int], unplaced: Mapping[str, int]) -> None:

@@ -71,27 +71,27 @@ def next_revision(tx: Tx, project_id: int) -> None:
     )
 
 
-def write_licenses(tx: Tx, project_id: int, items: Iterable[License], *, fresh: frozenset[str]) -> None:
+def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fresh: frozenset[str]) -> None:
     """Write licenses as they now stand, with their releases; `fresh` are the ids of those that were not there."""
-    for item in items:
+    for license in licenses:
         values = {
-            "type": item.type.key, "version": item.version, "tier": item.tier, "quantity": item.quantity,
-            "device_id": item.device.id if item.device else None, "file": item.file, "binding": item.binding,
-            "first_bound_at": item.first_bound_at, "bound_at": item.bound_at, "held_until": item.held_until,
-            "agreement_ends_at": item.agreement_ends_at, "last_proof": item.last_proof,
-            "key_on_word_of": "\n".join(item.key_on_word_of) or None,
-            "file_agreement_ends_at": item.file_agreement_ends_at,
-            "agreed_kind": item.agreed.subject.kind if item.agreed else None,
-            "agreed_id": item.agreed.subject.id if item.agreed else None,
-            "use_policy": item.agreed.policy if item.agreed else None,
-            "use_ends_at": item.agreed.ends_at if item.agreed else None,
+            "type": license.type.key, "version": license.version, "tier": license.tier, "quantity": license.quantity,
+            "device_id": license.device.id if license.device else None, "file": license.file,
+            "binding": license.binding, "first_bound_at": license.first_bound_at, "bound_at": license.bound_at, "held_until": license.held_until,
+            "agreement_ends_at": license.agreement_ends_at, "last_proof": license.last_proof,
+            "key_on_word_of": "\n".join(license.key_on_word_of) or None,
+            "file_agreement_ends_at": license.file_agreement_ends_at,
+            "agreed_kind": license.agreed.subject.kind if license.agreed else None,
+            "agreed_id": license.agreed.subject.id if license.agreed else None,
+            "use_policy": license.agreed.policy if license.agreed else None,
+            "use_ends_at": license.agreed.ends_at if license.agreed else None,
         }  # fmt: skip
-        if item.id in fresh:
-            tx.connection.execute(insert(t.license_).values(project_id=project_id, id=item.id, **values))
+        if license.id in fresh:
+            tx.connection.execute(insert(t.license_).values(project_id=project_id, id=license.id, **values))
         else:
-            named = (t.license_.c.project_id == project_id) & (t.license_.c.id == item.id)
+            named = (t.license_.c.project_id == project_id) & (t.license_.c.id == license.id)
             tx.connection.execute(update(t.license_).where(named).values(values))
-        _write_release(tx, project_id, item)
+        _write_release(tx, project_id, license)
 
 
 def remove_licenses(tx: Tx, project_id: int, ids: Sequence[str]) -> None:
@@ -103,28 +103,28 @@ def remove_licenses(tx: Tx, project_id: int, ids: Sequence[str]) -> None:
     tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id, t.license_.c.id.in_(ids)))
 
 
-def _write_release(tx: Tx, project_id: int, item: License) -> None:
+def _write_release(tx: Tx, project_id: int, license: License) -> None:
     release = t.license_release.c
-    named = (release.project_id == project_id) & (release.license_id == item.id)
+    named = (release.project_id == project_id) & (release.license_id == license.id)
     tx.connection.execute(delete(t.license_release).where(named))
-    if item.release is None:
+    if license.release is None:
         return
     to_device = select(t.device.c.id).where(
-        t.device.c.project_id == project_id, t.device.c.name == item.release.to_device
+        t.device.c.project_id == project_id, t.device.c.name == license.release.to_device
     )
     tx.connection.execute(
         insert(t.license_release).values(
             project_id=project_id,
-            license_id=item.id,
-            in_use=item.release.in_use.value,
-            to_device_id=to_device.scalar_subquery() if item.release.to_device else None,
-            requested_by=item.release.requested_by,
-            requested_at=item.release.requested_at,
-            reason=item.release.reason,
-            nonce=item.release.nonce,
-            certified=item.release.certified,
-            device_dead=item.release.device_dead,
-            approved_by=item.release.approved_by,
+            license_id=license.id,
+            in_use=license.release.in_use.value,
+            to_device_id=to_device.scalar_subquery() if license.release.to_device else None,
+            requested_by=license.release.requested_by,
+            requested_at=license.release.requested_at,
+            reason=license.release.reason,
+            nonce=license.release.nonce,
+            certified=license.release.certified,
+            device_dead=license.release.device_dead,
+            approved_by=license.release.approved_by,
         )
     )
 

@@ -146,13 +146,13 @@ def seat_totals(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[tuple[str, int
     """How many seats PBXs hold, by PBX id, and by type and pool; of those that hold any."""
     if not pbx_ids:
         return {}
-    found: dict[int, dict[tuple[str, int | None], int]] = {}
+    by_pbx: dict[int, dict[tuple[str, int | None], int]] = {}
     statement = (
         "SELECT pbx_id, type, pool_id, count(*) FROM seat WHERE pbx_id IN {?1:int} GROUP BY pbx_id, type, pool_id"
     )
     for pbx_id, license_type, pool_id, seats in tx.rows(statement, list(pbx_ids)):
-        found.setdefault(pbx_id, {})[license_type, pool_id] = seats
-    return found
+        by_pbx.setdefault(pbx_id, {})[license_type, pool_id] = seats
+    return by_pbx
 
 
 def who_hold(tx: Tx, pbx_ids: Sequence[int]) -> set[int]:
@@ -207,12 +207,12 @@ def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> Non
 
 def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
     """Seats that PBXs still have to give back after an operator took them away (L5), by PBX id."""
-    found: dict[int, set[Key]] = {}
+    by_pbx: dict[int, set[Key]] = {}
     if pbx_ids:
         rows = tx.rows("SELECT pbx_id, type, kind, holder FROM revocation WHERE pbx_id IN {?1:int}", list(pbx_ids))
         for row in rows:
-            found.setdefault(row[0], set()).add((row[1], _KINDS[row[2]], row[3]))
-    return found
+            by_pbx.setdefault(row[0], set()).add((row[1], _KINDS[row[2]], row[3]))
+    return by_pbx
 
 
 def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key], now: float) -> None:
@@ -259,10 +259,10 @@ def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:
         """,
         list(pbx_ids),
     )
-    found: dict[int, dict[str, int]] = {}
+    by_pbx: dict[int, dict[str, int]] = {}
     for pbx_id, license_type, seats in rows:
-        found.setdefault(pbx_id, {})[license_type] = int(seats)
-    return found
+        by_pbx.setdefault(pbx_id, {})[license_type] = int(seats)
+    return by_pbx
 
 
 def biggest_holders(tx: Tx, pool_id: int) -> list[tuple[int, int]]:

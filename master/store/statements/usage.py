@@ -84,14 +84,14 @@ def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
 
 def add_denials(tx: Tx, refused: Iterable[DenialRow]) -> None:
     """Note holders that were refused, once a day each."""
-    rows = [(*one, False) for one in sorted(refused)]
+    rows = [(*denial, False) for denial in sorted(refused)]
     if rows:
         tx.many(_DENIAL, rows)
 
 
 def forget_denials(tx: Tx, granted: Iterable[DenialRow]) -> None:
     """Holders got their seats before they were judged."""
-    rows = [one[:6] for one in sorted(granted)]
+    rows = [denial[:6] for denial in sorted(granted)]
     if rows:
         tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL} AND NOT judged", rows)
 

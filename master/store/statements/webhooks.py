@@ -98,31 +98,31 @@ def alarm_states(tx: Tx, project_id: int) -> list[AlarmState]:
     return [AlarmState(*row) for row in rows]
 
 
-def begin(tx: Tx, project_id: int, one: AlarmState) -> bool:
+def begin(tx: Tx, project_id: int, alarm: AlarmState) -> bool:
     """Write that an alarm begins; False where another master was first."""
     return bool(
         tx.rows(
             "INSERT INTO alarm (project_id, kind, subject, message, began_at) VALUES (?1, ?2, ?3, ?4, ?5)"
             " ON CONFLICT DO NOTHING RETURNING kind",
-            project_id, one.kind, one.subject, one.message, one.began_at,
+            project_id, alarm.kind, alarm.subject, alarm.message, alarm.began_at,
         )
     )  # fmt: skip
 
 
-def mark(tx: Tx, project_id: int, one: AlarmState, gone_at: float | None) -> None:
+def mark(tx: Tx, project_id: int, alarm: AlarmState, gone_at: float | None) -> None:
     """Since when an alarm's condition is false; None where it is true again."""
     tx.rows(
         "UPDATE alarm SET gone_at = ?4 WHERE project_id = ?1 AND kind = ?2 AND subject = ?3",
-        project_id, one.kind, one.subject, gone_at,
+        project_id, alarm.kind, alarm.subject, gone_at,
     )  # fmt: skip
 
 
-def end(tx: Tx, project_id: int, one: AlarmState) -> bool:
+def end(tx: Tx, project_id: int, alarm: AlarmState) -> bool:
     """Write that an alarm is over; False where another master was first."""
     return bool(
         tx.rows(
             "DELETE FROM alarm WHERE project_id = ?1 AND kind = ?2 AND subject = ?3 RETURNING kind",
-            project_id, one.kind, one.subject,
+            project_id, alarm.kind, alarm.subject,
         )
     )  # fmt: skip
 

@@ -21,28 +21,30 @@ def counter_mismatches(tx: Tx) -> list[str]:
             select(t.pool_usage).where((t.pool_usage.c.seats != 0) | (t.pool_usage.c.counted != 0))
         )
     }
-    found = []
+    mismatches = []
     by_pool: Counter[int] = Counter()
     for pool in sorted(usage.keys() | held.keys() | claimed.keys()):
         seats, counted = usage.get(pool, (0, 0))
         if seats != held.get(pool, 0):
-            found.append(f"pool {pool[0]}, PBX {pool[1]}: counted {seats}, there are {held.get(pool, 0)}")
+            mismatches.append(f"pool {pool[0]}, PBX {pool[1]}: counted {seats}, there are {held.get(pool, 0)}")
         right = max(held.get(pool, 0), claimed.get(pool, 0))
         if counted != right:
-            found.append(f"pool {pool[0]}, PBX {pool[1]}: {counted} counted with its claims, {right} would be right")
+            mismatches.append(
+                f"pool {pool[0]}, PBX {pool[1]}: {counted} counted with its claims, {right} would be right"
+            )
         by_pool[pool[0]] += right
     for row in tx.connection.execute(select(t.pool.c.id, t.pool.c.used, t.pool.c.capacity)):
         if row.used != by_pool[row.id] or row.used > row.capacity:
-            found.append(f"pool {row.id}: counted {row.used} of {row.capacity}, there are {by_pool[row.id]}")
+            mismatches.append(f"pool {row.id}: counted {row.used} of {row.capacity}, there are {by_pool[row.id]}")
     unmarked = (
         select(t.claim.c.pbx_id)
         .distinct()
         .outerjoin(t.lease, t.lease.c.pbx_id == t.claim.c.pbx_id)
         .where(func.coalesce(t.lease.c.claimed, False).is_(False))
     )
-    found += [f"PBX {pbx_id}: there are claims in its name that its lease does not know of" for (pbx_id,) in
+    mismatches += [f"PBX {pbx_id}: there are claims in its name that its lease does not know of" for (pbx_id,) in
               tx.connection.execute(unmarked)]  # fmt: skip
-    return found
+    return mismatches
 
 
 def _claims_by_pool(tx: Tx) -> dict[tuple[int, int], int]:

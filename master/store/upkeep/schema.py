@@ -86,13 +86,13 @@ async def check(database: Database) -> None:
     """
 
     def look(tx: Tx) -> None:
-        found, needed = _revision(tx.connection), newest()
-        if found is None:
+        revision, needed = _revision(tx.connection), newest()
+        if revision is None:
             raise _absent(tx.connection)
-        if found != needed:
+        if revision != needed:
             remedy = "run `license-master db upgrade`"
             raise StorageError(
-                StorageProblem.STORAGE_SCHEMA, f"it is at revision {found}, this version needs {needed}; {remedy}"
+                StorageProblem.STORAGE_SCHEMA, f"it is at revision {revision}, this version needs {needed}; {remedy}"
             )
         if missing := sorted(metadata.tables.keys() - _tables(tx.connection)):
             raise StorageError(

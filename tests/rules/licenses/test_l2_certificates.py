@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
     from tests.support.masters import InProcess
 
-"""Two of one device, so that one's certificate can be shown for the other."""
-
 
 @pytest.mark.rule("L2")
 async def test_the_right_certificate_ends_the_binding(any_master: InProcess, tmp_path: Path) -> None:

@@ -112,11 +112,13 @@ def _merge(
     gone = [name for name in there if name not in wanted]
     if remove:
         _remove(tx, table, project_id, key, gone)
-    values = {name: tuple(one.values()) for name, one in wanted.items()}
-    if changed := [(project_id, name, *one) for name, one in values.items() if there.get(name, one) != one]:
+    values = {name: tuple(columns_of.values()) for name, columns_of in wanted.items()}
+    if changed := [
+        (project_id, name, *values_of) for name, values_of in values.items() if there.get(name, values_of) != values_of
+    ]:
         sets = ", ".join(f"{column} = ?{at}" for at, column in enumerate(columns, start=3))
         tx.many(f"UPDATE {table} SET {sets} WHERE project_id = ?1 AND {key} = ?2", changed)
-    if fresh := [(project_id, name, *one) for name, one in values.items() if name not in there]:
+    if fresh := [(project_id, name, *values_of) for name, values_of in values.items() if name not in there]:
         marks = ", ".join(f"?{at}" for at in range(1, len(columns) + 3))
         tx.many(f"INSERT INTO {table} ({', '.join(['project_id', key, *columns])}) VALUES ({marks})", fresh)
     return gone
@@ -127,11 +129,11 @@ def _remove(tx: Tx, table: str, project_id: int, key: str, names: Sequence[str])
         tx.rows(f"DELETE FROM {table} WHERE project_id = ?1 AND {key} IN {{?2:text}}", project_id, list(names))
 
 
-def _license_values(item: LicenseSpec, catalog: Catalog, device_ids: Mapping[str, int]) -> dict[str, object]:
-    name = catalog.read_name(item.type)
+def _license_values(license_spec: LicenseSpec, catalog: Catalog, device_ids: Mapping[str, int]) -> dict[str, object]:
+    name = catalog.read_name(license_spec.type)
     return {
-        "type": name.type.key, "version": name.version, "tier": name.tier, "quantity": item.quantity,
-        "device_id": device_ids[item.device] if item.device else None,
+        "type": name.type.key, "version": name.version, "tier": name.tier, "quantity": license_spec.quantity,
+        "device_id": device_ids[license_spec.device] if license_spec.device else None,
     }  # fmt: skip
 
 

@@ -111,29 +111,29 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
         catalog=row["catalog"],
         time_zone=row["time_zone"] or "",
         lease=_pace(row),
-        sites=tuple(SiteSpec(one["name"], one["display_name"]) for one in _rows(tx, t.site, row["id"])),
+        sites=tuple(SiteSpec(site_row["name"], site_row["display_name"]) for site_row in _rows(tx, t.site, row["id"])),
         devices=tuple(DeviceSpec(device["name"], device["platform"], device["model"]) for device in devices),
         pbxs=tuple(
             PbxSpec(
-                one["name"],
-                one["site"],
-                device_names[one["device_id"]],
-                PbxRole(one["role"]),
-                one["software_version"],
-                one["standby_for"],
-                _pace(one),
+                pbx_row["name"],
+                pbx_row["site"],
+                device_names[pbx_row["device_id"]],
+                PbxRole(pbx_row["role"]),
+                pbx_row["software_version"],
+                pbx_row["standby_for"],
+                _pace(pbx_row),
             )
-            for one in _rows(tx, t.pbx, row["id"])
+            for pbx_row in _rows(tx, t.pbx, row["id"])
         ),
         licenses=tuple(
             LicenseSpec(
-                one["id"],
-                catalog.types[one["type"]].printed(version=one["version"], tier=one["tier"]),
-                one["quantity"],
-                device_names.get(one["device_id"], ""),
+                license_row["id"],
+                catalog.types[license_row["type"]].printed(version=license_row["version"], tier=license_row["tier"]),
+                license_row["quantity"],
+                device_names.get(license_row["device_id"], ""),
             )
-            for one in _rows(tx, t.license_, row["id"])
-            if one["file"] is None
+            for license_row in _rows(tx, t.license_, row["id"])
+            if license_row["file"] is None
         ),
     )
     return StoredProject(row["id"], spec, row["revision"], row["applied_at"])
@@ -146,24 +146,26 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         return None
     catalog = catalogs[row["catalog"]]
     devices = {
-        one["id"]: Device(one["id"], one["name"], one["platform"], one["model"], one["public_key"])
-        for one in _rows(tx, t.device, row["id"])
+        device_row["id"]: Device(
+            device_row["id"], device_row["name"], device_row["platform"], device_row["model"], device_row["public_key"]
+        )
+        for device_row in _rows(tx, t.device, row["id"])
     }
     own = _pace(row)
     pbxs = {
-        one["id"]: Pbx(
-            id=one["id"],
-            name=one["name"],
-            site=one["site"],
-            device=devices[one["device_id"]],
-            role=PbxRole(one["role"]),
-            software=Version.parse(one["software_version"]),
-            pace=pace_of(own, _pace(one), default),
-            standby_for=one["standby_for"] or None,
+        pbx_row["id"]: Pbx(
+            id=pbx_row["id"],
+            name=pbx_row["name"],
+            site=pbx_row["site"],
+            device=devices[pbx_row["device_id"]],
+            role=PbxRole(pbx_row["role"]),
+            software=Version.parse(pbx_row["software_version"]),
+            pace=pace_of(own, _pace(pbx_row), default),
+            standby_for=pbx_row["standby_for"] or None,
         )
-        for one in _rows(tx, t.pbx, row["id"])
+        for pbx_row in _rows(tx, t.pbx, row["id"])
     }
-    pool_ids = {(one["device_id"], one["type"]): one["id"] for one in _rows(tx, t.pool, row["id"])}
+    pool_ids = {(pool_row["device_id"], pool_row["type"]): pool_row["id"] for pool_row in _rows(tx, t.pool, row["id"])}
     return Estate(
         project_id=row["id"],
         name=row["name"],
@@ -193,26 +195,26 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
     imported = {row["id"]: row["imported_at"] for row in tx.connection.execute(files).mappings()}
     return tuple(
         License(
-            id=one["id"],
-            type=catalog.types[one["type"]],
-            version=one["version"],
-            tier=one["tier"],
-            quantity=one["quantity"],
-            device=devices.get(one["device_id"]),
-            file=one["file"],
-            binding=one["binding"],
-            first_bound_at=one["first_bound_at"],
-            bound_at=one["bound_at"],
-            held_until=one["held_until"],
-            agreement_ends_at=one["agreement_ends_at"],
-            release=_release(releases[one["id"]], devices) if one["id"] in releases else None,
-            last_proof=one["last_proof"],
-            file_agreement_ends_at=one["file_agreement_ends_at"],
-            agreed=_agreed(one),
-            imported_at=imported.get(one["file"]),
-            key_on_word_of=tuple((one["key_on_word_of"] or "").splitlines()),
+            id=license_row["id"],
+            type=catalog.types[license_row["type"]],
+            version=license_row["version"],
+            tier=license_row["tier"],
+            quantity=license_row["quantity"],
+            device=devices.get(license_row["device_id"]),
+            file=license_row["file"],
+            binding=license_row["binding"],
+            first_bound_at=license_row["first_bound_at"],
+            bound_at=license_row["bound_at"],
+            held_until=license_row["held_until"],
+            agreement_ends_at=license_row["agreement_ends_at"],
+            release=_release(releases[license_row["id"]], devices) if license_row["id"] in releases else None,
+            last_proof=license_row["last_proof"],
+            file_agreement_ends_at=license_row["file_agreement_ends_at"],
+            agreed=_agreed(license_row),
+            imported_at=imported.get(license_row["file"]),
+            key_on_word_of=tuple((license_row["key_on_word_of"] or "").splitlines()),
         )
-        for one in _rows(tx, t.license_, project_id)
+        for license_row in _rows(tx, t.license_, project_id)
     )
 
 
