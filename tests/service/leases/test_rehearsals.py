@@ -17,7 +17,7 @@ from master.service.runtime.names import PbxName
 from master.store.backends.rehearsal import LEFT_OUT, copy_of, of_every_pbx, of_no_pbx, of_pair, rehearsed
 from master.store.backends.sqlite import SqliteDatabase
 from master.store.tables import metadata
-from tests.auth.test_permissions import METHODS
+from tests.auth.callers.test_permissions import METHODS
 from tests.rpc.failures import NAME, failure
 from tests.rpc.services.test_planning import everything_stored
 from tests.support.masters import PROJECT, InProcess, Wire

@@ -16,7 +16,7 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, project_pb2, webhook_pb2
 from master.service.runtime.request_answers import KEPT_SECONDS
 from master.store.backends.database import Tx
-from tests.auth.test_permissions import METHODS
+from tests.auth.callers.test_permissions import METHODS
 from tests.rpc.failures import NAME, failure
 from tests.support.databases.truth import all_events
 from tests.support.masters import PROJECT, Clock, InProcess, Wire, in_process_master

@@ -8,7 +8,7 @@ from licensemaster.v1 import lease_pb2
 from master.auth.callers.authorization import Authorization
 from master.auth.callers.identity import Identity, Role, identity_of
 from master.auth.callers.permissions import TABLE, AccessDeniedError, Denial
-from tests.auth.test_permissions import BERLIN, METHODS, caller, request_of
+from tests.auth.callers.test_permissions import BERLIN, METHODS, caller, request_of
 
 SPARE = identity_of("license-master://projects/acme/pbxs/spare")
 RENEW = "licensemaster.v1.LeaseService/RenewLease"

@@ -23,8 +23,8 @@ from master.process.open_files import connections_allowed
 from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError
 from master.service.runtime.names import UnknownPbxError
+from tests.auth.callers.test_permissions import METHODS
 from tests.auth.pki import Pki, shown_to
-from tests.auth.test_permissions import METHODS
 from tests.rpc.failures import failure
 from tests.support.masters import Clock, InProcess, Wire, in_process_master
 from tests.support.pbxs.pbx import opened
@@ -76,7 +76,7 @@ def test_every_method_has_a_budget_for_every_role_that_may_call_it_and_for_no_ot
 
 
 def test_the_page_tells_the_same_as_the_table() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
     collected = {}
     for line in page.split("## Budgets")[1].split("\n## ")[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -93,7 +93,7 @@ def test_the_page_tells_the_same_as_the_table() -> None:
 
 
 def test_the_page_tells_once_for_every_method_what_serving_it_costs_and_which_test_exceeds_it() -> None:
-    root, answer = Path(__file__).parents[2], []
+    root, answer = Path(__file__).parents[3], []
     for line in (root / "docs" / "security.md").read_text().split("## Budgets")[1].split("\n## ")[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 7 and cells[1].startswith("`"):
