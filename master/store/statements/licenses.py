@@ -77,8 +77,9 @@ def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fres
         values = {
             "type": license.type.key, "version": license.version, "tier": license.tier, "quantity": license.quantity,
             "device_id": license.device.id if license.device else None, "file": license.file,
-            "binding": license.binding, "first_bound_at": license.first_bound_at, "bound_at": license.bound_at, "held_until": license.held_until,
-            "agreement_ends_at": license.agreement_ends_at, "last_proof": license.last_proof,
+            "binding": license.binding, "first_bound_at": license.first_bound_at, "bound_at": license.bound_at,
+            "held_until": license.held_until, "agreement_ends_at": license.agreement_ends_at,
+            "last_proof": license.last_proof,
             "key_on_word_of": "\n".join(license.key_on_word_of) or None,
             "file_agreement_ends_at": license.file_agreement_ends_at,
             "agreed_kind": license.agreed.subject.kind if license.agreed else None,
