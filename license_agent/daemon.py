@@ -27,6 +27,8 @@ class Running:
 
     agent: Agent
     server: LocalServer
+    lasting: tuple[asyncio.Task[None], ...]
+    """What lasts as long as the agent; one that ends by itself has failed."""
 
 
 @asynccontextmanager
@@ -42,19 +44,22 @@ async def running(settings: AgentSettings) -> AsyncIterator[Running]:
     server = LocalServer(settings, agent)
     async with agent.client, server.serving():
         await agent.takeover.resume()
-        deciding = None
+        lasting: tuple[asyncio.Task[None], ...] = ()
         if settings.kamailio is not None:
-            deciding = asyncio.create_task(Registrar(settings, agent).run())
+            lasting = (asyncio.create_task(Registrar(settings, agent).run(), name="registrar of Kamailio"),)
         try:
-            yield Running(agent, server)
+            yield Running(agent, server, lasting)
         finally:
-            if deciding is not None:
-                deciding.cancel()
-                await asyncio.gather(deciding, return_exceptions=True)
+            for task in lasting:
+                task.cancel()
+            await asyncio.gather(*lasting, return_exceptions=True)
 
 
 async def serve(settings: AgentSettings) -> None:
-    """Run an agent until SIGTERM or SIGINT. Raises as `running`."""
+    """Run an agent until SIGTERM or SIGINT.
+
+    Raises as `running`, and RuntimeError where a part of it has ended: whoever runs this process starts it again.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -69,8 +74,11 @@ async def serve(settings: AgentSettings) -> None:
         gc.freeze()  # what was loaded stays: to look through it again and again would keep the PBX waiting
         tell_systemd("READY=1")
         alive = asyncio.create_task(keep_watchdog_quiet())
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait((stopping, *found.lasting), return_when=asyncio.FIRST_COMPLETED)
         alive.cancel()
         tell_systemd("STOPPING=1")
         _log.info("stopping")
+    for task in ended - {stopping}:
+        raise RuntimeError(f"the {task.get_name()} has ended") from (None if task.cancelled() else task.exception())
     _log.info("stopped")

@@ -79,9 +79,11 @@ def synced_view(synced: Synced) -> Json:
 
 def outcome_view(outcome: Granted | Refused) -> Json:
     """A grant or refusal among others."""
+    if isinstance(outcome, Granted):
+        return {"granted": True, **grant_view(outcome)}
     told = as_json(outcome)
     assert isinstance(told, dict)
-    return {"granted": outcome.granted, **told}
+    return {"granted": False, **told}
 
 
 _CHANGES = {Granted: "granted", Refused: "refused", Returned: "returned", Lost: "lost"}

@@ -20,14 +20,21 @@ SEATS_MAX: Final = 100_000
 _DETAILS: Final = ("user", "line", "application_version")
 _SEAT: Final = ("license_type", "holder_kind", "holder", *_DETAILS)
 _ITEMS_MAX: Final = SEATS_MAX * (len(_SEAT) + 1) + 16
+_SMALL_BYTES_MAX: Final = 131_072
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What a body may have: bytes, and seconds until it is there."""
+    """What a body may have: bytes, and seconds until it is there; how many whole sets are read at a time."""
 
     size: int
     seconds: float
+    sets: asyncio.Semaphore
+
+    @property
+    def small(self) -> int:
+        """Bytes of a body that is no whole set."""
+        return min(self.size, _SMALL_BYTES_MAX)
 
 
 def seat_of_path(request: web.Request, details: Mapping[str, str] | None = None) -> Want:
@@ -51,17 +58,25 @@ async def details_of_body(request: web.Request, limits: BodyLimits) -> dict[str,
     Raises:
         ProblemError: it is no such object.
     """
-    body = await _body(request, limits)
-    return _texts(_json(body, limits), _DETAILS, where="the body") if body else {}
+    body = await _body(request, limits.small, limits.seconds)
+    return _texts(_json(body, limits.small), _DETAILS, where="the body") if body else {}
 
 
 async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:
     """A whole wanted set: `{"seats": [...]}`.
 
     Raises:
-        ProblemError: it is no such object; says which seat is wrong.
+        ProblemError: it is no such object; says which seat is wrong. 503: as many as may be are being read.
     """
-    found = _json(await _body(request, limits), limits)
+    if limits.sets.locked():
+        raise ProblemError(503, "full", "too many whole sets of seats come in at the same time")
+    async with limits.sets:
+        body = await _body(request, limits.size, limits.seconds)
+        return await asyncio.to_thread(_seats, body, limits.size)  # others are answered meanwhile
+
+
+def _seats(body: bytes, size: int) -> list[Want]:
+    found = _json(body, size)
     if not isinstance(found, dict) or set(found) != {"seats"} or not isinstance(found["seats"], list):
         raise malformed('the body must be an object {"seats": [...]}')
     if len(found["seats"]) > SEATS_MAX:
@@ -78,7 +93,7 @@ async def takeover_of_body(request: web.Request, limits: BodyLimits) -> Takeover
     Raises:
         ProblemError: it is no such object.
     """
-    found = _json(await _body(request, limits), limits)
+    found = _json(await _body(request, limits.small, limits.seconds), limits.small)
     force = found.pop("force", False) if isinstance(found, dict) else False
     texts = _texts(found, ("primary", "reason"), where="the body")
     if not isinstance(force, bool) or "primary" not in texts:
@@ -100,21 +115,24 @@ def query_of(request: web.Request, *known: str) -> dict[str, str]:
     return dict(request.query)
 
 
-async def _body(request: web.Request, limits: BodyLimits) -> bytes:
+async def _body(request: web.Request, size: int, seconds: float) -> bytes:
+    body = bytearray()
     if not request.body_exists:
         return b""
     try:
-        async with asyncio.timeout(limits.seconds):
-            return await request.read()
+        async with asyncio.timeout(seconds):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > size:
+                    raise ProblemError(413, "too_large", f"the body has more than {size:,} bytes")
     except TimeoutError:
-        raise ProblemError(408, "slow", f"the body did not come within {limits.seconds:g} seconds") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise ProblemError(413, "too_large", f"the body has more than {limits.size:,} bytes") from None
+        raise ProblemError(408, "slow", f"the body did not come within {seconds:g} seconds") from None
+    return bytes(body)
 
 
-def _json(body: bytes, limits: BodyLimits) -> Any:
+def _json(body: bytes, size: int) -> Any:
     try:
-        return read_json(body.decode(), Limits(size=limits.size, depth=4, items=_ITEMS_MAX))
+        return read_json(body.decode(), Limits(size=size, depth=4, items=_ITEMS_MAX))
     except (ValueError, RecursionError) as error:
         raise ProblemError(400, "no_json", f"the body is no JSON that can be read: {error}"[:500]) from None
 

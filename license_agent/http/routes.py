@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -27,6 +28,7 @@ from slave_client import CallKind, Refused, TakeoverError
 
 AGENT: Final = web.AppKey("agent", Agent)
 SETTINGS: Final = web.AppKey("settings", AgentSettings)
+LIMITS: Final = web.AppKey("limits", BodyLimits)
 METRICS: Final = web.AppKey("metrics", CollectorRegistry)
 _SEAT: Final = "/v1/seats/{license_type:[^/]+}/{holder_kind:[^/]+}/{holder:[^/]+}"  # a name may hold braces
 
@@ -73,9 +75,10 @@ async def sync_seats(request: web.Request) -> web.Response:
     """Make the seats in use equal to the whole wanted set."""
     wants = await seats_of_body(request, _limits(request))
     try:
-        return json_response(synced_view(await request.app[AGENT].sync(wants)))
+        synced = await request.app[AGENT].sync(wants)
     except ValueError as error:
         raise malformed(str(error)) from None
+    return await asyncio.to_thread(lambda: json_response(synced_view(synced)))  # others are answered meanwhile
 
 
 @routes.get("/v1/lease", allow_head=False)
@@ -155,8 +158,7 @@ async def document(request: web.Request) -> web.Response:
 
 
 def _limits(request: web.Request) -> BodyLimits:
-    settings = request.app[SETTINGS]
-    return BodyLimits(settings.body_bytes_max, settings.request_timeout_seconds)
+    return request.app[LIMITS]
 
 
 def _takeover_view(agent: Agent) -> Json:

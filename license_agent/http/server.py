@@ -24,7 +24,8 @@ from aiohttp.typedefs import Handler
 from license_agent.agent import Agent, TooManyWaitingError
 from license_agent.http.metrics import registry_of
 from license_agent.http.problems import ProblemError
-from license_agent.http.routes import AGENT, METRICS, SETTINGS, routes
+from license_agent.http.requests import BodyLimits
+from license_agent.http.routes import AGENT, LIMITS, METRICS, SETTINGS, routes
 from license_agent.settings import AgentSettings
 from licensemaster.values import address
 
@@ -32,6 +33,8 @@ _log = structlog.get_logger(__name__)
 _BACKLOG: Final = 1024
 _KEEPALIVE_SECONDS: Final = 75.0
 _DRAIN_SECONDS: Final = 5.0
+_SETS_AT_ONCE: Final = 4
+"""Whole wanted sets that are read at the same time: the largest bodies there are."""
 
 
 class LocalServer:
@@ -39,8 +42,11 @@ class LocalServer:
 
     def __init__(self, settings: AgentSettings, agent: Agent) -> None:
         self._settings = settings
-        self._app = web.Application(middlewares=[self._answer], client_max_size=settings.body_bytes_max)
+        self._app = web.Application(middlewares=[self._answer])
         self._app[AGENT], self._app[SETTINGS] = agent, settings
+        self._app[LIMITS] = BodyLimits(
+            settings.body_bytes_max, settings.request_timeout_seconds, asyncio.Semaphore(_SETS_AT_ONCE)
+        )
         self._app[METRICS] = registry_of(agent, self)
         self._agent = agent
         self._app.add_routes(routes)
@@ -77,6 +83,7 @@ class LocalServer:
             return _Connecting(self._connected)
 
         bound = _bind(path, int(self._settings.socket_mode, 8), self._settings.socket_group)
+        mine = os.lstat(path).st_ino
         try:
             listening.append(await loop.create_unix_server(connecting, sock=bound, backlog=_BACKLOG))
             if self._settings.listen is not None:
@@ -91,7 +98,8 @@ class LocalServer:
             self._agent.events.end()
             await self._runner.cleanup()
             with suppress(OSError):
-                os.unlink(path)
+                if os.lstat(path).st_ino == mine:  # not that of an agent that has taken its place
+                    os.unlink(path)
 
     def _connected(self, transport: asyncio.Transport) -> None:
         """Take a new connection, or turn it away."""
@@ -150,7 +158,7 @@ class LocalServer:
             return
         transport = request.transport
         found = transport.get_extra_info("socket") if transport is not None else None
-        if found is None or found.family == socket.AF_UNIX:
+        if found is not None and found.family == socket.AF_UNIX:
             return
         if not hmac.compare_digest(_token_shown(request.headers.get("Authorization", "")), self._secret):
             raise ProblemError(401, "token", "show the agent's token: Authorization: Bearer TOKEN")

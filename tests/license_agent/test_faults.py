@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from license_agent.daemon import running
+from license_agent.daemon import running, serve
 from slave_client import FolderInUseError
 from tests.license_agent.conftest import agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.folders import tiny_disk
+from tests.support.limits import HANG_SECONDS
 
 
 async def test_a_state_that_cannot_be_written_stops_nothing(master: RestartableMaster, tmp_path: Path) -> None:
@@ -61,3 +64,33 @@ async def test_a_state_is_one_agents_at_a_time(master: RestartableMaster, tmp_pa
             async with running(second):
                 pass
         assert await pbx.register("4711") == [200]
+
+
+def _tasks(name: str) -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == name]
+
+
+async def test_a_part_that_ends_ends_the_agent(master: RestartableMaster, tmp_path: Path) -> None:
+    """Then systemd starts it again."""
+    settings = agent_settings(master.address, tmp_path, kamailio="127.0.0.1:1")
+    serving = asyncio.create_task(serve(settings))
+    async with asyncio.timeout(HANG_SECONDS):
+        while not (parts := _tasks("registrar of Kamailio")):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    parts[0].cancel()
+    with pytest.raises(RuntimeError, match="the registrar of Kamailio has ended"):
+        await serving
+    assert not settings.socket.exists()
+
+
+async def test_a_socket_that_another_took_stays(master: RestartableMaster, tmp_path: Path) -> None:
+    """Somebody removed it, and started another agent."""
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(running_agent(agent_settings(master.address, tmp_path)))
+        (tmp_path / "socket").unlink()
+        other = agent_settings(master.address, tmp_path, state_dir=tmp_path / "other")
+        async with running_agent(other) as pbx:
+            await first.aclose()
+            async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "socket"))) as session:
+                assert (await session.get("http://agent/healthz")).status == 200
+            assert (await pbx.ask("GET", "/healthz")).status == 200

@@ -66,6 +66,25 @@ async def test_a_wanted_set_that_is_none(pbx: Pbx, master: RestartableMaster, se
     assert await master.holders("berlin") == {"4711"}
 
 
+async def test_whole_sets_that_come_slowly_are_few(pbx: Pbx, tmp_path: Path) -> None:
+    """The largest bodies there are: no more than a few at a time take memory, and all others go on."""
+    senders = []
+    for _ in range(4):
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        writer.write(b"PUT /v1/seats HTTP/1.1\r\nHost: agent\r\nContent-Length: 8000000\r\n\r\n" + b" " * 100_000)
+        senders.append((reader, writer))
+    async with asyncio.timeout(HANG_SECONDS):
+        while (answer := await pbx.ask("PUT", "/v1/seats", json={"seats": []})).status == 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert await pbx.register("4711") == [200]
+    for _, writer in senders:
+        writer.close()
+    async with asyncio.timeout(HANG_SECONDS):
+        while (await pbx.ask("PUT", "/v1/seats", json={"seats": []})).status != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     ("holder", "status"),
     [
