@@ -160,11 +160,8 @@ class ServiceParts:
             late_seconds=self.settings.database_timeout_seconds * _LATE_TIMES,
         )
         return Committer(
-            self.database,
-            self.estates,
-            self.lease_time,
+            self.context,
             limits,
-            self.metrics,
             doubt=self.database_health.doubt,
             observer=lambda: self.stream_recorder.observer,
         )

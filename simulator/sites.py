@@ -15,7 +15,6 @@ from enum import Enum
 
 from licensemaster.api_enums import HolderKind
 from slave_client.client import SlaveClient
-from slave_client.connection.clocks import Clock, SystemClock
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.calls import CallKind
 from slave_client.values.config import ClientConfig
@@ -81,13 +80,11 @@ class SiteSimulator:
         license_type: str = "port",
         pace_seconds: float = 0.5,
         on_event: Callable[[SiteEvent], None] | None = None,
-        clock: Clock | None = None,
     ) -> None:
         if phones < 1:
             raise ValueError("a site has at least one phone")
         site = config.pbx.rpartition("/")[2]
         self._config = config
-        self._clock = clock or SystemClock()
         self._chance = random.Random(f"{seed} {config.pbx}")
         self._pace_seconds = pace_seconds
         self._on_event = on_event
@@ -213,13 +210,12 @@ class SiteSimulator:
             on_seat=self._seat_changed,
             on_notice=self._noticed,
             network=self.network,
-            clock=self._clock,
             chance=random.Random(self._chance.random()),
         )
 
     async def _run(self) -> None:
         while True:
-            await self._clock.sleep(self._chance.expovariate(1 / self._pace_seconds))
+            await asyncio.sleep(self._chance.expovariate(1 / self._pace_seconds))
             await self.step()
 
     def _seat_changed(self, want: Want, change: SeatChange) -> None:

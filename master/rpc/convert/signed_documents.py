@@ -224,13 +224,13 @@ def _seconds(field: str, value: Timestamp) -> float:
 
 
 class SignedDocuments:
-    """Writes and signs what the master says of licenses."""
+    """Writes and signs what the master says of licenses; without a signer it certifies nothing, as for a dry run."""
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer | None) -> None:
         self._signer = signer
 
-    def license_status(self, project: str, view: LicenseView, *, signed: bool = True) -> license_pb2.LicenseStatus:
-        """A license and where it stands; without signed documents where it only would stand there."""
+    def license_status(self, project: str, view: LicenseView) -> license_pb2.LicenseStatus:
+        """A license and where it stands."""
         license, agreed = view.license, view.license.agreed
         is_bound = license.device is not None and license.release is None and license.file is not None
         return message(
@@ -250,14 +250,15 @@ class SignedDocuments:
             agreement=agreed and agreed.subject,
             use_end_time=agreed and agreed.ends_at,
             time_zone=view.time_zone,
-            release=self._release(project, view, signed=signed),
-            signed_binding=self.binding(project, license) if signed and is_bound else None,
+            release=self._release(project, view),
+            signed_binding=self.binding(project, license) if self._signer is not None and is_bound else None,
         )
 
-    def _release(self, project: str, view: LicenseView, *, signed: bool) -> license_pb2.Release | None:
+    def _release(self, project: str, view: LicenseView) -> license_pb2.Release | None:
         release = view.license.release
         if release is None:
             return None
+        is_asked = self._signer is not None and not release.ends_use
         return message(
             license_pb2.Release,
             release,
@@ -265,21 +266,19 @@ class SignedDocuments:
             awaits_approval=view.license.waits_for_operator,
             seats_to_go=view.seats_to_go,
             seats_unreachable=view.seats_unreachable,
-            request=self.release_request(project, view.license) if signed and not release.ends_use else None,
+            request=self.release_request(project, view.license) if is_asked else None,
             unreachable_end_time=view.unreachable_until,
         )
 
-    def move_result(
-        self, project: str, moved: Moved, view: LicenseView | None, *, signed: bool
-    ) -> license_pb2.MoveResult:
-        """The answer for one license; without signed documents for a dry run."""
+    def move_result(self, project: str, moved: Moved, view: LicenseView | None) -> license_pb2.MoveResult:
+        """The answer for one license."""
         result = license_pb2.MoveResult(
             license=moved.license_id, seats_revoked=moved.revoked.seats, seats_at_risk=moved.revoked.at_risk
         )
         if moved.refused is not None:
             result.refused.CopyFrom(move_refusal(moved.refused))
         elif view is not None:
-            result.moved.CopyFrom(self.license_status(project, view, signed=signed))
+            result.moved.CopyFrom(self.license_status(project, view))
             if result.moved.HasField("signed_binding"):
                 result.binding.CopyFrom(result.moved.signed_binding)
         return result
@@ -300,6 +299,7 @@ class SignedDocuments:
 
     def enrollment_answer(self, taken: documents.Enrollment) -> document_pb2.SignedDocument:
         """The device is known from now on, and knows the master's key."""
+        assert self._signer is not None
         answer = document_pb2.EnrollmentAnswer(
             device=f"projects/{taken.project}/devices/{taken.device}",
             public_key=taken.public_key,
@@ -308,6 +308,7 @@ class SignedDocuments:
         return self._signed(document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER, answer)
 
     def _signed(self, kind: signing.Kind, payload: Message) -> document_pb2.SignedDocument:
+        assert self._signer is not None
         return self._signer.sign(kind, payload)
 
 

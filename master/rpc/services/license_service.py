@@ -25,6 +25,8 @@ from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelR
 from master.signing import Signer
 
 _LICENSES_MAX = 1000
+_WOULD_BE = signed_documents.SignedDocuments(None)
+"""What did not happen is not certified to anybody."""
 
 
 class LicenseService(license_pb2_grpc.LicenseServiceServicer):
@@ -110,15 +112,11 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         return repeatable.response(await self._licenses.move(ApproveReleases(**_move_fields(request, repeatable))))
 
     def _repeatable(self, request: MoveRequest, response: type[MoveResponse]) -> Repeatable[MovedAll, MoveResponse]:
-        """What did not happen is not certified to anybody."""
-
         def moved(answer: MovedAll) -> MoveResponse:
             project = incoming.project_name(request.project)
+            documents = _WOULD_BE if _is_dry_run(request) else self._documents
             results = [
-                self._documents.move_result(
-                    project, result, answer.views.get(result.license_id), signed=not _is_dry_run(request)
-                )
-                for result in answer.results
+                documents.move_result(project, result, answer.views.get(result.license_id)) for result in answer.results
             ]
             make: Callable[..., MoveResponse] = response
             warns = "warnings" in response.DESCRIPTOR.fields_by_name

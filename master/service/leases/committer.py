@@ -17,17 +17,15 @@ from typing import cast
 import structlog
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.presence import Observer
-from master.metrics import Metrics
 from master.process.tasks import Kept, Tasks
 from master.service.batch.batch import run_batch
 from master.service.batch.request_queueing import lane_of, load_of, urgency_of
 from master.service.batch.requests import Answer, Request
-from master.service.estates.estate_cache import EstateCache
+from master.service.estates.service_context import ServiceContext
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import FairQueue, QueueLimits
-from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.store.backends.database import StorageError, StorageProblem, Tx
 
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
@@ -64,25 +62,19 @@ class _Waiting:
 class Committer:
     """Gathers requests and commits them in batches, one at a time.
 
-    `doubt` hears why, when the database did not answer; `observer` tells what takeovers are decided by.
+    `doubt` is called with the reason, when the database did not answer; takeovers are decided by `observer`.
     """
 
     def __init__(
         self,
-        database: Database,
-        estates: EstateCache,
-        lease_time: Callable[[], LeaseTime],
+        context: ServiceContext,
         limits: CommitLimits,
-        metrics: Metrics,
         *,
         doubt: Callable[[str], None] = lambda reason: None,
         observer: Callable[[], Observer | None] = lambda: None,
     ) -> None:
-        self._database = database
-        self._estates = estates
-        self._lease_time = lease_time
+        self._context = context
         self._limits = limits
-        self._metrics = metrics
         self._doubt = doubt
         self._observer = observer
         self._told = SparingLog(
@@ -186,10 +178,10 @@ class Committer:
         self._tell(failed, len(batch), perf_counter() - started)
 
     def _tell(self, failed: Exception | None, requests: int, seconds: float) -> None:
-        self._metrics.batch_requests.observe(requests)
-        self._metrics.batch_seconds.observe(seconds)
+        self._context.metrics.batch_requests.observe(requests)
+        self._context.metrics.batch_seconds.observe(seconds)
         if isinstance(failed, StorageError):
-            self._metrics.storage_failures.labels(failed.problem.name).inc()
+            self._context.metrics.storage_failures.labels(failed.problem.name).inc()
             if failed.problem.ends_service:
                 self._doubt(str(failed))  # and who looks then tells it once, not with every batch
             else:
@@ -207,14 +199,14 @@ class Committer:
             return error
 
     async def _transact(self, requests: Sequence[Request[object]]) -> list[object]:
-        time, observer = self._lease_time(), self._observer()
+        time, observer = self._context.lease_time(), self._observer()
 
         def work(tx: Tx) -> list[object]:
-            return run_batch(tx, self._estates, time, requests, observer=observer)
+            return run_batch(tx, self._context.estates, time, requests, observer=observer)
 
         why = f"a commit has no answer for {self._limits.late_seconds:g} s"
         late = asyncio.get_running_loop().call_later(self._limits.late_seconds, self._doubt, why)
         try:
-            return await self._database.transact(work)
+            return await self._context.database.transact(work)
         finally:
             late.cancel()

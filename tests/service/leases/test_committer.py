@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,14 +26,18 @@ from master.service.batch.requests import (
     SeatsAcquired,
 )
 from master.service.estates.estate_cache import EstateCache
+from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import CommitLimits, Committer
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import QueueLimits
 from master.service.runtime.lease_clock import lease_times, never_stepped
 from master.service.runtime.names import PbxName, UnknownPbxError
+from master.service.runtime.questions import QuestionLimits, Questions
+from master.service.runtime.watch import WatchHub
 from master.settings import Settings
 from master.store.backends.database import Database, StorageError, Tx
 from master.store.backends.opening import open_database
+from master.store.backends.rehearsal import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master
@@ -68,13 +72,23 @@ async def bench(database_url: str, clock: Clock) -> AsyncIterator[Bench]:
         retry_after_seconds=0.5,
     )
     lease_time = lease_times(clock, never_stepped, clock_allowance_seconds=5)
-    committer = Committer(database, EstateCache(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
+    questions = Questions(database, caller=str, limits=QuestionLimits(1, 1))
+    context = ServiceContext(
+        database=database,
+        questions=questions,
+        rehearsals=Rehearsals(questions),
+        estates=EstateCache(load_catalogs(settings), settings.pace),
+        hub=WatchHub(),
+        lease_time=lease_time,
+        metrics=metrics,
+    )
+    committer = Committer(context, limits)
     first = [asyncio.ensure_future(committer.submit(_opening(name))) for name in NAMES]
     await asyncio.sleep(0)
     committer.start(Tasks(metrics))
     await asyncio.gather(*first)
     await committer.stop()
-    fresh = Committer(database, EstateCache(load_catalogs(settings), settings.pace), lease_time, limits, metrics)
+    fresh = Committer(replace(context, estates=EstateCache(load_catalogs(settings), settings.pace)), limits)
     yield Bench(fresh, database, metrics)
     await fresh.stop()
     assert await database.read(counter_mismatches) == []
@@ -249,9 +263,7 @@ async def test_only_the_culprit_of_a_batch_fails(bench: Bench) -> None:
 
 def _like(committer: Committer) -> Committer:
     """A committer over the same parts, not started."""
-    return Committer(
-        committer._database, committer._estates, committer._lease_time, committer._limits, committer._metrics
-    )
+    return Committer(committer._context, committer._limits)
 
 
 async def test_a_counter_that_would_go_below_nothing_fails_the_request_alone(bench: Bench) -> None:

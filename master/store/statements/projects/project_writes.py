@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, insert, select, update
 
@@ -28,9 +29,10 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
         project_id = known.id
         tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
     remove_pbxs(tx, project_id, keep={pbx.name for pbx in spec.pbxs})
-    _merge(tx, "site", project_id, "name", {site.name: {"display_name": site.display_name} for site in spec.sites})
+    sites = {site.name: {"display_name": site.display_name} for site in spec.sites}
+    _remove(tx, _SITES, project_id, _merge(tx, _SITES, project_id, sites))
     devices = {device.name: {"platform": device.platform, "model": device.model} for device in spec.devices}
-    unused = _merge(tx, "device", project_id, "name", devices, remove=False)
+    unused = _merge(tx, _DEVICES, project_id, devices)
     rows = tx.rows("SELECT name, id FROM device WHERE project_id = ?1", project_id)
     device_ids: dict[str, int] = {row[0]: row[1] for row in rows}
     pbxs = {
@@ -44,11 +46,11 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
         }
         for pbx in spec.pbxs
     }
-    _merge(tx, "pbx", project_id, "name", pbxs)
+    _remove(tx, _PBXS, project_id, _merge(tx, _PBXS, project_id, pbxs))
     licenses = {license.id: _license_values(license, catalog, device_ids) for license in spec.licenses}
-    _merge(tx, "license", project_id, "id", licenses, only=" AND file IS NULL")
+    _remove(tx, _LICENSES, project_id, _merge(tx, _LICENSES, project_id, licenses))
     recompute_pools(tx, project_id)
-    _remove(tx, "device", project_id, "name", unused)
+    _remove(tx, _DEVICES, project_id, unused)
     return revision
 
 
@@ -92,26 +94,31 @@ def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
     tx.rows("DELETE FROM pbx WHERE id IN {?1:int}", gone)
 
 
-def _merge(
-    tx: Tx,
-    table: str,
-    project_id: int,
-    key: str,
-    wanted: Mapping[str, Mapping[str, object]],
-    *,
-    only: str = "",
-    remove: bool = True,
-) -> list[str]:
-    """Make a project's rows of a table equal to those wanted, by name, so that ids stay; only what differs is written.
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a table that a project file declares."""
 
-    `only` restricts which rows are meant. The names that are not wanted; their rows stay unless told to `remove` them.
+    table: str
+    key: str
+    """The column that names them within the project."""
+    only: str = ""
+    """What else is true of them alone."""
+
+
+_SITES, _DEVICES, _PBXS = _Rows("site", "name"), _Rows("device", "name"), _Rows("pbx", "name")
+_LICENSES = _Rows("license", "id", only=" AND file IS NULL")
+
+
+def _merge(tx: Tx, which: _Rows, project_id: int, wanted: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Make a project's rows equal to those wanted, by name, so that ids stay; only what differs is written.
+
+    Returns the names that are not wanted; their rows are still there.
     """
+    table, key, only = which.table, which.key, which.only
     columns = list(next(iter(wanted.values()), {}))
     rows = tx.rows(f"SELECT {', '.join([key, *columns])} FROM {table} WHERE project_id = ?1{only}", project_id)
     there = {row[0]: tuple(row[1:]) for row in rows}
     gone = [name for name in there if name not in wanted]
-    if remove:
-        _remove(tx, table, project_id, key, gone)
     values = {name: tuple(columns_of.values()) for name, columns_of in wanted.items()}
     if changed := [
         (project_id, name, *values_of) for name, values_of in values.items() if there.get(name, values_of) != values_of
@@ -124,9 +131,10 @@ def _merge(
     return gone
 
 
-def _remove(tx: Tx, table: str, project_id: int, key: str, names: Sequence[str]) -> None:
+def _remove(tx: Tx, which: _Rows, project_id: int, names: Sequence[str]) -> None:
     if names:
-        tx.rows(f"DELETE FROM {table} WHERE project_id = ?1 AND {key} IN {{?2:text}}", project_id, list(names))
+        statement = f"DELETE FROM {which.table} WHERE project_id = ?1 AND {which.key} IN {{?2:text}}"
+        tx.rows(statement, project_id, list(names))
 
 
 def _license_values(license_spec: LicenseSpec, catalog: Catalog, device_ids: Mapping[str, int]) -> dict[str, object]:
