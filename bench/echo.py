@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _GRANTED = seat_pb2.SeatResult(granted=seat_pb2.Grant(basis=seat_pb2.BASIS_DEBITED, device="hq-box", reassignable=True))
-_OPENED = lease_pb2.OpenLeaseResponse(lease=lease_pb2.Lease(pbx="projects/bench/pbxs/p1", epoch=1))
+_LEASE = lease_pb2.Lease(pbx="projects/bench/pbxs/p1", epoch=1)
 
 
 class _Echo(lease_pb2_grpc.LeaseServiceServicer):
     async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:
-        return _OPENED
+        return lease_pb2.OpenLeaseResponse(lease=_LEASE, results=[_GRANTED] * len(request.seats))
 
     async def AcquireSeats(
         self, request: lease_pb2.AcquireSeatsRequest, context: Context

@@ -1,4 +1,7 @@
-"""The morning storm: a thousand sites open their leases and register a hundred phones each, all at once."""
+"""The morning storm: a thousand sites open their leases and register a hundred phones each, all at once.
+
+Each in one call, its seats coming with its lease; and in two, as PBXs that ask for seats once they have a lease.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from statistics import median
 
 from bench import load, peers
 from bench.figures import Figure, Plan, Report
-from bench.load import PHONES, SITES
+from bench.load import PHONES, SITES, Morning
 from bench.serving import PLAIN_TEXT, Transport, echo_server, postgres, serving, sqlite, with_certificates
 
 _DATABASES = (("SQLite", sqlite, 2.5), ("PostgreSQL", postgres, 1.8))
@@ -20,9 +23,15 @@ async def storms(plan: Plan, report: Report) -> list[Figure]:
     with with_certificates() as certified:
         for _ in range(plan.rounds):
             for transport in (PLAIN_TEXT, certified):
-                await storming.masters(transport)
+                for morning in Morning:
+                    await storming.masters(transport, morning)
             await storming.peers()
-        return [*storming.figures(PLAIN_TEXT), *storming.figures(certified)]
+        return [
+            figure
+            for transport in (PLAIN_TEXT, certified)
+            for morning in Morning
+            for figure in storming.figures(transport, morning)
+        ]
 
 
 class _Storming:
@@ -33,16 +42,17 @@ class _Storming:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
         self._cpu: defaultdict[str, list[float]] = defaultdict(list)
 
-    async def masters(self, transport: Transport) -> None:
+    async def masters(self, transport: Transport, morning: Morning) -> None:
         """A storm on an echo, and on a master with each database."""
+        suffix = _suffix(transport, morning)
         async with echo_server(transport) as (address, pid):
-            await self._measure(f"echo{transport.suffix}", address, pid, transport)
+            await self._measure(f"echo{suffix}", address, pid, transport, morning)
         for kind, database, _ in _DATABASES:
             async with (
                 database() as url,
                 serving(url, ports=SITES * PHONES, transport=transport) as process,
             ):
-                await self._measure(f"{kind}{transport.suffix}", process.address, process.pid, transport)
+                await self._measure(f"{kind}{suffix}", process.address, process.pid, transport, morning)
 
     async def peers(self) -> None:
         """A storm on what else is installed."""
@@ -56,11 +66,11 @@ class _Storming:
             else:
                 self._report(f"storm on {kind}: not installed")
 
-    def figures(self, transport: Transport) -> list[Figure]:
+    def figures(self, transport: Transport, morning: Morning) -> list[Figure]:
         """What masters took, and how that compares; peers are measured in plain text only."""
         figures = []
         for kind, _, pace in _DATABASES:
-            name, echo = f"{kind}{transport.suffix}", f"echo{transport.suffix}"
+            name, echo = (f"{one}{_suffix(transport, morning)}" for one in (kind, "echo"))
             seconds = median(self._seconds[name])
             figures.append(Figure(f"morning storm, {name}", seconds, "s"))
             each, echoed = (median(self._cpu[of]) / (SITES * PHONES) for of in (name, echo))
@@ -70,12 +80,17 @@ class _Storming:
                 if self._seconds[peer]:
                     theirs, target = median(self._seconds[peer]), f"ratio >= {pace}" if peer == "etcd" else ""
                     figures.append(
-                        Figure(f"morning storm, {peer}", theirs, "s", theirs / seconds, f"{kind} master", target)
+                        Figure(f"morning storm, {peer}", theirs, "s", theirs / seconds, f"{name} master", target)
                     )
         return figures
 
-    async def _measure(self, name: str, address: str, pid: int, transport: Transport) -> None:
+    async def _measure(self, name: str, address: str, pid: int, transport: Transport, morning: Morning) -> None:
         before = load.cpu_seconds(pid)
-        self._seconds[name].append(await load.storm(address, round_number=0, credentials=transport.pbxs))
+        seconds = await load.storm(address, round_number=0, credentials=transport.pbxs, morning=morning)
+        self._seconds[name].append(seconds)
         self._cpu[name].append(load.cpu_seconds(pid) - before)
         self._report(f"storm on {name}: {self._seconds[name][-1]:.2f} s, {self._cpu[name][-1]:.2f} s of CPU")
+
+
+def _suffix(transport: Transport, morning: Morning) -> str:
+    return f"{transport.suffix}, {morning.value}"
