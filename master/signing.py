@@ -18,13 +18,14 @@ class Signer:
         self.key_id = key_id
         self._private_key = Ed25519PrivateKey.from_private_bytes(private_key)
         self.public_key = documents.public_key_of(self._private_key)
+        self._own_id = documents.key_id_of(self.public_key)
 
     def sign(self, kind: documents.Kind, payload: Message) -> document_pb2.SignedDocument:
-        return documents.sign(kind, payload, self._private_key)
+        return documents.sign(kind, payload, self._private_key, key_id=self._own_id)
 
     def sign_checkpoint(self, payload: bytes) -> bytes:
         """Return the signature of an audit's end."""
-        return documents.sealed(_CHECKPOINT, payload, self._private_key).signature
+        return self._private_key.sign(documents.signed_bytes(_CHECKPOINT, payload))
 
     @staticmethod
     def fresh() -> tuple[str, bytes]:

@@ -62,17 +62,21 @@ def signed_bytes(kind: Kind, payload: bytes) -> bytes:
     return b"license-master v1 " + document_pb2.DocumentKind.Name(kind).encode() + b"\0" + payload
 
 
-def sign(kind: Kind, payload: Message, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
-    return sealed(kind, payload.SerializeToString(deterministic=True), private_key)
+def sign(
+    kind: Kind, payload: Message, private_key: Ed25519PrivateKey, *, key_id: str = ""
+) -> document_pb2.SignedDocument:
+    return sealed(kind, payload.SerializeToString(deterministic=True), private_key, key_id=key_id)
 
 
-def sealed(kind: Kind, payload: bytes, private_key: Ed25519PrivateKey) -> document_pb2.SignedDocument:
-    """Sign a document over exactly these bytes."""
+def sealed(
+    kind: Kind, payload: bytes, private_key: Ed25519PrivateKey, *, key_id: str = ""
+) -> document_pb2.SignedDocument:
+    """Sign a document over exactly these bytes; `key_id` is that of the key, where it is known already."""
     return document_pb2.SignedDocument(
         kind=kind,
         payload=payload,
         signature=private_key.sign(signed_bytes(kind, payload)),
-        key_id=key_id_of(public_key_of(private_key)),
+        key_id=key_id or key_id_of(public_key_of(private_key)),
     )
 
 

@@ -73,13 +73,13 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             )
         )
         outcomes = asked.in_order(granted.acquired.outcomes if granted.acquired is not None else [])
-        return lease_pb2.OpenLeaseResponse(
+        response = lease_pb2.OpenLeaseResponse(
             lease=self._lease(name, granted),
             notices=self._notices(name, granted.notices),
             seats_held=granted.held_before,
             standby_leases=self._offers(granted),
-            results=await self._aside.run(count, lambda: refusals.seat_results(outcomes)),
         )
+        return await self._aside.run(count, lambda: refusals.with_results(response, outcomes)) if count else response
 
     async def TakeOverLease(
         self, request: lease_pb2.TakeOverLeaseRequest, context: Context
@@ -176,7 +176,9 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 wants=asked.items,
             )
         )
-        return await self._aside.run(count, lambda: refusals.acquired(asked.in_order(acquired.outcomes)))
+        return await self._aside.run(
+            count, lambda: refusals.with_results(lease_pb2.AcquireSeatsResponse(), asked.in_order(acquired.outcomes))
+        )
 
     async def ReturnSeats(
         self, request: lease_pb2.ReturnSeatsRequest, context: Context
@@ -214,14 +216,14 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
 
         def answer() -> lease_pb2.SyncSeatsResponse:
             messages = refusals.RefusalMessages.of_many([refused for _, refused in synced.kept])
-            return lease_pb2.SyncSeatsResponse(
-                results=refusals.seat_results(asked.in_order(synced.outcomes)),
+            response = lease_pb2.SyncSeatsResponse(
                 seats_returned=synced.seats_returned,
                 kept=[
                     lease_pb2.KeptSeat(seat=outgoing.seat_message(seat), refused=messages.of(refused))
                     for seat, refused in synced.kept
                 ],
             )
+            return refusals.with_results(response, asked.in_order(synced.outcomes))
 
         return await self._aside.run(count + len(synced.kept), answer)
 

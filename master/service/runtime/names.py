@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from licensemaster.values.similar import closest
 
 
-@dataclass(frozen=True, slots=True)
-class PbxName:
+class PbxName(NamedTuple):
+    """A tuple, as it is looked up by several times in each call: a dataclass computes its hash in Python."""
+
     project: str
     pbx: str
 

@@ -9,7 +9,7 @@ from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.v1 import lease_pb2, seat_pb2
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.seats import Granted, Want
-from master.rpc.convert.refusals import acquired, seat_results
+from master.rpc.convert.refusals import seat_results, with_results
 from master.rpc.convert.seats_asked import wants
 
 _SEATS = st.builds(
@@ -50,4 +50,6 @@ def test_a_run_is_read_whole() -> None:
 def test_an_answer_of_runs_is_that_of_its_seats() -> None:
     first, other = Granted(Basis.DEBITED, device="hq"), Granted(Basis.NOT_NEEDED)
     outcomes = [first, first, other, first, other, other]
-    assert acquired(outcomes) == lease_pb2.AcquireSeatsResponse(results=seat_results(outcomes))
+    assert with_results(lease_pb2.AcquireSeatsResponse(), outcomes) == lease_pb2.AcquireSeatsResponse(
+        results=seat_results(outcomes)
+    )
