@@ -111,7 +111,7 @@ class Parts(ServiceParts):
 
     @cached_property
     def webhook_delivery(self) -> WebhookDelivery:
-        """Sends webhooks what they are to be told."""
+        """Sends webhooks their messages."""
         return WebhookDelivery(
             database=self.database,
             webhook_sender=self.webhook_sender,
@@ -122,7 +122,7 @@ class Parts(ServiceParts):
 
     @cached_property
     def alarms(self) -> AlarmTask:
-        """Notices what webhooks are to be told."""
+        """Notices what webhooks get messages about."""
         return AlarmTask(
             self.context,
             send=self.webhook_delivery.run_once,

@@ -124,7 +124,7 @@ def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
 def _say(failure: CommandFailed, *, as_json: bool) -> None:
     from master.cli.output.rendering import stderr_console  # slow to load, and most commands end well
 
-    with suppress(OSError):  # nobody can be told
+    with suppress(OSError):  # nobody can read it
         if as_json:
             print(json.dumps({"error": failure.json_object()}), file=sys.stderr, flush=True)
         else:

@@ -12,7 +12,7 @@ _BESIDES = 200
 
 
 def allow_open_files(streams_max: int) -> None:
-    """Raise the soft limit to the hard one, and tell where that is too low for so many streams."""
+    """Raise the soft limit to the hard one, and log where that is too low for so many streams."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = soft
     if soft != hard:

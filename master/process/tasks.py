@@ -1,5 +1,5 @@
-"""Keeps long-lived tasks going. Whatever ends one, it is told and started again; where that does not help, or cannot be
-done, the master serves no more and its process ends, so that whoever runs it starts a new one.
+"""Keeps long-lived tasks going. Whatever ends one, it is logged and started again; where that does not help, or cannot
+be done, the master serves no more and its process ends, so that whoever runs it starts a new one.
 
 Every task of a master that is to last as long as it does is kept here, none is started otherwise.
 """

@@ -153,7 +153,6 @@ def of_kind(values: Values, *kinds: str) -> list[Resource]:
 
 
 def the(values: Values, kind: str, name: str = NAME) -> Resource:
-    """The one resource of a kind and a name."""
     [collected] = [resource for resource in of_kind(values, kind) if resource["metadata"]["name"] == name]
     return collected
 

@@ -40,8 +40,6 @@ class ModelRelease:
 
 @dataclass
 class ModelLicense:
-    """An imported license."""
-
     kind: str
     quantity: int
     version: int = 12

@@ -66,12 +66,10 @@ class Model(ModelEstate):
         return collected
 
     def seats(self) -> dict[PoolName, int]:
-        """Seats debited, by pool."""
         held = [self.debited(pbx) for pbx in PBXS]
         return {pool: sum(held_seat.get(pool, 0) for held_seat in held) for pool in self.capacity()}
 
     def debited(self, pbx: str) -> dict[PoolName, int]:
-        """Seats debited for a PBX, by pool."""
         collected: dict[PoolName, int] = {}
         for seat in self.held[pbx].values():
             if seat.pool is not None:

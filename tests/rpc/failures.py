@@ -18,8 +18,6 @@ NAME = f"projects/{PROJECT}"
 
 @dataclass(frozen=True)
 class Seen:
-    """One failure."""
-
     code: grpc.StatusCode
     message: str
     reason: str

@@ -48,7 +48,6 @@ def _but_holders(results: Sequence[seat_pb2.SeatResult]) -> list[seat_pb2.SeatRe
 
 
 async def grant(pbx: BarePbx, wanted: seat_pb2.Seat) -> seat_pb2.Grant:
-    """The grant of one seat."""
     return granted(await ask(pbx, wanted))[0]
 
 

@@ -35,7 +35,6 @@ class Operator:
         self.key = key
 
     async def bind(self) -> None:
-        """Lend."""
         async with wire_to(self._address) as wire:
             bound = (await bind(wire, "hq-box", MORE))[0]
             assert bound.HasField("moved"), bound.refused.message
@@ -62,7 +61,6 @@ class Operator:
             await wire.licenses.SubmitCertificate(request)
 
     async def license(self) -> license_pb2.LicenseStatus:
-        """How it stands."""
         async with wire_to(self._address) as wire:
             return (await listed(wire))[MORE]
 

@@ -13,7 +13,6 @@ def add(tx: Tx, *names: str) -> None:
 
 
 def names(tx: Tx) -> list[str]:
-    """All rows."""
     return [row[0] for row in tx.rows("SELECT key_id FROM signing_key ORDER BY key_id")]
 
 

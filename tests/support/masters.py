@@ -92,13 +92,11 @@ class Wire:
 
 @asynccontextmanager
 async def wire_to(address: str) -> AsyncIterator[Wire]:
-    """Stubs for an address."""
     async with open_channel(address, options=(("grpc.max_receive_message_length", -1),)) as channel:
         yield wire_over(address, channel)
 
 
 def wire_over(address: str, channel: grpc.aio.Channel) -> Wire:
-    """Stubs for a channel."""
     return Wire(
         address,
         channel,
@@ -165,5 +163,4 @@ async def upgraded(database_url: str) -> str:
 
 
 def sqlite_url(folder: Path) -> str:
-    """A file in a folder."""
     return f"sqlite:///{folder / 'license-master.db'}"

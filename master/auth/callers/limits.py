@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 COME_BACK_SECONDS = 0.25
-"""When a caller that has too much under way is told to come back."""
+"""When a caller that has too much under way should come back."""
 _STREAM_SECONDS = 5.0
 
 

@@ -134,7 +134,7 @@ def forbidden(identity: Identity, method: str) -> bool:
 def denial(identity: Identity, method: str, request: object) -> Denial | None:
     """Why a call is refused; None where it is the caller's to make.
 
-    What the request names need not exist: the verdict is the same, so that it tells nobody what there is.
+    What the request names need not exist: the verdict is the same, so that it shows nobody what there is.
     """
     if forbidden(identity, method):
         return Denial.ROLE_FORBIDDEN

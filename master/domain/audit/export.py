@@ -16,7 +16,7 @@ from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, R
 
 FORMAT = 2
 LINE_BYTES_MAX = 64 * 1024 * 1024
-"""More than any event has: what it tells came in one message."""
+"""More than any event has: what it describes came in one message."""
 _LINE = Limits(size=LINE_BYTES_MAX, depth=1, items=16)
 _HASH_BYTES = 32
 _NUMBER_MAX = 2**63 - 1

@@ -44,7 +44,7 @@ class ReleaseName:
 
     @classmethod
     def parse(cls, text: str) -> ReleaseName:
-        """Read what something runs: its release, and whatever stands behind it, which is kept and tells none apart.
+        """Read what something runs: its release, and whatever stands behind it, which is kept and makes no difference.
 
         Raises:
             ValueError: the text does not begin with a release; says which forms are.

@@ -62,7 +62,7 @@ class Carrier:
 
     pbx_id: int
     since: float
-    """From when on it used the seats, which may be before it could tell a master."""
+    """From when on it used the seats, which may be before it could reach a master."""
     primary_heard_at: float
     """When the PBX itself was last heard of."""
 
@@ -89,7 +89,7 @@ class Lease:
     claimed: bool = False
     """Whether there may be claims in the PBX's name (`claims.py`)."""
     unanswered_calls: int = 0
-    """The most calls without an answer that its user told under this epoch; calls that tell less come late."""
+    """The most calls without an answer that its user reported under this epoch; calls that report fewer come late."""
 
     @property
     def user_id(self) -> int:
@@ -194,7 +194,7 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
     """Return a PBX's lease where a call under `epoch` may be served.
 
     `caller_id` is the PBX that proved to call, None where nothing is proven. An epoch is no secret between a PBX and
-    its standby: to whoever has not got the lease each is an old one, and the answer tells nothing of the real one.
+    its standby: to whoever has not got the lease each is an old one, and the answer says nothing of the real one.
 
     Raises:
         LeaseError: it was never opened, is fenced, carried by a standby, closed, past its end or to be shown.

@@ -30,7 +30,7 @@ class AbsenceEvidence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The newest stream over which whoever uses a lease was told of it, at any master."""
+    """The newest stream over which whoever uses a lease got its notices, at any master."""
 
     epoch: int
     opened_at: float

@@ -4,7 +4,7 @@ Rules decided here, with no I/O and no clock:
 
 - F1, F2: all pairs depend on the Standby licenses of the license master: at least as many as of the type they match.
 - F3: the standby's software is within the version limit of the installation that it joins by taking over; price tiers
-  are told where those below them are not there.
+  are named where those below them are missing.
 - F4: `readiness` judges a configured pair, with exact numbers.
 - F6: `pair_problems` needs nothing but the estate, so that every change can be judged before it is made.
 - F5: a takeover needs something to carry, and a primary that is gone (`presence.py`), unless it is forced.

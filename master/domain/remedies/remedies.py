@@ -94,7 +94,7 @@ def with_remedies(
 ) -> list[Outcome]:
     """The outcomes of a call, the refusals with what would help.
 
-    Those of one kind are told the same, which helps them all: so a call is answered in the time that a few take.
+    Those of one kind get the same answer, which helps them all: so a call is answered in the time that a few take.
 
     Args:
         outcomes: what was decided, in request order.

@@ -1,4 +1,4 @@
-"""Licenses whose use ends with an agreement, as those who draw on them are told: before the end, and after (P1, R3).
+"""Licenses whose use ends with an agreement, as those who draw on them hear of it: before the end, and after (P1, R3).
 
 Only finds and words; what ends is decided by the ledger (`agreements/entitled.py`). Days are those of the project's
 time zone.

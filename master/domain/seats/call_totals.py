@@ -1,4 +1,4 @@
-"""What a whole call is short of: refusals for want of licenses tell its numbers."""
+"""What a whole call is short of: refusals for want of licenses name its numbers."""
 
 from __future__ import annotations
 

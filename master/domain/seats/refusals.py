@@ -111,7 +111,7 @@ class Way:
 class Remedy:
     """What turns a refusal into a grant: each way was decided on a copy, and suffices by itself; the smallest first.
 
-    Of a call that was refused several seats for the same want it is told once, for all of them.
+    Of a call that was refused several seats for the same want it is said once, for all of them.
     """
 
     ways: tuple[Way, ...] = ()
@@ -146,7 +146,7 @@ class Refusal:
     """The pool whose biggest holders are to be named."""
     top_holders: tuple[TopHolder, ...] = ()
     licenses: tuple[LicenseRef, ...] = ()
-    """All that are meant, however many; whoever tells of them cuts the list and says so."""
+    """All that are meant, however many; whoever lists them cuts the list and says so."""
     seats: tuple[SeatRef, ...] = ()
     software: Version | None = None
     """The PBX software that it takes, where that is too old."""

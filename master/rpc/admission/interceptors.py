@@ -154,7 +154,7 @@ async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         count.failed(started, grpc.StatusCode.CANCELLED)
         raise
-    except grpc.aio.AbortError as error:  # whoever serves it has told already: health of an unknown service
+    except grpc.aio.AbortError as error:  # whoever serves it has answered already: health of an unknown service
         count.failed(started, _code_of(context))
         let_go(error)
         return
@@ -175,7 +175,7 @@ def _told(error: Exception, count: _Counts) -> Failure:
         count.told.error("an RPC failed", method=count.method, caller=caller, exc_info=error)
     elif isinstance(error, UnstorableError):
         count.told.error("no database keeps a value", method=count.method, caller=caller, why=str(error))
-    elif isinstance(error, UnknownPbxError):  # with a good certificate, it may be, and nobody else would tell
+    elif isinstance(error, UnknownPbxError):  # with a good certificate, it may be, and nobody else would report it
         count.told.warning("an unknown PBX was named", method=count.method, caller=caller, why=str(error))
     return failure
 

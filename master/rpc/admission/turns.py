@@ -33,7 +33,7 @@ class Turns:
         return len(self._waiting)
 
     async def take(self, paces: Paces, key: Hashable, *, what: str) -> None:
-        """Count one call more, and wait for its turn. `what` is counted, as those are told who have too many.
+        """Count one call more, and wait for its turn. `what` is counted, in the words for those who have too many.
 
         Raises:
             CallerLimitError: its turn was too far off, or too many calls wait; it was counted nevertheless.

@@ -1,4 +1,4 @@
-"""What a batch tells the audit: one event for each request that changed something."""
+"""What a batch writes into the audit: one event for each request that changed something."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ class StandbyClaims:
     def carried_beside(
         self, estate: Estate, standby: Pbx, primary: Pbx, lease: Lease | None, carried: CarriedOffline
     ) -> TwoClaims | None:
-        """Whether the primary was heard of after its standby had begun to carry its seats offline; told once."""
+        """Whether the primary was heard of after its standby had begun to carry its seats offline; reported once."""
         since = self._time.now - carried.carried_seconds
         record = self._record(standby, primary)
         if lease is None or lease.carrier is not None or lease.renewed_at <= since:
@@ -212,7 +212,7 @@ class StandbyClaims:
         self, estate: Estate, primary: Pbx, lease: Lease, epoch: int, *, caller_id: int | None
     ) -> TwoClaims | None:
         """Whether a call under an older epoch shows that its caller used the seats beside the one that has them now,
-        for longer than a renewal takes to tell it; told once.
+        for longer than a renewal takes to report it; reported once.
         """
         claim = fenced_epoch(self._claims.get(primary.id, ()), epoch, caller_id=caller_id)
         if claim is None or claim.holder_id == lease.user_id:

@@ -183,7 +183,7 @@ class Committer:
         if isinstance(failed, StorageError):
             self._context.metrics.storage_failures.labels(failed.problem.name).inc()
             if failed.problem.ends_service:
-                self._doubt(str(failed))  # and who looks then tells it once, not with every batch
+                self._doubt(str(failed))  # and who looks then logs it once, not with every batch
             else:
                 self._told.error("commit failed", problem=failed.problem.name, detail=str(failed), requests=requests)
         elif failed is not None:

@@ -59,7 +59,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RenewalPace:
-    """When a PBX is told to renew: its usual time, moved at random so that renewals spread."""
+    """When a PBX should renew: its usual time, moved at random so that renewals spread."""
 
     jitter: float
     random: random.Random
@@ -96,7 +96,7 @@ class Leases:
     # --- Leases -------------------------------------------------------------------------------------------------------
 
     async def open_lease(self, request: OpenLease) -> LeaseGranted:
-        """Open a lease and acquire seats under it; an older one of the same PBX is fenced and its watchers told."""
+        """Open a lease and acquire seats under it; an older one of the same PBX is fenced and its watchers notified."""
         answer = await self._submit_having_learned(request)
         self._context.metrics.leases_opened.inc()
         if answer.acquired is not None:
@@ -115,7 +115,7 @@ class Leases:
                 await self._learnings.learn_from(error)
 
     async def take_over_lease(self, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
-        """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers told."""
+        """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers notified."""
         answer = await self._committer.submit(request)
         if isinstance(answer, TakeOverRefused):
             self._context.metrics.takeovers.labels("refused").inc()
@@ -139,7 +139,7 @@ class Leases:
         return answer
 
     async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded | AnsweredBefore:
-        """End a PBX's lease on an operator's word, or tell what that would come to; whoever had it is told.
+        """End a PBX's lease on an operator's word, or say what that would come to; whoever had it is notified.
 
         Raises:
             UnknownPbxError, NoLeaseToEndError: there is nothing to end.
@@ -182,7 +182,7 @@ class Leases:
                     if stream_seen is None and is_shown:
                         stream_seen = self._stream_recorder.opened(name, epoch)
                     yield news
-        except (asyncio.CancelledError, GeneratorExit):  # nobody is there to be told; all else is this master's doing
+        except (asyncio.CancelledError, GeneratorExit):  # nobody listens any more; all else is this master's doing
             if stream_seen is not None and not self._context.hub.draining:
                 self._stream_recorder.lost(stream_seen)
             raise

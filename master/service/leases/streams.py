@@ -70,7 +70,7 @@ class StreamRecorder(PeriodicTask):
         self._serving_since = self._clock()
 
     def opened(self, name: PbxName, epoch: int) -> StreamSeen:
-        """Whoever uses a lease is told of it from now on."""
+        """Whoever uses a lease gets its notices from now on."""
         line = StreamSeen(name, epoch, self._token(), self._clock())
         self._note(line)
         return line

@@ -59,7 +59,7 @@ class AlarmTask(PeriodicTask):
             return
 
         def write(tx: Tx) -> None:
-            lock_project(tx, estate.project)  # who is added meanwhile is told of what stands by whoever adds
+            lock_project(tx, estate.project)  # whoever adds one meanwhile sends it what holds
             receivers = store.webhooks(tx, estate.project_id)
             if not receivers:
                 return

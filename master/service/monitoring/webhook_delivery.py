@@ -70,7 +70,7 @@ class WebhookSender:
     ) -> None:
         """Receivers' certificates are signed by who the system trusts, or by an authority in `ca_file`.
 
-        Receivers are told at public addresses, and at those in `networks`.
+        Receivers are reached at public addresses, and at those in `networks`.
 
         Raises:
             ValueError: the file cannot be read, or holds no certificate.
@@ -93,7 +93,7 @@ class WebhookSender:
         Raises:
             ReceiverLostError: it did not answer; says how.
         """
-        import aiohttp  # 7 MiB, for masters that have somebody to tell
+        import aiohttp  # 7 MiB, for masters that have a receiver
 
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self._timeout_seconds)

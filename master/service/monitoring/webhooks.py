@@ -79,7 +79,7 @@ class Webhooks:
         """Add a webhook with a new secret, and send it the alarms that hold now; the same request again gives the same
         answer.
 
-        The same is one by the same caller with the same URL and kinds: nobody else is told the secret.
+        The same is one by the same caller with the same URL and kinds: nobody else gets the secret.
 
         Raises:
             UnknownProjectError: there is no such project.

@@ -107,7 +107,7 @@ class DatabaseHealth(PeriodicTask):
         self._doubted.set()
 
     async def run_once(self) -> None:
-        """Ask the database once; report a change to `tell`, the log and the metrics."""
+        """Ask the database once; report a change by `tell`, in the log and the metrics."""
         asks_for_commit = self._doubted.is_set()
         try:
             reading = await self._ask(for_commit=asks_for_commit)

@@ -33,5 +33,5 @@ def last_signed_end(tx: Tx) -> float:
 
 
 def write_nothing(tx: Tx) -> None:
-    """Change a row to what it is: the commit tells whether commits come through."""
+    """Change a row to what it is: the commit shows whether commits come through."""
     tx.rows("UPDATE alembic_version SET version_num = version_num RETURNING version_num")

@@ -275,7 +275,7 @@ _LOCK = re.compile(r"^\d+: FLOCK +\w+ +\w+ +([1-9]\d*) +\w+:\w+:(\d+) ", re.MULT
 
 
 def _who(identity: _Identity) -> str:
-    """The process that locks a file, as far as this machine tells."""
+    """The process that locks a file, as far as this machine knows."""
     with suppress(OSError):
         for process, number in _LOCK.findall(Path("/proc/locks").read_text(encoding="ascii")):
             if int(number) == identity[1]:

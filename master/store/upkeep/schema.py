@@ -1,4 +1,4 @@
-"""Brings a database to the schema of this version, and tells whether it is there; the chain is in `migrations/`.
+"""Brings a database to the schema of this version, and says whether it is there; the chain is in `migrations/`.
 
 Alembic is loaded by what upgrades: a master that starts only looks, and would take twice as long with it.
 """

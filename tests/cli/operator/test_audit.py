@@ -41,7 +41,6 @@ async def cli(master: InProcess) -> Cli:
 
 @pytest.fixture
 async def exported(cli: Cli, tmp_path: Path) -> Path:
-    """An export of everything."""
     path = tmp_path / "acme.jsonl"
     before = os.umask(0)
     try:

@@ -45,23 +45,19 @@ def what_may_run(snapshot: AgreementSnapshot, day: date) -> tuple[Right, ...]:
 
 
 def prices(of: Catalog, rest: str) -> PriceList:
-    """A price file."""
     head = f'[prices]\ncatalog = "{of.name}"\ncurrency = "USD"\ncredit = "1.10"\n'
     return read_prices(head + rest, file="prices.toml", catalog=of)
 
 
 def license(id: str) -> Subject:
-    """A license as a subject."""
     return Subject.of(SubjectKind.LICENSE, id)
 
 
 def device(id: str) -> Subject:
-    """A device as a subject."""
     return Subject.of(SubjectKind.DEVICE, id)
 
 
 def contract(id: str) -> Subject:
-    """A contract as a subject."""
     return Subject.of(SubjectKind.CONTRACT, id)
 
 

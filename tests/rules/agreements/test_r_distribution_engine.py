@@ -25,7 +25,6 @@ def assign(user: str, *uses: str) -> orders.AssignSeat:
 
 
 async def bought(master: InProcess, seats: int = 10, *, premier: bool = False) -> AgreementOrders:
-    """A contract of 2026."""
     at = await AgreementOrders(master, prices_of("distribution_engine")).opened(
         "2026-01-01", catalog="distribution_engine"
     )

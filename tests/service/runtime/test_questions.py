@@ -40,8 +40,6 @@ def questions(database: Database) -> Questions:
 
 
 def _call(caller: str, ask: Callable[[], object]) -> asyncio.Task[object]:
-    """What a caller asks in a call of its own."""
-
     async def call() -> object:
         _caller.set(caller)
         return await ask()  # type: ignore[misc]

@@ -30,8 +30,6 @@ _VIOLATIONS_MAX = 20
 
 @dataclass(slots=True)
 class _ClientRecord:
-    """One client."""
-
     pbx: str
     client: SlaveClient
     granted: dict[SeatKey, int] = field(default_factory=dict)

@@ -204,7 +204,6 @@ def _share(ordered: Sequence[float], share: float) -> float:
 
 
 def line(figure: Figure) -> str:
-    """One row."""
     window = figure.window
     answered = ", ".join(f"{count:,} {what}" for what, count in Counter(window.outcomes).most_common(4))
     return (

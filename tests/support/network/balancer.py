@@ -66,7 +66,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def balancer_before(*addresses: str) -> AsyncIterator[Balancer]:
-    """A balancer before masters."""
     balancer = Balancer(addresses)
     await balancer.start()
     try:

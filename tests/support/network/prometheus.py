@@ -28,8 +28,6 @@ def program(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """One that runs."""
-
     port: int
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:

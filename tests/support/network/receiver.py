@@ -17,8 +17,6 @@ from tests.support.limits import HANG_SECONDS
 
 @dataclass(slots=True)
 class Received:
-    """One request."""
-
     path: str
     body: str
     signature: str

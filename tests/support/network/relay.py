@@ -139,7 +139,6 @@ def _caller(context: Context) -> tuple[tuple[str, str | bytes], ...]:
 
 @asynccontextmanager
 async def relay_to(target: str) -> AsyncIterator[Relay]:
-    """A relay to an address."""
     relay = Relay(target)
     await relay.start()
     try:

@@ -21,7 +21,6 @@ def seat(
     line: str = "",
     app: str = "",
 ) -> seat_pb2.Seat:
-    """One seat."""
     return seat_pb2.Seat(
         license_type=license_type, holder_kind=kind, holder=holder, user=user, line=line, application_version=app
     )
@@ -81,7 +80,6 @@ class BarePbx:
 
 
 async def opened(wire: Wire, name: str, software: str = "12") -> BarePbx:
-    """A PBX with an open lease."""
     pbx = BarePbx(wire, name)
     await pbx.open(software)
     return pbx

@@ -14,8 +14,6 @@ PAIR = {"berlin": "slave 12 gateway", "spare": "standby:berlin 12 gateway", "par
 
 
 class BareStandby(BarePbx):
-    """Calls of a standby."""
-
     def __init__(self, wire: Wire, name: str = "spare", *, primary: str = "berlin") -> None:
         super().__init__(wire, name)
         self.primary = f"projects/{PROJECT}/pbxs/{primary}"
@@ -74,7 +72,6 @@ class BareStandby(BarePbx):
         carried_seconds: float | None = None,
         in_use: Mapping[str, int] | None = None,
     ) -> lease_pb2.TakeOverLeaseRequest:
-        """The request."""
         request = lease_pb2.TakeOverLeaseRequest(
             standby=self.name,
             standby_epoch=self.epoch,

@@ -57,17 +57,14 @@ def wanted(order: Message) -> orders.AgreementOrder:
 
 
 def license_(*ids: str) -> list[orders.AgreementSubject]:
-    """Licenses as subjects."""
     return [orders.AgreementSubject(kind=LICENSE, id=identifier) for identifier in ids]
 
 
 def device(*names: str) -> list[orders.AgreementSubject]:
-    """Devices as subjects."""
     return [orders.AgreementSubject(kind=DEVICE, id=name) for name in names]
 
 
 def contract(*names: str) -> list[orders.AgreementSubject]:
-    """Contracts as subjects."""
     return [orders.AgreementSubject(kind=CONTRACT, id=name) for name in names]
 
 
@@ -125,7 +122,6 @@ class AgreementOrders:
     async def answer(
         self, order: Message, *, request_id: str = "", dry_run: bool = False, prices: str | None = None
     ) -> agreement_pb2.PlaceOrderResponse:
-        """What placing it is answered with."""
         request = agreement_pb2.PlaceOrderRequest(
             project=NAME,
             order=wanted(order),
@@ -196,7 +192,6 @@ class AgreementOrders:
         return next(right for right in answer.rights if right.subject.id == about)
 
     async def endings(self, from_day: str = "", days: int = 0) -> Sequence[agreement_pb2.Ending]:
-        """What ends."""
         request = agreement_pb2.ListEndingsRequest(project=NAME, from_day=from_day, days=days)
         return (await self.agreements.ListEndings(request)).endings
 

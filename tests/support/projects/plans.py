@@ -50,7 +50,6 @@ async def plan(wire: Wire, *changes: plan_pb2.PlannedChange) -> plan_pb2.PlanCha
 
 
 def pool(plan: plan_pb2.PlanChangesResponse, license_type: str, device: str = "hq-box") -> plan_pb2.PoolForecast:
-    """One pool of an answer."""
     return next(pool for pool in plan.pools if (pool.license_type, pool.device) == (license_type, device))
 
 

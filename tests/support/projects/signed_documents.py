@@ -60,7 +60,6 @@ class Vendor:
 def item(
     name: str, printed: str, quantity: int, *, replaces: str = "", agreement: float | None = None
 ) -> document_pb2.LicenseItem:
-    """One item of a file."""
     ends = None if agreement is None else moment(agreement)
     return document_pb2.LicenseItem(
         id=name, type=printed, quantity=quantity, replaces=replaces, agreement_end_time=ends
@@ -162,6 +161,5 @@ def moved(results: Sequence[license_pb2.MoveResult]) -> license_pb2.LicenseStatu
 
 
 async def listed(wire: Wire) -> dict[str, license_pb2.LicenseStatus]:
-    """All licenses by id."""
     response = await wire.licenses.ListLicenses(license_pb2.ListLicensesRequest(project=NAME, page_size=1000))
     return {license.license: license for license in response.licenses}

@@ -6,7 +6,7 @@ from licensemaster.values import BadValueError, serial
 
 
 def serial_form(text: str) -> str:
-    """What tells devices apart; empty where the text is no serial number."""
+    """What distinguishes devices; empty where the text is no serial number."""
     try:
         return "".join(filter(str.isalnum, serial(text)))
     except BadValueError:

@@ -45,7 +45,7 @@ class Reminder:
     ending: Ending
     days_left: int
     due_since_days: int
-    """The reminder that is due: so many days before the end. Each is told once, by (subject, policy, end, this)."""
+    """The reminder that is due: so many days before the end. Each is sent once, by (subject, policy, end, this)."""
 
 
 def endings(snapshot: AgreementSnapshot, *, from_day: date, to_day: date) -> tuple[Ending, ...]:

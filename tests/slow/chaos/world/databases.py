@@ -70,8 +70,6 @@ class Store(ABC):
 
 
 class FileStore(Store):
-    """An SQLite file."""
-
     def __init__(self, folder: Path, meddled: Meddling) -> None:
         self.url = self.master_url = sqlite_url(folder)
         self.meddling = self.master_meddling = meddled
@@ -129,7 +127,6 @@ class Server:
         self.template = ""
 
     def url(self, name: str, *, host: str = "") -> str:
-        """A database on it."""
         return f"postgresql://postgres@/{name}?host={quote(host or str(self._folder), safe='')}"
 
     async def connect(self) -> asyncpg.Connection[asyncpg.Record]:

@@ -50,7 +50,6 @@ class Lender:
         self._moving: asyncio.Task[None] | None = None
 
     def move(self) -> None:
-        """Move it from now on."""
         if self._moving is None:
             self._moving = asyncio.create_task(self._move())
 

@@ -206,7 +206,6 @@ class Dashboard:
         self._asking: asyncio.Task[None] | None = None
 
     def ask(self) -> None:
-        """Ask from now on."""
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
 

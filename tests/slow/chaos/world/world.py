@@ -80,7 +80,6 @@ class World:
     """How long the seats of a site that was cut off stayed counted."""
 
     def lines_of(self, sites: Sequence[Site]) -> list[Line]:
-        """All lines of some sites."""
         return [self.lines[site.name, at] for site in sites for at in range(len(self.masters))]
 
     def some_sites(self, share: float) -> list[Site]:
