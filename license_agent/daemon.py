@@ -53,6 +53,7 @@ async def running(settings: AgentSettings) -> AsyncIterator[Running]:
             for task in lasting:
                 task.cancel()
             await asyncio.gather(*lasting, return_exceptions=True)
+            await agent.client.stop()  # who waits for a master is answered, before the connections end
 
 
 async def serve(settings: AgentSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -94,3 +95,19 @@ async def test_a_socket_that_another_took_stays(master: RestartableMaster, tmp_p
             async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "socket"))) as session:
                 assert (await session.get("http://agent/healthz")).status == 200
             assert (await pbx.ask("GET", "/healthz")).status == 200
+
+
+async def test_who_waits_for_a_master_is_answered_when_the_agent_stops(tmp_path: Path) -> None:
+    """Of a master that takes connections and says nothing; minutes before the agent would give up."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = agent_settings(f"127.0.0.1:{silent.getsockname()[1]}", tmp_path, give_up_after_seconds=600)
+        connector = aiohttp.UnixConnector(str(settings.socket))
+        async with AsyncExitStack() as agent, aiohttp.ClientSession(connector=connector) as session:
+            found = await agent.enter_async_context(running(settings))
+            asking = asyncio.create_task(session.put(f"http://agent{port('4711')}"))
+            async with asyncio.timeout(HANG_SECONDS):
+                while not found.agent.waiting:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await agent.aclose()
+            answer = await asking
+            assert (answer.status, (await answer.json(content_type=None))["reason"]) == (503, "closed")
