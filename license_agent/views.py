@@ -81,9 +81,19 @@ def outcome_view(outcome: Granted | Refused) -> Json:
     """A grant or refusal among others."""
     if isinstance(outcome, Granted):
         return {"granted": True, **grant_view(outcome)}
-    told = as_json(outcome)
+    return {"granted": False, **refusal_view(outcome)}
+
+
+def refusal_view(refused: Refused) -> dict[str, Json]:
+    """Everything needed to act on a refusal: `detail` says it in words."""
+    told = as_json(refused)
     assert isinstance(told, dict)
-    return {"granted": False, **told}
+    return {
+        "detail": refused.message,
+        **{name: told[name] for name in ("reason", "rules", "seat", "licenses", "seats", "remedy")},
+        "numbers": {name: told[name] for name in ("license_type", "device", "capacity", "in_use", "wanted")},
+        "holders": told["top_holders"],
+    }
 
 
 _CHANGES = {Granted: "granted", Refused: "refused", Returned: "returned", Lost: "lost"}
@@ -91,7 +101,7 @@ _CHANGES = {Granted: "granted", Refused: "refused", Returned: "returned", Lost: 
 
 def change_view(change: SeatChange) -> Json:
     """What became of a seat."""
-    told = as_json(change)
+    told = refusal_view(change) if isinstance(change, Refused) else as_json(change)
     assert isinstance(told, dict)
     return {"change": _CHANGES[type(change)], **told}
 

@@ -71,7 +71,7 @@ class Seats:
 
     async def _tell(self, endpoint: str, is_refused: bool, answer: dict[str, Any]) -> None:
         if is_refused:
-            print(f"{endpoint}: {answer.get('detail') or answer.get('message')}", file=sys.stderr)
+            print(f"{endpoint}: {answer['detail']}", file=sys.stderr)
         state = "UNAVAILABLE" if is_refused else "NOT_INUSE"
         await self._manager.act("Setvar", Variable=f"DEVICE_STATE(Custom:license-{endpoint})", Value=state)
 

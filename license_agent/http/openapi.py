@@ -25,6 +25,10 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _outcome(name: str, *, is_granted: bool) -> Schema:
+    return {"allOf": [_object(granted={"const": is_granted}), _ref(name)]}
+
+
 _KIND: Final = _enum([kind.name.lower() for kind in HolderKind])
 _STATE: Final = _enum([state.value for state in State])
 _NAME: Final[Schema] = {
@@ -51,6 +55,16 @@ _COST: Final[dict[str, Schema]] = {
     "device": _TEXT,
     "reassignable": {"type": "boolean"},
 }
+_REASON: Final = _enum([reason.value for reason in Reason])
+_REFUSAL: Final[dict[str, Schema]] = {
+    "rules": {**_LIST, "items": _TEXT},
+    "licenses": _LIST,
+    "seats": _LIST,
+    "numbers": _object(license_type=_TEXT, device=_TEXT, capacity=_COUNT, in_use=_COUNT, wanted=_COUNT),
+    "holders": {**_LIST, "items": _object(pbx=_TEXT, site=_TEXT, seats=_COUNT)},
+    "remedy": _object(text=_TEXT, ways=_LIST),
+}
+_REFUSED: Final = _outcome("Refusal", is_granted=False)
 _SCHEMAS: Final[dict[str, Schema]] = {
     "Seat": _object(license_type=_TEXT, holder_kind=_KIND, holder=_TEXT, **dict.fromkeys(_DETAILS, _TEXT)),
     "Details": {"type": "object", "properties": _DETAILS, "additionalProperties": False},
@@ -58,16 +72,20 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         **_object(_DETAILS, license_type=_NAME, holder_kind=_KIND, holder=_NAME),
         "additionalProperties": False,
     },
-    "Wanted": {**_object(seats={**_LIST, "items": _ref("WantedSeat")}), "additionalProperties": False},
+    "Wanted": {
+        **_object(seats={**_LIST, "items": _ref("WantedSeat"), "uniqueItems": True}),
+        "additionalProperties": False,
+    },
     "Granted": _object(seat=_ref("Seat"), already_held={"type": "boolean"}, source=_TEXT, **_COST),
     "Held": _object(seat=_ref("Seat"), counted_as={"type": "object"}, **_COST),
     "HeldSeats": _object(seats={**_LIST, "items": _ref("Held")}),
     "Returned": _object(seat=_ref("Seat"), held={"type": "boolean"}, source=_TEXT),
     "Synced": _object(
-        outcomes={**_LIST, "items": _object(granted={"type": "boolean"}, seat=_ref("Seat"))},
+        outcomes={**_LIST, "items": {"oneOf": [_outcome("Granted", is_granted=True), _REFUSED]}},
         seats_returned=_COUNT,
-        kept=_LIST,
+        kept={**_LIST, "items": _REFUSED},
     ),
+    "Refusal": _object(detail=_TEXT, reason=_REASON, seat=_ref("Seat"), **_REFUSAL),
     "Lease": _object(
         pbx=_TEXT,
         state=_STATE,
@@ -88,14 +106,9 @@ _SCHEMAS: Final[dict[str, Schema]] = {
     "Health": _object(status={"const": "ok"}, state=_STATE),
     "Problem": _object(
         {
-            "reason": _enum([reason.value for reason in Reason]),
-            "rules": {**_LIST, "items": _TEXT},
+            "reason": _REASON,
             "seat": _ref("Seat"),
-            "licenses": _LIST,
-            "seats": _LIST,
-            "numbers": _object(license_type=_TEXT, device=_TEXT, capacity=_COUNT, in_use=_COUNT, wanted=_COUNT),
-            "holders": {**_LIST, "items": _object(pbx=_TEXT, site=_TEXT, seats=_COUNT)},
-            "remedy": _object(text=_TEXT, ways=_LIST),
+            **_REFUSAL,
             "problems": {**_LIST, "items": _object(message=_TEXT)},
             "retry_at": {"type": ["string", "null"], "format": "date-time"},
         },

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from license_agent.views import as_json
+from license_agent.views import refusal_view
 from slave_client import Reason, Refused
 
 _URN: Final = "urn:license-agent:problem:"
@@ -26,7 +26,6 @@ _STATUS: Final = {
 }
 """Reasons that are no license decision; every other one is 403."""
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str)
-_NUMBERS: Final = ("license_type", "device", "capacity", "in_use", "wanted")
 
 
 class ProblemError(Exception):
@@ -58,13 +57,9 @@ class ProblemError(Exception):
 
 
 def refusal(refused: Refused) -> ProblemError:
-    """A refusal as a problem: reason, rules, numbers, holders, remedy."""
-    told = as_json(refused)
-    assert isinstance(told, dict)
-    more = {name: told[name] for name in ("reason", "rules", "seat", "licenses", "seats", "remedy")}
-    more["numbers"] = {name: told[name] for name in _NUMBERS}
-    more["holders"] = told["top_holders"]
-    return ProblemError(_STATUS.get(refused.reason, HTTPStatus.FORBIDDEN), "refused", refused.message, **more)
+    """A refusal as a problem."""
+    told = refusal_view(refused)
+    return ProblemError(_STATUS.get(refused.reason, HTTPStatus.FORBIDDEN), "refused", str(told.pop("detail")), **told)
 
 
 def json_response(
