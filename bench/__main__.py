@@ -22,6 +22,7 @@ from bench.scenarios.footprint import footprint
 from bench.scenarios.growth import growth
 from bench.scenarios.held_seats import many_seats, renewing
 from bench.scenarios.queue import queue
+from bench.scenarios.sip import sip
 from bench.scenarios.standby import standby
 from bench.scenarios.storms import storms
 from bench.scenarios.takeover import takeover
@@ -41,6 +42,7 @@ SCENARIOS: dict[str, Scenario] = {
     "standby": standby,
     "queue": queue,
     "agent": agent,
+    "sip": sip,
     "growth": growth,
 }
 

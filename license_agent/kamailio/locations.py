@@ -11,7 +11,7 @@ from licensemaster.values.bounded import Limits, read_json
 _TABLE: Final = "location"
 _ENDED: Final = 5
 """The dialog module's state of a call that is over."""
-_SECONDS: Final = 10.0
+_SECONDS: Final = 30.0
 _BYTES_MAX: Final = 64 * 1024 * 1024
 _LIMITS: Final = Limits(size=_BYTES_MAX, depth=16, items=5_000_000)
 

@@ -47,6 +47,10 @@ class Registrar:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, float] = {}
         """Who asked lately, and when: their contact may not be there yet."""
+        self._acquiring = 0
+        self._may_acquire, self._is_quiet = asyncio.Event(), asyncio.Event()
+        self._may_acquire.set()
+        self._is_quiet.set()
         agent.events.listen(self._on_seat)
 
     async def run(self) -> None:
@@ -107,13 +111,24 @@ class Registrar:
         elif want is None:
             self._decide(said, connection, 200, "OK")
         else:
-            self._asked[holder] = asyncio.get_running_loop().time()
             try:
-                outcome = await self._agent.acquire(want)
+                outcome = await self._acquire(want)
             except TooManyWaitingError:
                 self._decide(said, connection, 503, "License Agent Busy", "too many wait")
                 return
             self._decide(said, connection, *_in_sip(outcome))
+
+    async def _acquire(self, want: Want) -> Outcome:
+        self._asked[want.holder] = asyncio.get_running_loop().time()
+        await self._may_acquire.wait()
+        self._acquiring += 1
+        self._is_quiet.clear()
+        try:
+            return await self._agent.acquire(want)
+        finally:
+            self._acquiring -= 1
+            if not self._acquiring:
+                self._is_quiet.set()
 
     def _decide(
         self, said: dict[str, Any], connection: EvapiConnection, code: int, reason: str, detail: str = ""
@@ -150,8 +165,18 @@ class Registrar:
 
         Raises LocationsError.
         """
-        held = {held.want.holder: held.want for held in self._agent.held if self._is_ours(held.want)}
+        if not self._has_forgotten:
+            return await self._compare()
+        self._may_acquire.clear()  # what is granted after the set was made is not in it, and would go back
+        try:
+            await self._is_quiet.wait()
+            await self._compare()
+        finally:
+            self._may_acquire.set()
+
+    async def _compare(self) -> None:
         registered = await self._locations.holders()
+        held = {held.want.holder: held.want for held in self._agent.held if self._is_ours(held.want)}
         here = registered | self._asked_lately()
         gone = [want for holder, want in held.items() if holder not in here]
         unlicensed = sorted(registered - held.keys() - self._lost.holders)
@@ -160,16 +185,20 @@ class Registrar:
             if isinstance(outcome, Refused) and outcome.reason not in _LATER:
                 self._lost.add(outcome.want.holder)
 
+    @property
+    def _has_forgotten(self) -> bool:
+        """Whether the master has seats for this PBX that the agent does not remember, as it was killed."""
+        kinds = {notice.kind for notice in self._agent.client.notices}
+        return NoticeKind.SEATS_FROM_BEFORE in kinds and self._agent.takeover.client is None
+
     async def _settle(self, gone: Sequence[Want], missing: Sequence[Want]) -> Sequence[Outcome]:
-        """Return seats, and acquire others; with those that this agent does not remember, as it was killed."""
-        client = self._agent.client
-        is_known = all(notice.kind is not NoticeKind.SEATS_FROM_BEFORE for notice in client.notices)
-        if is_known or self._agent.takeover.client is not None:
+        """Return seats and acquire others; forgotten ones go back with those that nobody wants."""
+        if self._may_acquire.is_set():
             await self._agent.return_seats(gone)
             return await self._agent.acquire_many(missing)
         left = set(gone)
-        kept = [held.want for held in client.held if held.want not in left]
-        return (await client.sync([*kept, *missing])).outcomes
+        kept = [held.want for held in self._agent.client.held if held.want not in left]
+        return (await self._agent.client.sync([*kept, *missing])).outcomes
 
     def _asked_lately(self) -> set[str]:
         since = asyncio.get_running_loop().time() - _ANSWERED_SECONDS

@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-NEEDED: Final = ("kamailio", "sipp")
-"""What has to be installed; Debian's packages are kamailio with kamailio-extra-modules, and sip-tester."""
+NEEDED: Final = {"kamailio": "kamailio and kamailio-extra-modules", "sipp": "sip-tester"}
+"""What has to be installed, and Debian's packages for it."""
 _LOOK_SECONDS: Final = 0.05
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import aiohttp
+
 from simulator.sip.programs import Program, free_port
 
 
@@ -43,6 +45,13 @@ class Kamailio(Program):
         """Where the agent asks who is registered."""
         return f"http://127.0.0.1:{self.sip_port}/license-rpc"
 
+    async def registered(self) -> set[str]:
+        """Who is registered. Raises OSError, or what aiohttp raises where it does not answer."""
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "ul.dump", "params": ["brief"]}
+        async with aiohttp.ClientSession() as session, session.post(self.rpc, json=asked) as answer:
+            domains = (await answer.json(content_type=None))["result"]["Domains"]
+        return {aor["AoR"] for domain in domains for aor in domain["Domain"].get("AoRs", ())}
+
     async def is_ready(self) -> bool:
         """Whether it takes connections."""
         return await _takes_connections(self.sip_port)
@@ -59,6 +68,15 @@ class AgentProcess(Program):
             log=folder / "agent.log",
             environment={f"LICENSE_AGENT_{name.upper()}": str(value) for name, value in given.items()},
         )
+
+    async def holders(self) -> set[str]:
+        """Who has a seat. Raises OSError, or what aiohttp raises where it does not answer."""
+        connector = aiohttp.UnixConnector(str(self.socket))
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get("http://agent/v1/seats") as answer,
+        ):
+            return {held["seat"]["holder"] for held in (await answer.json())["seats"]}
 
     async def is_ready(self) -> bool:
         """Whether its local API answers."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import aiohttp
 
-from license_agent.kamailio.locations import Locations
 from licensemaster.v1 import status_pb2
 from simulator.sip.phones import Answers, Phones
 from simulator.sip.site import AgentProcess, Kamailio
@@ -28,23 +27,6 @@ class Site:
     kamailio: Kamailio
     agent: AgentProcess
     users: tuple[str, ...]
-
-    async def held(self) -> set[str]:
-        """Who has a seat, by the agent."""
-        connector = aiohttp.UnixConnector(str(self.agent.socket))
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.get("http://agent/v1/seats") as answer,
-        ):
-            return {held["seat"]["holder"] for held in (await answer.json())["seats"]}
-
-    async def registered(self) -> set[str]:
-        """Who is registered, by Kamailio."""
-        locations = Locations(self.kamailio.rpc)
-        try:
-            return await locations.holders()
-        finally:
-            await locations.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +62,12 @@ class SipEstate:
             nonlocal total
             total = 0
             for site in self.sites:
-                counted, held, registered = await asyncio.gather(self.counted(site), site.held(), site.registered())
+                try:
+                    counted, held, registered = await asyncio.gather(
+                        self.counted(site), site.agent.holders(), site.kamailio.registered()
+                    )
+                except (OSError, aiohttp.ClientError, TimeoutError):  # being started, or busy
+                    return False
                 if not counted == held == registered:
                     return False
                 total += len(registered)
