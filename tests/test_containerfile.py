@@ -13,6 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "Containerfile").read_text(encoding="utf-8")
+TEXT_OF_AGENT = (ROOT / "license_agent" / "Containerfile").read_text(encoding="utf-8")
 PATTERNS = [
     line
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
@@ -25,9 +26,14 @@ def instructions(name: str) -> list[str]:
     return re.findall(rf"^{name} (.*)$", TEXT, flags=re.MULTILINE)
 
 
+def _parts(text: str) -> list[str]:
+    [parts] = re.findall(r"--wheel-dir /wheels (.+?) \\", text)
+    return str(parts).split()
+
+
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The wheels that the first stage makes, from no more than .dockerignore lets through: their files by name."""
+    """The wheels that the first stages make, from no more than .dockerignore lets through: their files by name."""
     assert PATTERNS[0] == "*"
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
     ignored = shutil.ignore_patterns("__pycache__", "*_pb2*", ".generated")
@@ -39,17 +45,30 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             shutil.copytree(ROOT / name, source / name, ignore=ignored)
         else:
             shutil.copy(ROOT / name, source / name)
-    [parts] = re.findall(r"--wheel-dir /wheels (.+?) \\", TEXT)
+    parts = {part for text in (TEXT, TEXT_OF_AGENT) for part in _parts(text)}
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(
-        [*command, "--wheel-dir", target, *parts.split()], cwd=source, capture_output=True, text=True, check=False
+        [*command, "--wheel-dir", target, *sorted(parts)], cwd=source, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return {path.name.partition("-")[0]: set(zipfile.ZipFile(path).namelist()) for path in target.iterdir()}
 
 
 def test_the_wheels_hold_all_that_the_commands_need(wheels: dict[str, set[str]]) -> None:
-    assert set(wheels) == {"license_master", "license_master_shared", "license_master_slave_client"}
+    assert _parts(TEXT) == ["./licensemaster", "./slave_client", "."]
+    assert _parts(TEXT_OF_AGENT) == ["./licensemaster", "./slave_client", "./license_agent"]
+    assert set(wheels) == {
+        "license_master",
+        "license_master_shared",
+        "license_master_slave_client",
+        "license_master_agent",
+    }
+    assert {
+        "license_agent/commands.py",
+        "license_agent/http/server.py",
+        "license_agent/kamailio/registrar.py",
+    } <= wheels["license_master_agent"]
+    assert not [name for name in wheels["license_master"] if name.startswith("license_agent")]
     assert {
         "master/cli/main.py",
         "master/migrations/env.py",

@@ -51,6 +51,8 @@ class LocalServer:
         self._agent = agent
         self._app.add_routes(routes)
         self._secret = settings.secret()
+        if self._secret is not None and (file := settings.token_file) and file.stat().st_mode & stat.S_IROTH:
+            _log.warning("everybody on this machine can read the token", token_file=str(file), remedy="chmod o-r")
         self._runner = web.AppRunner(
             self._app,
             access_log=None,

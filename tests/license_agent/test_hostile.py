@@ -10,9 +10,12 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 from yarl import URL
 
+from license_agent.agent import Agent
 from license_agent.daemon import running
+from license_agent.http.server import LocalServer
 from slave_client import State
 from tests.license_agent.conftest import Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
@@ -239,6 +242,16 @@ async def test_loopback_asks_for_the_token(master: RestartableMaster, tmp_path: 
         assert await status(Authorization=f"Bearer {TOKEN.replace(' ', '')}") == 200
         assert await status(Authorization=aiohttp.encode_basic_auth("agent", TOKEN.replace(" ", ""))) == 200
         assert await status(Authorization=aiohttp.encode_basic_auth(TOKEN.replace(" ", ""), "")) == 401
+
+
+async def test_a_token_that_everybody_can_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x" * 20)
+    settings = agent_settings("127.0.0.1:1", tmp_path, listen="127.0.0.1:0", token_file=tmp_path / "token")
+    for mode, told in ((0o644, 1), (0o640, 0)):
+        (tmp_path / "token").chmod(mode)
+        with capture_logs() as logged:
+            LocalServer(settings, Agent(settings))
+        assert len(logged) == told, logged
 
 
 def test_a_short_token_is_refused(tmp_path: Path) -> None:
