@@ -133,7 +133,7 @@ class Learnings:
                 return before
             if not estate.learns(time.ends_by):
                 raise NotLearningError(project)
-            return self._end(tx, estate, time, _By(caller, reason, key), early=True)
+            return self._end(tx, estate, time, _By(caller, reason, key))
 
         ended = await self._database.transact(work)
         if isinstance(ended, Ended):
@@ -151,7 +151,7 @@ class Learnings:
                 estate = self._locked(tx, project)  # noqa: B023  # awaited before the next one
                 if estate.learning is None or estate.learns(time.ends_by):
                     return False  # another master was first, or it was extended
-                self._end(tx, estate, time, _By(_CALLER), early=False)
+                self._end(tx, estate, time, _By(_CALLER))
                 return True
 
             if await self._database.transact(work):
@@ -160,7 +160,8 @@ class Learnings:
                 _log.info("learning ended", project=project)
         return ended
 
-    def _end(self, tx: Tx, estate: Estate, time: LeaseTime, by: _By, *, early: bool) -> Ended:
+    def _end(self, tx: Tx, estate: Estate, time: LeaseTime, by: _By) -> Ended:
+        early = by.key is not None  # an operator asked for it
         learned = store.learned(tx, estate.project_id)
         ended = Ended(learned.pbxs_silent, learned.seats_of_silent)
         # what was proven is nobody's clock's affair: the next run of expiry frees it

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from master.domain.estate.estate import License
 from master.domain.seats.decide_seats import Decider
@@ -37,6 +38,13 @@ class Revoked:
 NOTHING_REVOKED = Revoked(0, 0)
 
 
+class _Counted(Enum):
+    """Until when a seat that was taken away counts, as the audit says it."""
+
+    UNTIL_GIVEN_BACK = "given back or the lease ends"
+    NO_MORE = "nothing more"
+
+
 def revoke(changes: LicenseChanges, license: License, *, force: bool) -> Revoked:
     """Take so many seats of a license's pool away that the rest fits into what stays."""
     pool_id = changes.pool_id(license)
@@ -50,11 +58,13 @@ def revoke(changes: LicenseChanges, license: License, *, force: bool) -> Revoked
     counted = at_risk = 0
     for pbx_id, seats in _by_pbx(chosen).items():
         counted += len(seats)
-        at_risk += _withdraw(changes, pbx_id, seats, uncount=force and pbx_id not in changes.connected)
+        is_uncounted = force and pbx_id not in changes.connected
+        until = _Counted.NO_MORE if is_uncounted else _Counted.UNTIL_GIVEN_BACK
+        at_risk += _withdraw(changes, pbx_id, seats, until)
     if force:
         for pbx_id, seats in _by_pbx(pending).items():
             if pbx_id not in changes.connected:
-                at_risk += _withdraw(changes, pbx_id, seats, uncount=True)
+                at_risk += _withdraw(changes, pbx_id, seats, _Counted.NO_MORE)
     if counted or at_risk:
         changes.mark_changed()
     return Revoked(counted, at_risk)
@@ -70,7 +80,7 @@ def _newest(changes: LicenseChanges, pool_id: int, count: int) -> list[Seat]:
     return chosen
 
 
-def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, uncount: bool) -> int:
+def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until: _Counted) -> int:
     """Mark seats of a PBX and what goes with them; how many are no longer counted."""
     pbx = changes.estate.pbxs[pbx_id]
     wide = changes.estate.catalog.pbx_wide_types
@@ -85,12 +95,8 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], *, un
     keys = [seat.key if not seat.is_companion else SeatKey(seat.parent, seat.kind, seat.holder) for seat in seats]
     gone = decider.withdraw(keys)
     revoke_seats(changes.tx, pbx_id, gone, changes.now)
-    changes.event(
-        "seats.revoked",
-        {"seats": _named(gone), "counted_until": "nothing more" if uncount else "given back or the lease ends"},
-        pbx=pbx.name,
-    )
-    if not uncount:
+    changes.event("seats.revoked", {"seats": _named(gone), "counted_until": until.value}, pbx=pbx.name)
+    if until is _Counted.UNTIL_GIVEN_BACK:
         return 0
     write_working_set(changes.tx, ledger, now=changes.now)
     return -sum(counted for _, counted in ledger.pool_changes().values())

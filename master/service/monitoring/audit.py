@@ -13,7 +13,7 @@ from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, R
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Transactions, Tx
 from master.store.statements.events import StoredChain, hash_of_event, read_records, stored_chain
-from master.store.statements.projects.projects import all_project_names
+from master.store.statements.projects.projects import names_with_audit
 
 _EVENTS_MAX = 500
 _DETAILS_LENGTH_MAX = 1_000_000
@@ -61,7 +61,7 @@ class Audit:
 
     async def verify_all(self) -> list[Verified]:
         """Walk every project's chain, those of deleted ones too."""
-        names = await self._database.read(lambda tx: all_project_names(tx, with_deleted=True))
+        names = await self._database.read(names_with_audit)
         return [await self.verify(name) for name in names]
 
     async def verify(self, project: str) -> Verified:

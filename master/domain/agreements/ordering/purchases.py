@@ -138,7 +138,7 @@ def buy_product(draft: OrderDraft, order: Buy) -> None:
     else:
         why = f"{months} months from {draft.day}"
         seats = SeatCharge(counts=counts, why=why, rules=product.rules)
-        charge_months(draft, subject, product, seats, Fraction(months), premier=order.premier)
+        charge_months(draft, subject, seats, Fraction(months), supported=product if order.premier else None)
     if product.payment_first:
         draft.payment_first = (subject, ("P9",))
 

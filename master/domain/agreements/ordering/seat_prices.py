@@ -32,14 +32,14 @@ def charge_seats(draft: OrderDraft, holding: Holding, seats: SeatCharge, term: T
     """Charge seats for a term, a begun month by its days (R4)."""
     product = draft.snapshot.product(holding)
     for part in _parts(holding, term):
-        months, premier = months_in(part, anchor=anchor), holding.premier_on(part.begins)
-        charge_months(draft, holding.subject, product, seats, months, premier=premier)
+        supported = product if holding.premier_on(part.begins) else None
+        charge_months(draft, holding.subject, seats, months_in(part, anchor=anchor), supported=supported)
 
 
 def charge_months(
-    draft: OrderDraft, subject: Subject, product: Product | None, seats: SeatCharge, months: Fraction, *, premier: bool
+    draft: OrderDraft, subject: Subject, seats: SeatCharge, months: Fraction, *, supported: Product | None
 ) -> None:
-    """Charge seats for some months, and premier support on top where it is had."""
+    """Charge seats for some months, and on top premier support for their product where it is had."""
     for key, count in seats.counts.items():
         listed = draft.prices.seat_months if draft.prices else None
         line = ExactLine(
@@ -54,9 +54,9 @@ def charge_months(
             rules=seats.rules,
         )
         draft.charge(line)
-        if premier and product is not None:
+        if supported is not None:
             percents = draft.prices.premier if draft.prices else None
-            share = draft.price(percents, product.key, unit=Unit.MONEY, section="[premier]")
+            share = draft.price(percents, supported.key, unit=Unit.MONEY, section="[premier]")
             support = replace(
                 line,
                 what=f"Premier support for {line.what}",

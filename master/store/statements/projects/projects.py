@@ -57,10 +57,17 @@ def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) ->
     return list(tx.connection.execute(query).scalars())
 
 
-def all_project_names(tx: Tx, *, with_deleted: bool = False) -> list[str]:
-    """Names of all projects, sorted; those that were deleted have an audit still."""
-    query = select(t.project.c.name).order_by(t.project.c.name)
-    return list(tx.connection.execute(query if with_deleted else query.where(_LIVES)).scalars())
+_ALL_NAMES = select(t.project.c.name).order_by(t.project.c.name)
+
+
+def all_project_names(tx: Tx) -> list[str]:
+    """Names of all projects, sorted."""
+    return list(tx.connection.execute(_ALL_NAMES.where(_LIVES)).scalars())
+
+
+def names_with_audit(tx: Tx) -> list[str]:
+    """Names of all projects and of those that were deleted, whose audit stays; sorted."""
+    return list(tx.connection.execute(_ALL_NAMES).scalars())
 
 
 @dataclass(frozen=True, slots=True)
