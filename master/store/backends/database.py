@@ -19,6 +19,7 @@ asynchronous connection, in the greenlet bridge that SQLAlchemy provides for tha
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -31,17 +32,20 @@ from master.store.backends.problems import StorageError, StorageProblem
 from master.store.backends.sqlite_file import Use
 from master.store.backends.stopping import Stop
 
-__all__ = ["Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "alike"]
+__all__ = ["LOCKING", "Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "alike"]
 T = TypeVar("T")
 Row = Sequence[Any]
+LOCKING = re.compile(r" FOR (?:SHARE|UPDATE|NO KEY UPDATE)(?: OF \w+)?$")
+"""What closes a statement that locks the rows that it reads."""
 
 
 class Tx(ABC):
     """One transaction.
 
     Statements are written once for both databases: `?1` is a parameter, `IN {?1:int}` looks in an array of that
-    PostgreSQL type, `{pairs}` is a table with the columns a (int) and b (text), and a closing `FOR UPDATE OF table`
-    locks the rows that are read, where the database does not lock as a whole.
+    PostgreSQL type, `{pairs}` is a table with the columns a (int) and b (text), and a closing `FOR SHARE`,
+    `FOR UPDATE` and the like locks the rows that are read, where the database does not lock as a whole and the
+    transaction may change something.
     """
 
     def __init__(self, connection: Connection, stop: Stop) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from master.process.attempts import Attempts
 from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, ConnectionWatchdog
-from master.store.backends.database import Database, Row, Tx, alike
+from master.store.backends.database import LOCKING, Database, Row, Tx, alike
 from master.store.backends.problems import AllInUseError, StorageError, UnstorableError, is_of_value, storage_error
 from master.store.backends.sqlite_file import Use
 from master.store.backends.stopping import Stop, until_ended
@@ -62,7 +62,7 @@ class _PostgresTx(Tx):
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         self._stop.check()
-        text = _for_postgres(statement)
+        text = _for_postgres(LOCKING.sub("", statement) if self._read_only else statement)
         return self.await_(lambda raw: raw.fetch(text, *values))
 
     def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:

@@ -22,14 +22,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from master.store.backends.database import Database, Row, Tx, alike
+from master.store.backends.database import LOCKING, Database, Row, Tx, alike
 from master.store.backends.problems import StorageError, StorageProblem, storage_error
 from master.store.backends.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.backends.stopping import GivenUpError, Stop, until_ended
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
-_LOCKING = re.compile(r" FOR UPDATE OF \w+$")
 _WRITE_AHEAD = "PRAGMA journal_mode=WAL"
 """Changes the file: for who writes to it, not for who looks whose it is."""
 _LOOK_STEPS = 100_000
@@ -268,7 +267,7 @@ def lock_file(file: SqliteFile, use: Use) -> None:
 @cache
 def _for_sqlite(statement: str) -> str:
     pairs = "(SELECT CAST(f.key AS INTEGER) AS a, s.value AS b FROM json_each(?1) f CROSS JOIN json_each(f.value) s)"
-    plain = _LOCKING.sub("", statement).replace("{pairs}", pairs)
+    plain = LOCKING.sub("", statement).replace("{pairs}", pairs)
     return _ARRAY.sub(r"IN (SELECT value FROM json_each(\1))", plain)
 
 

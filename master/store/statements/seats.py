@@ -40,6 +40,7 @@ _LEASE_UPSERT = f"""
         primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed,
         unanswered_calls = excluded.unanswered_calls
 """
+_POOLS = "SELECT id, capacity, used FROM pool WHERE id IN {?1:int}"
 _POOL_UPDATE = """
     UPDATE pool SET
         used = used + ?2,
@@ -171,17 +172,19 @@ def first_seats(tx: Tx, pbx_id: int, *, holders: int) -> list[Seat]:
 
 
 def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
-    """Lock pools against every other master, and read how much of each is used."""
+    """Lock pools against every other master, and read how much of each is used. Of a row that it waited for, a
+    statement that locks reads what was committed last.
+    """
     ids = sorted(pool_ids)
-    if not ids:
-        return {}
-    tx.lock("SELECT 1 FROM pool WHERE id IN {?1:int} ORDER BY id FOR NO KEY UPDATE", ids)
-    return read_pools(tx, ids)
+    return _pools(tx.rows(f"{_POOLS} ORDER BY id FOR NO KEY UPDATE", ids)) if ids else {}
 
 
 def read_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
     """How much of some pools is used, without a lock: what others do to them meanwhile may be missed."""
-    rows = tx.rows("SELECT id, capacity, used FROM pool WHERE id IN {?1:int}", sorted(pool_ids))
+    return _pools(tx.rows(_POOLS, sorted(pool_ids)))
+
+
+def _pools(rows: Iterable[Row]) -> dict[int, PoolScore]:
     return {row[0]: PoolScore(row[1], row[2]) for row in rows}
 
 

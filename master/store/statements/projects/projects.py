@@ -34,9 +34,8 @@ class StoredProject:
 
 def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
     """Revisions by project name, locked against an apply until the transaction ends."""
-    wanted = sorted(names)
-    tx.lock("SELECT 1 FROM project WHERE name IN {?1:text} ORDER BY id FOR SHARE", wanted)
-    rows = tx.rows("SELECT name, revision FROM project WHERE name IN {?1:text} AND deleted_at IS NULL", wanted)
+    named = "name IN {?1:text} AND deleted_at IS NULL"
+    rows = tx.rows(f"SELECT name, revision FROM project WHERE {named} ORDER BY id FOR SHARE", sorted(names))
     return {row[0]: row[1] for row in rows}
 
 
