@@ -50,7 +50,7 @@ test-long: setup ## what goes by chance, at length and with other seeds; each ba
 		tests/rpc/admission/test_document_fuzz.py tests/domain tests/invariants tests/slow/faults \
 		tests/slave_client/test_never_too_many.py tests/slave_client/test_restored.py \
 		tests/license_agent/test_hostile.py tests/license_agent/test_openapi.py
-	TESTS_LONG=1 $(BIN)/python -m pytest -n 0 tests/slow/neighbours
+	TESTS_LONG=1 $(BIN)/python -m pytest -n 0 tests/slow/neighbours tests/slow/kamailio/test_exact.py
 
 lint: setup ## formatting, types, architecture, protos
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from license_agent.events import EventHub
 from license_agent.settings import AgentSettings
 from license_agent.takeover import Takeover
 from slave_client import Held, Outcome, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
+from slave_client.connection.clocks import Clock
 
 
 class TooManyWaitingError(Exception):
@@ -24,13 +25,14 @@ class TooManyWaitingError(Exception):
 class Agent:
     """The client of one PBX. Raises what `SlaveClient` and `AgentSettings.client_config` raise."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, clock: Clock | None = None) -> None:
         self.events = EventHub(waiting_max=settings.events_waiting_max)
         self.client = SlaveClient(
             settings.client_config(),
             on_state=self.events.on_state,
             on_seat=self.events.on_seat,
             on_notice=self.events.on_notice,
+            clock=clock,
         )
         self.takeover = Takeover(
             self.client,

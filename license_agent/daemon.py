@@ -17,6 +17,7 @@ from license_agent.http.server import LocalServer
 from license_agent.kamailio.registrar import Registrar
 from license_agent.readiness import keep_watchdog_quiet, tell_systemd
 from license_agent.settings import AgentSettings
+from slave_client.connection.clocks import Clock
 
 _log = structlog.get_logger(__name__)
 
@@ -32,15 +33,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: AgentSettings) -> AsyncIterator[Running]:
-    """A whole agent until the context ends; its lease and seats stay for the next start.
+async def running(settings: AgentSettings, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """A whole agent until the context ends; its lease and seats stay for the next start. Tests give it a `clock`.
 
     Raises:
         ValueError: a setting or a file that it names cannot be used.
         FolderInUseError: somebody else uses the state directory.
         OSError: the state directory or a socket cannot be used.
     """
-    agent = Agent(settings)
+    agent = Agent(settings, clock)
     server = LocalServer(settings, agent)
     async with agent.client, server.serving():
         await agent.takeover.resume()

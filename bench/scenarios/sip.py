@@ -17,7 +17,7 @@ from simulator.sip.phones import Phones
 from simulator.sip.programs import missing_programs
 from simulator.sip.site import AgentProcess, Kamailio
 
-_AT_A_TIME = 128
+_AT_A_TIME = 64
 _TARGETS = {"new": "ratio >= 0.5", "refreshed": "ratio >= 0.85"}
 
 

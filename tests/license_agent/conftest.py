@@ -15,7 +15,7 @@ from license_agent.daemon import Running, running
 from license_agent.settings import AgentSettings
 from licensemaster.daemon.settings import load
 from slave_client import State
-from tests.slave_client.conftest import PORTS, RestartableMaster, estate
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, estate
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock
 
@@ -74,10 +74,10 @@ def agent_settings(address: str, folder: Path, **changes: object) -> AgentSettin
 
 
 @asynccontextmanager
-async def running_agent(settings: AgentSettings) -> AsyncIterator[Pbx]:
+async def running_agent(settings: AgentSettings, clock: HeldClock | None = None) -> AsyncIterator[Pbx]:
     """An agent in this process."""
     async with (
-        running(settings) as found,
+        running(settings, clock) as found,
         aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(settings.socket)), timeout=aiohttp.ClientTimeout(HANG_SECONDS)
         ) as session,

@@ -16,7 +16,7 @@ from simulator.sip.site import Kamailio
 from slave_client import SlaveClient, State
 from tests.license_agent.conftest import Pbx, agent_settings, running_agent
 from tests.license_agent.kamailio.phone import Phone
-from tests.slave_client.conftest import RestartableMaster
+from tests.slave_client.conftest import HeldClock, RestartableMaster
 from tests.support.limits import HANG_SECONDS
 
 CONFIG = Path(__file__).parents[3] / "examples" / "kamailio" / "kamailio.cfg"
@@ -58,8 +58,10 @@ async def until(there: Callable[[], Awaitable[bool]]) -> None:
 class Site:
     """Kamailio, its agent, and phones."""
 
-    def __init__(self, kamailio: Kamailio, master: RestartableMaster, folder: Path) -> None:
-        self._kamailio, self._master, self._folder = kamailio, master, folder
+    def __init__(
+        self, kamailio: Kamailio, master: RestartableMaster, folder: Path, clock: HeldClock | None = None
+    ) -> None:
+        self._kamailio, self._master, self._folder, self._clock = kamailio, master, folder, clock
         self._stack = AsyncExitStack()
         self.pbx: Pbx
 
@@ -83,7 +85,7 @@ class Site:
             kamailio_rpc=self._kamailio.rpc,
             **{"kamailio_compare_seconds": 0.2, **changes},
         )
-        self.pbx = await self._stack.enter_async_context(running_agent(settings))
+        self.pbx = await self._stack.enter_async_context(running_agent(settings, self._clock))
         await self.pbx.agent.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
 
     async def crash(self) -> None:
