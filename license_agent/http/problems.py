@@ -47,13 +47,16 @@ class ProblemError(Exception):
         }
 
     def response(self, *, retry_after_seconds: int) -> web.Response:
-        """The answer; what is unavailable says when to come back."""
+        """The answer; what is unavailable says when to come back. Who may not ask has no connection any more."""
         headers = {}
         if self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             headers["Retry-After"] = str(retry_after_seconds)
         if self.status is HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
-        return json_response(self.json_object(), self.status, "application/problem+json", headers)
+        response = json_response(self.json_object(), self.status, "application/problem+json", headers)
+        if self.status is HTTPStatus.UNAUTHORIZED:
+            response.force_close()
+        return response
 
 
 def refusal(refused: Refused) -> ProblemError:

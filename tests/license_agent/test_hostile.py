@@ -238,6 +238,10 @@ async def test_loopback_asks_for_the_token(master: RestartableMaster, tmp_path: 
 
         assert await status() == 401
         assert await status(Authorization="Bearer wrong") == 401
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.server.port)
+        writer.write(b"GET /v1/lease HTTP/1.1\r\nHost: agent\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 401 "), "and its connection is ended"
+        writer.close()
         assert await status(Authorization=f"Basic {TOKEN.replace(' ', '')}") == 401
         assert await status(Authorization=f"Bearer {TOKEN.replace(' ', '')}") == 200
         assert await status(Authorization=aiohttp.encode_basic_auth("agent", TOKEN.replace(" ", ""))) == 200
