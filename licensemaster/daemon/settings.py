@@ -198,11 +198,7 @@ def values_and_sources(
             value = hidden
         variable = next((name for name in os.environ if name.upper() == row.variable), None)
         source = variable or (str(file) if row.name in in_file else "default")
-        yield (
-            row.name,
-            value,
-            f"--{row.name.replace('_', '-')}" if row.name in options else source,
-        )
+        yield row.name, value, f"--{row.name.replace('_', '-')}" if row.name in options else source
 
 
 def shown(value: Any) -> str:

@@ -119,14 +119,7 @@ def setting(text: str) -> str:
     value = bare(text)
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":  # as `docker --env-file` hands them on
         value = bare(value[1:-1])
-    bad = next(
-        (
-            character
-            for character in value
-            if character < " " or "\x7f" <= character <= "\x9f" or character in "\u2028\u2029"
-        ),
-        "",
-    )
+    bad = next((char for char in value if char < " " or "\x7f" <= char <= "\x9f" or char in "\u2028\u2029"), "")
     if bad:
         raise BadValueError(f"has the control character U+{ord(bad):04X} within; write it in one line")
     return value

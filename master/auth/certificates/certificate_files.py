@@ -116,10 +116,7 @@ def _revocations(
     return (
         revoked,
         keys,
-        min(
-            (crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc),
-            default=None,
-        ),
+        min((crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc), default=None),
     )
 
 

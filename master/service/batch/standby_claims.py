@@ -179,11 +179,8 @@ class StandbyClaims:
         if pbx_id not in self._claims:
             return
         self._put(pbx_id, ())
-        for record in [
-            standby_record
-            for standby_record in self._records.values()
-            if standby_record.primary_id == pbx_id and standby_record.serial
-        ]:
+        issued = [record for record in self._records.values() if record.serial]
+        for record in [record for record in issued if record.primary_id == pbx_id]:
             # a serial that was never sent, so that late words of the last one change nothing
             self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
 
