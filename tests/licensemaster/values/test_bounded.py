@@ -225,7 +225,7 @@ PARSERS: dict[str, dict[str, str]] = {
     "licensemaster/values/toml_lines.py": {"tomllib.loads": "one quoted part of a key, of a text that was counted"},
     "master/launch.py": {"json.loads": _OWN},
     "master/rpc/services/repeatable.py": {"self.kind.FromString": _OWN},
-    "master/rpc/convert/refusals.py": {"lease_pb2.AcquireSeatsResponse.FromString": _OWN},
+    "master/rpc/convert/refusals.py": {"type(response).FromString": _OWN},
     "master/rpc/convert/signed_documents.py": {"document_pb2.SignedDocument.FromString": _OWN},
     "master/rpc/admission/authorizer.py": {
         "x509.load_pem_x509_certificate": _TLS,
@@ -250,6 +250,7 @@ PARSERS: dict[str, dict[str, str]] = {
         "load_pem_private_key": "at most 4 MiB, one key",
         "x509.load_pem_x509_certificate": "at most 4 MiB, each byte looked at once",
     },
+    "license_agent/http/server.py": {"base64.b64decode": "one header, of at most the 8 KiB that aiohttp takes"},
     "slave_client/storage/state_dir.py": {"base64.b64decode": _OWN, "json.loads": _OWN},
     "licensemaster/tls/failure.py": {"x509.load_der_x509_certificate": _TLS},
 }
