@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -133,7 +134,13 @@ def files(values: Values) -> dict[str, str]:
     Raises:
         helm_python.HelmError: the chart refuses the values.
     """
-    rendered = _chart().render(values, name=RELEASE, namespace=NAMESPACE)
+    return dict(_rendered(json.dumps(values)))
+
+
+@cache
+def _rendered(values: str) -> Mapping[str, str]:
+    """The same, once for what many tests look at."""
+    rendered = _chart().render(json.loads(values), name=RELEASE, namespace=NAMESPACE)
     return {path.partition("/")[2]: text for path, text in rendered.items()}
 
 
