@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import structlog
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from master.store.backends import connections
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from tests.support.databases.compiled import share_compiled_statements
-from tests.support.databases.postgres import PostgresServer, place_for_postgres, started_postgres
+from tests.support.databases.postgres import PostgresServer, in_memory, place_for_postgres, started_postgres
 from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 
@@ -38,6 +39,7 @@ settings.register_profile("proof", derandomize=not LONG, deadline=None, suppress
 settings.load_profile("proof")
 
 share_compiled_statements()
+asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # what masters and agents run on in earnest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else Ctrl-C of tests ends none of their processes
@@ -129,7 +131,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         stack = ExitStack()
         config.add_cleanup(stack.close)
-        config.stash[_PLACE_FOR_POSTGRES] = stack.enter_context(place_for_postgres())
+        config.stash[_PLACE_FOR_POSTGRES] = stack.enter_context(place_for_postgres(in_memory()))
 
 
 @pytest.hookimpl(optionalhook=True)

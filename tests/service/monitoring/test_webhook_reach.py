@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +36,13 @@ async def test_nothing_inside_can_be_told_from_anything_else(
     sqlite_database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Open, closed, unknown: one answer, and nothing arrives. What a name leads to counts when it is connected to."""
-    ask = socket.getaddrinfo
+    loop = type(asyncio.get_running_loop())
+    ask = loop.getaddrinfo
 
-    def lead_inside(host: str, *arguments: Any, **options: Any) -> Any:
-        return ask("127.0.0.1" if host == "hooks.example" else host, *arguments, **options)
+    async def lead_inside(asked: Any, host: Any, *arguments: Any, **options: Any) -> Any:
+        return await ask(asked, "127.0.0.1" if host == "hooks.example" else host, *arguments, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", lead_inside)
+    monkeypatch.setattr(loop, "getaddrinfo", lead_inside)
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(receiving())
         master = await stack.enter_async_context(in_process_master(sqlite_database_url, clock, webhook_networks=()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ import asyncpg
 import psutil
 
 _numbers = itertools.count()
+_ROOM_BYTES = 2 * 1024**3
 
 
 class Keeping(Enum):
@@ -57,10 +59,16 @@ class PostgresServer:
         return f"postgresql://{self._user}@/{name}?host={quote(self._host, safe='')}"
 
 
+def in_memory() -> Path | None:
+    """A folder without a disk, if it has room for many databases: each is 300 files, to be made and removed."""
+    folder = Path("/dev/shm")
+    return folder if folder.is_dir() and shutil.disk_usage(folder).free > _ROOM_BYTES else None
+
+
 @contextmanager
-def place_for_postgres() -> Iterator[Path]:
+def place_for_postgres(within: Path | None = None) -> Iterator[Path]:
     """A folder for one server, which ends with the context where one was started."""
-    with tempfile.TemporaryDirectory(prefix="lm-pg-") as home:
+    with tempfile.TemporaryDirectory(prefix="lm-pg-", dir=within) as home:
         Path(home).chmod(0o711)  # the server runs as a user of its own and must get through
         place = Path(home) / "data"
         place.mkdir()
