@@ -17,6 +17,7 @@ from license_agent.http.server import LocalServer
 from license_agent.kamailio.registrar import Registrar
 from license_agent.readiness import keep_watchdog_quiet, tell_systemd
 from license_agent.settings import AgentSettings
+from licensemaster.daemon.open_files import allow_open_files
 from slave_client.connection.clocks import Clock
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ async def serve(settings: AgentSettings) -> None:
 
     Raises as `running`, and RuntimeError where a part of it has ended: whoever runs this process starts it again.
     """
+    allow_open_files("connections_max", settings.connections_max)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from licensemaster.daemon.open_files import allow_open_files
 from master.auth.certificates.certificates import Certificates
 from master.catalogs import load_catalogs
 from master.parts import Parts
-from master.process.open_files import allow_open_files
 from master.process.tasks import IfEnded
 from master.service.runtime.database_health import Clocks, started_lease_clock
 from master.service.runtime.lease_clock import lease_times, never_stepped
@@ -140,7 +140,7 @@ async def serve(settings: Settings) -> None:
     Raises:
         TaskLostError: a task ended and could not be kept going; nobody is served any more.
     """
-    allow_open_files(settings.streams_max)
+    allow_open_files("streams_max", settings.streams_max)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

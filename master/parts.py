@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from licensemaster.daemon.open_files import connections_allowed
 from master.auth.callers.authorization import Authorization
 from master.auth.callers.budgets import Budgets
 from master.auth.callers.limits import CallerLimits, Paces, Shares
 from master.domain.monitoring.overview import Overview
 from master.metrics import EstateCollector
-from master.process.open_files import connections_allowed
 from master.rpc.admission.authorizer import Allowances, Authorizer
 from master.rpc.admission.large_requests import Aside
 from master.rpc.admission.turns import WAIT_SECONDS_MAX

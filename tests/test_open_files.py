@@ -11,10 +11,10 @@ from tests.support.limits import HANG_SECONDS
 
 _CODE = """
 import resource, sys
-from master.process.open_files import allow_open_files
+from licensemaster.daemon.open_files import allow_open_files
 soft, hard, streams = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-allow_open_files(streams)
+allow_open_files("streams_max", streams)
 print("limits", *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -162,6 +163,27 @@ async def test_what_is_no_http(pbx: Pbx, tmp_path: Path, sent: bytes, caplog: py
     writer.close()
     assert caplog.records == []
     assert await pbx.register("4711") == [200]
+
+
+async def test_very_many_connections_at_once(master: RestartableMaster, tmp_path: Path) -> None:
+    """Where as many may be: each is answered, and stays."""
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
+    many = min(MANY, (files_max - 500) // 200 * 100)  # both ends are this process's
+    async with running_agent(agent_settings(master.address, tmp_path, connections_max=many + 10)) as pbx:
+        assert await pbx.register("4711") == [200]
+        kept = []
+        for _ in range(many // 100):
+            some = await asyncio.gather(*(asyncio.open_unix_connection(str(tmp_path / "socket")) for _ in range(100)))
+            for _, writer in some:
+                writer.write(f"PUT {port('4711')} HTTP/1.1\r\nHost: agent\r\n\r\n".encode())
+            for reader, _ in some:
+                assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+            kept += some
+        assert pbx.server.connections == many + 1
+        assert await pbx.register("4711", "4712") == [200, 200]
+        for _, writer in kept:
+            writer.close()
 
 
 async def test_a_caller_that_says_nothing_is_left(master: RestartableMaster, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import grpc
 import pytest
 
+from licensemaster.daemon.open_files import connections_allowed
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
 from master.auth.callers.budgets import BUDGETS, BY_ROLE, Budget, Budgets
 from master.auth.callers.identity import Role
 from master.auth.callers.permissions import TABLE, AccessDeniedError
 from master.domain.leases.leases import LeaseError
-from master.process.open_files import connections_allowed
 from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError
 from master.service.runtime.names import UnknownPbxError

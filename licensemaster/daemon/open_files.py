@@ -1,4 +1,4 @@
-"""How many files this process may have open: every PBX that is connected takes one."""
+"""How many files this process may have open: every connection takes one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 _BESIDES = 200
-"""Files for all but the streams: databases, the log, scrapes, webhooks, calls of commands."""
+"""Files for all else: databases, the log, scrapes, webhooks, calls of commands."""
 
 
-def allow_open_files(streams_max: int) -> None:
-    """Raise the soft limit to the hard one, and log where that is too low for so many streams."""
+def allow_open_files(setting: str, connections: int) -> None:
+    """Raise the soft limit to the hard one, and log where that is too low for as many connections as a setting says."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = soft
     if soft != hard:
@@ -23,12 +23,12 @@ def allow_open_files(streams_max: int) -> None:
         else:
             allowed = hard
             _log.info("the limit of open files was raised", files=hard, before=soft)
-    if allowed != resource.RLIM_INFINITY and allowed < streams_max + _BESIDES:
+    if allowed != resource.RLIM_INFINITY and allowed < connections + _BESIDES:
         _log.warning(
-            "streams_max cannot be reached: too few open files are allowed",
+            f"{setting} cannot be reached: too few open files are allowed",
             files=allowed,
-            streams_max=streams_max,
-            remedy=f"allow {streams_max + _BESIDES} (LimitNOFILE=, ulimit -Hn), or lower streams_max",
+            remedy=f"allow {connections + _BESIDES} (LimitNOFILE=, ulimit -Hn), or lower {setting}",
+            **{setting: connections},
         )
 
 
