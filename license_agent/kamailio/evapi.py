@@ -20,15 +20,12 @@ _UNREAD_MAX: Final = 28_000
 _UNSIGNED_MAX: Final = 7_000
 _ALIVE_SECONDS: Final = 4.0
 """license.cfg takes an agent that has said nothing for 15 seconds for hung."""
-_RECEIVE_BYTES: Final = 2 * 1024 * 1024
-"""Kamailio waits, calls and all, while its message does not fit in. license.cfg has 4,000 under way at most."""
 
 
 class EvapiConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._socket = writer.get_extra_info("socket")
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         self._waiting: deque[bytes] = deque()
         self._unread = 0
         self._unsigned = 0

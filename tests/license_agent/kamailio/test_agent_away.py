@@ -119,12 +119,12 @@ async def test_a_slow_agent_is_waited_for(kamailio: Kamailio, master: Restartabl
 async def test_calls_pass_while_thousands_of_phones_wait_for_an_agent_that_hangs(
     kamailio: Kamailio, master: RestartableMaster, tmp_path: Path
 ) -> None:
-    """More than fit into any buffer: Kamailio would wait for the agent, and everybody for Kamailio."""
+    """More than buffers hold, with the longest names: Kamailio would wait for the agent, and all for Kamailio."""
     async with running_process(tmp_path, kamailio, master) as agent:
         callee = await Phone("callee", kamailio).open()
         await registered(callee)
         agent.send(signal.SIGSTOP)
-        phones = Phones(tmp_path / "phones", kamailio, [f"p{number}" for number in range(12_000)], at_a_time=12_000)
+        phones = Phones(tmp_path / "phones", kamailio, [f"{number:0>64}" for number in range(12_000)], at_a_time=12_000)
         await phones.start()
 
         async def are_turned_away() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -85,3 +86,24 @@ async def test_what_is_asked_for_beside_registrations_stays(site: Site, master: 
     await site.licensed(phone)
     assert (await phone.register(expires=0)).code == 200
     await until_held(master, {"provider"})
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("a" * 64, 200), ("a" * 65, 403), ("%22%5C+%7B", 200), ("%20", 403), ("%C3%BC", 403)]
+)
+async def test_names_are_long_or_strange(
+    site: Site, kamailio: Kamailio, master: RestartableMaster, name: str, code: int
+) -> None:
+    """What usrloc cannot save, or no seat be held by, is refused; an escape is one name with what it stands for."""
+    await site.licensed(await site.phone("p0"))
+    reply = await (await site.phone(name)).register()
+    assert reply.code == code, reply
+    if code != 200:
+        assert reply.reason == "Bad Address of Record"
+        assert await master.holders("berlin") == {"p0"}
+        return
+    locations = Locations(kamailio.rpc)
+    assert await locations.holders() == {"p0", unquote(name)} == await master.holders("berlin")
+    await locations.remove(unquote(name))
+    assert await locations.holders() == {"p0"}
+    await locations.close()
