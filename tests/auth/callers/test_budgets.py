@@ -163,7 +163,7 @@ def raw(wire: Wire, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, byte
 
 
 @pytest.mark.parametrize(
-    ("who", "method", "data", "field", "told"),
+    ("who", "method", "data", "field", "message"),
     [
         (f"{ACME}/pbxs/berlin", ACQUIRE, named("berlin", HOLLOW), "seats", "10,100"),
         (f"{ACME}/pbxs/paris", ACQUIRE, named("berlin", HOLLOW), "seats", "10,100"),
@@ -178,12 +178,12 @@ def raw(wire: Wire, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, byte
     ids=["seats", "of another", "bytes", "hollow sites", "project", "sites", "sites in two pieces", "names", "health"],
 )
 async def test_who_brings_too_much_is_told_which_field_and_how_much_it_may_be(
-    secured: InProcess, pki: Pki, who: str, method: str, data: bytes, field: str, told: str
+    secured: InProcess, pki: Pki, who: str, method: str, data: bytes, field: str, message: str
 ) -> None:
     async with shown_to(secured.wire.address, pki.certified_key(who).credentials) as wire:
         seen = await failure(raw(wire, method)(data))
     assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert told in seen.fields[field]
+    assert message in seen.fields[field]
 
 
 async def test_a_site_of_ten_thousand_phones_comes_in_one_call(secured: InProcess, berlin: Wire) -> None:

@@ -81,7 +81,7 @@ def test_without_a_name_for_the_file_the_document_is_printed(key: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "said"),
+    ("license_text", "said"),
     [
         ("a", "'a' is not ID=TYPE:QUANTITY, e.g. ports=PBX-Port12:100"),
         ("a=PBX-Port12", "is not ID=TYPE:QUANTITY"),
@@ -91,9 +91,9 @@ def test_without_a_name_for_the_file_the_document_is_printed(key: Path) -> None:
         ("A=PBX-Port12:1", "license 'A': its id must be 1 to 63 of a-z"),
     ],
 )
-def test_what_no_master_would_take_is_not_issued(key: Path, tmp_path: Path, item: str, said: str) -> None:
+def test_what_no_master_would_take_is_not_issued(key: Path, tmp_path: Path, license_text: str, said: str) -> None:
     out = tmp_path / "bought.json"
-    failed = failure(*issue(key, "--license", item, "--out", out))
+    failed = failure(*issue(key, "--license", license_text, "--out", out))
     assert failed.startswith("nothing was issued")
     assert said in failed
     assert not out.exists()

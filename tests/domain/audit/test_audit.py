@@ -66,8 +66,8 @@ def test_an_export_is_found_right_whole_or_in_part(found: list[Record], skip: in
 
 
 @given(contents)
-def test_lines_are_read_as_they_were_written(found: list[Record]) -> None:
-    for record in chained(found):
+def test_lines_are_read_as_they_were_written(records: list[Record]) -> None:
+    for record in chained(records):
         assert read_line(f"{event_line(record)}\n".encode()) == record
 
 
@@ -139,14 +139,14 @@ def test_several_events_removed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [(number, other) for number in range(1, 6) for other in range(number + 1, 6)]
+    ("first", "other"), [(number, other) for number in range(1, 6) for other in range(number + 1, 6)]
 )
-def test_two_events_that_changed_places(one: int, other: int) -> None:
+def test_two_events_that_changed_places(first: int, other: int) -> None:
     edited = [*LINES]
-    edited[one], edited[other] = edited[other], edited[one]
+    edited[first], edited[other] = edited[other], edited[first]
     reason = defect(edited)
-    assert (reason.kind, reason.seq, reason.line) == (DefectKind.REORDERED, one, one + 1)
-    assert f"belongs event {one} in line {other + 1}" in reason.message
+    assert (reason.kind, reason.seq, reason.line) == (DefectKind.REORDERED, first, first + 1)
+    assert f"belongs event {first} in line {other + 1}" in reason.message
 
 
 def test_two_events_that_changed_numbers() -> None:

@@ -59,16 +59,16 @@ def test_the_first_defect_is_told_whatever_comes_after() -> None:
 
 
 @given(contents, st.data())
-def test_any_single_byte_changed_is_found(found: list[Record], data: st.DataObject) -> None:
-    whole = bytearray(b"".join(exported(chained(found))))
+def test_any_single_byte_changed_is_found(records: list[Record], data: st.DataObject) -> None:
+    whole = bytearray(b"".join(exported(chained(records))))
     at = data.draw(st.integers(0, len(whole) - 1))
     whole[at] = data.draw(st.integers(0, 255).filter(lambda value: value != whole[at]))
     assert defect(_split(bytes(whole))).message
 
 
 @given(contents, st.data())
-def test_any_bytes_removed_or_put_in_are_found(found: list[Record], data: st.DataObject) -> None:
-    whole = b"".join(exported(chained(found)))
+def test_any_bytes_removed_or_put_in_are_found(records: list[Record], data: st.DataObject) -> None:
+    whole = b"".join(exported(chained(records)))
     first = data.draw(st.integers(0, len(whole)))
     last = data.draw(st.integers(first, len(whole)))
     put_in = data.draw(st.binary(max_size=8))
@@ -78,8 +78,8 @@ def test_any_bytes_removed_or_put_in_are_found(found: list[Record], data: st.Dat
 
 
 @given(contents.filter(len), st.data())
-def test_any_order_but_the_right_one_is_found(found: list[Record], data: st.DataObject) -> None:
-    lines = exported(chained(found))
+def test_any_order_but_the_right_one_is_found(records: list[Record], data: st.DataObject) -> None:
+    lines = exported(chained(records))
     mixed = data.draw(st.lists(st.sampled_from(lines), max_size=len(lines) + 2))
     assert (looked_at(mixed).defect is None) is (mixed == lines)
 

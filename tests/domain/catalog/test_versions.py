@@ -83,11 +83,11 @@ def test_printed_and_read_again(version: Version) -> None:
 
 
 @given(PARTS, PARTS)
-def test_ordered_by_major_then_release_then_service_release(one: Version, other: Version) -> None:
-    assert (one < other) is (
-        (one.major, one.release, one.service_release) < (other.major, other.release, other.service_release)
+def test_ordered_by_major_then_release_then_service_release(first: Version, other: Version) -> None:
+    assert (first < other) is (
+        (first.major, first.release, first.service_release) < (other.major, other.release, other.service_release)
     )
-    assert (one.major > other.major) <= (one > other)
+    assert (first.major > other.major) <= (first > other)
 
 
 @given(st.text(max_size=30))

@@ -60,13 +60,13 @@ except sqlite3.Error as error:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"), [("full_disk", "database or disk is full"), ("failing_disk", "disk I/O error")]
+    ("fault", "message"), [("full_disk", "database or disk is full"), ("failing_disk", "disk I/O error")]
 )
-def test_a_database_on_a_broken_disk(meddled: Meddling, tmp_path: Path, fault: str, told: str) -> None:
+def test_a_database_on_a_broken_disk(meddled: Meddling, tmp_path: Path, fault: str, message: str) -> None:
     file = tmp_path / "t.db"
     assert _run(meddled, _COMMIT, file) == ""
     getattr(meddled, fault)(True)
-    assert told in _run(meddled, _COMMIT, file)
+    assert message in _run(meddled, _COMMIT, file)
     assert meddled.felt > 0
     getattr(meddled, fault)(False)
     assert _run(meddled, _COMMIT, file) == ""
