@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import unquote
 
 import aiohttp
 
@@ -102,6 +103,7 @@ def _uris_of(dialog: dict[str, Any]) -> tuple[str, ...]:
 def _names_of(uri: str) -> tuple[str, ...]:
     """Return the names under which usrloc may have a URI, `sip:4711@example.com:5060;user=phone`."""
     user, at, host = uri.partition(":")[2].partition(";")[0].rpartition("@")
+    user = unquote(user)
     return (user, f"{user}@{host.partition(':')[0]}") if at else ()
 
 

@@ -176,14 +176,21 @@ class Registrar:
 
     async def _compare(self) -> None:
         registered = await self._locations.holders()
-        held = {held.want.holder: held.want for held in self._agent.held if self._is_ours(held.want)}
-        here = registered | self._asked_lately()
-        gone = [want for holder, want in held.items() if holder not in here]
-        unlicensed = sorted(registered - held.keys() - self._lost.holders)
+        if self._gone(registered):
+            await self._locations.forget_licensed()  # whoever comes back asks, and counts as here
+        gone = self._gone(registered)
+        held = {held.want.holder for held in self._agent.held if self._is_ours(held.want)}
+        unlicensed = sorted(registered - held - self._lost.holders)
         missing = [want for holder in unlicensed if (want := self._want(holder))]
         for outcome in await self._settle(gone, missing):
             if isinstance(outcome, Refused) and outcome.reason not in _LATER:
                 self._lost.add(outcome.want.holder)
+
+    def _gone(self, registered: set[str]) -> list[Want]:
+        """Return the seats whose holder has no contact, and did not ask lately."""
+        here = registered | self._asked_lately()
+        ours = (held.want for held in self._agent.held if self._is_ours(held.want))
+        return [want for want in ours if want.holder not in here]
 
     @property
     def _has_forgotten(self) -> bool:
