@@ -39,7 +39,10 @@ class Phones(Program):
         expires_seconds: int = 3600,
     ) -> None:
         self._said = folder / "said.log"
-        options = ("-key", "expires", str(expires_seconds), "-l", str(at_a_time), "-r", "40000")
+        options = (
+            *("-key", "expires", str(expires_seconds), "-l", str(at_a_time), "-r", "40000"),
+            *("-default_behaviors", "none"),  # an answer that comes twice ends no phone
+        )
         super().__init__(_sipp("register", folder, kamailio, users, *options), log=folder / "sipp.log")
 
     def answers(self) -> Answers:
