@@ -124,8 +124,10 @@ async def apply_project(
 
     while True:
         judged = await rehearsals.run(spec.name, lambda tx: _judge(tx, spec, estates, time), seats_of=moved_pbxs)
-        if request.dry_run or not judged.applied.changes:
+        if request.dry_run:
             return judged.applied
+        if not judged.applied.changes:  # perhaps as this very request was carried out before it was judged
+            return await database.read(lambda tx: _applied_before(tx, request)) or judged.applied
         try:
             return await database.transact(lambda tx, judged=judged: _write(tx, request, judged, estates, time))  # type: ignore[misc]
         except _ProjectMovedError:  # by somebody whose change was committed: it is judged by that
