@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
+from typing import Final
 
-from slave_client import Granted, Held, HolderKind, Lost, Refused, Returned, SeatChange, SeatKey, Synced, Want
+from slave_client import Granted, Held, HolderKind, Lost, Reason, Refused, Returned, SeatChange, SeatKey, Synced, Want
+
+UNDECIDED: Final = frozenset(
+    {
+        Reason.OFFLINE,
+        Reason.NO_LEASE,
+        Reason.NO_ANSWER,
+        Reason.CLOSED,
+        Reason.LEARNING,
+        Reason.INVALID,  # the agent's certificate, say: nothing that the PBX asked
+    }
+)
+"""Nobody can say now whether a seat may be used: whoever asks is to ask again."""
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 

@@ -9,17 +9,12 @@ from typing import Final
 
 from aiohttp import web
 
-from license_agent.views import refusal_view
+from license_agent.views import UNDECIDED, refusal_view
 from slave_client import Reason, Refused
 
 _URN: Final = "urn:license-agent:problem:"
 _STATUS: Final = {
-    Reason.OFFLINE: HTTPStatus.SERVICE_UNAVAILABLE,
-    Reason.NO_LEASE: HTTPStatus.SERVICE_UNAVAILABLE,
-    Reason.NO_ANSWER: HTTPStatus.SERVICE_UNAVAILABLE,
-    Reason.CLOSED: HTTPStatus.SERVICE_UNAVAILABLE,
-    Reason.LEARNING: HTTPStatus.SERVICE_UNAVAILABLE,
-    Reason.INVALID: HTTPStatus.SERVICE_UNAVAILABLE,  # the agent's certificate, say: nothing that the PBX asked
+    **dict.fromkeys(UNDECIDED, HTTPStatus.SERVICE_UNAVAILABLE),
     Reason.FENCED: HTTPStatus.CONFLICT,
     Reason.STILL_REQUIRED: HTTPStatus.CONFLICT,
     Reason.MALFORMED_SEAT: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -19,12 +19,12 @@ from license_agent.kamailio.locations import Locations, LocationsError
 from license_agent.kamailio.lost_contacts import LostContacts
 from license_agent.seat_rules import seat_of
 from license_agent.settings import AgentSettings
+from license_agent.views import UNDECIDED
 from licensemaster.values import address
-from slave_client import Granted, LossCause, Lost, NoticeKind, Outcome, Reason, Refused, SeatChange, Want
+from slave_client import Granted, LossCause, Lost, NoticeKind, Outcome, Refused, SeatChange, Want
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS: Final = 1.0
-_LATER: Final = frozenset({Reason.OFFLINE, Reason.NO_LEASE, Reason.NO_ANSWER, Reason.CLOSED, Reason.LEARNING})
 _DETAIL_MAX: Final = 200
 _HEARD: Final = 100
 """The answer to a message that is to have none."""
@@ -183,7 +183,7 @@ class Registrar:
         unlicensed = sorted(registered - held - self._lost.holders)
         missing = [want for holder in unlicensed if (want := self._want(holder))]
         for outcome in await self._settle(gone, missing):
-            if isinstance(outcome, Refused) and outcome.reason not in _LATER:
+            if isinstance(outcome, Refused) and outcome.reason not in UNDECIDED:
                 self._lost.add(outcome.want.holder)
 
     def _gone(self, registered: set[str]) -> list[Want]:
@@ -237,6 +237,6 @@ def _in_sip(outcome: Outcome) -> tuple[int, str, str]:
     """Return code, reason and detail of the answer to a REGISTER."""
     if isinstance(outcome, Granted):
         return 200, "OK", ""
-    if outcome.reason in _LATER:
+    if outcome.reason in UNDECIDED:
         return 503, f"No License Now: {outcome.reason.value}", outcome.message
     return 403, f"No License: {outcome.reason.value}", outcome.message

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+from license_agent.http.problems import refusal
 from license_agent.kamailio.locations import Locations
+from license_agent.kamailio.registrar import _in_sip
 from simulator.sip.site import Kamailio
-from slave_client import HolderKind
+from slave_client import HolderKind, Reason, Refused, Want
 from tests.license_agent.conftest import PORTS
 from tests.license_agent.kamailio.conftest import Site, running_kamailio, until, until_held
 from tests.slave_client.conftest import RestartableMaster
@@ -107,3 +110,10 @@ async def test_names_are_long_or_strange(
     await locations.remove(unquote(name))
     assert await locations.holders() == {"p0"}
     await locations.close()
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_phone_is_told_to_come_back_where_callers_of_the_local_api_are(reason: Reason) -> None:
+    refused = Refused(want=Want("port", HolderKind.USER, "4711"), reason=reason, message="said in words")
+    code, _, detail = _in_sip(refused)
+    assert (code == 503, detail) == (refusal(refused).status == HTTPStatus.SERVICE_UNAVAILABLE, "said in words")
