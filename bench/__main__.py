@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,11 +61,13 @@ def main() -> None:
     )
     parser.add_argument("--picture", type=Path, default=_PICTURE, help="where curves are drawn (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
+    parser.add_argument("--rounds", type=int, help="how often each figure is measured, of which the median is told")
     chosen = parser.parse_args()
     if unknown := set(chosen.scenarios) - SCENARIOS.keys():
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     console = Console()
     plan = _QUICK if chosen.quick else _FULL
+    plan = replace(plan, rounds=chosen.rounds or plan.rounds)
     figures: list[Figure] = []
     for name in chosen.scenarios or SCENARIOS:
         with console.status(name) as status:
