@@ -73,7 +73,7 @@ async def test_contacts_go_after_the_call(
     phones = {user: await site.phone(user) for user in ("caller", "callee", "idle")}
     await site.licensed(phones["idle"])
     assert {(await phone.register()).code for phone in phones.values()} == {200}
-    calls = Calls(tmp_path / "calls", kamailio, [("caller", "callee")], seconds=6)
+    calls = Calls(tmp_path / "calls", kamailio, [("caller", "callee")], seconds=20)
     await calls.start()
 
     async def is_answered() -> bool:
