@@ -311,4 +311,4 @@ def _is_low(step: Step, device: str, major: int) -> bool:
 
 
 def _all(many: Iterable[Iterable[Named]]) -> tuple[Named, ...]:
-    return tuple(dict.fromkeys(step for some in many for step in some))
+    return tuple(dict.fromkeys(named for some in many for named in some))

@@ -156,12 +156,12 @@ def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
     """
     search = _Search(case, effort)
     wrong = _correction(refused[0])
-    answers = search.ways(refused) if wrong is None else []
+    decided_ways = search.ways(refused) if wrong is None else []
     wrong = wrong or search.wrong
-    if not answers and wrong is not None:
-        answers = [((wrong,), wrong)]
-    if answers:
-        return _told(answers, case)
+    if not decided_ways and wrong is not None:
+        decided_ways = [((wrong,), wrong)]
+    if decided_ways:
+        return _told(decided_ways, case)
     action = RemedyAction.NONE if effort.left > 0 else RemedyAction.EXPLAIN
     return _told([], case, instead=Step(action=action, license_type=refused[0].license_type))
 
@@ -180,11 +180,11 @@ def _correction(refusal: Refusal) -> Step | None:
     return Step(action=RemedyAction.CORRECT_REQUEST, license_type=key, field=name, accepted=accepted)
 
 
-def _told(answers: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | None = None) -> Remedy:
+def _told(decided_ways: Sequence[tuple[Steps, Step]], case: Case, *, instead: Step | None = None) -> Remedy:
     catalog = case.estate.catalog
-    ways = tuple(Way(steps, in_words([steps], catalog)) for steps, _ in answers)
-    main = answers[0][1] if instead is None else instead
-    text = in_words([steps for steps, _ in answers] if instead is None else [(instead,)], catalog)
+    ways = tuple(Way(steps, in_words([steps], catalog)) for steps, _ in decided_ways)
+    main = decided_ways[0][1] if instead is None else instead
+    text = in_words([steps for steps, _ in decided_ways] if instead is None else [(instead,)], catalog)
     return Remedy(ways=ways, main=main, text=text)
 
 

@@ -69,7 +69,7 @@ class Trial:
     refused: tuple[Refusal, ...]
     """What is refused still; what others need stands first."""
     left: Mapping[int, PoolScore]
-    """The pools after it, with what was returned and granted."""
+    """The pools after it, with what was returned and granted; of use while something is refused."""
     frees_too_many: bool = False
     """Whether so many seats are to come back that some would be among them which the request needs."""
 
@@ -121,9 +121,8 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
     refused.sort(key=lambda refusal: rank.get(refusal.license_type, 0))
     if software > case.software and (above := _above_limit(estate, case, software)):
         refused.insert(0, above)
-    left = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in working_set.pools.items()}
     frees_too_many = not refused and any(_frees_too_many(case, step, decider) for step in steps)
-    return Trial(estate, pools, software, tuple(refused), left, frees_too_many)
+    return Trial(estate, pools, software, tuple(refused), working_set.pools, frees_too_many)
 
 
 def _frees_too_many(case: Case, step: Step, decider: Decider) -> bool:
@@ -239,11 +238,11 @@ def over(trial: Trial, device: str, license_type: str) -> int:
 
 def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> int | None:
     """The lowest version that licenses bound to a device may have so that nothing stops working; None for hardware."""
-    lowest = trial.estate.catalog.types[license_type]
+    wanted_type = trial.estate.catalog.types[license_type]
     installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
-    if not lowest.versioned:
+    if not wanted_type.versioned:
         return None
-    if lowest.version_basis is VersionBasis.APPLICATION:  # B8
+    if wanted_type.version_basis is VersionBasis.APPLICATION:  # B8
         asked = [want.application.major for want in case.wants if want.type == license_type and want.application]
         limit = installation.application_limit(license_type)
         needed = limit if limit is not None else max(asked, default=trial.software.major)
@@ -256,4 +255,4 @@ def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> 
             if trial.estate.installation_of(pbx) is installation
         ]
         needed = max((software.major for software in served), default=trial.software.major)
-    return max(needed, lowest.minimum_version)
+    return max(needed, wanted_type.minimum_version)
