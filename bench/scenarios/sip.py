@@ -37,12 +37,9 @@ async def sip(plan: Plan, report: Report) -> list[Figure]:
             await load.apply(master.address, ports=plan.calls * plan.rounds + 1, sites=1)
             agent = AgentProcess(
                 folder,
+                licensed,
                 masters=master.address,
                 pbx=load.pbx_name(0),
-                software_version="12r1",
-                plaintext=True,
-                kamailio=licensed.evapi,
-                kamailio_rpc=licensed.rpc,
             )
             locations = Locations(licensed.rpc)
             programs = (alone, licensed, agent)

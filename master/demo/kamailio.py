@@ -7,8 +7,6 @@ others get their seats; at the end master, agent and Kamailio name the same phon
 from __future__ import annotations
 
 import asyncio
-import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +22,7 @@ from rich.text import Text
 
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
+from master.demo.interruptible import interruptible_folder
 from master.launch import MasterProcess, master_process
 from master.shipped import shipped
 from master.store.upkeep import schema
@@ -81,14 +80,11 @@ class KamailioDemo:
             kamailio = Kamailio(self._folder, shipped("examples") / "kamailio" / "kamailio.cfg")
             agent = AgentProcess(
                 self._folder,
+                kamailio,
                 masters=master.address,
                 pbx=self._pbx,
-                software_version="12r1",
-                plaintext=True,
                 call_timeout_seconds=1,
                 give_up_after_seconds=1,
-                kamailio=kamailio.evapi,
-                kamailio_rpc=kamailio.rpc,
                 kamailio_compare_seconds=2,
             )
             for program in (agent, kamailio):
@@ -183,9 +179,5 @@ async def play_kamailio(console: Console, project: project_pb2.Project) -> bool:
     Raises:
         asyncio.CancelledError: it was interrupted; everything it started is gone.
     """
-    this = asyncio.current_task()
-    assert this is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    with tempfile.TemporaryDirectory(prefix="license-master-demo-") as folder:
-        return await KamailioDemo(console, project, Path(folder)).play()
+    with interruptible_folder() as folder:
+        return await KamailioDemo(console, project, folder).play()

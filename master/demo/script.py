@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +28,7 @@ from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2
 from master.auth.authority.authority import Authority
 from master.auth.authority.keys import key_pem, new_key, pem
 from master.auth.callers.identity import SCHEME, identity_of
+from master.demo.interruptible import interruptible_folder
 from master.demo.screen import PoolLine, Screen, SiteLine
 from master.launch import MasterProcess, master_process
 from master.store.backends.opening import open_database
@@ -282,12 +281,8 @@ async def play(console: Console, project: project_pb2.Project, *, keep: bool) ->
     Raises:
         asyncio.CancelledError: it was interrupted; everything it started is gone.
     """
-    this = asyncio.current_task()
-    assert this is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    with tempfile.TemporaryDirectory(prefix="license-master-demo-") as folder:
-        demo = Demo(console, project, Path(folder))
+    with interruptible_folder() as folder:
+        demo = Demo(console, project, folder)
         async with demo.playing() as process:
             console.print(demo.summary())
             if keep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -54,15 +54,26 @@ class Kamailio(Program):
 
     async def is_ready(self) -> bool:
         """Whether it takes connections."""
-        return await _takes_connections(self.sip_port)
+        return await _comes_about(asyncio.open_connection("127.0.0.1", self.sip_port))
 
 
 class AgentProcess(Program):
-    """One `license-agent serve`; `settings` are those of `docs/agent-settings.md`. `socket` is its local API's."""
+    """One `license-agent serve` beside a Kamailio; `settings` are those of `docs/agent-settings.md`.
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    `socket` is its local API's.
+    """
+
+    def __init__(self, folder: Path, kamailio: Kamailio, **settings: object) -> None:
         self.socket = folder / "agent.sock"
-        given = {"state_dir": folder / "agent", "socket": self.socket, **settings}
+        given = {
+            "state_dir": folder / "agent",
+            "socket": self.socket,
+            "software_version": "12r1",
+            "plaintext": True,
+            "kamailio": kamailio.evapi,
+            "kamailio_rpc": kamailio.rpc,
+            **settings,
+        }
         super().__init__(
             [sys.executable, "-c", "from license_agent.commands import main; main()", "serve"],
             log=folder / "agent.log",
@@ -80,17 +91,13 @@ class AgentProcess(Program):
 
     async def is_ready(self) -> bool:
         """Whether its local API answers."""
-        try:
-            _, writer = await asyncio.open_unix_connection(self.socket)
-        except OSError:
-            return False
-        writer.close()
-        return True
+        return await _comes_about(asyncio.open_unix_connection(self.socket))
 
 
-async def _takes_connections(port: int) -> bool:
+async def _comes_about(connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bool:
+    """Whether a connection is taken; it is closed again."""
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await connecting
     except OSError:
         return False
     writer.close()

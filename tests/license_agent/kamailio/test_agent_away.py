@@ -41,12 +41,9 @@ async def running_process(folder: Path, kamailio: Kamailio, master: RestartableM
     """An agent that can be killed and stopped."""
     agent = AgentProcess(
         folder,
+        kamailio,
         masters=master.address,
         pbx=f"projects/{PROJECT}/pbxs/berlin",
-        software_version="12r1",
-        plaintext=True,
-        kamailio=kamailio.evapi,
-        kamailio_rpc=kamailio.rpc,
         kamailio_compare_seconds=0.2,
     )
     await agent.start()

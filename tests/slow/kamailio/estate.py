@@ -105,12 +105,9 @@ async def running_estate(folder: Path, *, sites: int, phones: int, ports: int) -
             kamailio = Kamailio(of_site, CONFIG, shared_megabytes=32 + phones // sites // 100)
             agent = AgentProcess(
                 of_site,
+                kamailio,
                 masters=master.address,
                 pbx=f"projects/{PROJECT}/pbxs/{name}",
-                software_version="12r1",
-                plaintext=True,
-                kamailio=kamailio.evapi,
-                kamailio_rpc=kamailio.rpc,
                 kamailio_compare_seconds=2,
             )
             for program in (kamailio, agent):
