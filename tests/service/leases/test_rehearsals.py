@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import pytest
 
 from licensemaster.v1 import agreement_order_pb2 as orders
@@ -20,6 +18,7 @@ from master.store.tables import metadata
 from tests.auth.callers.test_permissions import METHODS
 from tests.rpc.failures import NAME, failure
 from tests.rpc.services.test_planning import everything_stored
+from tests.support.databases.held import busy, writer_held
 from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.pbxs.standbys import PAIR, standing_by
@@ -27,9 +26,8 @@ from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, imported
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
-    from master.store.backends.database import Tx
 
 BERLIN, SPARE = f"{NAME}/pbxs/berlin", f"{NAME}/pbxs/spare"
 _LICENSES: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 20}
@@ -70,39 +68,6 @@ async def _estate(master: InProcess) -> None:
     await spare.renew()
 
 
-def _busy(begun: threading.Event, end: threading.Event) -> Callable[[Tx], bool]:
-    """Work that goes on until it is told to end."""
-
-    def work(tx: Tx) -> bool:
-        begun.set()
-        return end.wait()
-
-    return work
-
-
-@asynccontextmanager
-async def _writer_held(master: InProcess, database_url: str) -> AsyncIterator[None]:
-    """Somebody is in the middle of changing everything."""
-    if database_url.startswith("sqlite"):
-        begun, end = threading.Event(), threading.Event()
-        holding = asyncio.create_task(master.running.database.transact(_busy(begun, end)))
-        await asyncio.to_thread(begun.wait)
-        try:
-            yield
-        finally:
-            end.set()
-            await holding
-        return
-    connection = await asyncpg.connect(database_url)
-    try:
-        async with connection.transaction():
-            tables = ", ".join(f'"{name}"' for name in metadata.tables)
-            await connection.execute(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")  # nobody else may lock a row
-            yield
-    finally:
-        await connection.close()
-
-
 def test_every_dry_run_is_tried_here() -> None:
     have = {name for name, method in METHODS.items() if "dry_run" in method.input_type.fields_by_name}
     tried = {f"licensemaster.v1.{name}" for name in (*DRY_RUNS, "ProjectService/DeleteProject")}
@@ -116,7 +81,7 @@ async def test_dry_runs_and_drills_answer_while_the_writer_is_held_and_leave_not
     before = await everything_stored(database_url)
     estates = any_master.running.estates.apart()
     name = PbxName(PROJECT, "spare")
-    async with _writer_held(any_master, database_url):
+    async with writer_held(any_master, database_url):
         for dry_run in DRY_RUNS.values():
             await dry_run(any_master.wire)
         request = project_pb2.DeleteProjectRequest(name=NAME, reason="test", dry_run=True)
@@ -184,7 +149,7 @@ async def test_what_pbxs_do_while_a_project_is_judged_counts(master: InProcess, 
     wire = master.wire
     await wire.apply(project({"PBX-Port12": 10}))
     berlin = await opened(wire, "berlin")
-    async with _writer_held(master, sqlite_database_url):
+    async with writer_held(master, sqlite_database_url):
         acquiring = asyncio.create_task(berlin.acquire(*seats("port", 8)))
         await _waiting_for_the_writer(master, 1)
         shrinking = asyncio.create_task(wire.apply(project({"PBX-Port12": 5})))
@@ -207,7 +172,7 @@ async def test_a_dry_run_that_is_given_up_leaves_its_turn_to_the_next(any_master
     await _estate(any_master)
     begun, end = threading.Event(), threading.Event()
     rehearsals = any_master.running.rehearsals
-    given_up = asyncio.create_task(rehearsals.run(PROJECT, _busy(begun, end)))
+    given_up = asyncio.create_task(rehearsals.run(PROJECT, busy(begun, end)))
     await asyncio.to_thread(begun.wait)
     given_up.cancel()
     waiting = asyncio.ensure_future(DRY_RUNS["LeaseService/EndLease"](any_master.wire))
