@@ -326,10 +326,10 @@ class Decider:
         """The type of a held seat that includes this one; empty where there is none."""
         if user:
             for whole in self._catalog.included_in[license_type.key]:
-                if self._requirements.holds(whole, user, going=False):
+                if self._requirements.holds(whole, user):
                     return whole.key
         for base in self._catalog.included_per_pbx_in[license_type.key]:
-            allowance = self._requirements.count(base.key, going=False) * base.includes_per_pbx[license_type.key]
+            allowance = self._requirements.count(base.key) * base.includes_per_pbx[license_type.key]
             taken = sum(seat.parent == base.key for seat in self._working_set.of_type(self._pbx.id, license_type.key))
             if taken < allowance:
                 return base.key

@@ -23,57 +23,61 @@ class Requirements:
     def missing(self, license_type: LicenseType, want: Want) -> Refusal | None:
         """Why a seat is refused for want of another; None where all that it needs is held."""
         for needed in license_type.requires:
-            if not self._satisfied(needed, user=want.subject, line=want.line, going=False):
+            if not self._is_met(needed, want):
                 return explanations.requirement_missing(
                     license_type, needed, want, pbx=self._pbx, catalog=self._catalog
                 )
         return None
 
-    def _satisfied(self, needed: Requirement, *, user: str, line: str, going: bool) -> bool:
-        """Whether a requirement is held; `going`: be it a seat that was taken away, which nothing new may lean on
-        (L5).
-        """
+    def _is_met(self, needed: Requirement, want: Want) -> bool:
+        """Whether what a new seat needs is held, by seats that are not revoked (L5)."""
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
-            return any(self.count(accepted.key, going=going) for accepted in types)
-        holder = user if needed.of is RequiredOf.USER else line
-        return bool(holder) and any(self.holds(accepted, holder, going=going) for accepted in types)
+            return any(self.count(accepted.key) for accepted in types)
+        holder = want.subject if needed.of is RequiredOf.USER else want.line
+        return bool(holder) and any(self.holds(accepted, holder) for accepted in types)
 
     def still_required(self, seat: Seat) -> Refusal | None:
         """H5: a fixed seat that others need stays; the refusal names them."""
         needs = [
-            (candidate, needed)
-            for other in self._catalog.required_by[seat.type]
-            for candidate in self._candidates(other, seat)
-            for needed in other.requires
-            if seat.type in needed.any_of and self._satisfied_for(needed, candidate)
+            (dependent, needed)
+            for dependent_type in self._catalog.required_by[seat.type]
+            for dependent in self._possible_dependents(dependent_type, seat)
+            for needed in dependent_type.requires
+            if seat.type in needed.any_of and self._stays_met(needed, dependent)
         ]
         self._working_set.remove(seat)
-        dependents = [candidate for candidate, needed in needs if not self._satisfied_for(needed, candidate)]
+        dependents = [dependent for dependent, needed in needs if not self._stays_met(needed, dependent)]
         self._working_set.add(seat)
         return explanations.still_required(self._catalog.types[seat.type], dependents) if dependents else None
 
-    def _satisfied_for(self, needed: Requirement, seat: Seat) -> bool:
-        return self._satisfied(needed, user=seat.subject, line=seat.line, going=True)
+    def _stays_met(self, needed: Requirement, seat: Seat) -> bool:
+        """Whether what a held seat needs is held. A revoked seat counts until the PBX has given it up."""
+        types = [self._catalog.types[key] for key in needed.any_of]
+        if needed.of is RequiredOf.PBX:
+            return any(self._working_set.of_type(self._pbx.id, accepted.key) for accepted in types)
+        holder = seat.subject if needed.of is RequiredOf.USER else seat.line
+        return bool(holder) and any(self.seats_of(accepted, holder) for accepted in types)
 
-    def _candidates(self, other: LicenseType, seat: Seat) -> list[Seat]:
-        """Seats of a type that may depend on the given one."""
-        if any(needed.of is not RequiredOf.USER and seat.type in needed.any_of for needed in other.requires):
-            return self._working_set.of_type(self._pbx.id, other.key)
+    def _possible_dependents(self, dependent_type: LicenseType, seat: Seat) -> list[Seat]:
+        """The seats of a type that may depend on the given seat."""
+        if any(needed.of is not RequiredOf.USER and seat.type in needed.any_of for needed in dependent_type.requires):
+            return self._working_set.of_type(self._pbx.id, dependent_type.key)
         on_behalf = [
-            held for held in self._working_set.on_behalf_of(self._pbx.id, seat.subject) if held.type == other.key
+            held
+            for held in self._working_set.on_behalf_of(self._pbx.id, seat.subject)
+            if held.type == dependent_type.key
         ]
-        return self.seats_of(other, seat.subject) + on_behalf
+        return self.seats_of(dependent_type, seat.subject) + on_behalf
 
-    def holds(self, license_type: LicenseType, holder: str, *, going: bool) -> bool:
-        """Whether a holder has a seat of a type; `going`: be it one that was taken away."""
+    def holds(self, license_type: LicenseType, holder: str) -> bool:
+        """Whether a holder has a seat of a type that is not revoked."""
         keys = (SeatKey(license_type.key, kind, holder) for kind in license_type.holders)
-        return any(key in self._held and (going or key not in self._revoked) for key in keys)
+        return any(key in self._held and key not in self._revoked for key in keys)
 
-    def count(self, type_key: str, *, going: bool) -> int:
-        """How many seats of a PBX-wide type are held."""
-        seats = self._working_set.of_type(self._pbx.id, type_key)
-        return len(seats) if going else sum(seat.key not in self._revoked for seat in seats)
+    def count(self, type_key: str) -> int:
+        """How many seats of a type the PBX has that are not revoked."""
+        return sum(seat.key not in self._revoked for seat in self._working_set.of_type(self._pbx.id, type_key))
 
     def seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:
         """The seats of a type that a holder has, whatever kind of holder it is."""
