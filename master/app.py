@@ -206,8 +206,10 @@ async def _until_the_database_answers(settings: Settings, stop: asyncio.Event) -
 
 
 def _collect_garbage_less_often() -> None:
-    """A storm makes a hundred thousand short-lived tuples and no cycles; looking for some took a fifth of its time."""
-    gc.collect()
+    """A storm makes a hundred thousand short-lived tuples and no cycles; looking for some took a fifth of its time.
+
+    Nor is it looked for in what was loaded, which lasts as long as the process: that keeps the first caller waiting.
+    """
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
     gc.enable()
