@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
 
 from license_agent.seat_rules import SeatRule
 from licensemaster.daemon.settings import DaemonSettings
 from licensemaster.files.texts import FileError, read_text
-from licensemaster.values import address, setting, token
+from licensemaster.values import address, token
 from slave_client import ClientConfig, TlsFiles
 
 PREFIX: Final = "LICENSE_AGENT_"
@@ -24,9 +23,9 @@ _TLS: Final = "tls_certificate_file, tls_key_file, tls_ca_file"
 class AgentSettings(DaemonSettings):
     """Settings of one agent: one PBX, one lease, one state directory."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX)
+    prefix = PREFIX
 
-    masters: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:7600",)
+    masters: tuple[str, ...] = ("127.0.0.1:7600",)
     """The masters as `HOST:PORT,HOST:PORT`, tried in this order, from the last good one on."""
     pbx: str
     """Which PBX this agent is for: `projects/PROJECT/pbxs/PBX`."""
@@ -79,19 +78,13 @@ class AgentSettings(DaemonSettings):
     """The evapi of the Kamailio beside this agent, `127.0.0.1:8448`: registrations are decided for it."""
     kamailio_rpc: str = "http://127.0.0.1:5060/license-rpc"
     """Its JSON-RPC: who is registered."""
-    kamailio_seats: Annotated[tuple[str, ...], NoDecode] = ("*=port/user",)
+    kamailio_seats: tuple[str, ...] = ("*=port/user",)
     """What an address of record needs to register, `PATTERN=TYPE/KIND` or `PATTERN=none`, the first that fits (rule
     E2): `trunk-*=port/trunk,group-*=none,*=port/user`. Without one that fits it needs nothing."""
     kamailio_retry_after_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     """When a phone that was refused is told to try again."""
     kamailio_compare_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
     """How often seats are compared with who is registered."""
-
-    @field_validator("masters", "kamailio_seats", mode="before")
-    @classmethod
-    def _several(cls, value: object) -> object:
-        """A variable has commas between them, a file a list."""
-        return [setting(one) for one in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("kamailio_seats")
     @classmethod

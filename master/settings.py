@@ -6,11 +6,10 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from licensemaster.daemon.settings import DaemonSettings, load
-from licensemaster.values import address, setting
+from licensemaster.values import address
 from master.auth.certificates.certificate_files import CertificateFiles
 from master.domain.estate.estate import LeasePace
 from master.domain.monitoring.receiver_addresses import Network
@@ -25,11 +24,18 @@ _HOW = (
 )
 
 
+def _network(value: object) -> object:
+    try:
+        return ip_network(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"no network like 10.1.0.0/16 or fd00:1::/48: {error}") from error
+
+
 class Settings(DaemonSettings):
     """Settings of one master process."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX)
-    may_be_empty = frozenset({"metrics_listen"})
+    prefix = PREFIX
+    may_be_empty = frozenset({"metrics_listen", "catalog_files", "webhook_networks"})
 
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///license-master.db"
     """`sqlite:///FILE` for one master, `postgresql://USER@HOST/NAME` for several; `HOST:PORT,HOST:PORT` where one of
@@ -144,21 +150,12 @@ class Settings(DaemonSettings):
     """How long a webhook's receiver may take to answer."""
     webhook_ca_file: Path | None = None
     """Authorities of receivers' certificates, PEM, besides those that the system trusts; read at the start."""
-    webhook_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    webhook_networks: tuple[Annotated[Network, BeforeValidator(_network)], ...] = ()
     """Networks whose receivers may be told although their addresses are not public, `10.1.0.0/16,fd00:1::/48`:
     an operator may name every receiver in them."""
 
     agreement_interval_seconds: Seconds = 3600
     """How often renewals that are due are looked for; they are ordered by the day."""
-
-    @field_validator("webhook_networks", mode="before")
-    @classmethod
-    def _networks(cls, value: object) -> object:
-        """A variable has commas between them, a file a list."""
-        given = [text for text in value.split(",") if text.strip()] if isinstance(value, str) else value
-        if not isinstance(given, list | tuple):
-            raise ValueError("must be networks, like 10.1.0.0/16")
-        return [_network(setting(network)) if isinstance(network, str) else network for network in given]
 
     @field_validator("listen", "metrics_listen")
     @classmethod
@@ -204,13 +201,6 @@ class Settings(DaemonSettings):
     def pace(self) -> LeasePace:
         """The server's default lease settings."""
         return LeasePace(self.ttl_seconds, self.grace_seconds, max(self.ttl_seconds // 3, 1))
-
-
-def _network(text: str) -> Network:
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"no network like 10.1.0.0/16 or fd00:1::/48: {error}") from error
 
 
 def _is_loopback(listened_on: str) -> bool:

@@ -158,10 +158,10 @@ trust_commands.add_to(app)
 def _catalog(name: str) -> Catalog:
     from master.catalogs import load_catalogs
     from master.domain.catalog.catalog_file import CatalogError
-    from master.settings import Settings
+    from master.settings import load_settings
 
     try:
-        catalogs = load_catalogs(Settings())
+        catalogs = load_catalogs(load_settings(None))
     except (CatalogError, OSError) as error:
         raise CommandFailed(str(error)) from error
     if name not in catalogs:

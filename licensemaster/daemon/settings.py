@@ -9,18 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
-import pydantic
-from pydantic import ValidationInfo, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.values import plain, setting
@@ -39,51 +31,44 @@ class SettingsError(Exception):
         self.message, self.lines, self.remedy = message, tuple(lines), remedy
 
 
-class DaemonSettings(BaseSettings):
+class DaemonSettings(BaseModel):
     """What all have in common. A setting that `repr` hides is never shown."""
 
-    model_config = SettingsConfigDict(extra="forbid", toml_file=None, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    prefix: ClassVar[str]
+    """What the names of variables begin with."""
     may_be_empty: ClassVar[frozenset[str]] = frozenset()
-    """Texts that may be set to nothing."""
+    """Texts and lists that may be set to nothing."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _as_meant(cls, value: object, field: ValidationInfo) -> object:
-        """A value without what came along when it was pasted, exported or kept as a secret."""
+        """A value without what came along when it was pasted, exported or kept as a secret; a list may be a text with
+        commas in it, as variables have no lists."""
+        name = str(field.field_name)
+        kind, may_be_empty = cls.model_fields[name].annotation, name in cls.may_be_empty
+        if isinstance(value, str) and get_origin(kind) is tuple:
+            value = [part for part in map(setting, setting(value).split(",")) if part]
+            if not value and not may_be_empty:
+                raise ValueError("must not be empty")
         if isinstance(value, list | tuple):
-            return [cls._as_meant(part, field) for part in value]
+            return [_text(part) if isinstance(part, str) else part for part in value]
         if not isinstance(value, str):
             return value
-        bare, kind = setting(value), cls.model_fields[str(field.field_name)].annotation
         if kind in (int, float):
-            return plain(bare)
-        if not bare and type(None) in get_args(kind):
-            return None
-        if not bare and field.field_name not in cls.may_be_empty:
-            raise ValueError("must not be empty")
-        return bare
+            return plain(setting(value))
+        if type(None) in get_args(kind):
+            return setting(value) or None
+        return setting(value) if may_be_empty else _text(value)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over variables, variables over the file."""
-        prefix = str(cls.model_config["env_prefix"]).upper()
-        any_set = any(name.upper().startswith(prefix) for name in os.environ)  # else looking for each is half the work
-        return init_settings, *((env_settings,) if any_set else ()), _SettingsFile(settings_cls)
+
+def _text(value: str) -> str:
+    if not (bare := setting(value)):
+        raise ValueError("must not be empty")
+    return bare
 
 
 Kind = TypeVar("Kind", bound=DaemonSettings)
-
-
-class _SettingsFile(TomlConfigSettingsSource):
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        return read_toml(read_text(Path(file_path)), OF_SETTINGS)
 
 
 def load(kind: type[Kind], file: Path | None, **values: object) -> Kind:
@@ -93,15 +78,16 @@ def load(kind: type[Kind], file: Path | None, **values: object) -> Kind:
         pydantic.ValidationError: a setting is unknown or out of bounds.
         licensemaster.files.texts.FileError: the file cannot be read.
     """
-    loaded: Kind = _from_file(kind, file)(**values)
-    return loaded
+    return kind.model_validate({**_in_file(file), **_in_variables(kind), **values})
 
 
-@lru_cache(maxsize=2)
-def _from_file(kind: type[Kind], file: Path | None) -> type[Kind]:
-    """Settings that read this file when they are made."""
-    made: type[Kind] = type(kind.__name__, (kind,), {"model_config": {**kind.model_config, "toml_file": file}})
-    return made
+def _in_file(file: Path | None) -> dict[str, Any]:
+    return {} if file is None else read_toml(read_text(file), OF_SETTINGS)
+
+
+def _in_variables(kind: type[DaemonSettings]) -> dict[str, str]:
+    settings = {f"{kind.prefix}{name.upper()}": name for name in kind.model_fields}
+    return {settings[name.upper()]: value for name, value in os.environ.items() if name.upper() in settings}
 
 
 def told(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), **values: object) -> Kind:
@@ -111,14 +97,13 @@ def told(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), 
     Raises:
         SettingsError: a setting is unknown or out of bounds, or the file cannot be read; names it.
     """
-    prefix = str(kind.model_config["env_prefix"])
     if lines := unknown_variables(os.environ, kind, besides):
         raise SettingsError("the environment names what is no setting", lines=lines, remedy="correct or unset them")
     try:
         return load(kind, file, **{key: value for key, value in values.items() if value is not None})
-    except pydantic.ValidationError as error:
+    except ValidationError as error:
         for problem in error.errors():
-            name, place = ".".join(map(str, problem["loc"])), _place(prefix, file, problem["loc"], besides=values)
+            name, place = ".".join(map(str, problem["loc"])), _place(kind.prefix, file, problem["loc"], besides=values)
             field = kind.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
             said = "not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
             if field is None and problem["loc"]:  # its value may be a secret under a misspelt name
@@ -137,12 +122,11 @@ def told(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), 
 
 def unknown_variables(given: Iterable[str], kind: type[DaemonSettings], besides: Collection[str]) -> list[str]:
     """Variables of our prefix that nobody reads, a line each, with the closest that somebody does."""
-    prefix = str(kind.model_config["env_prefix"])
-    known = {*besides, *(f"{prefix}{name.upper()}" for name in kind.model_fields)}
+    known = {*besides, *(f"{kind.prefix}{name.upper()}" for name in kind.model_fields)}
     return [
         f"{name}: no such setting{closest(name.upper(), known)}"
         for name in sorted(given)
-        if name.upper().startswith(prefix) and name.upper() not in known
+        if name.upper().startswith(kind.prefix) and name.upper() not in known
     ]
 
 
@@ -172,7 +156,7 @@ def described(kind: type[DaemonSettings]) -> Iterator[Described]:
         limits = ", ".join(f"{_LIMITS[key]} {value:,}" for key, value in bounds)
         meaning = " ".join((field.description or "").split())
         default = "" if field.is_required() else shown(field.default)
-        yield Described(name, f"{kind.model_config['env_prefix']}{name.upper()}", default, limits, meaning)
+        yield Described(name, f"{kind.prefix}{name.upper()}", default, limits, meaning)
 
 
 def rows_of_page(kind: type[DaemonSettings]) -> str:
@@ -191,7 +175,7 @@ def values_and_sources(
 
     `options` are the settings that the command line gave; `hidden` stands for what is never shown.
     """
-    in_file = set(read_toml(read_text(file), OF_SETTINGS)) if file else set()
+    in_file = _in_file(file)
     for row in described(type(settings)):
         value = shown(getattr(settings, row.name))
         if not type(settings).model_fields[row.name].repr and value != row.default:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from license_agent.settings import AgentSettings
+from licensemaster.daemon.settings import load
 from master.auth.certificates.certificate_files import CertificateFilesError
 from master.auth.certificates.certificates import Certificates
 from master.settings import Settings, load_settings
@@ -85,3 +87,16 @@ def test_networks_of_receivers_are_a_list_or_have_commas(tmp_path: Path, monkeyp
         monkeypatch.setenv("LICENSE_MASTER_WEBHOOK_NETWORKS", wrong)
         with pytest.raises(ValueError, match=re.escape("no network like 10.1.0.0/16")):
             load_settings(None)
+
+
+def test_a_list_in_a_variable_has_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, files in {
+        " a.toml, 'b c.toml',\n": ("a.toml", "b c.toml"),
+        "'a.toml,b.toml'": ("a.toml", "b.toml"),
+        ",": (),
+    }.items():
+        monkeypatch.setenv("LICENSE_MASTER_CATALOG_FILES", text)
+        assert load_settings(None).catalog_files == tuple(map(Path, files))
+    monkeypatch.setenv("LICENSE_AGENT_KAMAILIO_SEATS", " , ")
+    with pytest.raises(ValueError, match=r"kamailio_seats\n.*must not be empty"):
+        load(AgentSettings, None, pbx="projects/p/pbxs/b", software_version="12")

@@ -249,8 +249,8 @@ def test_the_database_of_several_masters_comes_from_a_secret(pod: str) -> None:
 def test_catalogs_are_mounted_named_and_roll_the_masters() -> None:
     template = master(EVERYTHING)["spec"]["template"]
     environment = variables(container(template, "master"))
-    named = json.loads(environment["LICENSE_MASTER_CATALOG_FILES"])
-    assert named == ["/etc/license-master/catalogs/a.toml", "/etc/license-master/catalogs/b.toml"]
+    named = environment["LICENSE_MASTER_CATALOG_FILES"]
+    assert named == "/etc/license-master/catalogs/a.toml,/etc/license-master/catalogs/b.toml"
     assert the(EVERYTHING, "ConfigMap", "lm-license-master-catalogs")["data"] == EVERYTHING["catalogs"]
     changed = {**EVERYTHING, "catalogs": {**EVERYTHING["catalogs"], "a.toml": 'name = "c"\n'}}
     sums = [

@@ -133,7 +133,7 @@ env:
   {{- $files = append $files (printf "/etc/license-master/catalogs/%s" $file) }}
   {{- end }}
   - name: LICENSE_MASTER_CATALOG_FILES
-    value: {{ toJson $files | quote }}
+    value: {{ join "," $files | quote }}
   {{- end }}
   {{- range $name, $value := .Values.settings }}
   - name: LICENSE_MASTER_{{ upper $name }}

@@ -19,9 +19,9 @@ app = typer.Typer(help="License types.", no_args_is_help=True)
 def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "innovaphone") -> None:
     """The license types of a catalog that comes along."""
     from master.catalogs import load_catalogs
-    from master.settings import Settings
+    from master.settings import load_settings
 
-    catalogs = load_catalogs(Settings())
+    catalogs = load_catalogs(load_settings(None))
     if name not in catalogs:
         raise CommandFailed(f"there is no catalog {name!r}; there are {', '.join(sorted(catalogs))}")
     stdout_console().print(_table(catalogs[name]))
