@@ -70,7 +70,6 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(length=128), primary_key=True),
         sa.Column("type", sa.String(length=63), primary_key=True),
         sa.Column("kind", sa.Integer, autoincrement=False, primary_key=True),
-        sa.Column("revoked_at", sa.Float(precision=53), nullable=False),
     )
     op.create_table(
         "seat",

@@ -94,7 +94,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until
     decider = Decider(EligibilityCache(changes.estate), ledger, pbx, runs, changes.time)
     keys = [seat.key if not seat.is_companion else SeatKey(seat.parent, seat.kind, seat.holder) for seat in seats]
     gone = decider.withdraw(keys)
-    revoke_seats(changes.tx, pbx_id, gone, changes.now)
+    revoke_seats(changes.tx, pbx_id, gone)
     changes.event("seats.revoked", {"seats": _named(gone), "counted_until": until.value}, pbx=pbx.name)
     if until is _Counted.UNTIL_GIVEN_BACK:
         return 0

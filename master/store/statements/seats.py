@@ -218,12 +218,11 @@ def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
     return by_pbx
 
 
-def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key], now: float) -> None:
+def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
     """Note seats as taken away."""
     tx.many(
-        "INSERT INTO revocation (pbx_id, type, kind, holder, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5)"
-        " ON CONFLICT DO NOTHING",
-        [(pbx_id, kind_of_license, int(kind), holder, now) for kind_of_license, kind, holder in keys],
+        "INSERT INTO revocation (pbx_id, type, kind, holder) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys],
     )
 
 

@@ -23,7 +23,6 @@ revocation = Table(
     Column("holder", String(128), primary_key=True),
     Column("type", String(63), primary_key=True),
     Column("kind", Integer, primary_key=True, autoincrement=False),
-    Column("revoked_at", Float(53), nullable=False),
 )
 """Seats taken away by an operator, until their PBX has given them back or its lease has ended."""
 
