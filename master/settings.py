@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from licensemaster.daemon.settings import DaemonSettings, load
+from licensemaster.daemon.settings import DaemonSettings
 from licensemaster.values import address
 from master.auth.certificates.certificate_files import CertificateFiles
 from master.domain.estate.estate import LeasePace
@@ -212,8 +212,3 @@ def _is_loopback(listened_on: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def load_settings(file: Path | None, **values: object) -> Settings:
-    """Settings of a master from a file, the environment and `values`, as `licensemaster.daemon.settings.load`."""
-    return load(Settings, file, **values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,15 +40,13 @@ class SiteEventKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteEvent:
-    """One thing that happened; the field that fits `kind` is set."""
+    """One thing that happened."""
 
     pbx: str
     kind: SiteEventKind
     text: str
-    phone: str = ""
     change: SeatChange | None = None
-    state: State | None = None
-    notice: Notice | None = None
+    """What happened to a phone's seat, where it is that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +58,6 @@ class SiteCounts:
     """Phones that have their seat now."""
     granted_total: int
     refused_total: int
-    left_total: int
     lost_total: int
 
 
@@ -68,7 +65,7 @@ class SiteSimulator:
     """One PBX with `phones` phones, each of which wants one seat of `license_type` while it is registered.
 
     `seed` decides who comes and goes; `pace_seconds` is the mean time between two such events while `run()` runs.
-    `on_event` hears everything; `events()` gives the same as an asynchronous iterator. Raises ValueError for no phones.
+    `on_event` is called with each event. Raises ValueError for no phones.
     """
 
     def __init__(
@@ -88,7 +85,6 @@ class SiteSimulator:
         self._chance = random.Random(f"{seed} {config.pbx}")
         self._pace_seconds = pace_seconds
         self._on_event = on_event
-        self._listeners: list[asyncio.Queue[SiteEvent]] = []
         self._wants = [Want(license_type, HolderKind.USER, f"{site}-{number:04}") for number in range(1, phones + 1)]
         self._registered: set[str] = set()
         self._totals = dict.fromkeys(SiteEventKind, 0)
@@ -130,12 +126,6 @@ class SiteSimulator:
         await self.rest()
         await self.client.crash()
 
-    async def restart(self) -> None:
-        """Switch the PBX on again after `stop` or `crash`; its phones have to register anew."""
-        self._registered.clear()
-        self.client = self._new_client()
-        await self.client.start()
-
     # The line.
 
     def drop_line(self) -> None:
@@ -151,11 +141,6 @@ class SiteSimulator:
     # The phones.
 
     @property
-    def wants(self) -> tuple[Want, ...]:
-        """The seat that each phone wants while it is registered."""
-        return tuple(self._wants)
-
-    @property
     def counts(self) -> SiteCounts:
         """The number of phones with a seat now, and of events since the site was made."""
         return SiteCounts(
@@ -163,7 +148,6 @@ class SiteSimulator:
             registered=len(self._registered),
             granted_total=self._totals[SiteEventKind.REGISTERED],
             refused_total=self._totals[SiteEventKind.REFUSED],
-            left_total=self._totals[SiteEventKind.LEFT],
             lost_total=self._totals[SiteEventKind.LOST],
         )
 
@@ -191,16 +175,6 @@ class SiteSimulator:
         """Tell whether a phone may call now. An emergency call always may."""
         return self.client.call_allowed(kind=kind, holder=self._wants[phone].holder)
 
-    async def events(self) -> AsyncIterator[SiteEvent]:
-        """Yield each event from now on."""
-        queue: asyncio.Queue[SiteEvent] = asyncio.Queue()
-        self._listeners.append(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self._listeners.remove(queue)
-
     # Underneath.
 
     def _new_client(self) -> SlaveClient:
@@ -221,32 +195,30 @@ class SiteSimulator:
     def _seat_changed(self, want: Want, change: SeatChange) -> None:
         if isinstance(change, Granted):
             self._registered.add(want.holder)
-            self._tell(SiteEventKind.REGISTERED, f"{want.holder} registered", want.holder, change)
+            self._tell(SiteEventKind.REGISTERED, f"{want.holder} registered", change)
         elif isinstance(change, Refused):
             if change.reason is Reason.STILL_REQUIRED:
                 return  # it wanted to leave, and stays
             self._registered.discard(want.holder)
-            self._tell(SiteEventKind.REFUSED, f"{want.holder}: {change.message}", want.holder, change)
+            self._tell(SiteEventKind.REFUSED, f"{want.holder}: {change.message}", change)
         elif isinstance(change, Returned):
             self._registered.discard(want.holder)
-            self._tell(SiteEventKind.LEFT, f"{want.holder} left", want.holder, change)
+            self._tell(SiteEventKind.LEFT, f"{want.holder} left", change)
         elif isinstance(change, Lost):
             self._registered.discard(want.holder)
-            self._tell(SiteEventKind.LOST, f"{want.holder} lost its seat: {change.message}", want.holder, change)
+            self._tell(SiteEventKind.LOST, f"{want.holder} lost its seat: {change.message}", change)
 
     def _state_changed(self, old: State, new: State, why: str) -> None:
         text = f"{old.value} -> {new.value}: {why}"
-        self._emit(SiteEvent(pbx=self._config.pbx, kind=SiteEventKind.STATE, text=text, state=new))
+        self._emit(SiteEvent(pbx=self._config.pbx, kind=SiteEventKind.STATE, text=text))
 
     def _noticed(self, notice: Notice) -> None:
-        self._emit(SiteEvent(pbx=self._config.pbx, kind=SiteEventKind.NOTICE, text=notice.message, notice=notice))
+        self._emit(SiteEvent(pbx=self._config.pbx, kind=SiteEventKind.NOTICE, text=notice.message))
 
-    def _tell(self, kind: SiteEventKind, text: str, phone: str, change: SeatChange) -> None:
-        self._emit(SiteEvent(pbx=self._config.pbx, kind=kind, text=text, phone=phone, change=change))
+    def _tell(self, kind: SiteEventKind, text: str, change: SeatChange) -> None:
+        self._emit(SiteEvent(pbx=self._config.pbx, kind=kind, text=text, change=change))
 
     def _emit(self, event: SiteEvent) -> None:
         self._totals[event.kind] += 1
         if self._on_event is not None:
             self._on_event(event)
-        for queue in self._listeners:
-            queue.put_nowait(event)

@@ -8,9 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from prometheus_client import Metric
@@ -114,10 +113,6 @@ async def test_no_label_takes_what_callers_write(process: MasterProcess) -> None
     assert "type-7" not in page
     assert "user-7" not in page
     assert len(page.splitlines()) - before < 30
-
-
-def _estate(site_seats: Mapping[tuple[str, str], int] = MappingProxyType({})) -> Overview:
-    return Overview(project_id=1, project="acme", revision=1, pools=(), limits=(), site_seats=site_seats, leases={})
 
 
 def test_sites_beyond_the_bound_are_added_up() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from licensemaster.daemon.settings import load
 from master.auth.authority.authority import Authority
 from master.cli.main import app
-from master.settings import Settings, load_settings
+from master.settings import Settings
 from tests.cli.command import run
 
 FOLDER = Path(__file__).parent.parent / "packaging" / "systemd"
@@ -78,7 +79,7 @@ def test_the_default_database_is_where_the_unit_may_write(monkeypatch: pytest.Mo
     name, _, value = variable.partition("=")
     monkeypatch.setenv(name, value)
     [state] = values("StateDirectory")
-    assert Path(load_settings(None).database_url.removeprefix("sqlite:///")).parent == Path("/var/lib") / state
+    assert Path(load(Settings, None).database_url.removeprefix("sqlite:///")).parent == Path("/var/lib") / state
 
 
 def test_calls_under_way_have_time_to_end() -> None:

@@ -156,12 +156,13 @@ trust_commands.add_to(app)
 
 
 def _catalog(name: str) -> Catalog:
+    from licensemaster.daemon.settings import load
     from master.catalogs import load_catalogs
     from master.domain.catalog.catalog_file import CatalogError
-    from master.settings import load_settings
+    from master.settings import Settings
 
     try:
-        catalogs = load_catalogs(load_settings(None))
+        catalogs = load_catalogs(load(Settings, None))
     except (CatalogError, OSError) as error:
         raise CommandFailed(str(error)) from error
     if name not in catalogs:

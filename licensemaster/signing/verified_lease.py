@@ -37,7 +37,6 @@ class VerifiedLease:
     end_time: float
     duration_seconds: float
     ttl_seconds: int
-    grace_seconds: int
     document: document_pb2.SignedDocument
     public_key: bytes
 
@@ -136,7 +135,6 @@ def _verified_lease(
         end_time=ends / _NANOSECONDS,
         duration_seconds=(ends - issued) / _NANOSECONDS,
         ttl_seconds=terms.ttl_seconds,
-        grace_seconds=terms.grace_seconds,
         document=signed,
         public_key=public_key,
     )

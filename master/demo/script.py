@@ -60,7 +60,6 @@ class Result:
 
 class Demo:
     def __init__(self, console: Console, project: project_pb2.Project, folder: Path) -> None:
-        self._console = console
         self._project = project
         self._folder = folder
         self._pools: list[PoolLine] = []

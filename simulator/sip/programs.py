@@ -88,8 +88,3 @@ class Program:
         """SIGKILL, to all of its processes; it may hang."""
         self.send(signal.SIGKILL)
         await self.wait()
-
-    async def terminate(self) -> int:
-        """SIGTERM; returns its exit code."""
-        self.send(signal.SIGTERM)
-        return await self.wait()

@@ -51,10 +51,6 @@ class RequestBatcher(Generic[Item, Result]):
         self._under_way: Sequence[_Entry[Item, Result]] = ()
         self._worker: asyncio.Task[None] | None = None
 
-    async def submit(self, item: Item) -> Result:
-        """Send one item with the next call and return its result; raises what the call raises."""
-        return (await self.submit_many((item,)))[0]
-
     async def submit_many(self, items: Sequence[Item]) -> list[Result]:
         """Send items with the next calls and return their results in order; raises what a call raises."""
         loop = asyncio.get_running_loop()

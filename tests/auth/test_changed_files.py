@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from licensemaster.daemon.settings import load
 from master.auth.certificates.certificate_files import CertificateFilesError
 from master.auth.certificates.certificates import Certificates
-from master.settings import load_settings
+from master.settings import Settings
 from tests.auth.pki import CertifiedKey, Pki
 from tests.support.masters import Clock
 
@@ -26,7 +27,7 @@ _OF_OTHER_TOOLS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def _read(pki: Pki, certified_key: CertifiedKey, clock: Clock) -> Certificates:
-    files = load_settings(None, **pki.serve(certified_key)).certificate_files
+    files = load(Settings, None, **pki.serve(certified_key)).certificate_files
     assert files is not None
     return Certificates(files, clock)
 

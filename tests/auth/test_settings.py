@@ -13,13 +13,13 @@ from license_agent.settings import AgentSettings
 from licensemaster.daemon.settings import load
 from master.auth.certificates.certificate_files import CertificateFilesError
 from master.auth.certificates.certificates import Certificates
-from master.settings import Settings, load_settings
+from master.settings import Settings
 from tests.auth.pki import Pki
 
 
 def test_plain_text_is_asked_for_and_stays_on_this_machine() -> None:
     for listen in ("127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/run/lm.sock"):
-        assert load_settings(None, listen=listen, plaintext=True).certificate_files is None
+        assert load(Settings, None, listen=listen, plaintext=True).certificate_files is None
     assert Settings().plaintext is False
 
 
@@ -39,7 +39,7 @@ def test_plain_text_is_asked_for_and_stays_on_this_machine() -> None:
 )
 def test_anything_else_is_refused(values: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
-        _ = load_settings(None, **values).certificate_files
+        _ = load(Settings, None, **values).certificate_files
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_anything_else_is_refused(values: dict[str, object], says: str) -> None:
 def test_files_that_do_not_fit_are_named(
     pki: Pki, tmp_path: Path, file: str, content: bytes | str | None, says: str
 ) -> None:
-    settings = load_settings(None, **pki.serve(pki.server_key())).certificate_files
+    settings = load(Settings, None, **pki.serve(pki.server_key())).certificate_files
     assert settings is not None
     Certificates(settings, time.time)
     if content == "other key":
@@ -77,16 +77,16 @@ def test_files_that_do_not_fit_are_named(
 
 
 def test_networks_of_receivers_are_a_list_or_have_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_settings(None).webhook_networks == ()
+    assert load(Settings, None).webhook_networks == ()
     file = tmp_path / "settings.toml"
     file.write_text('webhook_networks = ["10.1.0.0/16", "fd00:1::/48"]\n')
-    from_file = load_settings(file).webhook_networks
+    from_file = load(Settings, file).webhook_networks
     monkeypatch.setenv("LICENSE_MASTER_WEBHOOK_NETWORKS", " 10.1.0.0/16 , fd00:1::/48")
-    assert load_settings(None).webhook_networks == from_file == (ip_network("10.1.0.0/16"), ip_network("fd00:1::/48"))
+    assert load(Settings, None).webhook_networks == from_file == (ip_network("10.1.0.0/16"), ip_network("fd00:1::/48"))
     for wrong in ("10.1.2.0/16", "inside", "[10.1.0.0/16]"):
         monkeypatch.setenv("LICENSE_MASTER_WEBHOOK_NETWORKS", wrong)
         with pytest.raises(ValueError, match=re.escape("no network like 10.1.0.0/16")):
-            load_settings(None)
+            load(Settings, None)
 
 
 def test_a_list_in_a_variable_has_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_a_list_in_a_variable_has_commas(monkeypatch: pytest.MonkeyPatch) -> Non
         ",": (),
     }.items():
         monkeypatch.setenv("LICENSE_MASTER_CATALOG_FILES", text)
-        assert load_settings(None).catalog_files == tuple(map(Path, files))
+        assert load(Settings, None).catalog_files == tuple(map(Path, files))
     monkeypatch.setenv("LICENSE_AGENT_KAMAILIO_SEATS", " , ")
     with pytest.raises(ValueError, match=r"kamailio_seats\n.*must not be empty"):
         load(AgentSettings, None, pbx="projects/p/pbxs/b", software_version="12")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from licensemaster.daemon.settings import load
 from master.cli.main import app
-from master.settings import load_settings
+from master.settings import Settings
 from tests.helm.charts import (
     EVERYTHING,
     POSTGRESQL,
@@ -121,7 +122,7 @@ def test_the_master_understands_what_it_is_told(values: Values, monkeypatch: pyt
     environment = variables(container(master(values)["spec"]["template"], "master"))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    settings = load_settings(None)
+    settings = load(Settings, None)
     assert (settings.listen, settings.metrics_listen) == ("[::]:7600", "[::]:7601")
     for name, value in merged(values)["settings"].items():
         actual = getattr(settings, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 COOLING_OFF_SECONDS = 100
-REFUSE, DRAIN, REVOKE, FORCE = 1, 2, 3, 4
+REFUSE, REVOKE, FORCE = 1, 3, 4
 BOXES = ("hq-box", "paris-box", "rome-box")
 """Devices that licenses move between."""
 

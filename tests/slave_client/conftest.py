@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from licensemaster.daemon.settings import load
 from licensemaster.v1 import project_pb2, status_pb2
 from master.app import running
-from master.settings import load_settings
+from master.settings import Settings
 from slave_client import ClientConfig
 from tests.support.masters import PROJECT, Clock, wire_to
 from tests.support.projects.estates import project
@@ -37,7 +38,8 @@ class RestartableMaster:
 
     async def start(self) -> None:
         """Serve; on the same port as before."""
-        settings = load_settings(
+        settings = load(
+            Settings,
             None,
             database_url=self._database_url,
             listen=self.address,

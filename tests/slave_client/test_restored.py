@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from licensemaster.daemon.settings import load
 from licensemaster.v1 import project_pb2, status_pb2
 from master.app import mark_restored
-from master.settings import load_settings
+from master.settings import Settings
 from master.store.upkeep.backup import copied
 from slave_client import HolderKind, LossCause, NoticeKind, Reason, SlaveClient, State, Want
 from slave_client.values.seats import Lost, SeatChange
@@ -47,7 +48,7 @@ class Vault:
         for name in self.folder.glob(f"{DATABASE}*"):
             name.unlink()
         with copied(backup, self.folder / DATABASE, progress=lambda _done, _total: None) as copy:
-            settings = load_settings(None, database_url=f"sqlite:///{copy}", plaintext=True, clock_allowance_seconds=0)
+            settings = load(Settings, None, database_url=f"sqlite:///{copy}", plaintext=True, clock_allowance_seconds=0)
             if said:
                 await mark_restored(settings, caller="test", clock=self.master.clock)
         await self.master.start()

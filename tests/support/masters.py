@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import grpc
 
+from licensemaster.daemon.settings import load
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import (
     agreement_pb2_grpc,
@@ -27,7 +28,7 @@ from licensemaster.v1 import (
 )
 from master.app import Running, running
 from master.launch import MasterProcess, master_process
-from master.settings import load_settings
+from master.settings import Settings
 from master.store.upkeep import schema
 from tests.support.limits import HANG_SECONDS
 
@@ -139,7 +140,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "plaintext": "tls_certificate_file" not in settings,
         **settings,
     }
-    loaded = load_settings(None, database_url=database_url, **chosen)
+    loaded = load(Settings, None, database_url=database_url, **chosen)
     async with running(loaded, clock, clock.stepped_seconds) as master, wire_to(f"127.0.0.1:{master.port}") as wire:
         yield InProcess(wire, master, clock)
 

@@ -18,10 +18,11 @@ app = typer.Typer(help="License types.", no_args_is_help=True)
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "innovaphone") -> None:
     """The license types of a catalog that comes along."""
+    from licensemaster.daemon.settings import load
     from master.catalogs import load_catalogs
-    from master.settings import load_settings
+    from master.settings import Settings
 
-    catalogs = load_catalogs(load_settings(None))
+    catalogs = load_catalogs(load(Settings, None))
     if name not in catalogs:
         raise CommandFailed(f"there is no catalog {name!r}; there are {', '.join(sorted(catalogs))}")
     stdout_console().print(_table(catalogs[name]))

@@ -26,10 +26,6 @@ class Risk:
     ends_at: float | None
     """The last signed end, UNIX seconds; None where nothing is at risk."""
 
-    @property
-    def total(self) -> int:
-        return sum(self.seats.values())
-
 
 def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims: Claims, time: LeaseTime) -> Risk:
     """What may be in use after the lease is ended.

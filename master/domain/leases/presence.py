@@ -33,7 +33,6 @@ class Stream:
     """The newest stream over which whoever uses a lease got its notices, at any master."""
 
     epoch: int
-    opened_at: float
     lost_at: float | None
     """When it broke; None while it is open, and where the master that had it died."""
 

@@ -30,7 +30,6 @@ class Known:
 
     estate: Estate
     snapshot: AgreementSnapshot
-    today: date
     day: date
     """The day that is asked about; days are those of the project's time zone."""
 
@@ -102,8 +101,7 @@ class Ledgers:
 def known_now(estate: Estate, state: State, *, now: float) -> Known:
     """Read what is known of a project today."""
     zone = ZoneInfo(estate.time_zone)
-    today = day_of(now, zone)
-    return Known(estate=estate, snapshot=_snapshot(estate, state, zone), today=today, day=today)
+    return Known(estate=estate, snapshot=_snapshot(estate, state, zone), day=day_of(now, zone))
 
 
 def read_known(
@@ -127,7 +125,7 @@ def read_known(
         if license.agreed is None and (license.file is None or imported.get(license.file, as_of) < as_of)
     }
     snapshot = AgreementSnapshot(catalog=estate.catalog, state=fold(entries), licenses=licenses)
-    return Known(estate=estate, snapshot=snapshot, today=today, day=today if day is None else day)
+    return Known(estate=estate, snapshot=snapshot, day=today if day is None else day)
 
 
 def _snapshot(estate: Estate, state: State, zone: ZoneInfo) -> AgreementSnapshot:

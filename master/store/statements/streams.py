@@ -41,5 +41,5 @@ def write_streams(tx: Tx, news: Iterable[StreamNews]) -> None:
 
 def stream_of(tx: Tx, pbx_id: int) -> Stream | None:
     """The newest stream of a PBX."""
-    rows = tx.rows("SELECT epoch, opened_at, lost_at FROM lease_stream WHERE pbx_id = ?1", pbx_id)
+    rows = tx.rows("SELECT epoch, lost_at FROM lease_stream WHERE pbx_id = ?1", pbx_id)
     return Stream(*rows[0]) if rows else None

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from licensemaster.daemon.settings import load
 from master.auth.certificates.certificates import Certificates
 from master.metrics import Metrics
 from master.rpc.server.metrics_page import MetricsPage
 from master.rpc.server.open_connections import ConnectionBounds
-from master.settings import load_settings
+from master.settings import Settings
 from tests.auth.pki import CertifiedKey, Pki
 from tests.support.asking import all_asked
 from tests.support.limits import HANG_SECONDS
@@ -118,7 +119,7 @@ async def test_without_a_certificate_there_is_no_page(secured: InProcess, pki: P
 async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(pki: Pki, tmp_path: Path, secure: bool) -> None:
     """Connections that say a little now and then: as many as may be have a thread, no longer than they may."""
     metrics, clock = Metrics(), Clock(time.time())
-    files = load_settings(None, **pki.serve(pki.server_key())).certificate_files
+    files = load(Settings, None, **pki.serve(pki.server_key())).certificate_files
     certificates = Certificates(files, clock) if secure and files else None
     bounds = ConnectionBounds(connections_max=5, address_connections_max=3, seconds_max=10)
     page = MetricsPage("127.0.0.1:0", metrics, certificates=certificates, clock=clock, bounds=bounds, steady=clock)

@@ -26,7 +26,7 @@ def _promise() -> VerifiedLease:
 def test_a_genuine_lease_is_read() -> None:
     verified = _promise()
     assert (verified.epoch, verified.issue_time, verified.end_time) == (3, ISSUED, ENDS)
-    assert (verified.duration_seconds, verified.ttl_seconds, verified.grace_seconds) == (600, 60, 540)
+    assert (verified.duration_seconds, verified.ttl_seconds) == (600, 60)
 
 
 def test_altered_terms_are_refused() -> None:

@@ -14,7 +14,6 @@ from tests.support.pbxs.pbx import opened, seat
 from tests.support.projects.agreements import NAME, AgreementOrders, Problem, license_, prices_of
 
 RUNS, STOPPED = agreement_pb2.RIGHT_STATUS_RUNS, agreement_pb2.RIGHT_STATUS_STOPPED
-NOT_YET = agreement_pb2.RIGHT_STATUS_NOT_YET
 RENEW = orders.Extend(subjects=license_("L1"), offer="renewal")
 
 

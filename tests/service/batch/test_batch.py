@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from licensemaster.api_enums import HolderKind
+from licensemaster.daemon.settings import load
 from master.catalogs import load_catalogs
 from master.domain.catalog.versions import Version
 from master.domain.estate.lease_time import LeaseTime
@@ -33,7 +34,7 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.runtime.names import PbxName
 from master.service.runtime.request_answers import RequestKey
-from master.settings import load_settings
+from master.settings import Settings
 from master.store.backends.opening import open_database
 from master.store.backends.rehearsal import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
@@ -82,7 +83,7 @@ class Batches:
 
 @pytest.fixture
 async def batches(sqlite_database_url: str) -> AsyncIterator[Batches]:
-    settings = load_settings(None, database_url=sqlite_database_url)
+    settings = load(Settings, None, database_url=sqlite_database_url)
     catalogs = load_catalogs(settings)
     database = open_database(sqlite_database_url)
     spec = project_spec(project({"PBX-Port12": 10}, ttl_seconds=60, grace_seconds=0))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from licensemaster.daemon.settings import load
 from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2, status_pb2
 from master.app import mark_restored
-from master.settings import load_settings
+from master.settings import Settings
 from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
@@ -75,7 +76,7 @@ async def serving(url: str, clock: Clock) -> AsyncIterator[InProcess]:
 async def restored(url: str, clock: Clock, *, said: bool = True) -> AsyncIterator[InProcess]:
     """A master over a restored database; `said`: whether the operator says so."""
     if said:
-        settings = load_settings(None, database_url=url, plaintext=True, clock_allowance_seconds=ALLOWANCE)
+        settings = load(Settings, None, database_url=url, plaintext=True, clock_allowance_seconds=ALLOWANCE)
         await mark_restored(settings, caller="operator anna", clock=clock)
     async with serving(url, clock) as master:
         yield master

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
-RELEASING = license_pb2.LICENSE_STATE_RELEASING
 REVOKE, FORCE = license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE
 PORTS = {"ports": ("PBX-Port12", 10)}
 TTL = 60

@@ -42,13 +42,18 @@ class Counter:
         )
 
 
+async def _submitted(batcher: RequestBatcher[str, str], item: str) -> str:
+    (result,) = await batcher.submit_many([item])
+    return result
+
+
 async def test_concurrent_items_go_out_together() -> None:
     counter = Counter()
     batcher = counter.batcher()
     counter.gate.clear()
-    first = asyncio.create_task(batcher.submit("a"))
+    first = asyncio.create_task(_submitted(batcher, "a"))
     await counter.wait_for_calls(1)
-    rest = [asyncio.create_task(batcher.submit(item)) for item in "bcd"]
+    rest = [asyncio.create_task(_submitted(batcher, item)) for item in "bcd"]
     await asyncio.sleep(0)
     counter.gate.set()
     assert await first == "A"
@@ -74,9 +79,9 @@ async def test_a_failed_call_fails_its_own_callers_only() -> None:
     counter = Counter()
     batcher = counter.batcher()
     counter.gate.clear()
-    poisoned = asyncio.create_task(batcher.submit("poison"))
+    poisoned = asyncio.create_task(_submitted(batcher, "poison"))
     await counter.wait_for_calls(1)
-    healthy = asyncio.create_task(batcher.submit("b"))
+    healthy = asyncio.create_task(_submitted(batcher, "b"))
     counter.gate.set()
     with pytest.raises(ValueError, match="poison"):
         await poisoned
@@ -87,9 +92,9 @@ async def test_a_caller_cancelled_while_waiting_is_left_out() -> None:
     counter = Counter()
     batcher = counter.batcher()
     counter.gate.clear()
-    first = asyncio.create_task(batcher.submit("a"))
+    first = asyncio.create_task(_submitted(batcher, "a"))
     await counter.wait_for_calls(1)
-    gone, stays = asyncio.create_task(batcher.submit("b")), asyncio.create_task(batcher.submit("c"))
+    gone, stays = asyncio.create_task(_submitted(batcher, "b")), asyncio.create_task(_submitted(batcher, "c"))
     await asyncio.sleep(0)
     assert batcher.is_pending("b")
     gone.cancel()
@@ -105,7 +110,7 @@ async def test_the_result_of_a_caller_cancelled_under_way_is_orphaned() -> None:
     counter = Counter()
     batcher = counter.batcher()
     counter.gate.clear()
-    gone, stays = asyncio.create_task(batcher.submit("a")), asyncio.create_task(batcher.submit("b"))
+    gone, stays = asyncio.create_task(_submitted(batcher, "a")), asyncio.create_task(_submitted(batcher, "b"))
     await counter.wait_for_calls(1)
     gone.cancel()
     counter.gate.set()

@@ -176,7 +176,6 @@ class SilentSite:
                 )
                 break
             await asyncio.sleep(0.05)
-        world.freed_seconds.append(monotonic() - since)
         for line in world.lines_of([site]):
             line.weather = FAIR
 

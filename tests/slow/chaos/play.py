@@ -50,13 +50,10 @@ class Outcome:
     """What sites were told of their seats."""
     checks: int = 0
     """How often the database was compared with what the sites were told."""
-    in_use_max: int = 0
     recovery_seconds: list[float] = field(default_factory=list)
     """From the end of the last fault to a master's answer, for each site and round."""
     reconciling_seconds: list[float] = field(default_factory=list)
     """From rest to records that are the same, for each round."""
-    freed_seconds: list[float] = field(default_factory=list)
-    """For sites that were cut off until their leases ended: from then on to their seats being free."""
     answer_seconds_max: float = 0
     silence_seconds_max: float = 0
     violations: list[str] = field(default_factory=list)
@@ -78,10 +75,9 @@ async def play(story: Story, ground: Ground, folder: Path, *, database: str, see
             await _closed(estate)
         outcome.log = "".join(master.log for master in estate.masters)
     outcome.seconds = monotonic() - began
-    outcome.freed_seconds = estate.freed_seconds
     records, tally = estate.records, estate.tally
     outcome.faults, outcome.calls, outcome.answers = estate.done, tally.calls, tally.answers
-    outcome.seats, outcome.checks, outcome.in_use_max = records.happened, records.checks, records.in_use_max
+    outcome.seats, outcome.checks = records.happened, records.checks
     outcome.answer_seconds_max = tally.answer_seconds_max
     outcome.silence_seconds_max = tally.silence_seconds_max
     outcome.violations = records.violations

@@ -51,7 +51,6 @@ class SeatRecords:
         self.licensed = licensed
         """The most seats that may be in use now; changes with licenses that move."""
         self.violations: list[str] = []
-        self.in_use_max = 0
         self.checks = 0
         """How often the database was compared."""
         self.happened: Counter[str] = Counter()
@@ -96,7 +95,6 @@ class SeatRecords:
         for record in self._client_records.values():
             by_pbx.setdefault(record.pbx, set()).update(record.in_use)
         total = sum(map(len, by_pbx.values()))
-        self.in_use_max = max(self.in_use_max, total)
         self._note_total()
         if total > self.licensed:
             counted = ", ".join(f"{pbx}: {len(keys)}" for pbx, keys in by_pbx.items())

@@ -35,7 +35,6 @@ class Site:
 
     def __init__(self, number: int, channel: grpc.aio.Channel) -> None:
         self.number = number
-        self.channel = channel
         self.stub: lease_pb2_grpc.LeaseServiceAsyncStub = lease_pb2_grpc.LeaseServiceStub(channel)
         self.epoch = 0
         self._seats = [

@@ -69,7 +69,6 @@ class Figure:
     lost: dict[str, int]
     """What honest callers were told instead of being served, by what they asked and what they were told."""
     newcomers_worst: float
-    rounds_p50: float
 
 
 @asynccontextmanager
@@ -182,7 +181,6 @@ def peak_mib(pid: int) -> float:
 def _figure(window: Window, samples: Sequence[Sample]) -> Figure:
     during = [sample for sample in samples if window.begin <= sample[1] <= window.end]
     renewals = sorted(seconds for what, _, seconds, _ in during if what == "renewal")
-    others = sorted(seconds for what, _, seconds, _ in during if what == "acquire")
     return Figure(
         window,
         len(renewals),
@@ -191,7 +189,6 @@ def _figure(window: Window, samples: Sequence[Sample]) -> Figure:
         _share(renewals, 1.0),
         _lost(during),
         max((seconds for what, _, seconds, _ in during if what == "newcomer"), default=0.0),
-        _share(others, 0.5),
     )
 
 

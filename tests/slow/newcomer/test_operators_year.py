@@ -11,9 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-import typer
 
-from master.cli.main import app
 from tests.cli.test_operations_doc import command_of, commands
 from tests.slow.newcomer.pages import ROOT, play
 from tests.support.limits import HANG_SECONDS
@@ -21,7 +19,6 @@ from tests.support.limits import HANG_SECONDS
 HERE = Path(__file__).parent
 YEAR = HERE / "operators_year.sh"
 LIMIT_SECONDS = 3 * HANG_SECONDS
-TREE = typer.main.get_command(app)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ import asyncpg
 import grpc
 import pytest
 
+from licensemaster.daemon.settings import load
 from master.app import serve
-from master.settings import load_settings
+from master.settings import Settings
 from master.store.backends.database import Database, StorageError, StorageProblem
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
@@ -27,7 +28,7 @@ REFUSED, SILENT = StorageProblem.STORAGE_REFUSED, StorageProblem.STORAGE_UNAVAIL
 
 async def _end(url: str) -> StorageError:
     """What `serve` ends with."""
-    settings = load_settings(None, database_url=url, listen="127.0.0.1:0", metrics_listen="", plaintext=True)
+    settings = load(Settings, None, database_url=url, listen="127.0.0.1:0", metrics_listen="", plaintext=True)
     async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(StorageError) as failed:
             await serve(settings)

@@ -50,12 +50,6 @@ class Node:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int:
-        """The process that takes connections, while it runs."""
-        assert self._process is not None
-        return self._process.pid
-
     async def make(self) -> None:
         """An empty server that takes writes."""
         await _run("initdb", "-D", str(self.folder), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")

@@ -16,7 +16,6 @@ _ACK = 1
 class Frame(Enum):
     """Kinds that tests look for, as RFC 9113 numbers them."""
 
-    DATA = 0
     PING = 6
     GOAWAY = 7
 

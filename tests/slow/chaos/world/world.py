@@ -76,8 +76,6 @@ class World:
     """A site that is cut off, and since when."""
     fenced: SlaveClient | None = None
     """A PBX's older copy."""
-    freed_seconds: list[float] = field(default_factory=list)
-    """How long the seats of a site that was cut off stayed counted."""
 
     def lines_of(self, sites: Sequence[Site]) -> list[Line]:
         return [self.lines[site.name, at] for site in sites for at in range(len(self.masters))]
