@@ -68,6 +68,8 @@ class RemedyAction(IntEnum):
     """What would help takes longer to find than a refusal may: `explain` finds it."""
     NONE = 13
     """The master knows of nothing that would help."""
+    CHANGE_ALLOCATION = 14
+    """Take the allocation rule that `subject` names back for `license_type`, or have it allow more."""
 
 
 class StandbyProblemKind(IntEnum):

@@ -24,6 +24,7 @@ from master.rpc.convert.incoming import pbx_name
 from master.rpc.server.metrics_page import MetricsPage
 from master.rpc.server.server import CallBounds, Keepalive, Server
 from master.rpc.services.agreement_service import AgreementService
+from master.rpc.services.allocation_service import AllocationService
 from master.rpc.services.audit_service import AuditService
 from master.rpc.services.lease_service import LeaseLimits, LeaseService
 from master.rpc.services.license_service import LicenseService
@@ -205,6 +206,7 @@ class Parts(ServiceParts):
             ),
             LicenseService(self.licenses, signer=self.signer, clock=self.clock),
             ProjectService(self.projects, self.learnings, aside=self.aside),
+            AllocationService(self.projects),
             StandbyService(self.leases),
             StatusService(
                 self.status,

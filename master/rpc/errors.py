@@ -20,6 +20,7 @@ from licensemaster.values.toml_lines import path_text
 from master.auth.callers.limits import CallerLimitError
 from master.auth.callers.permissions import AccessDeniedError, Denial
 from master.domain.agreements.ledger.price_file import PriceFileError
+from master.domain.estate.contradictions import AllocationInvalidError
 from master.domain.estate.project import ProjectInvalidError
 from master.domain.leases.ending import NoLeaseToEndError
 from master.domain.leases.leases import LeaseError
@@ -30,6 +31,7 @@ from master.service.licenses.documents import DocumentProblem, DocumentRefusedEr
 from master.service.licenses.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
 from master.service.monitoring.audit import AuditBrokenError, NoSuchEventError
 from master.service.monitoring.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
+from master.service.projects.allocation import AllocationChangedError
 from master.service.projects.removal import ProjectInUseError
 from master.service.runtime.errors import QueueFullError, RequestIdTakenError, StoppedError
 from master.service.runtime.names import UnknownNameError, UnknownPbxError, UnknownProjectError
@@ -117,6 +119,11 @@ def failure_of(error: BaseException) -> Failure:
         case PlanInvalidError():
             violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
             return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=violations)
+        case AllocationInvalidError():
+            violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
+            return Failure(code.INVALID_ARGUMENT, "ALLOCATION_INVALID", str(error)[:2000], violations=violations)
+        case AllocationChangedError():
+            return Failure(code.ABORTED, "ALLOCATION_CHANGED", str(error))
         case RequestIdTakenError():
             return Failure(
                 code.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", str(error), violations=[("request_id", str(error))]

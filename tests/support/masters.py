@@ -15,6 +15,7 @@ from licensemaster.daemon.settings import load
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import (
     agreement_pb2_grpc,
+    allocation_pb2_grpc,
     audit_pb2_grpc,
     lease_pb2_grpc,
     license_pb2_grpc,
@@ -85,6 +86,7 @@ class Wire:
     reports: report_pb2_grpc.ReportServiceAsyncStub
     webhooks: webhook_pb2_grpc.WebhookServiceAsyncStub
     agreements: agreement_pb2_grpc.AgreementServiceAsyncStub
+    allocations: allocation_pb2_grpc.AllocationServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -111,6 +113,7 @@ def wire_over(address: str, channel: grpc.aio.Channel) -> Wire:
         report_pb2_grpc.ReportServiceStub(channel),
         webhook_pb2_grpc.WebhookServiceStub(channel),
         agreement_pb2_grpc.AgreementServiceStub(channel),
+        allocation_pb2_grpc.AllocationServiceStub(channel),
     )
 
 

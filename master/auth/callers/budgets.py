@@ -62,6 +62,12 @@ _PROJECT: Final = Budget(
     ),
 )
 """Ten thousand sites, each with its PBX, its device and a few licenses; as long as messages may be."""
+_ALLOCATION: Final = Budget(
+    4096 * KIB,
+    100_000,
+    MappingProxyType({"allocation.groups": 2_000, "allocation.rules": 2_000, "allocation.types": 1_000}),
+)
+"""Ten thousand sites in groups, and a rule for each group."""
 _QUESTION: Final = Budget(4 * KIB, 20)
 _SEATS: Final = SeatBudget()
 
@@ -98,6 +104,8 @@ BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
         "licensemaster.v1.ProjectService/GetProject": _NAMES,
         "licensemaster.v1.ProjectService/ListProjects": _NAMES,
         "licensemaster.v1.ProjectService/EndLearning": _NAMES,
+        "licensemaster.v1.AllocationService/ApplyAllocation": _ALLOCATION,
+        "licensemaster.v1.AllocationService/GetAllocation": _NAMES,
         "licensemaster.v1.StandbyService/CheckStandby": _NAMES,
         "licensemaster.v1.StandbyService/DrillStandby": _NAMES,
         "licensemaster.v1.StatusService/GetStatus": _NAMES,

@@ -90,6 +90,8 @@ TABLE: Final[Mapping[str, Access]] = MappingProxyType(
         "licensemaster.v1.ProjectService/GetProject": Access(_READERS, ("name",)),
         "licensemaster.v1.ProjectService/ListProjects": Access(_READERS),
         "licensemaster.v1.ProjectService/EndLearning": _CHANGES,
+        "licensemaster.v1.AllocationService/ApplyAllocation": _CHANGES,
+        "licensemaster.v1.AllocationService/GetAllocation": _READS,
         "licensemaster.v1.StandbyService/CheckStandby": _READS,
         "licensemaster.v1.StandbyService/DrillStandby": Access(_OPERATORS, ("standby",)),
         "licensemaster.v1.StatusService/GetStatus": _READS,

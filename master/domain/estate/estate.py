@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from master.domain.allocation.policies import NO_ALLOCATION, Allocation, PoolRules
 from master.domain.catalog.catalog import Catalog, LicenseType
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.versions import Version
@@ -229,6 +230,8 @@ class Estate:
     """PBXs that had revoked seats to give back when this revision was made (L5); it may have been done since."""
     learning: Learning | None = None
     """Set while the master learns after a restore; it may have ended by itself since."""
+    allocation: Allocation = NO_ALLOCATION
+    """How its shared pools are divided between its sites."""
 
     def learns(self, ends_by: float) -> bool:
         """Whether nothing is granted but what PBXs prove, as after a restore; `ends_by` as in `LeaseTime`."""
@@ -245,6 +248,30 @@ class Estate:
     def stood_in_for(self) -> frozenset[str]:
         """The names of PBXs that have a standby (F1)."""
         return frozenset(pbx.standby_for for pbx in self.pbxs.values() if pbx.standby_for is not None)
+
+    @cached_property
+    def site_of(self) -> dict[int, str]:
+        """The site of each PBX, by the PBX's id."""
+        return {pbx.id: pbx.site for pbx in self.pbxs.values()}
+
+    @cached_property
+    def pbxs_at(self) -> dict[str, tuple[int, ...]]:
+        """The ids of the PBXs at each site that has any."""
+        by_site: defaultdict[str, tuple[int, ...]] = defaultdict(tuple)
+        for pbx in self.pbxs.values():
+            by_site[pbx.site] += (pbx.id,)
+        return dict(by_site)
+
+    @cached_property
+    def shared_pools(self) -> dict[int, str]:
+        """The license type of each pool that sites share (A1), by the pool's id."""
+        shared = self.master.device.id
+        return {pool_id: key for (device_id, key), pool_id in self.pool_ids.items() if device_id == shared}
+
+    def rules_of_pool(self, pool_id: int, now: float) -> PoolRules | None:
+        """How a pool is divided at a moment, UNIX seconds; None where whoever comes first has it."""
+        type_key = self.shared_pools.get(pool_id)
+        return self.allocation.rules_at(type_key, now, self.pbxs_at) if type_key is not None else None
 
     @cached_property
     def pool_devices(self) -> dict[int, Device]:

@@ -12,9 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
-from itertools import chain, groupby
+from itertools import groupby
 from typing import NamedTuple
 
+from master.domain.allocation.policies import NO_ALLOCATION
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering, VersionBasis
@@ -124,25 +125,31 @@ def ask_anew(
     working_set = SeatWorkingSet(pbx_wide=estate.catalog.pbx_wide_types)
     for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
         working_set.pools[pool_id] = PoolScore(estate.installations[device_id].capacity.get(key, 0), 0)
-    eligibilities, deciders, answers = (
-        EligibilityCache(replace(estate, learning=None)),
-        dict[int, Decider](),
-        list[Asked](),
-    )
-    on_top = _on_top(estate.catalog, wants or {})
-    for pbx_id, run in groupby(chain(held, on_top), key=lambda question: question.pbx_id):
-        go_on()
-        if pbx_id not in deciders:
-            pbx = estate.pbxs[pbx_id]
-            deciders[pbx_id] = Decider(
-                eligibilities, working_set, pbx, software.get(pbx_id, pbx.software), LeaseTime.at(now)
+    estate = replace(estate, learning=None)
+    answers: list[Asked] = []
+
+    def ask(questions: Iterable[Question], eligibilities: EligibilityCache) -> None:
+        deciders: dict[int, Decider] = {}
+        for pbx_id, run in groupby(questions, key=lambda question: question.pbx_id):
+            go_on()
+            if pbx_id not in deciders:
+                pbx = estate.pbxs[pbx_id]
+                runs = software.get(pbx_id, pbx.software)
+                deciders[pbx_id] = Decider(eligibilities, working_set, pbx, runs, LeaseTime.at(now))
+            asked = list(run)
+            outcomes = deciders[pbx_id].acquire([question.want for question in asked])
+            answers.extend(
+                Asked(pbx_id, question.want, outcome, question.before)
+                for question, outcome in zip(asked, outcomes, strict=True)
             )
-        asked = list(run)
-        outcomes = deciders[pbx_id].acquire([question.want for question in asked])
-        answers += [
-            Asked(pbx_id, question.want, outcome, question.before)
-            for question, outcome in zip(asked, outcomes, strict=True)
-        ]
+
+    # B10: allocation rules are for what is asked for anew, not for what is held
+    eligibilities = EligibilityCache(replace(estate, allocation=NO_ALLOCATION))
+    ask(held, eligibilities)
+    if wants:
+        eligibilities = EligibilityCache(estate)
+        working_set.divide(estate, now)
+        ask(_on_top(estate.catalog, wants), eligibilities)
     return Replay(tuple(answers), working_set, eligibilities, software)
 
 

@@ -24,7 +24,8 @@ def kind_of(refusal: Refusal) -> tuple[object, ...]:
     """Return a key that is equal for refusals which the same steps answer."""
     lacked = tuple(seat.type for seat in refusal.lacks)
     short = refusal.short.license_type if refusal.short is not None else ""
-    return refusal.reason, refusal.license_type, refusal.device, refusal.pool_id, lacked, short, refusal.accepted
+    what = refusal.reason, refusal.license_type, refusal.device, refusal.pool_id, refusal.allocation_rule
+    return *what, lacked, short, refusal.accepted
 
 
 def joined(steps: Steps, *more: Step) -> Steps:
@@ -129,6 +130,11 @@ class _Answering:
                 | RefusalReason.COMPANION_EXHAUSTED
             ):
                 yield from self._more(takes, first)
+            case RefusalReason.RESERVED_FOR_OTHERS:
+                yield from self._more(takes, first)
+                yield from self._change_rule(first)
+            case RefusalReason.ACCESS_DENIED | RefusalReason.MAXIMUM_REACHED:
+                yield from self._change_rule(first)
             case _:
                 return
 
@@ -191,6 +197,13 @@ class _Answering:
         if waited_for + quantity <= self.trial.pool(device, takes.key, after=True).used:
             step = Step(action=RemedyAction.FREE_SEATS, license_type=takes.key, quantity=quantity, device=device)
             yield joined(self.steps, step)
+
+    def _change_rule(self, first: Refusal) -> Iterator[Steps]:
+        step = Step(
+            action=RemedyAction.CHANGE_ALLOCATION, license_type=first.license_type, subject=first.allocation_rule
+        )
+        if step not in self.steps:
+            yield (*self.steps, step)
 
     def _release(self, device: str, items: Sequence[License]) -> Iterator[Steps]:
         """Licenses go, and before them the seats that they would leave without one (L5)."""

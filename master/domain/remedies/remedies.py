@@ -38,6 +38,7 @@ _TURNS_MUCH = frozenset(
         RemedyAction.DOWNGRADE_SOFTWARE,
         RemedyAction.RENEW_AGREEMENT,
         RemedyAction.WAIT,
+        RemedyAction.CHANGE_ALLOCATION,
     }
 )
 _ORDER = {action: number for number, action in enumerate((
@@ -52,6 +53,7 @@ _ORDER = {action: number for number, action in enumerate((
     RemedyAction.RETURN_FIRST,
     RemedyAction.ACQUIRE_FIRST,
     RemedyAction.CORRECT_REQUEST,
+    RemedyAction.CHANGE_ALLOCATION,
 ))}  # fmt: skip
 
 
@@ -129,7 +131,8 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
     first = refused[0]
     shared = case.working_set.seats[case.pbx.id].shares is not None
     takes = case.estate.catalog.types[case.wants[0].type] if case.wants and first.reason in TOO_FEW else None
-    if takes is None or takes.companions or shared or first.license_type in case.estate.agreed:
+    divided = bool(case.working_set.divisions)  # then it turns on who holds what, too
+    if takes is None or takes.companions or shared or divided or first.license_type in case.estate.agreed:
         return decided(case, refused, effort)
     rests_on: frozenset[tuple[str, int | None]] = frozenset()
     if takes.requires:
@@ -205,7 +208,8 @@ class _Search:
         """Ways with the step that answers the first reason, the shortest first."""
         case, decided_ways = self.case, list[tuple[Steps, Step]]()
         pools = case.read_pools()
-        for begun in answers(case, (), Trial(case.estate, pools, case.software, tuple(refused), pools)):
+        kept = case.working_set.kept_from(case.pbx.id)
+        for begun in answers(case, (), Trial(case.estate, pools, case.software, tuple(refused), pools, kept)):
             if (steps := self._to_its_end(begun)) is not None:
                 decided_ways.append((tuple(sorted(steps, key=lambda step: _ORDER[step.action])), steps[0]))
         decided_ways.sort(key=lambda way: len(way[0]))

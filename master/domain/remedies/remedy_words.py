@@ -47,6 +47,8 @@ def step_in_words(step: Step, catalog: Catalog) -> str:
         case RemedyAction.RENEW_AGREEMENT:
             free = [ref for ref in step.licenses if not ref.device]
             return f"buy or renew {step.subject}" + (f" and bind {some(free)} to {step.device}" if free else "")
+        case RemedyAction.CHANGE_ALLOCATION:
+            return f"change what the allocation rule {step.subject!r} says of {_name(step, catalog)}"
         case RemedyAction.EXPLAIN:
             return "ask `license-master explain`: what would help takes longer to find than a refusal may"
         case RemedyAction.NONE:

@@ -21,12 +21,13 @@ from master.domain.seats.refusals import Refusal, SeatRef, Step
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 
-_CHANGE_LICENSES = frozenset(
+_CHANGE_ESTATE = frozenset(
     {
         RemedyAction.ADD_LICENSES,
         RemedyAction.REPLACE_LICENSES,
         RemedyAction.RELEASE_LICENSES,
         RemedyAction.RENEW_AGREEMENT,
+        RemedyAction.CHANGE_ALLOCATION,
     }
 )
 _TRIED_MAX = 4
@@ -70,6 +71,8 @@ class Trial:
     """What is refused still; what others need stands first."""
     left: Mapping[int, PoolScore]
     """The pools after it, with what was returned and granted; of use while something is refused."""
+    kept_for_others: Mapping[int, int]
+    """Seats that allocation rules keep free for others, by pool id."""
     frees_too_many: bool = False
     """Whether so many seats are to come back that some would be among them which the request needs."""
 
@@ -111,6 +114,8 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
             case _:
                 pass
     working_set = case.working_set.copy_of(case.pbx.id, pools)
+    if estate.allocation is not case.estate.allocation:
+        working_set.divide_by(estate, time.now)
     decider = Decider(eligibilities, working_set, case.pbx, software, time, carrier=case.carrier)
     wants = [want._replace(application=application) for want in case.wants] if application else list(case.wants)
     outcomes: list[object] = list(decider.give_back([*back, *case.returns])) if back or case.returns else []
@@ -122,7 +127,8 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
     if software > case.software and (above := _above_limit(estate, case, software)):
         refused.insert(0, above)
     frees_too_many = not refused and any(_frees_too_many(case, step, decider) for step in steps)
-    return Trial(estate, pools, software, tuple(refused), working_set.pools, frees_too_many)
+    kept = working_set.kept_from(case.pbx.id)
+    return Trial(estate, pools, software, tuple(refused), working_set.pools, kept, frees_too_many)
 
 
 def _frees_too_many(case: Case, step: Step, decider: Decider) -> bool:
@@ -166,7 +172,7 @@ def added_license(estate: Estate, step: Step) -> License:
 
 def _eligibilities_after(before: EligibilityCache, steps: Sequence[Step]) -> EligibilityCache:
     """What is certain once the steps are taken. Where licenses are short all who are refused alike try the same few."""
-    changing = tuple(step for step in steps if step.action in _CHANGE_LICENSES)
+    changing = tuple(step for step in steps if step.action in _CHANGE_ESTATE)
     if not changing:
         return before
     eligibilities = before.tried.get(changing)
@@ -195,6 +201,8 @@ def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
                 for license in named:
                     agreed = replace(license.agreed, ends_at=None) if license.agreed is not None else None
                     changed.append(replace(license, device=device, release=None, agreed=agreed))
+            case RemedyAction.CHANGE_ALLOCATION:
+                estate = replace(estate, allocation=estate.allocation.without(step.subject, step.license_type))
             case _:
                 pass
     return estate.with_licenses(changed) if changed else estate
@@ -230,10 +238,11 @@ def _want(seat: SeatRef) -> Want:
 
 
 def over(trial: Trial, device: str, license_type: str) -> int:
-    """By how much a pool is short before one more seat is granted: what is used and leaving beyond what is there."""
+    """By how much a pool is short before one more seat is granted: what is used, leaving or kept for others."""
     pool = trial.pool(device, license_type, after=True)
     installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
-    return max(pool.used + installation.leaving.get(license_type, 0) - pool.capacity, 0)
+    kept = trial.kept_for_others.get(trial.estate.pool_ids[installation.device.id, license_type], 0)
+    return max(pool.used + installation.leaving.get(license_type, 0) + kept - pool.capacity, 0)
 
 
 def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> int | None:

@@ -9,6 +9,8 @@ and answers every seat by itself; what the working set then holds as changed is 
 - H4, H5, J2, K3, K8: what a seat needs beside it must be held, and fixed seats so needed cannot be returned.
 - B10: a seat already held is not questioned again.
 - Wants of a call that differ in their holder only, a run, are decided at once where no rule looks at the holder.
+- What an operator laid down about sharing a pool is kept: reserves, maxima, who may have what at all
+(`domain/allocation`).
 - While a restored master learns, nothing is debited but what is counted for the PBX already
 (`domain/leases/learning.py`).
 
@@ -36,7 +38,7 @@ from master.domain.seats.refusals import Refusal
 from master.domain.seats.requirements import Requirements
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import ALIKE, KEY, Granted, Returned, Seat, SeatKey, Want, runs_of
-from master.domain.seats.shortages import Shortages
+from master.domain.seats.shortages import Shortages, access_denied
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)
@@ -218,9 +220,12 @@ class Decider:
         name = want[:2]
         eligibility = self._eligibility.get(name)
         if eligibility is None:
-            eligibility = self._eligibility[name] = self._eligibilities.of(
-                self._pbx, self._software, want.type, want.kind, carrier=self._carrier
-            )
+            eligibility = self._eligibilities.of(self._pbx, self._software, want.type, want.kind, carrier=self._carrier)
+            if isinstance(eligibility, Eligibility) and eligibility.needs_license and eligibility.refused is None:
+                rule = self._estate.allocation.access(want.type, self._pbx.site, want.kind, self._now)
+                if rule is not None:
+                    eligibility = access_denied(eligibility.type, self._pbx, want.kind, rule)
+            self._eligibility[name] = eligibility
         return eligibility
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
@@ -314,8 +319,9 @@ class Decider:
         """The first source that a seat can be debited from, and how many it has at least."""
         for source in eligibility.sources:
             pool = self._working_set.pools[source.pool_id]
-            if self._lends and (free := grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)):
-                return source, free
+            free = grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)
+            if self._lends and (left := self._working_set.left_for(self._pbx.id, source.pool_id, free)):
+                return source, left
             if self._shared and self._working_set.is_counted(self._pbx.id, source.pool_id):
                 return source, 1
         return None

@@ -1,9 +1,11 @@
 """Why a seat is refused: one closed list in order of precedence, and what a refusal carries.
 
 Where several reasons apply, the one that stands first here is given: first what is wrong with the question, then what
-the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. The five
-at the end stand apart: two concern a seat that is held, or was; LEARNING takes the place of what is used up while the
-master cannot know that; ONE_PER_PBX goes before what the PBX lacks. Of a MALFORMED_SEAT nothing is decided.
+the installation does not allow at all, then what the PBX lacks beside it, and what is merely used up. Those after 12
+stand apart: two concern a seat that is held, or was; LEARNING takes the place of what is used up while the
+master cannot know that; ONE_PER_PBX goes before what the PBX lacks. Of a MALFORMED_SEAT nothing is decided. The last
+three come of an operator's allocation rules: ACCESS_DENIED goes before what the PBX lacks, the others take the place of
+what is used up.
 `docs/refusals.md` explains each to operators; a test keeps the two alike.
 """
 
@@ -43,6 +45,9 @@ class RefusalReason(IntEnum):
     LEARNING = 15
     ONE_PER_PBX = 16
     MALFORMED_SEAT = 17
+    ACCESS_DENIED = 18
+    MAXIMUM_REACHED = 19
+    RESERVED_FOR_OTHERS = 20
 
 
 TOO_FEW = frozenset(
@@ -51,6 +56,7 @@ TOO_FEW = frozenset(
         RefusalReason.NONE_INSTALLED,
         RefusalReason.POOL_EXHAUSTED,
         RefusalReason.COMPANION_EXHAUSTED,
+        RefusalReason.RESERVED_FOR_OTHERS,
     }
 )
 """The reasons that more licenses, or seats given back, would remove."""
@@ -156,5 +162,7 @@ class Refusal:
     """What the request may say instead, where it is wrong."""
     short: Refusal | None = None
     """On a return: why a seat that was included until now finds no license of its own."""
+    allocation_rule: str = ""
+    """The name of the allocation rule that forbids it."""
     remedy: Remedy | None = None
     """What would help; None until that was decided (`domain/remedies/remedies.py`)."""

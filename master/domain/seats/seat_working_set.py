@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 from operator import attrgetter
 
+from master.domain.allocation.pool_division import PoolDivision
+from master.domain.estate.estate import Estate
 from master.domain.seats.seats import Key, Seat, run_of
 
 _POOL = attrgetter("pool_id")
@@ -74,6 +76,8 @@ class SeatWorkingSet:
 
     def __init__(self, *, pbx_wide: frozenset[str] = frozenset()) -> None:
         self.pools: dict[int, PoolScore] = {}
+        self.divisions: dict[int, PoolDivision] = {}
+        """How pools are divided between sites, by pool id, where an operator has said so."""
         self.seats: defaultdict[int, PbxSeats] = defaultdict(PbxSeats)
         self._pbx_wide = pbx_wide
 
@@ -92,6 +96,7 @@ class SeatWorkingSet:
         """A copy to try something on: what was read of one PBX, and the pools given."""
         copy = SeatWorkingSet(pbx_wide=self._pbx_wide)
         copy.pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in pools.items()}
+        copy.divisions = {pool_id: division.copy() for pool_id, division in self.divisions.items() if pool_id in pools}
         read = self.seats[pbx_id]
         seats = copy.seats[pbx_id]
         seats.by_key, seats.revoked = dict(read.by_key), set(read.revoked)
@@ -114,7 +119,7 @@ class SeatWorkingSet:
             before = share.counted
             share.floor = floors.get(pool_id, 0)
             if share.counted != before:
-                self._count(pool_id, share.counted - before)
+                self._count(pool_id, pbx_id, share.counted - before)
 
     def is_counted(self, pbx_id: int, pool_id: int) -> bool:
         """Whether one seat more of a pool is counted for a PBX already, so that it needs no free license."""
@@ -146,9 +151,9 @@ class SeatWorkingSet:
         of_pbx, pool_id = self.seats[like.pbx_id], like.pool_id
         if pool_id is not None:
             if of_pbx.shares is not None:
-                self._move(of_pbx.shares, pool_id, len(holders))
+                self._move(like.pbx_id, of_pbx.shares, pool_id, len(holders))
             else:
-                self._count(pool_id, len(holders))
+                self._count(pool_id, like.pbx_id, len(holders))
         keys = zip(repeat(like.type), repeat(like.kind), holders, strict=False)
         seats: dict[Key, Seat] = dict(zip(keys, run_of(like, holders), strict=True))
         of_pbx.by_key |= seats
@@ -165,9 +170,9 @@ class SeatWorkingSet:
         of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
         if seat.pool_id is not None:
             if of_pbx.shares is not None:
-                self._move(of_pbx.shares, seat.pool_id, -1)
+                self._move(seat.pbx_id, of_pbx.shares, seat.pool_id, -1)
             else:
-                self._count(seat.pool_id, -1)
+                self._count(seat.pool_id, seat.pbx_id, -1)
         del of_pbx.by_key[key]
         of_pbx.by_user[seat.user].discard(key)
         of_pbx.by_type[seat.type].discard(key)
@@ -187,9 +192,9 @@ class SeatWorkingSet:
             if pool_id is None:
                 continue
             if of_pbx.shares is not None:
-                self._move(of_pbx.shares, pool_id, -count)
+                self._move(pbx_id, of_pbx.shares, pool_id, -count)
             else:
-                self._count(pool_id, -count)
+                self._count(pool_id, pbx_id, -count)
         of_pbx.totals_taken |= of_pbx.totals
         of_pbx.totals = {}
         of_pbx.revoked.clear()
@@ -240,17 +245,45 @@ class SeatWorkingSet:
             changes[license_type] -= count if pool_id is not None else 0
         return changes
 
-    def _move(self, shares: dict[int, Share], pool_id: int, change: int) -> None:
+    def _move(self, pbx_id: int, shares: dict[int, Share], pool_id: int, change: int) -> None:
         """Count seats that come or go where the higher of seats and claims is counted."""
         share = shares.setdefault(pool_id, Share(0, 0, 0))
         before = share.counted
         share.seats += change
         if share.counted != before:
-            self._count(pool_id, share.counted - before)
+            self._count(pool_id, pbx_id, share.counted - before)
 
-    def _count(self, pool_id: int, change: int) -> None:
+    def left_for(self, pbx_id: int, pool_id: int, free: int) -> int:
+        """How many of a pool's free seats a PBX may get, as the pool is divided."""
+        division = self.divisions.get(pool_id)
+        return free if division is None else division.left_for(pbx_id, free)
+
+    def kept_from(self, pbx_id: int) -> dict[int, int]:
+        """How many seats of divided pools are kept free for others than a PBX's site, by pool id."""
+        return {pool_id: division.kept_from(pbx_id) for pool_id, division in self.divisions.items()}
+
+    def divide(self, estate: Estate, now: float) -> None:
+        """Divide the pools of a project as its allocation rules say, where all seats are in this working set; `now` is
+        UNIX seconds.
+        """
+        seats = Counter((seat.pool_id, seat.pbx_id) for pbx in self.seats.values() for seat in pbx.by_key.values())
+        for pool_id in estate.shared_pools:
+            if (rules := estate.rules_of_pool(pool_id, now)) is not None:
+                counted = {pbx_id: count for (pool, pbx_id), count in seats.items() if pool == pool_id}
+                self.divisions[pool_id] = PoolDivision(rules, estate.site_of, counted)
+
+    def divide_by(self, estate: Estate, now: float) -> None:
+        """Divide the pools by other rules, which give no more reserves than those before; `now` is UNIX seconds."""
+        divided = {
+            pool_id: division.under(estate.rules_of_pool(pool_id, now)) for pool_id, division in self.divisions.items()
+        }
+        self.divisions = {pool_id: division for pool_id, division in divided.items() if division is not None}
+
+    def _count(self, pool_id: int, pbx_id: int, change: int) -> None:
         pool = self.pools[pool_id]
         pool.used += change
+        if pool_id in self.divisions:
+            self.divisions[pool_id].count(pbx_id, change)
         assert pool.used >= 0, f"pool {pool_id} was given back more than was taken"
         assert change < 0 or pool.used <= pool.capacity, f"pool {pool_id} would be overdrawn"
 

@@ -1,14 +1,19 @@
-"""Why nothing is free: which refusal it is when every source of a seat is used up (A1 to A3, D1, D2)."""
+"""Why nothing is free: which refusal it is when every source of a seat is used up (A1 to A3, D1, D2), or when what is
+free is not for the site that asks, by an operator's allocation rules.
+"""
 
 from __future__ import annotations
 
+from licensemaster.api_enums import HolderKind
+from master.domain.allocation.policies import AllocationRule
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.words import DrawnFrom
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.seats import explanations
 from master.domain.seats.agreed_uses import with_ended_use
-from master.domain.seats.eligibility import Eligibility
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.eligibility import Eligibility, Source
+from master.domain.seats.pools import grantable
+from master.domain.seats.refusals import Refusal, RefusalReason
 from master.domain.seats.seat_working_set import SeatWorkingSet
 
 
@@ -36,6 +41,8 @@ class Shortages:
         if not self._lends:
             return explanations.learning(license_type, self._pbx, self._estate)
         last = eligibility.sources[-1]
+        if (divided := self._divided(license_type, last)) is not None:
+            return divided
         pool = self._working_set.pools[last.pool_id]
         if is_local and license_type.makes_local:  # A3; hardware is its own affair (A6)
             return explanations.local_licenses_only(
@@ -47,7 +54,64 @@ class Shortages:
         """The seat itself was free, its companion was not (D1, D2)."""
         if not self._lends and companion.sources:
             return explanations.learning(companion.type, self._pbx, self._estate)
+        if companion.sources and (divided := self._divided(companion.type, companion.sources[-1])) is not None:
+            return divided
         pools = {source.pool_id: self._working_set.pools[source.pool_id] for source in companion.sources}
         local = self._estate.installations[self._pbx.device.id] if self._estate.is_local(self._pbx) else None
         used_up = explanations.UsedUp(companion.type, companion.installation, pools, companion.too_old)
         return explanations.companion_exhausted(license_type, used_up, self._pbx, local=local)
+
+    def _divided(self, license_type: LicenseType, source: Source) -> Refusal | None:
+        """Something is free, or would be no use: an allocation rule keeps it from this site."""
+        division, pool = self._working_set.divisions.get(source.pool_id), self._working_set.pools[source.pool_id]
+        if division is None:
+            return None
+        free = grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)
+        site, name = self._pbx.site, license_type.display_name
+        if not division.below_maximum(self._pbx.id, max(free, 1)):
+            scope, most = division.maximum_reached(site)
+            rule = division.rules.named["maximum", scope]
+            return Refusal(
+                reason=RefusalReason.MAXIMUM_REACHED,
+                rules=license_type.rules,
+                message=f"the allocation rule {rule!r} lets {scope} have {most:,} {name} seats at most; all are in use",
+                license_type=license_type.key,
+                device=source.installation.device.name,
+                capacity=pool.capacity,
+                in_use=pool.used,
+                wanted=1,
+                allocation_rule=rule,
+            )
+        if not free:
+            return None
+        scope, kept = division.largest_reserve_kept_from(site)
+        rule = division.rules.named["reserve", scope]
+        return Refusal(
+            reason=RefusalReason.RESERVED_FOR_OTHERS,
+            rules=license_type.rules,
+            message=(
+                f"{free:,} of {pool.capacity:,} {name} licenses on {source.installation.device.name} are free, and"
+                f" reserved for others: {kept:,} for {scope} by the allocation rule {rule!r}"
+            ),
+            license_type=license_type.key,
+            device=source.installation.device.name,
+            capacity=pool.capacity,
+            in_use=pool.used,
+            wanted=1,
+            pool_id=source.pool_id,
+            allocation_rule=rule,
+        )
+
+
+def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: AllocationRule) -> Refusal:
+    """An operator keeps a type for others."""
+    holder, name = kind.name.lower().replace("_", " "), license_type.display_name
+    is_denied = license_type.key in rule.deny
+    said = f"denies {name} seats to {rule.scope}" if is_denied else f"keeps {name} seats for {rule.scope}"
+    return Refusal(
+        reason=RefusalReason.ACCESS_DENIED,
+        rules=license_type.rules,
+        message=f"the allocation rule {rule.name!r} {said}; {pbx.name} at {pbx.site} gets none for a {holder}",
+        license_type=license_type.key,
+        allocation_rule=rule.name,
+    )

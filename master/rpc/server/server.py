@@ -14,6 +14,8 @@ from licensemaster.tls.channels import pings_borne
 from licensemaster.v1 import (
     agreement_pb2,
     agreement_pb2_grpc,
+    allocation_pb2,
+    allocation_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     lease_pb2,
@@ -42,6 +44,7 @@ from master.rpc.admission.large_requests import Aside
 from master.rpc.server.reflection import add_reflection
 from master.rpc.server.tls import server_credentials
 from master.rpc.services.agreement_service import AgreementService
+from master.rpc.services.allocation_service import AllocationService
 from master.rpc.services.audit_service import AuditService
 from master.rpc.services.lease_service import LeaseService
 from master.rpc.services.license_service import LicenseService
@@ -60,6 +63,7 @@ _SERVED: Final[Mapping[type, tuple[Any, Any]]] = {
     LeaseService: (lease_pb2, lease_pb2_grpc),
     LicenseService: (license_pb2, license_pb2_grpc),
     ProjectService: (project_pb2, project_pb2_grpc),
+    AllocationService: (allocation_pb2, allocation_pb2_grpc),
     StandbyService: (standby_pb2, standby_pb2_grpc),
     StatusService: (status_pb2, status_pb2_grpc),
     AuditService: (audit_pb2, audit_pb2_grpc),

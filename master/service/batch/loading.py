@@ -90,7 +90,7 @@ def is_to_prove(resolved: ResolvedRequest, lease: Lease | None, time: LeaseTime)
 
 
 def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease], time: LeaseTime) -> Prefetch:
-    needs = Prefetch()
+    needs = Prefetch(time.now)
     asked = Counter(resolved.pbx.id for resolved in resolved_requests if not isinstance(resolved.request, RenewLease))
     asked.update(
         resolved.pbx.id

@@ -11,6 +11,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import TypeVar
 
+from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.claims import Claims
 from master.domain.seats.eligibility import EligibilityCache
@@ -30,6 +31,8 @@ Named = TypeVar("Named", Want, SeatKey)
 class Prefetch:
     """What must be read before the batch can be decided."""
 
+    now: float
+    """UNIX seconds."""
     holders: set[tuple[int, str]] = field(default_factory=set)
     on_behalf: set[tuple[int, str]] = field(default_factory=set)
     types: set[tuple[int, str]] = field(default_factory=set)
@@ -41,6 +44,10 @@ class Prefetch:
     """PBXs that may have revoked seats to give back."""
     proving: set[int] = field(default_factory=set)
     """PBXs that show after a restore what they may use."""
+    divided: dict[int, Estate] = field(default_factory=dict)
+    """The project of each pool that an operator has divided between sites, by pool id."""
+    sites: set[str] = field(default_factory=set)
+    """Where the PBXs are that may be given something of those."""
 
     def single(self, pairs: set[tuple[int, str]]) -> Iterable[tuple[int, str]]:
         """Those of some pairs whose PBX is not read as a whole."""
@@ -74,10 +81,13 @@ def need_for_returns(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx,
 
 def need_for_types(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, types: Iterable[str]) -> None:
     """Note what must be read to decide on seats of some types, whoever holds them."""
-    wide = eligibilities.estate.catalog.read_pbx_wide
+    estate, wide = eligibilities.estate, eligibilities.estate.catalog.read_pbx_wide
     for key in types:
         needs.types.update((pbx.id, other) for other in wide.get(key, ()))
         needs.pools |= eligibilities.pools_of(pbx, key)
+        if estate.allocation.rules:
+            needs.sites.add(pbx.site)
+            needs.divided.update(dict.fromkeys(eligibilities.pools_of(pbx, key), estate))
 
 
 def fill_working_set(
@@ -103,7 +113,22 @@ def fill_working_set(
         working_set.share_out(pbx_id, shares)
         shared_pools |= shares.keys()
     working_set.pools = store.lock_pools(tx, needs.pools | shared_pools | working_set.pools_debited())
+    for pool_id, estate in needs.divided.items():
+        if (division := _division(tx, estate, pool_id, needs)) is not None:
+            working_set.divisions[pool_id] = division
     return working_set
+
+
+def _division(tx: Tx, estate: Estate, pool_id: int, needs: Prefetch) -> PoolDivision | None:
+    """How a pool is divided now; it was locked before what is counted is read."""
+    rules = estate.rules_of_pool(pool_id, needs.now)
+    if rules is None:
+        return None
+    sites = rules.reserving_sites.union(*map(rules.companions_of, needs.sites))
+    pbx_ids = [pbx_id for site in sorted(sites) for pbx_id in estate.pbxs_at.get(site, ())]
+    are_most = len(pbx_ids) * 2 > len(estate.pbxs)
+    counted = store.counted_of_pool(tx, pool_id, None if are_most else pbx_ids)
+    return PoolDivision(rules, estate.site_of, counted)
 
 
 def name_top_holders(tx: Tx, outcomes: list[Outcome], estate: Estate, named: dict[int, tuple[TopHolder, ...]]) -> None:

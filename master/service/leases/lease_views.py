@@ -88,7 +88,7 @@ def read_explanation(
     view = read_lease_views(tx, eligibilities.estate, [pbx], time)[0]
     runs = software or (view.lease.software if view.lease else pbx.software)
     wants = canonical(wants, eligibilities)
-    needs = Prefetch()
+    needs = Prefetch(time.now)
     need_for_wants(needs, eligibilities, pbx, wants)
     needs.revoked |= {pbx.id} & eligibilities.estate.revoked_from
     catalog = eligibilities.estate.catalog

@@ -85,7 +85,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until
     pbx = changes.estate.pbxs[pbx_id]
     wide = changes.estate.catalog.pbx_wide_types
     ledger = fill_working_set(
-        changes.tx, Prefetch(whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
+        changes.tx, Prefetch(changes.now, whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
     )  # what is promised beside the PBX's lease stays counted, forced or not (F5)
     every_pool = {source: PoolScore(0, 0) for source in changes.estate.pool_ids.values()}
     full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in ledger.pools.items()}

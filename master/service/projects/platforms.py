@@ -78,7 +78,7 @@ def _standing(pbx: Pbx) -> tuple[int, str]:
 def _reconcile(
     tx: Tx, eligibilities: EligibilityCache, pbx: Pbx, lease: Lease | None, software: Version, time: LeaseTime
 ) -> CompanionDecisions:
-    needs = Prefetch(whole_pbxs={pbx.id})
+    needs = Prefetch(time.now, whole_pbxs={pbx.id})
     need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
     wide, claims = eligibilities.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
     ledger = fill_working_set(tx, needs, wide, claims=claims)

@@ -7,10 +7,12 @@ from contextlib import suppress
 
 import structlog
 
+from master.domain.allocation.policies import Allocation
 from master.domain.planning.changes import PlannedChange
 from master.domain.planning.plan import Plan
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.service_context import ServiceContext
+from master.service.projects.allocation import AllocationApplied, ApplyAllocation, apply_allocation
 from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.projects.planning import plan_changes
 from master.service.projects.removal import Deleted, DeleteProject, remove_project
@@ -49,6 +51,27 @@ class Projects:
             for warning in applied.warnings:
                 _log.warning("project", project=request.spec.name, warning=warning)
         return applied
+
+    async def apply_allocation(self, request: ApplyAllocation) -> AllocationApplied | AnsweredBefore:
+        """Apply an allocation; a dry run returns what would change.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+            AllocationInvalidError: it cannot be kept.
+            AllocationChangedError: somebody else was faster.
+        """
+        applied = await apply_allocation(self._context, request)
+        if isinstance(applied, AllocationApplied) and applied.changes and not request.dry_run:
+            await self._read_estate(request.project)
+        return applied
+
+    async def get_allocation(self, project: str) -> tuple[Allocation, int]:
+        """Return an allocation as it was last applied, and the project's revision.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        return await self._context.read_project(project, lambda _, estate: (estate.allocation, estate.revision))
 
     async def _read_estate(self, project: str) -> None:
         """Read a changed project before its PBXs ask: of ten thousand sites that takes a while, and the writer's first

@@ -188,6 +188,18 @@ def _pools(rows: Iterable[Row]) -> dict[int, PoolScore]:
     return {row[0]: PoolScore(row[1], row[2]) for row in rows}
 
 
+def counted_of_pool(tx: Tx, pool_id: int, pbx_ids: Sequence[int] | None) -> dict[int, int]:
+    """What is counted of a pool for some PBXs, or for all where none are named, by PBX id; those without any are left
+    out.
+    """
+    if pbx_ids is None:
+        rows = tx.rows("SELECT pbx_id, counted FROM pool_usage WHERE pool_id = ?1 AND counted > 0", pool_id)
+    else:
+        statement = "SELECT pbx_id, counted FROM pool_usage WHERE pool_id = ?1 AND pbx_id IN {?2:int} AND counted > 0"
+        rows = tx.rows(statement, pool_id, list(pbx_ids))
+    return {row[0]: row[1] for row in rows}
+
+
 def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> None:
     """Write what a batch changed: seats, pools with their peaks, and who uses them; `now` is UNIX time in seconds."""
     if removed := working_set.removed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from master.store.tables.database import database_identity, metadata, signing_key
 from master.store.tables.estates import (
+    allocation,
     device,
     license_,
     license_file,
@@ -38,6 +39,7 @@ from master.store.tables.webhooks import alarm, webhook, webhook_delivery
 __all__ = [
     "agreement_entry",
     "alarm",
+    "allocation",
     "audit_head",
     "claim",
     "database_identity",

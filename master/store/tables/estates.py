@@ -166,6 +166,14 @@ vendor_key = Table(
 """The keys whose license files a project takes."""
 
 
+allocation = Table(
+    "allocation",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)
+"""How an operator divides the project's pools between its sites, as JSON."""
+
 pool = Table(
     "pool",
     metadata,

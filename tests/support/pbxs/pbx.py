@@ -95,3 +95,9 @@ def refused(results: Sequence[seat_pb2.SeatResult]) -> list[seat_pb2.Refusal]:
     """The refusals, all being refused."""
     assert all(result.WhichOneof("outcome") == "refused" for result in results), results
     return [result.refused for result in results]
+
+
+def divided(results: Sequence[seat_pb2.SeatResult]) -> tuple[int, list[seat_pb2.Refusal]]:
+    """How many seats were granted, and the refusals of the others."""
+    refusals = [result.refused for result in results if result.HasField("refused")]
+    return len(results) - len(refusals), refusals

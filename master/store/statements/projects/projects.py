@@ -18,6 +18,7 @@ from master.domain.estate.license_release import InUse, Release
 from master.domain.estate.project import DeviceSpec, LicenseSpec, PaceSpec, PbxSpec, ProjectSpec, SiteSpec, pace_of
 from master.store import tables as t
 from master.store.backends.database import Tx
+from master.store.statements.projects.allocation import load_allocation
 
 _LIVES = t.project.c.deleted_at.is_(None)
 
@@ -95,6 +96,11 @@ def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:
         project_id,
     )
     return [row[0] for row in rows if wanted.get(row[1]) != (row[2], row[3])]
+
+
+def site_names(tx: Tx, project_id: int) -> frozenset[str]:
+    """All sites of a project, those without a PBX included."""
+    return frozenset(tx.connection.execute(select(t.site.c.name).where(t.site.c.project_id == project_id)).scalars())
 
 
 def device_names(tx: Tx, project_id: int) -> frozenset[str]:
@@ -184,6 +190,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         revoked_from=_revoked_from(tx, row["id"]),
         learning=_learning(row),
         time_zone=row["time_zone"] or "UTC",
+        allocation=load_allocation(tx, row["id"]),
     )
 
 

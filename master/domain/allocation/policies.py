@@ -1,0 +1,314 @@
+"""What an operator lays down about sharing a pool: rules for sites and groups of sites, policies for license types.
+
+Data, and what follows from it at a moment. `contradictions.py` says what is wrong with it, `pool_division.py` what it
+comes to where seats are counted. It is about the shared pool, on the license master's device: what stands on a device
+of its own is drawn on by that device's PBX alone, and there is nothing to share.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+from licensemaster.api_enums import HolderKind
+
+Amounts = Mapping[str, int]
+"""A number for each license type, by catalog key."""
+WEIGHT_USUAL, PRIORITY_USUAL = 1, 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteGroup:
+    """Sites that are meant together; a site is in one group at most."""
+
+    name: str
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationRule:
+    """What holds for a site, for a group of sites together or, where neither is named, for every site by itself."""
+
+    name: str
+    site: str = ""
+    group: str = ""
+    reserve: Amounts = field(default_factory=dict)
+    """Seats that nobody else gets, all types or none."""
+    maximum: Amounts = field(default_factory=dict)
+    """The most seats that are counted at once."""
+    weight: Amounts = field(default_factory=dict)
+    """How large a part of what is short goes there, against those of the same priority."""
+    priority: Amounts = field(default_factory=dict)
+    """Who gets what is short first; the higher number does."""
+    allow: tuple[str, ...] = ()
+    """License types that only those may have whom a rule allows them."""
+    deny: tuple[str, ...] = ()
+    """License types that they may not have."""
+    holder_kinds: tuple[HolderKind, ...] = ()
+    """Of which holders `allow` and `deny` speak; of all where it is empty."""
+    starts_at: float | None = None
+    """From when on the rule holds, UNIX seconds; None for always."""
+    ends_at: float | None = None
+    """Until when, UNIX seconds; None for ever."""
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The license types that it speaks of."""
+        amounts = (self.reserve, self.maximum, self.weight, self.priority)
+        return frozenset(key for amount in amounts for key in amount) | {*self.allow, *self.deny}
+
+    @property
+    def scope(self) -> str:
+        """Whom it is about, in words."""
+        if self.site:
+            return f"site {self.site}"
+        return f"group {self.group}" if self.group else "every site"
+
+    def holds(self, now: float) -> bool:
+        """Whether it holds at a moment, UNIX seconds."""
+        return (self.starts_at is None or self.starts_at <= now) and (self.ends_at is None or now < self.ends_at)
+
+    def without(self, type_key: str) -> AllocationRule:
+        """The same rule, which says nothing of a license type."""
+
+        def others(amounts: Amounts) -> Amounts:
+            return {key: amount for key, amount in amounts.items() if key != type_key}
+
+        return replace(
+            self,
+            reserve=others(self.reserve),
+            maximum=others(self.maximum),
+            weight=others(self.weight),
+            priority=others(self.priority),
+            allow=tuple(key for key in self.allow if key != type_key),
+            deny=tuple(key for key in self.deny if key != type_key),
+        )
+
+    def meets(self, other: AllocationRule) -> bool:
+        """Whether there is a moment at which both hold."""
+        begins = max(rule.starts_at if rule.starts_at is not None else float("-inf") for rule in (self, other))
+        ends = min(rule.ends_at if rule.ends_at is not None else float("inf") for rule in (self, other))
+        return begins < ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePolicy:
+    """How PBXs may wait for seats of a type."""
+
+    length_max: int
+    """Seats that may be waited for at once, in the whole project."""
+    express_seats_max: int = 0
+    """Calls for so few seats go before larger ones of their priority."""
+    patience_seconds: int = 3600
+    """Whoever waits longer goes before everybody who waits less, whatever the priority: nobody waits for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverdraftPolicy:
+    """How many seats may be granted above what is installed, and for how long."""
+
+    seats: int
+    """At most so many at once."""
+    budget_seat_hours: int
+    """How much there is to spend: a seat above what is installed costs a seat hour in an hour."""
+    refill_seat_hours_per_day: int
+    """How much comes back in a day in which nothing is overdrawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypePolicy:
+    """How a license type is lent when it is short."""
+
+    license_type: str
+    queue: QueuePolicy | None = None
+    """None where nobody may wait."""
+    overdraft: OverdraftPolicy | None = None
+    first_claim_seconds: int = 0
+    """For how long seats are kept for a PBX whose lease ran out; 0 for not at all."""
+    block_seats_max: int = 0
+    """How many seats a PBX may hold ahead of need; 0 for none."""
+    loan_days_max: int = 0
+    """For how many days a PBX may borrow seats; 0 for not at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolRules:
+    """What the rules come to for one license type at one moment."""
+
+    group_of: Mapping[str, str]
+    """The group of each site that is in one."""
+    members: Mapping[str, tuple[str, ...]]
+    """The sites of each group."""
+    site_reserves: Amounts
+    """By site."""
+    group_reserves: Amounts
+    """By group."""
+    site_maxima: Amounts
+    group_maxima: Amounts
+    every_maximum: int | None
+    """The most for a site that has no maximum of its own."""
+    weights: Amounts
+    """By site, where it is not 1."""
+    priorities: Amounts
+    """By site, where it is not 0."""
+    named: Mapping[tuple[str, str], str]
+    """The rule behind a number, by what it is ("reserve", "maximum") and its scope in words."""
+
+    @cached_property
+    def reserving_sites(self) -> frozenset[str]:
+        """Sites whose seats tell how much of a reserve is still to be kept for them."""
+        return frozenset(self.site_reserves).union(*(self.members[group] for group in self.group_reserves))
+
+    def maximum_of(self, site: str) -> int | None:
+        """The most seats for a site, its group's aside; None where there is no end."""
+        return self.site_maxima.get(site, self.every_maximum)
+
+    def companions_of(self, site: str) -> tuple[str, ...]:
+        """The sites that share a reserve or a maximum with a site, itself included."""
+        group = self.group_of.get(site)
+        if group is None or not (group in self.group_maxima or group in self.group_reserves):
+            return (site,)
+        return self.members[group]
+
+    def rule_of(self, kind: str, site: str) -> str:
+        """The name of the rule that gives a site its reserve or maximum; its own before its group's before every
+        site's."""
+        group = self.group_of.get(site, "")
+        scopes = (f"site {site}", f"group {group}", "every site")
+        return next((self.named[kind, scope] for scope in scopes if (kind, scope) in self.named), "")
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """All that an operator laid down about sharing the pools of a project."""
+
+    groups: tuple[SiteGroup, ...] = ()
+    rules: tuple[AllocationRule, ...] = ()
+    types: tuple[TypePolicy, ...] = ()
+    _resolved: dict[tuple[str, int], PoolRules | None] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def by_type(self) -> dict[str, TypePolicy]:
+        """The policy of each license type that has one."""
+        return {policy.license_type: policy for policy in self.types}
+
+    @cached_property
+    def group_of(self) -> dict[str, str]:
+        """The group of each site that is in one."""
+        return {site: group.name for group in self.groups for site in group.sites}
+
+    @cached_property
+    def _rules_by_type(self) -> dict[str, tuple[AllocationRule, ...]]:
+        by_type: dict[str, tuple[AllocationRule, ...]] = {}
+        for rule in self.rules:
+            for key in rule.types:
+                by_type[key] = (*by_type.get(key, ()), rule)
+        return by_type
+
+    @cached_property
+    def _moments(self) -> dict[str, list[float]]:
+        """When what holds for a type changes, in order."""
+        return {
+            key: sorted({at for rule in rules for at in (rule.starts_at, rule.ends_at) if at is not None})
+            for key, rules in self._rules_by_type.items()
+        }
+
+    def without(self, rule_name: str, type_key: str) -> Allocation:
+        """The same but for what a rule says of a license type."""
+        kept = tuple(rule.without(type_key) if rule.name == rule_name else rule for rule in self.rules)
+        return Allocation(self.groups, kept, self.types)
+
+    def next_change(self, after: float) -> float | None:
+        """When a rule begins or ends next; None where none does."""
+        later = [at for moments in self._moments.values() for at in moments if at > after]
+        return min(later, default=None)
+
+    def rules_at(self, type_key: str, now: float, sites: Iterable[str]) -> PoolRules | None:
+        """What holds for a license type at a moment, UNIX seconds; None where no rule divides its pool.
+
+        `sites` are those of the project; a rule for every site is one for each of them.
+        """
+        if type_key not in self._rules_by_type:
+            return None
+        name = type_key, bisect_right(self._moments[type_key], now)
+        if name not in self._resolved:
+            self._resolved[name] = self._resolve(type_key, now, sites)
+        return self._resolved[name]
+
+    def access(self, type_key: str, site: str, kind: HolderKind, now: float) -> AllocationRule | None:
+        """The rule by which a site may not have a seat of a type for a kind of holder; None where it may.
+
+        What is denied is denied whatever is allowed besides; what is allowed to some is closed to all others.
+        """
+        group = self.group_of.get(site)
+        closed: AllocationRule | None = None
+        is_allowed = False
+        for rule in self._rules_by_type.get(type_key, ()):
+            if not rule.holds(now) or (rule.holder_kinds and kind not in rule.holder_kinds):
+                continue
+            is_theirs = rule.site == site if rule.site else (not rule.group or rule.group == group)
+            if is_theirs and type_key in rule.deny:
+                return rule
+            if type_key in rule.allow:
+                closed, is_allowed = closed or rule, is_allowed or is_theirs
+        return None if is_allowed else closed
+
+    def _resolve(self, type_key: str, now: float, sites: Iterable[str]) -> PoolRules | None:
+        rules = [rule for rule in self._rules_by_type[type_key] if rule.holds(now)]
+        if not any(key == type_key for rule in rules for part in _dividing(rule) for key in part):
+            return None
+        places = tuple(sites)
+
+        def by_site(kind: str) -> dict[str, int]:
+            """A number of each site: its own rule's, else its group's, else that for every site."""
+            found: dict[str, int] = {}
+            for scope in ("every", "group", "site"):
+                for rule in rules:
+                    amount: int | None = getattr(rule, kind).get(type_key)
+                    if amount is None or _scope_kind(rule) != scope:
+                        continue
+                    members = next((group.sites for group in self.groups if group.name == rule.group), ())
+                    named = {"every": places, "group": members, "site": (rule.site,)}[scope]
+                    found.update(dict.fromkeys(named, amount))
+            return found
+
+        def of(kind: str, scope: str) -> dict[str, int]:
+            chosen = [rule for rule in rules if _scope_kind(rule) == scope and type_key in getattr(rule, kind)]
+            return {rule.site or rule.group: getattr(rule, kind)[type_key] for rule in chosen}
+
+        every_reserve = of("reserve", "every").get("", 0)
+        reserves = dict.fromkeys(places, every_reserve) if every_reserve else {}
+        return PoolRules(
+            group_of=self.group_of,
+            members={group.name: group.sites for group in self.groups},
+            site_reserves=reserves | of("reserve", "site"),
+            group_reserves=of("reserve", "group"),
+            site_maxima=of("maximum", "site"),
+            group_maxima=of("maximum", "group"),
+            every_maximum=of("maximum", "every").get(""),
+            weights=by_site("weight"),
+            priorities=by_site("priority"),
+            named={
+                (kind, rule.scope): rule.name
+                for rule in rules
+                for kind in ("reserve", "maximum")
+                if type_key in getattr(rule, kind)
+            },
+        )
+
+
+NO_ALLOCATION: Final = Allocation()
+"""First come, first served."""
+
+
+def _dividing(rule: AllocationRule) -> tuple[Amounts, ...]:
+    return rule.reserve, rule.maximum, rule.weight, rule.priority
+
+
+def _scope_kind(rule: AllocationRule) -> str:
+    if rule.site:
+        return "site"
+    return "group" if rule.group else "every"

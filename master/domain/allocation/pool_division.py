@@ -1,0 +1,139 @@
+"""How much of one pool is left for each site: reserves of others are kept free, and nobody gets beyond a maximum.
+
+Pure arithmetic on what is counted for each site, kept up to date seat by seat. A reserve is what is counted for its
+site or group at least as long as anybody wants it: what of it is not in use is kept free for its owner. A site's
+reserve is part of its group's. Where more is reserved than is free, because others had it before, the owners share what
+comes free in the order in which they ask.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from copy import copy
+
+from master.domain.allocation.policies import PoolRules
+
+
+class PoolDivision:
+    """What is counted of one pool for each site, and what that leaves to whom."""
+
+    def __init__(self, rules: PoolRules, site_of: Mapping[int, str], counted: Mapping[int, int]) -> None:
+        """Begin with what is counted for PBXs, by id; it must have all that stand at `rules.reserving_sites`, and at
+        `rules.companions_of` the site of whoever is asked about. `site_of` gives the site of each PBX.
+        """
+        self.rules = rules
+        self._site_of = site_of
+        self._sites: Counter[str] = Counter()
+        self._groups: Counter[str] = Counter()
+        self._kept_within: Counter[str] = Counter()
+        """By group, what the reserves of its sites keep free."""
+        for site, reserve in rules.site_reserves.items():
+            if (group := rules.group_of.get(site)) is not None:
+                self._kept_within[group] += reserve
+        groups = set(self._kept_within) | set(rules.group_reserves)
+        self._kept = sum(map(self._kept_for_group, groups))
+        self._kept += sum(reserve for site, reserve in rules.site_reserves.items() if site not in rules.group_of)
+        for pbx_id, seats in counted.items():
+            self.count(pbx_id, seats)
+
+    def copy(self) -> PoolDivision:
+        """A copy to try something on."""
+        other = copy(self)
+        other._sites, other._groups = self._sites.copy(), self._groups.copy()
+        other._kept_within = self._kept_within.copy()
+        return other
+
+    def count(self, pbx_id: int, change: int) -> None:
+        """Count seats more, or fewer, for a PBX."""
+        site = self._site_of[pbx_id]
+        kept, kept_for_site = self._kept_for(site), self._kept_for_site(site)
+        self._sites[site] += change
+        if (group := self.rules.group_of.get(site)) is not None:
+            self._groups[group] += change
+            self._kept_within[group] += self._kept_for_site(site) - kept_for_site
+        self._kept += self._kept_for(site) - kept
+
+    @property
+    def kept_free(self) -> int:
+        """Seats to be kept free for owners of reserves, be there so many free or not."""
+        return self._kept
+
+    def counted_at(self, site: str) -> int:
+        """Seats counted for a site."""
+        return self._sites[site]
+
+    def kept_from(self, pbx_id: int) -> int:
+        """Seats that are kept free for others than a PBX's site."""
+        return self._own_and_others(self._site_of[pbx_id])[1]
+
+    def left_for(self, pbx_id: int, free: int) -> int:
+        """How many seats more a PBX may get of a pool of which so many are free."""
+        return min(self.beside_reserves(pbx_id, free), self.below_maximum(pbx_id, free))
+
+    def beside_reserves(self, pbx_id: int, free: int) -> int:
+        """How many of the free seats are not kept for others than a PBX's site; all that are kept for it are not."""
+        own, others = self._own_and_others(self._site_of[pbx_id])
+        return max(free - others, min(own, free), 0)
+
+    def below_maximum(self, pbx_id: int, free: int) -> int:
+        """How many of the free seats a PBX's site may get before it, or its group, comes to its maximum."""
+        site, left = self._site_of[pbx_id], free
+        if (most := self.rules.maximum_of(site)) is not None:
+            left = min(left, most - self._sites[site])
+        group = self.rules.group_of.get(site)
+        if group is not None and group in self.rules.group_maxima:
+            left = min(left, self.rules.group_maxima[group] - self._groups[group])
+        return max(left, 0)
+
+    def maximum_reached(self, site: str) -> tuple[str, int]:
+        """Whose maximum a site has come to, in words, and how much that is: its own before its group's."""
+        most, group = self.rules.maximum_of(site), self.rules.group_of.get(site)
+        if most is not None and self._sites[site] >= most:
+            return (f"site {site}" if site in self.rules.site_maxima else "every site"), most
+        assert group is not None, f"site {site} is below its maximum"
+        return f"group {group}", self.rules.group_maxima[group]
+
+    def largest_reserve_kept_from(self, site: str) -> tuple[str, int]:
+        """Whose reserve keeps most seats from a site, in words, and how many; there must be one."""
+        own_group = self.rules.group_of.get(site)
+        kept = {
+            ("reserve", f"group {group}"): self._kept_for_group(group) - self._kept_within[group]
+            for group in self.rules.group_reserves
+            if group != own_group
+        }
+        for other in self.rules.site_reserves:
+            if other != site:
+                scope = f"site {other}" if ("reserve", f"site {other}") in self.rules.named else "every site"
+                kept["reserve", scope] = kept.get(("reserve", scope), 0) + self._kept_for_site(other)
+        (_, scope), seats = max(kept.items(), key=lambda pair: (pair[1], pair[0]))
+        return scope, seats
+
+    def under(self, rules: PoolRules | None) -> PoolDivision | None:
+        """The same seats under other rules; None where there are none."""
+        if rules is None:
+            return None
+        other = PoolDivision(rules, self._site_of, {})
+        for pbx_id, site in self._site_of.items():
+            if self._sites.get(site) and not other._sites[site]:
+                other.count(pbx_id, self._sites[site])
+        return other
+
+    def _own_and_others(self, site: str) -> tuple[int, int]:
+        """Seats kept free for a site, by its own reserve or its group's, and those kept for others."""
+        own, group = self._kept_for_site(site), self.rules.group_of.get(site)
+        others = self._kept - self._kept_for(site)
+        if group is None:
+            return own, others
+        within = self._kept_within[group] - own
+        return self._kept_for_group(group) - within, others + within
+
+    def _kept_for(self, site: str) -> int:
+        group = self.rules.group_of.get(site)
+        return self._kept_for_site(site) if group is None else self._kept_for_group(group)
+
+    def _kept_for_site(self, site: str) -> int:
+        return max(self.rules.site_reserves.get(site, 0) - self._sites[site], 0)
+
+    def _kept_for_group(self, group: str) -> int:
+        return max(self.rules.group_reserves.get(group, 0) - self._groups[group], self._kept_within[group])

@@ -1,0 +1,294 @@
+"""What is wrong with an allocation: unknown names, numbers out of range, and rules that contradict each other.
+
+Refused when it is written, not when it bites: whatever could never be kept, and whatever says two things at one moment.
+Of a contradiction both rules are named. That seats in use keep a reserve from being free for a while is no
+contradiction: it is filled as they come back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Final
+
+from licensemaster.values.toml_lines import FieldPath
+from master.domain.allocation.policies import Allocation, AllocationRule, TypePolicy
+from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.words import DrawnFrom, Metering
+from master.domain.estate.estate import Estate
+from master.domain.estate.project import NAME_RULE, Violation, is_name
+
+_AMOUNTS: Final = {
+    "reserve": (1, 1_000_000),
+    "maximum": (0, 1_000_000),
+    "weight": (1, 1000),
+    "priority": (-100, 100),
+}
+_LIMITS: Final = {
+    "queue.length_max": (1, 10_000),
+    "queue.express_seats_max": (0, 10_000),
+    "queue.patience_seconds": (1, 86_400),
+    "overdraft.seats": (1, 100_000),
+    "overdraft.budget_seat_hours": (1, 1_000_000),
+    "overdraft.refill_seat_hours_per_day": (0, 1_000_000),
+    "first_claim_seconds": (0, 86_400),
+    "block_seats_max": (0, 1000),
+    "loan_days_max": (0, 366),
+}
+
+
+class AllocationInvalidError(Exception):
+    """An allocation cannot be kept; each violation says where and why."""
+
+    def __init__(self, wrong: list[Violation]) -> None:
+        super().__init__("; ".join(violation.reason for violation in wrong))
+        self.violations = wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """What an allocation is judged by."""
+
+    catalog: Catalog
+    sites: Set[str]
+    """All sites of the project."""
+    capacities: Mapping[str, int]
+    """Licenses in the shared pool, by license type."""
+    now: float
+
+    @classmethod
+    def of(cls, estate: Estate, sites: Set[str], now: float) -> Grounds:
+        """The grounds that a project gives."""
+        shared = estate.installations[estate.master.device.id]
+        return cls(catalog=estate.catalog, sites=sites, capacities=shared.capacity, now=now)
+
+
+def contradictions(allocation: Allocation, grounds: Grounds) -> list[Violation]:
+    """Everything that is wrong with an allocation; empty where it can be kept."""
+    wrong = [*_group_violations(allocation, grounds)]
+    names: dict[str, int] = {}
+    for index, rule in enumerate(allocation.rules):
+        at: FieldPath = ("rules", index)
+        wrong += _rule_violations(allocation, rule, at, grounds)
+        if rule.name in names:
+            wrong.append(Violation((*at, "name"), f"{rule.name!r} is there twice, as rules[{names[rule.name]}] too"))
+        names.setdefault(rule.name, index)
+    wrong += _type_violations(allocation, grounds)
+    return wrong or [*_pairs_that_contradict(allocation), *_beyond_what_there_is(allocation, grounds)]
+
+
+def _group_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:
+    groups: dict[str, int] = {}
+    group_of: dict[str, tuple[int, str]] = {}
+    for index, group in enumerate(allocation.groups):
+        at: FieldPath = ("groups", index)
+        if not is_name(group.name):
+            yield Violation((*at, "name"), f"{group.name!r} {NAME_RULE}")
+        elif group.name in groups:
+            yield Violation((*at, "name"), f"{group.name!r} is there twice, as groups[{groups[group.name]}] too")
+        groups.setdefault(group.name, index)
+        if not group.sites:
+            yield Violation((*at, "sites"), f"group {group.name!r} has no site; name at least one")
+        for place, site in enumerate(group.sites):
+            here = (*at, "sites", place)
+            if site not in grounds.sites:
+                yield Violation(here, f"{site!r} is no site of this project")
+            elif site in group_of:
+                other, name = group_of[site]
+                yield Violation(here, f"{site!r} is in group {name!r} already, groups[{other}]; one group for a site")
+            group_of.setdefault(site, (index, group.name))
+
+
+def _rule_violations(
+    allocation: Allocation, rule: AllocationRule, at: FieldPath, grounds: Grounds
+) -> Iterator[Violation]:
+    if not is_name(rule.name):
+        yield Violation((*at, "name"), f"{rule.name!r} {NAME_RULE}")
+    if rule.site and rule.group:
+        yield Violation((*at, "group"), f"a rule is about a site or a group; {rule.name!r} names both")
+    if rule.site and rule.site not in grounds.sites:
+        yield Violation((*at, "site"), f"{rule.site!r} is no site of this project")
+    if rule.group and rule.group not in {group.name for group in allocation.groups}:
+        yield Violation((*at, "group"), f"{rule.group!r} is no group here; [[groups]] names them")
+    if not rule.types:
+        yield Violation(at, f"{rule.name!r} says nothing: give it a reserve, maximum, weight, priority, allow or deny")
+    for kind, (least, most) in _AMOUNTS.items():
+        for key, amount in getattr(rule, kind).items():
+            here = (*at, kind, key)
+            yield from _type_violation(key, here, grounds)
+            if not least <= amount <= most:
+                yield Violation(here, f"{amount} must be between {least:,} and {most:,}")
+    for kind in ("allow", "deny"):
+        for place, key in enumerate(getattr(rule, kind)):
+            yield from _type_violation(key, (*at, kind, place), grounds)
+    for key in {*rule.allow} & {*rule.deny}:
+        yield Violation((*at, "allow"), f"{rule.name!r} both allows and denies {key}")
+    if rule.holder_kinds and not (rule.allow or rule.deny):
+        yield Violation((*at, "holder_kinds"), "holder kinds tell of whom allow or deny speaks; there is neither")
+    if rule.starts_at is not None and rule.ends_at is not None and rule.ends_at <= rule.starts_at:
+        yield Violation((*at, "end_time"), "must be later than start_time")
+    elif rule.ends_at is not None and rule.ends_at <= grounds.now:
+        yield Violation((*at, "end_time"), "is over; take the rule out, or let it end later")
+
+
+def _type_violation(key: str, at: FieldPath, grounds: Grounds) -> Iterator[Violation]:
+    license_type = grounds.catalog.types.get(key)
+    if license_type is None:
+        known = ", ".join(sorted(grounds.catalog.types))
+        yield Violation(at, f"{key!r} is no license type; use one of {known}")
+    elif license_type.metering in (Metering.FREE, Metering.SWITCH):
+        yield Violation(at, f"{license_type.display_name} is not lent by the seat; there is nothing to share")
+    elif license_type.drawn_from is DrawnFrom.OWN_DEVICE:
+        yield Violation(
+            at, f"{license_type.display_name} is drawn on by its own device alone; there is nothing to share"
+        )
+
+
+def _type_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:
+    seen: dict[str, int] = {}
+    for index, policy in enumerate(allocation.types):
+        at: FieldPath = ("types", index)
+        yield from _type_violation(policy.license_type, (*at, "license_type"), grounds)
+        if policy.license_type in seen:
+            reason = f"{policy.license_type!r} is there twice, as types[{seen[policy.license_type]}] too"
+            yield Violation((*at, "license_type"), reason)
+        seen.setdefault(policy.license_type, index)
+        for name, value in _numbers(policy):
+            least, most = _LIMITS[name]
+            if not least <= value <= most:
+                yield Violation((*at, *name.split(".")), f"{value} must be between {least:,} and {most:,}")
+
+
+def _numbers(policy: TypePolicy) -> Iterator[tuple[str, int]]:
+    for name in _LIMITS:
+        part, _, of_part = name.partition(".")
+        value = getattr(policy, part)
+        if of_part and value is not None:
+            value = getattr(value, of_part)
+        if value is not None:
+            yield name, value
+
+
+# --- What contradicts each other --------------------------------------------------------------------------------------
+
+
+def _pairs_that_contradict(allocation: Allocation) -> Iterator[Violation]:
+    by_scope: defaultdict[str, list[tuple[int, AllocationRule]]] = defaultdict(list)
+    for numbered in enumerate(allocation.rules):
+        by_scope[numbered[1].scope].append(numbered)
+    for scope, rules in by_scope.items():
+        yield from _said_twice(scope, rules)
+    for index, rule in enumerate(allocation.rules):
+        if rule.reserve:
+            group = allocation.group_of.get(rule.site, "")
+            scopes = dict.fromkeys((rule.scope, f"group {group}", "every site"))
+            limiting = [numbered for scope in scopes for numbered in by_scope.get(scope, ())]
+            for key in rule.reserve:
+                yield from _reserve_against(allocation, key, (index, rule), limiting)
+
+
+def _said_twice(scope: str, rules: Sequence[tuple[int, AllocationRule]]) -> Iterator[Violation]:
+    """Two numbers of one kind for the same at one moment."""
+    by_amount: defaultdict[tuple[str, str], list[tuple[int, AllocationRule]]] = defaultdict(list)
+    for index, rule in rules:
+        for kind in _AMOUNTS:
+            for key in getattr(rule, kind):
+                by_amount[kind, key].append((index, rule))
+    for (kind, key), given in by_amount.items():
+        for later, (index, rule) in enumerate(given):
+            for first, other in given[:later]:
+                if rule.meets(other):
+                    yield Violation(
+                        ("rules", index, kind, key),
+                        f"{rule.name!r} and {other.name!r} (rules[{first}]) both give {scope} a {kind} of {key};"
+                        " keep one of them",
+                    )
+                    return
+
+
+def _reserve_against(
+    allocation: Allocation,
+    key: str,
+    reserving: tuple[int, AllocationRule],
+    limiting: Sequence[tuple[int, AllocationRule]],
+) -> Iterator[Violation]:
+    """A reserve that other rules keep from being used."""
+    index, rule = reserving
+    at, reserve = ("rules", index, "reserve", key), rule.reserve[key]
+    has_own_maximum = any(key in other.maximum for _, other in limiting if other.scope == rule.scope and rule.site)
+    for number, other in limiting:
+        if not rule.meets(other):
+            continue
+        against, maximum = f"{other.name!r} (rules[{number}])", other.maximum.get(key)
+        is_for_every = not (other.site or other.group)
+        if is_for_every and (has_own_maximum or rule.group):
+            maximum = None  # another holds for the site; a group has as many as its sites together
+        if maximum is not None and maximum < reserve:
+            yield Violation(
+                at,
+                f"{rule.name!r} reserves {reserve:,} {key} for {rule.scope}, and {against} lets {other.scope} have"
+                f" {maximum:,} at most; lower the reserve or raise the maximum",
+            )
+        if key in other.deny and not other.holder_kinds:
+            yield Violation(
+                at, f"{rule.name!r} reserves {key} for {rule.scope}, to which {against} denies it; keep one of them"
+            )
+
+
+def _beyond_what_there_is(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:
+    """At each moment the reserves of a type must fit into its pool, and a group's sites' into the group's maximum."""
+    for key in sorted({key for rule in allocation.rules for key in rule.reserve}):
+        reserving = [(index, rule) for index, rule in enumerate(allocation.rules) if key in rule.reserve]
+        moments = sorted({rule.starts_at for _, rule in reserving if rule.starts_at is not None} | {grounds.now})
+        for moment in (at for at in moments if at >= grounds.now):
+            holding = [(index, rule) for index, rule in reserving if rule.holds(moment)]
+            if violation := _does_not_fit(key, holding, allocation, grounds):
+                yield violation
+                break
+    yield from _groups_too_small(allocation)
+
+
+def _does_not_fit(
+    key: str, holding: Sequence[tuple[int, AllocationRule]], allocation: Allocation, grounds: Grounds
+) -> Violation | None:
+    capacity, total = grounds.capacities.get(key, 0), 0
+    in_groups: Counter[str] = Counter()
+    of_groups: Counter[str] = Counter()
+    amounts = [rule.reserve[key] * _times(rule, grounds) for _, rule in holding]
+    for (index, rule), amount in zip(holding, amounts, strict=True):
+        group = rule.group or allocation.group_of.get(rule.site, "")
+        before = max(in_groups[group], of_groups[group])
+        (of_groups if rule.group else in_groups)[group] += amount
+        total += max(in_groups[group], of_groups[group]) - before if group else amount
+        if total > capacity:
+            first, largest = holding[amounts.index(max(amounts))]
+            beside = "" if first == index else f"; {largest.name!r} (rules[{first}]) reserves most of them"
+            return Violation(
+                ("rules", index, "reserve", key),
+                f"with {rule.name!r} {total:,} {key} are reserved, and {capacity:,} are installed in the shared"
+                f" pool{beside}; reserve fewer or add licenses",
+            )
+    return None
+
+
+def _times(rule: AllocationRule, grounds: Grounds) -> int:
+    return 1 if rule.site or rule.group else len(grounds.sites)
+
+
+def _groups_too_small(allocation: Allocation) -> Iterator[Violation]:
+    members: defaultdict[str, list[tuple[int, AllocationRule]]] = defaultdict(list)
+    for numbered in enumerate(allocation.rules):
+        members[allocation.group_of.get(numbered[1].site, "")].append(numbered)
+    for index, group_rule in enumerate(allocation.rules):
+        for key, maximum in group_rule.maximum.items() if group_rule.group else ():
+            total = 0
+            for other_index, rule in members[group_rule.group]:
+                total += rule.reserve.get(key, 0) if rule.meets(group_rule) else 0
+                if total > maximum:
+                    yield Violation(
+                        ("rules", other_index, "reserve", key),
+                        f"with {rule.name!r} {total:,} {key} are reserved for sites of group {group_rule.group}, which"
+                        f" {group_rule.name!r} (rules[{index}]) lets have {maximum:,} at most; reserve fewer",
+                    )
+                    break

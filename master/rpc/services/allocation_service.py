@@ -1,0 +1,44 @@
+"""AllocationService: what operators call to divide pools between sites."""
+
+from __future__ import annotations
+
+from licensemaster.v1 import allocation_pb2, allocation_pb2_grpc
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.convert import allocation, incoming
+from master.rpc.convert.messages import message
+from master.rpc.services.context import Context
+from master.rpc.services.repeatable import Repeatable
+from master.service.projects.allocation import AllocationApplied, ApplyAllocation
+from master.service.projects.projects import Projects
+
+
+class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
+
+    async def ApplyAllocation(
+        self, request: allocation_pb2.ApplyAllocationRequest, context: Context
+    ) -> allocation_pb2.ApplyAllocationResponse:
+        repeatable = Repeatable(request, allocation_pb2.ApplyAllocationResponse, _applied)
+        applied = await self._projects.apply_allocation(
+            ApplyAllocation(
+                project=incoming.project_name(request.project),
+                allocation=allocation.allocation(request.allocation),
+                expected_revision=request.expected_revision,
+                caller=caller_of_call.get(),
+                reason=incoming.reason(request.reason),
+                key=repeatable.key(),
+                dry_run=request.dry_run,
+            )
+        )
+        return repeatable.response(applied)
+
+    async def GetAllocation(
+        self, request: allocation_pb2.GetAllocationRequest, context: Context
+    ) -> allocation_pb2.GetAllocationResponse:
+        stored, revision = await self._projects.get_allocation(incoming.project_name(request.project))
+        return allocation_pb2.GetAllocationResponse(allocation=allocation.allocation_message(stored), revision=revision)
+
+
+def _applied(applied: AllocationApplied) -> allocation_pb2.ApplyAllocationResponse:
+    return message(allocation_pb2.ApplyAllocationResponse, applied)

@@ -1,0 +1,228 @@
+"""Makes a project's allocation equal to one that an operator wrote, and says who gains and who loses by it.
+
+Nothing that is held is taken away: rules are for what is asked for next (B10).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from master.domain.allocation.policies import Allocation
+from master.domain.allocation.pool_division import PoolDivision
+from master.domain.estate.contradictions import AllocationInvalidError, Grounds, contradictions
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.project import Change, ChangeAction
+from master.domain.seats.pools import grantable
+from master.domain.seats.seat_working_set import PoolScore
+from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.estates.service_context import ServiceContext
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
+from master.store.backends.database import Tx
+from master.store.statements.events import Event, write_events
+from master.store.statements.projects.allocation import write_allocation
+from master.store.statements.projects.projects import lock_for_apply, site_names
+from master.store.statements.seats import counted_of_pool, read_pools
+
+_APPLIED = "allocation.applied"
+_OUTLOOKS_MAX = 1000
+
+
+class AllocationChangedError(Exception):
+    """Somebody else changed the project since the allocation was read."""
+
+    def __init__(self, expected: int, revision: int) -> None:
+        super().__init__(
+            f"the allocation was made from revision {expected} of the project, which is at revision {revision} by now;"
+            " read it again and make the change anew"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyAllocation:
+    project: str
+    allocation: Allocation
+    expected_revision: int
+    """0 for any."""
+    caller: str
+    reason: str
+    key: RequestKey[AllocationApplied]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOutlook:
+    """What a site could get of a type before and after."""
+
+    site: str
+    license_type: str
+    has: int
+    left_before: int
+    left_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationApplied:
+    """What an apply changed, or would change."""
+
+    changes: tuple[Change, ...]
+    revision: int
+    outlooks: tuple[SiteOutlook, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Situation:
+    """What an allocation is judged by."""
+
+    estate: Estate
+    sites: frozenset[str]
+    pools: Mapping[int, PoolScore]
+    counted: Mapping[int, Mapping[int, int]]
+    """By pool and PBX."""
+
+
+class _ProjectMovedError(Exception):
+    """A project is not what it was when an allocation was judged."""
+
+
+async def apply_allocation(context: ServiceContext, request: ApplyAllocation) -> AllocationApplied | AnsweredBefore:
+    """Apply an allocation; a dry run writes nothing. It is judged beside everything else.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+        AllocationInvalidError: it cannot be kept.
+        AllocationChangedError: somebody else was faster.
+        RequestIdTakenError: the request id was used for something else.
+    """
+    time = context.lease_time()
+    while True:
+        judged = await context.questions.work_out(
+            lambda tx: _read(tx, context.estates, request.project),
+            lambda situation, _: _judge(situation, request, time),
+        )
+        if request.dry_run:
+            return judged
+        try:
+            return await context.change(lambda tx, estates, judged=judged: _write(tx, request, judged, estates, time))  # type: ignore[misc]
+        except _ProjectMovedError:
+            continue
+
+
+def _read(tx: Tx, estates: EstateCache, project: str) -> _Situation:
+    estate = read_estate(tx, estates, project)
+    return _Situation(
+        estate=estate,
+        sites=site_names(tx, estate.project_id),
+        pools=read_pools(tx, estate.shared_pools),
+        counted={pool_id: counted_of_pool(tx, pool_id, None) for pool_id in estate.shared_pools},
+    )
+
+
+def _judge(situation: _Situation, request: ApplyAllocation, time: LeaseTime) -> AllocationApplied:
+    estate = situation.estate
+    if request.expected_revision not in (0, estate.revision):
+        raise AllocationChangedError(request.expected_revision, estate.revision)
+    if wrong := contradictions(request.allocation, Grounds.of(estate, situation.sites, time.now)):
+        raise AllocationInvalidError(wrong)
+    changes = tuple(_changes(estate.allocation, request.allocation))
+    outlooks, warnings = _outlooks(situation, request.allocation, time.now) if changes else ((), ())
+    return AllocationApplied(changes, estate.revision, outlooks, warnings)
+
+
+def _write(
+    tx: Tx, request: ApplyAllocation, judged: AllocationApplied, estates: EstateCache, time: LeaseTime
+) -> AllocationApplied | AnsweredBefore:
+    lock_for_apply(tx, request.project)
+    estate = read_estate(tx, estates, request.project)
+    if (before := answered_before(tx, estate.project_id, request.key)) is not None:
+        return before
+    if estate.revision != judged.revision:
+        raise _ProjectMovedError
+    if not judged.changes:
+        return judged
+    write_allocation(tx, estate.project_id, request.allocation)
+    applied = replace(judged, revision=estate.revision + 1)
+    details = json.dumps({"changes": [_plain(change) for change in applied.changes], "revision": applied.revision})
+    keep_answer(tx, estate.project_id, request.key, applied, now=time.now)
+    event = Event(
+        time.now, estate.project_id, "", _APPLIED, request.caller, request.key.request_id, details, request.reason
+    )
+    write_events(tx, [event])
+    return applied
+
+
+def _changes(before: Allocation, after: Allocation) -> Iterator[Change]:
+    for kind, name, parts in (
+        ("group", "name", "groups"),
+        ("rule", "name", "rules"),
+        ("type", "license_type", "types"),
+    ):
+        old = {getattr(part, name): _text(part) for part in getattr(before, parts)}
+        new = {getattr(part, name): _text(part) for part in getattr(after, parts)}
+        for key in old | new:
+            if old.get(key) == new.get(key):
+                continue
+            action = ChangeAction.ADD if key not in old else ChangeAction.CHANGE if key in new else ChangeAction.REMOVE
+            yield Change(action, kind, key, old.get(key, ""), new.get(key, ""))
+
+
+def _text(part: Any) -> str:
+    """A group, a rule or a policy in one line, without its name and what is empty."""
+    said = []
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if field.name in ("name", "license_type") or value in ("", None, (), 0) or value == {}:
+            continue
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{key} {amount:,}" for key, amount in value.items())
+        elif isinstance(value, tuple):
+            value = ", ".join(str(getattr(entry, "name", entry)) for entry in value)
+        elif hasattr(value, "__dataclass_fields__"):
+            value = f"({_text(value)})"
+        said.append(f"{field.name}: {value}")
+    return "; ".join(said)
+
+
+def _plain(change: Change) -> dict[str, str]:
+    return {**asdict(change), "action": change.action.name}
+
+
+# --- Who gains and who loses ------------------------------------------------------------------------------------------
+
+
+def _outlooks(
+    situation: _Situation, allocation: Allocation, now: float
+) -> tuple[tuple[SiteOutlook, ...], tuple[str, ...]]:
+    """What each site could get more or fewer of, and what has to be known of reserves that are not free yet."""
+    outlooks: list[SiteOutlook] = []
+    warnings: list[str] = []
+    before, after = situation.estate, replace(situation.estate, allocation=allocation)
+    installation = after.installations[after.master.device.id]
+    for pool_id, pool in situation.pools.items():
+        key, counted = after.shared_pools[pool_id], situation.counted[pool_id]
+        old, new = (_division(estate, pool_id, counted, now) for estate in (before, after))
+        if old is None and new is None:
+            continue
+        free = grantable(capacity=pool.capacity, counted=pool.used, leaving=installation.leaving.get(key, 0))
+        for site, (pbx_id, *_) in after.pbxs_at.items():
+            was, becomes = (free if division is None else division.left_for(pbx_id, free) for division in (old, new))
+            if was != becomes:
+                has = sum(counted.get(other, 0) for other in after.pbxs_at[site])
+                outlooks.append(SiteOutlook(site, key, has, was, becomes))
+        if new is not None and new.kept_free > free:
+            name = after.catalog.types[key].display_name
+            warnings.append(
+                f"{new.kept_free:,} {name} seats are to be kept free for their owners, {free:,} are free now; the rest"
+                " is filled as seats come back"
+            )
+    outlooks.sort(key=lambda outlook: (outlook.left_after - outlook.left_before, outlook.site))
+    return tuple(outlooks[:_OUTLOOKS_MAX]), tuple(warnings)
+
+
+def _division(estate: Estate, pool_id: int, counted: Mapping[int, int], now: float) -> PoolDivision | None:
+    rules = estate.rules_of_pool(pool_id, now)
+    return PoolDivision(rules, estate.site_of, counted) if rules is not None else None
