@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from license_agent.events import EventHub
 from license_agent.settings import AgentSettings
 from license_agent.takeover import Takeover
-from slave_client import Held, Outcome, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
+from slave_client import Granted, Held, Outcome, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
 from slave_client.connection.clocks import Clock
 
 
@@ -61,12 +61,28 @@ class Agent:
         Raises:
             TooManyWaitingError: the seat is not held, and too many wait.
         """
-        outcome: Outcome | None = self._already_held(want)
-        if outcome is None:
-            with self._waits():
-                [outcome] = await self.acquire_many([want])
-        self.outcomes["granted" if outcome.granted else f"refused_{outcome.reason.value}"] += 1  # type: ignore[union-attr]
-        return outcome
+        grant = self.already_held(want)
+        return grant if grant is not None else (await self.acquire_new([want]))[0]
+
+    def already_held(self, want: Want) -> Granted | None:
+        """Return the grant of a seat that is held; None where somebody has to be asked."""
+        grants = (client.already_held(want) for client in self._clients)
+        grant = next((grant for grant in grants if grant is not None), None)
+        if grant is not None:
+            self.outcomes["granted"] += 1
+        return grant
+
+    async def acquire_new(self, wants: Sequence[Want]) -> list[Outcome]:
+        """Acquire seats that are not held, each a request that waits.
+
+        Raises:
+            TooManyWaitingError: too many wait.
+        """
+        with self._waits(len(wants)):
+            outcomes = await self.acquire_many(wants)
+        for outcome in outcomes:
+            self.outcomes["granted" if isinstance(outcome, Granted) else f"refused_{outcome.reason.value}"] += 1
+        return outcomes
 
     async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
         """Acquire seats, for this PBX where nothing else is carried, or it is refused there."""
@@ -117,17 +133,13 @@ class Agent:
         carrying = self.takeover.client
         return (self.client,) if carrying is None else (self.client, carrying)
 
-    def _already_held(self, want: Want) -> Outcome | None:
-        grants = (client.already_held(want) for client in self._clients)
-        return next((grant for grant in grants if grant is not None), None)
-
     @contextmanager
-    def _waits(self) -> Iterator[None]:
-        if self.waiting >= self._waiting_max:
-            self.outcomes["turned_away"] += 1
+    def _waits(self, requests: int = 1) -> Iterator[None]:
+        if self.waiting + requests > self._waiting_max:
+            self.outcomes["turned_away"] += requests
             raise TooManyWaitingError
-        self.waiting += 1
+        self.waiting += requests
         try:
             yield
         finally:
-            self.waiting -= 1
+            self.waiting -= requests

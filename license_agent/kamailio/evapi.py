@@ -9,13 +9,15 @@ Leaves to others: what is answered.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import deque
 from typing import Any, Final
 
-from license_agent.kamailio.netstrings import message, read_message
+from license_agent.kamailio.netstrings import MessageReader, message
 from licensemaster.values.addresses import Address
 
+_READ_BYTES: Final = 65_536
 _UNREAD_MAX: Final = 28_000
 _UNSIGNED_MAX: Final = 7_000
 _ALIVE_SECONDS: Final = 4.0
@@ -25,7 +27,8 @@ _ALIVE_SECONDS: Final = 4.0
 class EvapiConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        self._socket = writer.get_extra_info("socket")
+        self._socket = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
+        self._arriving = MessageReader()
         self._waiting: deque[bytes] = deque()
         self._unread = 0
         self._unsigned = 0
@@ -40,16 +43,27 @@ class EvapiConnection:
         reader, writer = await asyncio.open_connection(at.host, at.port)
         return cls(reader, writer)
 
-    async def read(self) -> dict[str, Any]:
-        """Read the next message; raises as `read_message`."""
-        while True:
-            said = await read_message(self._reader)
-            # Kamailio sends small messages and waits for each to be acknowledged (Nagle): the kernel would take 40 ms.
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            if said.get("event") != "read":
-                return said
-            self._unread -= int(said.get("bytes", 0))
-            self._flush()
+    async def read(self) -> list[dict[str, Any]]:
+        """Read the next messages, as many as have arrived.
+
+        Raises:
+            ValueError: something else has arrived.
+            EOFError: Kamailio has gone.
+            OSError: the connection is broken.
+        """
+        data = await self._reader.read(_READ_BYTES)
+        if not data:
+            raise EOFError("the connection has ended")
+        # Kamailio sends small messages and waits for each to be acknowledged (Nagle): the kernel would take 40 ms.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        messages = []
+        for said in self._arriving.feed(data):
+            if said.get("event") == "read":
+                self._unread -= int(said.get("bytes", 0))
+                self._flush()
+            else:
+                messages.append(said)
+        return messages
 
     def send(self, **fields: object) -> None:
         """Send a message as soon as Kamailio has read enough of those before; never fails."""
@@ -61,6 +75,7 @@ class EvapiConnection:
     def close(self) -> None:
         """Leave."""
         self._alive.cancel()
+        self._socket.close()
         self._writer.close()
 
     def _flush(self) -> None:

@@ -77,8 +77,8 @@ class Registrar:
         comparing = asyncio.create_task(self._compare_repeatedly())
         try:
             while True:
-                self._start(self._answer(await connection.read(), connection))
-        except (EOFError, OSError, ValueError, asyncio.LimitOverrunError) as error:
+                self._answer(await connection.read(), connection)
+        except (EOFError, OSError, ValueError) as error:
             _log.warning("Kamailio has gone", reason=str(error))
         finally:
             comparing.cancel()
@@ -94,37 +94,49 @@ class Registrar:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a message of Kamailio's failed", exc_info=error)
 
-    async def _answer(self, said: dict[str, Any], connection: EvapiConnection) -> None:
+    def _answer(self, messages: Sequence[dict[str, Any]], connection: EvapiConnection) -> None:
         """Answer each message once: Kamailio counts those that are not answered."""
-        holder, want, problem = "", None, ""
-        try:
-            holder = bytes.fromhex(said["holder"]).decode()
-            want = seat_of(self._rules, holder)
-        except (KeyError, TypeError, ValueError) as error:
-            problem = str(error)
-        if said.get("event") != "register":
-            connection.send(code=_HEARD)
-            if want is not None:
-                await self._give_back_if_gone(want)
-        elif problem:
-            self._decide(said, connection, 403, "Bad Address of Record", problem)
-        elif want is None:
-            self._decide(said, connection, 200, "OK")
-        else:
+        asked: list[tuple[dict[str, Any], Want]] = []
+        for said in messages:
+            want, problem = None, ""
             try:
-                outcome = await self._acquire(want)
-            except TooManyWaitingError:
-                self._decide(said, connection, 503, "License Agent Busy", "too many wait")
-                return
-            self._decide(said, connection, *_in_sip(outcome))
+                want = seat_of(self._rules, bytes.fromhex(said["holder"]).decode())
+            except (KeyError, TypeError, ValueError) as error:
+                problem = str(error)
+            if said.get("event") != "register":
+                connection.send(code=_HEARD)
+                if want is not None:
+                    self._start(self._give_back_if_gone(want))
+            elif problem:
+                self._decide(said, connection, 403, "Bad Address of Record", problem)
+            elif want is None:
+                self._decide(said, connection, 200, "OK")
+            else:
+                asked.append((said, want))
+        if asked:
+            self._start(self._register(asked, connection))
 
-    async def _acquire(self, want: Want) -> Outcome:
-        self._asked[want.holder] = asyncio.get_running_loop().time()
+    async def _register(self, asked: Sequence[tuple[dict[str, Any], Want]], connection: EvapiConnection) -> None:
+        """Answer registrations: those whose seat is held at once, all others when their seats were asked for."""
+        self._asked.update(dict.fromkeys((want.holder for _, want in asked), asyncio.get_running_loop().time()))
         await self._may_acquire.wait()
         self._acquiring += 1
         self._is_quiet.clear()
         try:
-            return await self._agent.acquire(want)
+            new = []
+            for said, want in asked:
+                if (grant := self._agent.already_held(want)) is not None:
+                    self._decide(said, connection, *_in_sip(grant))
+                else:
+                    new.append((said, want))
+            try:
+                outcomes = await self._agent.acquire_new([want for _, want in new])
+            except TooManyWaitingError:
+                for said, _ in new:
+                    self._decide(said, connection, 503, "License Agent Busy", "too many wait")
+                return
+            for (said, _), outcome in zip(new, outcomes, strict=True):
+                self._decide(said, connection, *_in_sip(outcome))
         finally:
             self._acquiring -= 1
             if not self._acquiring:

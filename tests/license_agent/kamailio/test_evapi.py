@@ -8,7 +8,7 @@ import pytest
 
 from license_agent.kamailio.evapi import EvapiConnection
 from license_agent.kamailio.locations import Locations
-from license_agent.kamailio.netstrings import message
+from license_agent.kamailio.netstrings import MessageReader, message
 from licensemaster.values import address
 from simulator.sip.site import Kamailio
 from tests.license_agent.kamailio.conftest import until
@@ -24,7 +24,7 @@ async def test_no_message_is_lost_whatever_its_size(kamailio: Kamailio, size: in
     assert len(message(code=_HEARD, pad=pad)) == size
     locations = Locations(kamailio.rpc)
     connection = await _connected(kamailio)
-    reading = asyncio.create_task(connection.read())
+    reading = asyncio.create_task(_read_all(connection))
     for _ in range(MESSAGES):
         connection.send(code=_HEARD, pad=pad)
 
@@ -36,6 +36,40 @@ async def test_no_message_is_lost_whatever_its_size(kamailio: Kamailio, size: in
     reading.cancel()
     connection.close()
     await locations.close()
+
+
+def test_messages_are_whole_however_they_arrive() -> None:
+    sent: list[dict[str, object]] = [{"event": "gone", "holder": "34"}, {}, {"event": "register", "index": 1}]
+    data = b"".join(message(**fields) for fields in sent)
+    for size in range(1, len(data) + 1):
+        reader = MessageReader()
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        assert [said for piece in pieces for said in reader.feed(piece)] == sent
+
+
+_REFUSED = {
+    b"{}": "begins with",
+    b"123456": "begins with",
+    b"-1:x": "begins with",
+    b":,": "begins with",
+    b"99999:": "begins with",
+    b"2:{},x": "begins with",
+    b"2:{}x": "end with a comma",
+    b"2:[],": "no object",
+    b"2:{1,": "Expecting",
+    b"1:\xff,": "decode",
+}
+
+
+@pytest.mark.parametrize("data", _REFUSED)
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=_REFUSED[data]):
+        MessageReader().feed(data)
+
+
+async def _read_all(connection: EvapiConnection) -> None:
+    while True:
+        await connection.read()
 
 
 async def _connected(kamailio: Kamailio) -> EvapiConnection:
