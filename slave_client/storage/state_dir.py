@@ -90,6 +90,8 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._locks: list[FolderLock | NameLock] = []
+        self._texts: dict[int, tuple[Held, str]] = {}
+        """Each seat as it was written last, by identity: most are written again and again, and stay as they are."""
 
     def claim(self) -> None:
         """Lock the directory until `leave`, or the end of the process; make it where there is none.
@@ -158,7 +160,10 @@ class StateDir:
 
     def save_lease(self, lease: KeptLease) -> None:
         """Write the lease and its seats. Raises OSError."""
-        self._write(LEASE, _fields_of(lease))
+        texts = {id(seat): self._texts.get(id(seat)) or (seat, _seat_text(seat)) for seat in (*lease.held, *lease.idle)}
+        self._texts = texts
+        held, idle = (f"[{','.join([texts[id(seat)][1] for seat in seats])}]" for seats in (lease.held, lease.idle))
+        self._write_body(LEASE, f'{_json(_fields_of(lease))[:-1]},"held":{held},"idle":{idle}}}')
 
     def load_standby_lease(self, primary: str) -> dict[str, Any] | None:
         """Return the fields of the standby lease kept for a PBX, None where there is none. Raises StateDirError."""
@@ -212,7 +217,10 @@ class StateDir:
         return fields
 
     def _write(self, name: str, fields: dict[str, object]) -> None:
-        body = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+        self._write_body(name, _json(fields))
+
+    def _write_body(self, name: str, text: str) -> None:
+        body = text.encode() + b"\n"
         header = f"{FORMAT} {VERSION} {name} {hashlib.sha256(body).hexdigest()}\n".encode()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_file(self.path / name, header + body)
@@ -284,6 +292,7 @@ def document_of(fields: object) -> document_pb2.SignedDocument:
 
 
 def _fields_of(lease: KeptLease) -> dict[str, object]:
+    """Return what is written of a lease besides its seats."""
     verified = lease.verified
     return {
         "pbx": verified.pbx,
@@ -291,8 +300,6 @@ def _fields_of(lease: KeptLease) -> dict[str, object]:
         "public_key": base64.b64encode(verified.public_key).decode(),
         "remaining_seconds": lease.remaining_seconds,
         "saved_wall": lease.saved_wall,
-        "held": [_seat_fields(held) for held in lease.held],
-        "idle": [_seat_fields(held) for held in lease.idle],
     }
 
 
@@ -322,7 +329,7 @@ def _seats_of(fields: dict[str, Any]) -> tuple[tuple[Held, ...], tuple[Held, ...
     return tuple(seats["held"].values()), tuple(seats["idle"].values())
 
 
-def _seat_fields(held: Held) -> list[object]:
+def _seat_text(held: Held) -> str:
     want, counted = held.want, held.counted_as
     fields: list[object] = [want.license_type, want.holder_kind.name, want.holder]
     fields += [want.user, want.line, want.application_version]
@@ -334,7 +341,7 @@ def _seat_fields(held: Held) -> list[object]:
     ]
     if held.passed_on:
         fields += [counted.holder_kind.name, counted.holder]
-    return fields
+    return _json(fields)
 
 
 def _held_of(fields: list[Any]) -> Held:
@@ -353,6 +360,9 @@ def _held_of(fields: list[Any]) -> Held:
 
 def _counted_as(want: Want, kind: str, holder: object) -> SeatKey:
     return SeatKey(want.license_type, HolderKind[kind], short_text(_text(holder)))
+
+
+_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _text(value: object) -> str:
