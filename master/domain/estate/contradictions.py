@@ -285,7 +285,7 @@ def _groups_too_small(allocation: Allocation) -> Iterator[Violation]:
             total = 0
             for other_index, rule in members[group_rule.group]:
                 total += rule.reserve.get(key, 0) if rule.meets(group_rule) else 0
-                if total > maximum:
+                if total > maximum >= rule.reserve.get(key, 0):  # a reserve that is too large by itself was named
                     yield Violation(
                         ("rules", other_index, "reserve", key),
                         f"with {rule.name!r} {total:,} {key} are reserved for sites of group {group_rule.group}, which"
