@@ -244,7 +244,7 @@ class SlaveClient:
         has_seat = not self._client_state.is_over and self._local_seats.holder_has_seat(holder, license_type)
         return call_allowed(kind, SeatPossession.HELD if has_seat else SeatPossession.NOT_HELD)
 
-    # ClientState in for another PBX.
+    # Standing in for another PBX.
 
     async def take_over(
         self,

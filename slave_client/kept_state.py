@@ -105,9 +105,9 @@ class KeptState:
             self.state_dir.leave()
 
     def _rely_on_standby_lease(self) -> None:
-        document_and_end = self._takeover.find_document() if self._takeover is not None else None
-        if document_and_end is not None:
-            lease, end = document_and_end
+        lease_and_end = self._takeover.find_document() if self._takeover is not None else None
+        if lease_and_end is not None:
+            lease, end = lease_and_end
             self._local_seats.allow(lease.seats)
             self._client_state.hold(lease.verified, end=end)
 

@@ -2,7 +2,7 @@
 
 A master that is away is not found sooner by many who knock; when it is back, one attempt shows that to all. Decides:
 who may try, who waits for what that brings, and who is told at once that it was tried a moment ago. Leaves to others:
-what is attempted, and when each of them comes again (`keeper`).
+what is attempted, and when each of them comes again (`lease_keeper`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TriedJustNowError(Exception):
 
 
 @dataclass(slots=True)
-class _Place:
+class _AddressState:
     """What is known of the attempts at one address."""
 
     failures: int = 0
@@ -48,7 +48,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._places: dict[str, _Place] = {}
+        self._states: dict[str, _AddressState] = {}
 
     async def begin(self, address: str) -> bool:
         """Return when it is known whether to try: True for whoever has to, and to tell `end` what it brought; False
@@ -62,33 +62,33 @@ class Attempts:
             if outcome is Outcome.CONNECTED:
                 return False
             if outcome is Outcome.FAILED:
-                raise TriedJustNowError(self._places[address].said)
+                raise TriedJustNowError(self._states[address].said)
         return True
 
     def end(self, address: str, outcome: Outcome, *, pauses: Backoff, said: str = "") -> None:
         """Tell what the attempt brought; `pauses` says how long nobody tries again after so many failures."""
         with self._lock:
-            place = self._places[address]
-            trying, place.trying = place.trying, None
+            state = self._states[address]
+            trying, state.trying = state.trying, None
             if outcome is Outcome.CONNECTED:
-                place.failures = 0
+                state.failures = 0
             elif outcome is Outcome.FAILED:
-                place.failures += 1
-                longest = min(pauses.ceiling_seconds(place.failures), _PAUSE_SECONDS_MAX)
-                place.not_before = time.monotonic() + pauses.chance.uniform(longest / 2, longest)
-                place.said = said
+                state.failures += 1
+                longest = min(pauses.ceiling_seconds(state.failures), _PAUSE_SECONDS_MAX)
+                state.not_before = time.monotonic() + pauses.chance.uniform(longest / 2, longest)
+                state.said = said
         if trying is not None:
             trying.set_result(outcome)
 
     def _enter(self, address: str) -> Future[Outcome] | None:
         """Return the attempt under way, to be waited for; None for the caller who has to make one."""
         with self._lock:
-            place = self._places.setdefault(address, _Place())
-            if place.trying is not None:
-                return place.trying
-            if place.failures and time.monotonic() < place.not_before:
-                raise TriedJustNowError(place.said)
-            place.trying = Future()
+            state = self._states.setdefault(address, _AddressState())
+            if state.trying is not None:
+                return state.trying
+            if state.failures and time.monotonic() < state.not_before:
+                raise TriedJustNowError(state.said)
+            state.trying = Future()
             return None
 
 

@@ -113,20 +113,20 @@ class Masters:
     async def open_lease(self, request: lease_pb2.OpenLeaseRequest) -> lease_pb2.OpenLeaseResponse:
         """Open a lease; raises MasterError. An older master knows of no seats in openings, and answers to none."""
         request.unanswered_calls = self._unanswered_calls
-        response = await self._answer(lambda stub: stub.OpenLease, request)
+        response = await self._call_or_join_attempt(lambda stub: stub.OpenLease, request)
         return _one_for_each(len(request.seats), response) if response.results else response
 
     async def take_over_lease(self, request: lease_pb2.TakeOverLeaseRequest) -> lease_pb2.TakeOverLeaseResponse:
         """Open the lease of a PBX that failed; raises MasterError."""
-        return await self._answer(lambda stub: stub.TakeOverLease, request)
+        return await self._call_or_join_attempt(lambda stub: stub.TakeOverLease, request)
 
     async def renew_lease(self, request: lease_pb2.RenewLeaseRequest) -> lease_pb2.RenewLeaseResponse:
         """Renew a lease; raises MasterError."""
-        return await self._answer(lambda stub: stub.RenewLease, request)
+        return await self._call_or_join_attempt(lambda stub: stub.RenewLease, request)
 
     async def close_lease(self, request: lease_pb2.CloseLeaseRequest) -> lease_pb2.CloseLeaseResponse:
         """Close a lease; raises MasterError."""
-        return await self._answer(lambda stub: stub.CloseLease, request)
+        return await self._call_or_join_attempt(lambda stub: stub.CloseLease, request)
 
     async def acquire_seats(self, request: lease_pb2.AcquireSeatsRequest) -> lease_pb2.AcquireSeatsResponse:
         """Acquire seats; raises MasterError."""
@@ -149,7 +149,7 @@ class Masters:
             stub: license_pb2_grpc.LicenseServiceAsyncStub = license_pb2_grpc.LicenseServiceStub(self._channel)
             return stub.SubmitCertificate
 
-        return await self._answer(method, request)
+        return await self._call_or_join_attempt(method, request)
 
     async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
         """Yield what the master reports about a lease until the stream ends; raises MasterError."""
@@ -268,32 +268,35 @@ class Masters:
         self, method: Callable[[_Stub], _Method[SeatsRequest, SeatsResponse]], request: SeatsRequest
     ) -> SeatsResponse:
         request.unanswered_calls = self._unanswered_calls
-        return _one_for_each(len(request.seats), await self._answer(method, request))
+        return _one_for_each(len(request.seats), await self._call_or_join_attempt(method, request))
 
-    async def _answer(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
+    async def _call_or_join_attempt(
+        self, method: Callable[[_Stub], _Method[Request, Response]], request: Request
+    ) -> Response:
+        """Call at once where there is a connection; else wait for this process's one attempt to make it, or be that."""
         self._check_open()
         if self._channel.get_state() is _READY:
-            return await self._asked(method, request)
+            return await self._call(method, request)
         address = self.address
         try:
-            tries = await OF_THIS_PROCESS.begin(address)
+            must_try = await OF_THIS_PROCESS.begin(address)
         except TriedJustNowError as failure:
             raise MasterError(FailureKind.UNREACHABLE, str(failure), address=address) from failure
         outcome, said = Outcome.GIVEN_UP, ""
         try:
             if address != self.address:
                 raise MasterError(FailureKind.UNREACHABLE, "another master is in use by now", address=address)
-            response = await self._asked(method, request)
+            response = await self._call(method, request)
             outcome = Outcome.CONNECTED
             return response
         except MasterError as failure:
             outcome, said = failure.outcome, str(failure)
             raise
         finally:
-            if tries:
+            if must_try:
                 OF_THIS_PROCESS.end(address, outcome, pauses=self._pauses, said=said)
 
-    async def _asked(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
+    async def _call(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
         self._check_open()
         call = method(self._stub)(request, timeout=self._timeout, metadata=self._metadata)
         ticket, shown, current, answers = self._network.carry(call.cancel), self._shown, self._current, self._answers

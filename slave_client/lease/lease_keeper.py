@@ -74,7 +74,7 @@ class StandbyLeaseStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptLeases:
-    """What a client remembers of its leases, and remembers next."""
+    """What a client has kept of its lease from before, and where the next ones are kept."""
 
     memory: Memory
     trusted_keys: Callable[[], tuple[bytes, ...]]
@@ -165,18 +165,15 @@ class LeaseKeeper:
         for _ in range(self._masters.count):
             try:
                 pause = await self._attempt()
-            except Exception as unexpected:
-                master_error = _error_of(unexpected)
-                failure = master_error
-                if master_error.kind in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
+            except Exception as error:
+                failure = _error_of(error)
+                if failure.kind in (FailureKind.FENCED, FailureKind.LEASE_ENDED, FailureKind.LEASE_UNKNOWN):
                     self._failures += 1
                     return 0.0 if self._failures == 1 else self._backoff.pause_seconds(self._failures)
-                if (
-                    master_error.kind is FailureKind.TOO_SOON
-                ):  # a master answers, so nothing is used before it grants it
+                if failure.kind is FailureKind.TOO_SOON:  # a master answers: nothing is used before it grants it
                     self._client_state.judged.set()
-                    return master_error.retry_after_seconds
-                self._masters.move_on(master_error.address)
+                    return failure.retry_after_seconds
+                self._masters.move_on(failure.address)
             else:
                 self._failures = 0
                 self._last_heard = self._clock.now()

@@ -109,8 +109,8 @@ class LocalSeats:
 
     def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
         """Take over what was kept on disk. No seat may be held yet."""
-        self._held = {entry.want.key: entry for entry in held}
-        self._idle = {entry.counted_as: entry for entry in idle}
+        self._held = {seat.want.key: seat for seat in held}
+        self._idle = {seat.counted_as: seat for seat in idle}
 
     def _use(self, held: Held) -> None:
         """Use a seat from now on: it is not missed any more."""

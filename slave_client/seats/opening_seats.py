@@ -40,13 +40,13 @@ class OpeningSeats:
         outcomes = [outcome_from_result(want, result) for want, result in zip(asked, results, strict=True)]
         self._outcomes = {outcome.want.key: outcome for outcome in outcomes}
         self._unclaimed = []
-        for grant in outcomes:
-            if not isinstance(grant, Granted):
+        for outcome in outcomes:
+            if not isinstance(outcome, Granted):
                 continue
-            if self._is_waited_for(grant.want.key) or self._local_seats.holds(grant.want.key):
-                self._local_seats.granted(grant)
-            elif not grant.already_held:
-                self._unclaimed.append(grant)
+            if self._is_waited_for(outcome.want.key) or self._local_seats.holds(outcome.want.key):
+                self._local_seats.granted(outcome)
+            elif not outcome.already_held:
+                self._unclaimed.append(outcome)
 
     async def give_back(self, epoch: int) -> None:
         """Give back what nobody waits for; raises MasterError, and is to be called again then."""

@@ -51,13 +51,13 @@ class Revoker:
         self._named: dict[SeatKey, str] = {}
         """The seats to be given back, and the master's words about each."""
         self._last: set[SeatKey] = set()
-        self._obeying: asyncio.Task[None] | None = None
+        self._working: asyncio.Task[None] | None = None
 
     def note_revoked(self, seats: Iterable[SeatKey], message: str) -> None:
         """Note seats that the master says it took away; they are given up at the next turn."""
         self._named.update(dict.fromkeys(seats, message))
-        if self._named and self._obeying is None:
-            self._obeying = asyncio.create_task(self._obey())
+        if self._named and self._working is None:
+            self._working = asyncio.create_task(self._work())
 
     def refused(self, outcomes: Iterable[Outcome]) -> None:
         """Note seats that were refused because they are taken away: the master waits to have them back."""
@@ -71,10 +71,10 @@ class Revoker:
 
     def stop(self) -> None:
         """Leave what is not given back yet to the next run: the master repeats it."""
-        if self._obeying is not None:
-            self._obeying.cancel()
+        if self._working is not None:
+            self._working.cancel()
 
-    async def _obey(self) -> None:
+    async def _work(self) -> None:
         try:
             while self._named:
                 async with self._turn:
@@ -83,7 +83,7 @@ class Revoker:
         except MasterError:
             pass  # the master repeats it
         finally:
-            self._obeying = None
+            self._working = None
 
     async def _give_up(self, named: dict[SeatKey, str]) -> None:
         """Lose seats and give them back; raises MasterError where the master may not have heard."""

@@ -2,7 +2,7 @@
 
 Decides: which ones are relied on, how long, and what the master is told of it. Each is kept on disk before it is
 acknowledged, one file for each PBX that is stood in for; a newer one replaces it, a refusal removes it.
-Leaves to others: using one (`standby`), sending receipts (`keeper`).
+Leaves to others: using one (`takeover`), sending receipts (`lease_keeper`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from slave_client.values.notices import NoticeBoard, NoticeKind
 
 
 @dataclass(slots=True)
-class _Place:
+class _PrimaryState:
     """What a standby has of one PBX that it may take over for."""
 
     lease: StandbyLease | None = None
@@ -49,11 +49,11 @@ class StandbyLeases:
         self._clock = clock
         self._board = board
         self._trusted_keys = trusted_keys
-        self._places: dict[str, _Place] = {}
+        self._primaries: dict[str, _PrimaryState] = {}
 
     async def load(self, primary: str) -> None:
         """Rely on the standby lease for a PBX that is on disk, unless a newer one has come already."""
-        if primary in self._places or self._state_dir is None:
+        if primary in self._primaries or self._state_dir is None:
             return
         try:
             fields = await asyncio.to_thread(self._state_dir.load_standby_lease, primary)
@@ -73,22 +73,22 @@ class StandbyLeases:
             self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the kept standby lease cannot be used: {failure}")
             return
         end = self._clock.now() + remaining
-        self._places.setdefault(primary, _Place(lease=lease, end=end, serial=lease.serial))
+        self._primaries.setdefault(primary, _PrimaryState(lease=lease, end=end, serial=lease.serial))
 
     def find(self, primary: str) -> tuple[StandbyLease, float] | None:
         """Return the standby lease in force for a PBX, and its end by the steady clock; None where there is none."""
-        place = self._places.get(primary)
-        if place is None or place.lease is None or self._clock.now() >= place.end or not place.lease.seats:
+        state = self._primaries.get(primary)
+        if state is None or state.lease is None or self._clock.now() >= state.end or not state.lease.seats:
             return None
-        return place.lease, place.end
+        return state.lease, state.end
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
         """Return what the next renewal reports to the master about the standby leases."""
         return [
             lease_pb2.StandbyLeaseReceipt(
-                primary=primary, serial=place.serial, discarded=place.lease is None, released_epoch=place.released_epoch
+                primary=primary, serial=state.serial, discarded=state.lease is None, released_epoch=state.released_epoch
             )
-            for primary, place in self._places.items()
+            for primary, state in self._primaries.items()
         ]
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
@@ -108,25 +108,25 @@ class StandbyLeases:
                 self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the standby lease is not kept: {failure}")
                 continue
             self._board.clear_own(NoticeKind.NO_STANDBY_LEASE)
-            place = self._places.setdefault(offer.primary, _Place())
-            place.lease, place.end, place.serial = lease, sent + lease.verified.duration_seconds, lease.serial
+            state = self._primaries.setdefault(offer.primary, _PrimaryState())
+            state.lease, state.end, state.serial = lease, sent + lease.verified.duration_seconds, lease.serial
 
     async def discard(self, primary: str) -> None:
         """Stop relying on the standby lease for a PBX, and report that to the master."""
-        place = self._places.get(primary)
-        if place is None or place.lease is None:
+        state = self._primaries.get(primary)
+        if state is None or state.lease is None:
             return
         if self._state_dir is not None:
             try:
                 await asyncio.to_thread(self._state_dir.remove_standby_lease, primary)
             except OSError:
                 return  # a restart may find it again, so the master must go on counting it
-        place.lease = None
+        state.lease = None
 
     def released(self, primary: str, epoch: int) -> None:
         """Note that no seat is in use under a PBX's lease with that epoch, and report that to the master."""
-        place = self._places.setdefault(primary, _Place())
-        place.released_epoch = max(place.released_epoch, epoch)
+        state = self._primaries.setdefault(primary, _PrimaryState())
+        state.released_epoch = max(state.released_epoch, epoch)
 
     async def _save(self, primary: str, lease: StandbyLease) -> None:
         if self._state_dir is None:

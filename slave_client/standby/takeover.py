@@ -88,10 +88,10 @@ class Takeover:
 
     def find_document(self) -> tuple[StandbyLease, float] | None:
         """Return the standby lease to go by from now on, and its end by the steady clock; None without one."""
-        document_and_end = self._standby_leases.find(self._primary)
-        if document_and_end is not None:
-            self.document = document_and_end[0]
-        return document_and_end
+        lease_and_end = self._standby_leases.find(self._primary)
+        if lease_and_end is not None:
+            self.document = lease_and_end[0]
+        return lease_and_end
 
     def config(self, trusted_keys: tuple[bytes, ...]) -> ClientConfig:
         """Return what the client that carries the seats is made with."""
@@ -201,8 +201,8 @@ class TakeoverOpener:
         return self._takeover.document is not None and bool(self._local_seats.held)
 
     async def open(self, request_id: str, wants: Sequence[Want]) -> Opened:
-        """Take the lease over; raises MasterError, with the trouble FENCED where somebody else has the seats. What is
-        wanted besides is asked for afterwards.
+        """Take the lease over; raises MasterError, of the kind FENCED where somebody else has the seats. The
+        seats that are wanted are asked for afterwards.
         """
         request = self._takeover.request(
             request_id=request_id, instance_id=self._instance_id, local_seats=self._local_seats, now=self._clock.now()

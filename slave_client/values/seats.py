@@ -1,7 +1,4 @@
-"""What a PBX asks for and what it is answered: value types, and their translation from and to proto.
-
-Decides: nothing. This is the only module that knows both the messages of `seat.proto` and the types below.
-"""
+"""What a PBX asks for and what it is answered, as values; `messages` translates them from and to the API."""
 
 from __future__ import annotations
 
