@@ -70,9 +70,9 @@ def serve(
     from license_agent.daemon import serve as run_agent
     from license_agent.settings import AgentSettings
     from licensemaster.daemon.logs.lines import logging_to_stderr
-    from licensemaster.daemon.settings import told
+    from licensemaster.daemon.settings import load_for_command
 
-    settings = told(AgentSettings, file, plaintext=plaintext or None)
+    settings = load_for_command(AgentSettings, file, plaintext=plaintext or None)
     with logging_to_stderr():
         uvloop.run(run_agent(settings))
 
@@ -104,9 +104,9 @@ def show_settings(
 ) -> None:
     """Show what each setting is here, and who says so."""
     from license_agent.settings import AgentSettings
-    from licensemaster.daemon.settings import told, values_and_sources
+    from licensemaster.daemon.settings import load_for_command, values_and_sources
 
-    rows = list(values_and_sources(told(AgentSettings, file), file, hidden="(not shown)"))
+    rows = list(values_and_sources(load_for_command(AgentSettings, file), file, hidden="(not shown)"))
     if as_json:
         typer.echo(json.dumps({"settings": [dict(zip(("name", "value", "from"), row, strict=True)) for row in rows]}))
     else:

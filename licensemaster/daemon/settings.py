@@ -42,7 +42,7 @@ class DaemonSettings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _as_meant(cls, value: object, field: ValidationInfo) -> object:
+    def _cleaned(cls, value: object, field: ValidationInfo) -> object:
         """A value without what came along when it was pasted, exported or kept as a secret; a list may be a text with
         commas in it, as variables have no lists."""
         name = str(field.field_name)
@@ -90,7 +90,7 @@ def _in_variables(kind: type[DaemonSettings]) -> dict[str, str]:
     return {settings[name.upper()]: value for name, value in os.environ.items() if name.upper() in settings}
 
 
-def told(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), **values: object) -> Kind:
+def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), **values: object) -> Kind:
     """The same for a command, whose `values` are None where nothing was said; `besides` are variables of our prefix
     that are no settings.
 

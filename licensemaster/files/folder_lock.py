@@ -96,7 +96,7 @@ class NameLock:
             listening.close()
             if failure.errno != errno.EADDRINUSE:
                 return cls(None)  # sandboxes without such sockets: what cannot be looked at is let be
-            raise in_use(folder, _listener(name), is_copy=True) from failure
+            raise copy_in_use(folder, _listener(name)) from failure
         return cls(listening)
 
     def release(self) -> None:
@@ -104,13 +104,23 @@ class NameLock:
             self._listening.close()
 
 
-def in_use(folder: Path, process: int, *, is_copy: bool = False) -> FolderInUseError:
-    """Make the error to raise where somebody uses the folder, or the folder of which it is a copy."""
-    by = "another process" if not process else "this process" if process == os.getpid() else f"process {process}"
-    if is_copy:
-        remedy = "a copy is of no use: give each its own folder, and stop the other before its folder is moved"
-        return FolderInUseError(folder, f"is a copy of a folder in use by {by}", remedy, process=process)
-    return FolderInUseError(folder, f"in use by {by}", "stop that one first, or name another folder", process=process)
+def in_use(folder: Path, process: int) -> FolderInUseError:
+    """Make the error to raise where somebody uses the folder."""
+    remedy = "stop that one first, or name another folder"
+    return FolderInUseError(folder, f"in use by {_process_text(process)}", remedy, process=process)
+
+
+def copy_in_use(folder: Path, process: int) -> FolderInUseError:
+    """Make the error to raise where somebody uses the folder of which this one is a copy."""
+    remedy = "a copy is of no use: give each its own folder, and stop the other before its folder is moved"
+    problem = f"is a copy of a folder in use by {_process_text(process)}"
+    return FolderInUseError(folder, problem, remedy, process=process)
+
+
+def _process_text(process: int) -> str:
+    if not process:
+        return "another process"
+    return "this process" if process == os.getpid() else f"process {process}"
 
 
 def _holder(descriptor: int) -> int:

@@ -142,8 +142,8 @@ class DeviceKey:
             ValueError: it is no token.
         """
         token = values.token(token)
-        said = document_pb2.Enrollment(device=self.device, token=token, public_key=self.public_key)
-        return documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, said, self._key)
+        payload = document_pb2.Enrollment(device=self.device, token=token, public_key=self.public_key)
+        return documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, payload, self._key)
 
     def accept_answer(self, document: document_pb2.SignedDocument) -> None:
         """Take the master's answer to the enrollment; its key is relied on from then on.
@@ -154,11 +154,11 @@ class DeviceKey:
         """
         kind = document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER
         documents.check_kind(document, kind)
-        brought = documents.read_payload(document, document_pb2.EnrollmentAnswer)
-        master_key = self._known.master_key or brought.master_public_key
-        said = documents.verified(document, kind=kind, public_key=master_key, payload=document_pb2.EnrollmentAnswer)
-        if (said.device, said.public_key) != (self.device, self.public_key):
-            raise DeviceKeyError(f"this answers the enrollment of {said.device}, not of {self.device} with this key")
+        unverified = documents.read_payload(document, document_pb2.EnrollmentAnswer)
+        master_key = self._known.master_key or unverified.master_public_key
+        answer = documents.verified(document, kind=kind, public_key=master_key, payload=document_pb2.EnrollmentAnswer)
+        if (answer.device, answer.public_key) != (self.device, self.public_key):
+            raise DeviceKeyError(f"this answers the enrollment of {answer.device}, not of {self.device} with this key")
         with self._changing() as known:
             if known.master_key not in (b"", master_key):
                 raise DeviceKeyError(f"{self.device} was enrolled with another master meanwhile")
@@ -171,14 +171,14 @@ class DeviceKey:
             DocumentError: it is not genuine.
             DeviceKeyError: it is for another device, or for a binding that was certified as over.
         """
-        said = self._from_master(document, document_pb2.DOCUMENT_KIND_BINDING, document_pb2.Binding)
-        self._check_mine(said)
-        bound = BoundLicense(said.license, said.type, said.quantity, said.number)
+        binding = self._from_master(document, document_pb2.DOCUMENT_KIND_BINDING, document_pb2.Binding)
+        self._check_mine(binding)
+        bound = BoundLicense(binding.license, binding.type, binding.quantity, binding.number)
         with self._changing() as known:
-            if said.number <= known.ended.get(said.license, 0):
-                over = f"binding {said.number} of {said.license} is over"
+            if binding.number <= known.ended.get(binding.license, 0):
+                over = f"binding {binding.number} of {binding.license} is over"
                 raise DeviceKeyError(f"{over}: this device certified that itself")
-            known.bound[said.license] = bound
+            known.bound[binding.license] = bound
         return bound
 
     def certify(self, document: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
@@ -189,16 +189,16 @@ class DeviceKey:
             DeviceKeyError: it is for another device.
         """
         kind = document_pb2.DOCUMENT_KIND_RELEASE_REQUEST
-        asked = self._from_master(document, kind, document_pb2.ReleaseRequest)
-        self._check_mine(asked.binding)
-        name, number = asked.binding.license, asked.binding.number
+        request = self._from_master(document, kind, document_pb2.ReleaseRequest)
+        self._check_mine(request.binding)
+        name, number = request.binding.license, request.binding.number
         with self._changing() as known:  # on disk before anybody can have the certificate
             bound = known.bound.get(name)
             if bound is not None and bound.number <= number:
                 del known.bound[name]
             known.ended[name] = max(number, known.ended.get(name, 0))
-        said = document_pb2.SecurityCertificate(device=self.device, license=name, number=number, nonce=asked.nonce)
-        return documents.sign(document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE, said, self._key)
+        payload = document_pb2.SecurityCertificate(device=self.device, license=name, number=number, nonce=request.nonce)
+        return documents.sign(document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE, payload, self._key)
 
     def _from_master(
         self, document: document_pb2.SignedDocument, kind: documents.Kind, payload: type[documents.Payload]

@@ -109,20 +109,20 @@ class Explainer:
     def __init__(self, side: Callable[[], Side]) -> None:
         self._side = side
         self._asked: dict[tuple[str, str], tuple[float, asyncio.Future[TlsFailure | None]]] = {}
-        self._standing: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
 
     @property
     def current(self) -> str | None:
         """Why no connection comes about, for all addresses; None where they do."""
-        return "; ".join(f"{address}: {said}" for address, said in sorted(self._standing.items())) or None
+        return "; ".join(f"{address}: {said}" for address, said in sorted(self._reasons.items())) or None
 
     def answered(self, address: str) -> bool:
         """Note that there is a connection; return whether there was a known reason for having none."""
-        return self._standing.pop(address, None) is not None
+        return self._reasons.pop(address, None) is not None
 
-    def stands_for(self, address: str) -> bool:
+    def knows_why_not(self, address: str) -> bool:
         """Tell whether it is known why no connection to an address comes about."""
-        return address in self._standing
+        return address in self._reasons
 
     async def explain(self, said: str, address: str) -> str | None:
         """Return what gRPC's words mean; None where it was not for TLS, or takes longer than a moment to find out."""
@@ -138,7 +138,7 @@ class Explainer:
         failure = asked[1].result() if done else None
         if failure is None:
             return None
-        self._standing[address] = f"{failure.message}; {failure.remedy}"
+        self._reasons[address] = f"{failure.message}; {failure.remedy}"
         return failure.message
 
 
@@ -216,7 +216,7 @@ def _refused(pair: Pair, side: Side) -> TlsFailure:
 def _greet(address: str) -> tuple[bool | None, x509.Certificate | None]:
     """Tell whether what listens there speaks TLS, None where nothing says so or otherwise; and what it shows."""
     try:
-        with _secured(address, _open_minded()) as secured:
+        with _secured(address, _unverifying_context()) as secured:
             return True, x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
     except ssl.SSLError as error:
         if error.reason is None or "EOF" in error.reason:  # it went away, and has said nothing
@@ -229,7 +229,7 @@ def _greet(address: str) -> tuple[bool | None, x509.Certificate | None]:
 def _is_turned_away(address: str, pair: Pair) -> bool:
     """Tell whether a master ends a connection as soon as it has seen the certificate; else it sends its settings."""
     try:
-        context = _open_minded()
+        context = _unverifying_context()
         with tempfile.TemporaryDirectory(prefix="license-master-") as folder:  # Python takes a key from a file only
             path = Path(folder, "pair.pem")
             write_file(path, pair.key + pair.certificate)
@@ -244,7 +244,7 @@ def _is_turned_away(address: str, pair: Pair) -> bool:
         return False
 
 
-def _open_minded() -> ssl.SSLContext:
+def _unverifying_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is told to it, and nothing believed
     context.set_alpn_protocols(["h2"])

@@ -42,32 +42,32 @@ class _Side:
     trust: bytes
 
 
-def serves(pair: Pair) -> str | None:
+def server_problem(pair: Pair) -> str | None:
     """Say why no caller could connect to a master that has this pair; None where one could."""
     names = server_names(pair.chain[0])
     if not is_good_for(pair.chain[0], ExtendedKeyUsageOID.SERVER_AUTH):
         return "is not good for servers (serverAuth), so that nobody would believe it"
     if not names:
         return "names no host and no address (subjectAltName), so that nobody would believe it"
-    caller_certificate, caller_key = _stand_in()
+    caller_certificate, caller_key = _throwaway_certificate()
     name = names[0].replace("*", "any", 1)
     return _kind_of_key(pair.chain[0]) or _cause(
-        _shaken(
+        _handshake_failure(
             server=_Side(pair.certificate, pair.key, pair.ca + caller_certificate),
-            client=_Side(caller_certificate, caller_key, pair.ca + _top(pair)),
+            client=_Side(caller_certificate, caller_key, pair.ca + _top_of_chain(pair)),
             name=name,
         )
     )
 
 
-def calls(pair: Pair) -> str | None:
+def caller_problem(pair: Pair) -> str | None:
     """Say why no master would hear a caller that has this pair; None where one would."""
     if not is_good_for(pair.chain[0], ExtendedKeyUsageOID.CLIENT_AUTH):
         return "is not good for callers (clientAuth), so that no master would believe it"
-    certificate, key = _stand_in()
+    certificate, key = _throwaway_certificate()
     return _kind_of_key(pair.chain[0]) or _cause(
-        _shaken(
-            server=_Side(certificate, key, pair.ca + _top(pair)),
+        _handshake_failure(
+            server=_Side(certificate, key, pair.ca + _top_of_chain(pair)),
             client=_Side(pair.certificate, pair.key, pair.ca + certificate),
             name=_PEER_NAME,
         )
@@ -99,7 +99,7 @@ def is_known_to(pair: Pair) -> bool:
     return top in pair.authorities or any(is_issued_by(top, authority) for authority in pair.authorities)
 
 
-def _top(pair: Pair) -> bytes:
+def _top_of_chain(pair: Pair) -> bytes:
     """Return what to believe beside the authorities, where another signed the certificate: callers may know that."""
     return b"" if is_known_to(pair) else pair.chain[-1].public_bytes(Encoding.PEM)
 
@@ -116,7 +116,7 @@ def _kind_of_key(certificate: x509.Certificate) -> str | None:
     return None if usable else f"its key is {kind}, which TLS here does not use; {_USABLE}"
 
 
-def _shaken(*, server: _Side, client: _Side, name: str) -> str | None:
+def _handshake_failure(*, server: _Side, client: _Side, name: str) -> str | None:
     """Return what gRPC says of a handshake that failed; None where it came about."""
     listening = grpc.server(ThreadPoolExecutor(1))
     try:
@@ -150,7 +150,7 @@ def _cause(said: str | None) -> str | None:
     return f"a handshake with it fails: {cause[1].lower().replace('_', ' ')}"
 
 
-def _stand_in() -> tuple[bytes, bytes]:
+def _throwaway_certificate() -> tuple[bytes, bytes]:
     """Make a certificate for one handshake, and its key, both PEM."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _PEER_NAME)])

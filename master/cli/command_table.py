@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from master.cli.connection.master_command import give_every_command_its_way
+from master.cli.connection.master_command import add_connection_options
 
 TABLE: Final = {
     "serve": "master.cli.server.serve:serve",
@@ -145,10 +145,10 @@ class _Loaded(MutableMapping[str, Any]):
 def _load(name: str, place: str) -> Any:
     module, _, attribute = place.partition(":")
     loaded = getattr(import_module(module), attribute)
-    holder = typer.Typer(callback=lambda: None, add_completion=False)
+    wrapper = typer.Typer(callback=lambda: None, add_completion=False)
     if isinstance(loaded, typer.Typer):
-        holder.add_typer(loaded, name=name)
+        wrapper.add_typer(loaded, name=name)
     else:
-        holder.command(name)(loaded)
-    give_every_command_its_way(holder)
-    return get_command(holder).commands[name]  # type: ignore[attr-defined]
+        wrapper.command(name)(loaded)
+    add_connection_options(wrapper)
+    return get_command(wrapper).commands[name]  # type: ignore[attr-defined]

@@ -49,7 +49,7 @@ class Certificates:
         stamp = self._files.stamp()  # before reading: what changes meanwhile is read the next time
         pair = self._files.read()
         problem, file = _dates(pair, time.time()), NamedFile("tls.certificate", self._files.certificate)
-        if problem is None and (useless := handshake.calls(pair)):
+        if problem is None and (useless := handshake.caller_problem(pair)):
             raise file.wrong(useless)
         self._read_from, self._pair = stamp, pair
         self.problem = str(file.wrong(problem)) if problem else None

@@ -309,7 +309,7 @@ class Masters:
             error = await self._error_after(failure, shown, address)
             if connected or error.reason:
                 error.outcome = Outcome.CONNECTED
-            elif not self._explainer.stands_for(address):  # what is wrong with one's certificates concerns oneself
+            elif not self._explainer.knows_why_not(address):  # what is wrong with one's certificates concerns oneself
                 error.outcome = Outcome.FAILED
             raise error from failure.with_traceback(None)  # its frames hold the call, and so does ours: see `_leave`
         except asyncio.CancelledError:

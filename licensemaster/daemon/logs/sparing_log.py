@@ -59,31 +59,31 @@ class SparingLog:
         with self._lock:
             now = self._clock()
             kinds = [self._lines((event,), now)]
-            most = [self._lines_max]
+            limits = [self._lines_max]
             if self._each:
                 kinds.append(self._lines((event, *(str(what.get(name)) for name in self._each)), now))
-                most = [_SHARE * self._lines_max, self._lines_max]
-            if any(kind.told >= limit for kind, limit in zip(kinds, most, strict=True)):
+                limits = [_SHARE * self._lines_max, self._lines_max]
+            if any(kind.written >= limit for kind, limit in zip(kinds, limits, strict=True)):
                 for kind in kinds:
                     kind.left_out += 1
                 return
             left_out = kinds[-1].left_out
             for kind in kinds:
-                kind.told += 1
+                kind.written += 1
                 kind.left_out = 0
         write(event, **what, **({"left_out": left_out} if left_out else {}))
 
     def _lines(self, key: tuple[str, ...], now: float) -> _Lines:
-        known_lines = self._kinds.get(key)
-        if known_lines is None:
+        lines = self._kinds.get(key)
+        if lines is None:
             if len(self._kinds) >= _CALLERS_MAX:
-                self._kinds = {kind: lines for kind, lines in self._kinds.items() if self._lasts(lines, now)}
+                self._kinds = {kind: counted for kind, counted in self._kinds.items() if self._lasts(counted, now)}
             if len(self._kinds) >= _CALLERS_MAX:
                 key = (key[0], "others")
-            known_lines = self._kinds.setdefault(key, _Lines())
-        if not self._lasts(known_lines, now):
-            known_lines.since, known_lines.told = now, 0
-        return known_lines
+            lines = self._kinds.setdefault(key, _Lines())
+        if not self._lasts(lines, now):
+            lines.since, lines.written = now, 0
+        return lines
 
     def _lasts(self, lines: _Lines, now: float) -> bool:
         return 0 <= now - lines.since < self._seconds
@@ -92,5 +92,5 @@ class SparingLog:
 @dataclass(slots=True)
 class _Lines:
     since: float = -math.inf
-    told: int = 0
+    written: int = 0
     left_out: int = 0

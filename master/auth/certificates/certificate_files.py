@@ -135,7 +135,7 @@ def _check_serves(file: NamedFile, pair: Pair, now: float) -> None:
         raise file.wrong(
             f"begins {minute_text(begins_at)}, and here it is {minute_text(now)}; set this machine's clock, or wait"
         )
-    if problem := handshake.serves(pair):
+    if problem := handshake.server_problem(pair):
         raise file.wrong(f"{problem}; {remedy}")
 
 

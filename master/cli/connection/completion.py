@@ -69,5 +69,7 @@ complete_project = _completer(_projects)
 complete_license = _completer(_licenses)
 complete_pbx = _completer(lambda connection, project: (pbx.name for pbx in _project(connection, project).pbxs))
 complete_site = _completer(lambda connection, project: (site.name for site in _project(connection, project).sites))
-complete_device = _completer(lambda connection, project: (box.name for box in _project(connection, project).devices))
+complete_device = _completer(
+    lambda connection, project: (device.name for device in _project(connection, project).devices)
+)
 complete_type = _completer(_types)

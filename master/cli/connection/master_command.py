@@ -1,4 +1,4 @@
-"""Commands that ask a master take the way to it behind their name as well as before it.
+"""Commands that ask a master take the options of the connection behind their name as well as before it.
 
 `license-master --server lm:7600 --tls-ca ca.crt status` and `license-master status --server lm:7600 --tls-ca ca.crt`
 are the same. What stands behind the name counts more, then what stands before it, then a profile that is named, then
@@ -17,11 +17,11 @@ from typer.main import get_command
 from licensemaster.values import bare
 from master.cli.connection.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
 
-_WAY = typer.Typer(add_completion=False)
+_OPTIONS = typer.Typer(add_completion=False)
 
 
-@_WAY.command()
-def _way(
+@_OPTIONS.command()
+def _declared(
     profile: ProfileOption = None,
     tls_ca: TlsCaOption = None,
     tls_certificate: TlsCertificateOption = None,
@@ -30,29 +30,29 @@ def _way(
     """Declares the options that every command which asks a master gets."""
 
 
-def _with_way(params: list[Any] | None) -> list[Any]:
+def _with_connection_options(params: list[Any] | None) -> list[Any]:
     """The parameters of a command; if it has a `--server`, with the profile and the certificate too."""
     declared = list(params or [])
     if any(param.name == "server" for param in declared):
-        way = get_command(_WAY).params
-        for param in way:
-            param.expose_value = False
-        declared += way
+        options = get_command(_OPTIONS).params
+        for option in options:
+            option.expose_value = False
+        declared += options
     return declared
 
 
 class MasterCommand(TyperCommand):
-    """A command that takes the whole way to a master if it takes a part."""
+    """A command that takes all options of the connection if it takes `--server`."""
 
     def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
-        super().__init__(*arguments, params=_with_way(params), **options)
+        super().__init__(*arguments, params=_with_connection_options(params), **options)
 
 
 class MasterGroup(TyperGroup):
     """The same for a group that does something without one of its commands."""
 
     def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
-        super().__init__(*arguments, params=_with_way(params), **options)
+        super().__init__(*arguments, params=_with_connection_options(params), **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; no value keeps the white space that it was pasted, or kept as a variable, with."""
@@ -60,23 +60,23 @@ class MasterGroup(TyperGroup):
         for name, value in ctx.params.items():
             source = ctx.get_parameter_source(name)
             from_variable = source is not None and source.name == "ENVIRONMENT"
-            ctx.params[name] = _as_meant(value, from_variable=from_variable)
+            ctx.params[name] = _stripped(value, from_variable=from_variable)
         return rest
 
 
-def _as_meant(value: Any, *, from_variable: bool) -> Any:
+def _stripped(value: Any, *, from_variable: bool) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_as_meant(part, from_variable=from_variable) for part in value)
+        return type(value)(_stripped(part, from_variable=from_variable) for part in value)
     if isinstance(value, Path) and from_variable:  # on a command line a shell has said where a name ends
         return Path(bare(str(value)))
     return bare(value) if type(value) is str else value
 
 
-def give_every_command_its_way(app: typer.Typer) -> None:
-    """Make all commands and groups below `app` such ones."""
+def add_connection_options(app: typer.Typer) -> None:
+    """Have all commands and groups below `app` take the options of the connection."""
     for command in app.registered_commands:
         command.cls = MasterCommand
     for group in app.registered_groups:
         group.cls = MasterGroup
         if group.typer_instance is not None:
-            give_every_command_its_way(group.typer_instance)
+            add_connection_options(group.typer_instance)

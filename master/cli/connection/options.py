@@ -32,15 +32,15 @@ def _address(value: str) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
-def typed_way(context: typer.Context) -> dict[str, Any]:
-    """What the command line says of the way to a master, by the option's name, before the command or behind it."""
+def typed_options(context: typer.Context) -> dict[str, Any]:
+    """The options of the connection as typed, by name, before the command or behind it."""
     typed: dict[str, Any] = context.find_root().meta.setdefault(__name__, {})
     return typed
 
 
 def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
-    """What counts for an option of the way to a master; `master_command` says in which order."""
-    name, typed = str(param.name), typed_way(context)
+    """The value that counts for an option of the connection; `master_command` says in which order."""
+    name, typed = str(param.name), typed_options(context)
     source = context.get_parameter_source(name)
     came_from = source.name if source is not None else "DEFAULT"
     if came_from == "COMMANDLINE":
@@ -64,7 +64,7 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
     return value
 
 
-_WAY_PANEL = "Which master, and as whom (the same before the command)"
+_CONNECTION_PANEL = "Which master, and as whom (the same before the command)"
 
 
 def _tls_file(name: str, helps: str) -> Any:
@@ -74,7 +74,7 @@ def _tls_file(name: str, helps: str) -> Any:
         metavar="FILE",
         help=helps,
         show_default=False,
-        rich_help_panel=_WAY_PANEL,
+        rich_help_panel=_CONNECTION_PANEL,
         callback=_chosen,
     )
 
@@ -90,7 +90,7 @@ ProfileOption = Annotated[
         metavar="NAME",
         help="What `profile set` kept under that name.",
         show_default=False,
-        rich_help_panel=_WAY_PANEL,
+        rich_help_panel=_CONNECTION_PANEL,
         callback=_chosen,
         is_eager=True,
     ),
@@ -102,7 +102,7 @@ ServerOption = Annotated[
         envvar=SERVER,
         metavar="HOST:PORT",
         help="The master to ask.",
-        rich_help_panel=_WAY_PANEL,
+        rich_help_panel=_CONNECTION_PANEL,
         callback=_chosen,
     ),
 ]
@@ -113,7 +113,7 @@ ProjectOption = Annotated[
         envvar=PROJECT,
         metavar="NAME",
         help="Default: the only one that the master has.",
-        rich_help_panel=_WAY_PANEL,
+        rich_help_panel=_CONNECTION_PANEL,
         callback=_chosen,
         autocompletion=complete_project,
     ),

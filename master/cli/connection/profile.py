@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption, typed_way
+from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption, typed_options
 from master.cli.connection.profiles import Profile, Profiles, profiles_file, read_profiles, write_profiles
 from master.cli.output.rendering import add_row, print_json_object, stderr_console, stdout_console, table, visible
 
@@ -26,7 +26,7 @@ def set_profile(
 ) -> None:
     """Keep --server, --project and --tls-* as typed here under NAME. The first profile is the default."""
     profiles = read_profiles()
-    typed = {key: value for key, value in typed_way(context).items() if key != "profile"}
+    typed = {key: value for key, value in typed_options(context).items() if key != "profile"}
     made = Profile(**{key: str(value.absolute()) if isinstance(value, Path) else value for key, value in typed.items()})
     write_profiles(Profiles({**profiles.by_name, name: made}, profiles.default or name))
     stdout_console().print(visible(f"{name}: {made.server or DEFAULT_SERVER}, kept in {profiles_file()}"))
@@ -46,7 +46,7 @@ def remove_profile(name: NameArgument) -> None:
     """Forget NAME."""
     profiles = read_profiles()
     profiles.named(name)
-    left = {other: profile for other, profile in profiles.by_name.items() if other != name}
+    left = {key: profile for key, profile in profiles.by_name.items() if key != name}
     write_profiles(Profiles(left, "" if profiles.default == name else profiles.default))
 
 

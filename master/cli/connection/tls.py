@@ -39,7 +39,7 @@ def pair_to_show() -> Pair | None:
         if pair.begins_at > now:
             begins = f"begins {minute_text(pair.begins_at)}, and here it is {minute_text(now)}"
             raise certificate.wrong(f"{begins}; set the clock, or wait")
-        if problem := handshake.calls(pair):
+        if problem := handshake.caller_problem(pair):
             raise certificate.wrong(f"{problem}; ask whoever runs the authority for another one")
     except CertificateFilesError as error:
         raise CommandFailed(str(error)) from error

@@ -7,9 +7,9 @@ sequence of the terminal.
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from google.protobuf import json_format
@@ -23,6 +23,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from licensemaster.values import is_shown
+
+Row = TypeVar("Row")
 
 PIPE_WIDTH = 200
 _LONG_TYPES = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
@@ -204,3 +206,32 @@ def _amount(seconds: float) -> str:
 def joined(parts: Iterable[str]) -> str:
     """Those parts that are not empty, apart by a middle dot."""
     return " · ".join(part for part in parts if part)
+
+
+def in_brackets(rules: Iterable[str]) -> str:
+    """The ids of rules as a sentence ends with them: " (E1, L5)"; empty where there are none."""
+    text = ", ".join(rules)
+    return f" ({text})" if text else ""
+
+
+def first_few(texts: Sequence[str], most: int) -> str:
+    """The first `most` texts, and how many more there are."""
+    left_out = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {left_out:,} more" if left_out > 0 else "")
+
+
+def print_warnings(warnings: Iterable[str], console: Console) -> None:
+    for warning in warnings:
+        console.print(Text.assemble(("warning: ", "bold yellow"), visible(warning)))
+
+
+def section(
+    rows: Sequence[Row], view: Callable[[Sequence[Row]], RenderableType], limit: int | None, what: str
+) -> list[RenderableType]:
+    """An empty line, a view of the first `limit` rows (None: of all), and how many more there are; nothing of none."""
+    if not rows:
+        return []
+    parts: list[RenderableType] = ["", view(rows[:limit])]
+    if limit is not None and len(rows) > limit:
+        parts.append(Text(f"... and {len(rows) - limit:,} more {what} (--all)", style="dim"))
+    return parts

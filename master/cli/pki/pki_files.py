@@ -205,7 +205,7 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
 
     shown, believed = issued.certificate, authority.certificate
     pair = Pair(pem(shown), key, pem(believed), [shown], [believed])
-    if problem := handshake.serves(pair) if issued.subject is MASTER else handshake.calls(pair):
+    if problem := handshake.server_problem(pair) if issued.subject is MASTER else handshake.caller_problem(pair):
         raise CommandFailed(f"{issued.serial} of {issued.name} {problem}; nothing was written", remedy=_REVOKE_IT)
 
 

@@ -48,7 +48,7 @@ def upgrade(
     from master.store.upkeep import schema
 
     settings = settings_from(file, database_url=database_url)
-    with _told_plainly():
+    with _as_command_failures():
         before, after = schema.upgrade(settings.database_url, create=create)
     typer.echo(f"the database is at revision {after}" + ("" if before == after else f" (was {before or 'empty'})"))
 
@@ -57,8 +57,8 @@ def upgrade(
 def check(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
     """Check the schema, that every counter agrees with the seats it counts, and that the audit is as it was written."""
     settings = settings_from(file, database_url=database_url)
-    with _told_plainly():
-        _found_right(settings.database_url)
+    with _as_command_failures():
+        _checked(settings.database_url)
     typer.echo("schema, counters and audit are right")
 
 
@@ -77,7 +77,7 @@ def backup(
     from master.store.upkeep import schema
 
     settings = settings_from(file, database_url=database_url)
-    with _told_plainly():
+    with _as_command_failures():
         url = parse_url(settings.database_url)
         source = copies.sqlite_file(url)
         if source is None:
@@ -87,13 +87,13 @@ def backup(
             _shown_progress() as progress,
             copies.copied(source, target, progress=progress) as copy,
         ):
-            _undamaged(copy)
+            _check_undamaged(copy)
             try:
                 asyncio.run(_has_this_schema(_url_of(copy)))
             except StorageError:
                 checked, projects = False, {}
             else:
-                checked, projects = True, _found_right(_url_of(copy))
+                checked, projects = True, _checked(_url_of(copy))
     summary = {"file": str(target), "bytes": target.stat().st_size, "counters_and_audit_checked": checked}
     if as_json:
         print_json_object({**summary, "projects": [{"project": name, "seq": seq} for name, seq in projects.items()]})
@@ -123,7 +123,7 @@ def restore(
 
     settings = settings_from(file, database_url=database_url)
     aside: Path | None = None
-    with _told_plainly():
+    with _as_command_failures():
         target = copies.sqlite_file(parse_url(settings.database_url))
         if target is None:
             raise CommandFailed("PostgreSQL is restored by its own tools", lines=_BACK_ON_A_SERVER, remedy=_GUIDE)
@@ -132,15 +132,15 @@ def restore(
                 remedy = "--force keeps it beside, under another name, and puts the backup in its place"
                 raise CommandFailed(f"{target} is a database already", remedy=remedy)
             aside = target.with_name(f"{target.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        _undamaged(source)
+        _check_undamaged(source)
         with (
             copies.kept_from_masters(target),
             _shown_progress() as progress,
             copies.copied(source, target, aside=aside, progress=progress) as copy,
         ):
             schema.upgrade(_url_of(copy))
-            projects = _found_right(_url_of(copy))
-            ends = asyncio.run(_marked(settings.model_copy(update={"database_url": _url_of(copy)})))
+            projects = _checked(_url_of(copy))
+            ends = asyncio.run(_mark_restored(settings.model_copy(update={"database_url": _url_of(copy)})))
     if as_json:
         summary = {"file": str(target), "kept": str(aside) if aside else None}
         print_json_object(summary | {"projects": _learning_rows(ends, projects)})
@@ -159,8 +159,8 @@ def restored(as_json: JsonOption = False, file: SettingsFile = None, database_ur
     Until every lease signed before has ended, nothing is granted beyond what PBXs prove by theirs.
     """
     settings = settings_from(file, database_url=database_url)
-    with _told_plainly():
-        ends = asyncio.run(_marked(settings))
+    with _as_command_failures():
+        ends = asyncio.run(_mark_restored(settings))
     if as_json:
         print_json_object({"projects": _learning_rows(ends, {})})
         return
@@ -168,7 +168,7 @@ def restored(as_json: JsonOption = False, file: SettingsFile = None, database_ur
         typer.echo(f"{name}: {_learns(until)}")
 
 
-async def _marked(settings: "Settings") -> dict[str, float]:
+async def _mark_restored(settings: "Settings") -> dict[str, float]:
     from master.app import mark_restored
 
     return await mark_restored(settings, caller=f"license-master db ({getpass.getuser()})")
@@ -190,7 +190,7 @@ def _moment(at: float) -> str:
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def _as_command_failures() -> Iterator[None]:
     """Failures that a person can do something about, as such."""
     from master.domain.catalog.catalog_file import CatalogError
     from master.store.backends.database import StorageError
@@ -202,7 +202,7 @@ def _told_plainly() -> Iterator[None]:
         raise CommandFailed(str(error)) from error
 
 
-def _undamaged(file: Path) -> None:
+def _check_undamaged(file: Path) -> None:
     from master.store.upkeep.backup import damage
 
     if not file.is_file():
@@ -211,7 +211,7 @@ def _undamaged(file: Path) -> None:
         raise CommandFailed(f"{file} is damaged, or no database", lines=damages[:10], remedy="take an older backup")
 
 
-def _found_right(database_url: str) -> dict[str, int]:
+def _checked(database_url: str) -> dict[str, int]:
     """The last event by project; raises CommandFailed where anything is wrong."""
     counters, chains, ends = asyncio.run(_mismatches(database_url))
     if counters:

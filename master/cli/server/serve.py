@@ -58,11 +58,11 @@ def settings_from(file: Path | None, **values: object) -> Settings:
     Raises:
         CommandFailed: one is unknown or out of bounds; names it.
     """
-    from licensemaster.daemon.settings import SettingsError, told
+    from licensemaster.daemon.settings import SettingsError, load_for_command
     from master.settings import Settings
 
     try:
-        return told(Settings, file, besides=COMMANDS, **values)
+        return load_for_command(Settings, file, besides=COMMANDS, **values)
     except SettingsError as error:
         raise CommandFailed(error.message, lines=error.lines, remedy=error.remedy) from error
 

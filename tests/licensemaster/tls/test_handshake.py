@@ -26,10 +26,10 @@ def test_a_key_is_good_that_tls_uses(key: str, monkeypatch: pytest.MonkeyPatch) 
     """The table and the handshake agree; RSA of 1024 bits is used by gRPC, and by nobody else any more."""
     ca = Made.authority()
     pair = _pair(Made.by(ca, key=key), ca=ca)
-    for prove in (handshake.serves, handshake.calls):
+    for prove in (handshake.server_problem, handshake.caller_problem):
         assert (prove(pair) is None) == (key in _GOOD)
     monkeypatch.setattr(handshake, "_kind_of_key", lambda _: None)
-    for prove in (handshake.serves, handshake.calls):
+    for prove in (handshake.server_problem, handshake.caller_problem):
         assert (prove(pair) is None) == (key in {*_GOOD, "RSA 1024"})
 
 
@@ -49,7 +49,7 @@ def test_a_key_is_good_that_tls_uses(key: str, monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_wrong_is_said(make: Callable[[Made], Made], of_a_master: str | None, of_a_caller: str | None) -> None:
     ca = Made.authority()
     pair = _pair(make(ca), ca=ca)
-    for says, actual in ((of_a_master, handshake.serves(pair)), (of_a_caller, handshake.calls(pair))):
+    for says, actual in ((of_a_master, handshake.server_problem(pair)), (of_a_caller, handshake.caller_problem(pair))):
         assert (says or "") in (actual or "")
         assert (says is None) == (actual is None), actual
 
@@ -59,9 +59,9 @@ def test_a_chain_is_followed() -> None:
     upper = Made.authority(root, name="upper")
     lower = Made.authority(upper, name="lower")
     own = Made.by(lower)
-    assert "invalid CA" in (handshake.serves(_pair(*_signed_by_no_authority(root), ca=root)) or "")
-    assert handshake.serves(_pair(own, lower, upper, ca=root)) is None
-    assert handshake.serves(_pair(own, upper, lower, ca=root)) is None  # in the wrong order, which gRPC bears
+    assert "invalid CA" in (handshake.server_problem(_pair(*_signed_by_no_authority(root), ca=root)) or "")
+    assert handshake.server_problem(_pair(own, lower, upper, ca=root)) is None
+    assert handshake.server_problem(_pair(own, upper, lower, ca=root)) is None  # in the wrong order, which gRPC bears
     assert handshake.is_known_to(_pair(own, lower, upper, ca=root))
     assert not handshake.is_known_to(_pair(own, ca=root))  # those between are missing: told, not refused
 
@@ -90,7 +90,7 @@ def files(tmp_path: Path) -> dict[str, NamedFile]:
 def test_what_editors_add_counts_for_nothing(files: dict[str, NamedFile], written: Callable[[bytes], bytes]) -> None:
     for file in files.values():
         file.path.write_bytes(written(file.path.read_bytes()))
-    assert handshake.serves(read_pair(**files)) is None
+    assert handshake.server_problem(read_pair(**files)) is None
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import (
     add_row,
+    in_brackets,
     moment,
     print_json,
     stdout_console,
@@ -117,7 +118,7 @@ def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
             _counts(right.counts),
             right.newest_release,
             "yes" if right.supported else "no",
-            right.why + (f" ({', '.join(right.rules)})" if right.rules else ""),
+            right.why + in_brackets(right.rules),
         )
     stdout_console().print(shown if answer.rights else "nothing")
 
@@ -171,8 +172,7 @@ def end_check(answer: agreement_pb2.CheckUpgradeResponse, *, as_json: bool) -> N
     if as_json:
         print_json(answer)
     elif answer.allowed:
-        rules = f" ({', '.join(answer.rules)})" if answer.rules else ""
-        stdout_console().print(visible(f"allowed: {answer.why}{rules}", "green"))
+        stdout_console().print(visible(f"allowed: {answer.why}{in_brackets(answer.rules)}", "green"))
     else:
         print_refusal(answer.refused)
     if not answer.allowed:
@@ -190,7 +190,7 @@ def show_credits(master: Master, as_of: AsOfOption = "") -> None:
     shown = table("No", "Written", "Credits", "What", "Rules", "By", numbers=["No", "Credits"])
     for entry in entries:
         rules = " ".join(entry.rules)
-        add_row(shown, entry.number, moment(entry.record_time), _credits(entry), _told(entry), rules, entry.caller)
+        add_row(shown, entry.number, moment(entry.record_time), _credits(entry), _reason(entry), rules, entry.caller)
     stdout_console().print(shown if entries else "no credits were added or spent")
     stdout_console().print(visible(f"{answer.balance} credits in the balance", "bold"))
 
@@ -224,11 +224,11 @@ def _entries_view(entries: Sequence[agreement_pb2.AgreementEntry]) -> Table:
     shown = table("No", "Written", "Day", "For", "What", "Rules", "By", numbers=["No"])
     for entry in entries:
         about, rules = subject_text(entry.subject), " ".join(entry.rules)
-        add_row(shown, entry.number, moment(entry.record_time), entry.day, about, _told(entry), rules, entry.caller)
+        add_row(shown, entry.number, moment(entry.record_time), entry.day, about, _reason(entry), rules, entry.caller)
     return shown
 
 
-def _told(entry: agreement_pb2.AgreementEntry) -> str:
+def _reason(entry: agreement_pb2.AgreementEntry) -> str:
     given = f" ({entry.given_reason})" if entry.given_reason else ""
     return f"{entry.reason}{given}" + ("; reversed" if entry.reversed else "")
 

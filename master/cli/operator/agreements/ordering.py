@@ -22,7 +22,7 @@ from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import ReasonOption
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import add_row, print_json, stderr_console, stdout_console, table, visible
+from master.cli.output.rendering import add_row, in_brackets, print_json, stderr_console, stdout_console, table, visible
 from master.domain.catalog.toml_reader import LIMITS
 
 KINDS = {
@@ -116,9 +116,8 @@ def subject_text(about: agreement_order_pb2.AgreementSubject) -> str:
 def print_refusal(refused: agreement_pb2.AgreementRefusal) -> None:
     """A "no", and what would help."""
     console = stdout_console()
-    problem = in_words(agreement_pb2.AgreementProblem.DESCRIPTOR, refused.problem)
-    rules = f" ({', '.join(refused.rules)})" if refused.rules else ""
-    console.print(Text.assemble(("● refused", "bold red"), visible(f"  {problem}{rules}")))
+    problem = in_words(agreement_pb2.AgreementProblem.DESCRIPTOR, refused.problem) + in_brackets(refused.rules)
+    console.print(Text.assemble(("● refused", "bold red"), visible(f"  {problem}")))
     console.print(visible(f"  {refused.message}"))
     console.print(Text.assemble(("  → ", "bold yellow"), visible(refused.remedy, "bold yellow")))
 
@@ -127,17 +126,15 @@ def print_lines(lines: Sequence[agreement_pb2.QuoteLine], totals: Sequence[agree
     """Print what an order costs, line by line."""
     shown = table("For", "What", "Number", "Each", "Months", "Amount", "Why", numbers=["Number", "Each", "Amount"])
     for line in lines:
-        about = line.subject.id or "project"
-        add_row(
-            shown, about, line.what, line.quantity, line.each, line.months, f"{line.amount} {line.unit}", _why(line)
+        about, amount, why = (
+            line.subject.id or "project",
+            f"{line.amount} {line.unit}",
+            line.why + in_brackets(line.rules),
         )
+        add_row(shown, about, line.what, line.quantity, line.each, line.months, amount, why)
     stdout_console().print(shown)
     for total in totals:
         stdout_console().print(visible(f"total: {total.amount} {total.unit}", "bold"))
-
-
-def _why(line: agreement_pb2.QuoteLine) -> str:
-    return line.why + (f" ({', '.join(line.rules)})" if line.rules else "")
 
 
 def _field_of(order: Message) -> str:
@@ -152,17 +149,11 @@ def _subject(named: str, known: Sequence[agreement_order_pb2.AgreementSubject]) 
     kind, separator, name = named.partition(":")
     if separator and kind in KINDS:
         return agreement_order_pb2.AgreementSubject(kind=KINDS[kind], id=name)
-    agreement_subjects = [agreement_subject for agreement_subject in known if agreement_subject.id == named]
-    if len(agreement_subjects) > 1:
-        ways = " or ".join(
-            f"{subject_text(agreement_subject).split()[0]}:{named}" for agreement_subject in agreement_subjects
-        )
+    matching = [subject for subject in known if subject.id == named]
+    if len(matching) > 1:
+        ways = " or ".join(f"{subject_text(subject).split()[0]}:{named}" for subject in matching)
         raise CommandFailed(f"{named!r} is the name of several", remedy=f"write {ways}")
-    return (
-        agreement_subjects[0]
-        if agreement_subjects
-        else agreement_order_pb2.AgreementSubject(kind=KINDS["license"], id=named)
-    )
+    return matching[0] if matching else agreement_order_pb2.AgreementSubject(kind=KINDS["license"], id=named)
 
 
 def _send(

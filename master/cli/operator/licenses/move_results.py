@@ -11,7 +11,17 @@ from rich.text import Text
 
 from licensemaster.v1 import license_pb2
 from master.cli.output.enum_names import in_words
-from master.cli.output.rendering import add_row, day_there, moment, short_name, stdout_console, table, visible
+from master.cli.output.rendering import (
+    add_row,
+    day_there,
+    in_brackets,
+    moment,
+    print_warnings,
+    short_name,
+    stdout_console,
+    table,
+    visible,
+)
 
 FREE = license_pb2.LICENSE_STATE_FREE
 COOLING_OFF = license_pb2.LICENSE_STATE_COOLING_OFF
@@ -107,8 +117,7 @@ def print_results(
             console.print(visible(f"{result.license}: {revoked_text([result])}", "yellow"))
         if result.WhichOneof("outcome") == "refused":
             _print_refusal(result, console, go_on)
-    for warning in warnings:
-        console.print(Text.assemble(("warning: ", "bold yellow"), visible(warning)))
+    print_warnings(warnings, console)
 
 
 def revoked_text(results: Sequence[license_pb2.MoveResult]) -> str:
@@ -129,16 +138,17 @@ def end(results: Iterable[license_pb2.MoveResult]) -> None:
 def _print_refusal(result: license_pb2.MoveResult, console: Console, go_on: str) -> None:
     refused = result.refused
     problem = in_words(license_pb2.MoveProblem.DESCRIPTOR, refused.problem)
-    rules = f" ({', '.join(refused.rules)})" if refused.rules else ""
-    console.print(Text.assemble(("● refused", "bold red"), visible(f"  {result.license}: {problem}{rules}")))
+    console.print(
+        Text.assemble(("● refused", "bold red"), visible(f"  {result.license}: {problem}{in_brackets(refused.rules)}"))
+    )
     console.print(visible(f"  {refused.message}"))
     if refused.top_holders:
         holders = table("PBX", "Site", "Seats", title="Who holds most", numbers=["Seats"])
         for holder in refused.top_holders:
             add_row(holders, short_name(holder.pbx), holder.site, holder.seats)
         console.print(holders)
-    for other in refused.licenses:
-        console.print(visible(f"  in the way: {other.license} ({other.quantity:,} {other.type})"))
+    for license_ref in refused.licenses:
+        console.print(visible(f"  in the way: {license_ref.license} ({license_ref.quantity:,} {license_ref.type})"))
     console.print(Text.assemble(("  → ", "bold yellow"), visible(refused.remedy, "bold yellow")))
     ways = _ways_on(result, go_on)
     for command, what in ways:

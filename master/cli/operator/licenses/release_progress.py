@@ -13,7 +13,7 @@ from master.cli.connection.connection import Connection
 from master.cli.operator.licenses.move_results import RELEASING, licenses_view, note
 from master.cli.output.rendering import stderr_console, stdout_console, visible
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """The master itself looks every two seconds."""
 
 
@@ -30,48 +30,48 @@ def wait_for_releases(
         quiet: show nothing.
     """
     ends = time.monotonic() + timeout_seconds if timeout_seconds else float("inf")
-    stand = _stand(connection, project, licenses)
+    statuses = _statuses(connection, project, licenses)
     console = stdout_console()
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not quiet else None
     last_line = ""
     try:
         if live is not None:
             live.start()
-        while _under_way(stand) and time.monotonic() < ends:
+        while _releasing(statuses) and time.monotonic() < ends:
             if live is not None:
-                live.update(_view(stand), refresh=True)
-            elif not quiet and (line := _line(stand)) != last_line:
+                live.update(_view(statuses), refresh=True)
+            elif not quiet and (line := _line(statuses)) != last_line:
                 last_line = line
                 console.print(visible(line))
-            time.sleep(min(LOOK_SECONDS, max(ends - time.monotonic(), 0)))
-            stand = _stand(connection, project, licenses)
+            time.sleep(min(POLL_SECONDS, max(ends - time.monotonic(), 0)))
+            statuses = _statuses(connection, project, licenses)
     except KeyboardInterrupt:
         pass
     finally:
         if live is not None:
-            live.update(_view(stand), refresh=True)
+            live.update(_view(statuses), refresh=True)
             live.stop()
     if not quiet:
         if live is None:
-            console.print(licenses_view(stand.values()))
-        if _under_way(stand):
+            console.print(licenses_view(statuses.values()))
+        if _releasing(statuses):
             stderr_console().print("the release goes on by itself; `license-master license list` shows it")
-    return stand
+    return statuses
 
 
-def _stand(connection: Connection, project: str, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
+def _statuses(connection: Connection, project: str, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
     request = license_pb2.ListLicensesRequest(project=project)
     listed = connection.listing(connection.licenses.ListLicenses, request).licenses
     return {license.license: license for license in listed if license.license in licenses}
 
 
-def _under_way(stand: dict[str, license_pb2.LicenseStatus]) -> list[license_pb2.LicenseStatus]:
-    return [license for license in stand.values() if license.state == RELEASING]
+def _releasing(statuses: dict[str, license_pb2.LicenseStatus]) -> list[license_pb2.LicenseStatus]:
+    return [license for license in statuses.values() if license.state == RELEASING]
 
 
-def _view(stand: dict[str, license_pb2.LicenseStatus]) -> RenderableType:
-    return licenses_view(stand.values())
+def _view(statuses: dict[str, license_pb2.LicenseStatus]) -> RenderableType:
+    return licenses_view(statuses.values())
 
 
-def _line(stand: dict[str, license_pb2.LicenseStatus]) -> str:
-    return "\n".join(f"{license.license}: {note(license)}" for license in _under_way(stand))
+def _line(statuses: dict[str, license_pb2.LicenseStatus]) -> str:
+    return "\n".join(f"{license.license}: {note(license)}" for license in _releasing(statuses))

@@ -131,9 +131,8 @@ def seats_view(rows: Sequence[status_pb2.HeldSeat], now: datetime) -> Table:
 
 
 def leases_view(rows: Sequence[status_pb2.LeaseStatus], now: datetime) -> Table:
-    shown = table("PBX", "Site", "State", "Epoch", "Runs", "Heard of", "May go on", "Seats", "Notices")
-    for column in ("Epoch", "Seats"):
-        next(c for c in shown.columns if c.header == column).justify = "right"
+    headings = ("PBX", "Site", "State", "Epoch", "Runs", "Heard of", "May go on", "Seats", "Notices")
+    shown = table(*headings, numbers=["Epoch", "Seats"])
     for row in rows:
         add_row(
             shown,

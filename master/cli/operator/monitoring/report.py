@@ -115,57 +115,53 @@ def _sites(sites: Sequence[report_pb2.SiteHistory], days: int) -> Table:
     )  # fmt: skip
     for site in sites:
         denied = Text(f"{site.denied:,}", style="bold red" if site.denied else "")
-        when = moment(site.peak_time)
         add_row(
             shown,
             visible(site.site, "bold"),
             site.display_name,
             site.peak_seven_days,
             site.peak,
-            when,
+            moment(site.peak_time),
             site.refused,
             denied,
         )
     return shown
 
 
-def _silent(silent: Sequence[report_pb2.SilentPbx], now: datetime) -> Table:
+def _silent(pbxs: Sequence[report_pb2.SilentPbx], now: datetime) -> Table:
     shown = table("Site", "PBX", "Lease", "Last heard of", "Seats", title="Silent", numbers=["Seats"])
-    for silent_pbx in silent:
-        heard = distance(silent_pbx.contact_time, now) or "never"
+    for pbx in pbxs:
+        heard = distance(pbx.contact_time, now) or "never"
         add_row(
             shown,
-            visible(silent_pbx.site, "bold"),
-            short_name(silent_pbx.pbx),
-            _state(silent_pbx),
+            visible(pbx.site, "bold"),
+            short_name(pbx.pbx),
+            _state(pbx),
             heard,
-            silent_pbx.seats,
+            pbx.seats,
         )
     return shown
 
 
-def _denied(denied: Sequence[report_pb2.DeniedHolder]) -> Table:
+def _denied(holders: Sequence[report_pb2.DeniedHolder]) -> Table:
     shown = table("When", "Site", "PBX", "License", "Holder", "Reason", title="Denied")
-    for denied_holder in denied:
-        when, kind = (
-            moment(denied_holder.refuse_time),
-            in_words(seat_pb2.HolderKind.DESCRIPTOR, denied_holder.holder_kind),
-        )
-        reason = in_words(seat_pb2.RefusalReason.DESCRIPTOR, denied_holder.reason)
+    for holder in holders:
+        kind = in_words(seat_pb2.HolderKind.DESCRIPTOR, holder.holder_kind)
+        reason = in_words(seat_pb2.RefusalReason.DESCRIPTOR, holder.reason)
         add_row(
             shown,
-            when,
-            denied_holder.site,
-            short_name(denied_holder.pbx),
-            denied_holder.license_type,
-            f"{kind} {denied_holder.holder}",
+            moment(holder.refuse_time),
+            holder.site,
+            short_name(holder.pbx),
+            holder.license_type,
+            f"{kind} {holder.holder}",
             reason,
         )
     return shown
 
 
-def _state(silent: report_pb2.SilentPbx) -> str:
-    return in_words(status_pb2.LeaseState.DESCRIPTOR, silent.state)
+def _state(pbx: report_pb2.SilentPbx) -> str:
+    return in_words(status_pb2.LeaseState.DESCRIPTOR, pbx.state)
 
 
 def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, str | int]]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from licensemaster.v1 import standby_pb2
 from master.cli.connection.asking import Master, asks_master
-from master.cli.output.rendering import add_row, distance, short_name, table, visible
+from master.cli.output.rendering import add_row, distance, in_brackets, short_name, table, visible
 
 app = typer.Typer(help="Standby PBXs: readiness and proof (rules F1 to F6).", no_args_is_help=True)
 
@@ -52,12 +52,8 @@ def check_view(response: standby_pb2.CheckStandbyResponse, now: datetime) -> Ren
     for pair in response.pairs:
         for problem in pair.problems:
             style = "red" if problem.blocking else "yellow"
-            rules = f" ({', '.join(problem.rules)})" if problem.rules else ""
-            parts.append(
-                Text.assemble(
-                    ("● ", style), visible(f"{short_name(pair.standby)}: ", "bold"), visible(problem.message + rules)
-                )
-            )
+            text = visible(problem.message + in_brackets(problem.rules))
+            parts.append(Text.assemble(("● ", style), visible(f"{short_name(pair.standby)}: ", "bold"), text))
     return Group(*parts)
 
 

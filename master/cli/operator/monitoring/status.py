@@ -24,10 +24,12 @@ from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import (
     add_row,
+    first_few,
     json_object,
     moment,
     print_json_line,
     print_json_object,
+    section,
     short_name,
     stderr_console,
     stdout_console,
@@ -84,7 +86,6 @@ def pools(master: Master, license_type: OfTypeOption = "", device: OfDeviceOptio
 
 
 def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = False) -> RenderableType:
-    """Show the whole overview."""
     limit = None if show_all else ROWS_SHOWN_MAX
     heading = Text.assemble(
         visible(short_name(response.project), "bold"),
@@ -93,21 +94,14 @@ def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = Fals
     parts: list[RenderableType] = [heading, leases_line(response.lease_counts)]
     if response.HasField("learning"):
         parts += learning_lines(response.learning)
-    parts += [*standby_lines(response.standby_pairs), ""]
+    parts += standby_lines(response.standby_pairs)
     if response.pools:
-        parts.append(pools_view(sorted(response.pools, key=_urgency)[:limit]))
-        parts += _more(len(response.pools), limit, "pools")
+        parts += section(sorted(response.pools, key=_urgency), pools_view, limit, "pools")
     else:
-        parts.append(Text("no licenses are bound to any device", style="yellow"))
-    if response.version_limits:
-        parts.append("")
-        parts.append(limits_view(response.version_limits[:limit]))
-        parts += _more(len(response.version_limits), limit, "installations")
-    if response.usage:
-        sites = _by_site(response.usage)
-        parts.append("")
-        parts.append(sites_view(response, dict(list(sites.items())[:limit])))
-        parts += _more(len(sites), limit, "sites")
+        parts += ["", Text("no licenses are bound to any device", style="yellow")]
+    parts += section(response.version_limits, limits_view, limit, "installations")
+    sites = list(_by_site(response.usage).items())
+    parts += section(sites, lambda shown: sites_view(response, dict(shown)), limit, "sites")
     return Group(*parts)
 
 
@@ -184,10 +178,8 @@ def limits_view(limits: Iterable[status_pb2.VersionLimit]) -> Table:
     """How high the software may go, what holds it there, and who is above."""
     shown = table("Version limit", "Runs up to", "Held by", "Above it")
     for limit in limits:
-        held = ", ".join(f"{ref.quantity:,} {ref.type}" for ref in limit.licenses[:3])
-        held += f" and {len(limit.licenses) - 3} more" if len(limit.licenses) > 3 else ""
-        above = ", ".join(short_name(pbx) for pbx in limit.pbxs_above[:5])
-        above += f" and {len(limit.pbxs_above) - 5} more" if len(limit.pbxs_above) > 5 else ""
+        held = first_few([f"{ref.quantity:,} {ref.type}" for ref in limit.licenses], 3)
+        above = first_few([short_name(pbx) for pbx in limit.pbxs_above], 5)
         version = f"V{limit.version}" if limit.version else "no limit"
         add_row(shown, limit.device, visible(version, "bold"), held, visible(above, "bold red"))
     return shown
@@ -240,12 +232,6 @@ def _fill_style(pool: status_pb2.Pool) -> str:
 def _taken(pool: status_pb2.Pool) -> int:
     """What nobody else can have."""
     return pool.used + pool.promised + pool.leaving
-
-
-def _more(count: int, limit: int | None, what: str) -> list[RenderableType]:
-    if limit is None or count <= limit:
-        return []
-    return [Text(f"... and {count - limit:,} more {what} (--all)", style="dim")]
 
 
 def _squeezed(name: str) -> str:

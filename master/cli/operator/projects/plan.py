@@ -9,6 +9,7 @@ from licensemaster.v1 import plan_pb2
 from licensemaster.values import BadValueError, license_name, whole_number
 from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import (
+    LicensesArgument,
     OfSiteOption,
     PbxArgument,
     ToDeviceOption,
@@ -18,7 +19,6 @@ from master.cli.output.failure import CommandFailed
 
 app = typer.Typer(help="What would happen if: nothing is changed. Exits with 1 where it is not possible.")
 
-Licenses = Annotated[list[str], typer.Argument(metavar="LICENSE...", help="License ids.", show_default=False)]
 ReleaseOption = Annotated[
     list[str] | None,
     typer.Option("--release", metavar="LICENSE", help="Release this license first; may be given several times."),
@@ -46,7 +46,7 @@ def upgrade(
 
 @app.command("release")
 @asks_master()
-def release(master: Master, licenses: Licenses, show_all: AllOption = False) -> None:
+def release(master: Master, licenses: LicensesArgument, show_all: AllOption = False) -> None:
     """What if licenses went back into the project balance?"""
     title = f"release of {', '.join(licenses)}"
     _answer(master, title, [_release(licenses)], show_all=show_all)
@@ -54,7 +54,7 @@ def release(master: Master, licenses: Licenses, show_all: AllOption = False) -> 
 
 @app.command("rebind")
 @asks_master()
-def rebind(master: Master, licenses: Licenses, to: ToDeviceOption, show_all: AllOption = False) -> None:
+def rebind(master: Master, licenses: LicensesArgument, to: ToDeviceOption, show_all: AllOption = False) -> None:
     """What if licenses went to a device, from another one or from the balance?"""
     change = plan_pb2.PlannedChange(rebind=plan_pb2.RebindLicenses(licenses=licenses, device=to))
     title = f"rebinding of {', '.join(licenses)} to {to}"

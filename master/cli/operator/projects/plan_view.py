@@ -1,7 +1,6 @@
 """A plan for people: the verdict first, then what to do, then the numbers behind it."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -11,9 +10,7 @@ from rich.text import Text
 from licensemaster.v1 import license_pb2, plan_pb2, seat_pb2
 from master.cli.operator.monitoring.seat_result_view import licenses_view
 from master.cli.output.enum_names import in_words
-from master.cli.output.rendering import add_row, moment, short_name, table, visible
-
-Row = TypeVar("Row")
+from master.cli.output.rendering import add_row, first_few, in_brackets, moment, section, short_name, table, visible
 
 ROWS_SHOWN_MAX = 15
 HOLDERS_SHOWN_MAX = 4
@@ -25,16 +22,15 @@ _VERDICTS = {
 
 
 def plan_view(title: str, response: plan_pb2.PlanChangesResponse, *, show_all: bool = False) -> RenderableType:
-    """Show the whole plan."""
     limit = None if show_all else ROWS_SHOWN_MAX
     parts: list[RenderableType] = [_verdict_panel(title, response)]
-    parts += _section(response.version_limits, limits_view, limit, "installations")
-    pools = list(response.pools) if show_all else [pool for pool in response.pools if _is_telling(pool)]
-    parts += _section(pools, pools_view, limit, "pools")
+    parts += section(response.version_limits, limits_view, limit, "installations")
+    pools = list(response.pools) if show_all else [pool for pool in response.pools if _is_notable(pool)]
+    parts += section(pools, pools_view, limit, "pools")
     if hidden := len(response.pools) - len(pools):
         parts.append(Text(f"not shown: {hidden:,} of the pools, unchanged and large enough (--all)", style="dim"))
-    parts += _section(response.refused, refused_view, limit, "groups of seats")
-    parts += _section(response.obstacles, obstacles_view, limit, "obstacles")
+    parts += section(response.refused, refused_view, limit, "groups of seats")
+    parts += section(response.obstacles, obstacles_view, limit, "obstacles")
     if response.staying:
         parts += ["", licenses_view(response.staying, "Stays on its box for good")]
     return Group(*parts)
@@ -44,8 +40,7 @@ def limits_view(limits: Iterable[plan_pb2.LimitForecast]) -> Table:
     """What each installation may run, and what stands in the way."""
     shown = table("Version limit", "Now", "Then", "Would run", "Blocked by")
     for limit in limits:
-        held = ", ".join(f"{ref.quantity:,} {ref.type} ({ref.license})" for ref in limit.blocking[:3])
-        held += f" and {len(limit.blocking) - 3} more" if len(limit.blocking) > 3 else ""
+        held = first_few([f"{ref.quantity:,} {ref.type} ({ref.license})" for ref in limit.blocking], 3)
         then = visible(_version(limit.after), "bold red" if limit.pbxs_above else "bold green")
         add_row(shown, limit.device, _version(limit.before), then, f"V{limit.software}", visible(held, "red"))
     return shown
@@ -81,7 +76,7 @@ def refused_view(groups: Iterable[plan_pb2.RefusedSeats]) -> Table:
         more = group.seats - min(len(group.holders), HOLDERS_SHOWN_MAX)
         holders += f" and {more:,} more" if more else ""
         why = in_words(seat_pb2.RefusalReason.DESCRIPTOR, group.reason)
-        why += f" ({', '.join(group.rules)})"
+        why += in_brackets(group.rules)
         add_row(
             shown,
             group.site,
@@ -100,7 +95,7 @@ def obstacles_view(obstacles: Iterable[plan_pb2.PlanObstacle]) -> Table:
     shown = table("License", "On", "In the way", "What would help")
     for obstacle in obstacles:
         refusal = obstacle.refusal
-        problem = in_words(license_pb2.MoveProblem.DESCRIPTOR, refusal.problem) + f" ({', '.join(refusal.rules)})"
+        problem = in_words(license_pb2.MoveProblem.DESCRIPTOR, refusal.problem) + in_brackets(refusal.rules)
         add_row(shown, obstacle.license.license, refusal.device, problem, refusal.remedy)
     return shown
 
@@ -124,19 +119,7 @@ def _verdict_panel(title: str, response: plan_pb2.PlanChangesResponse) -> Panel:
     return Panel(Group(*lines), title=heading, title_align="left", border_style=style, padding=(1, 2), expand=False)
 
 
-def _section(
-    rows: Sequence[Row], view: Callable[[Iterable[Row]], Table], limit: int | None, what: str
-) -> list[RenderableType]:
-    """A table where there is anything to show."""
-    if not rows:
-        return []
-    parts: list[RenderableType] = ["", view(rows[:limit])]
-    if limit is not None and len(rows) > limit:
-        parts.append(Text(f"... and {len(rows) - limit:,} more {what} (--all)", style="dim"))
-    return parts
-
-
-def _is_telling(pool: plan_pb2.PoolForecast) -> bool:
+def _is_notable(pool: plan_pb2.PoolForecast) -> bool:
     """Whether a pool changes, or falls short."""
     sizes = {pool.capacity_before, pool.capacity_after, pool.capacity_unblocked}
     return len(sizes) > 1 or pool.wanted != pool.used or pool.missing_at_peak > 0

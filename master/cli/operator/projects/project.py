@@ -18,6 +18,7 @@ from master.cli.connection.options import (
     DEFAULT_SERVER,
     LimitOption,
     NeededReasonOption,
+    ReasonOption,
     ServerOption,
     YesOption,
 )
@@ -29,6 +30,7 @@ from master.cli.output.rendering import (
     add_row,
     moment,
     print_json,
+    print_warnings,
     stderr_console,
     stdout_console,
     table,
@@ -57,8 +59,8 @@ def apply(
     master: Master,
     file: FileArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply without asking.")] = False,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")] = "",
+    yes: YesOption = False,
+    reason: ReasonOption = "",
     show_all: AllOption = False,
 ) -> None:
     """Make the master's project equal to FILE, after showing what that changes.
@@ -104,7 +106,7 @@ def check(
         return
     with Connection(server) as connection:
         planned = _apply(connection, read, dry_run=True)
-    _print_warnings(planned.warnings, console)
+    print_warnings(planned.warnings, console)
     changes = joined_counts([(len(planned.changes), "change")])
     console.print(visible(f"{file}: good; {held}; applying it makes {changes}"))
 
@@ -181,7 +183,7 @@ def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, 
                 more = f"... {len(changes) - len(kept):,} more (--all)"
                 add_row(shown, Text(mark, style=f"bold {style}"), visible(kind, style), visible(more, "dim"), "", "")
         console.print(shown)
-    _print_warnings(response.warnings, console)
+    print_warnings(response.warnings, console)
 
 
 @app.command("delete")
@@ -260,8 +262,3 @@ def _report(planned: project_pb2.ApplyProjectResponse, applied: project_pb2.Appl
     console.print(
         Text.assemble(("applied: ", "bold green"), visible(f"{project}, {made}, revision {applied.revision}"))
     )
-
-
-def _print_warnings(warnings: Sequence[str], console: Console) -> None:
-    for warning in warnings:
-        console.print(Text.assemble(("warning: ", "bold yellow"), visible(warning)))
