@@ -322,6 +322,7 @@ _ANSWERS: Final = {
     _CODE.FAILED_PRECONDITION,
     _CODE.OUT_OF_RANGE,
     _CODE.RESOURCE_EXHAUSTED,
+    _CODE.ABORTED,
 }
 _INSIDE: Final = re.compile(
     r"Traceback|File \"|\.py\b|sqlalchemy|sqlite3|asyncpg|psycopg|\bSELECT\b|\bINSERT\b|\bUPDATE\b|\[SQL|Error\("

@@ -30,6 +30,7 @@ from master.domain.catalog.words import Metering
 from master.domain.estate.estate import Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats import explanations
+from master.domain.seats.allocation_explanations import access_denied
 from master.domain.seats.call_totals import with_totals
 from master.domain.seats.eligibility import Eligibility, EligibilityCache, Source, application_refused
 from master.domain.seats.outcomes import CompanionDecisions, Outcome, ReturnOutcome, Synced
@@ -38,7 +39,7 @@ from master.domain.seats.refusals import Refusal
 from master.domain.seats.requirements import Requirements
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import ALIKE, KEY, Granted, Returned, Seat, SeatKey, Want, runs_of
-from master.domain.seats.shortages import Shortages, access_denied
+from master.domain.seats.shortages import Shortages
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)

@@ -4,16 +4,14 @@ free is not for the site that asks, by an operator's allocation rules.
 
 from __future__ import annotations
 
-from licensemaster.api_enums import HolderKind
-from master.domain.allocation.policies import AllocationRule
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.words import DrawnFrom
 from master.domain.estate.estate import Estate, Pbx
-from master.domain.seats import explanations
+from master.domain.seats import allocation_explanations, explanations
 from master.domain.seats.agreed_uses import with_ended_use
 from master.domain.seats.eligibility import Eligibility, Source
 from master.domain.seats.pools import grantable
-from master.domain.seats.refusals import Refusal, RefusalReason
+from master.domain.seats.refusals import Refusal
 from master.domain.seats.seat_working_set import SeatWorkingSet
 
 
@@ -67,51 +65,7 @@ class Shortages:
         if division is None:
             return None
         free = grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)
-        site, name = self._pbx.site, license_type.display_name
+        drawn = allocation_explanations.Drawn(license_type, source, pool, free)
         if not division.below_maximum(self._pbx.id, max(free, 1)):
-            scope, most = division.maximum_reached(site)
-            rule = division.rules.named["maximum", scope]
-            return Refusal(
-                reason=RefusalReason.MAXIMUM_REACHED,
-                rules=license_type.rules,
-                message=f"the allocation rule {rule!r} lets {scope} have {most:,} {name} seats at most; all are in use",
-                license_type=license_type.key,
-                device=source.installation.device.name,
-                capacity=pool.capacity,
-                in_use=pool.used,
-                wanted=1,
-                allocation_rule=rule,
-            )
-        if not free:
-            return None
-        scope, kept = division.largest_reserve_kept_from(site)
-        rule = division.rules.named["reserve", scope]
-        return Refusal(
-            reason=RefusalReason.RESERVED_FOR_OTHERS,
-            rules=license_type.rules,
-            message=(
-                f"{free:,} of {pool.capacity:,} {name} licenses on {source.installation.device.name} are free, and"
-                f" reserved for others: {kept:,} for {scope} by the allocation rule {rule!r}"
-            ),
-            license_type=license_type.key,
-            device=source.installation.device.name,
-            capacity=pool.capacity,
-            in_use=pool.used,
-            wanted=1,
-            pool_id=source.pool_id,
-            allocation_rule=rule,
-        )
-
-
-def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: AllocationRule) -> Refusal:
-    """An operator keeps a type for others."""
-    holder, name = kind.name.lower().replace("_", " "), license_type.display_name
-    is_denied = license_type.key in rule.deny
-    said = f"denies {name} seats to {rule.scope}" if is_denied else f"keeps {name} seats for {rule.scope}"
-    return Refusal(
-        reason=RefusalReason.ACCESS_DENIED,
-        rules=license_type.rules,
-        message=f"the allocation rule {rule.name!r} {said}; {pbx.name} at {pbx.site} gets none for a {holder}",
-        license_type=license_type.key,
-        allocation_rule=rule.name,
-    )
+            return allocation_explanations.maximum_reached(drawn, division, self._pbx.site)
+        return allocation_explanations.reserved_for_others(drawn, division, self._pbx.site) if free else None

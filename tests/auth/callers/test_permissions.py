@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from licensemaster.v1 import (
     agreement_pb2,
+    allocation_pb2,
     audit_pb2,
     lease_pb2,
     license_pb2,
@@ -26,7 +27,7 @@ from master.rpc.server.reflection import V1
 from master.rpc.server.server import SERVICES
 
 FILES = (
-    *(agreement_pb2, audit_pb2),
+    *(agreement_pb2, allocation_pb2, audit_pb2),
     *(lease_pb2, license_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2, webhook_pb2),
     *(health_pb2, reflection_pb2),
 )
@@ -48,7 +49,7 @@ MAY_CALL = {
         *("ListLicenses", "ListVendorKeys", "ListDevices", "GetProject", "ListProjects", "CheckStandby", "GetStatus"),
         *("ListSeats", "ListLeases", "ExplainSeats", "ListEvents", "ExportEvents", "VerifyAudit", "PlanChanges"),
         *("GetUsageReport", "ServerReflectionInfo", "QuoteOrder", "ListAgreements", "ListEntries", "CheckUpgrade"),
-        *("ListEndings", "GetRights"),
+        *("ListEndings", "GetRights", "GetAllocation"),
     },
     Role.VENDOR: {"ImportLicenses"},
     Role.METRICS: set(),
@@ -59,7 +60,7 @@ MAY_CALL[Role.OPERATOR] = {
     *("ImportLicenses", "BindLicenses", "ReleaseLicenses", "CancelReleases", "ApproveReleases", "SubmitCertificate"),
     *("AddWebhook", "ListWebhooks", "RemoveWebhook", "TestWebhook", "ListDeadMessages", "RetryDeadMessages"),
     *("TrustVendorKey", "DistrustVendorKey", "CreateEnrollment", "EnrollDevice", "ApplyProject", "DrillStandby"),
-    *("EndLearning", "EndLease", "DeleteProject"),
+    *("EndLearning", "EndLease", "DeleteProject", "ApplyAllocation"),
     "PlaceOrder",
 }
 """The table once more, by role instead of by method, written by hand: who changes one must change the other."""

@@ -15,6 +15,7 @@ from master.auth.callers.limits import CallerLimitError
 from master.auth.callers.permissions import AccessDeniedError, Denial
 from master.domain.agreements.ledger.price_file import PriceFileError
 from master.domain.catalog.catalog import UnknownLicenseNameError
+from master.domain.estate.contradictions import AllocationInvalidError
 from master.domain.estate.project import ProjectInvalidError, Violation
 from master.domain.leases.ending import NoLeaseToEndError
 from master.domain.leases.leases import LeaseError, LeaseProblem
@@ -37,7 +38,8 @@ from master.service.licenses.keys import DeviceKeptError, UnknownDeviceError, Un
 from master.service.monitoring.audit import AuditBrokenError, NoSuchEventError
 from master.service.monitoring.webhook_delivery import ReceiverLostError, _AddressRefusedError
 from master.service.monitoring.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
-from master.service.projects.apply import _ProjectMovedError
+from master.service.projects import allocation, apply
+from master.service.projects.allocation import AllocationChangedError
 from master.service.projects.removal import ProjectInUseError
 from master.service.runtime.errors import QueueFullError, RequestIdTakenError, StoppedError
 from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
@@ -68,6 +70,8 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     ),
     (PlanInvalidError([Violation(("changes", 0), "no")]), CODE.INVALID_ARGUMENT, "PLAN_INVALID", False),
     (ProjectInvalidError([Violation(("pbxs", 0), "no")]), CODE.INVALID_ARGUMENT, "PROJECT_INVALID", False),
+    (AllocationInvalidError([Violation(("rules", 0), "no")]), CODE.INVALID_ARGUMENT, "ALLOCATION_INVALID", False),
+    (AllocationChangedError(1, 2), CODE.ABORTED, "ALLOCATION_CHANGED", False),
     (RequestIdTakenError("r-1", "licenses.bound"), CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", False),
     (PriceFileError("prices.toml:1: no"), CODE.INVALID_ARGUMENT, "PRICE_FILE_INVALID", False),
     (UnstorableError("$1: no"), CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", False),
@@ -116,7 +120,8 @@ NEVER_LEAVE = {
     StillLostError,
     ReceiverLostError,
     _AddressRefusedError,
-    _ProjectMovedError,
+    allocation._ProjectMovedError,
+    apply._ProjectMovedError,
     _Failed,
     UnknownLicenseNameError,
     DatabaseOutdatedError,

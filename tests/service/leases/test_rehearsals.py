@@ -22,6 +22,7 @@ from tests.support.databases.held import busy, writer_held
 from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.pbxs.standbys import PAIR, standing_by
+from tests.support.projects.allocations import Rule, lay_down
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, imported
 
@@ -38,6 +39,9 @@ _DEAD = {"in_use": license_pb2.IN_USE_FORCE, "device_dead": True, "reason": "tes
 DRY_RUNS: dict[str, Callable[[Wire], Awaitable[Any]]] = {
     "ProjectService/ApplyProject": lambda wire: wire.apply(
         project({**_LICENSES, "PBX-IPVA12": (10, "berlin-box")}, pbxs=_OTHER_PLACES), dry_run=True
+    ),
+    "AllocationService/ApplyAllocation": lambda wire: lay_down(
+        wire, Rule(site="site-berlin", reserve={"port": 1}), dry_run=True
     ),
     "LeaseService/EndLease": lambda wire: wire.leases.EndLease(
         lease_pb2.EndLeaseRequest(pbx=BERLIN, reason="test", dry_run=True)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 
 from licensemaster.v1 import agreement_order_pb2 as orders
-from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, project_pb2, webhook_pb2
+from licensemaster.v1 import agreement_pb2, allocation_pb2, lease_pb2, license_pb2, project_pb2, webhook_pb2
 from master.service.runtime.request_answers import KEPT_SECONDS
 from master.store.backends.database import Tx
 from tests.auth.callers.test_permissions import METHODS
@@ -21,6 +21,7 @@ from tests.rpc.failures import NAME, failure
 from tests.support.databases.truth import all_events
 from tests.support.masters import PROJECT, Clock, InProcess, Wire, in_process_master
 from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.allocations import Rule, allocation
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, enrolled, imported
 
@@ -31,6 +32,15 @@ OTHER = project({"PBX-Port12": 3})
 OTHER.name = "other"
 REQUESTS: list[tuple[str, Any]] = [
     ("ProjectService/ApplyProject", project_pb2.ApplyProjectRequest(project=TEN, request_id="apply")),
+    (
+        "AllocationService/ApplyAllocation",
+        allocation_pb2.ApplyAllocationRequest(
+            project=NAME,
+            allocation=allocation(Rule(site="site-hq", maximum={"port": 9})),
+            request_id="allocate",
+            reason="test",
+        ),
+    ),
     (
         "LicenseService/BindLicenses",
         license_pb2.BindLicensesRequest(
@@ -114,6 +124,7 @@ class Asked:
 def _call(wire: Wire, method: str, request: Any) -> Awaitable[Any]:
     service, name = method.split("/")
     stubs: dict[str, Any] = {
+        "AllocationService": wire.allocations,
         "ProjectService": wire.projects,
         "LicenseService": wire.licenses,
         "LeaseService": wire.leases,

@@ -1,0 +1,82 @@
+"""How a refusal by an operator's allocation rules is worded, as `explanations.py` does for all others.
+
+In the order of the reasons. Each names the rule that forbids the seat, so that whoever is refused can ask for another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from licensemaster.api_enums import HolderKind
+from master.domain.allocation.policies import AllocationRule
+from master.domain.allocation.pool_division import PoolDivision
+from master.domain.catalog.catalog import LicenseType
+from master.domain.estate.estate import Pbx
+from master.domain.seats.eligibility import Source
+from master.domain.seats.refusals import Refusal, RefusalReason
+from master.domain.seats.seat_working_set import PoolScore
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The pool that a seat was to be debited from."""
+
+    type: LicenseType
+    source: Source
+    pool: PoolScore
+    free: int
+
+
+def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: AllocationRule) -> Refusal:
+    """An operator keeps a type for others."""
+    holder, name = kind.name.lower().replace("_", " "), license_type.display_name
+    is_denied = license_type.key in rule.deny
+    said = f"denies {name} seats to {rule.scope}" if is_denied else f"keeps {name} seats for {rule.scope}"
+    return Refusal(
+        reason=RefusalReason.ACCESS_DENIED,
+        rules=license_type.rules,
+        message=f"the allocation rule {rule.name!r} {said}; {pbx.name} at {pbx.site} gets none for a {holder}",
+        license_type=license_type.key,
+        allocation_rule=rule.name,
+    )
+
+
+def maximum_reached(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
+    """The site, or its group, has as many seats as it may have."""
+    scope, most = division.maximum_reached(site)
+    rule = division.rules.named["maximum", scope]
+    return Refusal(
+        reason=RefusalReason.MAXIMUM_REACHED,
+        rules=drawn.type.rules,
+        message=(
+            f"the allocation rule {rule!r} lets {scope} have {most:,} {drawn.type.display_name} seats at most;"
+            " all are in use"
+        ),
+        license_type=drawn.type.key,
+        device=drawn.source.installation.device.name,
+        capacity=drawn.pool.capacity,
+        in_use=drawn.pool.used,
+        wanted=1,
+        allocation_rule=rule,
+    )
+
+
+def reserved_for_others(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
+    """What is free is reserved for other sites; names the largest reserve."""
+    scope, kept = division.largest_reserve_kept_from(site)
+    rule, device = division.rules.named["reserve", scope], drawn.source.installation.device.name
+    return Refusal(
+        reason=RefusalReason.RESERVED_FOR_OTHERS,
+        rules=drawn.type.rules,
+        message=(
+            f"{drawn.free:,} of {drawn.pool.capacity:,} {drawn.type.display_name} licenses on {device} are free, and"
+            f" reserved for others: {kept:,} for {scope} by the allocation rule {rule!r}"
+        ),
+        license_type=drawn.type.key,
+        device=device,
+        capacity=drawn.pool.capacity,
+        in_use=drawn.pool.used,
+        wanted=1,
+        pool_id=drawn.source.pool_id,
+        allocation_rule=rule,
+    )
