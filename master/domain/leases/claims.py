@@ -5,8 +5,10 @@ somebody else may use them too: the one who was fenced and has not heard of it, 
 Each such use is a claim on a pool, until its signed end. What is counted of a pool for a PBX is the seats it holds
 or its highest claim, whichever is more: returning a seat below a claim frees nothing, acquiring one needs no license.
 
-A claim is never more than what is counted already, so making one never overdraws a pool. Pure arithmetic over the
-claims of one PBX; `domain/seats/seat_working_set.py` counts, the caller says when somebody has heard.
+A claim of those kinds is never more than what is counted already, so making one never overdraws a pool. Three more
+kinds keep seats for a PBX on purpose, as the operator's policies say: the first claim of a PBX whose lease ran out,
+seats that it borrowed, and the block that it may use without asking. Pure arithmetic over the claims of one PBX;
+`domain/seats/seat_working_set.py` counts, the caller says when somebody has heard.
 """
 
 from __future__ import annotations
@@ -29,6 +31,12 @@ class ClaimKind(Enum):
     """`holder_id` was sent standby leases up to `serial`, and has not said which of them it has."""
     PROVEN = "proven"
     """The PBX showed a signed lease after the database was restored; `serial` is the epoch that it shows."""
+    LOAN = "loan"
+    """The PBX borrowed them, whether its lease runs or not; `serial` is that of the signed loan."""
+    FIRST_CLAIM = "first_claim"
+    """The PBX held them when its lease ran out, and gets them first; nobody uses them. `serial` is the epoch."""
+    BLOCK = "block"
+    """The PBX may use so many in all without asking, those that it holds included; `serial` is that of the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,29 @@ def floors(claims: Claims) -> dict[int, int]:
     return floor_of
 
 
+def kept_by_kind(claims: Iterable[Claim], *, seats: int) -> dict[ClaimKind, int]:
+    """Attribute what is counted of one pool for one PBX beyond the seats that it holds to the kinds of its claims.
+
+    The numbers add up to that; kinds that come to nothing are left out. Claims are not added up but cover each other,
+    so each kind is given what goes beyond the ones before it, in the order of the enum: what may be in use comes first,
+    what merely lies idle last.
+
+    Args:
+        claims: those on that pool in the PBX's name.
+        seats: what it holds of the pool.
+    """
+    highest: dict[ClaimKind, int] = {}
+    for claim in claims:
+        highest[claim.kind] = max(highest.get(claim.kind, 0), claim.seats)
+    kept: dict[ClaimKind, int] = {}
+    level = seats
+    for kind in ClaimKind:
+        if (beyond := highest.get(kind, 0) - level) > 0:
+            kept[kind] = beyond
+            level += beyond
+    return kept
+
+
 def raised(
     claims: Claims, kind: ClaimKind, holder_id: int, *, seats: Mapping[int, int], ends_at: float, serial: int
 ) -> Claims:
@@ -73,6 +104,24 @@ def raised(
         if count
     )
     return (*_but(claims, before), *made)
+
+
+def first_claims(claims: Claims, holder_id: int, *, seats: Mapping[int, tuple[int, float]], epoch: int) -> Claims:
+    """With what a PBX held when its lease ran out kept for it, in place of what was kept before.
+
+    `seats` gives by pool id how many, and until when (UNIX seconds).
+    """
+    made = tuple(
+        Claim(kind=ClaimKind.FIRST_CLAIM, holder_id=holder_id, pool_id=pool_id, seats=count, ends_at=end, serial=epoch)
+        for pool_id, (count, end) in sorted(seats.items())
+        if count
+    )
+    return (*without(claims, ClaimKind.FIRST_CLAIM), *made)
+
+
+def without(claims: Claims, *kinds: ClaimKind) -> Claims:
+    """Return the claims but for those of some kinds."""
+    return tuple(claim for claim in claims if claim.kind not in kinds)
 
 
 def acknowledged(claims: Claims, holder_id: int) -> Claims:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.leases.claims import Claims
+from master.domain.leases.claims import ClaimKind, Claims, without
 from master.domain.leases.leases import Lease, Phase
 
 
@@ -33,7 +33,7 @@ def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims
     Args:
         lease: the lease as it stands.
         pbx: the PBX's name, for people.
-        counted: seats held or claimed in its name, by pool id.
+        counted: seats held or claimed in its name that may be in use, by pool id.
         claims: the claims in its name.
         time: when.
 
@@ -49,7 +49,7 @@ def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims
         )
     if lease.phase is not Phase.OPEN and not counted and not claims:
         raise NoLeaseToEndError(f"the lease of {pbx} is over ({lease.phase.value}) and nothing is counted for it")
-    ends = [claim.ends_at for claim in claims]
+    ends = [claim.ends_at for claim in without(claims, ClaimKind.FIRST_CLAIM)]
     ends += [lease.ends_at] if lease.phase is Phase.OPEN else []
     end = max(ends, default=0.0)
     return Risk(counted, end) if time.ends_by <= end and any(counted.values()) else Risk({}, None)

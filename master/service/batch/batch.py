@@ -296,6 +296,7 @@ class Batch:
             return LeaseClosed(0)  # a retry
         lease = self._running(resolved, request)
         returned = self._seats.take_all(resolved.pbx)
+        self._standby_claims.closed(resolved.pbx.id)
         self._put(ended(lease, Phase.CLOSED))
         self._events.add(resolved, "lease.closed", {"epoch": lease.epoch, **counted(returned)})
         return LeaseClosed(returned.total())
@@ -305,7 +306,7 @@ class Batch:
         if (before := answered_before(self._tx, project_id, key)) is not None:
             return before
         lease, estate, pbx_id = self._leases.get(resolved.pbx.id), resolved.eligibilities.estate, resolved.pbx.id
-        counted_now = self._standby_claims.counted(pbx_id) if lease is not None else {}
+        counted_now = self._standby_claims.in_use_at_most(pbx_id) if lease is not None else {}
         claims = self._standby_claims.claims.get(pbx_id, ())
         risk = risk_of(lease, pbx=resolved.pbx.name, counted=counted_now, claims=claims, time=self._time)
         assert lease is not None
@@ -340,7 +341,9 @@ class Batch:
             return SeatsReclaimed(0, more=False)  # renewed in the meantime, or another master was first
         if lease.phase is Phase.OPEN:
             self._put(ended(lease, Phase.EXPIRED))
-            self._events.add(resolved, "lease.expired", {"epoch": lease.epoch, "ends_at": lease.ends_at})
+            kept = self._standby_claims.keep_first_claim(resolved.eligibilities.estate, lease)
+            details = {"epoch": lease.epoch, "ends_at": lease.ends_at} | ({"first_claim": kept} if kept else {})
+            self._events.add(resolved, "lease.expired", details)
         holders = len({seat.holder for seat in self._loaded.working_set.holdings(resolved.pbx.id)})
         return SeatsReclaimed(self._seats.reclaim_all(resolved, lease), more=holders >= request.holders_max)
 

@@ -129,12 +129,17 @@ def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, L
     for resolved in resolved_requests:
         lease = leases.get(resolved.pbx.id)
         takes_over = isinstance(resolved.request, TakeOverLease)
-        counts = takes_over or isinstance(resolved.request, EndLease)
+        counts = takes_over or isinstance(resolved.request, EndLease) or _may_keep_first_claim(resolved)
         if lease is not None and (lease.claimed or counts or lease.carrier is not None):
             pbx_ids.add(lease.pbx_id)
         if not takes_over:
             pbx_ids |= {pbx.id for pbx in resolved.also if pbx.id in leases}
     return pbx_ids
+
+
+def _may_keep_first_claim(resolved: ResolvedRequest) -> bool:
+    policies = resolved.eligibilities.estate.allocation.types
+    return isinstance(resolved.request, ReclaimSeats) and any(policy.first_claim_seconds for policy in policies)
 
 
 def _first_seats(tx: Tx, resolved_requests: Sequence[ResolvedRequest]) -> list[Seat]:

@@ -1,7 +1,8 @@
 """The claims and standby leases that a batch touches: read once, changed as its requests say, written with it.
 
 Decides when a claim beside the lease begins and ends (rules F2, F3, F5); `domain/leases/claims.py` does the
-arithmetic, the working set counts. Only PBXs that have a standby, or had one lately, come here.
+arithmetic, the working set counts. Only PBXs that have a standby, or had one lately, come here, and those for which an
+operator's policy keeps seats.
 """
 
 from __future__ import annotations
@@ -104,6 +105,28 @@ class StandbyClaims:
         if lease.pbx_id in self._claims:
             self._put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
 
+    # --- Leases that end ----------------------------------------------------------------------------------------------
+
+    def keep_first_claim(self, estate: Estate, lease: Lease) -> dict[str, int]:
+        """Keep for a PBX what it holds as its lease runs out, as long as the policies of its types say; how many seats,
+        by type.
+        """
+        if lease.pbx_id not in self._claims:
+            return {}
+        policies, kept = estate.allocation.by_type, {}
+        for pool_id, count in self._seats(lease.pbx_id).items():
+            policy = policies.get(estate.shared_pools.get(pool_id, ""))
+            if policy is not None and policy.first_claim_seconds:
+                kept[pool_id] = count, self._time.now + policy.first_claim_seconds
+        claims = rules.first_claims(self._claims[lease.pbx_id], lease.pbx_id, seats=kept, epoch=lease.epoch)
+        self._put(lease.pbx_id, claims)
+        return self.by_type(estate, {pool_id: count for pool_id, (count, _) in kept.items()})
+
+    def closed(self, pbx_id: int) -> None:
+        """A PBX has given up on purpose what it held: nothing is kept for its return."""
+        if pbx_id in self._claims:
+            self._put(pbx_id, rules.without(self._claims[pbx_id], ClaimKind.FIRST_CLAIM))
+
     # --- After a restore ----------------------------------------------------------------------------------------------
 
     def free(self, pool_id: int) -> int:
@@ -184,10 +207,12 @@ class StandbyClaims:
             # a serial that was never sent, so that late words of the last one change nothing
             self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
 
-    def counted(self, pbx_id: int) -> dict[int, int]:
-        """Seats held or claimed in a PBX's name, by pool id; only of PBXs whose claims were read."""
+    def in_use_at_most(self, pbx_id: int) -> dict[int, int]:
+        """Seats that may be in use in a PBX's name, by pool id; only of PBXs whose claims were read."""
+        floors = rules.floors(rules.without(self._claims.get(pbx_id, ()), ClaimKind.FIRST_CLAIM))
         shares = self._working_set.seats[pbx_id].shares or {}
-        return {pool_id: share.counted for pool_id, share in shares.items() if share.counted}
+        in_use = {pool_id: max(share.seats, floors.get(pool_id, 0)) for pool_id, share in shares.items()}
+        return {pool_id: seats for pool_id, seats in in_use.items() if seats}
 
     # --- Two claims at once -------------------------------------------------------------------------------------------
 
