@@ -159,7 +159,7 @@ def failure_of(error: BaseException) -> Failure:
         case NoPairError():
             return Failure(code.FAILED_PRECONDITION, "NO_STANDBY_PAIR", str(error))
         case ProjectInUseError():
-            return Failure(code.FAILED_PRECONDITION, "PROJECT_IN_USE", str(error), violations=error.found)
+            return Failure(code.FAILED_PRECONDITION, "PROJECT_IN_USE", str(error), violations=error.obstacles)
         case NoLeaseToEndError():
             return Failure(code.FAILED_PRECONDITION, "NO_LEASE_TO_END", str(error))
         case LeaseError():
@@ -207,7 +207,7 @@ def let_go(error: BaseException) -> None:
     while left:
         cause = left.pop()
         cause.__traceback__ = None
-        left += [other for other in (cause.__cause__, cause.__context__) if other is not None]
+        left += [linked for linked in (cause.__cause__, cause.__context__) if linked is not None]
         cause.__cause__ = cause.__context__ = None
 
 

@@ -88,7 +88,7 @@ class Authorizer(PeriodicTask):
         self.turns = Turns()
         metrics.calls_waiting.set_function(lambda: len(self.turns))
         self._known: dict[tuple[bytes, bytes], PeerCertificate] = {}
-        self._known_to: tuple[x509.Certificate, ...] = ()
+        self._authorities: tuple[x509.Certificate, ...] = ()
         """The authorities that they were judged by."""
         self._log = SparingLog(
             structlog.get_logger(__name__),
@@ -231,8 +231,8 @@ class Authorizer(PeriodicTask):
     def _shown(self, context: Context) -> PeerCertificate:
         proven = context.auth_context()
         authorities = self._certificates.current.authorities
-        if authorities != self._known_to:
-            self._known, self._known_to = {}, authorities
+        if authorities != self._authorities:
+            self._known, self._authorities = {}, authorities
         pem = _first(proven, "x509_pem_cert"), _first(proven, "x509_pem_cert_chain")
         known = self._known.get(pem)
         if known is None:

@@ -51,7 +51,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._message_seconds = message_seconds
         self._aside = aside
         self._handlers: dict[str, Handler] = {}
-        self._told = SparingLog(
+        self._sparing_log = SparingLog(
             _log, clock=monotonic, lines_max=_LINES_MAX, seconds=_LINES_SECONDS, each=("method", "caller")
         )
 
@@ -61,17 +61,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         method = str(handler_call_details.method)
-        rpc_method_handler = self._handlers.get(method)
-        if rpc_method_handler is None:
+        handler = self._handlers.get(method)
+        if handler is None:
             plain = await continuation(handler_call_details)
             if plain is None:
                 return None if self._authorizer is None else _unknown(method, self._authorizer)
-            rpc_method_handler = self._handlers[method] = self._wrapped(method, plain)
-        return rpc_method_handler
+            handler = self._handlers[method] = self._wrapped(method, plain)
+        return handler
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
-        count = _Counts(self._metrics, service, name, self._told)
+        count = _Counts(self._metrics, service, name, self._sparing_log)
         admission = Admission(
             count.method,
             plain,
@@ -95,7 +95,7 @@ class _Counts:
     """The metrics of one method, and the log of what is wrong with its calls."""
 
     def __init__(self, metrics: Metrics, service: str, method: str, sparing_log: SparingLog) -> None:
-        self.told = sparing_log
+        self.log = sparing_log
         self.method = f"{service}/{method}"
         self._handled = metrics.rpc_handled
         self._labels = (service, method)
@@ -159,7 +159,7 @@ async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
         let_go(error)
         return
     except Exception as error:
-        failure = _told(error, count)
+        failure = _reported(error, count)
         let_go(error)
         count.failed(started, failure.code)
     else:
@@ -168,15 +168,15 @@ async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
     await _refuse(context, failure)
 
 
-def _told(error: Exception, count: _Counts) -> Failure:
+def _reported(error: Exception, count: _Counts) -> Failure:
     failure = failure_of(error)
     caller = _without_port(caller_of_call.get())
     if failure.code is grpc.StatusCode.INTERNAL:
-        count.told.error("an RPC failed", method=count.method, caller=caller, exc_info=error)
+        count.log.error("an RPC failed", method=count.method, caller=caller, exc_info=error)
     elif isinstance(error, UnstorableError):
-        count.told.error("no database keeps a value", method=count.method, caller=caller, why=str(error))
+        count.log.error("no database keeps a value", method=count.method, caller=caller, why=str(error))
     elif isinstance(error, UnknownPbxError):  # with a good certificate, it may be, and nobody else would report it
-        count.told.warning("an unknown PBX was named", method=count.method, caller=caller, why=str(error))
+        count.log.warning("an unknown PBX was named", method=count.method, caller=caller, why=str(error))
     return failure
 
 

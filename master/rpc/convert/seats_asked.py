@@ -53,7 +53,7 @@ def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked
     holders = list(map(_HOLDER, seats))
     for run in runs_of(map(_ALIKE, seats)):
         read.add(seats[run.start], holders[run])
-    return Asked(read.found, read.answers)
+    return Asked(read.wants, read.answers)
 
 
 def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> Asked[SeatKey]:
@@ -116,11 +116,11 @@ class _Wants:
     """The seats of one call, run by run."""
 
     def __init__(self) -> None:
-        self.found: list[Want] = []
+        self.wants: list[Want] = []
         self.answers: list[int | Refusal] = []
         self._read = _Reader()
         self._first: list[int] = []
-        """Where in the call each of those found came first."""
+        """Where in the call each of `wants` came first."""
         self._places: dict[Key, int] = {}
 
     def add(self, like: seat_pb2.Seat, holders: list[str]) -> None:
@@ -131,25 +131,25 @@ class _Wants:
             for _ in holders:
                 self._refuse(error)
             return
-        begin, end = len(self.found), len(self.found) + len(holders)
+        begin, end = len(self.wants), len(self.wants) + len(holders)
         keys = list(zip(repeat(want.type), repeat(want.kind), holders, strict=False))
         if not values.are_holders(holders) or len(set(keys)) < len(keys) or not self._places.keys().isdisjoint(keys):
             for holder in holders:
                 self._add_one(want, holder)
             return
         self._first += range(len(self.answers), len(self.answers) + len(holders))
-        self.found += run_of(want, holders)
+        self.wants += run_of(want, holders)
         self.answers += range(begin, end)
         self._places.update(zip(keys, range(begin, end), strict=True))
 
     def _add_one(self, like: Want, holder: str) -> None:
         try:
             want = like._replace(holder=_read("holder", holder))
-            place = self._places.setdefault(want.key, len(self.found))
-            if place == len(self.found):
+            place = self._places.setdefault(want.key, len(self.wants))
+            if place == len(self.wants):
                 self._first.append(len(self.answers))
-                self.found.append(want)
-            elif self.found[place] != want:
+                self.wants.append(want)
+            elif self.wants[place] != want:
                 reason = f"is the same seat as seats[{self._first[place]}], with another user, line or version"
                 raise _MalformedError("holder", reason)
             self.answers.append(place)

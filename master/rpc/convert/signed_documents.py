@@ -72,12 +72,12 @@ def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> do
             for license in file.licenses
         ],
         key_id=signing.key_id_of(public_key),
-        document=_without_strays(document),
+        document=_without_unknown_fields(document),
         is_said_by=lambda stored: document_pb2.SignedDocument.FromString(stored).payload == document.payload,
     )
 
 
-def _without_strays(document: document_pb2.SignedDocument) -> bytes:
+def _without_unknown_fields(document: document_pb2.SignedDocument) -> bytes:
     """The document as it is kept: nothing that its signature does not vouch for stands beside it."""
     kept = document_pb2.SignedDocument()
     kept.CopyFrom(document)
@@ -93,15 +93,15 @@ def introduction(
     Raises:
         DocumentRefusedError: it is not genuine or cannot be read.
     """
-    said = _verified(document, document_pb2.DOCUMENT_KIND_VENDOR_KEY, public_key, document_pb2.VendorKey)
-    retire = _seconds("retire_previous_time", said.retire_previous_time)
+    payload = _verified(document, document_pb2.DOCUMENT_KIND_VENDOR_KEY, public_key, document_pb2.VendorKey)
+    retire = _seconds("retire_previous_time", payload.retire_previous_time)
     return keys.TrustKey(
         project=project,
-        key_id=signing.key_id_of(_public_key("public_key", said.public_key)),
-        public_key=said.public_key,
-        display_name=said.display_name,
+        key_id=signing.key_id_of(_public_key("public_key", payload.public_key)),
+        public_key=payload.public_key,
+        display_name=payload.display_name,
         introduced_by=signing.key_id_of(public_key),
-        retire_previous_at=retire if said.HasField("retire_previous_time") else None,
+        retire_previous_at=retire if payload.HasField("retire_previous_time") else None,
         caller=caller,
         reason=reason,
     )
@@ -132,14 +132,14 @@ def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> doc
         DocumentRefusedError: it is not genuine or cannot be read.
     """
     kind = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
-    said = _verified(document, kind, public_key, document_pb2.SecurityCertificate)
-    project, device = device_name(said.device)
+    payload = _verified(document, kind, public_key, document_pb2.SecurityCertificate)
+    project, device = device_name(payload.device)
     return documents.Certificate(
         project=project,
         device=device,
-        license=said.license,
-        number=said.number,
-        nonce=said.nonce,
+        license=payload.license,
+        number=payload.number,
+        nonce=payload.nonce,
         public_key=public_key,
     )
 
@@ -153,17 +153,17 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
     kind = document_pb2.DOCUMENT_KIND_ENROLLMENT
     check_kind(document, kind)
     try:
-        brought = signing.read_payload(document, document_pb2.Enrollment)
+        unverified = signing.read_payload(document, document_pb2.Enrollment)
     except signing.DocumentError as error:
         raise _refused(error) from error
-    said = _verified(document, kind, _public_key("public_key", brought.public_key), document_pb2.Enrollment)
-    project, device = device_name(said.device)
+    payload = _verified(document, kind, _public_key("public_key", unverified.public_key), document_pb2.Enrollment)
+    project, device = device_name(payload.device)
     return documents.Enrollment(
         project=project,
         device=device,
-        token=said.token,
-        key_id=signing.key_id_of(said.public_key),
-        public_key=said.public_key,
+        token=payload.token,
+        key_id=signing.key_id_of(payload.public_key),
+        public_key=payload.public_key,
     )
 
 

@@ -110,21 +110,21 @@ class _Health(health.aio.HealthServicer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, Any] = {}
+        self._statuses: dict[str, Any] = {}
 
     async def set(self, service: str, status: Any) -> None:
         """Set a service's status."""
-        self._told[service] = status
+        self._statuses[service] = status
         await super().set(service, status)
 
     async def enter_graceful_shutdown(self) -> None:
         """Set every service to not serving, for good."""
-        self._told = dict.fromkeys(self._told, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._statuses = dict.fromkeys(self._statuses, health_pb2.HealthCheckResponse.NOT_SERVING)
         await super().enter_graceful_shutdown()
 
     async def List(self, request: Any, context: object) -> Any:
         """Return the status of every service."""
-        statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._told.items()}
+        statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._statuses.items()}
         answer: Any = health_pb2
         return answer.HealthListResponse(statuses=statuses)
 

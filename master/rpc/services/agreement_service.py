@@ -27,8 +27,8 @@ _TOKEN_MAX = 255
 
 
 class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
-    def __init__(self, kept: Agreements) -> None:
-        self._agreements = kept
+    def __init__(self, service: Agreements) -> None:
+        self._agreements = service
 
     async def PlaceOrder(
         self, request: agreement_pb2.PlaceOrderRequest, context: Context

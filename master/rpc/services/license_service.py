@@ -62,14 +62,14 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         self, request: license_pb2.ListLicensesRequest, context: Context
     ) -> license_pb2.ListLicensesResponse:
         size = incoming.page_size(request.page_size, default=100)
-        which = LicenseQuery(
+        query = LicenseQuery(
             project=incoming.project_name(request.project),
             device=incoming.optional_text("device", request.device),
             license_type=incoming.optional_text("license_type", request.license_type),
         )
         after = incoming.optional_text("page_token", request.page_token)
-        _, views = await self._licenses.list_licenses(which, after=after, limit=size)
-        statuses = [self._documents.license_status(which.project, view) for view in views]
+        _, views = await self._licenses.list_licenses(query, after=after, limit=size)
+        statuses = [self._documents.license_status(query.project, view) for view in views]
         return license_pb2.ListLicensesResponse(
             licenses=[status for status in statuses if not request.state or status.state == request.state],
             next_page_token=views[-1].license.id if len(views) == size else "",

@@ -12,21 +12,21 @@ from google.protobuf.message import Message
 from master.rpc.convert import incoming
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 Response = TypeVar("Response", bound=Message)
 
 
 @dataclass(slots=True)
-class Repeatable(Generic[Found, Response]):
+class Repeatable(Generic[Answer, Response]):
     """A request, and how what came of it becomes its response: once, so that what is sent is what is kept."""
 
     request: Any
     """A message with the field `request_id`."""
     kind: type[Response]
-    convert: Callable[[Found], Response]
-    _kept: tuple[Found, Response] | None = field(default=None, init=False)
+    convert: Callable[[Answer], Response]
+    _kept: tuple[Answer, Response] | None = field(default=None, init=False)
 
-    def key(self) -> RequestKey[Found]:
+    def key(self) -> RequestKey[Answer]:
         """By what it is known again.
 
         Raises:
@@ -34,19 +34,19 @@ class Repeatable(Generic[Found, Response]):
         """
         return request_key(self.request, self._encoded)
 
-    def response(self, answer: Found | AnsweredBefore) -> Response:
+    def response(self, answer: Answer | AnsweredBefore) -> Response:
         """The response to what came of it now or, where it is a retry, before."""
         if isinstance(answer, AnsweredBefore):
             return self.kind.FromString(answer.answer)
         return self._kept[1] if self._kept is not None and self._kept[0] is answer else self.convert(answer)
 
-    def _encoded(self, answer: Found) -> bytes:
+    def _encoded(self, answer: Answer) -> bytes:
         response = self.convert(answer)
         self._kept = answer, response
         return response.SerializeToString()
 
 
-def request_key(request: Any, encode: Callable[[Found], bytes], *, by: str = "") -> RequestKey[Found]:
+def request_key(request: Any, encode: Callable[[Answer], bytes], *, by: str = "") -> RequestKey[Answer]:
     """By what a request is known again; a dry run needs no id. `by` says whose it is, where nobody else may get the
     answer.
 

@@ -9,8 +9,8 @@ from master.service.monitoring.reports import Reports
 
 
 class ReportService(report_pb2_grpc.ReportServiceServicer):
-    def __init__(self, made: Reports) -> None:
-        self._reports = made
+    def __init__(self, service: Reports) -> None:
+        self._reports = service
 
     async def GetUsageReport(
         self, request: report_pb2.GetUsageReportRequest, context: Context

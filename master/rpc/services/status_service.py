@@ -28,14 +28,14 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
 
     async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
         size = incoming.page_size(request.page_size, default=100)
-        which = SeatQuery(
+        query = SeatQuery(
             project=incoming.project_name(request.project),
             pbx=_filter("pbx", request.pbx),
             site=_filter("site", request.site),
             license_type=_filter("license_type", request.license_type),
             holder=_filter("holder", request.holder),
         )
-        estate, seats = await self._status.list_seats(which, after=_seat_place(request.page_token), limit=size)
+        estate, seats = await self._status.list_seats(query, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
         return await self._aside.run(
             len(seats),
@@ -83,7 +83,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
     ) -> status_pb2.ListEventsResponse:
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
-        which = EventFilter(
+        event_filter = EventFilter(
             pbx=_filter("pbx", request.pbx),
             kind=_filter("kind", request.kind),
             license_id=_filter("license", request.license),
@@ -91,7 +91,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
             since=incoming.moment("since_time", request.since_time) if request.HasField("since_time") else 0,
         )
         before = _event_place(request.page_token)
-        events = await self._status.list_events(project, which, before=before, limit=size)
+        events = await self._status.list_events(project, event_filter, before=before, limit=size)
         return await self._aside.run(
             len(events),
             lambda: status_pb2.ListEventsResponse(

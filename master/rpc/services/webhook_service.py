@@ -14,8 +14,8 @@ from master.store.statements.webhooks import DEAD_MAX
 
 
 class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
-    def __init__(self, kept: Webhooks) -> None:
-        self._webhooks = kept
+    def __init__(self, service: Webhooks) -> None:
+        self._webhooks = service
 
     async def AddWebhook(
         self, request: webhook_pb2.AddWebhookRequest, context: Context

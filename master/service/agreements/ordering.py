@@ -117,7 +117,7 @@ def quote_order(
     """
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
-    if (refused := _declared(estate, order)) is not None:
+    if (refused := _declared_in_file(estate, order)) is not None:
         return refused
     return quote(known.snapshot, order, known.day, prices.read(estate.catalog))
 
@@ -155,7 +155,7 @@ class _Changes(LicenseChanges):
 def _carried_out(
     changes: _Changes, order: Order, prices: PriceList | None, request_id: str
 ) -> Placed | AgreementRefusal:
-    if (refused := _declared(changes.estate, order)) is not None:
+    if (refused := _declared_in_file(changes.estate, order)) is not None:
         return refused
     known = known_now(changes.estate, changes.state, now=changes.now)
     decision = decide(known.snapshot, order, known.day, prices)
@@ -200,10 +200,10 @@ def _change_licenses(
     changed: dict[str, tuple[License, License]] = {}
     zone = ZoneInfo(changes.estate.time_zone)
     versions: dict[Subject, int] = {}
-    for changing in entries:
-        if changing.kind is EntryKind.VERSION_SET:
-            is_gone = changing.number in snapshot.state.reversed
-            versions[changing.subject] = int(changing.details["from_version" if is_gone else "version"])
+    for entry in entries:
+        if entry.kind is EntryKind.VERSION_SET:
+            is_reversed = entry.number in snapshot.state.reversed
+            versions[entry.subject] = int(entry.details["from_version" if is_reversed else "version"])
     for subject in dict.fromkeys(entry.subject for entry in entries):
         license = changes.find(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
         if license is None:
@@ -230,7 +230,7 @@ def _agreement_ends_at(snapshot: AgreementSnapshot, subject: Subject, zone: Zone
     return first_instant_of(max(ends), zone) if ends else None
 
 
-def _declared(estate: Estate, order: Order) -> AgreementRefusal | None:
+def _declared_in_file(estate: Estate, order: Order) -> AgreementRefusal | None:
     """Licenses that the project file declares have no agreement: nothing says when they were bound first (L7)."""
     named: Sequence[str] = ()
     field = "licenses"

@@ -55,22 +55,21 @@ def import_licenses(tx: Tx, estates: EstateCache, request: ImportLicenses, time:
             raise _refused(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
         return Imported(file.id, True, tuple(license for license in changes.estate.licenses if license.file == file.id))
     _check_whom_it_is_for(changes, file)
-    items = [_taken_in(changes, file, file_item) for file_item in file.items]
+    licenses = [_taken_in(changes, file, file_item) for file_item in file.items]
     store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), time.now)
     changes.event(
         "licenses.imported",
-        {"file": file.id, "key": file.key_id, "licenses": {file_item.id: plain(file_item) for file_item in items}},
+        {"file": file.id, "key": file.key_id, "licenses": {license.id: plain(license) for license in licenses}},
     )
     changes.write()
-    return Imported(file.id, False, tuple(items))
+    return Imported(file.id, False, tuple(licenses))
 
 
 def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
     key = trusted_key(changes.tx, changes.estate.project_id, file.key_id)
     if key.retires_at is not None and file.issued_at > key.retires_at:
-        detail = (
-            f"key {key.key_id} was retired on {_day(key.retires_at)}, the file was issued on {_day(file.issued_at)}"
-        )
+        retired, issued = minute_text(key.retires_at), minute_text(file.issued_at)
+        detail = f"key {key.key_id} was retired on {retired}, the file was issued on {issued}"
         raise _refused(DocumentProblem.KEY_RETIRED, detail)
     if file.project != changes.estate.name:
         raise _refused(
@@ -80,9 +79,13 @@ def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
         detail = f"its licenses are of {file.catalog!r}, the project's of {changes.estate.catalog.name!r}"
         raise _refused(DocumentProblem.OTHER_CATALOG, detail)
     if changes.now < file.issued_at:
-        raise _refused(DocumentProblem.NOT_YET_VALID, f"it was issued on {_day(file.issued_at)}; check both clocks")
+        raise _refused(
+            DocumentProblem.NOT_YET_VALID, f"it was issued on {minute_text(file.issued_at)}; check both clocks"
+        )
     if changes.now > file.expires_at:
-        raise _refused(DocumentProblem.EXPIRED, f"it had to be imported by {_day(file.expires_at)}; ask for a new one")
+        raise _refused(
+            DocumentProblem.EXPIRED, f"it had to be imported by {minute_text(file.expires_at)}; ask for a new one"
+        )
     if not 1 <= len(file.items) <= FILE_ITEMS_MAX:
         raise _refused(
             DocumentProblem.CONTENT_INVALID, f"it has {len(file.items)} licenses; 1 to {FILE_ITEMS_MAX} may be"
@@ -92,9 +95,9 @@ def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
 def _taken_in(changes: LicenseChanges, file: LicenseFile, file_item: FileItem) -> License:
     """Put one license of the file into the balance; what it replaces leaves it."""
     name = _read(changes.estate.catalog, file_item)
-    if (there := changes.find(file_item.id)) is not None:
-        brought = f"file {there.file}" if there.file else "the project file"
-        raise _refused(DocumentProblem.REPLAYED, f"license {file_item.id} is in the project already, from {brought}")
+    if (present := changes.find(file_item.id)) is not None:
+        origin = f"file {present.file}" if present.file else "the project file"
+        raise _refused(DocumentProblem.REPLAYED, f"license {file_item.id} is in the project already, from {origin}")
     fresh = License(
         id=file_item.id,
         type=name.type,
@@ -149,7 +152,3 @@ def _invalid(license_id: str, detail: str) -> DocumentRefusedError:
 
 def _refused(problem: DocumentProblem, detail: str) -> DocumentRefusedError:
     return DocumentRefusedError(problem, detail)
-
-
-def _day(at: float) -> str:
-    return minute_text(at)

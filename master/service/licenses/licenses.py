@@ -119,22 +119,22 @@ class Licenses:
 
     # --- Questions --------------------------------------------------------------------------------------------------
 
-    async def list_licenses(self, which: LicenseQuery, *, after: str, limit: int) -> tuple[Estate, list[LicenseView]]:
+    async def list_licenses(self, query: LicenseQuery, *, after: str, limit: int) -> tuple[Estate, list[LicenseView]]:
         """List licenses in the order of their ids, beginning after `after`."""
         time = self._context.lease_time()
 
         def look(tx: Tx, estate: Estate) -> tuple[Estate, list[LicenseView]]:
-            key = estate.catalog.key_of(which.license_type) if which.license_type else ""
+            key = estate.catalog.key_of(query.license_type) if query.license_type else ""
             licenses = [
                 license
                 for license in estate.licenses
                 if license.id > after
                 and key in ("", license.type.key)
-                and which.device in ("", license.device.name if license.device else "")
+                and query.device in ("", license.device.name if license.device else "")
             ]
             return estate, license_views(tx, estate, licenses[:limit], time)
 
-        return await self._context.read_project(which.project, look)
+        return await self._context.read_project(query.project, look)
 
     async def view(self, project: str, licenses: list[License]) -> list[LicenseView]:
         """Add to licenses what their releases still wait for."""

@@ -108,8 +108,8 @@ def move_licenses(
     """
     changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
     step, kind = _STEPS[type(request)]
-    if (known := answered_before(tx, changes.estate.project_id, request.key)) is not None:
-        return known
+    if (answered := answered_before(tx, changes.estate.project_id, request.key)) is not None:
+        return answered
     warned = set(warnings_of(changes.estate, changes.software))
     before = {license_id: changes.find(license_id) for license_id in request.licenses}
     results = tuple(_moved(changes, license_id, request, rules, step) for license_id in request.licenses)
@@ -119,9 +119,7 @@ def move_licenses(
         "results": [_plain_result(result, before[result.license_id]) for result in results],
         "warnings": warnings,
     }
-    if all(
-        result.refused is not None for result in results
-    ):  # an event is named for what happened, not for what was asked
+    if all(result.refused is not None for result in results):  # an event is named for what happened
         kind, details = _NOTHING_MOVED, {"asked": kind, **details}
     changes.event(kind, details, request_id=request.key.request_id or None)
     moved = [result.license for result in results if result.license is not None]
@@ -137,12 +135,13 @@ def complete_releases(
 ) -> list[License]:
     """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
     changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
-    done = []
-    for license in changes.estate.licenses:
-        if license.release is not None and try_to_complete(changes, license, rules) is not None:
-            done += [current for current in (changes.find(license.id),) if current is not None]
+    completed = {
+        license.id
+        for license in changes.estate.licenses
+        if license.release is not None and try_to_complete(changes, license, rules) is not None
+    }
     changes.write()
-    return done
+    return [license for license in changes.estate.licenses if license.id in completed]  # some left with their use
 
 
 def try_to_complete(changes: LicenseChanges, license: License, rules: MoveRules) -> License | None:
@@ -241,10 +240,10 @@ def _release(
     elif request.in_use.value > license.release.in_use.value:
         license = balance.pressed(license, request.in_use)
     changes.put(license)
-    taken = NOTHING_REVOKED
+    revoked = NOTHING_REVOKED
     if request.in_use in (InUse.REVOKE, InUse.FORCE):
-        taken = revoke(changes, license, force=request.in_use is InUse.FORCE)
-    return Moved(license.id, try_to_complete(changes, license, rules) or license, revoked=taken)
+        revoked = revoke(changes, license, force=request.in_use is InUse.FORCE)
+    return Moved(license.id, try_to_complete(changes, license, rules) or license, revoked=revoked)
 
 
 def _release_refused(changes: LicenseChanges, license: License, request: ReleaseLicenses) -> MoveRefusal | None:
@@ -258,7 +257,7 @@ def _release_refused(changes: LicenseChanges, license: License, request: Release
     else:
         refused = moves.release_refused(changes.estate, license, software=changes.software)
     if license.device is not None and request.in_use is InUse.REFUSE:
-        leaving = {other.id for other in changes.estate.licenses if other.release is not None} | {license.id}
+        leaving = {leaving.id for leaving in changes.estate.licenses if leaving.release is not None} | {license.id}
         asked = replace(asked, used=changes.used(license), leaving=leaving)
         if refused is None:
             left = moves.left_without(changes.estate, license, leaving)

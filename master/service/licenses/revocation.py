@@ -84,22 +84,22 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until
     """Mark seats of a PBX and what goes with them; how many are no longer counted."""
     pbx = changes.estate.pbxs[pbx_id]
     wide = changes.estate.catalog.pbx_wide_types
-    ledger = fill_working_set(
+    working_set = fill_working_set(
         changes.tx, Prefetch(changes.now, whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
     )  # what is promised beside the PBX's lease stays counted, forced or not (F5)
     every_pool = {source: PoolScore(0, 0) for source in changes.estate.pool_ids.values()}
-    full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in ledger.pools.items()}
-    ledger.pools = every_pool | full  # on the copy nothing is free: what loses its whole goes with it
+    full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in working_set.pools.items()}
+    working_set.pools = every_pool | full  # on the copy nothing is free: what loses its whole goes with it
     runs = changes.software.get(pbx_id, pbx.software)
-    decider = Decider(EligibilityCache(changes.estate), ledger, pbx, runs, changes.time)
+    decider = Decider(EligibilityCache(changes.estate), working_set, pbx, runs, changes.time)
     keys = [seat.key if not seat.is_companion else SeatKey(seat.parent, seat.kind, seat.holder) for seat in seats]
     gone = decider.withdraw(keys)
     revoke_seats(changes.tx, pbx_id, gone)
     changes.event("seats.revoked", {"seats": _named(gone), "counted_until": until.value}, pbx=pbx.name)
     if until is _Counted.UNTIL_GIVEN_BACK:
         return 0
-    write_working_set(changes.tx, ledger, now=changes.now)
-    return -sum(counted for _, counted in ledger.pool_changes().values())
+    write_working_set(changes.tx, working_set, now=changes.now)
+    return -sum(counted for _, counted in working_set.pool_changes().values())
 
 
 def _by_pbx(seats: Sequence[Seat]) -> dict[int, list[Seat]]:

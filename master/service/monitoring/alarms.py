@@ -107,7 +107,7 @@ def _news(
         (News.BEGAN, store.AlarmState(alarm.kind.value, alarm.subject, alarm.message, now, None))
         for alarm in wrong.values()
     ]
-    return sorted(news, key=lambda pair: (pair[1].kind, pair[1].subject))
+    return sorted(news, key=lambda change: (change[1].kind, change[1].subject))
 
 
 def message_of(project: str, alarm: store.AlarmState, what: News, now: float) -> str:

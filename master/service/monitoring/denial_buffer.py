@@ -32,7 +32,7 @@ class Refused:
 
 
 @dataclass(slots=True)
-class DenialPage:
+class RecentDenials:
     """What happened since the history was last written."""
 
     seats: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -51,8 +51,8 @@ class DenialBuffer:
         self._holders_max = holders_max
         self._open: defaultdict[PbxName, dict[SeatKey, Refused]] = defaultdict(dict)
         self._holders = 0
-        self._page = DenialPage()
-        self.untold = 0
+        self._recent = RecentDenials()
+        self.unnoted = 0
         """Holders that were not noted because too many were; their refusals are counted all the same."""
 
     def note(self, pbx: PbxName, tally: Tally, outcomes: Sequence[Outcome], *, now: float) -> None:
@@ -63,28 +63,28 @@ class DenialBuffer:
         for want, outcome in zip(tally.wants, outcomes, strict=True):
             if not isinstance(outcome, Refusal):
                 if want.key in held:
-                    self._page.granted.append(held.pop(want.key))
+                    self._recent.granted.append(held.pop(want.key))
                     self._holders -= 1
             elif outcome.reason is not RefusalReason.UNKNOWN_LICENSE_TYPE:  # which may be any text
-                self._page.seats[pbx.project, tally.site, outcome.license_type] += 1
+                self._recent.seats[pbx.project, tally.site, outcome.license_type] += 1
                 if want.key not in held:
-                    self._open_one(held, Refused(pbx, tally.site, want.key, outcome.reason.name, now))
+                    self._begin(held, Refused(pbx, tally.site, want.key, outcome.reason.name, now))
         if not held:
             del self._open[pbx]
 
-    def _open_one(self, held: dict[SeatKey, Refused], refused: Refused) -> None:
+    def _begin(self, held: dict[SeatKey, Refused], refused: Refused) -> None:
         if self._holders >= self._holders_max:
-            self.untold += 1
+            self.unnoted += 1
             return
         held[refused.key] = refused
         self._holders += 1
-        self._page.holders.append(refused)
+        self._recent.holders.append(refused)
 
-    def turn_page(self, now: float) -> DenialPage:
+    def take(self, now: float) -> RecentDenials:
         """Return what happened since the last call; holders whose time is up are let go, they are judged by the
         database.
         """
-        page, self._page = self._page, DenialPage()
+        recent, self._recent = self._recent, RecentDenials()
         due = now - self._judged_after_seconds
         for pbx in list(self._open):
             left = {key: refused for key, refused in self._open[pbx].items() if refused.at > due}
@@ -93,11 +93,11 @@ class DenialBuffer:
                 self._open[pbx] = left
             else:
                 del self._open[pbx]
-        return page
+        return recent
 
-    def turn_back(self, page: DenialPage) -> None:
-        """The page could not be written: keep it for the next time."""
-        page.seats.update(self._page.seats)
-        page.holders += self._page.holders
-        page.granted += self._page.granted
-        self._page = page
+    def put_back(self, recent: RecentDenials) -> None:
+        """Keep what could not be written for the next time."""
+        recent.seats.update(self._recent.seats)
+        recent.holders += self._recent.holders
+        recent.granted += self._recent.granted
+        self._recent = recent

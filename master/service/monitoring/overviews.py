@@ -1,4 +1,4 @@
-"""EstateCache at a glance, read on one consistent state."""
+"""Estates at a glance, read on one consistent state."""
 
 from __future__ import annotations
 

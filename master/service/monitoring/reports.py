@@ -43,7 +43,7 @@ class Reports:
         """Return the usage report on the last days, today included.
 
         Raises:
-            reading.UnknownProjectError: there is no such project.
+            UnknownProjectError: there is no such project.
         """
         time = self._context.lease_time()
         today = day_of(time.now)

@@ -14,7 +14,7 @@ import structlog
 from master.domain.monitoring.overview import Overview
 from master.domain.monitoring.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
 from master.service.estates.service_context import ServiceContext
-from master.service.monitoring.denial_buffer import DenialBuffer, DenialPage, Refused
+from master.service.monitoring.denial_buffer import DenialBuffer, RecentDenials, Refused
 from master.service.monitoring.overviews import read_overviews
 from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Tx
@@ -65,9 +65,9 @@ class UsageTask(PeriodicTask):
         estates = await self._context.questions.read(lambda tx: read_overviews(tx, self._context.estates, time))
         await self._write_peaks(estates, time.now)
         await self._write_refusals(estates, time.now)
-        if self._denials.untold:
-            _log.warning("too many holders were refused to note them all", untold=self._denials.untold)
-            self._denials.untold = 0
+        if self._denials.unnoted:
+            _log.warning("too many holders were refused to note them all", unnoted=self._denials.unnoted)
+            self._denials.unnoted = 0
 
     async def _write_peaks(self, estates: Sequence[Overview], now: float) -> None:
         if (today := day_of(now)) != self._today:
@@ -95,16 +95,16 @@ class UsageTask(PeriodicTask):
         return known is None or peak.peak > known[0] or peak.unused < known[1]
 
     async def _write_refusals(self, estates: Sequence[Overview], now: float) -> None:
-        page = self._denials.turn_page(now)
+        recent = self._denials.take(now)
         ids = {estate.project: estate.project_id for estate in estates}
         try:
-            if page.holders:
-                refused = _rows(page.holders, ids)
+            if recent.holders:
+                refused = _rows(recent.holders, ids)
                 await self._context.questions.transact(lambda tx: store.add_denials(tx, refused))
-            if page.granted:
-                granted = _rows(page.granted, ids)
+            if recent.granted:
+                granted = _rows(recent.granted, ids)
                 await self._context.questions.transact(lambda tx: store.forget_denials(tx, granted))
-            counts = _counts(page, ids, day_of(now))
+            counts = _counts(recent, ids, day_of(now))
             due = now - self._denied_after_seconds
 
             def judge(tx: Tx) -> None:
@@ -113,7 +113,7 @@ class UsageTask(PeriodicTask):
 
             await self._context.questions.transact(judge)
         except BaseException:
-            self._denials.turn_back(page)
+            self._denials.put_back(recent)
             raise
 
 
@@ -135,9 +135,9 @@ def _rows(refused: Iterable[Refused], ids: Mapping[str, int]) -> list[store.Deni
     ]
 
 
-def _counts(page: DenialPage, ids: Mapping[str, int], today: int) -> list[store.SiteCount]:
+def _counts(recent: RecentDenials, ids: Mapping[str, int], today: int) -> list[store.SiteCount]:
     return [
         store.SiteCount(ids[project], site, license_type, today, refused=seats)
-        for (project, site, license_type), seats in page.seats.items()
+        for (project, site, license_type), seats in recent.seats.items()
         if project in ids
     ]

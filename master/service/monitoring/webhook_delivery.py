@@ -76,7 +76,7 @@ class WebhookSender:
             ValueError: the file cannot be read, or holds no certificate.
         """
         self._clock = clock
-        self._trust = None if ca_file is None else _trusting(ca_file)
+        self._trust = None if ca_file is None else _ssl_context(ca_file)
         self._timeout_seconds = timeout_seconds
         self._agent = agent
         self._networks = networks
@@ -138,7 +138,7 @@ class WebhookSender:
             await self._session.close()
 
 
-def _trusting(ca_file: Path) -> ssl.SSLContext:
+def _ssl_context(ca_file: Path) -> ssl.SSLContext:
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(ca_file)
@@ -177,11 +177,11 @@ class WebhookDelivery(PeriodicTask):
         due = await self._database.read(lambda tx: store.webhooks_due(tx, now=self._clock()))
         for webhook_id in due:
             if webhook_id not in self._under_way and len(self._under_way) < _WEBHOOKS_AT_ONCE_MAX:
-                task = asyncio.create_task(self._tell_all(webhook_id), name=f"webhook {webhook_id}")
+                task = asyncio.create_task(self._send_all(webhook_id), name=f"webhook {webhook_id}")
                 self._under_way[webhook_id] = task
-                task.add_done_callback(partial(self._told, webhook_id))
+                task.add_done_callback(partial(self._ended, webhook_id))
 
-    def _told(self, webhook_id: int, _: asyncio.Task[None]) -> None:
+    def _ended(self, webhook_id: int, _: asyncio.Task[None]) -> None:
         del self._under_way[webhook_id]
 
     async def idle(self) -> None:
@@ -197,17 +197,17 @@ class WebhookDelivery(PeriodicTask):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _tell_all(self, webhook_id: int) -> None:
+    async def _send_all(self, webhook_id: int) -> None:
         """Send one webhook its due messages, until none is left or it did not take one: then others have their turn."""
         try:
-            while await self._tell_next(webhook_id):
+            while await self._send_next(webhook_id):
                 pass
         except StorageError as error:
             _log.warning("waits", task=type(self).__name__, reason=str(error))
         except Exception:
             _log.exception("delivery failed", task=type(self).__name__)
 
-    async def _tell_next(self, webhook_id: int) -> bool:
+    async def _send_next(self, webhook_id: int) -> bool:
         now = self._clock()
         until = now + 2 * self._sender.timeout_seconds + 30
         delivery = await self._database.transact(lambda tx: store.take_due(tx, webhook_id, now=now, until=until))

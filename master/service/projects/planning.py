@@ -57,7 +57,7 @@ def _situation(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> S
 
 def _upgrades(tx: Tx, estates: EstateCache, estate: Estate, now: float) -> dict[str, frozenset[int]]:
     state = estates.ledgers.state(tx, estate.project_id)
-    if state.last_number == 0:  # nobody has entered when which version was published
+    if state.last_number == 0:  # nobody has entered when seat_filter version was published
         return {}
     known = known_now(estate, state, now=now)
     return free_upgrades(known.snapshot, known.day)
@@ -88,8 +88,8 @@ def _pages(tx: Tx, pbx_ids: Sequence[int]) -> Iterator[Sequence[Seat]]:
 
 
 def _pieces(tx: Tx, pbx_id: int) -> Iterator[Sequence[Seat]]:
-    which, after = queries.SeatFilter(pbx_ids=[pbx_id]), None
-    while page := queries.list_seats(tx, which, after=after, limit=_PAGE_SEATS):
+    seat_filter, after = queries.SeatFilter(pbx_ids=[pbx_id]), None
+    while page := queries.list_seats(tx, seat_filter, after=after, limit=_PAGE_SEATS):
         yield page
         last = page[-1]
         after = (last.pbx_id, last.holder, last.type, int(last.kind))

@@ -68,10 +68,10 @@ def record_platforms(
 def elsewhere(before: Estate, after: Estate) -> list[tuple[Pbx, Pbx]]:
     """PBXs whose device is not what it was, as they were and as they are."""
     both = ((before.pbxs[pbx_id], pbx) for pbx_id, pbx in after.pbxs.items() if pbx_id in before.pbxs)
-    return [(earlier, pbx) for earlier, pbx in both if _standing(earlier) != _standing(pbx)]
+    return [(earlier, pbx) for earlier, pbx in both if _device_of(earlier) != _device_of(pbx)]
 
 
-def _standing(pbx: Pbx) -> tuple[int, str]:
+def _device_of(pbx: Pbx) -> tuple[int, str]:
     return pbx.device.id, pbx.device.platform
 
 
@@ -81,11 +81,11 @@ def _reconcile(
     needs = Prefetch(time.now, whole_pbxs={pbx.id})
     need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
     wide, claims = eligibilities.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
-    ledger = fill_working_set(tx, needs, wide, claims=claims)
-    decider = Decider(eligibilities, ledger, pbx, software, time, carrier=carrier_of(eligibilities.estate, lease))
+    working_set = fill_working_set(tx, needs, wide, claims=claims)
+    decider = Decider(eligibilities, working_set, pbx, software, time, carrier=carrier_of(eligibilities.estate, lease))
     decided = decider.decide_companions()
     if not decided.refused:
-        write_working_set(tx, ledger, now=time.now)
+        write_working_set(tx, working_set, now=time.now)
     return decided
 
 

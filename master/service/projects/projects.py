@@ -84,7 +84,7 @@ class Projects:
         """Delete a project; a dry run returns what would be deleted.
 
         Raises:
-            reading.UnknownProjectError: there is none.
+            UnknownProjectError: there is none.
             ProjectInUseError: something of it is leased or bound.
         """
         time = self._context.lease_time()
@@ -104,7 +104,7 @@ class Projects:
         """Return a project as it was last applied.
 
         Raises:
-            reading.UnknownProjectError: there is none.
+            UnknownProjectError: there is none.
         """
         stored = await self._context.questions.read(
             lambda tx: projects.load_project(tx, name, self._context.estates.catalogs)
@@ -123,7 +123,7 @@ class Projects:
         """Return what would happen if changes were made, one after the other.
 
         Raises:
-            reading.UnknownProjectError: there is no such project.
+            UnknownProjectError: there is no such project.
             PlanInvalidError: a change is wrong in itself.
         """
         return await plan_changes(

@@ -55,7 +55,7 @@ class ProjectInUseError(Exception):
         super().__init__(
             f"{project} cannot be deleted while anything of it is leased or bound ({len(obstacles)} found)"
         )
-        self.found = tuple(obstacles)
+        self.obstacles = tuple(obstacles)
 
 
 def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: LeaseTime) -> Deleted | AnsweredBefore:
