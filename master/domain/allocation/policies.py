@@ -300,6 +300,19 @@ class Allocation:
         )
 
 
+NO_RULES: Final = PoolRules(
+    group_of={},
+    members={},
+    site_reserves={},
+    group_reserves={},
+    site_maxima={},
+    group_maxima={},
+    every_maximum=None,
+    weights={},
+    priorities={},
+    named={},
+)
+"""Whoever comes first has it."""
 NO_ALLOCATION: Final = Allocation()
 """First come, first served."""
 

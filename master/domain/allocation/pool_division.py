@@ -63,6 +63,10 @@ class PoolDivision:
         """Seats counted for a site."""
         return self._sites[site]
 
+    def is_below_reserve(self, site: str) -> bool:
+        """Whether a site, or its group, has fewer seats than are reserved for it."""
+        return self._own_and_others(site)[0] > 0
+
     def kept_from(self, pbx_id: int) -> int:
         """Seats that are kept free for others than a PBX's site."""
         return self._own_and_others(self._site_of[pbx_id])[1]

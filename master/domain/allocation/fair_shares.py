@@ -1,0 +1,122 @@
+"""How many seats of a pool each site would have if they were dealt anew, as an operator's rules say: has, wants, gets.
+
+Pure arithmetic, for showing: nobody's seats are taken away for it. Seats are dealt one by one: first what is reserved,
+then to sites of the highest priority that want any, each seat to the site that has fewest for its weight. So a larger
+pool never gives anybody less, and equal sites differ by one seat at most. Ties go by name, so the same facts always
+give the same shares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
+
+from master.domain.allocation.policies import PRIORITY_USUAL, WEIGHT_USUAL, PoolRules
+
+
+@dataclass(frozen=True, slots=True)
+class FairShare:
+    """What a site has of a pool, wants, and would get."""
+
+    has: int
+    """Seats counted for it."""
+    wants: int
+    """These, and those that it waits for."""
+    gets: int
+
+
+def fair_shares(
+    rules: PoolRules | None, *, capacity: int, has: Mapping[str, int], waits: Mapping[str, int]
+) -> dict[str, FairShare]:
+    """What each site gets of a pool, by the site's name; of sites that have or want any.
+
+    Args:
+        rules: how the pool is divided; None where it is not.
+        capacity: seats that there are.
+        has: seats counted, by site.
+        waits: seats waited for, by site.
+    """
+    wants = {site: has.get(site, 0) + waits.get(site, 0) for site in sorted({*has, *waits})}
+    deal = _Deal(rules, wants, capacity)
+    if rules is not None:
+        deal.to(wants, tops=rules.site_reserves)
+        grouped = [site for site in wants if rules.group_of.get(site) in rules.group_reserves]
+        deal.to(grouped, group_tops=rules.group_reserves)
+    priorities = rules.priorities if rules is not None else {}
+    classes: dict[int, list[str]] = {}
+    for site in wants:
+        classes.setdefault(priorities.get(site, PRIORITY_USUAL), []).append(site)
+    for priority in sorted(classes, reverse=True):
+        deal.to(classes[priority])
+    return {site: FairShare(has.get(site, 0), wanted, deal.dealt[site]) for site, wanted in wants.items()}
+
+
+class _Deal:
+    """Seats that are dealt out, class after class."""
+
+    def __init__(self, rules: PoolRules | None, wants: Mapping[str, int], capacity: int) -> None:
+        self._rules = rules
+        self._left = capacity
+        self.dealt: Counter[str] = Counter()
+        self._of_group: Counter[str] = Counter()
+        self._tops = {site: min(wanted, self._maximum(site, wanted)) for site, wanted in wants.items()}
+
+    def to(
+        self,
+        sites: Iterable[str],
+        *,
+        tops: Mapping[str, int] | None = None,
+        group_tops: Mapping[str, int] | None = None,
+    ) -> None:
+        """Deal to some sites what they want, up to the tops given where there are any, as long as there are seats."""
+        most = {
+            site: min(self._tops[site], tops.get(site, 0)) if tops is not None else self._tops[site] for site in sites
+        }
+        group_most = (
+            group_tops if group_tops is not None else self._rules.group_maxima if self._rules is not None else {}
+        )
+        if self._fits(most, group_most):
+            for site, top in most.items():
+                self._give(site, max(top - self.dealt[site], 0))
+            return
+        heap = [(self._level(site), site) for site in most if self.dealt[site] < most[site]]
+        heapify(heap)
+        while heap and self._left:
+            _, site = heap[0]
+            group = self._group(site)
+            if self.dealt[site] >= most[site] or self._of_group[group] >= group_most.get(
+                group, self._of_group[group] + 1
+            ):
+                heappop(heap)
+                continue
+            self._give(site, 1)
+            heapreplace(heap, (self._level(site), site))
+
+    def _fits(self, most: Mapping[str, int], group_most: Mapping[str, int]) -> bool:
+        """Whether all of them can have all they may."""
+        more = {site: max(top - self.dealt[site], 0) for site, top in most.items()}
+        of_group: Counter[str] = Counter()
+        for site, seats in more.items():
+            of_group[self._group(site)] += seats
+        return sum(more.values()) <= self._left and all(
+            not seats or self._of_group[group] + seats <= group_most.get(group, self._left + self._of_group[group])
+            for group, seats in of_group.items()
+        )
+
+    def _give(self, site: str, seats: int) -> None:
+        self.dealt[site] += seats
+        self._of_group[self._group(site)] += seats
+        self._left -= seats
+
+    def _level(self, site: str) -> float:
+        weights = self._rules.weights if self._rules is not None else {}
+        return self.dealt[site] / weights.get(site, WEIGHT_USUAL)
+
+    def _group(self, site: str) -> str:
+        return self._rules.group_of.get(site, "") if self._rules is not None else ""
+
+    def _maximum(self, site: str, wanted: int) -> int:
+        most = self._rules.maximum_of(site) if self._rules is not None else None
+        return wanted if most is None else most
