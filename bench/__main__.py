@@ -17,6 +17,7 @@ from rich.table import Table
 from bench.figures import Figure, Plan, Scenario
 from bench.pictures import draw
 from bench.scenarios.agent import agent
+from bench.scenarios.allocation import allocation
 from bench.scenarios.calls import batches, lone_calls, singles
 from bench.scenarios.estates import estates
 from bench.scenarios.footprint import footprint
@@ -44,6 +45,7 @@ SCENARIOS: dict[str, Scenario] = {
     "queue": queue,
     "agent": agent,
     "sip": sip,
+    "allocation": allocation,
     "growth": growth,
 }
 
