@@ -181,7 +181,7 @@ class Batch:
             )
         held, acquired = sum(self._held(resolved.pbx).values()), None
         if request.wants:
-            held -= self._seats.acquired_since(resolved.pbx, lease.opened_at) if is_repeated else 0
+            held -= self._seats.acquired_since(resolved.pbx, lease.opened_at, request.wants) if is_repeated else 0
             acquired = self._seats.acquire(resolved, lease, request.wants)
             if is_repeated:
                 self._seats.answer_as_at_first(resolved.pbx, lease, acquired)

@@ -44,9 +44,10 @@ class BatchSeats:
         outcomes = self._remedies.acquiring(asker, wants, outcomes)
         return SeatsAcquired(outcomes, self._tally(resolved, wants, outcomes))
 
-    def acquired_since(self, pbx: Pbx, since: float) -> int:
-        """How many of the debited seats that were loaded of a PBX it acquired at that time or later."""
-        seats = self._working_set.holdings(pbx.id)
+    def acquired_since(self, pbx: Pbx, since: float, wants: Sequence[Want]) -> int:
+        """How many debited seats the holders of some wants acquired at that time or later."""
+        holders = {want.holder for want in wants}
+        seats = (seat for seat in self._working_set.holdings(pbx.id) if seat.holder in holders)
         return sum(seat.pool_id is not None and seat.acquired_at >= since for seat in seats)
 
     def answer_as_at_first(self, pbx: Pbx, lease: Lease, acquired: SeatsAcquired) -> None:
