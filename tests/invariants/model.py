@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.invariants.balance import HeldSeat, Key, PoolName
+from tests.invariants.model_allocation import ModelRules
 from tests.invariants.model_estate import CENTRAL_FROM, SOFTWARE, ModelEstate
 from tests.invariants.model_values import (
     ALLOWANCE_SECONDS,
@@ -51,6 +52,7 @@ class Model(ModelEstate):
     broken_at: float = 0.0
     """When the newest stream of PRIMARY broke, under `broken_epoch`."""
     broken_epoch: int = 0
+    rules: ModelRules = field(default_factory=ModelRules)
 
     def copy(self) -> Model:
         """A copy to try something on."""
@@ -309,7 +311,7 @@ class Model(ModelEstate):
             if license_type == "port" and not self.needs_ipva(pbx):
                 seats.pop(("ipva", holder), None)  # it is back from a virtual standby
             return Yes(already_held=True, device=seat.pool[0] if seat.pool else "", included_in=seat.parent)
-        if self.gets_nothing_new(pbx):
+        if self.gets_nothing_new(pbx) or self.is_denied(pbx, license_type):
             return No()
         if license_type == "video" and ("mypbx", holder) not in seats and ("uc", holder) not in seats:
             return No()
@@ -349,17 +351,29 @@ class Model(ModelEstate):
             for part in PARTS:
                 if (part, holder) in seats:
                     pool = self.take(pbx, part)
-                    if pool is None or self.gets_nothing_new(pbx):
+                    if pool is None or self.gets_nothing_new(pbx) or self.is_denied(pbx, part):
                         self.held[pbx] = before
                         return None
                     seats[part, holder] = HeldSeat(pool, at=self.now)
         return True
 
+    def left_for(self, pbx: str, pool: PoolName, free: int) -> int:
+        """How many of a pool's free seats a PBX may get, as the operator's rules have it."""
+        device, kind = pool
+        if device != "hq-box" or self.now >= self.rules.ends_at:
+            return free
+        counted = {name: max(self.debited(name).get(pool, 0), self.floor(name, pool)) for name in PBXS}
+        return self.rules.left_for(pbx, kind, free, counted)
+
+    def is_denied(self, pbx: str, kind: str) -> bool:
+        """Whether a rule keeps a type from a PBX's site."""
+        return (kind, pbx) in self.rules.denied and self.now < self.rules.ends_at
+
     def take(self, pbx: str, kind: str) -> PoolName | None:
         """The pool that one seat more may be debited from; None where none has any left."""
         capacity, used, leaving, held = self.capacity(), self.used(), self.leaving(), self.debited(pbx)
         for pool in ((device, kind) for device in self.places(pbx, kind)):
-            within = used.get(pool, 0) + leaving.get(pool, 0) < capacity.get(pool, 0)
-            if within or held.get(pool, 0) < self.floor(pbx, pool):
+            free = max(capacity.get(pool, 0) - used.get(pool, 0) - leaving.get(pool, 0), 0)
+            if self.left_for(pbx, pool, free) or held.get(pool, 0) < self.floor(pbx, pool):
                 return pool
         return None

@@ -273,7 +273,7 @@ class Lending(Calling):
             def can_have(kind: str, device: str) -> int:
                 own = max(self.model.floor(pbx, (device, kind)) - held.get((device, kind), 0), 0)
                 pool = pools.get((device, kind))
-                return own + (pool.free if pool is not None else 0)
+                return own + (self.model.left_for(pbx, (device, kind), pool.free) if pool is not None else 0)
 
             device = self.model.installation(pbx)
             free = can_have("port", device)

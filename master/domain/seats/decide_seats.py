@@ -184,6 +184,8 @@ class Decider:
         is_new = len(keys) == len(wants) and self._held.keys().isdisjoint(keys) and self._revoked.isdisjoint(keys)
         eligibility = self._eligibility_of(wants[0])
         if is_new and isinstance(eligibility, Eligibility) and eligibility.is_plain:
+            if denied := self._denied(wants[0], eligibility):
+                return [denied] * len(wants)
             return self._charge(eligibility, wants, parent="")
         return [self._acquire_one(want) for want in wants]
 
@@ -201,7 +203,7 @@ class Decider:
         license_type = eligibility.type
         if not eligibility.needs_license and license_type.metering is not Metering.FREE:
             return _NOT_NEEDED
-        if refusal := application_refused(eligibility, want.application):
+        if refusal := self._denied(want, eligibility) or application_refused(eligibility, want.application):
             return refusal
         if license_type.one_per_pbx and (others := self._working_set.of_type(self._pbx.id, license_type.key)):  # K2
             return explanations.one_per_pbx(license_type, self._pbx, others[0])
@@ -221,13 +223,17 @@ class Decider:
         name = want[:2]
         eligibility = self._eligibility.get(name)
         if eligibility is None:
-            eligibility = self._eligibilities.of(self._pbx, self._software, want.type, want.kind, carrier=self._carrier)
-            if isinstance(eligibility, Eligibility) and eligibility.needs_license and eligibility.refused is None:
-                rule = self._estate.allocation.access(want.type, self._pbx.site, want.kind, self._now)
-                if rule is not None:
-                    eligibility = access_denied(eligibility.type, self._pbx, want.kind, rule)
-            self._eligibility[name] = eligibility
+            eligibility = self._eligibility[name] = self._eligibilities.of(
+                self._pbx, self._software, want.type, want.kind, carrier=self._carrier
+            )
         return eligibility
+
+    def _denied(self, want: Want, eligibility: Eligibility) -> Refusal | None:
+        """An allocation rule that keeps a type from the PBX's site, for holders of this kind."""
+        if not (self._estate.allocation.rules and eligibility.needs_license):
+            return None
+        rule = self._estate.allocation.access(want.type, self._pbx.site, want.kind, self._now)
+        return access_denied(eligibility.type, self._pbx, want.kind, rule) if rule is not None else None
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
         seat = self._held.get(key)
@@ -382,7 +388,8 @@ class Decider:
             eligibility = self._eligibility_of(want)
             assert isinstance(eligibility, Eligibility)
             parent = self._included_in(eligibility.type, want.subject)  # in what else is held
-            outcome = (not parent and eligibility.refused) or self._charge(eligibility, (want,), parent=parent)[0]
+            refused = None if parent else eligibility.refused or self._denied(want, eligibility)
+            outcome = refused or self._charge(eligibility, (want,), parent=parent)[0]
             if isinstance(outcome, Refusal):
                 self._working_set.add(seat)
                 for before, after in reversed(charged):
