@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from license_agent.seat_rules import SeatRule
 from licensemaster.daemon.settings import DaemonSettings
 from licensemaster.files.texts import FileError, read_text
-from licensemaster.values import address, token
+from licensemaster.values import listening_address, token
 from slave_client import ClientConfig, TlsFiles
 
 PREFIX: Final = "LICENSE_AGENT_"
@@ -115,7 +115,7 @@ class AgentSettings(DaemonSettings):
     def _loopback(cls, value: str | None, field: ValidationInfo) -> str | None:
         if value is None:
             return None
-        found = address(value, any_port=True)
+        found = listening_address(value)
         try:
             is_loopback = ip_address(found.host).is_loopback
         except ValueError:

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from licensemaster.daemon.settings import DaemonSettings
-from licensemaster.values import address
+from licensemaster.values import listening_address
 from master.auth.certificates.certificate_files import CertificateFiles
 from master.domain.estate.estate import LeasePace
 from master.domain.monitoring.receiver_addresses import Network
@@ -162,7 +162,7 @@ class Settings(DaemonSettings):
     def _address(cls, value: str, field: ValidationInfo) -> str:
         if not value or (value.startswith("unix:") and field.field_name == "listen"):
             return value
-        return str(address(value, any_port=True))
+        return str(listening_address(value))
 
     @property
     def certificate_files(self) -> CertificateFiles | None:
@@ -207,7 +207,7 @@ def _is_loopback(listened_on: str) -> bool:
     """Whether only this machine can reach an address."""
     if listened_on.startswith("unix:"):
         return True
-    host = address(listened_on, any_port=True).host
+    host = listening_address(listened_on).host
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -62,7 +62,7 @@ def postgres(pytestconfig: pytest.Config) -> PostgresServer:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An upgraded, empty SQLite file, to be copied."""
     folder = tmp_path_factory.mktemp("template")
-    schema.upgrade(sqlite_url(folder), create=True)
+    schema.upgrade(sqlite_url(folder), schema.IfAbsent.CREATE)
     return folder
 
 
@@ -72,7 +72,7 @@ def postgres_template(postgres: PostgresServer) -> str:
 
     def make() -> str:
         url = asyncio.run(postgres.new_database())
-        schema.upgrade(url, create=True)
+        schema.upgrade(url, schema.IfAbsent.CREATE)
         return urlsplit(url).path.removeprefix("/")
 
     with ThreadPoolExecutor(1) as thread:  # the test that asks first has an event loop running in this one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,15 +147,24 @@ def show(
             {
                 "kind": document_pb2.DocumentKind.Name(document.kind),
                 "key_id": document.key_id,
-                "verified": verdict is True,
+                "verified": verdict is Verdict.GENUINE,
                 "problem": problem,
                 "says": json_object(says),
             }
         )
     else:
         _print_document(file, document, says, verdict, problem)
-    if verdict is False:
+    if verdict is Verdict.FORGED:
         raise typer.Exit(1)
+
+
+class Verdict(Enum):
+    """Whether a document is genuine."""
+
+    GENUINE = "genuine"
+    FORGED = "forged"
+    UNKNOWN = "unknown"
+    """Nobody has named the key that it would be verified with."""
 
 
 def keys_view(trusted_keys: Sequence[license_pb2.TrustedKey]) -> Table:
@@ -177,32 +187,31 @@ def _state(key: license_pb2.TrustedKey) -> Text:
 
 def _verdict(
     document: document_pb2.SignedDocument, payload: type[Message], known: Sequence[bytes]
-) -> tuple[bool | None, str]:
-    """True: genuine; False: not; None: nobody knows. And why."""
+) -> tuple[Verdict, str]:
+    """Whether a document is genuine, and why not where it is not known to be."""
     from licensemaster.signing import documents
 
     key = next((public_key for public_key in known if documents.key_id_of(public_key) == document.key_id), None)
     if key is None:
-        return None, f"the public half of key {document.key_id!r} is needed; name it with --key"
+        return Verdict.UNKNOWN, f"the public half of key {document.key_id!r} is needed; name it with --key"
     try:
         documents.verified(document, kind=document.kind, public_key=key, payload=payload)
     except documents.DocumentError as error:
-        return False, str(error)
-    return True, ""
+        return Verdict.FORGED, str(error)
+    return Verdict.GENUINE, ""
 
 
 def _print_document(
-    file: Path, document: document_pb2.SignedDocument, says: Message, verdict: bool | None, problem: str
+    file: Path, document: document_pb2.SignedDocument, says: Message, verdict: Verdict, problem: str
 ) -> None:
     console = stdout_console()
     kind = in_words(document_pb2.DocumentKind.DESCRIPTOR, document.kind)
     console.print(visible(f"{file}: {kind}", "bold"))
-    if verdict:
+    if verdict is Verdict.GENUINE:
         console.print(Text.assemble(("verified", "bold green"), visible(f": signed by key {document.key_id}")))
     else:
-        console.print(
-            Text.assemble(("not verified", "bold red" if verdict is False else "bold yellow"), visible(f": {problem}"))
-        )
+        style = "bold red" if verdict is Verdict.FORGED else "bold yellow"
+        console.print(Text.assemble(("not verified", style), visible(f": {problem}")))
     for line in _lines(json_object(says)):
         console.print(visible(f"  {line}"))
 

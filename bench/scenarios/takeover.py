@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from contextlib import AsyncExitStack
+from enum import Enum
 from statistics import quantiles
 
 from bench.figures import Figure, Plan, Report
@@ -18,19 +19,26 @@ from tests.support.network.balancer import balancer_before
 from tests.support.pbxs.sites import estate, working_sites
 
 
+class _Reached(Enum):
+    """How sites reach the masters."""
+
+    BY_ADDRESSES = "by addresses"
+    THROUGH_BALANCER = "through a balancer"
+
+
 async def takeover(plan: Plan, report: Report) -> list[Figure]:
     """Masters killed and frozen under load, reached by a list of addresses and through a balancer."""
     figures = []
     with running_postgres(Keeping.FOR_GOOD) as server:
-        for how, number, behind in (
-            ("killed, list of addresses", signal.SIGKILL, False),
-            ("killed, behind a balancer", signal.SIGKILL, True),
-            ("frozen, list of addresses", signal.SIGSTOP, False),
+        for how, number, reached in (
+            ("killed, list of addresses", signal.SIGKILL, _Reached.BY_ADDRESSES),
+            ("killed, behind a balancer", signal.SIGKILL, _Reached.THROUGH_BALANCER),
+            ("frozen, list of addresses", signal.SIGSTOP, _Reached.BY_ADDRESSES),
         ):
             url = await upgraded(await server.new_database())
             rounds = 4 * plan.rounds if number is signal.SIGKILL else plan.rounds
             report(f"{how}: {rounds} rounds")
-            seconds = await _measured(url, number, rounds, behind)
+            seconds = await _measured(url, number, rounds, reached)
             cuts = quantiles(seconds, n=100, method="inclusive")
             for name, value in (("p50", cuts[49]), ("p99", cuts[98]), ("longest", max(seconds))):
                 target = "< 60, one renewal" if name == "longest" else ""
@@ -38,7 +46,7 @@ async def takeover(plan: Plan, report: Report) -> list[Figure]:
     return figures
 
 
-async def _measured(url: str, number: signal.Signals, rounds: int, behind: bool) -> list[float]:
+async def _measured(url: str, number: signal.Signals, rounds: int, reached: _Reached) -> list[float]:
     chance = random.Random(4)
     seconds: list[float] = []
     async with AsyncExitStack() as stack:
@@ -46,7 +54,7 @@ async def _measured(url: str, number: signal.Signals, rounds: int, behind: bool)
         async with wire_to(masters[0].address) as wire:
             await wire.apply(estate())
         addresses = [master.address for master in masters]
-        if behind:
+        if reached is _Reached.THROUGH_BALANCER:
             addresses = [(await stack.enter_async_context(balancer_before(*addresses))).address]
         sites = await stack.enter_async_context(working_sites(addresses))
         for at in range(rounds):

@@ -27,7 +27,7 @@ from license_agent.http.problems import ProblemError
 from license_agent.http.requests import BodyLimits
 from license_agent.http.routes import AGENT, LIMITS, METRICS, SETTINGS, routes
 from license_agent.settings import AgentSettings
-from licensemaster.values import address
+from licensemaster.values import listening_address
 
 _log = structlog.get_logger(__name__)
 _BACKLOG: Final = 1024
@@ -89,7 +89,7 @@ class LocalServer:
         try:
             listening.append(await loop.create_unix_server(connecting, sock=bound, backlog=_BACKLOG))
             if self._settings.listen is not None:
-                at = address(self._settings.listen, any_port=True)
+                at = listening_address(self._settings.listen)
                 server = await loop.create_server(connecting, at.host, at.port, backlog=_BACKLOG)
                 self.port = server.sockets[0].getsockname()[1]
                 listening.append(server)

@@ -7,7 +7,7 @@ read with this same code, so that two spellings of one thing are one thing to al
 Decides: how a value is spelt. Leaves to others: what it means, and which field it stood in.
 """
 
-from licensemaster.values.addresses import Address, address, target, url
+from licensemaster.values.addresses import Address, address, listening_address, target, url
 from licensemaster.values.keys import PUBLIC_KEY_BYTES, public_key
 from licensemaster.values.kinds import (
     are_holders,
@@ -38,6 +38,7 @@ __all__ = [
     "is_shown",
     "key_text",
     "license_name",
+    "listening_address",
     "mac",
     "plain",
     "public_key",

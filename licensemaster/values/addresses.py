@@ -29,12 +29,20 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def address(text: str, *, any_port: bool = False) -> Address:
-    """Return a HOST:PORT as an `Address`; an IPv6 address is in brackets.
+def address(text: str) -> Address:
+    """Return a HOST:PORT to connect to as an `Address`; an IPv6 address is in brackets.
 
-    Args:
-        text: as it was handed in.
-        any_port: whether port 0 may be given, as for a listener that takes any free one.
+    Raises:
+        BadValueError: says what is missing or wrong.
+    """
+    read = listening_address(text)
+    if read.port == 0:
+        raise BadValueError(f"port 0 in {plain(text)[:80]!r} is none to connect to")
+    return read
+
+
+def listening_address(text: str) -> Address:
+    """Return a HOST:PORT to listen on as an `Address`; port 0 means any free one.
 
     Raises:
         BadValueError: says what is missing or wrong.
@@ -51,8 +59,6 @@ def address(text: str, *, any_port: bool = False) -> Address:
         raise BadValueError(f"port {port[:40]!r} in {cleaned[:80]!r} is no number; {_HOW}")
     if len(port.lstrip("0")) > 5 or int(port) > PORT_MAX:
         raise BadValueError(f"port {port[:20]} is above {PORT_MAX}")
-    if not any_port and int(port) == 0:
-        raise BadValueError(f"port 0 in {cleaned[:80]!r} is none to connect to")
     return Address(host, int(port))
 
 

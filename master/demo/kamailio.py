@@ -74,7 +74,7 @@ class KamailioDemo:
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[_Site]:
         url = f"sqlite:///{self._folder / 'license-master.db'}"
-        await asyncio.to_thread(schema.upgrade, url, create=True)
+        await asyncio.to_thread(schema.upgrade, url, schema.IfAbsent.CREATE)
         async with AsyncExitStack() as stack:
             master = await stack.enter_async_context(master_process(url))
             kamailio = Kamailio(self._folder, shipped("examples") / "kamailio" / "kamailio.cfg")

@@ -73,7 +73,7 @@ class Demo:
     async def playing(self) -> AsyncIterator[MasterProcess]:
         """Play all acts; the master still runs while the context lasts."""
         url = f"sqlite:///{self._folder / 'license-master.db'}"
-        await asyncio.to_thread(schema.upgrade, url, create=True)
+        await asyncio.to_thread(schema.upgrade, url, schema.IfAbsent.CREATE)
         started = time.monotonic()
         tls = await asyncio.to_thread(self._certificates)
         async with master_process(url, **_SETTINGS, **tls) as process:

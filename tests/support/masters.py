@@ -162,7 +162,7 @@ async def two_masters(
 
 async def upgraded(database_url: str) -> str:
     """The same URL, its database brought to the newest schema."""
-    await asyncio.to_thread(schema.upgrade, database_url, create=True)
+    await asyncio.to_thread(schema.upgrade, database_url, schema.IfAbsent.CREATE)
     return database_url
 
 

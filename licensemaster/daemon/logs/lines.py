@@ -11,6 +11,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 
 import structlog
@@ -38,8 +39,8 @@ def logging_to_stderr() -> Iterator[None]:
     global _writer
     _open_standard_files()
     sink = os.dup(_STDERR)
-    to_people = os.isatty(sink)
-    render = Rendering(to_people=to_people)
+    line_format = LineFormat.READABLE if os.isatty(sink) else LineFormat.JSON
+    render = Rendering(line_format)
     _writer = writer = LineWriter(sink, lost_line=render.lost)
     structlog.configure(
         processors=[render],
@@ -49,27 +50,35 @@ def logging_to_stderr() -> Iterator[None]:
     )
     faulthandler.enable(sink)  # what a crash says goes past everything that could be lost with it
     try:
-        with python_captured() if to_people else captured_stderr():
+        with python_captured() if line_format is LineFormat.READABLE else captured_stderr():
             yield
     finally:
         faulthandler.disable()
         writer.close(seconds=_FLUSH_SECONDS)
 
 
+class LineFormat(Enum):
+    """How a line of the log is written."""
+
+    JSON = "json"
+    READABLE = "readable"
+    """For people, on a terminal."""
+
+
 class Rendering:
     """Makes one line of an event, whatever is in it."""
 
-    def __init__(self, *, to_people: bool) -> None:
+    def __init__(self, line_format: LineFormat) -> None:
         self._chain: list[Processor] = [
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
-            *([] if to_people else [structlog.processors.format_exc_info]),
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-            if to_people
-            else structlog.processors.JSONRenderer(),
         ]
+        if line_format is LineFormat.READABLE:
+            self._chain.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
+        else:
+            self._chain += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> str:
         """The line; of what cannot be rendered, or is too long, as much as can be written."""

@@ -49,7 +49,9 @@ def upgrade(
 
     settings = settings_from(file, database_url=database_url)
     with _as_command_failures():
-        before, after = schema.upgrade(settings.database_url, create=create)
+        before, after = schema.upgrade(
+            settings.database_url, schema.IfAbsent.CREATE if create else schema.IfAbsent.REFUSE
+        )
     typer.echo(f"the database is at revision {after}" + ("" if before == after else f" (was {before or 'empty'})"))
 
 

@@ -39,11 +39,13 @@ class LeaseProblem(Enum):
 class LeaseError(Exception):
     """A call under a lease cannot be served."""
 
-    def __init__(self, problem: LeaseProblem, *, pbx: str, epoch: int, trespass: bool = False) -> None:
-        """`trespass` is a call under a lease that another PBX has; who had it until then comes with an older epoch."""
+    def __init__(self, problem: LeaseProblem, *, pbx: str, epoch: int) -> None:
         super().__init__(f"{pbx}, epoch {epoch}: {problem.value}")
         self.problem = problem
-        self.trespass = trespass
+
+
+class LeaseOfAnotherError(LeaseError):
+    """A call under a lease that another PBX has now; who had it before comes with an older epoch."""
 
 
 class Phase(Enum):
@@ -210,7 +212,8 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
             is_known = caller_id in (None, lease.pbx_id)  # a standby takes nothing back by opening
             carried = is_known and lease.carrier is not None and lease.state(time).is_running
             problem = LeaseProblem.LEASE_CARRIED if carried else LeaseProblem.LEASE_FENCED
-        raise LeaseError(problem, pbx=pbx, epoch=epoch, trespass=not is_theirs and epoch >= lease.epoch)
+        kind = LeaseOfAnotherError if not is_theirs and epoch >= lease.epoch else LeaseError
+        raise kind(problem, pbx=pbx, epoch=epoch)
     if lease.phase is Phase.CLOSED:
         raise LeaseError(LeaseProblem.LEASE_CLOSED, pbx=pbx, epoch=epoch)
     if lease.phase is Phase.EXPIRED or time.ends_by > lease.ends_at:

@@ -29,7 +29,7 @@ from master.auth.certificates.certificate_files import Read
 from master.auth.certificates.certificates import Certificates
 from master.auth.certificates.chains import ChainError, path_of
 from master.auth.certificates.peer_certificate import PeerCertificate, shown
-from master.domain.leases.leases import LeaseError
+from master.domain.leases.leases import LeaseOfAnotherError
 from master.metrics import Metrics
 from master.rpc.admission.turns import Turns
 from master.service.runtime.names import PbxName
@@ -155,9 +155,8 @@ class Authorizer(PeriodicTask):
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)
             raise
-        except LeaseError as error:
-            if error.trespass:
-                self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
+        except LeaseOfAnotherError:
+            self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
             raise
 
     def check(self, peer_certificate: PeerCertificate) -> None:
@@ -188,9 +187,8 @@ class Authorizer(PeriodicTask):
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)
             raise
-        except LeaseError as error:
-            if error.trespass:
-                self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
+        except LeaseOfAnotherError:
+            self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
             raise
         except asyncio.CancelledError:
             if task not in self._ended:

@@ -23,7 +23,7 @@ from prometheus_client import Counter, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
-from licensemaster.values.addresses import address as host_and_port
+from licensemaster.values.addresses import listening_address
 from master.auth.callers.permissions import may_read_metrics
 from master.auth.certificates.certificates import Certificates
 from master.auth.certificates.chains import path_of
@@ -129,7 +129,7 @@ def _listening(address: str, application: WSGIApplication, server: type[_Server]
 
     Raises OSError: the address cannot be listened on.
     """
-    host, port = host_and_port(address, any_port=True)
+    host, port = listening_address(address)
     if host in ("0.0.0.0", "::"):
         places = [(AddressFamily.AF_INET6, "::"), (AddressFamily.AF_INET, "0.0.0.0")]  # a machine may lack the first
     else:

@@ -15,6 +15,7 @@ from typing import Any
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.rights.entitlements import Reconciliation, entitled, syncing
 from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_release import InUse
 from master.service.estates.agreement_ledgers import known_now
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.licenses.license_changes import LicenseChanges, plain
@@ -52,7 +53,7 @@ def reconcile(changes: LicenseChanges, snapshot: AgreementSnapshot, day: date) -
         else:
             changes.put(reconciliation.after)
     revoked = sum(
-        revoke(changes, reconciliation.after, force=False).seats
+        revoke(changes, reconciliation.after, InUse.REVOKE).seats
         for reconciliation in reconciliations
         if reconciliation.after is not None and reconciliation.takes_seats
     )

@@ -242,7 +242,7 @@ def _release(
     changes.put(license)
     revoked = NOTHING_REVOKED
     if request.in_use in (InUse.REVOKE, InUse.FORCE):
-        revoked = revoke(changes, license, force=request.in_use is InUse.FORCE)
+        revoked = revoke(changes, license, request.in_use)
     return Moved(license.id, try_to_complete(changes, license, rules) or license, revoked=revoked)
 
 

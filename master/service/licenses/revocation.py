@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.estate.estate import License
+from master.domain.estate.license_release import InUse
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.seat_working_set import PoolScore
@@ -45,8 +46,9 @@ class _Counted(Enum):
     NO_MORE = "nothing more"
 
 
-def revoke(changes: LicenseChanges, license: License, *, force: bool) -> Revoked:
-    """Take so many seats of a license's pool away that the rest fits into what stays."""
+def revoke(changes: LicenseChanges, license: License, in_use: InUse) -> Revoked:
+    """Take so many seats of a license's pool away that the rest fits into what stays; REVOKE or FORCE them."""
+    force = in_use is InUse.FORCE
     pool_id = changes.pool_id(license)
     if pool_id is None or license.device is None:
         return NOTHING_REVOKED

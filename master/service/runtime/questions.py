@@ -102,6 +102,7 @@ class Questions:
             CallerLimitError: the caller, or all callers, ask too much at a time.
             StorageError: it could not be done.
         """
+        self._check_bounds()
         async with self._place() as asker:
             return await self._read(asker, work)
 
@@ -112,6 +113,7 @@ class Questions:
         Raises:
             CallerLimitError, StorageError: as `read` does.
         """
+        self._check_bounds()
         stop = Stop()
         async with self._place() as asker, asker.plans, self._planning:
             seen = await self._read(asker, look)
@@ -122,7 +124,7 @@ class Questions:
         """Change something for a caller, after what leases wait for; see `Database.transact`."""
         if not self._caller():
             return await self._database.transact(work)
-        async with self._place(bounded=False) as asker, asker.changes, self._changing:
+        async with self._place() as asker, asker.changes, self._changing:
             # whoever gives up does not break it off, and begins no other before it has ended
             return await until_ended(asyncio.ensure_future(self._database.transact(work)), Stop())
 
@@ -134,18 +136,25 @@ class Questions:
                 await asyncio.sleep((time.monotonic() - began) * _REST_TIMES)
             return answer
 
-    @asynccontextmanager
-    async def _place(self, *, bounded: bool = True) -> AsyncIterator[_Asker]:
+    def _check_bounds(self) -> None:
+        """Raises CallerLimitError: the caller, or all callers, ask too much at a time."""
         caller, limits = self._caller(), self._limits
+        if not caller or _let_in.get():
+            return
+        asker = self._askers.get(caller)
+        if asker is not None and asker.under_way >= limits.caller_max:
+            raise CallerLimitError(f"{asker.under_way} questions of this caller are under way", _COME_BACK_SECONDS)
+        if self._under_way >= limits.all_max:
+            raise CallerLimitError("too many questions of all callers are under way", _COME_BACK_SECONDS)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[_Asker]:
+        """Count a question or change among those of its caller, while it is under way."""
+        caller = self._caller()
         if not caller:
             yield _Asker()
             return
         asker = self._askers.get(caller, _Asker())
-        if bounded and not _let_in.get():
-            if asker.under_way >= limits.caller_max:
-                raise CallerLimitError(f"{asker.under_way} questions of this caller are under way", _COME_BACK_SECONDS)
-            if self._under_way >= limits.all_max:
-                raise CallerLimitError("too many questions of all callers are under way", _COME_BACK_SECONDS)
         _let_in.set(True)
         self._askers[caller] = asker
         asker.under_way += 1

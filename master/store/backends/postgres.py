@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -47,11 +48,18 @@ _WAIT_MAX_SECONDS = 2.0
 """The longest that passes between two attempts to commit where none comes through."""
 
 
+class _Access(Enum):
+    """What a transaction may do."""
+
+    READ = "read"
+    CHANGE = "change"
+
+
 class _PostgresTx(Tx):
-    def __init__(self, connection: Connection, watchdog: ConnectionWatchdog, stop: Stop, *, read_only: bool) -> None:
+    def __init__(self, connection: Connection, watchdog: ConnectionWatchdog, stop: Stop, access: _Access) -> None:
         super().__init__(connection, stop)
         self._watchdog = watchdog
-        self._read_only = read_only
+        self._access = access
         self._adapted: Any = connection.connection.dbapi_connection
 
     def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
@@ -62,7 +70,7 @@ class _PostgresTx(Tx):
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         self._stop.check()
-        text = _for_postgres(LOCKING.sub("", statement) if self._read_only else statement)
+        text = _for_postgres(LOCKING.sub("", statement) if self._access is _Access.READ else statement)
         return self.await_(lambda raw: raw.fetch(text, *values))
 
     def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
@@ -84,7 +92,7 @@ class _PostgresTx(Tx):
         self.await_(lambda raw: raw.execute(text, *(list(column) for column in zip(*runs, strict=True))))
 
     def lock(self, statement: str, *values: Any) -> None:
-        if not self._read_only:
+        if self._access is _Access.CHANGE:
             self.rows(statement, *values)
 
 
@@ -94,7 +102,7 @@ class _AskedTx(_PostgresTx):
     def __init__(self, connection: AsyncConnection, watchdog: ConnectionWatchdog, stop: Stop) -> None:
         plain = connection.sync_connection
         assert plain is not None
-        super().__init__(plain, watchdog, stop, read_only=True)
+        super().__init__(plain, watchdog, stop, _Access.READ)
         self._asynchronous = connection
         self._loop = asyncio.get_running_loop()
 
@@ -137,18 +145,18 @@ class PostgresDatabase(Database):
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         # Whoever gives up waiting does not break off a commit: the driver would cancel it (see `connections`).
-        task = asyncio.create_task(self._run(work, read_only=False))
+        task = asyncio.create_task(self._run(work, _Access.CHANGE))
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        return await self._run(work, read_only=True)
+        return await self._run(work, _Access.READ)
 
     async def ask(self, work: Callable[[Tx], T]) -> T:
         stop = Stop()
         async with self._asking:  # not broken off within a statement: that costs the connection
-            return await until_ended(asyncio.ensure_future(self._run(work, read_only=True, stop=stop)), stop)
+            return await until_ended(asyncio.ensure_future(self._run(work, _Access.READ, stop)), stop)
 
     async def verify(self) -> None:
         identity = await self.read(lambda tx: str(tx.rows(WHICH)[0][0]))
@@ -165,20 +173,20 @@ class PostgresDatabase(Database):
         await asyncio.gather(*self._changing, return_exceptions=True)
         await self._connections.engine.dispose()
 
-    async def _run(self, work: Callable[[Tx], T], *, read_only: bool, stop: Stop | None = None) -> T:
+    async def _run(self, work: Callable[[Tx], T], access: _Access, stop: Stop | None = None) -> T:
         try:
             async with self._connections.connection() as connection:
-                with nullcontext() if read_only else self._commits.attempt(*_LOST):
-                    return await self._run_on(connection, work, stop, read_only=read_only)
+                with nullcontext() if access is _Access.READ else self._commits.attempt(*_LOST):
+                    return await self._run_on(connection, work, access, stop)
         except _FAILURES as error:
             raise storage_error(error) from error
 
     async def _run_on(
-        self, connection: AsyncConnection, work: Callable[[Tx], T], stop: Stop | None, *, read_only: bool
+        self, connection: AsyncConnection, work: Callable[[Tx], T], access: _Access, stop: Stop | None
     ) -> T:
         try:
             if stop is None:
-                return await connection.run_sync(lambda plain: self._transaction(plain, work, read_only=read_only))
+                return await connection.run_sync(lambda plain: self._transaction(plain, work, access))
             return await self._asked(connection, work, stop)
         except _BROKEN as error:
             await connection.invalidate()
@@ -197,14 +205,14 @@ class PostgresDatabase(Database):
         finally:
             watchdog.stop()
 
-    def _transaction(self, plain: Connection, work: Callable[[Tx], T], *, read_only: bool) -> T:
+    def _transaction(self, plain: Connection, work: Callable[[Tx], T], access: _Access) -> T:
         raw = plain.connection.driver_connection
         assert raw is not None
-        begin = self._connections.begin_to_read if read_only else self._connections.begin_to_change(raw)
+        begin = self._connections.begin_to_read if access is _Access.READ else self._connections.begin_to_change(raw)
         watchdog = self._connections.watchdog(raw)
         try:
             with _failures_of(raw):
-                return _transaction(_PostgresTx(plain, watchdog, Stop(), read_only=read_only), begin, work)
+                return _transaction(_PostgresTx(plain, watchdog, Stop(), access), begin, work)
         finally:
             watchdog.stop()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Set
 from contextlib import closing, contextmanager
+from enum import Enum
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -34,9 +35,16 @@ _OURS = {_REVISIONS, _IDENTITY, "project", "pbx", "lease", "seat", "event"}
 _TABLES_SHOWN = 5
 
 
-def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
-    """Bring a database to the newest revision; the revisions before and after. Only with `create` is one begun where
-    there is none, so that a mistyped name never begins an empty estate.
+class IfAbsent(Enum):
+    """What to do where there is no database yet."""
+
+    REFUSE = "refuse"
+    """So that a mistyped name never begins an empty estate."""
+    CREATE = "create"
+
+
+def upgrade(url: str, if_absent: IfAbsent = IfAbsent.REFUSE) -> tuple[str | None, str]:
+    """Bring a database to the newest revision; the revisions before and after.
 
     Raises:
         ValueError: the URL names no supported database.
@@ -53,7 +61,7 @@ def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
         before = _revision(connection)
         if before == newest():
             return
-        if before is None and not create:
+        if before is None and if_absent is IfAbsent.REFUSE:
             raise _absent(connection)
         if file is not None:  # nobody serves it while its tables change; on a server other masters go on
             lock_file(file, Use.CHANGE)
@@ -61,7 +69,7 @@ def upgrade(url: str, *, create: bool = False) -> tuple[str | None, str]:
         connection.execute(text("UPDATE database_identity SET schema_version = :version"), {"version": _VERSION})
 
     try:
-        with _opened(parsed, create=create) as file:
+        with _opened(parsed, if_absent) as file:
             _with_connection(parsed, run)
     except (DBAPIError, OSError) as error:
         raise storage_error(error) from error
@@ -179,12 +187,12 @@ def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
 
 
 @contextmanager
-def _opened(url: URL, *, create: bool) -> Iterator[SqliteFile | None]:
+def _opened(url: URL, if_absent: IfAbsent) -> Iterator[SqliteFile | None]:
     """The file of SQLite, for longer than any connection to it; None for a server."""
     if url.get_backend_name() != "sqlite":
         yield None
         return
-    with closing(opened_file(made_file(url) if create else existing_file(url))) as file:
+    with closing(opened_file(made_file(url) if if_absent is IfAbsent.CREATE else existing_file(url))) as file:
         yield file
 
 

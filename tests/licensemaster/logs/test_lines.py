@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from licensemaster.daemon.logs.lines import Rendering
+from licensemaster.daemon.logs.lines import LineFormat, Rendering
 from licensemaster.daemon.logs.writer import LineWriter
 from tests.support.limits import HANG_SECONDS
 
-RENDER = Rendering(to_people=False)
+RENDER = Rendering(LineFormat.JSON)
 
 
 def _full_disk() -> tuple[int, int | None]:

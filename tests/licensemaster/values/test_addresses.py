@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from licensemaster.values import Address, BadValueError, address, target, url
+from licensemaster.values import Address, BadValueError, address, listening_address, target, url
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_is_no_address(written: str, said: str) -> None:
 
 
 def test_any_free_port_is_for_those_who_listen() -> None:
-    assert address("127.0.0.1:0", any_port=True).port == 0
+    assert listening_address("127.0.0.1:0").port == 0
 
 
 @pytest.mark.parametrize("written", ["dns:///hq:7600", "dns:hq:7600", "ipv4:192.0.2.1:1,192.0.2.2:1", "unix:/run/lm"])

@@ -118,7 +118,7 @@ def target(
     """One master for all, on each kind of database."""
     folder: Path = tmp_path_factory.mktemp("fuzz")
     url = sqlite_url(folder) if request.param == "sqlite" else asyncio.run(postgres.new_database())
-    schema.upgrade(url, create=True)
+    schema.upgrade(url, schema.IfAbsent.CREATE)
     with Loop(url) as loop:
         yield loop.run(_prepared(loop, folder))
 

@@ -42,7 +42,7 @@ def loop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Loop]:
     else:
         server: PostgresServer = request.getfixturevalue("postgres")
         url = asyncio.run(server.new_database())
-    schema.upgrade(url, create=True)
+    schema.upgrade(url, schema.IfAbsent.CREATE)
     with Loop(url) as loop:
         yield loop
 

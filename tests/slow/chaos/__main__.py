@@ -72,7 +72,7 @@ def _played(stories: list[Story], console: Console, *, seed: int, seconds: float
         folder.chmod(0o755)
         template = folder / "template"
         template.mkdir()
-        schema.upgrade(sqlite_url(template), create=True)
+        schema.upgrade(sqlite_url(template), schema.IfAbsent.CREATE)
         ground = Ground(template=template, server=server)
         for story in stories:
             for database in story.databases:

@@ -70,7 +70,7 @@ async def test_a_server_that_says_no_ends_the_start_with_its_reason() -> None:
             assert "wrong" not in str(error)
         for url in (_url(server, database="latin"), _url(server, database="nowhere")):
             with pytest.raises(StorageError) as failed:
-                await asyncio.to_thread(schema.upgrade, url, create=True)
+                await asyncio.to_thread(schema.upgrade, url, schema.IfAbsent.CREATE)
             assert failed.value.problem is REFUSED
 
         crowded = open_database(_url(server, user="crowd"))
@@ -197,7 +197,9 @@ async def test_a_pooler_that_shares_sessions_is_refused(mode: str) -> None:
         async with pgbouncer(server, mode=mode) as pooler:
             for database in ("lm", "unknown"):
                 with pytest.raises(StorageError) as failed:
-                    await asyncio.to_thread(schema.upgrade, pooler.url.replace("/lm", f"/{database}"), create=True)
+                    await asyncio.to_thread(
+                        schema.upgrade, pooler.url.replace("/lm", f"/{database}"), schema.IfAbsent.CREATE
+                    )
                 assert failed.value.problem is REFUSED
                 assert ("pool_mode = session" in str(failed.value)) is (database == "lm")
             await upgraded(url_of(server))

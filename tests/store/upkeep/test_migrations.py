@@ -63,7 +63,7 @@ async def test_an_upgraded_database_goes_on(lent: tuple[str, Clock], database: D
 async def test_a_database_is_begun_at_the_newest_revision(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/lm.db"
     with later.version(later.chain(tmp_path / "chain", later.NOTES, later.COLUMN)) as newest:
-        assert schema.upgrade(url, create=True) == (None, newest)
+        assert schema.upgrade(url, schema.IfAbsent.CREATE) == (None, newest)
 
 
 async def test_an_upgrade_that_fails_changes_nothing(

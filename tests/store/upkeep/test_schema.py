@@ -65,9 +65,12 @@ async def test_an_empty_database_is_begun_on_purpose_only(empty_url: str, tmp_pa
         assert failed.value.problem is StorageProblem.STORAGE_ABSENT
         assert names in str(failed.value)
         assert _files(tmp_path) == {}
-    assert await asyncio.to_thread(partial(schema.upgrade, empty_url, create=True)) == (None, schema.newest())
+    assert await asyncio.to_thread(partial(schema.upgrade, empty_url, schema.IfAbsent.CREATE)) == (
+        None,
+        schema.newest(),
+    )
     await _serve(empty_url)
-    again = await asyncio.to_thread(partial(schema.upgrade, empty_url, create=True))
+    again = await asyncio.to_thread(partial(schema.upgrade, empty_url, schema.IfAbsent.CREATE))
     assert again == (schema.newest(), schema.newest())
 
 
@@ -122,7 +125,7 @@ async def test_a_database_of_somebody_else_is_left_alone(theirs: str, empty_url:
         _given, empty_url, f"CREATE TABLE {theirs} (version_num text)", f"INSERT INTO {theirs} VALUES ('0001')"
     )
     before = _files(tmp_path)
-    for attempt in _attempts(empty_url, create=True):
+    for attempt in _attempts(empty_url, schema.IfAbsent.CREATE):
         with pytest.raises(StorageError, match="holds other tables") as failed:
             await attempt()
         assert failed.value.problem is StorageProblem.STORAGE_FOREIGN
@@ -135,7 +138,7 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     letter = b"this is a letter to my aunt " * 1000
     (tmp_path / "license-master.db").write_bytes(letter)
     url = sqlite_url(tmp_path)
-    for attempt in _attempts(url, create=True):
+    for attempt in _attempts(url, schema.IfAbsent.CREATE):
         with pytest.raises(StorageError, match="not a database"):
             await attempt()
     assert _files(tmp_path) == {"license-master.db": letter}
@@ -203,6 +206,8 @@ def _given(url: str, *statements: str) -> Set[str]:
     return collected[0]
 
 
-def _attempts(url: str, *, create: bool = False) -> tuple[Callable[[], Awaitable[object]], ...]:
+def _attempts(
+    url: str, if_absent: schema.IfAbsent = schema.IfAbsent.REFUSE
+) -> tuple[Callable[[], Awaitable[object]], ...]:
     """To serve it, and to upgrade it."""
-    return lambda: _serve(url), lambda: asyncio.to_thread(partial(schema.upgrade, url, create=create))
+    return lambda: _serve(url), lambda: asyncio.to_thread(partial(schema.upgrade, url, if_absent))

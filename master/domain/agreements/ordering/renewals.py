@@ -185,23 +185,23 @@ def spans(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, mon
     if offer.counted is Counted.DELIVERY:
         return (_from_delivery(subject, offer, begins, start, months),)
     if draft.day > start and offer.late is not Late.FROM_LAST_END:
-        fresh = _span(draft.day, draft.day, 0, offer, months, is_fresh=True)
+        fresh = _span(draft.day, draft.day, 0, offer, months, days_on_top=1)
         if offer.late is Late.FROM_TODAY:
             return (fresh,)
         anchor = last.anchor if last is not None else start
         return (Span(term=Term(start, draft.day), anchor=anchor, anchor_months=0, is_gap=True), fresh)
     anchor, passed = (last.anchor, last.anchor_months) if last is not None else (start, 0)
-    return (_span(start, anchor, passed, offer, months, is_fresh=last is None),)
+    return (_span(start, anchor, passed, offer, months, days_on_top=0 if last is not None else 1),)
 
 
-def _span(start: date, anchor: date, passed: int, offer: Offer, months: int, *, is_fresh: bool) -> Span:
+def _span(start: date, anchor: date, passed: int, offer: Offer, months: int, *, days_on_top: int) -> Span:
     """A term from `start` on: months continue those already counted from the anchor.
 
     Days are full ones: the day on which the key comes has begun by then, so it is on top of them (P1).
     """
     try:
         if offer.days:
-            ends = add_days(start, offer.days + is_fresh)
+            ends = add_days(start, offer.days + days_on_top)
             return Span(term=Term(start, ends), anchor=ends, anchor_months=0)
         if add_months(anchor, passed + months).year > LAST_YEAR:
             raise OverflowError(f"it would end after the year {LAST_YEAR}")

@@ -184,7 +184,7 @@ class Server:
         if not self.template:
             self.template = "template_lm"
             await self._create(self.template, "template1")
-            await asyncio.to_thread(schema.upgrade, self.url(self.template), create=True)
+            await asyncio.to_thread(schema.upgrade, self.url(self.template), schema.IfAbsent.CREATE)
         name = f"chaos_{next(self._numbers)}"
         await self._create(name, self.template)
         return name
