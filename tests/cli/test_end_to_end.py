@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import project_pb2
-from master.cli.operator.projects.project_file import read_project_file
+from master.cli.operator.projects.message_file import PROJECT, read_file
 from tests.cli.command import COMMAND, Done, run
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seat, seats
@@ -44,7 +44,7 @@ def example(name: str) -> Path:
 
 def unordered(path: Path) -> project_pb2.Project:
     """A project as the master keeps it: sites, devices, PBXs and licenses by name."""
-    read = read_project_file(path).project
+    read = read_file(path, PROJECT).message
     for items in (read.sites, read.devices, read.pbxs):
         items.sort(key=lambda named: named.name)
     read.licenses.sort(key=lambda license: license.id)

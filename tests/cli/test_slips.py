@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from master.cli.operator.projects.project_toml import project_toml
+from master.cli.operator.projects.message_toml import message_toml
 from tests.cli.conftest import Cli
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
@@ -75,9 +75,9 @@ async def test_without_a_terminal_nothing_is_removed_unasked(
 ) -> None:
     file = tmp_path / "acme.toml"
     full = project({"PBX-Port12": 10}, pbxs={"berlin": "slave 12 gateway", "paris": "slave 12 gateway"})
-    file.write_text(project_toml(full), encoding="utf-8")
+    file.write_text(message_toml(full), encoding="utf-8")
     assert (await today("project", "apply", file)).code == 0, "what only adds needs no word"
-    file.write_text(project_toml(project({"PBX-Port12": 20})), encoding="utf-8")
+    file.write_text(message_toml(project({"PBX-Port12": 20})), encoding="utf-8")
     for options in ((), ("--json",)):
         refused = await today("project", "apply", file, *options)
         assert refused.code == 1

@@ -18,6 +18,7 @@ from licensemaster.tls.channels import open_blocking_channel
 from licensemaster.tls.failure import Side
 from licensemaster.v1 import (
     agreement_pb2_grpc,
+    allocation_pb2_grpc,
     audit_pb2_grpc,
     lease_pb2_grpc,
     license_pb2_grpc,
@@ -78,6 +79,7 @@ class Connection:
         self.webhooks = webhook_pb2_grpc.WebhookServiceStub(self._channel)
         self.agreements = agreement_pb2_grpc.AgreementServiceStub(self._channel)
         self.licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
+        self.allocations = allocation_pb2_grpc.AllocationServiceStub(self._channel)
         self.health: Any = health_pb2_grpc.HealthStub(self._channel)  # its stubs name no methods
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from licensemaster.v1 import project_pb2
-from master.cli.operator.projects.project_file import read_project_file
+from master.cli.operator.projects.message_file import PROJECT, read_file
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import stdout_console
 from master.shipped import shipped
@@ -21,7 +21,7 @@ def demo(
     ] = False,
 ) -> None:
     """Play a live estate: a master, three sites, an outage, a dead site. Ends by itself within a minute."""
-    project = read_project_file(shipped("examples") / "demo.toml").project
+    project = read_file(shipped("examples") / "demo.toml", PROJECT).message
     if kamailio and keep:
         raise CommandFailed("--keep and --kamailio do not go together")
     try:

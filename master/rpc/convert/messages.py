@@ -22,6 +22,7 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
     "Agreement": {"bought_day": "bought_on", "auto_renewal": "renews_by"},
     "AgreementEntry": {"record_time": "recorded_at"},
     "AgreementTerm": {"begin_day": "term.begins", "end_day": "term.ends"},
+    "AllocationRule": {"start_time": "starts_at", "end_time": "ends_at"},
     "AuditCheckpoint": {"seq": "end.seq", "hash": "end.hash"},
     "AwaitedOrder": {"order": "number"},
     "CheckUpgradeResponse": {"refused": "refusal"},

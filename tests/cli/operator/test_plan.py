@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from master.cli.operator.projects.project_file import read_project_file
+from master.cli.operator.projects.message_file import PROJECT, read_file
 from tests.cli.test_end_to_end import Cli, cli, example
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
@@ -15,7 +15,7 @@ __all__ = ["cli"]
 
 @pytest.mark.rule("B6", "B7")
 async def test_the_documents_mix_before_its_upgrade(cli: Cli, master: InProcess) -> None:
-    await master.wire.apply(read_project_file(example("v10-v12-mix")).project)
+    await master.wire.apply(read_file(example("v10-v12-mix"), PROJECT).message)
     blocked = await cli("plan", "upgrade", "--to", "12r1")
     assert (blocked.code, blocked.err) == (1, "")
     for said in [

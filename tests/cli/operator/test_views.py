@@ -24,7 +24,7 @@ from master.cli.operator.monitoring.listings import (
 from master.cli.operator.monitoring.past_moment import past_moment
 from master.cli.operator.monitoring.seat_result_view import result_view
 from master.cli.operator.monitoring.status import ROWS_SHOWN_MAX, status_view
-from master.cli.operator.projects.project import CHANGES_SHOWN_MAX, print_changes
+from master.cli.operator.projects.changes_view import CHANGES_SHOWN_MAX, print_changes
 from master.cli.output.enum_names import in_words, short_names
 from master.cli.output.paging import PAGE_SIZE_MAX, join_pages
 from master.cli.output.rendering import add_row, day_there, json_object, print_json, table

@@ -1,13 +1,10 @@
 """`license-master project`: the estate as a file."""
 
 import sys
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from licensemaster.v1 import project_pb2
@@ -23,8 +20,9 @@ from master.cli.connection.options import (
     YesOption,
 )
 from master.cli.connection.rpc_failure import RpcFailure
-from master.cli.operator.projects.project_file import ProjectFile, problems_error, read_project_file
-from master.cli.operator.projects.project_toml import project_toml
+from master.cli.operator.projects.changes_view import joined_counts, print_changes
+from master.cli.operator.projects.message_file import PROJECT, MessageFile, problems_error, read_file
+from master.cli.operator.projects.message_toml import message_toml
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import (
     add_row,
@@ -39,18 +37,10 @@ from master.cli.output.rendering import (
 )
 from master.shipped import shipped
 
-CHANGES_SHOWN_MAX = 8
-
 app = typer.Typer(help="The estate as a file: apply, check, show, list, delete.", no_args_is_help=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project file, in TOML.", show_default=False)]
 AllOption = Annotated[bool, typer.Option("--all", help="Every change, however many.")]
-
-_MARKS = {
-    project_pb2.CHANGE_ACTION_ADD: ("+", "green"),
-    project_pb2.CHANGE_ACTION_CHANGE: ("~", "yellow"),
-    project_pb2.CHANGE_ACTION_REMOVE: ("-", "red"),
-}
 
 
 @app.command("apply")
@@ -67,7 +57,7 @@ def apply(
 
     Asks before it changes anything where a person looks on; where nobody does, what removes something needs --yes.
     """
-    read = read_project_file(file)
+    read = read_file(file, PROJECT)
     applied = planned = _apply(master, read, dry_run=True, reason=reason)
     applies = bool(planned.changes) and not dry_run
     removes = [change for change in planned.changes if change.action == project_pb2.CHANGE_ACTION_REMOVE]
@@ -85,7 +75,7 @@ def apply(
     if master.as_json:
         print_json(applied)
     elif applied is not planned:
-        _report(planned, applied, read.project.name)
+        _report(planned, applied, read.message.name)
 
 
 @app.command("check")
@@ -95,9 +85,9 @@ def check(
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Check FILE, and ask the master whether it would take it; changes nothing."""
-    read = read_project_file(file)
+    read = read_file(file, PROJECT)
     console = stdout_console()
-    project = read.project
+    project = read.message
     held = joined_counts(
         [(len(project.sites), "site"), (len(project.pbxs), "PBX"), (len(project.licenses), "license item")]
     )
@@ -126,7 +116,7 @@ def show(
     if master.shows_json(response):
         return
     heading = f"# Revision {response.revision}, applied {moment(response.apply_time)}.\n\n"
-    write_out(heading + project_toml(response.project))
+    write_out(heading + message_toml(response.project))
 
 
 @app.command("list")
@@ -157,33 +147,6 @@ def example(
             f"there is no example {name!r}{closest(name, files)}", remedy="`license-master project example` lists them"
         )
     write_out(files[name].read_text(encoding="utf-8"))
-
-
-def print_changes(response: project_pb2.ApplyProjectResponse, console: Console, *, show_all: bool = False) -> None:
-    """The table of changes, removals first, long runs of the same kind cut short, then the warnings."""
-    if not response.changes:
-        console.print("nothing to change")
-    else:
-        shown = table("", "What", "Name", "Before", "After")
-        removals_first = sorted(response.changes, key=lambda change: change.action != project_pb2.CHANGE_ACTION_REMOVE)
-        for (action, kind), run in groupby(removals_first, key=lambda change: (change.action, change.kind)):
-            changes = list(run)
-            mark, style = _MARKS.get(action, ("?", ""))
-            kept = changes if show_all else changes[:CHANGES_SHOWN_MAX]
-            for change in kept:
-                add_row(
-                    shown,
-                    Text(mark, style=f"bold {style}"),
-                    visible(kind, style),
-                    visible(change.name),
-                    visible(change.before, "dim"),
-                    visible(change.after),
-                )
-            if len(kept) < len(changes):
-                more = f"... {len(changes) - len(kept):,} more (--all)"
-                add_row(shown, Text(mark, style=f"bold {style}"), visible(kind, style), visible(more, "dim"), "", "")
-        console.print(shown)
-    print_warnings(response.warnings, console)
 
 
 @app.command("delete")
@@ -235,21 +198,16 @@ def end_learning(master: Master, reason: NeededReasonOption) -> None:
     stdout_console().print(visible(f"{name}: learning has ended; {risk}"))
 
 
-def joined_counts(counts: Sequence[tuple[int, str]]) -> str:
-    """Counts in words: "3 sites, 1 PBX"."""
-    return ", ".join(f"{count:,} {word if count == 1 else f'{word}s'}" for count, word in counts)
-
-
 def _apply(
-    connection: Connection, read: ProjectFile, *, dry_run: bool, reason: str = ""
+    connection: Connection, read: MessageFile[project_pb2.Project], *, dry_run: bool, reason: str = ""
 ) -> project_pb2.ApplyProjectResponse:
-    request = project_pb2.ApplyProjectRequest(project=read.project, dry_run=dry_run, reason=reason)
+    request = project_pb2.ApplyProjectRequest(project=read.message, dry_run=dry_run, reason=reason)
     try:
         return connection.call(connection.projects.ApplyProject, request)
     except RpcFailure as failure:
         if not failure.violations:
             raise
-        problems = [f"{read.place(v.field)}: {v.description}" for v in failure.violations]
+        problems = [read.violation(v.field, v.description) for v in failure.violations]
         raise problems_error(read.source, problems) from failure
 
 

@@ -1,21 +1,23 @@
-"""Writes a Project as a project file: one item a line, columns in line, only what is set."""
+"""Writes a message as the file that `message_file.py` reads: one item a line, columns in line, only what is set."""
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.v1 import project_pb2
 from master.cli.output.enum_names import short_name_of
 
 
-def project_toml(project: project_pb2.Project) -> str:
-    """The project file that reads back as this project."""
+def message_toml(message: Message) -> str:
+    """The file that reads back as this message."""
     blocks: list[list[str]] = [[]]
-    for field, value in _set_fields(project):
-        if field.is_repeated:
+    for field, value in _set_fields(message):
+        if field.is_repeated and field.message_type is not None:
             blocks.append([f"{field.name} = [", *_rows(cast(list[Message], value)), "]"])
         else:
             blocks[0].append(f"{field.name} = {_value(field, value)}")
@@ -51,11 +53,34 @@ def _set_fields(message: Message) -> Iterable[tuple[FieldDescriptor, object]]:
 
 
 def _value(field: FieldDescriptor, value: object) -> str:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        of = field.message_type.fields_by_name["value"]
+        return _table(
+            (_key(key), _scalar(of, entry)) for key, entry in sorted(cast(Mapping[str, object], value).items())
+        )
+    if field.is_repeated:
+        return f"[{', '.join(_scalar(field, entry) for entry in cast(Iterable[object], value))}]"
+    return _scalar(field, value)
+
+
+def _scalar(field: FieldDescriptor, value: object) -> str:
+    if isinstance(value, Timestamp):
+        return value.ToDatetime(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Message):
-        inner = ", ".join(f"{inner.name} = {_value(inner, of)}" for inner, of in _set_fields(value))
-        return f"{{ {inner} }}" if inner else "{}"
+        return _table((inner.name, _value(inner, of)) for inner, of in _set_fields(value))
     if field.enum_type is not None:
         return f'"{short_name_of(field.enum_type, cast(int, value))}"'
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value)
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _table(entries: Iterable[tuple[str, str]]) -> str:
+    inner = ", ".join(f"{key} = {value}" for key, value in entries)
+    return f"{{ {inner} }}" if inner else "{}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

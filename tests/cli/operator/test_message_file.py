@@ -6,8 +6,8 @@ import pytest
 
 from licensemaster.v1 import project_pb2
 from licensemaster.values.toml_lines import path_text
-from master.cli.operator.projects.project_file import LIMITS, ProjectFileError, parse_field, read_project_file
-from master.cli.operator.projects.project_toml import project_toml
+from master.cli.operator.projects.message_file import LIMITS, PROJECT, MessageFileError, parse_field, read_file
+from master.cli.operator.projects.message_toml import message_toml
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.toml"))
 
@@ -40,15 +40,15 @@ def written(tmp_path: Path, text: str | bytes) -> Path:
 
 def refused(tmp_path: Path, text: str | bytes) -> str:
     """All that is said of a bad file, with its folder taken off."""
-    with pytest.raises(ProjectFileError) as failure:
-        read_project_file(written(tmp_path, text))
+    with pytest.raises(MessageFileError) as failure:
+        read_file(written(tmp_path, text), PROJECT)
     said = "\n".join([failure.value.message, *failure.value.lines, failure.value.remedy])
     return said.replace(f"{tmp_path}/", "")
 
 
 def test_a_good_file(tmp_path: Path) -> None:
-    read = read_project_file(written(tmp_path, GOOD))
-    assert read.project == project_pb2.Project(
+    read = read_file(written(tmp_path, GOOD), PROJECT)
+    assert read.message == project_pb2.Project(
         name="acme",
         catalog="innovaphone",
         lease=project_pb2.LeaseSettings(ttl_seconds=60),
@@ -67,8 +67,8 @@ def test_a_good_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_files_from_other_systems(tmp_path: Path, ending: str, mark: str) -> None:
-    read = read_project_file(written(tmp_path, mark + GOOD.replace("\n", ending)))
-    assert read.project.licenses[0].quantity == 100
+    read = read_file(written(tmp_path, mark + GOOD.replace("\n", ending)), PROJECT)
+    assert read.message.licenses[0].quantity == 100
     assert read.place("licenses[0].quantity").endswith("acme.toml:16: licenses[0].quantity")
 
 
@@ -126,13 +126,13 @@ def test_nested_too_deeply(tmp_path: Path) -> None:
 
 def test_too_large(tmp_path: Path) -> None:
     assert "acme.toml is larger than 10 MiB" in refused(tmp_path, b"#" * (LIMITS.size + 1))
-    assert read_project_file(written(tmp_path, b"#" * LIMITS.size)).project == project_pb2.Project()
+    assert read_file(written(tmp_path, b"#" * LIMITS.size), PROJECT).message == project_pb2.Project()
 
 
 @pytest.mark.parametrize(("name", "said"), [("missing.toml", "No such file"), ("", "Is a directory")])
 def test_unreadable(tmp_path: Path, name: str, said: str) -> None:
-    with pytest.raises(ProjectFileError, match=said):
-        read_project_file(tmp_path / name)
+    with pytest.raises(MessageFileError, match=said):
+        read_file(tmp_path / name, PROJECT)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_unreadable(tmp_path: Path, name: str, said: str) -> None:
     ],
 )
 def test_places_of_what_the_master_refuses(tmp_path: Path, field: str, place: str) -> None:
-    assert read_project_file(written(tmp_path, GOOD)).place(field) == f"{tmp_path}/{place}"
+    assert read_file(written(tmp_path, GOOD), PROJECT).place(field) == f"{tmp_path}/{place}"
 
 
 def test_field_paths() -> None:
@@ -157,14 +157,14 @@ def test_field_paths() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_read_and_write_back(path: Path, tmp_path: Path) -> None:
-    project = read_project_file(path).project
+    project = read_file(path, PROJECT).message
     assert project.name == path.stem
     assert [pbx.role for pbx in project.pbxs].count(project_pb2.PBX_ROLE_MASTER) == 1
     assert {pbx.device for pbx in project.pbxs} == {device.name for device in project.devices}
     assert {pbx.site for pbx in project.pbxs} == {site.name for site in project.sites}
     assert len({license.id for license in project.licenses}) == len(project.licenses)
     assert {license.device for license in project.licenses} <= {device.name for device in project.devices} | {""}
-    assert read_project_file(written(tmp_path, project_toml(project))).project == project
+    assert read_file(written(tmp_path, message_toml(project)), PROJECT).message == project
 
 
 def test_there_are_examples() -> None:
@@ -175,4 +175,4 @@ def test_hostile_names_write_back(tmp_path: Path) -> None:
     hostile = 'a "quoted"\n\x7f\x1b[31m \\ # = [x] \u2028 ü'
     project = project_pb2.Project(name=hostile, sites=[project_pb2.Site(), project_pb2.Site(name=hostile)])
     project.lease.SetInParent()
-    assert read_project_file(written(tmp_path, project_toml(project))).project == project
+    assert read_file(written(tmp_path, message_toml(project)), PROJECT).message == project

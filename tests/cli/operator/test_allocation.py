@@ -1,0 +1,148 @@
+"""`license-master allocation`: rules as a file, and one by one; contradictions are told with the lines of both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from licensemaster.v1 import allocation_pb2, seat_pb2
+from master.cli.operator.projects.allocation_edits import Scope, give, take_back
+from master.cli.operator.projects.message_file import ALLOCATION, PROJECT, MessageFileError, read_file
+from master.cli.operator.projects.message_toml import message_toml
+from master.cli.output.failure import CommandFailed
+from tests.cli.conftest import Cli
+from tests.support.masters import InProcess
+from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.projects.allocations import Rule
+from tests.support.projects.estates import project
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLE = EXAMPLES / "allocation" / "allocation.toml"
+SITES = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "shares.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_example_reads_and_writes_back(tmp_path: Path) -> None:
+    allocation = read_file(EXAMPLE, ALLOCATION).message
+    fair = next(rule for rule in allocation.rules if rule.name == "fair")
+    assert (fair.reserve["port"], fair.start_time.ToJsonString()) == (20, "2037-03-08T23:00:00Z")
+    assert read_file(written(tmp_path, message_toml(allocation)), ALLOCATION).message == allocation
+
+
+def test_every_field_writes_back(tmp_path: Path) -> None:
+    rule = Rule(name="r", group="g", reserve={"port": 1, "a b": 2}, deny=["port"], allow=["fax", 'a"b'])
+    rule.holder_kinds.extend([seat_pb2.HOLDER_KIND_USER, seat_pb2.HOLDER_KIND_TRUNK])
+    rule.end_time.FromMilliseconds(1_800_000_000_500)
+    allocation = allocation_pb2.Allocation(
+        groups=[allocation_pb2.SiteGroup(name="g", sites=["x"])],
+        rules=[rule, Rule()],
+        types=[allocation_pb2.TypePolicy(queue=allocation_pb2.QueuePolicy(length_max=1))],
+    )
+    assert read_file(written(tmp_path, message_toml(allocation)), ALLOCATION).message == allocation
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('reserve = { port = "4" }', "shares.toml:2: rules[0].reserve.port: must be a whole number, not the text"),
+        ("[rules.reserve]\nport = 1.5", "shares.toml:3: rules[0].reserve.port: must be a whole number"),
+        ("reserve = 4", "shares.toml:2: rules[0].reserve: must be a table, not the number 4: write reserve = { NAME"),
+        ('allow = "port"', 'shares.toml:2: rules[0].allow: must be a list, not the text "port": write it in [ ]'),
+        ("allow = [4]", 'shares.toml:2: rules[0].allow[0]: must be a text, not the number 4: write it in quotes, "4"'),
+        ('holder_kinds = ["usr"]', 'shares.toml:2: rules[0].holder_kinds[0]: "usr" is not one of'),
+        ("start_time = 2026-03-01", "rules[0].start_time: must be a moment with its offset, as 2026-03-01T08:00:00+01"),
+        ("start_time = 2026-03-01T08:00:00", "shares.toml:2: rules[0].start_time: must be a moment with its offset"),
+        ('start_time = "monday"', "rules[0].start_time: must be a moment with its offset, as 2026-03-01T08:00:00"),
+        ("resreve = { port = 4 }", "shares.toml:2: rules[0].resreve: unknown key; did you mean 'reserve'?"),
+    ],
+)
+def test_mistakes_of_form(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(MessageFileError) as failure:
+        read_file(written(tmp_path, f"[[rules]]\n{text}\n"), ALLOCATION)
+    assert said in "\n".join(failure.value.lines)
+
+
+async def test_the_example_fits_the_estate_it_speaks_of(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(read_file(EXAMPLES / "demo.toml", PROJECT).message)
+    checked = await today("allocation", "check", EXAMPLE)
+    assert (checked.code, "good; 1 group, 4 rules, 1 type; applying it makes 6 changes" in checked.out) == (0, True)
+    applied = await today("allocation", "apply", EXAMPLE, "--reason", "shared fairly")
+    assert applied.code == 0, applied.err
+    assert "applied: 6 changes" in applied.out
+    shown = await today("allocation", "show")
+    assert (await today("allocation", "example")).out == EXAMPLE.read_text(encoding="utf-8")
+    assert "shared fairly" in (await today("events", "--kind", "allocation.applied")).out
+    assert 'name = "control-room"' in shown.out
+    again = json.loads((await today("allocation", "apply", EXAMPLE, "--json")).out)
+    assert "changes" not in again or again["changes"] == []
+
+
+async def test_a_contradiction_is_told_with_the_lines_of_both_rules(
+    today: Cli, today_master: InProcess, tmp_path: Path
+) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
+    rules = """
+[[rules]]
+name = "most"
+site = "site-rome"
+maximum = { port = 3 }
+
+[[rules]]
+name = "keep"
+site = "site-rome"
+
+[rules.reserve]
+port = 5
+"""
+    refused = await today("allocation", "apply", written(tmp_path, rules))
+    assert refused.code == 1
+    said = " ".join(refused.err.split())
+    assert "shares.toml:12: rules[1].reserve.port: 'keep' reserves 5 port" in said
+    assert "'most' (rules[0], line 2)" in said
+    assert (await today("allocation", "show")).out == "# No rules: first come, first served.\n"
+
+
+async def test_who_gains_and_who_loses_is_shown_first(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
+    rome = await opened(today_master.wire, "rome")
+    granted(await rome.acquire(*seats("port", 5)))
+    dry = await today("allocation", "reserve", "site-berlin", "port", "4", "--dry-run")
+    assert dry.code == 0, dry.err
+    rows = [line.split() for line in dry.out.splitlines()]
+    assert ["site-rome", "port", "5", "5", "1", "-4"] in rows
+    assert (await today("allocation", "show")).out.startswith("# No rules")
+    assert (await today("allocation", "reserve", "site-berlin", "port", "4")).code == 0
+    assert (await today("allocation", "weight", "site-berlin", "port", "3")).code == 0
+    assert (await today("allocation", "priority", "site-rome", "port", "-1")).code == 0
+    until = await today("allocation", "reserve", "site-rome", "port", "1", "--until", "2037-01-01T00:00+00:00")
+    assert until.code == 0, until.err
+    shown = (await today("allocation", "show")).out
+    assert "reserve = { port = 4 }, weight = { port = 3 }" in " ".join(shown.split())
+    assert "end_time = 2037-01-01T00:00:00Z" in shown
+    slip = await today("allocation", "remove", "site-berlim")
+    assert (slip.code, "did you mean 'site-berlin'?" in slip.err) == (1, True)
+    assert (await today("allocation", "remove", "site-berlin")).code == 0
+    assert "site-berlin" not in (await today("allocation", "show")).out
+    unknown = await today("allocation", "maximum", "site-berlim", "port", "4")
+    assert (unknown.code, "'site-berlim' is no site of this project" in unknown.err) == (1, True)
+
+
+def test_single_changes_go_to_the_rule_of_just_that_scope() -> None:
+    allocation = allocation_pb2.Allocation(rules=[Rule(name="berlin", group="south", weight={"port": 2})])
+    assert give(allocation, Scope(whom="berlin"), "reserve", "port", 4) == "berlin-2"
+    assert give(allocation, Scope(whom="berlin"), "maximum", "port", 9) == "berlin-2"
+    assert give(allocation, Scope(whom="group:south"), "weight", "port", 3) == "berlin"
+    assert [(rule.name, dict(rule.reserve), dict(rule.maximum), dict(rule.weight)) for rule in allocation.rules] == [
+        ("berlin", {}, {}, {"port": 3}),
+        ("berlin-2", {"port": 4}, {"port": 9}, {}),
+    ]
+    take_back(allocation, "berlin")
+    with pytest.raises(CommandFailed, match="there is no rule 'berlin'; did you mean 'berlin-2'"):
+        take_back(allocation, "berlin")
