@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.figures import Figure, Plan, Scenario
-from bench.pictures import draw
+from bench.pictures import Panel, draw
 from bench.scenarios.agent import agent
 from bench.scenarios.allocation import allocation
 from bench.scenarios.calls import batches, lone_calls, singles
@@ -81,9 +81,21 @@ def main() -> None:
     written = {"time": datetime.now(UTC).isoformat(), "rounds": plan.rounds, "machine": machine}
     _OUTPUT.write_text(json.dumps(written | {"figures": [figure.as_json() for figure in figures]}, indent=2) + "\n")
     console.print(f"written to {_OUTPUT}")
-    if any(figure.curve for figure in figures):
-        draw(figures, chosen.picture)
+    if panels := _panels(figures):
+        draw(panels, chosen.picture)
         console.print(f"drawn in {chosen.picture}")
+
+
+def _panels(figures: list[Figure]) -> list[Panel]:
+    """The curves among the figures."""
+    curves: dict[str, list[Figure]] = {}
+    for figure in figures:
+        if figure.curve:
+            curves.setdefault(figure.curve, []).append(figure)
+    return [
+        Panel(curve, points[0].unit, [f"{point.at:,}" for point in points], {curve: [point.value for point in points]})
+        for curve, points in curves.items()
+    ]
 
 
 def _table(figures: list[Figure]) -> Table:

@@ -1,0 +1,39 @@
+"""The scenarios by name."""
+
+from __future__ import annotations
+
+from tests.fairness.world import Scenario
+from tests.support.projects.allocations import Policy, Rule
+
+STARVED_SMALL_SITE = Scenario(
+    title="A small site with a reserve among large ones",
+    capacity=100,
+    minutes=40,
+    demands={
+        "north": lambda _: 80,
+        "south": lambda _: 80,
+        "kiosk": lambda minute: 0 if minute < 10 else 5,
+    },
+    allocation=[Rule(name="kiosk", site="site-kiosk", reserve={"port": 5})],
+)
+FLAPPING_SITE = Scenario(
+    title="A site whose line breaks, and comes back",
+    capacity=60,
+    minutes=60,
+    demands={
+        "branch": lambda minute: None if 10 <= minute < 17 or 30 <= minute < 37 else 30,
+        "greedy": lambda _: 60,
+    },
+    allocation=[Policy(license_type="port", first_claim_seconds=900)],
+)
+SITE_STORM = Scenario(
+    title="Everybody at one site comes back at once",
+    capacity=120,
+    minutes=40,
+    demands={
+        "stadium": lambda minute: 10 if minute < 10 else 200,
+        **{name: (lambda minute: 20 if minute < 15 else 25) for name in ("north", "south", "west")},
+    },
+    allocation=[Rule(name="stadium", site="site-stadium", maximum={"port": 45})],
+)
+ALL = {"starved small site": STARVED_SMALL_SITE, "flapping site": FLAPPING_SITE, "site storm": SITE_STORM}

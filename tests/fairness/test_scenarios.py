@@ -1,0 +1,24 @@
+"""How fairly the scenarios end, in figures."""
+
+from __future__ import annotations
+
+from tests.fairness import scenarios
+from tests.fairness.world import play
+
+
+async def test_a_reserve_is_there_from_the_first_minute(sqlite_database_url: str) -> None:
+    history = await play(scenarios.STARVED_SMALL_SITE, sqlite_database_url)
+    assert history.satisfaction("kiosk") == 1.0
+    assert history.had["north"][-1] + history.had["south"][-1] == 95, "what is not reserved is all in use"
+
+
+async def test_who_comes_back_in_time_has_its_seats_again(sqlite_database_url: str) -> None:
+    history = await play(scenarios.FLAPPING_SITE, sqlite_database_url)
+    assert [history.had["branch"][minute] for minute in (9, 17, 29, 37, 59)] == [30] * 5
+    assert max(history.had["greedy"]) == 30
+
+
+async def test_a_storm_takes_nothing_that_others_grow_into(sqlite_database_url: str) -> None:
+    history = await play(scenarios.SITE_STORM, sqlite_database_url)
+    assert all(history.satisfaction(name) == 1.0 for name in ("north", "south", "west"))
+    assert history.had["stadium"][-1] == 45

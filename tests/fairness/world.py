@@ -1,0 +1,124 @@
+"""Plays a scenario against a real master: phones come and go by the minute, and what sites had is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from licensemaster.v1 import allocation_pb2, seat_pb2
+from tests.support.databases.truth import mismatches, used
+from tests.support.masters import Clock, InProcess, in_process_master
+from tests.support.pbxs.pbx import BarePbx, opened, seat
+from tests.support.projects.allocations import lay_down
+from tests.support.projects.estates import project
+
+MINUTE = 60.0
+TTL_SECONDS, GRACE_SECONDS = 180, 60
+Demand = Callable[[int], int | None]
+"""Phones that want a seat in a minute; None while the site is cut off and asks nobody."""
+Act = Callable[[InProcess], Awaitable[object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """Who competes for what, and what happens meanwhile."""
+
+    title: str
+    capacity: int
+    minutes: int
+    demands: Mapping[str, Demand]
+    """By site; they ask in turn, each minute another one first."""
+    allocation: Sequence[allocation_pb2.AllocationRule | allocation_pb2.SiteGroup | allocation_pb2.TypePolicy] = ()
+    events: Mapping[int, Act] = field(default_factory=dict)
+    """What happens at the beginning of a minute."""
+
+
+@dataclass
+class History:
+    """What each site wanted and had at the end of each minute."""
+
+    wanted: dict[str, list[int]]
+    had: dict[str, list[int]]
+
+    def satisfaction(self, site: str, minutes: slice = slice(None)) -> float:
+        """What part of the seats that a site wanted it had; 1 where it wanted none."""
+        wanted = sum(self.wanted[site][minutes])
+        return sum(map(min, self.had[site][minutes], self.wanted[site][minutes])) / wanted if wanted else 1.0
+
+    def longest_want(self, site: str, at_least: int) -> int:
+        """For how many minutes in a row a site had less than so many seats, though it wanted more than it had."""
+        longest = run = 0
+        for wanted, had in zip(self.wanted[site], self.had[site], strict=True):
+            run = run + 1 if had < min(wanted, at_least) else 0
+            longest = max(longest, run)
+        return longest
+
+    def moves(self, site: str, minutes: slice) -> int:
+        """How many seats a site was given or lost while it wanted the same all the time."""
+        had = self.had[site][minutes]
+        return sum(abs(after - before) for before, after in pairwise(had))
+
+
+def evenness(shares: Sequence[float]) -> float:
+    """Jain's index: 1 where all have the same, 1/n where one has everything."""
+    return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))
+
+
+class _Site:
+    """A PBX whose phones come and go."""
+
+    def __init__(self, master: InProcess, pbx: BarePbx) -> None:
+        self._master = master
+        self._pbx = pbx
+        self.holds: list[str] = []
+        self.wants: list[str] = []
+        self.away = False
+
+    async def live(self, demand: int | None) -> None:
+        """Come to a minute's demand, as far as the master grants it."""
+        if demand is None:
+            self.away = True
+            return
+        if self.away:  # it has restarted, and knows of nothing
+            self._pbx.epoch = 0
+            await self._pbx.open()
+            self.away, self.holds = False, []
+        else:
+            await self._pbx.renew()
+        self.wants = [f"phone-{number}" for number in range(demand)]
+        if gone := [phone for phone in self.holds if phone not in self.wants]:
+            await self._pbx.give_back(*(seat("port", phone) for phone in gone))
+        response = await self._pbx.sync(*(seat("port", phone) for phone in self.wants))
+        self.holds = [phone for phone, result in zip(self.wants, response.results, strict=True) if _is_granted(result)]
+
+
+def _is_granted(result: seat_pb2.SeatResult) -> bool:
+    return result.WhichOneof("outcome") == "granted"
+
+
+async def play(scenario: Scenario, database_url: str) -> History:
+    """Play a scenario; at no moment there are more seats out than licenses, and in the end all counters are right."""
+    clock = Clock()
+    history = History({site: [] for site in scenario.demands}, {site: [] for site in scenario.demands})
+    async with in_process_master(database_url, clock) as master:
+        pbxs = dict.fromkeys(scenario.demands, "slave 12 gateway")
+        licenses = {"PBX-Port12": scenario.capacity}
+        lease = {"ttl_seconds": TTL_SECONDS, "grace_seconds": GRACE_SECONDS}
+        await master.wire.apply(project(licenses, pbxs=pbxs, **lease))
+        await lay_down(master.wire, *scenario.allocation)
+        sites = {name: _Site(master, await opened(master.wire, name)) for name in scenario.demands}
+        names = list(sites)
+        for minute in range(scenario.minutes):
+            if minute in scenario.events:
+                await scenario.events[minute](master)
+            await master.running.expiry.run_once()
+            for name in names[minute % len(names) :] + names[: minute % len(names)]:
+                await sites[name].live(scenario.demands[name](minute))
+            for name, site in sites.items():
+                history.wanted[name].append(scenario.demands[name](minute) or 0)
+                history.had[name].append(0 if site.away else len(site.holds))
+            assert (await used(master.wire))["port"] <= scenario.capacity
+            clock.advance(MINUTE)
+    assert await mismatches(database_url) == []
+    return history
