@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from license_agent.seat_rules import SeatRule
 from licensemaster.daemon.settings import DaemonSettings
 from licensemaster.files.texts import FileError, read_text
-from licensemaster.values import listening_address, token
+from licensemaster.values import listening_address, target, token
 from slave_client import ClientConfig, TlsFiles
 
 PREFIX: Final = "LICENSE_AGENT_"
@@ -86,6 +86,11 @@ class AgentSettings(DaemonSettings):
     kamailio_compare_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
     """How often seats are compared with who is registered."""
 
+    @field_validator("masters")
+    @classmethod
+    def _targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(target(text) for text in value)
+
     @field_validator("kamailio_seats")
     @classmethod
     def _seats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -141,7 +146,9 @@ class AgentSettings(DaemonSettings):
         if not self.plaintext and not all(files):
             raise ValueError(f"{_TLS}: a PBX needs all three; to try it on this machine: --plaintext")
         certificate, key, ca = files
-        tls = TlsFiles(certificate=certificate, key=key, ca=ca) if certificate and key and ca else None
+        tls = None
+        if certificate and key and ca:
+            tls = TlsFiles(certificate=certificate, key=key, ca=ca, setting="tls_{}_file")
         return ClientConfig(
             addresses=self.masters,
             pbx=self.pbx,

@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from licensemaster.tls import handshake
-from licensemaster.tls.pem import NamedFile, Pair
+from licensemaster.tls.pem import Pair
 from licensemaster.values.moments import minute_text
 from slave_client.values.tls_files import TlsFiles
 
@@ -48,7 +48,7 @@ class Certificates:
         """
         stamp = self._files.stamp()  # before reading: what changes meanwhile is read the next time
         pair = self._files.read()
-        problem, file = _dates(pair, time.time()), NamedFile("tls.certificate", self._files.certificate)
+        problem, file = _dates(pair, time.time()), self._files.named_certificate
         if problem is None and (useless := handshake.caller_problem(pair)):
             raise file.wrong(useless)
         self._read_from, self._pair = stamp, pair

@@ -20,6 +20,8 @@ class TlsFiles:
     """This PBX's, good for license-master://projects/{project}/pbxs/{pbx}."""
     key: Path
     """The certificate's key, without a password."""
+    setting: str = "tls.{}"
+    """What whoever runs this client calls such a file, with `{}` for ca, certificate or key."""
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Read the files for gRPC; raises ValueError naming those that cannot be read or do not belong together."""
@@ -28,10 +30,15 @@ class TlsFiles:
     def read(self) -> Pair:
         """Read the files; raises ValueError where they cannot be read or do not belong together, naming which."""
         return read_pair(
-            NamedFile("tls.certificate", self.certificate),
-            NamedFile("tls.key", self.key),
-            NamedFile("tls.ca", self.ca),
+            self.named_certificate,
+            NamedFile(self.setting.format("key"), self.key),
+            NamedFile(self.setting.format("ca"), self.ca),
         )
+
+    @property
+    def named_certificate(self) -> NamedFile:
+        """The certificate, as what is wrong with it is told."""
+        return NamedFile(self.setting.format("certificate"), self.certificate)
 
     def stamp(self) -> tuple[int, ...]:
         """Return numbers that change with the files; none while a file is missing."""

@@ -67,7 +67,7 @@ def _revoked(ours: Pki, _: Pki) -> CertifiedKey:
 @pytest.mark.parametrize(
     ("shown", "kind", "says"),
     [
-        (_expired, "certificate_unusable", "pbx.crt: ended "),
+        (_expired, "certificate_unusable", "tls_certificate_file: "),
         (_expired, "no_tls", "ended the connection when it saw the certificate ('CN=berlin'"),
         (_of_another_authority, "no_tls", "show one of an authority that the master has"),
         (_believes_another_authority, "no_tls", "the master's certificate is signed by 'CN=test'"),
@@ -106,15 +106,15 @@ async def test_files_that_cannot_be_used_end_the_start(secured: InProcess, pki: 
                 pass
         assert not settings.socket.exists()
 
-    await fails("pbx.crt: .*No such file")
+    await fails("tls_certificate_file: .*pbx.crt: .*No such file")
     put(tmp_path, pki.certified_key(BERLIN))
     (tmp_path / "pbx.key").write_bytes(pki.certified_key(BERLIN).key)
-    await fails("pbx.key")
+    await fails("tls_key_file: .*pbx.key")
     (tmp_path / "pbx.key").write_text("no key")
-    await fails("pbx.key")
+    await fails("tls_key_file: .*pbx.key")
     put(tmp_path, pki.certified_key(BERLIN))
     (tmp_path / "ca.crt").write_bytes(b"")
-    await fails("ca.crt")
+    await fails("tls_ca_file: .*ca.crt")
 
 
 async def test_a_certificate_that_is_revoked_in_use(secured: InProcess, pki: Pki, tmp_path: Path) -> None:
