@@ -7,13 +7,10 @@ import base64
 import hmac
 import json
 import logging
-import os
-import shutil
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final, cast
 
 import structlog
@@ -26,6 +23,7 @@ from license_agent.http.metrics import registry_of
 from license_agent.http.problems import ProblemError
 from license_agent.http.requests import BodyLimits
 from license_agent.http.routes import AGENT, LIMITS, METRICS, SETTINGS, routes
+from license_agent.http.unix_socket import unix_socket
 from license_agent.settings import AgentSettings
 from licensemaster.values import listening_address
 
@@ -77,31 +75,27 @@ class LocalServer:
         Raises:
             OSError: a socket cannot be listened on; names it.
         """
-        await self._runner.setup()
-        loop, path = asyncio.get_running_loop(), self._settings.socket
+        settings, loop = self._settings, asyncio.get_running_loop()
         listening: list[asyncio.Server] = []
 
         def connecting() -> asyncio.Protocol:
             return _Connecting(self._connected)
 
-        bound = _bind(path, int(self._settings.socket_mode, 8), self._settings.socket_group)
-        mine = os.lstat(path).st_ino
-        try:
-            listening.append(await loop.create_unix_server(connecting, sock=bound, backlog=_BACKLOG))
-            if self._settings.listen is not None:
-                at = listening_address(self._settings.listen)
-                server = await loop.create_server(connecting, at.host, at.port, backlog=_BACKLOG)
-                self.port = server.sockets[0].getsockname()[1]
-                listening.append(server)
-            yield
-        finally:
-            for server in listening:
-                server.close()
-            self._agent.events.end()
-            await self._runner.cleanup()
-            with suppress(OSError):
-                if os.lstat(path).st_ino == mine:  # not that of an agent that has taken its place
-                    os.unlink(path)
+        with unix_socket(settings.socket, int(settings.socket_mode, 8), settings.socket_group) as bound:
+            await self._runner.setup()
+            try:
+                listening.append(await loop.create_unix_server(connecting, sock=bound, backlog=_BACKLOG))
+                if settings.listen is not None:
+                    at = listening_address(settings.listen)
+                    server = await loop.create_server(connecting, at.host, at.port, backlog=_BACKLOG)
+                    self.port = server.sockets[0].getsockname()[1]
+                    listening.append(server)
+                yield
+            finally:
+                for server in listening:
+                    server.close()
+                self._agent.events.end()
+                await self._runner.cleanup()
 
     def _connected(self, transport: asyncio.Transport) -> None:
         """Take a new connection, or turn it away."""
@@ -212,34 +206,3 @@ def _turn_away(transport: asyncio.Transport, retry_after_seconds: int) -> None:
     )
     transport.write("\r\n".join((*lines, "", body)).encode())
     transport.close()
-
-
-def _bind(path: Path, mode: int, group: str | None) -> socket.socket:
-    """A Unix socket with the mode and group of its first moment; takes the place of one that nobody listens on.
-
-    Raises:
-        OSError: it cannot be made, or somebody listens on it.
-    """
-    with suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(f"socket: {path} is there and is no socket; name another, or remove it")
-        with socket.socket(socket.AF_UNIX) as trying, suppress(ConnectionRefusedError):
-            trying.connect(str(path))
-            raise OSError(f"socket: somebody listens on {path} already")
-    bound, beside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK), path.with_suffix(".new")
-    try:
-        with suppress(FileNotFoundError):
-            os.unlink(beside)
-        before = os.umask(0o177)
-        try:
-            bound.bind(str(beside))
-        finally:
-            os.umask(before)
-        if group is not None:
-            shutil.chown(beside, group=group)
-        os.chmod(beside, mode)
-        os.rename(beside, path)
-    except OSError as error:
-        bound.close()
-        raise OSError(f"socket: {path}: {error.strerror or error}") from error
-    return bound

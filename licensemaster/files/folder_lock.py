@@ -39,6 +39,8 @@ class FolderInUseError(Exception):
 class FolderLock:
     """A folder that nobody else has, until `release`, or the end of the process."""
 
+    _flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
     def __init__(self, descriptor: int) -> None:
         self._closing = weakref.finalize(self, os.close, descriptor)
 
@@ -50,7 +52,7 @@ class FolderLock:
             FolderInUseError: somebody else has it, or its file system locks nothing.
             OSError: it cannot be opened.
         """
-        lock = cls(descriptor := os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        lock = cls(descriptor := os.open(folder, cls._flags, 0o600))
         until = time.monotonic() + wait_seconds
         while True:
             try:
@@ -71,6 +73,12 @@ class FolderLock:
 
     def release(self) -> None:
         self._closing()
+
+
+class FileLock(FolderLock):
+    """The same for a file, which is made where there is none, and stays: where one folder is several parties'."""
+
+    _flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NameLock:

@@ -85,16 +85,18 @@ async def test_a_part_that_ends_ends_the_agent(master: RestartableMaster, tmp_pa
 
 
 async def test_a_socket_that_another_took_stays(master: RestartableMaster, tmp_path: Path) -> None:
-    """Somebody removed it, and started another agent."""
-    async with AsyncExitStack() as first:
-        await first.enter_async_context(running_agent(agent_settings(master.address, tmp_path)))
-        (tmp_path / "socket").unlink()
-        other = agent_settings(master.address, tmp_path, state_dir=tmp_path / "other")
-        async with running_agent(other) as pbx:
-            await first.aclose()
-            async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "socket"))) as session:
-                assert (await session.get("http://agent/healthz")).status == 200
-            assert (await pbx.ask("GET", "/healthz")).status == 200
+    """Somebody removed it, and started another program there; another agent would not start while this one runs."""
+    settings = agent_settings(master.address, tmp_path)
+    with socket.socket(socket.AF_UNIX) as another:
+        async with running_agent(settings):
+            settings.socket.unlink()
+            with pytest.raises(OSError, match="another agent"):
+                async with running(agent_settings(master.address, tmp_path, state_dir=tmp_path / "other")):
+                    pass
+            another.bind(str(settings.socket))
+            another.listen()
+        with socket.socket(socket.AF_UNIX) as calling:
+            calling.connect(str(settings.socket))
 
 
 async def test_who_waits_for_a_master_is_answered_when_the_agent_stops(tmp_path: Path) -> None:

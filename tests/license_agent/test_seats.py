@@ -6,10 +6,13 @@ import asyncio
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from license_agent.http.unix_socket import unix_socket
 from slave_client import State
 from tests.license_agent.conftest import PORTS, Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
@@ -112,10 +115,30 @@ async def test_a_restart_carries_on(master: RestartableMaster, tmp_path: Path) -
 async def test_who_may_connect(pbx: Pbx, master: RestartableMaster, tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(tmp_path / "socket").st_mode) == 0o660
     other = agent_settings(master.address, tmp_path, state_dir=tmp_path / "other")
-    with pytest.raises(OSError, match="somebody listens"):
+    with pytest.raises(OSError, match=f"another agent, process {os.getpid()}, has .*socket; stop that one first"):
         async with running_agent(other):
             pass
     assert await pbx.register("4711") == [200]
+
+
+def test_of_agents_that_start_at_once_one_has_the_socket(tmp_path: Path) -> None:
+    together, over = Barrier(4), Barrier(4)
+
+    def try_it(_: int) -> str:
+        together.wait(HANG_SECONDS)
+        try:
+            with unix_socket(tmp_path / "socket", 0o660, None):
+                over.wait(HANG_SECONDS)
+                return "has it"
+        except OSError as error:
+            over.wait(HANG_SECONDS)
+            return str(error)
+
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(25):
+            said = list(threads.map(try_it, range(4)))
+            assert said.count("has it") == 1, said
+            assert sum("another agent" in text for text in said) == 3, said
 
 
 async def test_a_socket_that_nobody_listens_on_is_replaced(master: RestartableMaster, tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ OTHERWISE = {
     ("master/store/backends/sqlite.py", "open"): "SQLite writes it; made empty, 0600",
     ("master/store/upkeep/backup.py", "open"): "SQLite writes it; made empty, 0600",
     ("master/store/upkeep/backup.py", "chmod"): "a database that takes another's place has its mode",
-    ("license_agent/http/server.py", "umask"): "a socket, no file",
-    ("license_agent/http/server.py", "chmod"): "a socket, no file",
+    ("license_agent/http/unix_socket.py", "umask"): "a socket, no file",
+    ("license_agent/http/unix_socket.py", "chmod"): "a socket, no file",
+    ("licensemaster/files/folder_lock.py", "open"): "a lock: it stays empty",
     ("licensemaster/files/writer.py", "open"): "the one way",
 }
 """Who else may, and why."""
