@@ -55,8 +55,9 @@ class AgentSettings(DaemonSettings):
     token_file: Path | None = None
     """The token that callers over `listen` show, as bearer token or as password: a file, at least 16 characters."""
 
-    asks_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
-    """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody."""
+    asks_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 4_000
+    """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody. Kamailio is told
+    this number, of 4,000 at most, and asks no further."""
     connections_max: Annotated[int, Field(ge=8, le=100_000)] = 500
     """Connections to the local API at a time; further ones are answered 503."""
     readers_max: Annotated[int, Field(ge=1, le=1_000)] = 16

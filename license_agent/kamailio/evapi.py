@@ -1,8 +1,9 @@
 """One connection to Kamailio's evapi: messages in, answers out.
 
-Decides: how many bytes Kamailio may have unread. Its evapi (5.6) reads 32 KiB at a time, and discards the rest of what
-it read where that ends within the length of a message, or before its last comma. Where no more is ever under way, every
-read ends with a message. So now and then a message asks for a sign that it was read, and what is beyond waits.
+Decides: how many messages of Kamailio's may be unanswered, and how many bytes it may have unread. Its evapi (5.6) reads
+32 KiB at a time, and discards the rest of what it read where that ends within the length of a message, or before its
+last comma. Where no more is ever under way, every read ends with a message. So now and then a message asks for a sign
+that it was read, and what is beyond waits.
 Leaves to others: what is answered.
 """
 
@@ -17,6 +18,8 @@ from typing import Any, Final
 from license_agent.kamailio.netstrings import MessageReader, message
 from licensemaster.values.addresses import Address
 
+_UNANSWERED_MAX: Final = 4_000
+"""So many, of 250 bytes at most, fit between an agent that reads no more and a Kamailio that must not wait for it."""
 _READ_BYTES: Final = 65_536
 _UNREAD_MAX: Final = 28_000
 _UNSIGNED_MAX: Final = 7_000
@@ -25,7 +28,9 @@ _ALIVE_SECONDS: Final = 4.0
 
 
 class EvapiConnection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """`unanswered_max` is how many messages of Kamailio's the agent takes on before it has answered some."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, unanswered_max: int) -> None:
         self._reader, self._writer = reader, writer
         self._socket = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
         self._arriving = MessageReader()
@@ -35,13 +40,13 @@ class EvapiConnection:
         """Bytes sent since a sign was asked for."""
         self._is_due = False
         self._loop = asyncio.get_running_loop()
-        self._alive = self._loop.create_task(self._say_alive())
+        self._alive = self._loop.create_task(self._say_alive(min(unanswered_max, _UNANSWERED_MAX)))
 
     @classmethod
-    async def open(cls, at: Address) -> EvapiConnection:
+    async def open(cls, at: Address, *, unanswered_max: int) -> EvapiConnection:
         """Connect. Raises OSError."""
         reader, writer = await asyncio.open_connection(at.host, at.port)
-        return cls(reader, writer)
+        return cls(reader, writer, unanswered_max=unanswered_max)
 
     async def read(self) -> list[dict[str, Any]]:
         """Read the next messages, as many as have arrived.
@@ -95,7 +100,7 @@ class EvapiConnection:
         self._unread += len(part)
         self._unsigned += len(part)
 
-    async def _say_alive(self) -> None:
+    async def _say_alive(self, unanswered_max: int) -> None:
         while True:
-            self.send(alive=1)
+            self.send(alive=unanswered_max)
             await asyncio.sleep(_ALIVE_SECONDS)

@@ -59,7 +59,7 @@ class Registrar:
         try:
             while True:
                 try:
-                    connection = await EvapiConnection.open(self._at)
+                    connection = await EvapiConnection.open(self._at, unanswered_max=self._settings.asks_waiting_max)
                 except OSError as error:
                     if not is_told:
                         _log.warning("Kamailio is not there; trying again", evapi=str(self._at), reason=str(error))

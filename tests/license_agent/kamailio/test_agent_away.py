@@ -37,7 +37,9 @@ async def test_without_an_agent_registered_phones_go_on(site: Site, master: Rest
 
 
 @asynccontextmanager
-async def running_process(folder: Path, kamailio: Kamailio, master: RestartableMaster) -> AsyncIterator[AgentProcess]:
+async def running_process(
+    folder: Path, kamailio: Kamailio, master: RestartableMaster, **settings: object
+) -> AsyncIterator[AgentProcess]:
     """An agent that can be killed and stopped."""
     agent = AgentProcess(
         folder,
@@ -45,6 +47,7 @@ async def running_process(folder: Path, kamailio: Kamailio, master: RestartableM
         masters=master.address,
         pbx=f"projects/{PROJECT}/pbxs/berlin",
         kamailio_compare_seconds=0.2,
+        **settings,
     )
     await agent.start()
     try:
@@ -111,6 +114,28 @@ async def test_a_slow_agent_is_waited_for(kamailio: Kamailio, master: Restartabl
         await asyncio.sleep(1)
         agent.send(signal.SIGCONT)
         assert (await asked).code == 200
+
+
+async def test_an_agent_is_asked_no_more_than_it_takes_on(
+    kamailio: Kamailio, master: RestartableMaster, tmp_path: Path
+) -> None:
+    async with running_process(tmp_path, kamailio, master, asks_waiting_max=2) as agent:
+        known, *waiting = [await Phone(f"p{number}", kamailio).open() for number in range(3)]
+        await registered(known)
+        agent.send(signal.SIGSTOP)
+        asked = [asyncio.create_task(phone.register()) for phone in waiting]
+        locations = Locations(kamailio.rpc)
+
+        async def are_asked() -> bool:
+            return await locations.unanswered() == len(waiting)
+
+        await until(are_asked)
+        refused = await (await Phone("new", kamailio).open()).register()
+        assert (refused.code, refused.reason) == (503, "License agent away")
+        assert not any(task.done() for task in asked), "the other two wait for the agent"
+        agent.send(signal.SIGCONT)
+        assert [(await task).code for task in asked] == [200, 200]
+        await locations.close()
 
 
 async def test_calls_pass_while_thousands_of_phones_wait_for_an_agent_that_hangs(

@@ -75,6 +75,6 @@ async def _read_all(connection: EvapiConnection) -> None:
 async def _connected(kamailio: Kamailio) -> EvapiConnection:
     while True:
         try:
-            return await EvapiConnection.open(address(kamailio.evapi))
+            return await EvapiConnection.open(address(kamailio.evapi), unanswered_max=MESSAGES)
         except OSError:
             await asyncio.sleep(0.1)
