@@ -179,6 +179,10 @@ def _families(estates: Sequence[Overview]) -> list[Metric]:
         *pool,
     )
     free = gauge("license_master_pool_free", "Seats that could be granted.", *pool)
+    overdrawn = gauge("license_master_pool_overdrawn", "Seats counted above what is installed.", *pool)
+    overdraft_left = gauge(
+        "license_master_pool_overdraft_left_seat_hours", "What is left of the budget of a pool's overdraft.", *pool
+    )
     feature = gauge(
         "license_master_feature_on", "Whether a feature that must match another type is on (0 or 1).", *pool
     )
@@ -250,6 +254,9 @@ def _families(estates: Sequence[Overview]) -> list[Metric]:
             leaving.add_metric(labels, pool_view.parts.leaving)
             withheld.add_metric(labels, pool_view.parts.withheld)
             free.add_metric(labels, pool_view.parts.free)
+            overdrawn.add_metric(labels, pool_view.parts.overdrawn)
+            if pool_view.overdraft is not None:
+                overdraft_left.add_metric(labels, pool_view.overdraft.budget_left_seat_hours)
             feature.add_metric(labels, int(pool_view.feature_on))
         for (site, license_type), seats in _bounded(estate.site_seats).items():
             sites.add_metric([estate.project, site, license_type], seats)

@@ -1,4 +1,4 @@
-"""How pools are divided between sites."""
+"""How pools are divided between sites, and what was granted above what is installed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,9 +9,34 @@ branch_labels = None
 depends_on = None
 
 
+_POOL = sa.Table(
+    "pool",
+    sa.MetaData(
+        naming_convention={"ck": "ck_%(table_name)s_%(constraint_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+    ),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), nullable=False),
+    sa.Column("device_id", sa.Integer, sa.ForeignKey("device.id"), nullable=False),
+    sa.Column("type", sa.String(length=63), nullable=False),
+    sa.Column("capacity", sa.Integer, nullable=False),
+    sa.Column("used", sa.Integer, nullable=False),
+    sa.Column("peak", sa.Integer, server_default="0", nullable=False),
+    sa.Column("peak_at", sa.Float(precision=53), nullable=True),
+    sa.CheckConstraint("used >= 0 AND used <= capacity", name="never_overdrawn"),
+    sa.UniqueConstraint("device_id", "type"),
+)
+"""The table as it was: SQLite changes a constraint by making the table anew."""
+
+
 def upgrade() -> None:
     op.create_table(
         "allocation",
         sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), autoincrement=False, primary_key=True),
         sa.Column("document", sa.Text, nullable=False),
     )
+    with op.batch_alter_table("pool", copy_from=_POOL) as pool:
+        pool.drop_constraint("never_overdrawn", type_="check")
+        pool.add_column(sa.Column("overdrawn", sa.Integer, server_default="0", nullable=False))
+        pool.add_column(sa.Column("overdraft_spent", sa.Float(precision=53), server_default="0", nullable=False))
+        pool.add_column(sa.Column("overdraft_at", sa.Float(precision=53), server_default="0", nullable=False))
+        pool.create_check_constraint("never_overdrawn", "overdrawn >= 0 AND used >= 0 AND used <= capacity + overdrawn")

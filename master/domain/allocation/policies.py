@@ -221,6 +221,11 @@ class Allocation:
         kept = tuple(rule.without(type_key) if rule.name == rule_name else rule for rule in self.rules)
         return Allocation(self.groups, kept, self.types)
 
+    @property
+    def firm(self) -> Allocation:
+        """The same, but that nothing is granted above what is installed."""
+        return Allocation(self.groups, self.rules, tuple(replace(policy, overdraft=None) for policy in self.types))
+
     def next_change(self, after: float) -> float | None:
         """When a rule begins or ends next; None where none does."""
         later = [at for moments in self._moments.values() for at in moments if at > after]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from master.domain.allocation.policies import NO_ALLOCATION, Allocation, PoolRules
+from master.domain.allocation.policies import NO_ALLOCATION, Allocation, OverdraftPolicy, PoolRules
 from master.domain.catalog.catalog import Catalog, LicenseType
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.versions import Version
@@ -272,6 +272,11 @@ class Estate:
         """How a pool is divided at a moment, UNIX seconds; None where whoever comes first has it."""
         type_key = self.shared_pools.get(pool_id)
         return self.allocation.rules_at(type_key, now, self.pbxs_at) if type_key is not None else None
+
+    def overdraft_of(self, pool_id: int) -> OverdraftPolicy | None:
+        """How many seats may be granted above what a pool has; None where none may."""
+        policy = self.allocation.by_type.get(self.shared_pools.get(pool_id, ""))
+        return policy.overdraft if policy is not None else None
 
     @cached_property
     def pool_devices(self) -> dict[int, Device]:

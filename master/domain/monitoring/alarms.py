@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from licensemaster.values.moments import second_text
-from master.domain.monitoring.overview import LearningView, Overview
+from master.domain.allocation.overdraft import Overdraft
+from master.domain.monitoring.overview import LearningView, Overview, PoolView
 
 CALM_SECONDS = 300.0
 ATTEMPTS_MAX = 12
@@ -28,6 +29,7 @@ class AlarmKind(Enum):
     """The closed list; values are the names on the wire."""
 
     POOL_USED_UP = "pool.used_up"
+    POOL_OVERDRAWN = "pool.overdrawn"
     SITE_SILENT = "site.silent"
     FEATURE_OFF = "feature.off"
     VERSION_TOO_HIGH = "version.too_high"
@@ -64,8 +66,11 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
         if pool.capacity > 0 and not pool.parts.free and not pool.parts.withheld:
             leaving = f", or being released ({pool.parts.leaving})" if pool.parts.leaving else ""
             text = f"{pool.display_name} on {pool.device}: all {pool.capacity} licenses are in use{leaving}"
-            text += ", the next is refused"
+            has_room = pool.overdraft is not None and pool.overdraft.room
+            text += ", the next is overdrawn" if has_room else ", the next is refused"
             yield Alarm(AlarmKind.POOL_USED_UP, subject, text)
+        if pool.overdraft is not None and pool.overdraft.seats:
+            yield Alarm(AlarmKind.POOL_OVERDRAWN, subject, _overdrawn_text(pool, pool.overdraft))
         if not pool.feature_on:
             text = f"{pool.display_name} on {pool.device} is off: too few licenses are installed"
             yield Alarm(AlarmKind.FEATURE_OFF, subject, text)
@@ -100,6 +105,16 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
             " confirm it with its key, or cancel it"
         )
         yield Alarm(AlarmKind.RENEWAL_UNPAID, unpaid.subject[:SUBJECT_MAX], text)
+
+
+def _overdrawn_text(pool: PoolView, overdraft: Overdraft) -> str:
+    text = f"{pool.display_name} on {pool.device}: {overdraft.seats:,} seats above the {pool.capacity:,} installed"
+    if not overdraft.budget_left_seat_hours or overdraft.spent_at is None:
+        return f"{text}; nothing of the overdraft's budget is left, they are being taken back"
+    left = f"{overdraft.budget_left_seat_hours:,.1f} seat hours of the overdraft's budget are left"
+    return (
+        f"{text}; {left}: seats are taken back at {second_text(overdraft.spent_at)} unless some are given back before"
+    )
 
 
 def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:

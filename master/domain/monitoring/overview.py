@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, Overdraft, OverdraftAccount
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Learning
 from master.domain.estate.lease_time import LeaseTime
@@ -26,6 +27,8 @@ class PoolUse:
     """The most that ever was, since the pool was made."""
     peak_at: float | None
     """When, as UNIX time in seconds; None where that is not known."""
+    account: OverdraftAccount = NOTHING_OVERDRAWN
+    """What is overdrawn, and what of the budget was spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class PoolView:
     feature_on: bool
     peak: int
     peak_at: float | None
+    overdraft: Overdraft | None
+    """None where nothing may be overdrawn, and nothing is."""
 
     @property
     def capacity(self) -> int:
@@ -182,6 +187,7 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
                 estate.feature_is_on(installation, types[key]),
                 used[pool_id].peak,
                 used[pool_id].peak_at,
+                Overdraft.of(estate.overdraft_of(pool_id), used[pool_id].account, time.now),
             )
             for device_id, installation in estate.installations.items()
             for key in installation.capacity

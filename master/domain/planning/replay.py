@@ -147,7 +147,8 @@ def ask_anew(
     eligibilities = EligibilityCache(replace(estate, allocation=NO_ALLOCATION))
     ask(held, eligibilities)
     if wants:
-        eligibilities = EligibilityCache(estate)
+        firm = replace(estate, allocation=estate.allocation.firm)  # an overdraft hides no shortage
+        eligibilities = EligibilityCache(firm)
         working_set.divide(estate, now)
         ask(_on_top(estate.catalog, wants), eligibilities)
     return Replay(tuple(answers), working_set, eligibilities, software)

@@ -130,6 +130,9 @@ class _Answering:
                 | RefusalReason.COMPANION_EXHAUSTED
             ):
                 yield from self._more(takes, first)
+                if first.overdraft is not None and first.overdraft.allowed_at is not None:
+                    until = first.overdraft.allowed_at
+                    yield joined(self.steps, Step(action=RemedyAction.WAIT, license_type=takes.key, until=until))
             case RefusalReason.RESERVED_FOR_OTHERS:
                 yield from self._more(takes, first)
                 yield from self._change_rule(first)

@@ -209,7 +209,7 @@ def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
 
 
 def _pools_after(case: Case, estate: Estate, steps: Sequence[Step]) -> Mapping[int, PoolScore]:
-    pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in case.read_pools().items()}
+    pools = {pool_id: replace(pool) for pool_id, pool in case.read_pools().items()}
     touched = {step.device for step in steps if step.device} | {ref.device for step in steps for ref in step.licenses}
     for device in touched & estate.pbx_on.keys():
         device_id = estate.pbx_on[device].device.id

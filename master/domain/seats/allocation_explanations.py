@@ -5,9 +5,11 @@ In the order of the reasons. Each names the rule that forbids the seat, so that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from licensemaster.api_enums import HolderKind
+from licensemaster.values.moments import second_text
+from master.domain.allocation.overdraft import Overdraft
 from master.domain.allocation.policies import AllocationRule
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.catalog.catalog import LicenseType
@@ -80,3 +82,19 @@ def reserved_for_others(drawn: Drawn, division: PoolDivision, site: str) -> Refu
         pool_id=drawn.source.pool_id,
         allocation_rule=rule,
     )
+
+
+def with_overdraft(refusal: Refusal, overdraft: Overdraft) -> Refusal:
+    """A refusal for want of licenses, with why nothing more is granted above what is installed."""
+    left = f"{overdraft.budget_left_seat_hours:,.1f} seat hours"
+    if not overdraft.seats_max:
+        why = f"and {overdraft.seats:,} above them still, which no overdraft allows any more"
+    elif overdraft.seats >= overdraft.seats_max:
+        why = f"and the {overdraft.seats_max:,} above them that the overdraft allows; its budget has {left} left"
+    else:
+        why = f"and the overdraft's budget has {left} left, too few for one more seat"
+        if overdraft.seats:
+            why += f" beside the {overdraft.seats:,} that are overdrawn"
+    if overdraft.seats_max and overdraft.full_at is not None:
+        why += f"; it is filled again by {second_text(overdraft.full_at)} if nothing is overdrawn from now on"
+    return replace(refusal, message=f"{refusal.message}, {why}", overdraft=overdraft)

@@ -9,8 +9,8 @@ and answers every seat by itself; what the working set then holds as changed is 
 - H4, H5, J2, K3, K8: what a seat needs beside it must be held, and fixed seats so needed cannot be returned.
 - B10: a seat already held is not questioned again.
 - Wants of a call that differ in their holder only, a run, are decided at once where no rule looks at the holder.
-- What an operator laid down about sharing a pool is kept: reserves, maxima, who may have what at all
-(`domain/allocation`).
+- What an operator laid down about sharing a pool is kept: reserves, maxima, who may have what at all; how many seats
+there may be above what is installed, and for how long (`domain/allocation`).
 - While a restored master learns, nothing is debited but what is counted for the PBX already
 (`domain/leases/learning.py`).
 
@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from licensemaster.api_enums import Basis, HolderKind
+from master.domain.allocation.overdraft import overdraft_allowed
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
@@ -331,6 +332,19 @@ class Decider:
                 return source, left
             if self._shared and self._working_set.is_counted(self._pbx.id, source.pool_id):
                 return source, 1
+        return self._overdrawn_source(eligibility) if self._lends and self._estate.allocation.types else None
+
+    def _overdrawn_source(self, eligibility: Eligibility) -> tuple[Source, int] | None:
+        """The first source that a seat can be debited from above what is installed, and how many it has at least."""
+        for source in eligibility.sources:
+            policy, pool = self._estate.overdraft_of(source.pool_id), self._working_set.pools[source.pool_id]
+            if policy is None or source.leaving or pool.free > 0:
+                continue  # what is free and kept for others is not made up for, and nor is what leaves
+            allowed = overdraft_allowed(policy, pool.account, self._now)
+            room = max(allowed - pool.overdrawn, 0)
+            if left := self._working_set.left_for(self._pbx.id, source.pool_id, room):
+                pool.account, pool.overdraft = pool.account.settled(policy, self._now), allowed
+                return source, left
         return None
 
     # --- Inclusion: H2, H3, K2 --------------------------------------------------------------------------------------

@@ -38,6 +38,9 @@ class PoolParts:
     free: int
     """What a PBX that may draw on the pool could be granted."""
 
+    overdrawn: int = 0
+    """Counted above what is installed: these seats are among those used and promised, and no licenses."""
+
     @property
     def counted(self) -> int:
         """Seats that are counted: held or promised."""
@@ -46,7 +49,7 @@ class PoolParts:
     @property
     def capacity(self) -> int:
         """Licenses installed."""
-        return self.used + self.promised + self.leaving + self.withheld + self.free
+        return self.used + self.promised + self.leaving + self.withheld + self.free - self.overdrawn
 
 
 def parts(
@@ -63,14 +66,16 @@ def parts(
         time: when.
     """
     capacity = installation.capacity.get(license_type, 0)
+    overdrawn = max(counted - capacity, 0)
     left = grantable(capacity=capacity, counted=counted, leaving=installation.leaving.get(license_type, 0))
     lends = _lends(estate, installation, license_type, time)
     return PoolParts(
         used=held,
         promised=counted - held,
-        leaving=capacity - counted - left,
+        leaving=capacity + overdrawn - counted - left,
         withheld=0 if lends else left,
         free=left if lends else 0,
+        overdrawn=overdrawn,
     )
 
 

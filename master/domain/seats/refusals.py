@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from licensemaster.api_enums import HolderKind, RemedyAction
+from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.versions import Version
 from master.domain.estate.license_refs import LicenseRef
 
@@ -164,5 +165,7 @@ class Refusal:
     """On a return: why a seat that was included until now finds no license of its own."""
     allocation_rule: str = ""
     """The name of the allocation rule that forbids it."""
+    overdraft: Overdraft | None = None
+    """What may be granted above what is installed; None where nothing may."""
     remedy: Remedy | None = None
     """What would help; None until that was decided (`domain/remedies/remedies.py`)."""

@@ -1,6 +1,7 @@
 """The working copy that a batch decides on: the seats and pools it prefetched, and what it changes of them.
 
-Keeps score and nothing else: that a pool is never overdrawn is asserted here and guarded again by the database. Of a
+Keeps score and nothing else: that a pool is never overdrawn, but as far as the decider has let it be, is asserted here
+and guarded again by the database. Of a
 PBX with claims in its name (`domain/leases/claims.py`) the higher of seats and claims is counted; only such PBXs have
 shares.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 from operator import attrgetter
 
+from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, OverdraftAccount
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate
 from master.domain.seats.seats import Key, Seat, run_of
@@ -29,6 +31,19 @@ class PoolScore:
 
     capacity: int
     used: int
+    account: OverdraftAccount = NOTHING_OVERDRAWN
+    """What was overdrawn and spent when it was read; settled once the decider has made use of an overdraft."""
+    overdraft: int = 0
+    """Seats that the decider let be counted above what is installed."""
+
+    @property
+    def overdrawn(self) -> int:
+        """Seats that are counted above what is installed."""
+        return max(self.used - self.capacity, 0)
+
+    def account_after(self, now: float) -> OverdraftAccount:
+        """What is overdrawn and spent once this is written."""
+        return self.account.become(self.overdrawn, now)
 
     @property
     def free(self) -> int:
@@ -95,7 +110,7 @@ class SeatWorkingSet:
     def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> SeatWorkingSet:
         """A copy to try something on: what was read of one PBX, and the pools given."""
         copy = SeatWorkingSet(pbx_wide=self._pbx_wide)
-        copy.pools = {pool_id: PoolScore(pool.capacity, pool.used) for pool_id, pool in pools.items()}
+        copy.pools = {pool_id: replace(pool) for pool_id, pool in pools.items()}
         copy.divisions = {pool_id: division.copy() for pool_id, division in self.divisions.items() if pool_id in pools}
         read = self.seats[pbx_id]
         seats = copy.seats[pbx_id]
@@ -285,7 +300,8 @@ class SeatWorkingSet:
         if pool_id in self.divisions:
             self.divisions[pool_id].count(pbx_id, change)
         assert pool.used >= 0, f"pool {pool_id} was given back more than was taken"
-        assert change < 0 or pool.used <= pool.capacity, f"pool {pool_id} would be overdrawn"
+        most = pool.capacity + max(pool.overdraft, pool.account.overdrawn)
+        assert change < 0 or pool.used <= most, f"pool {pool_id} would be overdrawn"
 
     def _index(self, of_pbx: PbxSeats, key: Key, seat: Seat) -> None:
         if seat.user:

@@ -4,6 +4,7 @@ free is not for the site that asks, by an operator's allocation rules.
 
 from __future__ import annotations
 
+from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.words import DrawnFrom
 from master.domain.estate.estate import Estate, Pbx
@@ -46,7 +47,10 @@ class Shortages:
             return explanations.local_licenses_only(
                 license_type, eligibility.pbx, own, in_use=pool.used, pool_id=last.pool_id
             )
-        return explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
+        exhausted = explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
+        account = pool.account_after(self._now)
+        overdraft = Overdraft.of(self._estate.overdraft_of(last.pool_id), account, self._now)
+        return exhausted if overdraft is None else allocation_explanations.with_overdraft(exhausted, overdraft)
 
     def companion_used_up(self, license_type: LicenseType, companion: Eligibility) -> Refusal:
         """The seat itself was free, its companion was not (D1, D2)."""

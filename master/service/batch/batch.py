@@ -143,6 +143,7 @@ class Batch:
             store.forget_revoked(self._tx, pbx_id, revoked - self._loaded.working_set.seats[pbx_id].revoked)
         self._loaded.proofs.write(self._tx)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
+        self._note_overdrafts()
         write_events(self._tx, self._events.noted)
         self._seats.name_top_holders(self._tx)
 
@@ -374,6 +375,19 @@ class Batch:
             if lease is not None and lease.claimed is not claimed:
                 self._put(replace(lease, claimed=claimed))
         self._standby_claims.write(self._tx)
+
+    def _note_overdrafts(self) -> None:
+        """Note the pools that became overdrawn by this batch, and those that are no longer."""
+        for pool_id, pool in sorted(self._loaded.working_set.pools.items()):
+            if bool(pool.overdrawn) is bool(pool.account.overdrawn):
+                continue
+            estates = (
+                resolved.eligibilities.estate
+                for resolved in self._loaded.resolved_requests
+                if isinstance(resolved, ResolvedRequest)
+            )
+            estate = next(estate for estate in estates if pool_id in estate.pool_devices)
+            self._events.overdrawn(estate, pool_id, pool.account_after(self._time.now))
 
     def _put(self, lease: Lease) -> None:
         self._leases[lease.pbx_id] = lease

@@ -9,6 +9,8 @@ from operator import attrgetter
 from typing import Any
 
 from licensemaster.api_enums import Basis
+from master.domain.allocation.overdraft import NO_OVERDRAFT, OverdraftAccount, budget_left
+from master.domain.estate.estate import Estate
 from master.domain.leases.leases import Lease
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import Refusal
@@ -18,6 +20,7 @@ from master.service.batch.resolved_request import ResolvedRequest
 from master.store.statements.events import Event
 
 LEASE_ENDED = "lease.ended"
+_OVERDRAFT = "master:overdraft"
 _TYPE, _HOLDER = attrgetter("type"), attrgetter("holder")
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
@@ -59,6 +62,18 @@ class BatchEvents:
         if acquired:
             self.add(resolved, "seats.acquired", acquired)
         return Tally(debited, refused, resolved.pbx.site, wants)
+
+    def overdrawn(self, estate: Estate, pool_id: int, overdraft: OverdraftAccount) -> None:
+        """Note that a pool is above what is installed from now on, or no longer."""
+        policy = estate.overdraft_of(pool_id) or NO_OVERDRAFT
+        details = {
+            "device": estate.pool_devices[pool_id].name,
+            "type": estate.shared_pools[pool_id],
+            "overdrawn": overdraft.overdrawn,
+            "budget_left_seat_hours": round(budget_left(policy, overdraft, self._now) / 3600, 3),
+        }
+        kind = "pool.overdrawn" if overdraft.overdrawn else "pool.overdraft_ended"
+        self.noted.append(Event(self._now, estate.project_id, "", kind, _OVERDRAFT, None, _JSON.encode(details), ""))
 
     def returned(self, resolved: ResolvedRequest, keys: Sequence[SeatKey]) -> None:
         """Note an event of the seats that went back."""

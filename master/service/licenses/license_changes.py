@@ -127,7 +127,7 @@ class LicenseChanges:
             store.remove_licenses(self.tx, project_id, gone)
         store.write_licenses(self.tx, project_id, changed, fresh=frozenset(after.keys() - self._before.keys()))
         if changed or gone:
-            recompute_pools(self.tx, project_id)
+            recompute_pools(self.tx, project_id, now=self.now)
         if changed or gone or self._estate_changed:
             store.next_revision(self.tx, project_id)
         write_events(self.tx, self._events)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from master.domain.allocation.policies import NO_ALLOCATION
 from master.domain.estate.estate import License
 from master.domain.estate.license_release import InUse
 from master.domain.seats.decide_seats import Decider
@@ -90,16 +91,20 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until
         changes.tx, Prefetch(changes.now, whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
     )  # what is promised beside the PBX's lease stays counted, forced or not (F5)
     every_pool = {source: PoolScore(0, 0) for source in changes.estate.pool_ids.values()}
-    full = {pool_id: PoolScore(pool.used, pool.used) for pool_id, pool in working_set.pools.items()}
+    read = working_set.pools
+    full = {pool_id: replace(pool, capacity=pool.used) for pool_id, pool in read.items()}
     working_set.pools = every_pool | full  # on the copy nothing is free: what loses its whole goes with it
     runs = changes.software.get(pbx_id, pbx.software)
-    decider = Decider(EligibilityCache(changes.estate), working_set, pbx, runs, changes.time)
+    estate = replace(changes.estate, allocation=NO_ALLOCATION)  # B10, and nothing is overdrawn for it
+    decider = Decider(EligibilityCache(estate), working_set, pbx, runs, changes.time)
     keys = [seat.key if not seat.is_companion else SeatKey(seat.parent, seat.kind, seat.holder) for seat in seats]
     gone = decider.withdraw(keys)
     revoke_seats(changes.tx, pbx_id, gone)
     changes.event("seats.revoked", {"seats": _named(gone), "counted_until": until.value}, pbx=pbx.name)
     if until is _Counted.UNTIL_GIVEN_BACK:
         return 0
+    for pool_id, pool in read.items():
+        full[pool_id].capacity = pool.capacity
     write_working_set(changes.tx, working_set, now=changes.now)
     return -sum(counted for _, counted in working_set.pool_changes().values())
 

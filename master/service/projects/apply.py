@@ -261,9 +261,9 @@ def _in_use_violations(
 ) -> list[Violation]:
     wrong = []
     wanted = _capacities(spec, catalog, imported)
-    for (device, license_type), (pool_id, used) in store.pools_by_name(tx, before.id).items():
+    for (device, license_type), (pool_id, used, overdrawn) in store.pools_by_name(tx, before.id).items():
         left = wanted.get((device, license_type), 0)
-        if left < used:
+        if left < used - overdrawn:  # what is overdrawn is above what is installed, however much that is
             name = catalog.types[license_type].display_name if license_type in catalog.types else license_type
             reason = (
                 f"{device} would have {left} {name} licenses, but {used} are in use (rule L5)"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select, tuple_
 
+from master.domain.allocation.overdraft import OverdraftAccount
 from master.domain.audit.chain import Record
 from master.domain.leases.leases import Lease
 from master.domain.monitoring.overview import PoolUse
@@ -69,8 +70,13 @@ def pools_used(tx: Tx, project_id: int) -> dict[int, int]:
 def pool_uses(tx: Tx, project_id: int) -> dict[int, PoolUse]:
     """Seats debited now and at the peak, by pool id."""
     pool = t.pool.c
-    query = select(pool.id, pool.used, pool.peak, pool.peak_at).where(pool.project_id == project_id)
-    return {row.id: PoolUse(row.used, row.peak, row.peak_at) for row in tx.connection.execute(query)}
+    query = select(
+        pool.id, pool.used, pool.peak, pool.peak_at, pool.overdrawn, pool.overdraft_spent, pool.overdraft_at
+    ).where(pool.project_id == project_id)
+    return {
+        row.id: PoolUse(row.used, row.peak, row.peak_at, OverdraftAccount(*row[4:]))
+        for row in tx.connection.execute(query)
+    }
 
 
 def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:

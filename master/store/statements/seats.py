@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from licensemaster.api_enums import HolderKind
+from master.domain.allocation.overdraft import OverdraftAccount
 from master.domain.catalog.versions import Version
 from master.domain.leases.leases import Carrier, Lease, Phase
 from master.domain.seats.refusals import MOST_HOLDERS
@@ -40,12 +41,13 @@ _LEASE_UPSERT = f"""
         primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed,
         unanswered_calls = excluded.unanswered_calls
 """
-_POOLS = "SELECT id, capacity, used FROM pool WHERE id IN {?1:int}"
+_POOLS = "SELECT id, capacity, used, overdrawn, overdraft_spent, overdraft_at FROM pool WHERE id IN {?1:int}"
 _POOL_UPDATE = """
     UPDATE pool SET
         used = used + ?2,
         peak = CASE WHEN used + ?2 > peak THEN used + ?2 ELSE peak END,
-        peak_at = CASE WHEN used + ?2 > peak THEN ?3 ELSE peak_at END
+        peak_at = CASE WHEN used + ?2 > peak THEN ?3 ELSE peak_at END,
+        overdrawn = ?4, overdraft_spent = ?5, overdraft_at = ?6
     WHERE id = ?1
 """
 _USAGE_UPSERT = """
@@ -185,7 +187,7 @@ def read_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
 
 
 def _pools(rows: Iterable[Row]) -> dict[int, PoolScore]:
-    return {row[0]: PoolScore(row[1], row[2]) for row in rows}
+    return {row[0]: PoolScore(row[1], row[2], OverdraftAccount(row[3], row[4], row[5])) for row in rows}
 
 
 def counted_of_pool(tx: Tx, pool_id: int, pbx_ids: Sequence[int] | None) -> dict[int, int]:
@@ -216,7 +218,14 @@ def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> Non
     for (pool_id, _), (_, counted) in changes.items():
         totals[pool_id] = totals.get(pool_id, 0) + counted
     if changes:
-        tx.many(_POOL_UPDATE, [(pool_id, change, now) for pool_id, change in sorted(totals.items())])
+        tx.many(
+            _POOL_UPDATE,
+            [
+                (pool_id, change, now, account.overdrawn, account.spent, account.at)
+                for pool_id, change in sorted(totals.items())
+                for account in (working_set.pools[pool_id].account_after(now),)
+            ],
+        )
         tx.many(_USAGE_UPSERT, [(*name, *change) for name, change in sorted(changes.items())])
 
 

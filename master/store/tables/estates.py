@@ -185,10 +185,15 @@ pool = Table(
     Column("used", Integer, nullable=False),
     Column("peak", Integer, nullable=False, server_default="0"),
     Column("peak_at", Float(53)),
+    Column("overdrawn", Integer, nullable=False, server_default="0"),
+    Column("overdraft_spent", Float(53), nullable=False, server_default="0"),
+    Column("overdraft_at", Float(53), nullable=False, server_default="0"),
     UniqueConstraint("device_id", "type"),
-    CheckConstraint("used >= 0 AND used <= capacity", name="never_overdrawn"),
+    CheckConstraint("overdrawn >= 0 AND used >= 0 AND used <= capacity + overdrawn", name="never_overdrawn"),
 )
 """What the licenses on one device add up to, per type, how much is debited, and the most that ever was at a commit.
 
-`peak_at` is null while nothing was ever debited, and where the peak is older than its keeping.
+`peak_at` is null while nothing was ever debited, and where the peak is older than its keeping. `overdrawn` are the
+seats that were let be debited above the capacity, `overdraft_spent` the seat seconds of the budget spent by
+`overdraft_at`.
 """

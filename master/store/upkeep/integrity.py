@@ -33,8 +33,10 @@ def counter_mismatches(tx: Tx) -> list[str]:
                 f"pool {pool[0]}, PBX {pool[1]}: {counted} counted with its claims, {right} would be right"
             )
         by_pool[pool[0]] += right
-    for row in tx.connection.execute(select(t.pool.c.id, t.pool.c.used, t.pool.c.capacity)):
-        if row.used != by_pool[row.id] or row.used > row.capacity:
+    for row in tx.connection.execute(select(t.pool.c.id, t.pool.c.used, t.pool.c.capacity, t.pool.c.overdrawn)):
+        if row.overdrawn != max(row.used - row.capacity, 0):
+            mismatches.append(f"pool {row.id}: {row.overdrawn} overdrawn, {row.used} of {row.capacity} are counted")
+        if row.used != by_pool[row.id]:
             mismatches.append(f"pool {row.id}: counted {row.used} of {row.capacity}, there are {by_pool[row.id]}")
     unmarked = (
         select(t.claim.c.pbx_id)

@@ -14,6 +14,18 @@ from master.store.backends.database import Tx
 from master.store.statements.claims import forget_pbxs
 from master.store.statements.projects.projects import ProjectRow
 
+_CAPACITY_UPDATE = """
+    UPDATE pool SET
+        capacity = ?2,
+        overdrawn = CASE WHEN used <= ?2 THEN 0 WHEN used - ?2 < overdrawn THEN used - ?2 ELSE overdrawn END,
+        overdraft_spent = CASE
+            WHEN overdrawn > 0 AND overdraft_at < ?3 THEN overdraft_spent + overdrawn * (?3 - overdraft_at)
+            ELSE overdraft_spent END,
+        overdraft_at = CASE WHEN overdrawn > 0 THEN ?3 ELSE overdraft_at END
+    WHERE id = ?1
+"""
+"""What is overdrawn is only ever less for it."""
+
 
 def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow | None, *, now: float) -> int:
     """Make the tables equal to a spec that was found right; the new revision. Only what differs is written."""
@@ -49,12 +61,12 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
     _remove(tx, _PBXS, project_id, _merge(tx, _PBXS, project_id, pbxs))
     licenses = {license.id: _license_values(license, catalog, device_ids) for license in spec.licenses}
     _remove(tx, _LICENSES, project_id, _merge(tx, _LICENSES, project_id, licenses))
-    recompute_pools(tx, project_id)
+    recompute_pools(tx, project_id, now=now)
     _remove(tx, _DEVICES, project_id, unused)
     return revision
 
 
-def recompute_pools(tx: Tx, project_id: int) -> None:
+def recompute_pools(tx: Tx, project_id: int, *, now: float) -> None:
     """Make the pools what the bound licenses add up to (A1, B4). They keep their ids; one without licenses goes."""
     bound = (t.license_.c.project_id == project_id) & t.license_.c.device_id.is_not(None)
     total = select(t.license_.c.device_id, t.license_.c.type, func.sum(t.license_.c.quantity)).where(bound)
@@ -74,7 +86,7 @@ def recompute_pools(tx: Tx, project_id: int) -> None:
         if wanted.get(name, capacity) != capacity
     ]
     if grown:
-        tx.many("UPDATE pool SET capacity = ?2 WHERE id = ?1", grown)
+        tx.many(_CAPACITY_UPDATE, [(*pool, now) for pool in grown])
     if fresh := [(project_id, *name, capacity) for name, capacity in wanted.items() if name not in existing]:
         tx.many("INSERT INTO pool (project_id, device_id, type, capacity, used) VALUES (?1, ?2, ?3, ?4, 0)", fresh)
 

@@ -231,15 +231,15 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
     )
 
 
-def pools_by_name(tx: Tx, project_id: int) -> dict[tuple[str, str], tuple[int, int]]:
-    """(pool id, seats used) by device name and license type; locked."""
+def pools_by_name(tx: Tx, project_id: int) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """(pool id, seats counted, those above what is installed) by device name and license type; locked."""
     tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
     rows = tx.rows(
-        "SELECT device.name, pool.type, pool.id, pool.used FROM pool JOIN device ON device.id = pool.device_id"
-        " WHERE pool.project_id = ?1",
+        "SELECT device.name, pool.type, pool.id, pool.used, pool.overdrawn FROM pool"
+        " JOIN device ON device.id = pool.device_id WHERE pool.project_id = ?1",
         project_id,
     )
-    return {(row[0], row[1]): (row[2], row[3]) for row in rows}
+    return {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
 
 
 def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str, int]:
