@@ -59,6 +59,8 @@ _MAIN_LOOP = "_server_main_loop"
 """The task in which gRPC takes calls; gRPC reports its failure, but not its being cancelled, and calls hang."""
 _PENDING_MAX = 20_000
 """Calls that may wait for their handler, of all connections."""
+_TLS_RECORD_BYTES = 4096
+"""The longest record that is written: answers of most calls fit into one."""
 _SERVED: Final[Mapping[type, tuple[Any, Any]]] = {
     LeaseService: (lease_pb2, lease_pb2_grpc),
     LicenseService: (license_pb2, license_pb2_grpc),
@@ -181,6 +183,8 @@ class Server:
                 *_at_most("grpc.max_concurrent_streams", bounds.connection_calls_max),
                 # else what nobody reads grows from 64 KiB of each call to all of its message
                 ("grpc.http2.bdp_probe", 0),
+                # a buffer of each connection that proves itself has this length: 16 KiB by itself
+                ("grpc.tsi.max_frame_size", _TLS_RECORD_BYTES),
                 # beyond a thousand calls that wait for their handler gRPC ends some, whosever they are
                 ("grpc.server.max_pending_requests", _PENDING_MAX),
                 ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
