@@ -136,11 +136,17 @@ def _already(
     situation: Situation, then: Planned, replay: Replay, held: Sequence[Question], go_on: Callable[[], None]
 ) -> frozenset[SeatName]:
     """Seats that would be refused without the changes too, but for those of PBXs that are to run something else."""
-    concerned = [asked for asked in replay.refused if asked.before is not None and asked.pbx_id not in then.upgraded]
+    concerned = [
+        refused_seat
+        for refused_seat in replay.refused
+        if refused_seat.before is not None and refused_seat.pbx_id not in then.upgraded
+    ]
     if not concerned:
         return frozenset()
     today = ask_anew(situation.estate, held, software=situation.software, go_on=go_on)
-    return frozenset(asked.name for asked in today.refused) & frozenset(asked.name for asked in concerned)
+    return frozenset(refused_seat.name for refused_seat in today.refused) & frozenset(
+        refused_seat.name for refused_seat in concerned
+    )
 
 
 def _in_use(
@@ -149,6 +155,8 @@ def _in_use(
     """L5: licenses that leave a device while seats are debited from them, one for each pool; not those that end."""
     device_after = {license.id: license.device for license in after.licenses}
     shrinking = {(pool.device, pool.license_type): pool for pool in pools if pool.to_return}
+    if not shrinking:
+        return
     seen: set[tuple[str, str]] = set()
     holders = _top_holders(situation)
     for license in situation.estate.licenses:

@@ -25,7 +25,6 @@ from master.domain.remedies.remedies import Effort, decided
 from master.domain.remedies.trial import Case
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
-from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat, Want
@@ -38,12 +37,12 @@ SeatName = tuple[int, Key]
 """PBX id and seat."""
 
 
-class Asked(NamedTuple):
-    """A seat that was asked for anew, and the answer."""
+class RefusedSeat(NamedTuple):
+    """A seat that was asked for anew and refused."""
 
     pbx_id: int
     want: Want
-    outcome: Outcome
+    refusal: Refusal
     before: Seat | None
     """The seat as it is held today; None for one of a new site."""
 
@@ -54,9 +53,10 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Everyone's answers, in the order in which they were given."""
+    """What came of asking everyone anew."""
 
-    answers: tuple[Asked, ...]
+    refused: Sequence[RefusedSeat]
+    """The seats that would be refused, in the order in which they were."""
     working_set: SeatWorkingSet
     """Who holds what in the end."""
     eligibilities: EligibilityCache
@@ -67,11 +67,6 @@ class Replay:
     def used(self) -> Mapping[int, int]:
         """Seats debited once everyone has asked anew, by pool id."""
         return {pool_id: pool.used for pool_id, pool in self.working_set.pools.items()}
-
-    @property
-    def refused(self) -> list[Asked]:
-        """The seats that would be refused."""
-        return [answer for answer in self.answers if isinstance(answer.outcome, Refusal)]
 
 
 class Question(NamedTuple):
@@ -126,7 +121,7 @@ def ask_anew(
     for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
         working_set.pools[pool_id] = PoolScore(estate.installations[device_id].capacity.get(key, 0), 0)
     estate = replace(estate, learning=None)
-    answers: list[Asked] = []
+    refused: list[RefusedSeat] = []
 
     def ask(questions: Iterable[Question], eligibilities: EligibilityCache) -> None:
         deciders: dict[int, Decider] = {}
@@ -138,9 +133,10 @@ def ask_anew(
                 deciders[pbx_id] = Decider(eligibilities, working_set, pbx, runs, LeaseTime.at(now))
             asked = list(run)
             outcomes = deciders[pbx_id].acquire([question.want for question in asked])
-            answers.extend(
-                Asked(pbx_id, question.want, outcome, question.before)
+            refused.extend(
+                RefusedSeat(pbx_id, question.want, outcome, question.before)
                 for question, outcome in zip(asked, outcomes, strict=True)
+                if isinstance(outcome, Refusal)
             )
 
     # B10: allocation rules are for what is asked for anew, not for what is held
@@ -151,7 +147,7 @@ def ask_anew(
         eligibilities = EligibilityCache(firm)
         working_set.divide(estate, now)
         ask(_on_top(estate.catalog, wants), eligibilities)
-    return Replay(tuple(answers), working_set, eligibilities, software)
+    return Replay(refused, working_set, eligibilities, software)
 
 
 def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Question]:
@@ -182,19 +178,20 @@ def wanted(estate: Estate, replay: Replay) -> Counter[tuple[int, str]]:
     drawn: Counter[tuple[int, str]] = Counter()
     for name, pool_id in estate.pool_ids.items():
         drawn[name] += replay.used.get(pool_id, 0)
-    for asked in replay.refused:
-        assert isinstance(asked.outcome, Refusal)
-        if asked.outcome.reason not in _WANTED_ALL_THE_SAME or (
-            asked.before is not None and asked.before.pool_id is None
-        ):
-            continue
-        pbx, license_type = estate.pbxs[asked.pbx_id], estate.catalog.types[asked.want.type]
+    missing = Counter(
+        (refused_seat.pbx_id, refused_seat.want.type)
+        for refused_seat in replay.refused
+        if refused_seat.refusal.reason in _WANTED_ALL_THE_SAME
+        and (refused_seat.before is None or refused_seat.before.pool_id is not None)
+    )
+    for (pbx_id, type_key), seats in missing.items():
+        pbx, license_type = estate.pbxs[pbx_id], estate.catalog.types[type_key]
         if license_type.metering not in (Metering.FLOATING, Metering.FIXED):
             continue
         companions = [other.type for other in license_type.companions if other.platform == pbx.device.platform]
         for key in (license_type.key, *companions):
             needed = estate.catalog.types[key]
-            drawn[estate.place_for(estate.sources(pbx, needed), needed).device.id, key] += 1
+            drawn[estate.place_for(estate.sources(pbx, needed), needed).device.id, key] += seats
     return +drawn
 
 
@@ -235,28 +232,28 @@ def grouped(
         leaving: ids of the pools that would hold less than is in use.
         now: UNIX time in seconds.
     """
-    groups: dict[tuple[int, str, RefusalReason], list[Asked]] = {}
-    for asked in replay.refused:
-        assert isinstance(asked.outcome, Refusal)
-        groups.setdefault((asked.pbx_id, asked.want.type, asked.outcome.reason), []).append(asked)
+    groups: dict[tuple[int, str, RefusalReason], list[RefusedSeat]] = {}
+    for refused_seat in replay.refused:
+        groups.setdefault((refused_seat.pbx_id, refused_seat.want.type, refused_seat.refusal.reason), []).append(
+            refused_seat
+        )
     refused_groups: list[RefusedSeats] = []
     for (pbx_id, key, reason), members in sorted(groups.items(), key=lambda group: -len(group[1])):
         # the answer given last has the highest numbers
-        first, pbx = members[-1].outcome, replay.eligibilities.estate.pbxs[pbx_id]
-        assert isinstance(first, Refusal)
+        last, pbx = members[-1].refusal, replay.eligibilities.estate.pbxs[pbx_id]
         refused_groups.append(
             RefusedSeats(
                 site=pbx.site,
                 pbx=pbx.name,
                 license_type=key,
                 reason=reason,
-                rules=first.rules,
+                rules=last.rules,
                 seats=len(members),
                 held=sum(member.before is not None for member in members),
                 leaving=sum(_leaves(member, reason, leaving) for member in members),
                 already=sum(member.name in already for member in members),
                 holders=tuple(member.want.holder for member in members[:MOST_NAMED]),
-                message=first.message,
+                message=last.message,
                 remedy=_remedy(replay, members, now)
                 if reason not in TOO_FEW and len(refused_groups) < MOST_NAMED
                 else "",
@@ -269,7 +266,7 @@ def _biggest_first(group: RefusedSeats) -> tuple[int, str, str, str, int]:
     return -group.seats, group.site, group.pbx, group.license_type, group.reason
 
 
-def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
+def _remedy(replay: Replay, members: Sequence[RefusedSeat], now: float) -> str:
     pbx = replay.eligibilities.estate.pbxs[members[0].pbx_id]
     case = Case(
         eligibilities=replay.eligibilities,
@@ -280,9 +277,8 @@ def _remedy(replay: Replay, members: Sequence[Asked], now: float) -> str:
         time=LeaseTime.at(now),
         wants=tuple(member.want for member in members),
     )
-    refused = [member.outcome for member in members if isinstance(member.outcome, Refusal)]
-    return decided(case, refused, Effort.of_a_batch()).text
+    return decided(case, [member.refusal for member in members], Effort.of_a_batch()).text
 
 
-def _leaves(asked: Asked, reason: RefusalReason, leaving: Collection[int]) -> bool:
-    return reason in TOO_FEW and asked.before is not None and asked.before.pool_id in leaving
+def _leaves(refused_seat: RefusedSeat, reason: RefusalReason, leaving: Collection[int]) -> bool:
+    return reason in TOO_FEW and refused_seat.before is not None and refused_seat.before.pool_id in leaving
