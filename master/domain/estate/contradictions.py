@@ -56,12 +56,16 @@ class Grounds:
     capacities: Mapping[str, int]
     """Licenses in the shared pool, by license type."""
     now: float
+    standing: Sequence[AllocationRule] = ()
+    """Rules that were laid down before; they may have ended since."""
 
     @classmethod
     def of(cls, estate: Estate, sites: Set[str], now: float) -> Grounds:
         """The grounds that a project gives."""
         shared = estate.installations[estate.master.device.id]
-        return cls(catalog=estate.catalog, sites=sites, capacities=shared.capacity, now=now)
+        return cls(
+            catalog=estate.catalog, sites=sites, capacities=shared.capacity, now=now, standing=estate.allocation.rules
+        )
 
 
 def contradictions(allocation: Allocation, grounds: Grounds) -> list[Violation]:
@@ -128,7 +132,7 @@ def _rule_violations(
         yield Violation((*at, "holder_kinds"), "holder kinds tell of whom allow or deny speaks; there is neither")
     if rule.starts_at is not None and rule.ends_at is not None and rule.ends_at <= rule.starts_at:
         yield Violation((*at, "end_time"), "must be later than start_time")
-    elif rule.ends_at is not None and rule.ends_at <= grounds.now:
+    elif rule.ends_at is not None and rule.ends_at <= grounds.now and rule not in grounds.standing:
         yield Violation((*at, "end_time"), "is over; take the rule out, or let it end later")
 
 
@@ -262,8 +266,9 @@ def _does_not_fit(
         (of_groups if rule.group else in_groups)[group] += amount
         total += max(in_groups[group], of_groups[group]) - before if group else amount
         if total > capacity:
-            first, largest = holding[amounts.index(max(amounts))]
-            beside = "" if first == index else f"; {largest.name!r} (rules[{first}]) reserves most of them"
+            others = [(more, place) for more, (place, _) in zip(amounts, holding, strict=True) if place != index]
+            most, first = max(others, default=(0, 0))
+            beside = f"; {allocation.rules[first].name!r} (rules[{first}]) reserves {most:,} of them" if most else ""
             return Violation(
                 ("rules", index, "reserve", key),
                 f"with {rule.name!r} {total:,} {key} are reserved, and {capacity:,} are installed in the shared"

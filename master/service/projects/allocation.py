@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from licensemaster.values.moments import second_text
 from master.domain.allocation.policies import Allocation
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.contradictions import AllocationInvalidError, Grounds, contradictions
@@ -181,9 +182,11 @@ def _text(part: Any) -> str:
             value = ", ".join(f"{key} {amount:,}" for key, amount in value.items())
         elif isinstance(value, tuple):
             value = ", ".join(str(getattr(entry, "name", entry)) for entry in value)
+        elif field.name.endswith("_at"):
+            value = second_text(value)
         elif hasattr(value, "__dataclass_fields__"):
             value = f"({_text(value)})"
-        said.append(f"{field.name}: {value}")
+        said.append(f"{field.name.replace('_', ' ').removesuffix(' at')}: {value}")
     return "; ".join(said)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from licensemaster.api_enums import HolderKind
@@ -131,7 +133,7 @@ def test_what_fits_is_not_questioned() -> None:
         (
             (rule("a", "rome", reserve={"port": 8}), rule("b", "oslo", reserve={"port": 3})),
             "rules[1].reserve.port",
-            "11 port are reserved, and 10 are installed in the shared pool; 'a' (rules[0])",
+            "11 port are reserved, and 10 are installed in the shared pool; 'a' (rules[0]) reserves 8",
         ),
         ((rule("a", reserve={"port": 4}),), "rules[0].reserve.port", "12 port are reserved, and 10 are installed"),
         (
@@ -162,6 +164,12 @@ def test_what_is_wrong_is_named(
     wrong = told(*parts)
     assert [place for place, _ in wrong] == [where], wrong
     assert why in wrong[0][1]
+
+
+def test_a_rule_that_ended_meanwhile_is_in_nobodys_way() -> None:
+    ended = rule("fair", "rome", reserve={"port": 5}, ends_at=900.0)
+    allocation = Allocation(rules=(ended, rule("oslo", "oslo", reserve={"port": 10})))
+    assert contradictions(allocation, replace(GROUNDS, standing=(ended,))) == []
 
 
 def test_ten_thousand_sites_in_a_thousand_groups_are_judged() -> None:
