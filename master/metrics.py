@@ -169,6 +169,10 @@ def _families(estates: Sequence[Overview]) -> list[Metric]:
     pool = ["project", "device", "type"]
     capacity = gauge("license_master_pool_capacity", "Licenses installed.", *pool)
     used = gauge("license_master_pool_used", "Seats held.", *pool)
+    reserved_used = gauge("license_master_pool_reserved_used", "Seats held that are of reserves.", *pool)
+    held_idle = gauge("license_master_pool_held_idle", "Seats of blocks that are not held.", *pool)
+    borrowed = gauge("license_master_pool_borrowed", "Seats borrowed that are not held.", *pool)
+    first_claims = gauge("license_master_pool_first_claims", "Seats kept for PBXs whose lease ran out.", *pool)
     promised = gauge(
         "license_master_pool_promised", "Seats promised to a standby, or to a PBX that was cut off.", *pool
     )
@@ -178,11 +182,17 @@ def _families(estates: Sequence[Overview]) -> list[Metric]:
         "Licenses that nobody is granted while a feature is off or the master learns.",
         *pool,
     )
-    free = gauge("license_master_pool_free", "Seats that could be granted.", *pool)
     overdrawn = gauge("license_master_pool_overdrawn", "Seats counted above what is installed.", *pool)
     overdraft_left = gauge(
         "license_master_pool_overdraft_left_seat_hours", "What is left of the budget of a pool's overdraft.", *pool
     )
+    reserved_idle = gauge("license_master_pool_reserved_idle", "Seats free for owners of reserves alone.", *pool)
+    free = gauge("license_master_pool_free", "Seats that could be granted to anybody.", *pool)
+    waiting = gauge("license_master_pool_waiting", "Seats that PBXs wait for.", *pool)
+    share = ["project", "site", "type"]
+    site_has = gauge("license_master_site_has", "Seats counted for a site, of pools that are divided.", *share)
+    site_wants = gauge("license_master_site_wants", "The same with those that it waits for.", *share)
+    site_gets = gauge("license_master_site_gets", "What it would have if the pool were dealt anew.", *share)
     feature = gauge(
         "license_master_feature_on", "Whether a feature that must match another type is on (0 or 1).", *pool
     )
@@ -250,16 +260,29 @@ def _families(estates: Sequence[Overview]) -> list[Metric]:
             labels = [estate.project, pool_view.device, pool_view.license_type]
             capacity.add_metric(labels, pool_view.capacity)
             used.add_metric(labels, pool_view.parts.used)
-            promised.add_metric(labels, pool_view.parts.promised)
+            counts = pool_view.parts.counts
+            reserved_used.add_metric(labels, counts.reserved_used)
+            held_idle.add_metric(labels, counts.held_idle)
+            borrowed.add_metric(labels, counts.borrowed)
+            first_claims.add_metric(labels, counts.first_claims)
+            promised.add_metric(labels, counts.promised)
             leaving.add_metric(labels, pool_view.parts.leaving)
             withheld.add_metric(labels, pool_view.parts.withheld)
+            reserved_idle.add_metric(labels, pool_view.parts.reserved_idle)
             free.add_metric(labels, pool_view.parts.free)
             overdrawn.add_metric(labels, pool_view.parts.overdrawn)
             if pool_view.overdraft is not None:
                 overdraft_left.add_metric(labels, pool_view.overdraft.budget_left_seat_hours)
+            waiting.add_metric(labels, pool_view.waiting)
             feature.add_metric(labels, int(pool_view.feature_on))
         for (site, license_type), seats in _bounded(estate.site_seats).items():
             sites.add_metric([estate.project, site, license_type], seats)
+        shares = sorted(estate.shares, key=lambda share: (share.gets - share.has, share.site, share.license_type))
+        for site_share in shares[-SITES_MAX:]:  # those that lack most
+            labels = [estate.project, site_share.site, site_share.license_type]
+            site_has.add_metric(labels, site_share.has)
+            site_wants.add_metric(labels, site_share.wants)
+            site_gets.add_metric(labels, site_share.gets)
         longest_silent = sorted(estate.silent_since.items(), key=lambda pbx_since: (pbx_since[1], pbx_since[0]))
         for site, since in longest_silent[:SITES_MAX]:
             silent.add_metric([estate.project, site], since)

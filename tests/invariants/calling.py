@@ -16,6 +16,7 @@ from tests.invariants.arena import Arena, all_seats, reason_of
 from tests.invariants.changing import Changing
 from tests.invariants.model import Model
 from tests.invariants.model_values import PBXS, PRIMARY, STANDBY, Answer, No, Yes
+from tests.support.databases.truth import adds_up, counted
 from tests.support.pbxs.pbx import seat
 
 if TYPE_CHECKING:
@@ -173,14 +174,10 @@ class Calling(Changing):
     @invariant()
     def no_pool_is_overdrawn_and_counters_are_right(self) -> None:
         pools = self._pools()
-        assert {name: pool.used + pool.promised for name, pool in pools.items()} == self.model.used()
+        assert {name: counted(pool) for name, pool in pools.items()} == self.model.used()
         assert {name: pool.used for name, pool in pools.items()} == self.model.seats()
         assert {name: pool.capacity for name, pool in pools.items()} == self.model.capacity()
-        assert all(
-            pool.used + pool.promised + pool.leaving + pool.withheld + pool.free == pool.capacity
-            and min(pool.used, pool.promised, pool.leaving, pool.withheld, pool.free) >= 0
-            for pool in pools.values()
-        )
+        assert all(map(adds_up, pools.values()))
         assert self.arena.run(self.arena.mismatches(self.project)) == []
 
     @invariant()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
+from tests.support.databases.truth import adds_up, counted
 from tests.support.masters import PROJECT, Wire
 from tests.support.pbxs.pbx import BarePbx, granted, refused
 
@@ -90,8 +91,8 @@ async def used(wire: Wire, license_type: str, device: str = "hq-box") -> tuple[i
     """(seats used, licenses installed) of a pool; (0, 0) where there is none."""
     pools = (await status(wire)).pools
     chosen = [pool for pool in pools if (pool.license_type, pool.device) == (license_type, device)]
-    assert all(pool.used + pool.promised + pool.leaving + pool.withheld + pool.free == pool.capacity for pool in chosen)
-    return (chosen[0].used + chosen[0].promised, chosen[0].capacity) if chosen else (0, 0)
+    assert all(map(adds_up, pools))
+    return (counted(chosen[0]), chosen[0].capacity) if chosen else (0, 0)
 
 
 async def holdings(wire: Wire) -> list[status_pb2.HeldSeat]:

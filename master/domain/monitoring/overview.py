@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,8 +10,10 @@ from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
+from master.domain.leases.claims import Claims
 from master.domain.leases.leases import Lease, software_in_use
 from master.domain.leases.standby import Readiness
+from master.domain.monitoring.pool_counts import PoolUsage, SiteShare, kept, pool_counts, site_shares
 from master.domain.seats.pools import PoolParts, parts, used_by_site
 
 FIRST_CONTACT_SECONDS = 86_400.0
@@ -45,6 +46,8 @@ class PoolView:
     peak_at: float | None
     overdraft: Overdraft | None
     """None where nothing may be overdrawn, and nothing is."""
+    waiting: int
+    """Seats waited for; no part of the pool."""
 
     @property
     def capacity(self) -> int:
@@ -139,6 +142,8 @@ class Overview:
     """Messages that could not be delivered in all attempts, by webhook."""
     endings: tuple[TermEnding, ...] = ()
     """What ends of agreements, the earliest first."""
+    shares: tuple[SiteShare, ...] = ()
+    """What sites have, want and would get of the shared pools that are divided, or whose type has a policy."""
     unpaid_renewals: tuple[UnpaidRenewal, ...] = ()
     """Renewals that ordered themselves and await their payment."""
 
@@ -149,8 +154,10 @@ class ProjectRecords:
 
     used: Mapping[int, PoolUse]
     """Seats debited or claimed, by pool id."""
-    usage: Mapping[tuple[int, int], int]
-    """Seats debited, by (pool id, PBX id)."""
+    usage: Mapping[tuple[int, int], PoolUsage]
+    """Seats debited and counted, by (pool id, PBX id)."""
+    claims: Mapping[int, Claims]
+    """By PBX id, of those for whom more is counted than they hold."""
     leases: Mapping[int, Lease]
     """By PBX id; PBXs that never had one are left out."""
     applied_at: float
@@ -165,6 +172,8 @@ class ProjectRecords:
     """What ends of agreements, the earliest first."""
     unpaid_renewals: tuple[UnpaidRenewal, ...]
     """Renewals that ordered themselves and await their payment."""
+    waits: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """Seats waited for, by (license type, PBX id)."""
 
 
 def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overview:
@@ -173,21 +182,24 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
     states = {pbx_id: lease.state(time) for pbx_id, lease in records.leases.items()}
     types = estate.catalog.types
     central = estate.master.device.id
-    held: Counter[int] = Counter()
-    for (pool_id, _), seats in usage.items():
-        held[pool_id] += seats
+    beyond = kept(usage, records.claims)
+    counts = pool_counts(estate, usage, beyond, time.now)
+    waiting: dict[str, int] = {}
+    for (key, _), seats in records.waits.items():
+        waiting[key] = waiting.get(key, 0) + seats
     pools = sorted(
         (
             PoolView(
                 installation.device.name,
                 key,
                 types[key].display_name,
-                parts(estate, installation, key, held=held[pool_id], counted=used[pool_id].used, time=time),
+                parts(estate, installation, key, counts[pool_id], time),
                 device_id == central,
                 estate.feature_is_on(installation, types[key]),
                 used[pool_id].peak,
                 used[pool_id].peak_at,
                 Overdraft.of(estate.overdraft_of(pool_id), used[pool_id].account, time.now),
+                waiting.get(key, 0) if device_id == central else 0,
             )
             for device_id, installation in estate.installations.items()
             for key in installation.capacity
@@ -207,7 +219,7 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
     )
     type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
     site_seats: dict[tuple[str, str], int] = {}
-    for (pool_id, site), seats in used_by_site(estate, usage).items():
+    for (pool_id, site), seats in used_by_site(estate, {name: use.seats for name, use in usage.items()}).items():
         name = (site, type_of[pool_id])
         site_seats[name] = site_seats.get(name, 0) + seats
     leases = dict.fromkeys(LeaseState, 0)
@@ -228,6 +240,7 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
         learning=records.learning,
         dead_messages=records.dead_messages,
         endings=records.endings,
+        shares=tuple(site_shares(estate, usage, beyond, records.waits, time.now)),
         unpaid_renewals=records.unpaid_renewals,
     )
 

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from master.domain.allocation.policies import PoolRules
+from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate, Installation
 from master.domain.estate.lease_time import LeaseTime
 
@@ -23,60 +25,100 @@ def grantable(*, capacity: int, counted: int, leaving: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolParts:
-    """The licenses of a pool, each in one part."""
+class PoolCounts:
+    """What is counted of a pool, each seat in one part, and what is to be kept free of it."""
 
-    used: int
-    """Seats held."""
-    promised: int
+    reserved_used: int = 0
+    """Seats held that owners of reserves hold of these."""
+    floating_used: int = 0
+    """All other seats held."""
+    held_idle: int = 0
+    """Counted for PBXs ahead of need: the part of their blocks that they do not hold."""
+    borrowed: int = 0
+    """Counted for PBXs that borrowed them and do not hold them."""
+    first_claims: int = 0
+    """Kept for PBXs whose lease ran out."""
+    promised: int = 0
     """Counted though nobody holds a seat: promised to a standby, or to a PBX that may not have heard (F5)."""
+    kept_free: int = 0
+    """What owners of reserves do not use of these, be there so many free or not; no part of what is counted."""
+
+    @property
+    def used(self) -> int:
+        """Seats held."""
+        return self.reserved_used + self.floating_used
+
+    @property
+    def counted(self) -> int:
+        """Seats that are counted: held, or kept for somebody."""
+        return self.used + self.held_idle + self.borrowed + self.first_claims + self.promised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolParts:
+    """The licenses of a pool, each in one part; what is counted above what is installed is no license."""
+
+    counts: PoolCounts
     leaving: int
     """Being released, and not in use any more: nothing new is granted from them (L5)."""
     withheld: int
     """Nobody is granted any: the type is a feature that is off (F2, I5), is ruled out by another (I3), or the master
     learns after a restore."""
+    reserved_idle: int
+    """Free for owners of reserves alone."""
     free: int
-    """What a PBX that may draw on the pool could be granted."""
+    """What any PBX that may draw on the pool could be granted."""
+    overdrawn: int
+    """Counted above what is installed: these seats are among those counted."""
 
-    overdrawn: int = 0
-    """Counted above what is installed: these seats are among those used and promised, and no licenses."""
+    @property
+    def used(self) -> int:
+        """Seats held."""
+        return self.counts.used
 
     @property
     def counted(self) -> int:
-        """Seats that are counted: held or promised."""
-        return self.used + self.promised
+        """Seats that are counted: held, or kept for somebody."""
+        return self.counts.counted
 
     @property
     def capacity(self) -> int:
         """Licenses installed."""
-        return self.used + self.promised + self.leaving + self.withheld + self.free - self.overdrawn
+        return self.counted + self.leaving + self.withheld + self.reserved_idle + self.free - self.overdrawn
 
 
 def parts(
-    estate: Estate, installation: Installation, license_type: str, *, held: int, counted: int, time: LeaseTime
+    estate: Estate, installation: Installation, license_type: str, counts: PoolCounts, time: LeaseTime
 ) -> PoolParts:
-    """The parts of the pool of a type on a device.
-
-    Args:
-        estate: the project.
-        installation: the device's licenses.
-        license_type: by catalog key.
-        held: seats debited.
-        counted: seats debited or claimed; not fewer.
-        time: when.
-    """
+    """The parts of the pool of a type, by catalog key, on a device."""
     capacity = installation.capacity.get(license_type, 0)
-    overdrawn = max(counted - capacity, 0)
-    left = grantable(capacity=capacity, counted=counted, leaving=installation.leaving.get(license_type, 0))
+    overdrawn = max(counts.counted - capacity, 0)
+    left = grantable(capacity=capacity, counted=counts.counted, leaving=installation.leaving.get(license_type, 0))
     lends = _lends(estate, installation, license_type, time)
+    reserved_idle = min(counts.kept_free, left) if lends else 0
     return PoolParts(
-        used=held,
-        promised=counted - held,
-        leaving=capacity + overdrawn - counted - left,
+        counts=counts,
+        leaving=capacity + overdrawn - counts.counted - left,
         withheld=0 if lends else left,
-        free=left if lends else 0,
+        reserved_idle=reserved_idle,
+        free=left - reserved_idle if lends else 0,
         overdrawn=overdrawn,
     )
+
+
+def reserves_of(
+    rules: PoolRules, site_of: Mapping[int, str], *, held: Mapping[int, int], counted: Mapping[int, int]
+) -> tuple[int, int]:
+    """How many seats held are of reserves, and how many more are to be kept free for their owners.
+
+    Args:
+        rules: how the pool is divided.
+        site_of: the site of each PBX.
+        held: seats held, by PBX id.
+        counted: seats counted, by PBX id; no fewer.
+    """
+    reserved = PoolDivision(rules, site_of, {}).kept_free
+    return reserved - PoolDivision(rules, site_of, held).kept_free, PoolDivision(rules, site_of, counted).kept_free
 
 
 def used_by_site(estate: Estate, usage: Mapping[tuple[int, int], int]) -> dict[tuple[int, str], int]:

@@ -33,7 +33,13 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
     "LicenseRef": {"license": "id", "type": "printed"},
     "MoveRefusal": {"quantity": "missing"},
     "GetStatusResponse": {"version_limits": "limits"},
-    "Pool": {part: f"parts.{part}" for part in ("used", "promised", "leaving", "withheld", "free")},
+    "Pool": {
+        **{part: f"parts.{part}" for part in ("used", "leaving", "withheld", "reserved_idle", "free")},
+        **{
+            part: f"parts.counts.{part}"
+            for part in ("reserved_used", "floating_used", "held_idle", "borrowed", "first_claims", "promised")
+        },
+    },
     "PoolHistory": {"peak_seven_days": "peak_lately"},
     "RemedyStep": {"until_time": "until"},
     "Right": {"newest_release": "newest", "supported": "is_supported"},

@@ -17,7 +17,7 @@ from master.domain.remedies.trial import Case, pools_of
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import Eligibility
 from master.domain.seats.outcomes import Outcome
-from master.domain.seats.pools import parts
+from master.domain.seats.pools import PoolCounts, parts
 from master.domain.seats.seats import Want
 from master.service.batch.prefetch import Prefetch, canonical, fill_working_set, name_top_holders, need_for_wants
 from master.service.batch.standby_pairs import carried_by
@@ -96,7 +96,13 @@ def read_explanation(
     ledger = fill_working_set(tx, needs, catalog.pbx_wide_types, claims=claims)
     carrier = carrier_of(eligibilities.estate, view.lease)
     decider = Decider(eligibilities, ledger, pbx, runs, time, carrier=carrier)
-    counted = {pool_id: pool.used for pool_id, pool in ledger.pools.items()}
+    counts = {
+        pool_id: PoolCounts(
+            floating_used=pool.used,
+            kept_free=ledger.divisions[pool_id].kept_from(pbx.id) if pool_id in ledger.divisions else 0,
+        )
+        for pool_id, pool in ledger.pools.items()
+    }
     outcomes = decider.acquire(wants)
     pools = {**read_pools(tx, set(pools_of(eligibilities.estate, pbx)) - ledger.pools.keys()), **ledger.pools}
     name_top_holders(tx, outcomes, eligibilities.estate, {})
@@ -104,7 +110,7 @@ def read_explanation(
     for key, kind in dict.fromkeys((want.type, want.kind) for want in wants):
         eligibility = eligibilities.of(pbx, runs, key, kind, carrier=carrier)
         if isinstance(eligibility, Eligibility):
-            lines += _source_lines(eligibilities.estate, eligibility, counted, time)
+            lines += _source_lines(eligibilities.estate, eligibility, counts, time)
     case = Case(
         eligibilities=eligibilities,
         working_set=ledger,
@@ -137,7 +143,9 @@ def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:
     return f"{pbx.name} runs {runs} and belongs to the {kind} on {installation.device.name}, which {limit}"
 
 
-def _source_lines(estate: Estate, eligibility: Eligibility, counted: Mapping[int, int], time: LeaseTime) -> list[str]:
+def _source_lines(
+    estate: Estate, eligibility: Eligibility, counts: Mapping[int, PoolCounts], time: LeaseTime
+) -> list[str]:
     name = eligibility.type.display_name
     if not eligibility.needs_license:
         return [f"{name} debits no license here"]
@@ -146,11 +154,11 @@ def _source_lines(estate: Estate, eligibility: Eligibility, counted: Mapping[int
     lines = []
     for part in (eligibility, *eligibility.companions):
         for source in part.sources:
-            used = counted[source.pool_id]
-            pool_parts = parts(estate, source.installation, part.type.key, held=used, counted=used, time=time)
+            pool_parts = parts(estate, source.installation, part.type.key, counts[source.pool_id], time)
             said = [f"{pool_parts.used} of {pool_parts.capacity} in use"]
             said += [f"{pool_parts.leaving} being released"] if pool_parts.leaving else []
             said += [f"{pool_parts.withheld} withheld"] if pool_parts.withheld else []
+            said += [f"{pool_parts.reserved_idle} reserved for others"] if pool_parts.reserved_idle else []
             device = source.installation.device.name
             lines.append(
                 f"{part.type.display_name} is debited from {device}: {', '.join(said)}, {pool_parts.free} free"

@@ -49,7 +49,7 @@ def license_views(tx: Tx, estate: Estate, licenses: list[License], time: LeaseTi
             estate.installations[license.device.id].capacity.get(license.type.key, license.quantity) - license.quantity
         )
         to_go = max(used.get(pool_id, 0) - left, 0)
-        away = {pbx: seats for (pool, pbx), seats in usage.items() if pool == pool_id and pbx in silent}
+        away = {pbx: use.seats for (pool, pbx), use in usage.items() if pool == pool_id and pbx in silent and use.seats}
         unreachable = min(sum(away.values()), to_go)
         until = max(silent[pbx] for pbx in away) if unreachable else None
         views.append(replace(view(license), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))

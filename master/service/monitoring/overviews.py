@@ -9,6 +9,7 @@ from master.service.batch.standby_pairs import read_standby_pairs
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.store.backends.database import Tx
 from master.store.statements import queries, webhooks
+from master.store.statements.claims import claims_of
 from master.store.statements.learning import learned
 from master.store.statements.projects.projects import project_names
 
@@ -22,9 +23,12 @@ def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -
         UnknownProjectError: there is no such project.
     """
     estate = read_estate(tx, estates, project)
+    usage = queries.usage_of_project(tx, estate.project_id)
+    claimed = {pbx_id for (_, pbx_id), use in usage.items() if use.counted > use.seats}
     records = ProjectRecords(
         used=queries.pool_uses(tx, estate.project_id),
-        usage=queries.usage_of_project(tx, estate.project_id),
+        usage=usage,
+        claims=claims_of(tx, claimed) if claimed else {},
         leases=queries.leases_of_project(tx, estate.project_id),
         applied_at=queries.applied_at(tx, estate.project_id),
         pairs=tuple(read_standby_pairs(tx, estate, time)),

@@ -53,8 +53,8 @@ class Reports:
             overview = read_overview(tx, self._context.estates, project, time)
             pools = store.pools_since(tx, estate.project_id, day=first)
             seats: dict[int, int] = {}
-            for (_, pbx_id), count in queries.usage_of_project(tx, estate.project_id).items():
-                seats[pbx_id] = seats.get(pbx_id, 0) + count
+            for (_, pbx_id), use in queries.usage_of_project(tx, estate.project_id).items():
+                seats[pbx_id] = seats.get(pbx_id, 0) + use.seats
             lately = max(first, today - LATELY_DAYS + 1)
             return UsageReport(
                 project=project,

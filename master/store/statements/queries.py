@@ -12,6 +12,7 @@ from master.domain.allocation.overdraft import OverdraftAccount
 from master.domain.audit.chain import Record
 from master.domain.leases.leases import Lease
 from master.domain.monitoring.overview import PoolUse
+from master.domain.monitoring.pool_counts import PoolUsage
 from master.domain.seats.seats import Seat
 from master.store import tables as t
 from master.store.backends.database import Tx
@@ -79,14 +80,14 @@ def pool_uses(tx: Tx, project_id: int) -> dict[int, PoolUse]:
     }
 
 
-def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:
-    """Seats debited, by (pool id, PBX id)."""
+def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], PoolUsage]:
+    """Seats debited and counted, by (pool id, PBX id); those without any are left out."""
     query = (
         select(t.pool_usage)
         .join(t.pool, t.pool.c.id == t.pool_usage.c.pool_id)
-        .where(and_(t.pool.c.project_id == project_id, t.pool_usage.c.seats > 0))
+        .where(and_(t.pool.c.project_id == project_id, t.pool_usage.c.counted > 0))
     )
-    return {(row.pool_id, row.pbx_id): row.seats for row in tx.connection.execute(query)}
+    return {(row.pool_id, row.pbx_id): PoolUsage(row.seats, row.counted) for row in tx.connection.execute(query)}
 
 
 def counted_by_pbx(tx: Tx, project_id: int) -> dict[int, int]:

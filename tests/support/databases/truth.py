@@ -36,14 +36,26 @@ async def held_by_pbx(wire: Wire) -> dict[str, set[tuple[str, str]]]:
 
 
 async def used(wire: Wire) -> dict[str, int]:
-    """Seats held or promised, by license type, none above its capacity."""
+    """Seats counted, by license type."""
     status = await wire.status.GetStatus(status_pb2.GetStatusRequest(project=_PROJECT_NAME))
     collected: dict[str, int] = {}
     for pool in status.pools:
-        counted = pool.used + pool.promised
-        assert 0 <= counted <= pool.capacity
-        collected[pool.license_type] = collected.get(pool.license_type, 0) + counted
+        assert adds_up(pool)
+        collected[pool.license_type] = collected.get(pool.license_type, 0) + counted(pool)
     return collected
+
+
+def counted(pool: status_pb2.Pool) -> int:
+    """What is counted of a pool, for whatever reason."""
+    assert pool.used == pool.reserved_used + pool.floating_used
+    return pool.used + pool.held_idle + pool.borrowed + pool.first_claims + pool.promised
+
+
+def adds_up(pool: status_pb2.Pool) -> bool:
+    """Whether the parts of a pool, none of them negative, come to what is installed and overdrawn."""
+    parts = (counted(pool), pool.leaving, pool.withheld, pool.reserved_idle, pool.free)
+    of_counted = (pool.reserved_used, pool.floating_used, pool.held_idle, pool.borrowed, pool.first_claims)
+    return sum(parts) == pool.capacity + pool.overdraft.seats and min(*parts, *of_counted, pool.promised) >= 0
 
 
 async def all_events(wire: Wire, kind: str = "") -> list[status_pb2.Event]:

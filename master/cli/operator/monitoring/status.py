@@ -41,7 +41,9 @@ BAR_WIDTH = 20
 ROWS_SHOWN_MAX = 15
 SITE_COLUMNS_MAX = 6
 NEARLY_FULL = 0.9
-_PARTS_BETWEEN = ("promised", "leaving", "withheld")
+_PARTS_BETWEEN = (
+    *("held_idle", "borrowed", "first_claims", "promised", "leaving", "withheld", "reserved_idle", "waiting"),
+)
 
 AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and site, however many.")]
 
@@ -66,16 +68,13 @@ def status(
 
 @asks_master()
 def pools(master: Master, license_type: OfTypeOption = "", device: OfDeviceOption = "") -> None:
-    """Show what is installed, used, promised, being released and free, by license type and device."""
+    """Show what is installed, used, kept, being released and free, by license type and device."""
     request = status_pb2.GetStatusRequest(project=master.project)
     response = master.call(master.status.GetStatus, request)
     chosen = [
         pool
         for pool in response.pools
-        if (not device or pool.device == device)
-        and (
-            not license_type or _squeezed(license_type) in {_squeezed(pool.license_type), _squeezed(pool.display_name)}
-        )
+        if (not device or pool.device == device) and (not license_type or is_of(pool, license_type))
     ]
     if master.as_json:
         print_json_object({"pools": [json_object(pool) for pool in chosen]})
@@ -149,7 +148,7 @@ def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
 def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
     """Pools with bars; the columns between used and free are there where they are not all 0."""
     between = [part for part in _PARTS_BETWEEN if any(getattr(pool, part) for pool in pools)]
-    headings = ["Used", *(part.capitalize() for part in between), "Free", "Of", "Peak"]
+    headings = ["Used", *(in_column(part) for part in between), "Free", "Of", "Peak"]
     shown = table("Pool", "Device", "", *headings, "", numbers=headings)
     for pool in pools:
         style = _fill_style(pool)
@@ -231,7 +230,18 @@ def _fill_style(pool: status_pb2.Pool) -> str:
 
 def _taken(pool: status_pb2.Pool) -> int:
     """What nobody else can have."""
-    return pool.used + pool.promised + pool.leaving
+    counted = pool.used + pool.held_idle + pool.borrowed + pool.first_claims + pool.promised
+    return counted + pool.leaving
+
+
+def is_of(pool: status_pb2.Pool, license_type: str) -> bool:
+    """Whether a pool is of a license type, in whatever spelling."""
+    return _squeezed(license_type) in {_squeezed(pool.license_type), _squeezed(pool.display_name)}
+
+
+def in_column(part: str) -> str:
+    """The heading of the column of a part: "Held idle"."""
+    return part.replace("_", " ").capitalize()
 
 
 def _squeezed(name: str) -> str:

@@ -1,0 +1,132 @@
+"""What is counted of each pool, part by part, and what each site has, wants and would get of a shared one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from master.domain.allocation.fair_shares import fair_shares
+from master.domain.estate.estate import Estate
+from master.domain.leases.claims import ClaimKind, Claims, kept_by_kind
+from master.domain.seats.pools import PoolCounts, reserves_of
+
+Kept = Mapping[tuple[int, int], Mapping[ClaimKind, int]]
+"""What is counted beyond the seats held, by (pool id, PBX id) and kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUsage:
+    """What is counted of a pool for a PBX."""
+
+    seats: int
+    """Seats debited."""
+    counted: int
+    """Seats debited or claimed; no fewer."""
+
+
+Usage = Mapping[tuple[int, int], PoolUsage]
+"""By (pool id, PBX id)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteShare:
+    """What a site has, wants and would get of a shared pool, and what is counted for it beyond the seats it holds."""
+
+    site: str
+    license_type: str
+    has: int
+    """Seats counted for it."""
+    wants: int
+    """These, and those that it waits for."""
+    gets: int
+    """What it would have if the pool were dealt anew, as the rules say."""
+    reserve: int
+    """Its own reserve."""
+    used: int
+    held_idle: int
+    borrowed: int
+    first_claims: int
+
+
+def kept(usage: Usage, claims: Mapping[int, Claims]) -> Kept:
+    """Attribute what is counted beyond seats held to kinds of claims, by (pool id, PBX id)."""
+    return {
+        (pool_id, pbx_id): kept_by_kind(
+            (claim for claim in claims.get(pbx_id, ()) if claim.pool_id == pool_id), seats=use.seats
+        )
+        for (pool_id, pbx_id), use in usage.items()
+        if use.counted > use.seats
+    }
+
+
+def pool_counts(estate: Estate, usage: Usage, kept: Kept, now: float) -> dict[int, PoolCounts]:
+    """What is counted of each pool, by its id."""
+    held: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    counted: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    for (pool_id, pbx_id), use in usage.items():
+        held[pool_id][pbx_id], counted[pool_id][pbx_id] = use.seats, use.counted
+    by_kind: defaultdict[int, Counter[ClaimKind]] = defaultdict(Counter)
+    for (pool_id, _), kinds in kept.items():
+        by_kind[pool_id].update(kinds)
+    counts = {}
+    for pool_id in estate.pool_ids.values():
+        used, kinds, reserved_used, kept_free = sum(held[pool_id].values()), by_kind[pool_id], 0, 0
+        if (rules := estate.rules_of_pool(pool_id, now)) is not None:
+            reserved_used, kept_free = reserves_of(rules, estate.site_of, held=held[pool_id], counted=counted[pool_id])
+        own = kinds[ClaimKind.BLOCK], kinds[ClaimKind.LOAN], kinds[ClaimKind.FIRST_CLAIM]
+        counts[pool_id] = PoolCounts(
+            reserved_used=reserved_used,
+            floating_used=used - reserved_used,
+            held_idle=own[0],
+            borrowed=own[1],
+            first_claims=own[2],
+            promised=sum(counted[pool_id].values()) - used - sum(own),
+            kept_free=kept_free,
+        )
+    return counts
+
+
+def site_shares(
+    estate: Estate, usage: Usage, kept: Kept, waits: Mapping[tuple[str, int], int], now: float
+) -> Iterator[SiteShare]:
+    """What sites have, want and would get of the shared pools that are divided, or whose type has a policy.
+
+    Args:
+        estate: the project.
+        usage: what is counted.
+        kept: the same by kinds of claims.
+        waits: seats waited for, by (license type, PBX id).
+        now: when, UNIX seconds.
+    """
+    shared = estate.installations[estate.master.device.id]
+    for pool_id, key in estate.shared_pools.items():
+        rules = estate.rules_of_pool(pool_id, now)
+        if rules is None and key not in estate.allocation.by_type:
+            continue
+        has: Counter[str] = Counter(dict.fromkeys(rules.site_reserves, 0) if rules is not None else {})
+        used: Counter[str] = Counter()
+        kinds: defaultdict[str, Counter[ClaimKind]] = defaultdict(Counter)
+        for pbx_id, site in estate.site_of.items():
+            if (use := usage.get((pool_id, pbx_id))) is not None:
+                has[site] += use.counted
+                used[site] += use.seats
+                kinds[site].update(kept.get((pool_id, pbx_id), {}))
+        wanted: Counter[str] = Counter()
+        for (license_type, pbx_id), seats in waits.items():
+            if license_type == key and pbx_id in estate.site_of:
+                wanted[estate.site_of[pbx_id]] += seats
+        shares = fair_shares(rules, capacity=shared.capacity.get(key, 0), has=has, waits=wanted)
+        for site, share in shares.items():
+            yield SiteShare(
+                site=site,
+                license_type=key,
+                has=share.has,
+                wants=share.wants,
+                gets=share.gets,
+                reserve=rules.site_reserves.get(site, 0) if rules is not None else 0,
+                used=used[site],
+                held_idle=kinds[site][ClaimKind.BLOCK],
+                borrowed=kinds[site][ClaimKind.LOAN],
+                first_claims=kinds[site][ClaimKind.FIRST_CLAIM],
+            )
