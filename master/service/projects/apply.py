@@ -359,6 +359,12 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
         f" for {primary.name}: {problem.message} ({', '.join(problem.rules)})"
         for standby, primary, problem in estate_problems(estate, software)
     ]  # F6
+    warnings += [
+        f"the allocation rule {rule.name!r} is about the site {rule.site!r}, where no PBX stands;"
+        f" `license-master allocation remove {rule.name}` takes it back"
+        for rule in estate.allocation.rules
+        if rule.site and rule.site not in estate.pbxs_at
+    ]
     return tuple(warnings)
 
 

@@ -120,3 +120,11 @@ async def test_remedies_are_what_grants_it(ten: InProcess) -> None:
     assert ways[seat_pb2.REMEDY_ACTION_CHANGE_ALLOCATION].subject == "keep"
     await lay_down(ten.wire)
     granted(await rome.acquire(seat("port", "more")))
+
+
+async def test_a_site_that_goes_leaves_its_rule_and_a_warning(ten: InProcess) -> None:
+    await lay_down(ten.wire, Rule(name="keep", site="site-berlin", reserve={"port": 4}))
+    applied = await ten.wire.apply(project({"PBX-Port12": 10}, pbxs={"rome": "slave 12 gateway"}))
+    assert any("'keep' is about the site 'site-berlin', where no PBX stands" in warning for warning in applied.warnings)
+    rome = await opened(ten.wire, "rome")
+    assert divided(await rome.acquire(*seats("port", 10)))[0] == 6
