@@ -28,6 +28,7 @@ from master.rpc.services.allocation_service import AllocationService
 from master.rpc.services.audit_service import AuditService
 from master.rpc.services.lease_service import LeaseLimits, LeaseService
 from master.rpc.services.license_service import LicenseService
+from master.rpc.services.loan_service import LoanService
 from master.rpc.services.plan_service import PlanService
 from master.rpc.services.project_service import ProjectService
 from master.rpc.services.report_service import ReportService
@@ -207,6 +208,7 @@ class Parts(ServiceParts):
             LicenseService(self.licenses, signer=self.signer, clock=self.clock),
             ProjectService(self.projects, self.learnings, aside=self.aside),
             AllocationService(self.projects),
+            LoanService(self.leases, signer=self.signer, clock=self.clock),
             StandbyService(self.leases),
             StatusService(
                 self.status,

@@ -24,6 +24,7 @@ from master.domain.estate.contradictions import AllocationInvalidError
 from master.domain.estate.project import ProjectInvalidError
 from master.domain.leases.ending import NoLeaseToEndError
 from master.domain.leases.leases import LeaseError
+from master.domain.leases.loans import LoanError
 from master.domain.planning.changes import PlanInvalidError
 from master.service.leases.drill import NoPairError
 from master.service.leases.learning import NotLearningError
@@ -122,6 +123,8 @@ def failure_of(error: BaseException) -> Failure:
         case AllocationInvalidError():
             violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
             return Failure(code.INVALID_ARGUMENT, "ALLOCATION_INVALID", str(error)[:2000], violations=violations)
+        case LoanError(problem=problem):
+            return Failure(code.FAILED_PRECONDITION, problem.name, str(error))
         case AllocationChangedError():
             return Failure(code.ABORTED, "ALLOCATION_CHANGED", str(error))
         case RequestIdTakenError():

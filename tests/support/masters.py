@@ -19,6 +19,7 @@ from licensemaster.v1 import (
     audit_pb2_grpc,
     lease_pb2_grpc,
     license_pb2_grpc,
+    loan_pb2_grpc,
     plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
@@ -87,6 +88,7 @@ class Wire:
     webhooks: webhook_pb2_grpc.WebhookServiceAsyncStub
     agreements: agreement_pb2_grpc.AgreementServiceAsyncStub
     allocations: allocation_pb2_grpc.AllocationServiceAsyncStub
+    loans: loan_pb2_grpc.LoanServiceAsyncStub
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -114,6 +116,7 @@ def wire_over(address: str, channel: grpc.aio.Channel) -> Wire:
         webhook_pb2_grpc.WebhookServiceStub(channel),
         agreement_pb2_grpc.AgreementServiceStub(channel),
         allocation_pb2_grpc.AllocationServiceStub(channel),
+        loan_pb2_grpc.LoanServiceStub(channel),
     )
 
 

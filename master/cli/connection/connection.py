@@ -22,6 +22,7 @@ from licensemaster.v1 import (
     audit_pb2_grpc,
     lease_pb2_grpc,
     license_pb2_grpc,
+    loan_pb2_grpc,
     plan_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
@@ -78,6 +79,7 @@ class Connection:
         self.reports = report_pb2_grpc.ReportServiceStub(self._channel)
         self.webhooks = webhook_pb2_grpc.WebhookServiceStub(self._channel)
         self.agreements = agreement_pb2_grpc.AgreementServiceStub(self._channel)
+        self.loans = loan_pb2_grpc.LoanServiceStub(self._channel)
         self.licenses = license_pb2_grpc.LicenseServiceStub(self._channel)
         self.allocations = allocation_pb2_grpc.AllocationServiceStub(self._channel)
         self.health: Any = health_pb2_grpc.HealthStub(self._channel)  # its stubs name no methods

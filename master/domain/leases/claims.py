@@ -124,6 +124,11 @@ def without(claims: Claims, *kinds: ClaimKind) -> Claims:
     return tuple(claim for claim in claims if claim.kind not in kinds)
 
 
+def only(claims: Claims, kind: ClaimKind) -> Claims:
+    """Return the claims of a kind."""
+    return tuple(claim for claim in claims if claim.kind is kind)
+
+
 def acknowledged(claims: Claims, holder_id: int) -> Claims:
     """The holder has the last standby lease that it was offered, in place of all older ones."""
     offered = _of(claims, ClaimKind.OFFERED, holder_id)

@@ -34,7 +34,7 @@ def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims
         lease: the lease as it stands.
         pbx: the PBX's name, for people.
         counted: seats held or claimed in its name that may be in use, by pool id.
-        claims: the claims in its name.
+        claims: the claims in its name; its loans go on, and are at no risk.
         time: when.
 
     Raises:
@@ -47,9 +47,9 @@ def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims
             f"the database was restored and {pbx} has not shown yet what it uses; `license-master project end-learning`"
             " ends the wait for all such PBXs"
         )
-    if lease.phase is not Phase.OPEN and not counted and not claims:
+    if lease.phase is not Phase.OPEN and not counted and not without(claims, ClaimKind.LOAN):
         raise NoLeaseToEndError(f"the lease of {pbx} is over ({lease.phase.value}) and nothing is counted for it")
-    ends = [claim.ends_at for claim in without(claims, ClaimKind.FIRST_CLAIM)]
+    ends = [claim.ends_at for claim in without(claims, ClaimKind.FIRST_CLAIM, ClaimKind.LOAN)]
     ends += [lease.ends_at] if lease.phase is Phase.OPEN else []
     end = max(ends, default=0.0)
     return Risk(counted, end) if time.ends_by <= end and any(counted.values()) else Risk({}, None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from licensemaster.api_enums import Basis
-from licensemaster.v1 import document_pb2, lease_pb2, project_pb2, seat_pb2, standby_pb2, status_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2, project_pb2, seat_pb2, standby_pb2, status_pb2
 from master.domain.audit.chain import Record
 from master.domain.catalog.words import LeaseState
 from master.domain.estate import project as spec
 from master.domain.estate.estate import Estate, License
 from master.domain.leases.leases import Lease
+from master.domain.leases.loans import Loan
 from master.domain.leases.notices import Notice
 from master.domain.leases.standby import Readiness, StandbyProblem, StandbySwitch
 from master.domain.monitoring.overview import Overview
@@ -21,6 +22,7 @@ from master.service.batch.requests import LeaseEnded, StandbyOffer
 from master.service.leases.lease_views import LeaseView
 from master.service.projects.apply import Applied
 from master.service.runtime.names import PbxName
+from master.signing import Signer
 
 
 def lease_terms(
@@ -42,6 +44,17 @@ def standby_lease_terms(offer: StandbyOffer) -> lease_pb2.StandbyLeaseTerms:
     """Return the terms of a standby lease, to be signed."""
     times = {"issue_time": offer.issued_at, "end_time": offer.ends_at}
     return message(lease_pb2.StandbyLeaseTerms, offer, **times, holdings=holdings(offer.holdings))
+
+
+def loan_message(name: PbxName, loan: Loan) -> loan_pb2.Loan:
+    """Return a loan as it stands."""
+    return message(loan_pb2.Loan, loan, pbx=name, change_time=loan.serial / 1000, end_time=loan.ends_at)
+
+
+def signed_loan(signer: Signer, name: PbxName, loan: Loan, now: float) -> document_pb2.SignedDocument:
+    """Return a loan, signed for its PBX."""
+    terms = message(loan_pb2.LoanTerms, loan, pbx=name, issue_time=now, end_time=loan.ends_at)
+    return signer.sign(document_pb2.DOCUMENT_KIND_LOAN, terms)
 
 
 def holdings(seats: Mapping[str, int]) -> list[lease_pb2.Holding]:

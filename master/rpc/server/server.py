@@ -22,6 +22,8 @@ from licensemaster.v1 import (
     lease_pb2_grpc,
     license_pb2,
     license_pb2_grpc,
+    loan_pb2,
+    loan_pb2_grpc,
     plan_pb2,
     plan_pb2_grpc,
     project_pb2,
@@ -48,6 +50,7 @@ from master.rpc.services.allocation_service import AllocationService
 from master.rpc.services.audit_service import AuditService
 from master.rpc.services.lease_service import LeaseService
 from master.rpc.services.license_service import LicenseService
+from master.rpc.services.loan_service import LoanService
 from master.rpc.services.plan_service import PlanService
 from master.rpc.services.project_service import ProjectService
 from master.rpc.services.report_service import ReportService
@@ -66,6 +69,7 @@ _SERVED: Final[Mapping[type, tuple[Any, Any]]] = {
     LicenseService: (license_pb2, license_pb2_grpc),
     ProjectService: (project_pb2, project_pb2_grpc),
     AllocationService: (allocation_pb2, allocation_pb2_grpc),
+    LoanService: (loan_pb2, loan_pb2_grpc),
     StandbyService: (standby_pb2, standby_pb2_grpc),
     StatusService: (status_pb2, status_pb2_grpc),
     AuditService: (audit_pb2, audit_pb2_grpc),

@@ -78,6 +78,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             notices=self._notices(name, granted.notices),
             seats_held=granted.held_before,
             standby_leases=self._offers(granted),
+            loans=self._loans(name, granted),
         )
         return await self._aside.run(count, lambda: refusals.with_results(response, outcomes)) if count else response
 
@@ -133,6 +134,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             lease=self._lease(name, granted),
             notices=self._notices(name, granted.notices),
             standby_leases=self._offers(granted),
+            loans=self._loans(name, granted),
         )
 
     async def CloseLease(self, request: lease_pb2.CloseLeaseRequest, context: Context) -> lease_pb2.CloseLeaseResponse:
@@ -257,6 +259,10 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 message.signed.CopyFrom(self._signer.sign(document_pb2.DOCUMENT_KIND_STANDBY_LEASE, terms))
             offers.append(message)
         return offers
+
+    def _loans(self, name: PbxName, granted: ask.LeaseGranted) -> list[document_pb2.SignedDocument]:
+        now = self._clock()
+        return [outgoing.signed_loan(self._signer, name, loan, now) for loan in granted.loans]
 
     def _lease(self, name: PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
         terms = outgoing.lease_terms(

@@ -30,16 +30,19 @@ from master.domain.leases.leases import (
     renewed,
     running,
 )
+from master.domain.leases.loans import LoanError
 from master.domain.leases.notices import notices
 from master.domain.leases.presence import AbsenceEvidence, Observer, Presence, presence
 from master.domain.leases.standby import Takeover, primary_of, takeover_problems
 from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted, lease_before
 from master.service.batch.batch_seats import BatchSeats
 from master.service.batch.loading import LoadedBatch, is_to_prove, load
+from master.service.batch.loans import BatchLoans
 from master.service.batch.remedies import Remedies
 from master.service.batch.requests import (
     AcquireSeats,
     Answer,
+    BorrowSeats,
     ClaimsEnded,
     CloseLease,
     DatabaseOutdatedError,
@@ -48,10 +51,13 @@ from master.service.batch.requests import (
     LeaseClosed,
     LeaseEnded,
     LeaseGranted,
+    LoanBorrowed,
+    LoanReturned,
     OpenLease,
     ReclaimSeats,
     RenewLease,
     Request,
+    ReturnLoan,
     ReturnSeats,
     SeatCall,
     SeatsAcquired,
@@ -76,7 +82,7 @@ from master.store.statements.events import write_events
 from master.store.statements.streams import stream_of
 
 _log = structlog.get_logger(__name__)
-CONCERNS_ONE = (LeaseError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError)
+CONCERNS_ONE = (LeaseError, LoanError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError)
 """What a request may be answered with instead; its neighbours go on."""
 
 
@@ -106,7 +112,7 @@ def answer_to(tx: Tx, estates: EstateCache, time: LeaseTime, request: Request[An
     """Decide and write one request, alone.
 
     Raises:
-        LeaseError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError: it is not served.
+        *CONCERNS_ONE: it is not served.
     """
     (answer,) = run_batch(tx, estates, time, [request])
     if isinstance(answer, Exception):
@@ -127,6 +133,7 @@ class Batch:
         self._standby_claims = loaded.standby_claims
         self._events = BatchEvents(time.now)
         self._seats = BatchSeats(loaded.working_set, self._events, Remedies(tx, loaded.working_set, time), time)
+        self._loans = BatchLoans(tx, loaded.working_set, self._standby_claims, self._events, time)
 
     def answer(self, resolved: ResolvedRequest) -> object:
         """The answer to one request, or the exception that concerns it alone."""
@@ -348,6 +355,12 @@ class Batch:
         holders = len({seat.holder for seat in self._loaded.working_set.holdings(resolved.pbx.id)})
         return SeatsReclaimed(self._seats.reclaim_all(resolved, lease), more=holders >= request.holders_max)
 
+    def borrow(self, resolved: ResolvedRequest, request: BorrowSeats) -> LoanBorrowed | AnsweredBefore:
+        return self._loans.borrow(resolved, self._leases.get(resolved.pbx.id), request)
+
+    def return_loan(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
+        return self._loans.give_back(resolved, request)
+
     def _running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:
         lease, epoch, caller_id = self._leases.get(resolved.pbx.id), request.epoch, resolved.caller_id
         if lease is not None and lease.claimed and epoch < lease.epoch:
@@ -403,10 +416,12 @@ class Batch:
         estate = resolved.eligibilities.estate
         revoked = self._loaded.working_set.seats[resolved.pbx.id].revoked
         lease_notices = notices(estate, resolved.pbx, lease, epoch=lease.epoch, time=self._time, revoked=revoked)
+        granted = LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), lease_notices)
+        if lease.carrier is not None:
+            return granted
         primary = primary_of(estate, resolved.pbx)
-        if primary is None or lease.carrier is not None:
-            return LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), lease_notices)
-        offer = self._standby_claims.offer(estate, resolved.pbx, lease, self._leases.get(primary.id))
-        return LeaseGranted(
-            lease, resolved.pbx, self._held(resolved.pbx), lease_notices, (offer,) if offer is not None else ()
-        )
+        offer = None
+        if primary is not None:
+            offer = self._standby_claims.offer(estate, resolved.pbx, lease, self._leases.get(primary.id))
+        offers = (offer,) if offer is not None else ()
+        return replace(granted, offers=offers, loans=self._loans.of(estate, resolved.pbx.id))

@@ -18,12 +18,14 @@ from master.service.batch.prefetch import Prefetch, fill_working_set, need_for_r
 from master.service.batch.proofs import Proofs
 from master.service.batch.requests import (
     AcquireSeats,
+    BorrowSeats,
     CloseLease,
     EndLease,
     OpenLease,
     ReclaimSeats,
     RenewLease,
     Request,
+    ReturnLoan,
     ReturnSeats,
     SyncSeats,
     TakeOverLease,
@@ -104,6 +106,8 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
         if isinstance(resolved.request, AcquireSeats | OpenLease):
             need_for_wants(needs, eligibilities, pbx, resolved.request.wants)
         match resolved.request:
+            case BorrowSeats(license_type=license_type) | ReturnLoan(license_type=license_type):
+                need_for_types(needs, eligibilities, pbx, [license_type])
             case ReturnSeats(keys=keys):
                 need_for_returns(needs, eligibilities, pbx, keys)
             case SyncSeats():
@@ -129,7 +133,7 @@ def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, L
     for resolved in resolved_requests:
         lease = leases.get(resolved.pbx.id)
         takes_over = isinstance(resolved.request, TakeOverLease)
-        counts = takes_over or isinstance(resolved.request, EndLease) or _may_keep_first_claim(resolved)
+        counts = takes_over or isinstance(resolved.request, EndLease | BorrowSeats) or _may_keep_first_claim(resolved)
         if lease is not None and (lease.claimed or counts or lease.carrier is not None):
             pbx_ids.add(lease.pbx_id)
         if not takes_over:

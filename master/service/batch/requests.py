@@ -10,6 +10,7 @@ from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Learning, Pbx
 from master.domain.leases.learning import Proof
 from master.domain.leases.leases import Lease
+from master.domain.leases.loans import Loan
 from master.domain.leases.notices import Notice
 from master.domain.leases.standby import StandbyProblem
 from master.domain.seats.outcomes import Outcome, ReturnOutcome
@@ -72,6 +73,8 @@ class LeaseGranted:
     """Seats debited before a lease was opened."""
     acquired: SeatsAcquired | None = None
     """What became of the seats that an opening asked for."""
+    loans: tuple[Loan, ...] = ()
+    """What the PBX has borrowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,23 @@ class LeaseEnded:
     """When it was last heard of, UNIX seconds."""
     carried_by: str
     """The standby that carried the seats; empty where the PBX had them itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoanBorrowed:
+    """The answer to `BorrowSeats`."""
+
+    loan: Loan
+
+
+@dataclass(frozen=True, slots=True)
+class LoanReturned:
+    """The answer to `ReturnLoan`: what stays borrowed, and what the PBX may go on using all the same."""
+
+    loan: Loan | None
+    seats_at_risk: int
+    risk_ends_at: float | None
+    """UNIX seconds; None where nothing is at risk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +330,36 @@ class ReclaimSeats(Request[SeatsReclaimed]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BorrowSeats(Request[LoanBorrowed | AnsweredBefore]):
+    """Lend a PBX whose lease runs seats for days."""
+
+    license_type: str
+    seats: int
+    ends_at: float
+    """UNIX seconds."""
+    reason: str
+    key: RequestKey[LoanBorrowed]
+
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LoanBorrowed | AnsweredBefore:
+        return handlers.borrow(resolved, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnLoan(Request[LoanReturned | AnsweredBefore]):
+    """Take back what a PBX has borrowed, but for some seats."""
+
+    license_type: str
+    seats_kept: int
+    released_serial: int
+    """Of the loan by which the PBX itself says that it goes no longer; 0 where it does not say so."""
+    reason: str
+    key: RequestKey[LoanReturned]
+
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LoanReturned | AnsweredBefore:
+        return handlers.return_loan(resolved, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndClaims(Request[ClaimsEnded]):
     """Let go of the claims in a PBX's name that are past their end."""
 
@@ -330,3 +380,5 @@ class Handlers(Protocol[Found]):
     def sync(self, resolved: Found, request: SyncSeats, /) -> SeatsSynced: ...
     def reclaim(self, resolved: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
     def end_claims(self, resolved: Found, request: EndClaims, /) -> ClaimsEnded: ...
+    def borrow(self, resolved: Found, request: BorrowSeats, /) -> LoanBorrowed | AnsweredBefore: ...
+    def return_loan(self, resolved: Found, request: ReturnLoan, /) -> LoanReturned | AnsweredBefore: ...

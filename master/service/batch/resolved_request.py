@@ -12,9 +12,11 @@ from master.domain.seats.eligibility import EligibilityCache
 from master.service.batch.prefetch import canonical
 from master.service.batch.requests import (
     AcquireSeats,
+    BorrowSeats,
     OpenLease,
     RenewLease,
     Request,
+    ReturnLoan,
     ReturnSeats,
     SyncSeats,
     TakeOverLease,
@@ -108,6 +110,8 @@ def _in_catalog_words(request: Request[object], eligibilities: EligibilityCache)
     if isinstance(request, AcquireSeats | SyncSeats | OpenLease):
         wants = canonical(request.wants, eligibilities)
         return request if wants is request.wants else replace(request, wants=wants)
+    if isinstance(request, BorrowSeats | ReturnLoan):
+        return replace(request, license_type=eligibilities.estate.catalog.key_of(request.license_type))
     if isinstance(request, ReturnSeats):
         keys = canonical(request.keys, eligibilities)
         return request if keys is request.keys else replace(request, keys=keys)

@@ -198,21 +198,43 @@ class StandbyClaims:
         return before - self._counted(pbx_id)
 
     def drop(self, pbx_id: int) -> None:
-        """End all claims in a PBX's name at once; a renewal brings its standbys an empty standby lease."""
+        """End all claims in a PBX's name at once, but for its loans, which are returned; a renewal brings its standbys
+        an empty standby lease.
+        """
         if pbx_id not in self._claims:
             return
-        self._put(pbx_id, ())
+        self._put(pbx_id, rules.only(self._claims[pbx_id], ClaimKind.LOAN))
         issued = [record for record in self._records.values() if record.serial]
         for record in [record for record in issued if record.primary_id == pbx_id]:
             # a serial that was never sent, so that late words of the last one change nothing
             self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
 
+    def replace(self, pbx_id: int, claims: Claims) -> None:
+        """Let other claims be in a PBX's name; they were read."""
+        self._put(pbx_id, claims)
+
+    def seats(self, pbx_id: int) -> dict[int, int]:
+        """Seats debited, by pool id; only of PBXs whose claims were read."""
+        return self._seats(pbx_id)
+
+    def counted(self, pbx_id: int, pool_id: int) -> int:
+        """Seats held or claimed of a pool in a PBX's name; its claims were read."""
+        share = (self._working_set.seats[pbx_id].shares or {}).get(pool_id)
+        return share.counted if share is not None else 0
+
     def in_use_at_most(self, pbx_id: int) -> dict[int, int]:
-        """Seats that may be in use in a PBX's name, by pool id; only of PBXs whose claims were read."""
-        floors = rules.floors(rules.without(self._claims.get(pbx_id, ()), ClaimKind.FIRST_CLAIM))
+        """Seats that may be in use in a PBX's name beyond those that it has borrowed, by pool id; only of PBXs whose
+        claims were read.
+        """
+        claims = self._claims.get(pbx_id, ())
+        lent = rules.floors(rules.only(claims, ClaimKind.LOAN))
+        floors = rules.floors(rules.without(claims, ClaimKind.FIRST_CLAIM, ClaimKind.LOAN))
         shares = self._working_set.seats[pbx_id].shares or {}
-        in_use = {pool_id: max(share.seats, floors.get(pool_id, 0)) for pool_id, share in shares.items()}
-        return {pool_id: seats for pool_id, seats in in_use.items() if seats}
+        in_use = {
+            pool_id: max(share.seats, floors.get(pool_id, 0)) - lent.get(pool_id, 0)
+            for pool_id, share in shares.items()
+        }
+        return {pool_id: seats for pool_id, seats in in_use.items() if seats > 0}
 
     # --- Two claims at once -------------------------------------------------------------------------------------------
 

@@ -15,21 +15,26 @@ import structlog
 
 from master.domain.estate.estate import Estate, LeasePace, Pbx
 from master.domain.leases.leases import Lease, running
+from master.domain.leases.loans import Loan, loans_of
 from master.domain.leases.notices import DRAINING, Notice, notices
 from master.domain.leases.standby import Readiness
 from master.domain.seats.refusals import Refusal
 from master.service.batch.batch import answer_to
 from master.service.batch.requests import (
     AcquireSeats,
+    BorrowSeats,
     CloseLease,
     DatabaseOutdatedError,
     EndLease,
     LeaseClosed,
     LeaseEnded,
     LeaseGranted,
+    LoanBorrowed,
+    LoanReturned,
     OpenLease,
     RenewLease,
     Request,
+    ReturnLoan,
     ReturnSeats,
     SeatsAcquired,
     SeatsReturned,
@@ -51,6 +56,7 @@ from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjec
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.backends.rehearsal import of_pair
+from master.store.statements.claims import borrowers, claims_of, shares_of
 from master.store.statements.events import write_events
 from master.store.statements.seats import read_leases, revoked_seats
 
@@ -258,6 +264,44 @@ class Leases:
         if tally.refused:
             self._context.metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
         self._refused.note(request.pbx, tally, answer.outcomes, now=self._context.lease_time().now)
+
+    # --- Loans --------------------------------------------------------------------------------------------------------
+
+    async def borrow_seats(self, request: BorrowSeats) -> LoanBorrowed | AnsweredBefore:
+        """Lend a PBX seats for days.
+
+        Raises:
+            UnknownPbxError, LeaseError, LoanError: it cannot have them.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        return await self._committer.submit(request)
+
+    async def return_loan(self, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
+        """Take borrowed seats back before their day.
+
+        Raises:
+            UnknownPbxError, LoanError: nothing is borrowed.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        return await self._committer.submit(request)
+
+    async def list_loans(self, project: str) -> list[tuple[PbxName, Loan]]:
+        """Everything that is borrowed in a project, by PBX and license type."""
+
+        def look(tx: Tx, estate: Estate) -> list[tuple[PbxName, Loan]]:
+            pbx_ids = borrowers(tx, estate.project_id)
+            claims = claims_of(tx, pbx_ids)
+            shares = shares_of(tx, claims) if claims else {}
+            found = [
+                (PbxName(project, estate.pbxs[pbx_id].name), loan)
+                for pbx_id, claims_in_name in claims.items()
+                for loan in loans_of(
+                    estate, claims_in_name, {pool_id: share.seats for pool_id, share in shares[pbx_id].items()}
+                )
+            ]
+            return sorted(found, key=lambda pair: (str(pair[0]), pair[1].license_type))
+
+        return await self._context.read_project(project, look)
 
     # --- Standby ------------------------------------------------------------------------------------------------------
 

@@ -86,6 +86,16 @@ def pbxs_with_ended_claims(tx: Tx, *, ended_before: float, limit: int) -> list[t
     return [(row[0], row[1]) for row in rows]
 
 
+def borrowers(tx: Tx, project_id: int) -> list[int]:
+    """The ids of a project's PBXs that have borrowed seats."""
+    rows = tx.rows(
+        "SELECT DISTINCT claim.pbx_id FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
+        " WHERE claim.kind = 'loan' AND pbx.project_id = ?1 ORDER BY claim.pbx_id",
+        project_id,
+    )
+    return [row[0] for row in rows]
+
+
 def standby_leases(tx: Tx, primary_ids: Sequence[int]) -> dict[Pair, StandbyLease]:
     """What is known of the standby leases for some primaries."""
     rows = tx.rows(f"SELECT {_RECORD} FROM standby_lease WHERE primary_id IN {{?1:int}}", list(primary_ids))

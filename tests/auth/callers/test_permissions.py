@@ -14,6 +14,7 @@ from licensemaster.v1 import (
     audit_pb2,
     lease_pb2,
     license_pb2,
+    loan_pb2,
     plan_pb2,
     project_pb2,
     report_pb2,
@@ -28,7 +29,7 @@ from master.rpc.server.server import SERVICES
 
 FILES = (
     *(agreement_pb2, allocation_pb2, audit_pb2),
-    *(lease_pb2, license_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2, webhook_pb2),
+    *(lease_pb2, license_pb2, loan_pb2, plan_pb2, project_pb2, report_pb2, standby_pb2, status_pb2, webhook_pb2),
     *(health_pb2, reflection_pb2),
 )
 METHODS = {
@@ -43,13 +44,21 @@ HEALTH = {"Check", "List", "Watch"}
 MAY_CALL = {
     Role.PBX: {
         *("OpenLease", "TakeOverLease", "RenewLease", "CloseLease", "AcquireSeats", "ReturnSeats", "SyncSeats"),
-        *("WatchLease", "ExplainSeats", "SubmitCertificate", "EnrollDevice", "CheckUpgrade"),
+        *(
+            "WatchLease",
+            "ExplainSeats",
+            "SubmitCertificate",
+            "EnrollDevice",
+            "CheckUpgrade",
+            "BorrowSeats",
+            "ReturnLoan",
+        ),
     },
     Role.VIEWER: {
         *("ListLicenses", "ListVendorKeys", "ListDevices", "GetProject", "ListProjects", "CheckStandby", "GetStatus"),
         *("ListSeats", "ListLeases", "ExplainSeats", "ListEvents", "ExportEvents", "VerifyAudit", "PlanChanges"),
         *("GetUsageReport", "ServerReflectionInfo", "QuoteOrder", "ListAgreements", "ListEntries", "CheckUpgrade"),
-        *("ListEndings", "GetRights", "GetAllocation"),
+        *("ListEndings", "GetRights", "GetAllocation", "ListLoans"),
     },
     Role.VENDOR: {"ImportLicenses"},
     Role.METRICS: set(),
@@ -60,7 +69,7 @@ MAY_CALL[Role.OPERATOR] = {
     *("ImportLicenses", "BindLicenses", "ReleaseLicenses", "CancelReleases", "ApproveReleases", "SubmitCertificate"),
     *("AddWebhook", "ListWebhooks", "RemoveWebhook", "TestWebhook", "ListDeadMessages", "RetryDeadMessages"),
     *("TrustVendorKey", "DistrustVendorKey", "CreateEnrollment", "EnrollDevice", "ApplyProject", "DrillStandby"),
-    *("EndLearning", "EndLease", "DeleteProject", "ApplyAllocation"),
+    *("EndLearning", "EndLease", "DeleteProject", "ApplyAllocation", "BorrowSeats", "ReturnLoan"),
     "PlaceOrder",
 }
 """The table once more, by role instead of by method, written by hand: who changes one must change the other."""

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 
 from licensemaster.v1 import agreement_order_pb2 as orders
-from licensemaster.v1 import agreement_pb2, allocation_pb2, lease_pb2, license_pb2, project_pb2, webhook_pb2
+from licensemaster.v1 import agreement_pb2, allocation_pb2, lease_pb2, license_pb2, loan_pb2, project_pb2, webhook_pb2
 from master.service.runtime.request_answers import KEPT_SECONDS
 from master.store.backends.database import Tx
 from tests.auth.callers.test_permissions import METHODS
@@ -21,7 +21,7 @@ from tests.rpc.failures import NAME, failure
 from tests.support.databases.truth import all_events
 from tests.support.masters import PROJECT, Clock, InProcess, Wire, in_process_master
 from tests.support.pbxs.pbx import granted, opened, seats
-from tests.support.projects.allocations import Rule, allocation
+from tests.support.projects.allocations import Policy, Rule, allocation
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, enrolled, imported
 
@@ -36,7 +36,9 @@ REQUESTS: list[tuple[str, Any]] = [
         "AllocationService/ApplyAllocation",
         allocation_pb2.ApplyAllocationRequest(
             project=NAME,
-            allocation=allocation(Rule(site="site-hq", maximum={"port": 9})),
+            allocation=allocation(
+                Rule(site="site-hq", maximum={"port": 9}), Policy(license_type="port", loan_days_max=366)
+            ),
             request_id="allocate",
             reason="test",
         ),
@@ -66,6 +68,18 @@ REQUESTS: list[tuple[str, Any]] = [
     (
         "LicenseService/ApproveReleases",
         license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="approve", reason="test"),
+    ),
+    (
+        "LoanService/BorrowSeats",
+        loan_pb2.BorrowSeatsRequest(
+            pbx=f"{NAME}/pbxs/berlin", license_type="port", seats=2, request_id="borrow", reason="test"
+        ),
+    ),
+    (
+        "LoanService/ReturnLoan",
+        loan_pb2.ReturnLoanRequest(
+            pbx=f"{NAME}/pbxs/berlin", license_type="port", seats_kept=1, request_id="back", reason="test"
+        ),
     ),
     (
         "LeaseService/EndLease",
@@ -128,6 +142,7 @@ def _call(wire: Wire, method: str, request: Any) -> Awaitable[Any]:
         "ProjectService": wire.projects,
         "LicenseService": wire.licenses,
         "LeaseService": wire.leases,
+        "LoanService": wire.loans,
         "AgreementService": wire.agreements,
         "WebhookService": wire.webhooks,
     }
@@ -142,6 +157,9 @@ async def _before(master: InProcess, request: Any, folder: Path) -> None:
         case "bind":
             await imported(master.wire, Vendor(), {"ports": ("PBX-Port12", 4)}, now=master.clock.now)
             await enrolled(master.wire, folder, "hq-box")
+        case "borrow":
+            await opened(master.wire, "berlin")
+            request.end_time.FromSeconds(int(master.clock.now) + 86_400)
         case "end":
             granted(await (await opened(master.wire, "berlin")).acquire(*seats("port", 3)))
         case "learned":

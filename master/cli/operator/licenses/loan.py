@@ -1,0 +1,95 @@
+"""`license-master loan`: seats that PBXs borrow for days: open, list, return."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from licensemaster.v1 import loan_pb2
+from master.cli.connection.asking import Master, asks_master, confirm
+from master.cli.connection.options import NeededReasonOption, PbxArgument, TypeArgument, YesOption
+from master.cli.output.rendering import add_row, distance, moment, short_name, stdout_console, table, visible
+
+app = typer.Typer(help="Seats that a PBX borrows for days: open, list, return.", no_args_is_help=True)
+
+
+@app.command("open")
+@asks_master()
+def open_loan(
+    master: Master,
+    pbx: PbxArgument,
+    license_type: TypeArgument,
+    seats: Annotated[int, typer.Argument(min=1, help="How many in all.", show_default=False)],
+    days: Annotated[int, typer.Option("--days", min=1, help="For how many days from now.", show_default=False)],
+    reason: NeededReasonOption,
+) -> None:
+    """Lend a PBX seats for days, or extend what it has borrowed: more of them, or for longer.
+
+    It may use them until their day whether it reaches a master or not, and nobody else gets them. It is handed the
+    signed loan with its next renewal. `license-master loan return` is the way back.
+    """
+    request = loan_pb2.BorrowSeatsRequest(
+        pbx=f"{master.project}/pbxs/{pbx}", license_type=license_type, seats=seats, reason=reason
+    )
+    request.end_time.FromDatetime(datetime.now(UTC) + timedelta(days=days))
+    response = master.call(master.loans.BorrowSeats, request)
+    if not master.shows_json(response):
+        loan = response.loan
+        stdout_console().print(
+            visible(f"{pbx} has borrowed {loan.seats:,} {loan.license_type} until {moment(loan.end_time)}")
+        )
+
+
+@app.command("list")
+@asks_master()
+def list_loans(master: Master) -> None:
+    """Show what is borrowed, by whom, until when, and how much of it its PBX holds now."""
+    answer = master.call(master.loans.ListLoans, loan_pb2.ListLoansRequest(project=master.project))
+    master.show_listing(answer, lambda: _table(answer), empty="nothing is borrowed")
+
+
+@app.command("return")
+@asks_master()
+def return_loan(
+    master: Master,
+    pbx: PbxArgument,
+    license_type: TypeArgument,
+    reason: NeededReasonOption,
+    keep: Annotated[int, typer.Option("--keep", min=0, help="How many stay borrowed.")] = 0,
+    yes: YesOption = False,
+) -> None:
+    """Take back what a PBX has borrowed, all or part, before its day.
+
+    For a PBX that cannot return it itself. It hears of it with its next renewal; one out of reach may go on using what
+    it borrowed until its day, while others are granted the seats.
+    """
+    if not yes:
+        risk = (
+            f"{pbx} may go on using it until it reaches a master, or until its day, while others are granted the seats"
+        )
+        confirm(f"Take back what {pbx} has borrowed?", [risk])
+    request = loan_pb2.ReturnLoanRequest(
+        pbx=f"{master.project}/pbxs/{pbx}", license_type=license_type, seats_kept=keep, reason=reason
+    )
+    response = master.call(master.loans.ReturnLoan, request)
+    if master.shows_json(response):
+        return
+    left = f"{response.loan.seats:,} {license_type}" if response.HasField("loan") else "nothing"
+    lines = [f"{pbx}: {left} stays borrowed"]
+    if response.seats_at_risk:
+        until, risk = moment(response.risk_end_time), f"{response.seats_at_risk:,} seats"
+        lines.append(f"at risk until {until}: {risk} may stay in use and be granted to others as well")
+    for line in lines:
+        stdout_console().print(visible(line))
+
+
+def _table(answer: loan_pb2.ListLoansResponse) -> Table:
+    shown = table("PBX", "type", "borrowed", "held now", "ends", numbers=("borrowed", "held now"))
+    now = datetime.now(UTC)
+    for loan in answer.loans:
+        ends = f"{moment(loan.end_time)} ({distance(loan.end_time, now)})"
+        add_row(shown, short_name(loan.pbx), loan.license_type, loan.seats, loan.seats_held, ends)
+    return shown

@@ -1,0 +1,81 @@
+"""LoanService: seats borrowed for days, by a PBX or for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from licensemaster.v1 import loan_pb2, loan_pb2_grpc
+from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.convert import incoming, outgoing
+from master.rpc.convert.messages import timestamp
+from master.rpc.errors import InvalidArgumentError
+from master.rpc.services.context import Context
+from master.rpc.services.repeatable import Repeatable
+from master.service.batch import requests as ask
+from master.service.leases.leases import Leases
+from master.signing import Signer
+
+_SEATS_MAX = 100_000
+
+
+class LoanService(loan_pb2_grpc.LoanServiceServicer):
+    def __init__(self, leases: Leases, *, signer: Signer, clock: Callable[[], float]) -> None:
+        self._leases = leases
+        self._signer = signer
+        self._clock = clock
+
+    async def BorrowSeats(self, request: loan_pb2.BorrowSeatsRequest, context: Context) -> loan_pb2.BorrowSeatsResponse:
+        name = incoming.pbx_name(request.pbx)
+
+        def borrowed(answer: ask.LoanBorrowed) -> loan_pb2.BorrowSeatsResponse:
+            signed = outgoing.signed_loan(self._signer, name, answer.loan, self._clock())
+            return loan_pb2.BorrowSeatsResponse(loan=outgoing.loan_message(name, answer.loan), signed=signed)
+
+        ends_at = incoming.moment("end_time", request.end_time)
+        if ends_at <= self._clock():
+            raise InvalidArgumentError("end_time", "must be a moment to come")
+        repeatable = Repeatable(request, loan_pb2.BorrowSeatsResponse, borrowed)
+        asked = ask.BorrowSeats(
+            pbx=name,
+            caller=caller_of_call.get(),
+            license_type=incoming.text("license_type", request.license_type),
+            seats=_between("seats", request.seats, 1),
+            ends_at=ends_at,
+            reason=incoming.reason(request.reason),
+            key=repeatable.key(),
+        )
+        return repeatable.response(await self._leases.borrow_seats(asked))
+
+    async def ReturnLoan(self, request: loan_pb2.ReturnLoanRequest, context: Context) -> loan_pb2.ReturnLoanResponse:
+        name = incoming.pbx_name(request.pbx)
+
+        def returned(answer: ask.LoanReturned) -> loan_pb2.ReturnLoanResponse:
+            response = loan_pb2.ReturnLoanResponse(seats_at_risk=answer.seats_at_risk)
+            if answer.loan is not None:
+                response.loan.CopyFrom(outgoing.loan_message(name, answer.loan))
+                response.signed.CopyFrom(outgoing.signed_loan(self._signer, name, answer.loan, self._clock()))
+            if answer.risk_ends_at is not None:
+                response.risk_end_time.CopyFrom(timestamp(answer.risk_ends_at))
+            return response
+
+        repeatable = Repeatable(request, loan_pb2.ReturnLoanResponse, returned)
+        asked = ask.ReturnLoan(
+            pbx=name,
+            caller=caller_of_call.get(),
+            license_type=incoming.text("license_type", request.license_type),
+            seats_kept=_between("seats_kept", request.seats_kept, 0),
+            released_serial=request.released_serial,
+            reason=incoming.reason(request.reason),
+            key=repeatable.key(),
+        )
+        return repeatable.response(await self._leases.return_loan(asked))
+
+    async def ListLoans(self, request: loan_pb2.ListLoansRequest, context: Context) -> loan_pb2.ListLoansResponse:
+        loans = await self._leases.list_loans(incoming.project_name(request.project))
+        return loan_pb2.ListLoansResponse(loans=[outgoing.loan_message(name, loan) for name, loan in loans])
+
+
+def _between(field: str, value: int, least: int) -> int:
+    if not least <= value <= _SEATS_MAX:
+        raise InvalidArgumentError(field, f"must be {least} to {_SEATS_MAX:,}")
+    return value

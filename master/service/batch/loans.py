@@ -1,0 +1,147 @@
+"""The loans that a batch makes, extends and takes back; each change becomes an event of the audit.
+
+A loan is a claim on the pool and is counted with the others (`standby_claims.py`); what may be borrowed at all is for
+`domain/leases/numbered_seats.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.leases import Lease, running
+from master.domain.leases.loans import (
+    DAY_SECONDS,
+    Loan,
+    LoanError,
+    LoanProblem,
+    is_shortened,
+    loan_claim,
+    loans_of,
+    with_loan,
+)
+from master.domain.leases.numbered_seats import NumberedSeats, numbered_seats
+from master.domain.seats.seat_working_set import SeatWorkingSet
+from master.service.batch.batch_events import BatchEvents
+from master.service.batch.requests import BorrowSeats, LoanBorrowed, LoanReturned, ReturnLoan
+from master.service.batch.resolved_request import ResolvedRequest
+from master.service.batch.standby_claims import StandbyClaims
+from master.service.runtime.request_answers import AnsweredBefore, answered_before, keep_answer
+from master.store.backends.database import Tx
+
+
+class BatchLoans:
+    def __init__(
+        self, tx: Tx, working_set: SeatWorkingSet, claims: StandbyClaims, events: BatchEvents, time: LeaseTime
+    ) -> None:
+        self._tx = tx
+        self._working_set = working_set
+        self._claims = claims
+        self._events = events
+        self._time = time
+
+    def of(self, estate: Estate, pbx_id: int) -> tuple[Loan, ...]:
+        """What a PBX has borrowed, as far as its claims were read."""
+        return loans_of(estate, self._claims.claims.get(pbx_id, ()), self._claims.seats(pbx_id))
+
+    def borrow(
+        self, resolved: ResolvedRequest, lease: Lease | None, request: BorrowSeats
+    ) -> LoanBorrowed | AnsweredBefore:
+        """Lend a PBX seats for days, under its running lease.
+
+        Raises:
+            LeaseError: it has none.
+            LoanError: it cannot have them.
+        """
+        estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
+        if (before := answered_before(self._tx, estate.project_id, request.key)) is not None:
+            return before
+        epoch = lease.epoch if lease is not None else 0
+        lease = running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time)
+        source = self._source(resolved, lease, request)
+        claim = loan_claim(self._claims.claims[pbx.id], source.pool_id)
+        if is_shortened(claim, seats=request.seats, ends_at=request.ends_at):
+            assert claim is not None
+            raise LoanError(
+                LoanProblem.LOAN_SHORTENED,
+                f"{pbx.name} has borrowed {claim.seats} {source.license_type} already: return what is too many",
+            )
+        missing = request.seats - self._claims.counted(pbx.id, source.pool_id)
+        if missing > (left := source.left(self._working_set, pbx.id)):
+            raise LoanError(
+                LoanProblem.LOAN_SHORT,
+                f"{missing} more {source.license_type} would have to be free for {pbx.name}, and {left} are",
+            )
+        claims = self._claims.claims[pbx.id]
+        self._claims.replace(
+            pbx.id,
+            with_loan(claims, pbx.id, source.pool_id, seats=request.seats, ends_at=request.ends_at, now=now),
+        )
+        (loan,) = (loan for loan in self.of(estate, pbx.id) if loan.license_type == source.license_type)
+        answer = LoanBorrowed(loan)
+        keep_answer(self._tx, estate.project_id, request.key, answer, now=now)
+        details = asdict(loan) | {"seats_before": claim.seats if claim is not None else 0}
+        self._events.add(resolved, "loan.borrowed", details, reason=request.reason, request_id=request.key.request_id)
+        return answer
+
+    def give_back(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
+        """Count what is returned no longer.
+
+        Raises:
+            LoanError: nothing is borrowed, or not more than is to stay.
+        """
+        estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
+        if (before := answered_before(self._tx, estate.project_id, request.key)) is not None:
+            return before
+        claims = self._claims.claims.get(pbx.id, ())
+        pool_id = next((pool for pool, key in estate.shared_pools.items() if key == request.license_type), 0)
+        claim = loan_claim(claims, pool_id)
+        if claim is None or claim.seats < request.seats_kept:
+            borrowed = claim.seats if claim is not None else 0
+            raise LoanError(
+                LoanProblem.LOAN_UNKNOWN, f"{pbx.name} has borrowed {borrowed} {request.license_type}, not more"
+            )
+        counted = self._claims.counted(pbx.id, pool_id)
+        self._claims.replace(
+            pbx.id, with_loan(claims, pbx.id, pool_id, seats=request.seats_kept, ends_at=claim.ends_at, now=now)
+        )
+        freed = counted - self._claims.counted(pbx.id, pool_id)
+        may_be_in_use = request.released_serial != claim.serial and self._time.ends_by <= claim.ends_at
+        answer = LoanReturned(
+            next((loan for loan in self.of(estate, pbx.id) if loan.license_type == request.license_type), None),
+            seats_at_risk=freed if may_be_in_use else 0,
+            risk_ends_at=claim.ends_at if may_be_in_use and freed else None,
+        )
+        keep_answer(self._tx, estate.project_id, request.key, answer, now=now)
+        details = {
+            "license_type": request.license_type,
+            "seats": request.seats_kept,
+            "seats_before": claim.seats,
+            "seats_at_risk": answer.seats_at_risk,
+            "risk_ends_at": answer.risk_ends_at,
+        }
+        self._events.add(resolved, "loan.returned", details, reason=request.reason, request_id=request.key.request_id)
+        return answer
+
+    def _source(self, resolved: ResolvedRequest, lease: Lease, request: BorrowSeats) -> NumberedSeats:
+        estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
+        policy = estate.allocation.by_type.get(request.license_type)
+        days = policy.loan_days_max if policy is not None else 0
+        if not days:
+            raise LoanError(
+                LoanProblem.LOAN_NOT_ALLOWED, f"the allocation sets no loan_days_max for {request.license_type}"
+            )
+        if request.ends_at > now + days * DAY_SECONDS:
+            raise LoanError(LoanProblem.LOAN_TOO_LONG, f"{request.license_type} is lent for {days} days at most")
+        if estate.learns(self._time.ends_by):
+            raise LoanError(LoanProblem.LOAN_NOT_POSSIBLE, "the master learns after a restore, and lends nothing yet")
+        if pbx.name in estate.stood_in_for or lease.carrier is not None:
+            raise LoanError(
+                LoanProblem.LOAN_NOT_POSSIBLE,
+                f"{pbx.name} has a standby, which would carry the same seats as the loan keeps for it (F5)",
+            )
+        source = numbered_seats(resolved.eligibilities, pbx, lease.software, request.license_type, now)
+        if isinstance(source, str):
+            raise LoanError(LoanProblem.LOAN_NOT_POSSIBLE, source)
+        return source

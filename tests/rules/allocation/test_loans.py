@@ -1,0 +1,183 @@
+"""Loans: seats borrowed for days are counted for their PBX until their end or their return, whatever its lease does."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from licensemaster.signing import documents
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
+from tests.rpc.failures import NAME, failure
+from tests.support.databases.truth import all_events, mismatches, used
+from tests.support.masters import InProcess
+from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, seats
+from tests.support.projects.allocations import Policy, Rule, lay_down
+from tests.support.projects.estates import project
+
+TTL, GRACE, DAY = 60, 600, 86_400
+SITES = {"ship": "slave 12 gateway", "berlin": "slave 12 gateway"}
+LEND = Policy(license_type="port", loan_days_max=30)
+
+
+@pytest.fixture
+async def ten(any_master: InProcess) -> InProcess:
+    """A pool of ten ports, which are lent for thirty days at most."""
+    estate = project({"PBX-Port12": 10}, ttl_seconds=TTL, grace_seconds=GRACE, pbxs=SITES)
+    await any_master.wire.apply(estate)
+    await lay_down(any_master.wire, LEND)
+    return any_master
+
+
+def borrowing(
+    ten: InProcess, pbx: str, count: int, days: float = 30, *, request_id: str = ""
+) -> loan_pb2.BorrowSeatsRequest:
+    request = loan_pb2.BorrowSeatsRequest(
+        pbx=f"{NAME}/pbxs/{pbx}", license_type="PBX-Port", seats=count, request_id=request_id or str(uuid4())
+    )
+    request.end_time.FromDatetime(datetime.fromtimestamp(ten.clock.now + days * DAY, UTC))
+    return request
+
+
+def returning(pbx: str, kept: int = 0, *, released: int = 0) -> loan_pb2.ReturnLoanRequest:
+    return loan_pb2.ReturnLoanRequest(
+        pbx=f"{NAME}/pbxs/{pbx}",
+        license_type="port",
+        seats_kept=kept,
+        released_serial=released,
+        request_id=str(uuid4()),
+    )
+
+
+async def _lapse(ten: InProcess) -> None:
+    ten.clock.advance(TTL + GRACE + 60)
+    await ten.running.expiry.run_once()
+
+
+async def _free_for_hq(ten: InProcess) -> int:
+    hq = await opened(ten.wire, "hq")
+    count, _ = divided(await hq.acquire(*seats("port", 10)))
+    await hq.close()
+    return count
+
+
+async def _ship(ten: InProcess) -> BarePbx:
+    return await opened(ten.wire, "ship")
+
+
+async def test_what_is_borrowed_stays_counted_when_the_lease_is_over(ten: InProcess, database_url: str) -> None:
+    ship = await _ship(ten)
+    granted(await ship.acquire(*seats("port", 2)))
+    lent = await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 6))
+    assert (lent.loan.license_type, lent.loan.seats, lent.loan.seats_held) == ("port", 6, 2)
+    granted(await ship.acquire(*seats("port", 4, "deck")))
+    assert await _free_for_hq(ten) == 4, "what it holds is part of what it borrowed"
+    await _lapse(ten)
+    assert await _free_for_hq(ten) == 4
+    (loan,) = (await ten.wire.loans.ListLoans(loan_pb2.ListLoansRequest(project=NAME))).loans
+    assert (loan.seats, loan.seats_held) == (6, 0)
+    assert (await ship.open()).seats_held == 0
+    granted(await ship.acquire(*seats("port", 6)))
+    assert (await used(ten.wire))["port"] == 6
+    assert await mismatches(database_url) == []
+
+
+async def test_the_loan_is_signed_and_comes_with_every_renewal(ten: InProcess) -> None:
+    ship = await _ship(ten)
+    lent = await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 6))
+    opening = await ship.open()
+    (renewed,) = (await ship.renew()).loans
+    for signed in (lent.signed, renewed, *opening.loans):
+        terms = documents.verified(
+            signed,
+            kind=document_pb2.DOCUMENT_KIND_LOAN,
+            public_key=opening.lease.public_key,
+            payload=loan_pb2.LoanTerms,
+        )
+        assert (terms.pbx, terms.license_type, terms.seats) == (ship.name, "port", 6)
+        assert terms.end_time == lent.loan.end_time
+
+
+async def test_it_ends_on_its_day(ten: InProcess, database_url: str) -> None:
+    ship = await _ship(ten)
+    await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 6, days=2))
+    await _lapse(ten)
+    ten.clock.advance(2 * DAY - TTL - GRACE)
+    assert await _free_for_hq(ten) == 4
+    await ten.running.expiry.run_once()
+    assert await _free_for_hq(ten) == 10
+    assert not (await ship.open()).loans
+    assert await mismatches(database_url) == []
+
+
+async def test_part_of_it_is_returned_early_and_the_rest_stays(ten: InProcess, database_url: str) -> None:
+    await _ship(ten)
+    lent = await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 6))
+    serial = documents_serial(lent.signed)
+    back = await ten.wire.loans.ReturnLoan(returning("ship", 4, released=serial))
+    assert (back.loan.seats, back.seats_at_risk, back.HasField("risk_end_time")) == (4, 0, False)
+    assert documents_serial(back.signed) > serial
+    assert await _free_for_hq(ten) == 6
+    back = await ten.wire.loans.ReturnLoan(returning("ship"))
+    assert (back.HasField("loan"), back.seats_at_risk) == (False, 4), "an operator's word is not the ship's"
+    assert back.risk_end_time == lent.loan.end_time
+    assert await _free_for_hq(ten) == 10
+    assert (await failure(ten.wire.loans.ReturnLoan(returning("ship")))).reason == "LOAN_UNKNOWN"
+    kinds = [json.loads(event.details)["seats"] for event in await all_events(ten.wire, "loan.returned")]
+    assert sorted(kinds) == [0, 4]
+    assert await mismatches(database_url) == []
+
+
+def documents_serial(signed: document_pb2.SignedDocument) -> int:
+    return loan_pb2.LoanTerms.FromString(signed.payload).serial
+
+
+async def test_a_retry_lends_once_and_borrowing_again_extends(ten: InProcess) -> None:
+    await _ship(ten)
+    request = borrowing(ten, "ship", 4, days=5)
+    first = await ten.wire.loans.BorrowSeats(request)
+    assert await ten.wire.loans.BorrowSeats(request) == first
+    more = await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 7, days=9))
+    assert more.loan.seats == 7
+    assert await ten.wire.loans.BorrowSeats(request) == first, "a late retry changes nothing"
+    assert await _free_for_hq(ten) == 3
+    for shorter in (borrowing(ten, "ship", 7, days=8), borrowing(ten, "ship", 6, days=9)):
+        assert (await failure(ten.wire.loans.BorrowSeats(shorter))).reason == "LOAN_SHORTENED"
+
+
+async def test_what_cannot_be_lent_is_refused_with_its_reason(ten: InProcess) -> None:
+    await _ship(ten)
+    hq = await opened(ten.wire, "hq")
+    granted(await hq.acquire(*seats("port", 5)))
+    loans = ten.wire.loans
+    short = await failure(loans.BorrowSeats(borrowing(ten, "ship", 6)))
+    assert (short.reason, "6 more port would have to be free for ship, and 5 are" in short.message) == (
+        "LOAN_SHORT",
+        True,
+    )
+    assert (await failure(loans.BorrowSeats(borrowing(ten, "ship", 5, days=31)))).reason == "LOAN_TOO_LONG"
+    assert (await failure(loans.BorrowSeats(borrowing(ten, "berlin", 1)))).reason == "LEASE_NOT_OPEN"
+    await lay_down(ten.wire, LEND, Rule(name="keep", site="site-hq", reserve={"port": 8}))
+    assert (await failure(loans.BorrowSeats(borrowing(ten, "ship", 3)))).reason == "LOAN_SHORT", "three are reserved"
+    await loans.BorrowSeats(borrowing(ten, "ship", 2))
+    await lay_down(ten.wire)
+    assert (await failure(loans.BorrowSeats(borrowing(ten, "ship", 2)))).reason == "LOAN_NOT_ALLOWED"
+    wrong = borrowing(ten, "ship", 0)
+    assert list((await failure(loans.BorrowSeats(wrong))).fields) == ["seats"]
+
+
+async def test_the_end_of_a_lease_by_an_operator_leaves_the_loan(ten: InProcess) -> None:
+    ship = await _ship(ten)
+    await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 4))
+    granted(await ship.acquire(*seats("port", 6)))
+    request = lease_pb2.EndLeaseRequest(pbx=ship.name, reason="lost at sea", request_id=str(uuid4()))
+    ended = await ten.wire.leases.EndLease(request)
+    assert (ended.seats_returned, ended.seats_at_risk) == (6, 2), "four stay counted for the ship"
+    assert await _free_for_hq(ten) == 6
+    assert (await failure(ten.wire.leases.EndLease(_again(request)))).reason == "NO_LEASE_TO_END"
+
+
+def _again(request: lease_pb2.EndLeaseRequest) -> lease_pb2.EndLeaseRequest:
+    return lease_pb2.EndLeaseRequest(pbx=request.pbx, reason=request.reason, request_id=str(uuid4()))
