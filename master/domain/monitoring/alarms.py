@@ -65,7 +65,10 @@ def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
         subject = f"{pool.device}/{pool.license_type}"
         if pool.capacity > 0 and not pool.parts.free and not pool.parts.withheld:
             leaving = f", or being released ({pool.parts.leaving})" if pool.parts.leaving else ""
-            text = f"{pool.display_name} on {pool.device}: all {pool.capacity} licenses are in use{leaving}"
+            reserved = pool.parts.reserved_idle
+            which = f"{pool.capacity - reserved} of {pool.capacity}" if reserved else f"all {pool.capacity}"
+            text = f"{pool.display_name} on {pool.device}: {which} licenses are in use{leaving}"
+            text += f", and {reserved} reserved" if reserved else ""
             has_room = pool.overdraft is not None and pool.overdraft.room
             text += ", the next is overdrawn" if has_room else ", the next is refused"
             yield Alarm(AlarmKind.POOL_USED_UP, subject, text)
