@@ -69,6 +69,7 @@ class Parts(ServiceParts):
             committer=self.committer,
             interval_seconds=self.settings.expiry_interval_seconds,
             holders_max=self.settings.expiry_holders_max,
+            came_back=self.leases.waiting.came_back,
         )
 
     @cached_property
@@ -137,6 +138,7 @@ class Parts(ServiceParts):
         authorizer = () if self.authorizer is None else (self.authorizer,)
         return (
             self.expiry,
+            self.leases.waiting,
             self.stream_recorder,
             self.learning,
             self.releases,

@@ -175,6 +175,7 @@ class ServiceParts:
             refused=self.refused,
             learnings=self.learnings,
             stream_recorder=self.stream_recorder,
+            waiting_interval_seconds=self.settings.expiry_interval_seconds,
         )
 
     @cached_property

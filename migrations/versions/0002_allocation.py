@@ -40,3 +40,19 @@ def upgrade() -> None:
         pool.add_column(sa.Column("overdraft_spent", sa.Float(precision=53), server_default="0", nullable=False))
         pool.add_column(sa.Column("overdraft_at", sa.Float(precision=53), server_default="0", nullable=False))
         pool.create_check_constraint("never_overdrawn", "overdrawn >= 0 AND used >= 0 AND used <= capacity + overdrawn")
+    op.create_table(
+        "waiter",
+        sa.Column(
+            "pbx_id", sa.Integer, sa.ForeignKey("pbx.id", ondelete="CASCADE"), autoincrement=False, primary_key=True
+        ),
+        sa.Column("holder", sa.String(128), primary_key=True),
+        sa.Column("type", sa.String(63), primary_key=True),
+        sa.Column("kind", sa.Integer, autoincrement=False, primary_key=True),
+        sa.Column("user_name", sa.String(128), nullable=False),
+        sa.Column("line", sa.String(128), nullable=False),
+        sa.Column("application", sa.String(63), nullable=False),
+        sa.Column("asked_at", sa.Float(53), nullable=False),
+        sa.Column("call_seats", sa.Integer, nullable=False),
+        sa.Column("place", sa.Integer, nullable=False),
+    )
+    op.create_index("ix_waiter_type", "waiter", ["type"])

@@ -196,6 +196,11 @@ class Allocation:
         return {policy.license_type: policy for policy in self.types}
 
     @cached_property
+    def queues(self) -> dict[str, QueuePolicy]:
+        """How PBXs may wait, by license type; of types that may be waited for."""
+        return {policy.license_type: policy.queue for policy in self.types if policy.queue is not None}
+
+    @cached_property
     def group_of(self) -> dict[str, str]:
         """The group of each site that is in one."""
         return {site: group.name for group in self.groups for site in group.sites}

@@ -84,6 +84,12 @@ def in_line(waiters: Collection[Waiter], policy: QueuePolicy, division: PoolDivi
     return ordered
 
 
+def place_told(place: int) -> int:
+    """A place as it is told to its PBX: rounded up to one digit from 10 on, so that it changes when it matters."""
+    step = int("1" + "0" * (len(str(place)) - 1))
+    return -(-place // step) * step
+
+
 class _Line:
     """Iterates over those who wait in the order of their turns; the division changes meanwhile as seats are given."""
 

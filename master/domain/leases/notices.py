@@ -17,7 +17,7 @@ from master.domain.estate.license_refs import LicenseRef
 from master.domain.leases.leases import Lease, Phase
 from master.domain.seats.agreed_uses import endings_told, ends_soon
 from master.domain.seats.explanations import above_limit
-from master.domain.seats.refusals import MOST_NAMED, some
+from master.domain.seats.refusals import MOST_NAMED, counted, some
 from master.domain.seats.seats import Key
 
 
@@ -35,11 +35,27 @@ class NoticeKind(Enum):
     UNPROVEN = 11
     LEARNING = 12
     LICENSES_END = 13
+    SEATS_AWAITED = 14
+    SEATS_HANDED_ON = 15
 
     @property
     def ends_lease(self) -> bool:
         """Whether the lease that it is told to is over."""
         return self in _ENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A seat that a PBX waits for, or waited for and has not taken up."""
+
+    key: Key
+    place: int
+    """As its PBX was told last, 1 for the next; 0 where the seat is handed on."""
+
+    @property
+    def is_handed_on(self) -> bool:
+        """Whether it was granted, and the PBX has not asked for it again since."""
+        return self.place == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +66,28 @@ class Notice:
     message: str
     licenses: tuple[LicenseRef, ...] = ()
     seats: tuple[Key, ...] = ()
-    """Seats to be given back; at most MOST_REVOKED, the others follow."""
+    """Seats to be given back, awaited or handed on; at most MOST_SEATS, the others follow."""
+    places: tuple[int, ...] = ()
+    """Of seats awaited, 1 for the next."""
     releases: tuple[License, ...] = ()
     """Licenses whose release the device has to certify; at most MOST_RELEASES."""
 
 
 _ENDING = frozenset({NoticeKind.FENCED, NoticeKind.CARRIED, NoticeKind.CLOSED, NoticeKind.EXPIRED, NoticeKind.UNPROVEN})
-MOST_REVOKED = 1000
+MOST_SEATS = 1000
 MOST_RELEASES = 100
 DRAINING = Notice(NoticeKind.DRAINING, "this master is about to stop; use another address or come back")
 
 
 def notices(
-    estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, time: LeaseTime, revoked: Collection[Key] = ()
+    estate: Estate,
+    pbx: Pbx,
+    lease: Lease,
+    *,
+    epoch: int,
+    time: LeaseTime,
+    revoked: Collection[Key] = (),
+    awaited: Collection[Awaited] = (),
 ) -> tuple[Notice, ...]:
     """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
     state = lease.state(time)
@@ -90,7 +115,8 @@ def notices(
         news.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
     if revoked:  # L5
         message = f"{len(revoked)} seats were taken away from {pbx.name}: stop using them and return them"
-        news.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_REVOKED])))
+        news.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_SEATS])))
+    news += _waiting_notices(pbx, awaited)
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
     ending = [license for source in drawn_on for license in source.licenses if ends_soon(estate, license, time.now)]
@@ -98,6 +124,20 @@ def notices(
         message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
         news.append(Notice(NoticeKind.LICENSES_END, message, tuple(license.ref for license in ending[:MOST_NAMED])))
     return (*news, *_release_notices(pbx, own, drawn_on))
+
+
+def _waiting_notices(pbx: Pbx, awaited: Collection[Awaited]) -> Iterator[Notice]:
+    if handed_on := sorted(seat.key for seat in awaited if seat.is_handed_on):
+        message = (
+            f"{counted(len(handed_on), 'seat')} that {pbx.name} waited for: granted; acquire them again or return them"
+        )
+        yield Notice(NoticeKind.SEATS_HANDED_ON, message, seats=tuple(handed_on[:MOST_SEATS]))
+    if waiting := sorted((seat.place, seat.key) for seat in awaited if not seat.is_handed_on):
+        places, seats = zip(*waiting[:MOST_SEATS], strict=True)
+        message = (
+            f"{pbx.name} waits for {counted(len(waiting), 'seat')}, the next of them at place {places[0]:,} or before"
+        )
+        yield Notice(NoticeKind.SEATS_AWAITED, message, seats=seats, places=places)
 
 
 def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installation]) -> Iterator[Notice]:

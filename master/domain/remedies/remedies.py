@@ -157,6 +157,8 @@ def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
         refused: why it was refused, one for each seat.
         effort: what finding it may take.
     """
+    if refused[0].reason is RefusalReason.WAITING:
+        return _told([], case, instead=Step(action=RemedyAction.WAIT, license_type=refused[0].license_type))
     search = _Search(case, effort)
     wrong = _correction(refused[0])
     decided_ways = search.ways(refused) if wrong is None else []

@@ -39,6 +39,9 @@ def step_in_words(step: Step, catalog: Catalog) -> str:
         case RemedyAction.FREE_SEATS:
             seats = counted(step.quantity, f"{_name(step, catalog)} seat")
             return f"wait until {seats} on {step.device} {'comes' if step.quantity == 1 else 'come'} back"
+        case RemedyAction.WAIT if step.until is None:
+            name = _name(step, catalog)
+            return f"wait: {name} seats are granted by themselves as their turn comes; return them to give up"
         case RemedyAction.WAIT if step.license_type:
             name = _name(step, catalog)
             return f"wait until {second_text(step.until or 0.0)}, if no {name} seat is overdrawn until then"

@@ -15,7 +15,7 @@ from master.domain.allocation.pool_division import PoolDivision
 from master.domain.catalog.catalog import LicenseType
 from master.domain.estate.estate import Pbx
 from master.domain.seats.eligibility import Source
-from master.domain.seats.refusals import Refusal, RefusalReason
+from master.domain.seats.refusals import Refusal, RefusalReason, counted
 from master.domain.seats.seat_working_set import PoolScore
 
 
@@ -98,3 +98,33 @@ def with_overdraft(refusal: Refusal, overdraft: Overdraft) -> Refusal:
     if overdraft.seats_max and overdraft.full_at is not None:
         why += f"; it is filled again by {second_text(overdraft.full_at)} if nothing is overdrawn from now on"
     return replace(refusal, message=f"{refusal.message}, {why}", overdraft=overdraft)
+
+
+def waiting(short: Refusal, *, place: int, waiting: int) -> Refusal:
+    """The seat is waited for; `short` says why it was not granted."""
+    message = f"{short.message}; the seat is waited for, at place {place:,} of {waiting:,}"
+    return replace(short, reason=RefusalReason.WAITING, message=message, place=place, waiting=waiting)
+
+
+def waited_for_by_others(drawn: Drawn, waiting: int) -> Refusal:
+    """POOL_EXHAUSTED: what is free goes to those who wait for it."""
+    free = counted(drawn.free, f"{drawn.type.display_name} license")
+    is_free, device = "is" if drawn.free == 1 else "are", drawn.source.installation.device.name
+    return Refusal(
+        reason=RefusalReason.POOL_EXHAUSTED,
+        rules=drawn.type.rules,
+        message=f"{free} on {device} {is_free} free, and {counted(waiting, 'seat')} waited for by others go first",
+        license_type=drawn.type.key,
+        device=device,
+        capacity=drawn.pool.capacity,
+        in_use=drawn.pool.used,
+        wanted=1,
+        pool_id=drawn.source.pool_id,
+        waiting=waiting,
+    )
+
+
+def queue_full(short: Refusal, length_max: int) -> Refusal:
+    """POOL_EXHAUSTED: the seat cannot even be waited for."""
+    message = f"{short.message}; {counted(length_max, 'seat')} are waited for already, and the queue is full"
+    return replace(short, reason=RefusalReason.POOL_EXHAUSTED, message=message, waiting=length_max)

@@ -39,8 +39,9 @@ from master.domain.seats.pools import grantable
 from master.domain.seats.refusals import Refusal
 from master.domain.seats.requirements import Requirements
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import ALIKE, KEY, Granted, Returned, Seat, SeatKey, Want, runs_of
+from master.domain.seats.seats import ALIKE, KEY, Granted, Key, Returned, Seat, SeatKey, Want, runs_of
 from master.domain.seats.shortages import Shortages
+from master.domain.seats.waiting import with_places
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
 _WAS_HELD = Returned(was_held=True)
@@ -78,13 +79,18 @@ class Decider:
         self._requirements = Requirements(self._catalog, working_set, pbx)
         self._shortages = Shortages(self._estate, working_set, pbx, lends=self._lends, now=time.now)
 
-    def acquire(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Grant or refuse each want, in request order; what others need is decided first."""
+    def acquire(self, wants: Sequence[Want], *, waits: bool = False) -> list[Outcome]:
+        """Grant or refuse each want, in request order; what others need is decided first. `waits` lets what is short
+        be waited for, where an operator's policy has a queue."""
         rank = self._catalog.rank
         outcomes: list[Outcome] = [_NOT_NEEDED] * len(wants)
         for run in sorted(runs_of(map(ALIKE, wants)), key=lambda run: rank.get(wants[run.start].type, 0)):
             outcomes[run] = self._acquire_run(wants[run])
-        return with_totals(wants, outcomes)
+        outcomes = with_totals(wants, outcomes)
+        if not self._working_set.queues:
+            return outcomes
+        working_set = self._working_set
+        return with_places(wants, outcomes, pbx=self._pbx, estate=self._estate, working_set=working_set, waits=waits)
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each seat, in request order; what depends on others is returned first."""
@@ -94,12 +100,13 @@ class Decider:
             outcomes[index] = self._return_one(keys[index])
         return [outcomes[index] for index in range(len(keys))]
 
-    def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what the PBX holds equal to what it wants; the working set must hold all its seats."""
+    def sync(self, wants: Sequence[Want], *, waits: bool = False) -> Synced:
+        """Make what the PBX holds equal to what it wants; the working set must hold all its seats. `waits` as in
+        `acquire`."""
         wanted = {want.key for want in wants}
         self._rename_singles(wants, wanted)
         returned, kept = self._give_back_unwanted(wanted)
-        outcomes = self.acquire(wants)
+        outcomes = self.acquire(wants, waits=waits)
         if kept:  # something wanted may have taken the place of what others required (H5)
             more, kept = self._give_back_unwanted(wanted)
             returned += more
@@ -148,7 +155,7 @@ class Decider:
             license_type, host = self._catalog.types[seat.type], self._carrier or self._pbx
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
             for companion in self._eligibilities.companions(license_type, self._pbx, host, self._software, seat.kind):
-                source = None if companion.refused is not None else self._free_source(companion)
+                source = None if companion.refused is not None else self._free_source(companion, want)
                 if source is None:
                     refused.append(companion.refused or self._shortages.companion_used_up(license_type, companion))
                 else:
@@ -184,11 +191,19 @@ class Decider:
         keys = set(map(KEY, wants))
         is_new = len(keys) == len(wants) and self._held.keys().isdisjoint(keys) and self._revoked.isdisjoint(keys)
         eligibility = self._eligibility_of(wants[0])
-        if is_new and isinstance(eligibility, Eligibility) and eligibility.is_plain:
+        if (
+            is_new
+            and isinstance(eligibility, Eligibility)
+            and eligibility.is_plain
+            and not self._is_queued(eligibility)
+        ):
             if denied := self._denied(wants[0], eligibility):
                 return [denied] * len(wants)
             return self._charge(eligibility, wants, parent="")
         return [self._acquire_one(want) for want in wants]
+
+    def _is_queued(self, eligibility: Eligibility) -> bool:
+        return self._working_set.is_waited_for(source.pool_id for source in eligibility.sources)
 
     def _acquire_one(self, want: Want) -> Outcome:
         if self._revoked and want.key in self._revoked:
@@ -284,13 +299,14 @@ class Decider:
             return [Granted(Basis.INCLUDED, included_in=parent)] * len(wants)
         outcomes: list[Outcome] = []
         while left := len(wants) - len(outcomes):
-            free_source = self._free_source(eligibility)
+            next_want = wants[len(outcomes)]
+            free_source = self._free_source(eligibility, next_want)
             if free_source is None:
                 return outcomes + [self._shortages.used_up(eligibility)] * left
             source, free = free_source
             companions: list[tuple[Eligibility, Source]] = []
             for companion in eligibility.companions:  # D1: both or neither
-                beside = self._free_source(companion)
+                beside = self._free_source(companion, next_want)
                 if beside is None:
                     return outcomes + [self._shortages.companion_used_up(eligibility.type, companion)] * left
                 companions.append((companion, beside[0]))
@@ -323,18 +339,20 @@ class Decider:
                 dropped += 1
         return dropped
 
-    def _free_source(self, eligibility: Eligibility) -> tuple[Source, int] | None:
-        """The first source that a seat can be debited from, and how many it has at least."""
+    def _free_source(self, eligibility: Eligibility, want: Want) -> tuple[Source, int] | None:
+        """The first source that a seat can be debited from for a want or, as a companion, beside it; and how many it
+        has at least."""
+        name = (eligibility.type.key, want.kind, want.holder)
         for source in eligibility.sources:
             pool = self._working_set.pools[source.pool_id]
             free = grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)
-            if self._lends and (left := self._working_set.left_for(self._pbx.id, source.pool_id, free)):
+            if self._lends and (left := self._working_set.left_for(self._pbx.id, source.pool_id, free, key=name)):
                 return source, left
             if self._shared and self._working_set.is_counted(self._pbx.id, source.pool_id):
                 return source, 1
-        return self._overdrawn_source(eligibility) if self._lends and self._estate.allocation.types else None
+        return self._overdrawn_source(eligibility, name) if self._lends and self._estate.allocation.types else None
 
-    def _overdrawn_source(self, eligibility: Eligibility) -> tuple[Source, int] | None:
+    def _overdrawn_source(self, eligibility: Eligibility, name: Key) -> tuple[Source, int] | None:
         """The first source that a seat can be debited from above what is installed, and how many it has at least."""
         for source in eligibility.sources:
             policy, pool = self._estate.overdraft_of(source.pool_id), self._working_set.pools[source.pool_id]
@@ -342,7 +360,7 @@ class Decider:
                 continue  # what is free and kept for others is not made up for, and nor is what leaves
             allowed = overdraft_allowed(policy, pool.account, self._now)
             room = max(allowed - pool.overdrawn, 0)
-            if left := self._working_set.left_for(self._pbx.id, source.pool_id, room):
+            if left := self._working_set.left_for(self._pbx.id, source.pool_id, room, key=name):
                 pool.account, pool.overdraft = pool.account.settled(policy, self._now), allowed
                 return source, left
         return None

@@ -49,6 +49,7 @@ class RefusalReason(IntEnum):
     ACCESS_DENIED = 18
     MAXIMUM_REACHED = 19
     RESERVED_FOR_OTHERS = 20
+    WAITING = 21
 
 
 TOO_FEW = frozenset(
@@ -167,5 +168,9 @@ class Refusal:
     """The name of the allocation rule that forbids it."""
     overdraft: Overdraft | None = None
     """What may be granted above what is installed; None where nothing may."""
+    place: int = 0
+    """Whose turn it is, 1 for the next; 0 where the seat is not waited for."""
+    waiting: int = 0
+    """Seats of the type that are waited for in the whole project."""
     remedy: Remedy | None = None
     """What would help; None until that was decided (`domain/remedies/remedies.py`)."""

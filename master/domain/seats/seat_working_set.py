@@ -15,9 +15,11 @@ from itertools import repeat
 from operator import attrgetter
 
 from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, OverdraftAccount
+from master.domain.allocation.policies import NO_RULES
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate
 from master.domain.seats.seats import Key, Seat, run_of
+from master.domain.seats.waiting_queue import WaitingQueue
 
 _POOL = attrgetter("pool_id")
 
@@ -93,6 +95,8 @@ class SeatWorkingSet:
         self.pools: dict[int, PoolScore] = {}
         self.divisions: dict[int, PoolDivision] = {}
         """How pools are divided between sites, by pool id, where an operator has said so."""
+        self.queues: dict[int, WaitingQueue] = {}
+        """Who waits for seats of pools, by pool id, where an operator lets PBXs wait; such pools are divided."""
         self.seats: defaultdict[int, PbxSeats] = defaultdict(PbxSeats)
         self._pbx_wide = pbx_wide
 
@@ -112,6 +116,7 @@ class SeatWorkingSet:
         copy = SeatWorkingSet(pbx_wide=self._pbx_wide)
         copy.pools = {pool_id: replace(pool) for pool_id, pool in pools.items()}
         copy.divisions = {pool_id: division.copy() for pool_id, division in self.divisions.items() if pool_id in pools}
+        copy.queues = {pool_id: queue.copy() for pool_id, queue in self.queues.items() if pool_id in pools}
         read = self.seats[pbx_id]
         seats = copy.seats[pbx_id]
         seats.by_key, seats.revoked = dict(read.by_key), set(read.revoked)
@@ -172,6 +177,8 @@ class SeatWorkingSet:
         keys = zip(repeat(like.type), repeat(like.kind), holders, strict=False)
         seats: dict[Key, Seat] = dict(zip(keys, run_of(like, holders), strict=True))
         of_pbx.by_key |= seats
+        for queue in self.queues.values():
+            queue.leave(like.pbx_id, seats)
         if like.user or like.type in self._pbx_wide:
             for key in seats:
                 self._index(of_pbx, key, like)
@@ -268,14 +275,22 @@ class SeatWorkingSet:
         if share.counted != before:
             self._count(pool_id, pbx_id, share.counted - before)
 
-    def left_for(self, pbx_id: int, pool_id: int, free: int) -> int:
-        """How many of a pool's free seats a PBX may get, as the pool is divided."""
-        division = self.divisions.get(pool_id)
-        return free if division is None else division.left_for(pbx_id, free)
+    def left_for(self, pbx_id: int, pool_id: int, free: int, *, key: Key | None = None) -> int:
+        """How many of a pool's free seats a PBX may get, as the pool is divided and waited for: for a want by its key,
+        which may be waited for itself, or for none in particular."""
+        division, queue = self.divisions.get(pool_id), self.queues.get(pool_id)
+        if division is None:
+            return free
+        return division.left_for(pbx_id, free) if queue is None else queue.left_for(pbx_id, key, free, division)
+
+    def is_waited_for(self, pool_ids: Iterable[int]) -> bool:
+        """Whether anybody waits for seats of some pools, so that who asks matters."""
+        return bool(self.queues) and any(self.queues.get(pool_id) for pool_id in pool_ids)
 
     def kept_from(self, pbx_id: int) -> dict[int, int]:
-        """How many seats of divided pools are kept free for others than a PBX's site, by pool id."""
-        return {pool_id: division.kept_from(pbx_id) for pool_id, division in self.divisions.items()}
+        """How many seats are kept free for others than a PBX's site, or for those who wait, by pool id."""
+        kept = {pool_id: division.kept_from(pbx_id) for pool_id, division in self.divisions.items()}
+        return kept | {pool_id: kept[pool_id] + queue.first_in_turn for pool_id, queue in self.queues.items()}
 
     def divide(self, estate: Estate, now: float) -> None:
         """Divide the pools of a project as its allocation rules say, where all seats are in this working set; `now` is
@@ -289,9 +304,10 @@ class SeatWorkingSet:
 
     def divide_by(self, estate: Estate, now: float) -> None:
         """Divide the pools by other rules, which give no more reserves than those before; `now` is UNIX seconds."""
-        divided = {
-            pool_id: division.under(estate.rules_of_pool(pool_id, now)) for pool_id, division in self.divisions.items()
-        }
+        divided = {}
+        for pool_id, division in self.divisions.items():
+            rules = estate.rules_of_pool(pool_id, now) or (NO_RULES if pool_id in self.queues else None)
+            divided[pool_id] = division.under(rules)
         self.divisions = {pool_id: division for pool_id, division in divided.items() if division is not None}
 
     def _count(self, pool_id: int, pbx_id: int, change: int) -> None:
@@ -299,6 +315,8 @@ class SeatWorkingSet:
         pool.used += change
         if pool_id in self.divisions:
             self.divisions[pool_id].count(pbx_id, change)
+        if pool_id in self.queues:
+            self.queues[pool_id].changed()
         assert pool.used >= 0, f"pool {pool_id} was given back more than was taken"
         most = pool.capacity + max(pool.overdraft, pool.account.overdrawn)
         assert change < 0 or pool.used <= most, f"pool {pool_id} would be overdrawn"

@@ -72,4 +72,9 @@ class Shortages:
         drawn = allocation_explanations.Drawn(license_type, source, pool, free)
         if not division.below_maximum(self._pbx.id, max(free, 1)):
             return allocation_explanations.maximum_reached(drawn, division, self._pbx.site)
-        return allocation_explanations.reserved_for_others(drawn, division, self._pbx.site) if free else None
+        if not free:
+            return None
+        queue = self._working_set.queues.get(source.pool_id)
+        if queue and division.beside_reserves(self._pbx.id, free):
+            return allocation_explanations.waited_for_by_others(drawn, len(queue))
+        return allocation_explanations.reserved_for_others(drawn, division, self._pbx.site)

@@ -105,6 +105,7 @@ def notice_messages(
             message=notice.message,
             licenses=license_refs(notice.licenses),
             seats=[_seat_key(key) for key in notice.seats],
+            places=notice.places,
             release_requests=[request_for(release) for release in notice.releases] if request_for else (),
         )
         for notice in notices

@@ -69,6 +69,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 software=incoming.software("software_version", request.software_version),
                 proof=proof,
                 wants=asked.items,
+                waits=request.wait,
                 unanswered_calls=request.unanswered_calls,
             )
         )
@@ -176,6 +177,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 epoch=request.epoch,
                 unanswered_calls=request.unanswered_calls,
                 wants=asked.items,
+                waits=request.wait,
             )
         )
         return await self._aside.run(
@@ -213,6 +215,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 epoch=request.epoch,
                 unanswered_calls=request.unanswered_calls,
                 wants=asked.items,
+                waits=request.wait,
             )
         )
 

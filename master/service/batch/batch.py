@@ -36,6 +36,7 @@ from master.domain.leases.presence import AbsenceEvidence, Observer, Presence, p
 from master.domain.leases.standby import Takeover, primary_of, takeover_problems
 from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted, lease_before
 from master.service.batch.batch_seats import BatchSeats
+from master.service.batch.batch_waiting import BatchWaiting
 from master.service.batch.loading import LoadedBatch, is_to_prove, load
 from master.service.batch.loans import BatchLoans
 from master.service.batch.remedies import Remedies
@@ -48,6 +49,7 @@ from master.service.batch.requests import (
     DatabaseOutdatedError,
     EndClaims,
     EndLease,
+    GrantWaiting,
     LeaseClosed,
     LeaseEnded,
     LeaseGranted,
@@ -67,6 +69,7 @@ from master.service.batch.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
+    Tally,
     UnderLease,
 )
 from master.service.batch.resolved_request import ResolvedRequest, opening_of
@@ -132,7 +135,9 @@ class Batch:
         self._touched: set[int] = set()
         self._standby_claims = loaded.standby_claims
         self._events = BatchEvents(time.now)
-        self._seats = BatchSeats(loaded.working_set, self._events, Remedies(tx, loaded.working_set, time), time)
+        self._waiting = BatchWaiting(loaded.awaited, loaded.working_set, self._events)
+        remedies = Remedies(tx, loaded.working_set, time)
+        self._seats = BatchSeats(loaded.working_set, self._events, remedies, self._waiting, time)
         self._loans = BatchLoans(tx, loaded.working_set, self._standby_claims, self._events, time)
 
     def answer(self, resolved: ResolvedRequest) -> object:
@@ -148,6 +153,7 @@ class Batch:
         store.write_working_set(self._tx, self._loaded.working_set, now=self._time.now)
         for pbx_id, revoked in self._loaded.revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._loaded.working_set.seats[pbx_id].revoked)
+        self._waiting.write(self._tx)
         self._loaded.proofs.write(self._tx)
         store.write_leases(self._tx, (self._leases[pbx_id] for pbx_id in sorted(self._touched)))
         self._note_overdrafts()
@@ -190,7 +196,7 @@ class Batch:
         held, acquired = sum(self._held(resolved.pbx).values()), None
         if request.wants:
             held -= self._seats.acquired_since(resolved.pbx, lease.opened_at, request.wants) if is_repeated else 0
-            acquired = self._seats.acquire(resolved, lease, request.wants)
+            acquired = self._seats.acquire(resolved, lease, request)
             if is_repeated:
                 self._seats.answer_as_at_first(resolved.pbx, lease, acquired)
         return replace(self._granted(resolved, lease), held_before=held, acquired=acquired)
@@ -335,7 +341,7 @@ class Batch:
         return answer
 
     def acquire(self, resolved: ResolvedRequest, request: AcquireSeats) -> SeatsAcquired:
-        return self._seats.acquire(resolved, self._called(resolved, request), request.wants)
+        return self._seats.acquire(resolved, self._called(resolved, request), request)
 
     def give_back(self, resolved: ResolvedRequest, request: ReturnSeats) -> SeatsReturned:
         return self._seats.give_back(resolved, self._called(resolved, request), request)
@@ -360,6 +366,12 @@ class Batch:
 
     def return_loan(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
         return self._loans.give_back(resolved, request)
+
+    def grant_waiting(self, resolved: ResolvedRequest, request: GrantWaiting) -> SeatsAcquired:
+        lease = self._leases.get(resolved.pbx.id)
+        if lease is None or lease.state(self._time) is not LeaseState.ACTIVE:  # a lease that is unproven is not, either
+            return SeatsAcquired([], Tally({}, {}, resolved.pbx.site, ()))
+        return self._seats.hand_on(resolved, lease, request)
 
     def _running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:
         lease, epoch, caller_id = self._leases.get(resolved.pbx.id), request.epoch, resolved.caller_id
@@ -415,7 +427,15 @@ class Batch:
     def _granted(self, resolved: ResolvedRequest, lease: Lease) -> LeaseGranted:
         estate = resolved.eligibilities.estate
         revoked = self._loaded.working_set.seats[resolved.pbx.id].revoked
-        lease_notices = notices(estate, resolved.pbx, lease, epoch=lease.epoch, time=self._time, revoked=revoked)
+        lease_notices = notices(
+            estate,
+            resolved.pbx,
+            lease,
+            epoch=lease.epoch,
+            time=self._time,
+            revoked=revoked,
+            awaited=self._waiting.of(resolved.pbx.id),
+        )
         granted = LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), lease_notices)
         if lease.carrier is not None:
             return granted

@@ -12,13 +12,17 @@ from master.domain.leases.leases import Lease
 from master.domain.leases.standby import carrier_of
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.outcomes import Outcome
-from master.domain.seats.refusals import Refusal, TopHolder
+from master.domain.seats.refusals import Refusal, RefusalReason, TopHolder
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import Granted, Want
+from master.domain.seats.seats import Granted, Key, Want
 from master.service.batch.batch_events import BatchEvents, counted
+from master.service.batch.batch_waiting import BatchWaiting
 from master.service.batch.prefetch import name_top_holders
 from master.service.batch.remedies import Asker, Remedies
 from master.service.batch.requests import (
+    AcquireSeats,
+    GrantWaiting,
+    OpenLease,
     ReturnSeats,
     SeatsAcquired,
     SeatsReturned,
@@ -31,17 +35,38 @@ from master.store.backends.database import Tx
 
 
 class BatchSeats:
-    def __init__(self, working_set: SeatWorkingSet, events: BatchEvents, remedies: Remedies, time: LeaseTime) -> None:
+    def __init__(
+        self,
+        working_set: SeatWorkingSet,
+        events: BatchEvents,
+        remedies: Remedies,
+        waiting: BatchWaiting,
+        time: LeaseTime,
+    ) -> None:
         self._working_set = working_set
+        self._waiting = waiting
         self._events = events
         self._remedies = remedies
         self._time = time
         self._refused: list[tuple[Estate, list[Outcome]]] = []
 
-    def acquire(self, resolved: ResolvedRequest, lease: Lease, wants: Sequence[Want]) -> SeatsAcquired:
-        asker = _asker(resolved, lease, self._time)
-        outcomes = self._decider(asker).acquire(wants)
+    def acquire(self, resolved: ResolvedRequest, lease: Lease, request: AcquireSeats | OpenLease) -> SeatsAcquired:
+        asker, wants = _asker(resolved, lease, self._time), request.wants
+        outcomes = self._decider(asker).acquire(wants, waits=request.waits)
+        self._note_waiting(resolved, wants, outcomes)
         outcomes = self._remedies.acquiring(asker, wants, outcomes)
+        return SeatsAcquired(outcomes, self._tally(resolved, wants, outcomes))
+
+    def hand_on(self, resolved: ResolvedRequest, lease: Lease, request: GrantWaiting) -> SeatsAcquired:
+        """Grant what a PBX waits for still and whose turn it is; what is refused for good is waited for no longer."""
+        wants = [want for want in request.wants if self._waiting.waits_for(resolved.pbx.id, want.key)]
+        outcomes = self._decider(_asker(resolved, lease, self._time)).acquire(wants)
+        granted = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, Refusal)]
+        self._waiting.hand_on(resolved.pbx, [wants[index].key for index in granted])
+        useless = [want.key for want in wants if not self._waiting.waits_for(resolved.pbx.id, want.key)]
+        handed_on = {wants[index].key for index in granted}
+        self._waiting.gave_up(resolved, [key for key in useless if key not in handed_on])
+        wants, outcomes = [wants[index] for index in granted], [outcomes[index] for index in granted]
         return SeatsAcquired(outcomes, self._tally(resolved, wants, outcomes))
 
     def acquired_since(self, pbx: Pbx, since: float, wants: Sequence[Want]) -> int:
@@ -67,11 +92,14 @@ class BatchSeats:
             if not isinstance(out, Refusal) and out.was_held
         ]
         self._events.returned(resolved, gone)
+        self._waiting.gave_up(resolved, request.keys)
         return SeatsReturned(outcomes)
 
     def sync(self, resolved: ResolvedRequest, lease: Lease, request: SyncSeats) -> SeatsSynced:
         asker = _asker(resolved, lease, self._time)
-        synced = self._decider(asker).sync(request.wants)
+        self._waiting.wants_only(resolved, {want.key for want in request.wants})
+        synced = self._decider(asker).sync(request.wants, waits=request.waits)
+        self._note_waiting(resolved, request.wants, synced.outcomes)
         synced = self._remedies.syncing(asker, request.wants, synced)
         self._events.returned(resolved, synced.returned)
         tally = self._tally(resolved, request.wants, synced.outcomes)
@@ -86,6 +114,7 @@ class BatchSeats:
 
     def take_all(self, pbx: Pbx) -> Counter[str]:
         """Take back all that was loaded or counted of a PBX; how many seats that was, by type."""
+        self._waiting.ended(pbx)
         return self._working_set.take_all(pbx.id)
 
     def name_top_holders(self, tx: Tx) -> None:
@@ -93,6 +122,19 @@ class BatchSeats:
         named: dict[int, tuple[TopHolder, ...]] = {}
         for estate, outcomes in self._refused:
             name_top_holders(tx, outcomes, estate, named)
+
+    def _note_waiting(self, resolved: ResolvedRequest, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> None:
+        if not self._working_set.queues and not self._waiting.of(resolved.pbx.id):
+            return
+        places: dict[Key, int] = {}
+        asked: list[Key] = []
+        for want, outcome in zip(wants, outcomes, strict=True):
+            reason = outcome.reason if isinstance(outcome, Refusal) else None
+            if isinstance(outcome, Refusal) and reason is RefusalReason.WAITING:
+                places[want.key] = outcome.place
+            if reason is not RefusalReason.LEARNING:  # the place is kept until that is over
+                asked.append(want.key)
+        self._waiting.asked(resolved, places, asked)
 
     def _tally(self, resolved: ResolvedRequest, wants: Sequence[Want], outcomes: list[Outcome]) -> Tally:
         tally = self._events.acquired(resolved, wants, outcomes)

@@ -12,15 +12,24 @@ from dataclasses import dataclass
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import Proof
 from master.domain.leases.leases import Lease, Phase, is_reclaimable
+from master.domain.leases.notices import Awaited
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Key, Seat
-from master.service.batch.prefetch import Prefetch, fill_working_set, need_for_returns, need_for_types, need_for_wants
+from master.service.batch.prefetch import (
+    Prefetch,
+    fill_working_set,
+    need_for_queues,
+    need_for_returns,
+    need_for_types,
+    need_for_wants,
+)
 from master.service.batch.proofs import Proofs
 from master.service.batch.requests import (
     AcquireSeats,
     BorrowSeats,
     CloseLease,
     EndLease,
+    GrantWaiting,
     OpenLease,
     ReclaimSeats,
     RenewLease,
@@ -38,6 +47,7 @@ from master.store.backends.database import Tx
 from master.store.statements import seats as store
 from master.store.statements.claims import claims_of, standby_leases
 from master.store.statements.learning import known_seats
+from master.store.statements.waiting import awaited_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,8 @@ class LoadedBatch:
     """Seats debited, by PBX id and license type, of PBXs that ask for a lease."""
     revoked: Mapping[int, frozenset[Key]]
     """Seats that an operator took away, by the id of PBXs that may have some (L5)."""
+    awaited: Mapping[int, Mapping[Key, Awaited]]
+    """What PBXs wait for, or were handed on, by PBX id; only where a policy has a queue."""
 
 
 def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
@@ -82,6 +94,9 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
         standby_claims=StandbyClaims(claims, records, working_set, time),
         proofs=Proofs(known_seats(tx, needs.proving)),
         held=store.holdings(tx, sorted(asking)) if asking else {},
+        awaited=awaited_by(
+            tx, [resolved.pbx.id for resolved in resolved_requests if resolved.eligibilities.estate.allocation.queues]
+        ),
         revoked={pbx_id: frozenset(working_set.seats[pbx_id].revoked) for pbx_id in needs.revoked},
     )
 
@@ -103,17 +118,19 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
         eligibilities, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
         if pbx.id in eligibilities.estate.revoked_from:
             needs.revoked.add(pbx.id)
-        if isinstance(resolved.request, AcquireSeats | OpenLease):
+        if isinstance(resolved.request, AcquireSeats | OpenLease | GrantWaiting):
             need_for_wants(needs, eligibilities, pbx, resolved.request.wants)
         match resolved.request:
             case BorrowSeats(license_type=license_type) | ReturnLoan(license_type=license_type):
                 need_for_types(needs, eligibilities, pbx, [license_type])
+                need_for_queues(needs, eligibilities, pbx, [license_type])
             case ReturnSeats(keys=keys):
                 need_for_returns(needs, eligibilities, pbx, keys)
             case SyncSeats():
                 needs.whole_pbxs.add(pbx.id)
                 # what stays may have to be debited, whatever is wanted
                 need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
+                need_for_queues(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
             case CloseLease() | EndLease():
                 (needs.emptied_pbxs if asked[pbx.id] == 1 else needs.whole_pbxs).add(pbx.id)
             case OpenLease(proof=Proof()) if is_to_prove(resolved, lease, time):

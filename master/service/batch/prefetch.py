@@ -5,12 +5,13 @@ Knows which seats and pools matter for a request; what follows from them is for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import TypeVar
 
+from master.domain.allocation.policies import NO_RULES, PoolRules
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.claims import Claims
@@ -19,9 +20,11 @@ from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals import Refusal, TopHolder
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Seat, SeatKey, Want
+from master.domain.seats.waiting_queue import WaitingQueue
 from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements import seats as store
+from master.store.statements.waiting import waiters_of_type
 
 _TYPE, _HOLDER, _USER, _LINE = map(attrgetter, ("type", "holder", "user", "line"))
 Named = TypeVar("Named", Want, SeatKey)
@@ -46,8 +49,10 @@ class Prefetch:
     """PBXs that show after a restore what they may use."""
     divided: dict[int, Estate] = field(default_factory=dict)
     """The project of each pool that an operator has divided between sites, by pool id."""
+    queued: dict[int, Estate] = field(default_factory=dict)
+    """The project of each pool whose seats may be waited for, by pool id."""
     sites: set[str] = field(default_factory=set)
-    """Where the PBXs are that may be given something of those."""
+    """Where the PBXs are that may be given something of divided and queued pools."""
 
     def single(self, pairs: set[tuple[int, str]]) -> Iterable[tuple[int, str]]:
         """Those of some pairs whose PBX is not read as a whole."""
@@ -66,7 +71,9 @@ def need_for_wants(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, w
     """Note what must be read to acquire some seats."""
     named = chain(map(_HOLDER, wants), set(map(_USER, wants)), set(map(_LINE, wants)))
     needs.holders.update(zip(repeat(pbx.id), filter(None, named)))
-    need_for_types(needs, eligibilities, pbx, set(map(_TYPE, wants)))
+    types = set(map(_TYPE, wants))
+    need_for_types(needs, eligibilities, pbx, types)
+    need_for_queues(needs, eligibilities, pbx, types)
 
 
 def need_for_returns(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, keys: Sequence[SeatKey]) -> None:
@@ -88,6 +95,18 @@ def need_for_types(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, t
         if estate.allocation.rules:
             needs.sites.add(pbx.site)
             needs.divided.update(dict.fromkeys(eligibilities.pools_of(pbx, key), estate))
+
+
+def need_for_queues(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, types: Iterable[str]) -> None:
+    """Note who waits for seats of some types that a PBX may be given."""
+    estate = eligibilities.estate
+    if not estate.allocation.queues:
+        return
+    for key in estate.allocation.queues.keys() & types:
+        needs.sites.add(pbx.site)
+        needs.queued.update(
+            {pool_id: estate for pool_id in eligibilities.pools_of(pbx, key) if estate.shared_pools.get(pool_id) == key}
+        )
 
 
 def fill_working_set(
@@ -113,18 +132,37 @@ def fill_working_set(
         working_set.share_out(pbx_id, shares)
         shared_pools |= shares.keys()
     working_set.pools = store.lock_pools(tx, needs.pools | shared_pools | working_set.pools_debited())
+    for pool_id, estate in needs.queued.items():
+        queue, division = read_queue(tx, estate, pool_id, sites=needs.sites, now=needs.now)
+        working_set.queues[pool_id], working_set.divisions[pool_id] = queue, division
     for pool_id, estate in needs.divided.items():
-        if (division := _division(tx, estate, pool_id, needs)) is not None:
-            working_set.divisions[pool_id] = division
+        rules = estate.rules_of_pool(pool_id, needs.now)
+        if rules is not None and pool_id not in working_set.queues:
+            working_set.divisions[pool_id] = _division(tx, estate, pool_id, rules, needs.sites)
     return working_set
 
 
-def _division(tx: Tx, estate: Estate, pool_id: int, needs: Prefetch) -> PoolDivision | None:
+def read_queue(
+    tx: Tx, estate: Estate, pool_id: int, *, now: float, sites: Collection[str] = ()
+) -> tuple[WaitingQueue, PoolDivision]:
+    """Who waits for seats of a pool, and how it is divided between their sites and those given; `now` is UNIX seconds.
+
+    The type's policy must have a queue. Who is to be decided on must have locked the pool before.
+    """
+    key = estate.shared_pools[pool_id]
+    waiters = [
+        (waiter._replace(site=estate.site_of[waiter.pbx_id]), want)
+        for waiter, want in waiters_of_type(tx, estate.project_id, key, now=now)
+    ]
+    rules = estate.rules_of_pool(pool_id, now) or NO_RULES
+    concerned = {*sites, *(waiter.site for waiter, _ in waiters)}
+    queue = WaitingQueue(estate.allocation.queues[key], waiters, now)
+    return queue, _division(tx, estate, pool_id, rules, concerned)
+
+
+def _division(tx: Tx, estate: Estate, pool_id: int, rules: PoolRules, asking: Iterable[str]) -> PoolDivision:
     """How a pool is divided now; it was locked before what is counted is read."""
-    rules = estate.rules_of_pool(pool_id, needs.now)
-    if rules is None:
-        return None
-    sites = rules.reserving_sites.union(*map(rules.companions_of, needs.sites))
+    sites = rules.reserving_sites.union(*map(rules.companions_of, asking))
     pbx_ids = [pbx_id for site in sorted(sites) for pbx_id in estate.pbxs_at.get(site, ())]
     are_most = len(pbx_ids) * 2 > len(estate.pbxs)
     counted = store.counted_of_pool(tx, pool_id, None if are_most else pbx_ids)

@@ -8,6 +8,7 @@ from operator import attrgetter
 from master.service.batch.requests import (
     AcquireSeats,
     CloseLease,
+    GrantWaiting,
     OpenLease,
     ReclaimSeats,
     Request,
@@ -26,7 +27,13 @@ _HOLDER = attrgetter("holder")
 def load_of(request: Request[object]) -> Load:
     """How much work a request is, in seats, and about how many bytes it takes while it waits."""
     match request:
-        case AcquireSeats(wants=items) | SyncSeats(wants=items) | ReturnSeats(keys=items) | OpenLease(wants=items):
+        case (
+            AcquireSeats(wants=items)
+            | SyncSeats(wants=items)
+            | ReturnSeats(keys=items)
+            | OpenLease(wants=items)
+            | GrantWaiting(wants=items)
+        ):
             texts = sum(map(len, map(_HOLDER, items)))
             return Load(max(len(items), 1), _BYTES * (1 + len(items)) + _BYTES_PER_LETTER * texts)
         case ReclaimSeats(holders_max=holders):
@@ -39,7 +46,7 @@ def urgency_of(request: Request[object]) -> Urgency:
     """How urgent a request is: leases first, then seats that are given back. An opening that acquires is as urgent as
     that: it would be a way to have one's seats before all others."""
     match request:
-        case AcquireSeats() | SyncSeats():
+        case AcquireSeats() | SyncSeats() | GrantWaiting():
             return Urgency.ACQUIRE
         case OpenLease(wants=wants) if wants:
             return Urgency.ACQUIRE

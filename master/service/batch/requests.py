@@ -217,6 +217,8 @@ class OpenLease(Request[LeaseGranted]):
     """The last signed lease of this PBX, found genuine."""
     wants: Sequence[Want] = ()
     """Seats to be acquired with it."""
+    waits: bool = False
+    """Whether those that are short are waited for."""
     unanswered_calls: int = 0
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
@@ -294,6 +296,8 @@ class AcquireSeats(SeatCall[SeatsAcquired]):
     """Acquire seats, each by itself."""
 
     wants: Sequence[Want]
+    waits: bool = False
+    """Whether those that are short are waited for."""
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsAcquired:
         return handlers.acquire(resolved, self)
@@ -314,6 +318,8 @@ class SyncSeats(SeatCall[SeatsSynced]):
     """Make what is held equal to what is wanted."""
 
     wants: Sequence[Want]
+    waits: bool = False
+    """Whether those that are short are waited for."""
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsSynced:
         return handlers.sync(resolved, self)
@@ -360,6 +366,16 @@ class ReturnLoan(Request[LoanReturned | AnsweredBefore]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrantWaiting(Request[SeatsAcquired]):
+    """Grant a PBX seats that it waits for, as far as it is their turn; answered for those that were settled."""
+
+    wants: Sequence[Want]
+
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsAcquired:
+        return handlers.grant_waiting(resolved, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndClaims(Request[ClaimsEnded]):
     """Let go of the claims in a PBX's name that are past their end."""
 
@@ -379,6 +395,7 @@ class Handlers(Protocol[Found]):
     def give_back(self, resolved: Found, request: ReturnSeats, /) -> SeatsReturned: ...
     def sync(self, resolved: Found, request: SyncSeats, /) -> SeatsSynced: ...
     def reclaim(self, resolved: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
+    def grant_waiting(self, resolved: Found, request: GrantWaiting, /) -> SeatsAcquired: ...
     def end_claims(self, resolved: Found, request: EndClaims, /) -> ClaimsEnded: ...
     def borrow(self, resolved: Found, request: BorrowSeats, /) -> LoanBorrowed | AnsweredBefore: ...
     def return_loan(self, resolved: Found, request: ReturnLoan, /) -> LoanReturned | AnsweredBefore: ...

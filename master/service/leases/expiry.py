@@ -6,6 +6,8 @@ renewed at the last moment is left alone, and two masters that find the same one
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from master.service.batch.requests import EndClaims, ReclaimSeats
@@ -30,12 +32,15 @@ class Expiry(PeriodicTask):
         committer: Committer,
         interval_seconds: float,
         holders_max: int,
+        came_back: Callable[[], None],
         leases_max: int = 100,
     ) -> None:
+        """`came_back` is called when seats were taken back."""
         super().__init__(interval_seconds=interval_seconds)
         self._context = context
         self._committer = committer
         self._holders_max = holders_max
+        self._came_back = came_back
         self._leases_max = leases_max
 
     async def run_once(self) -> int:
@@ -52,6 +57,8 @@ class Expiry(PeriodicTask):
         )
         for project, pbx in claimed:
             await self._end_claims(PbxName(project, pbx))
+        if ended or claimed:
+            self._came_back()
         return total
 
     async def _end_claims(self, name: PbxName) -> None:

@@ -26,6 +26,7 @@ from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements.claims import claims_of
 from master.store.statements.seats import holdings, read_leases, read_pools, revoked_seats
+from master.store.statements.waiting import awaited_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,16 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
     ids = [pbx.id for pbx in pbxs]
     leases, held = read_leases(tx, ids), holdings(tx, ids)
     revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(ids)))
+    awaited = awaited_by(tx, ids) if estate.allocation.queues else {}
     views = []
     for pbx in pbxs:
         lease = leases.get(pbx.id)
         state = lease.state(time) if lease else LeaseState.NONE
         taken = revoked.get(pbx.id, ())
-        lease_notices = notices(estate, pbx, lease, epoch=lease.epoch, time=time, revoked=taken) if lease else ()
+        lease_notices: tuple[Notice, ...] = ()
+        if lease is not None:
+            waits_for = awaited.get(pbx.id, {}).values()
+            lease_notices = notices(estate, pbx, lease, epoch=lease.epoch, time=time, revoked=taken, awaited=waits_for)
         carrier = carried_by(estate, lease) if state.is_running else ""
         views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), lease_notices, carrier))
     return views

@@ -18,7 +18,7 @@ from master.domain.leases.leases import Lease, running
 from master.domain.leases.loans import Loan, loans_of
 from master.domain.leases.notices import DRAINING, Notice, notices
 from master.domain.leases.standby import Readiness
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals import Refusal, RefusalReason
 from master.service.batch.batch import answer_to
 from master.service.batch.requests import (
     AcquireSeats,
@@ -33,7 +33,6 @@ from master.service.batch.requests import (
     LoanReturned,
     OpenLease,
     RenewLease,
-    Request,
     ReturnLoan,
     ReturnSeats,
     SeatsAcquired,
@@ -51,6 +50,7 @@ from master.service.leases.committer import Committer
 from master.service.leases.drill import DrillReport, drill, drilled_event
 from master.service.leases.learning import Learnings
 from master.service.leases.streams import StreamRecorder, StreamSeen
+from master.service.leases.waiting import WaitingTask
 from master.service.monitoring.denial_buffer import DenialBuffer
 from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore
@@ -59,6 +59,7 @@ from master.store.backends.rehearsal import of_pair
 from master.store.statements.claims import borrowers, claims_of, shares_of
 from master.store.statements.events import write_events
 from master.store.statements.seats import read_leases, revoked_seats
+from master.store.statements.waiting import awaited_by
 
 _log = structlog.get_logger(__name__)
 
@@ -87,6 +88,7 @@ class Leases:
         refused: DenialBuffer,
         learnings: Learnings,
         stream_recorder: StreamRecorder,
+        waiting_interval_seconds: float,
     ) -> None:
         self._context = context
         self._committer = committer
@@ -94,6 +96,10 @@ class Leases:
         self._refused = refused
         self._learnings = learnings
         self._stream_recorder = stream_recorder
+        self.waiting = WaitingTask(
+            context, committer=committer, interval_seconds=waiting_interval_seconds, granted=self._count
+        )
+        """Hands seats on to those who wait."""
 
     def renew_after_seconds(self, pbx: Pbx) -> float:
         """When a PBX should renew next."""
@@ -106,7 +112,7 @@ class Leases:
         answer = await self._submit_having_learned(request)
         self._context.metrics.leases_opened.inc()
         if answer.acquired is not None:
-            self._count(request, answer.acquired)
+            self._count(request.pbx, answer.acquired)
         self._context.hub.wake(request.pbx)
         for notice in answer.notices:
             _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
@@ -141,6 +147,7 @@ class Leases:
     async def close_lease(self, request: CloseLease) -> LeaseClosed:
         answer = await self._committer.submit(request)
         self._context.metrics.seats_returned.inc(answer.seats_returned)
+        self.waiting.came_back()
         self._context.hub.wake(request.pbx)
         return answer
 
@@ -157,6 +164,7 @@ class Leases:
         if isinstance(answer, AnsweredBefore):
             return answer
         self._context.metrics.seats_returned.inc(answer.seats_returned)
+        self.waiting.came_back()
         self._context.hub.wake(request.pbx)
         risk = sum(answer.at_risk.values())
         _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
@@ -223,7 +231,9 @@ class Leases:
                 watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
                 lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
             revoked = revoked_seats(tx, sorted({pbx.id} & eligibilities.estate.revoked_from)).get(pbx.id, ())
-            news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked)
+            asked = [pbx.id] if eligibilities.estate.allocation.queues else []
+            awaited = awaited_by(tx, asked).get(pbx.id, {}).values()
+            news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked, awaited=awaited)
             return news, _shows_its_user(eligibilities.estate, lease)
 
         return await self._context.database.read(look)
@@ -238,32 +248,36 @@ class Leases:
     async def acquire_seats(self, request: AcquireSeats) -> SeatsAcquired:
         """Grant or refuse each seat."""
         answer = await self._committer.submit(request)
-        self._count(request, answer)
+        self._count(request.pbx, answer)
         return answer
 
     async def return_seats(self, request: ReturnSeats) -> SeatsReturned:
         answer = await self._committer.submit(request)
         held = sum(1 for outcome in answer.outcomes if not isinstance(outcome, Refusal) and outcome.was_held)
         self._context.metrics.seats_returned.inc(held)
+        self.waiting.came_back()
         return answer
 
     async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
         """Make what is held equal to what is wanted."""
         answer = await self._committer.submit(request)
         self._context.metrics.seats_returned.inc(answer.seats_returned)
-        self._count(request, answer)
+        self.waiting.came_back()
+        self._count(request.pbx, answer)
         return answer
 
-    def _count(self, request: Request[object], answer: SeatsAcquired | SeatsSynced) -> None:
+    def _count(self, name: PbxName, answer: SeatsAcquired | SeatsSynced) -> None:
         tally = answer.tally
         for license_type, count in tally.debited.items():
             self._context.metrics.seats_acquired.labels(license_type).inc(count)
         for (reason, license_type), count in tally.refused.items():
             known = any(license_type in catalog.types for catalog in self._context.estates.catalogs.values())
             self._context.metrics.refusals.labels(reason, license_type if known else "unknown").inc(count)
+        if any(reason == RefusalReason.WAITING.name for reason, _ in tally.refused):
+            self.waiting.began()
         if tally.refused:
-            self._context.metrics.site_refused(request.pbx.project, tally.site, sum(tally.refused.values()))
-        self._refused.note(request.pbx, tally, answer.outcomes, now=self._context.lease_time().now)
+            self._context.metrics.site_refused(name.project, tally.site, sum(tally.refused.values()))
+        self._refused.note(name, tally, answer.outcomes, now=self._context.lease_time().now)
 
     # --- Loans --------------------------------------------------------------------------------------------------------
 
@@ -283,7 +297,9 @@ class Leases:
             UnknownPbxError, LoanError: nothing is borrowed.
             RequestIdTakenError: the request id was used for something else.
         """
-        return await self._committer.submit(request)
+        answer = await self._committer.submit(request)
+        self.waiting.came_back()
+        return answer
 
     async def list_loans(self, project: str) -> list[tuple[PbxName, Loan]]:
         """Everything that is borrowed in a project, by PBX and license type."""

@@ -85,7 +85,9 @@ class ChangePoller(PeriodicTask):
 
 def _standing(tx: Tx) -> dict[PbxName, tuple[object, ...]]:
     rows = tx.rows(
-        "SELECT project.name, pbx.name, project.revision, lease.epoch, lease.phase FROM lease"
-        " JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id"
+        "SELECT project.name, pbx.name, project.revision, lease.epoch, lease.phase, waits.seats, waits.places"
+        " FROM lease JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id"
+        " LEFT JOIN (SELECT pbx_id, count(*) AS seats, sum(place) AS places FROM waiter GROUP BY pbx_id) waits"
+        " ON waits.pbx_id = lease.pbx_id"
     )
     return {PbxName(row[0], row[1]): tuple(row[2:]) for row in rows}

@@ -47,6 +47,7 @@ def set_aside(tx: Tx, project_id: int, *, first_number: int) -> None:
     )
     tx.rows(f"DELETE FROM seat WHERE pbx_id IN {_PBXS}", project_id)
     tx.rows(f"DELETE FROM claim WHERE pbx_id IN {_PBXS}", project_id)
+    tx.rows(f"UPDATE waiter SET place = 1 WHERE place = 0 AND pbx_id IN {_PBXS}", project_id)  # it waits on
     tx.rows(f"DELETE FROM pool_usage WHERE pool_id IN {_POOLS}", project_id)
     tx.rows("UPDATE pool SET used = 0 WHERE project_id = ?1", project_id)
     tx.rows(

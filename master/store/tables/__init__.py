@@ -33,6 +33,7 @@ from master.store.tables.leases import (
     revocation,
     seat,
     standby_lease,
+    waiter,
 )
 from master.store.tables.webhooks import alarm, webhook, webhook_delivery
 
@@ -66,6 +67,7 @@ __all__ = [
     "site_day",
     "standby_lease",
     "vendor_key",
+    "waiter",
     "webhook",
     "webhook_delivery",
 ]

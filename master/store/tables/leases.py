@@ -110,6 +110,24 @@ No foreign keys here and in pool_usage: every writer has locked the PBX and the 
 again for each of a hundred thousand seats.
 """
 
+waiter = Table(
+    "waiter",
+    metadata,
+    Column("pbx_id", ForeignKey("pbx.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("holder", String(128), primary_key=True),
+    Column("type", String(63), primary_key=True),
+    Column("kind", Integer, primary_key=True, autoincrement=False),
+    Column("user_name", String(128), nullable=False),
+    Column("line", String(128), nullable=False),
+    Column("application", String(63), nullable=False),
+    Column("asked_at", Float(53), nullable=False),
+    Column("call_seats", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Index("ix_waiter_type", "type"),
+)
+"""Seats that are waited for, with the place that their PBX was told; 0 where they were handed on, until their PBX has
+taken them up."""
+
 lease = Table(
     "lease",
     metadata,

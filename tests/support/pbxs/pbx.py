@@ -64,16 +64,17 @@ class BarePbx:
     async def close(self) -> lease_pb2.CloseLeaseResponse:
         return await self.wire.leases.CloseLease(lease_pb2.CloseLeaseRequest(pbx=self.name, epoch=self.epoch))
 
-    async def acquire(self, *wanted: seat_pb2.Seat) -> Sequence[seat_pb2.SeatResult]:
-        request = lease_pb2.AcquireSeatsRequest(**self._under_lease(), seats=wanted)
+    async def acquire(self, *wanted: seat_pb2.Seat, wait: bool = False) -> Sequence[seat_pb2.SeatResult]:
+        request = lease_pb2.AcquireSeatsRequest(**self._under_lease(), seats=wanted, wait=wait)
         return (await self.wire.leases.AcquireSeats(request)).results
 
     async def give_back(self, *unwanted: seat_pb2.Seat) -> Sequence[lease_pb2.ReturnResult]:
         request = lease_pb2.ReturnSeatsRequest(**self._under_lease(), seats=unwanted)
         return (await self.wire.leases.ReturnSeats(request)).results
 
-    async def sync(self, *wanted: seat_pb2.Seat) -> lease_pb2.SyncSeatsResponse:
-        return await self.wire.leases.SyncSeats(lease_pb2.SyncSeatsRequest(**self._under_lease(), seats=wanted))
+    async def sync(self, *wanted: seat_pb2.Seat, wait: bool = False) -> lease_pb2.SyncSeatsResponse:
+        request = lease_pb2.SyncSeatsRequest(**self._under_lease(), seats=wanted, wait=wait)
+        return await self.wire.leases.SyncSeats(request)
 
     def _under_lease(self) -> dict[str, Any]:
         return {"pbx": self.name, "epoch": self.epoch, "unanswered_calls": self.unanswered_calls}

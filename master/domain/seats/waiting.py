@@ -1,0 +1,68 @@
+"""Who waits after a call for seats: what was refused only because seats are short becomes a place in a queue.
+
+Possible where an operator's policy for the type has a queue, for seats of the shared pool, and where the call asks for
+it; who waits already keeps its place whatever a later call asks. A seat that is refused for any other reason does not
+wait, nor any longer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from master.domain.allocation.waiting_line import Waiter
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.seats import allocation_explanations
+from master.domain.seats.outcomes import Outcome
+from master.domain.seats.refusals import Refusal, RefusalReason
+from master.domain.seats.seat_working_set import SeatWorkingSet
+from master.domain.seats.seats import Want
+
+AWAITABLE = frozenset({RefusalReason.POOL_EXHAUSTED, RefusalReason.RESERVED_FOR_OTHERS, RefusalReason.MAXIMUM_REACHED})
+"""Refusals that end as seats come free, or as colleagues give theirs back."""
+
+
+def with_places(
+    wants: Sequence[Want],
+    outcomes: list[Outcome],
+    *,
+    pbx: Pbx,
+    estate: Estate,
+    working_set: SeatWorkingSet,
+    waits: bool,
+) -> list[Outcome]:
+    """Let those wait that may; their refusals tell the place. `waits` says whether the call asks to wait."""
+    awaited: defaultdict[int, list[int]] = defaultdict(list)
+    pools = {key: pool_id for pool_id, key in estate.shared_pools.items() if pool_id in working_set.queues}
+    short = Counter(
+        want.type
+        for want, outcome in zip(wants, outcomes, strict=True)
+        if isinstance(outcome, Refusal) and outcome.reason in AWAITABLE
+    )
+    for index, (want, outcome) in enumerate(zip(wants, outcomes, strict=True)):
+        pool_id = pools.get(want.type)
+        if pool_id is None:
+            continue
+        queue, name = working_set.queues[pool_id], (pbx.id, want[:3])
+        if not isinstance(outcome, Refusal):
+            queue.leave(pbx.id, (want[:3],))
+            continue
+        is_short = outcome.reason in AWAITABLE and outcome.license_type == want.type
+        if is_short and name not in queue and waits:
+            if queue.is_full:
+                outcomes[index] = allocation_explanations.queue_full(outcome, queue.policy.length_max)
+                continue
+            queue.join(Waiter(pbx.id, pbx.site, want[:3], queue.now, short[want.type], is_there=True), want)
+        if is_short and name in queue:
+            awaited[pool_id].append(index)
+        elif outcome.reason is not RefusalReason.LEARNING:
+            queue.leave(pbx.id, (want[:3],))
+    for pool_id, indices in awaited.items():
+        queue = working_set.queues[pool_id]
+        places = queue.places(working_set.divisions[pool_id])
+        for index in indices:
+            refusal = outcomes[index]
+            assert isinstance(refusal, Refusal)
+            place = places[pbx.id, wants[index][:3]]
+            outcomes[index] = allocation_explanations.waiting(refusal, place=place, waiting=len(queue))
+    return outcomes

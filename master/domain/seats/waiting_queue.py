@@ -1,0 +1,98 @@
+"""The queue of one pool as a batch works on it: who waits, whose turn it is, and what that leaves to whoever else asks.
+
+A newcomer never overtakes: it gets what is left once everybody who waits, and could be granted a seat, has got one.
+What is reserved for its own site stays its own. The order is that of `domain/allocation/waiting_line.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from master.domain.allocation.policies import QueuePolicy
+from master.domain.allocation.pool_division import PoolDivision
+from master.domain.allocation.waiting_line import HandedOn, SeatName, Waiter, hand_on, in_line
+from master.domain.seats.seats import Want
+
+Name = tuple[int, SeatName]
+"""A seat that is waited for, by the id of its PBX and its name there."""
+
+
+class WaitingQueue:
+    """Who waits for seats of one pool."""
+
+    def __init__(self, policy: QueuePolicy, waiters: Iterable[tuple[Waiter, Want]], now: float) -> None:
+        """`now` is UNIX seconds."""
+        self.policy = policy
+        self.now = now
+        self._waiters: dict[Name, Waiter] = {}
+        self.wants: dict[Name, Want] = {}
+        """What they asked for; of those who left as well."""
+        for waiter, want in waiters:
+            self.join(waiter, want)
+        self.before = frozenset(self._waiters)
+        """Who waited before the batch."""
+        self._handed_on: HandedOn | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._waiters
+
+    def copy(self) -> WaitingQueue:
+        """A copy to try something on."""
+        other = WaitingQueue(self.policy, (), self.now)
+        other._waiters, other.wants, other.before = dict(self._waiters), self.wants, self.before
+        return other
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody more may wait."""
+        return len(self._waiters) >= self.policy.length_max
+
+    @property
+    def waiters(self) -> Mapping[Name, Waiter]:
+        """Who waits now."""
+        return self._waiters
+
+    @property
+    def first_in_turn(self) -> int:
+        """How many could be granted a seat, were there any."""
+        return sum(waiter.is_there for waiter in self._waiters.values())
+
+    def join(self, waiter: Waiter, want: Want) -> None:
+        """Wait from now on, at the place that the order gives."""
+        name = waiter.pbx_id, waiter.key
+        self._waiters[name], self.wants[name] = waiter, want
+        self.changed()
+
+    def leave(self, pbx_id: int, keys: Iterable[SeatName]) -> None:
+        """Wait no longer, because the seat is held, or not wanted any more."""
+        for key in keys:
+            if self._waiters.pop((pbx_id, key), None) is not None:
+                self.changed()
+
+    def changed(self) -> None:
+        """What is counted of the pool, or who waits, is not what it was."""
+        self._handed_on = None
+
+    def turns(self, free: int, division: PoolDivision) -> HandedOn:
+        """Whose turn it is where so many seats are free, and what is left then."""
+        if self._handed_on is None or len(self._handed_on.served) + self._handed_on.free != free:
+            self._handed_on = hand_on(self._waiters.values(), self.policy, division, free=free, now=self.now)
+        return self._handed_on
+
+    def left_for(self, pbx_id: int, key: SeatName | None, free: int, division: PoolDivision) -> int:
+        """How many of the free seats there are for a want: its own where it waits and its turn has come; else what
+        those who wait leave."""
+        if not free or not self._waiters:
+            return division.left_for(pbx_id, free)
+        turns = self.turns(free, division)
+        if (pbx_id, key) in self._waiters:
+            return int(any((waiter.pbx_id, waiter.key) == (pbx_id, key) for waiter in turns.served))
+        return turns.division.left_for(pbx_id, turns.free)
+
+    def places(self, division: PoolDivision) -> dict[Name, int]:
+        """The place of everybody who waits, 1 for the next."""
+        ordered = in_line(self._waiters.values(), self.policy, division, now=self.now)
+        return {(waiter.pbx_id, waiter.key): place for place, waiter in enumerate(ordered, 1)}

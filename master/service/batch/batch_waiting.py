@@ -1,0 +1,106 @@
+"""Who waits, as a batch changes it: read for the PBXs that ask and the pools that are asked for, written at its end.
+
+What is waited for stands in the queues of the working set; here is what becomes of a PBX's own waiting beside deciding:
+it takes up what was handed on, gives up, or is gone. A seat that is handed on stays noted until its PBX asks for it
+again or returns it, so that it hears of it whatever breaks in between.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from master.domain.allocation.waiting_line import place_told
+from master.domain.estate.estate import Pbx
+from master.domain.leases.notices import Awaited
+from master.domain.seats.seat_working_set import SeatWorkingSet
+from master.domain.seats.seats import Key
+from master.service.batch.batch_events import BatchEvents
+from master.service.batch.resolved_request import ResolvedRequest
+from master.store.backends.database import Tx
+from master.store.statements import waiting as store
+
+Name = tuple[int, Key]
+
+
+class BatchWaiting:
+    """What PBXs wait for."""
+
+    def __init__(
+        self, awaited: Mapping[int, Mapping[Key, Awaited]], working_set: SeatWorkingSet, events: BatchEvents
+    ) -> None:
+        """`awaited` is what the PBXs of the batch wait for, or were handed on, before it."""
+        self._awaited = {pbx_id: dict(of_pbx) for pbx_id, of_pbx in awaited.items()}
+        self._working_set = working_set
+        self._events = events
+        self._gone: set[Name] = set()
+        self._handed_on: set[Name] = set()
+        self._begun: dict[Name, int] = {}
+
+    def of(self, pbx_id: int) -> Collection[Awaited]:
+        """What a PBX waits for by now, and what was handed on to it."""
+        return self._awaited.get(pbx_id, {}).values()
+
+    def waits_for(self, pbx_id: int, key: Key) -> bool:
+        """Whether a PBX waits for a seat still."""
+        return any((pbx_id, key) in queue for queue in self._working_set.queues.values())
+
+    def asked(self, resolved: ResolvedRequest, places: Mapping[Key, int], keys: Iterable[Key]) -> None:
+        """A PBX has asked for seats: those in `places` it waits for; of the others it waits for none any longer."""
+        pbx_id, begun = resolved.pbx.id, defaultdict[str, list[str]](list)
+        of_pbx = self._awaited.setdefault(pbx_id, {}) if places else self._awaited.get(pbx_id, {})
+        for key, place in places.items():
+            if key not in of_pbx:
+                of_pbx[key] = Awaited(key, place_told(place))
+                self._begun[pbx_id, key] = of_pbx[key].place
+                begun[key[0]].append(key[2])
+        self._forget(pbx_id, [key for key in keys if key in of_pbx and key not in places])
+        if begun:
+            self._events.add(resolved, "seats.awaited", begun)
+
+    def wants_only(self, resolved: ResolvedRequest, wanted: Collection[Key]) -> None:
+        """A PBX has told all that it wants: it waits for nothing else."""
+        self.gave_up(resolved, [key for key in self._awaited.get(resolved.pbx.id, {}) if key not in wanted])
+
+    def gave_up(self, resolved: ResolvedRequest, keys: Iterable[Key]) -> None:
+        """A PBX wants some seats no longer, or they are no use to it."""
+        pbx_id, ended = resolved.pbx.id, defaultdict[str, list[str]](list)
+        of_pbx = self._awaited.get(pbx_id, {})
+        known = [key for key in keys if key in of_pbx]
+        for key in known:
+            if not of_pbx[key].is_handed_on:
+                ended[key[0]].append(key[2])
+        self._forget(pbx_id, known)
+        if ended:
+            self._events.add(resolved, "seats.given_up", ended)
+
+    def ended(self, pbx: Pbx) -> int:
+        """A PBX's lease is over, and with it all that it waited for; how many seats that was."""
+        of_pbx = list(self._awaited.get(pbx.id, {}))
+        self._forget(pbx.id, of_pbx)
+        return len(of_pbx)
+
+    def hand_on(self, pbx: Pbx, keys: Iterable[Key]) -> None:
+        """Seats that a PBX waited for are its own."""
+        for key in keys:
+            self._awaited.setdefault(pbx.id, {})[key] = Awaited(key, 0)
+            self._handed_on.add((pbx.id, key))
+
+    def write(self, tx: Tx) -> None:
+        """Write who waits from now on, who does no longer, and to whom seats were handed on."""
+        store.forget_waiters(tx, self._gone)
+        begun = []
+        for queue in self._working_set.queues.values():
+            begun += [
+                (queue.waiters[name], queue.wants[name], place) for name, place in self._begun.items() if name in queue
+            ]
+        store.write_waiters(tx, begun)
+        store.note_handed_on(tx, self._handed_on - self._gone)
+
+    def _forget(self, pbx_id: int, keys: Collection[Key]) -> None:
+        for key in keys:
+            del self._awaited[pbx_id][key]
+            self._gone.add((pbx_id, key))
+            self._begun.pop((pbx_id, key), None)
+        for queue in self._working_set.queues.values():
+            queue.leave(pbx_id, keys)

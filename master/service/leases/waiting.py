@@ -1,0 +1,166 @@
+"""Hands free seats on to those who wait for them, and tells them their places.
+
+Looks whose turn it is, and has each of their PBXs granted its seats by an ordinary request in the same queue as the
+living: decided again under lock, so two masters that look at once hand each seat on once. Woken when this master took
+seats back or somebody began to wait; looks by itself at an interval for what others did: other masters, rules that
+begin or end, PBXs that are heard of again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from master.domain.allocation.overdraft import overdraft_allowed
+from master.domain.allocation.waiting_line import place_told
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.seats.pools import grantable
+from master.domain.seats.seat_working_set import PoolScore
+from master.domain.seats.seats import Key, Want
+from master.service.batch.prefetch import read_queue
+from master.service.batch.requests import GrantWaiting, SeatsAcquired
+from master.service.estates.estate_cache import read_estate
+from master.service.estates.service_context import ServiceContext
+from master.service.leases.committer import Committer
+from master.service.runtime.names import PbxName, UnknownProjectError
+from master.service.runtime.periodic import PeriodicTask
+from master.store.backends.database import Tx
+from master.store.statements import waiting as store
+from master.store.statements.events import Event, write_events
+from master.store.statements.seats import read_pools
+
+_log = structlog.get_logger(__name__)
+_CALLER = "master:waiting"
+
+
+@dataclass(slots=True)
+class _Line:
+    """What is to be done for those who wait, as it was looked up."""
+
+    turns: defaultdict[PbxName, list[Want]] = field(default_factory=lambda: defaultdict(list))
+    places: list[tuple[PbxName, int, Key, int]] = field(default_factory=list)
+    """Places that have to be told anew: PBX, its id, seat, place."""
+    endless: list[tuple[str, str]] = field(default_factory=list)
+    """(project, license type) that may not be waited for any longer."""
+    is_empty: bool = True
+
+
+class WaitingTask(PeriodicTask):
+    """Hands seats on whenever there may be some, and at an interval."""
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        *,
+        committer: Committer,
+        interval_seconds: float,
+        granted: Callable[[PbxName, SeatsAcquired], None],
+    ) -> None:
+        """`granted` is called with what was handed on to a PBX."""
+        super().__init__(interval_seconds=interval_seconds)
+        self._context = context
+        self._committer = committer
+        self._granted = granted
+        self._woken = asyncio.Event()
+        self._anybody_waits = False
+
+    def began(self) -> None:
+        """Somebody waits: there is a place to be told, and from now on what comes back matters."""
+        self._anybody_waits = True
+        self._woken.set()
+
+    def came_back(self) -> None:
+        """Seats may have come free, or may be had by others."""
+        if self._anybody_waits:
+            self._woken.set()
+
+    async def run_once(self) -> int:
+        """Hand on what can be handed on now; how many seats that was."""
+        total = 0
+        while True:
+            time = self._context.lease_time()
+            line = await self._context.database.read(lambda tx, time=time: self._look(tx, time))  # type: ignore[misc]
+            self._anybody_waits = not line.is_empty
+            for project, license_type in line.endless:
+                await self._end(project, license_type, time)
+            if line.places:
+                await self._context.database.transact(
+                    lambda tx, line=line: store.tell_places(tx, (place[1:] for place in line.places))  # type: ignore[misc]
+                )
+            requests = [GrantWaiting(pbx=name, caller=_CALLER, wants=wants) for name, wants in line.turns.items()]
+            answers = await asyncio.gather(*map(self._committer.submit, requests))
+            for name in {*line.turns, *(name for name, *_ in line.places)}:
+                self._context.hub.wake(name)
+            seats = sum(len(answer.outcomes) for answer in answers)
+            for request, answer in zip(requests, answers, strict=True):
+                if answer.outcomes:
+                    self._granted(request.pbx, answer)
+                    _log.info("seats handed on", pbx=str(request.pbx), seats=len(answer.outcomes))
+            total += seats
+            if not seats:
+                return total
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), self._interval_seconds)
+        self._woken.clear()
+
+    def _look(self, tx: Tx, time: LeaseTime) -> _Line:
+        line = _Line()
+        for project, license_type in store.queued_types(tx):
+            line.is_empty = False
+            with suppress(UnknownProjectError):  # it was removed meanwhile
+                estate = read_estate(tx, self._context.estates, project)
+                self._look_at(tx, estate, license_type, time, line)
+        return line
+
+    def _look_at(self, tx: Tx, estate: Estate, license_type: str, time: LeaseTime, line: _Line) -> None:
+        master = estate.master.device.id
+        pool_id = estate.pool_ids.get((master, license_type))
+        if pool_id is None or license_type not in estate.allocation.queues:
+            line.endless.append((estate.name, license_type))
+            return
+        queue, division = read_queue(tx, estate, pool_id, now=time.now)
+        pool = read_pools(tx, [pool_id])[pool_id]
+        leaving = estate.installations[master].leaving.get(license_type, 0)
+        free = 0 if estate.learns(time.ends_by) else _free(estate, pool_id, pool, leaving, time)
+        for waiter in queue.turns(free, division).served:
+            name = PbxName(estate.name, estate.pbxs[waiter.pbx_id].name)
+            line.turns[name].append(queue.wants[waiter.pbx_id, waiter.key])
+        told = store.awaited_by(tx, sorted({waiter.pbx_id for waiter in queue.waiters.values()}))
+        for (pbx_id, key), place in queue.places(division).items():
+            if told[pbx_id][key].place != (now_told := place_told(place)):
+                line.places.append((PbxName(estate.name, estate.pbxs[pbx_id].name), pbx_id, key, now_told))
+
+    async def _end(self, project: str, license_type: str, time: LeaseTime) -> None:
+        """Nobody may wait for a type any longer: its policy was changed."""
+
+        def work(tx: Tx) -> int:
+            estate = read_estate(tx, self._context.estates, project)
+            if license_type in estate.allocation.queues:
+                return 0
+            ended = store.end_queue(tx, estate.project_id, license_type)
+            details = json.dumps({"type": license_type, "seats": ended})
+            if ended:
+                write_events(tx, [Event(time.now, estate.project_id, "", "queue.ended", _CALLER, None, details)])
+            return ended
+
+        if ended := await self._context.database.transact(work):
+            self._context.hub.wake_all()
+            _log.warning("nobody waits any longer", project=project, license_type=license_type, seats=ended)
+
+
+def _free(estate: Estate, pool_id: int, pool: PoolScore, leaving: int, time: LeaseTime) -> int:
+    """Seats that may be free for somebody; whether they are is decided with each."""
+    free = grantable(capacity=pool.capacity, counted=pool.used, leaving=leaving)
+    policy = estate.overdraft_of(pool_id)
+    if free or policy is None or leaving:
+        return free
+    return max(overdraft_allowed(policy, pool.account, time.now) - pool.overdrawn, 0)

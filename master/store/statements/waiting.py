@@ -1,0 +1,117 @@
+"""Seats that are waited for, and those handed on that their PBX has not taken up yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from licensemaster.api_enums import HolderKind
+from master.domain.allocation.waiting_line import Waiter
+from master.domain.catalog.versions import Version
+from master.domain.leases.notices import Awaited
+from master.domain.seats.seats import Key, Want
+from master.store.backends.database import Tx
+
+_NAME = "pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4"
+
+
+def waiters_of_type(tx: Tx, project_id: int, license_type: str, *, now: float) -> list[tuple[Waiter, Want]]:
+    """Who waits for seats of a type, but for the site, which the estate knows; `now` is UNIX seconds."""
+    rows = tx.rows(
+        """
+        SELECT waiter.pbx_id, waiter.kind, waiter.holder, waiter.user_name, waiter.line, waiter.application,
+            waiter.asked_at, waiter.call_seats, lease.phase, lease.renewed_at, lease.ttl_seconds
+        FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id
+        WHERE pbx.project_id = ?1 AND waiter.type = ?2 AND waiter.place > 0
+        """,
+        project_id,
+        license_type,
+    )
+    waiters = []
+    for pbx_id, kind, holder, user, line, application, asked_at, call_seats, phase, renewed_at, ttl_seconds in rows:
+        version = Version.parse(application) if application else None
+        want = Want(license_type, HolderKind(kind), holder, user, line, version)
+        is_there = phase == "open" and now <= renewed_at + ttl_seconds
+        waiters.append((Waiter(pbx_id, "", want[:3], asked_at, call_seats, is_there), want))
+    return waiters
+
+
+def awaited_by(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[Key, Awaited]]:
+    """What PBXs wait for, and what was handed on to them; of those that have any."""
+    by_pbx: dict[int, dict[Key, Awaited]] = {}
+    if pbx_ids:
+        statement = "SELECT pbx_id, type, kind, holder, place FROM waiter WHERE pbx_id IN {?1:int}"
+        for pbx_id, license_type, kind, holder, place in tx.rows(statement, list(pbx_ids)):
+            key = (license_type, HolderKind(kind), holder)
+            by_pbx.setdefault(pbx_id, {})[key] = Awaited(key, place)
+    return by_pbx
+
+
+def queued_types(tx: Tx) -> list[tuple[str, str]]:
+    """(project, license type) of everything that is waited for."""
+    rows = tx.rows(
+        "SELECT DISTINCT project.name, waiter.type FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
+        " JOIN project ON project.id = pbx.project_id WHERE waiter.place > 0"
+    )
+    return sorted((row[0], row[1]) for row in rows)
+
+
+def write_waiters(tx: Tx, waiters: Iterable[tuple[Waiter, Want, int]]) -> None:
+    """Note who waits from now on, with the place that is told."""
+    rows = [
+        (
+            waiter.pbx_id, want.holder, want.type, int(want.kind), want.user, want.line,
+            want.application.reported if want.application is not None else "",
+            waiter.asked_at, waiter.call_seats, place,
+        )
+        for waiter, want, place in waiters
+    ]  # fmt: skip
+    if rows:
+        tx.many(
+            "INSERT INTO waiter (pbx_id, holder, type, kind, user_name, line, application, asked_at, call_seats, place)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            sorted(rows),
+        )
+
+
+def tell_places(tx: Tx, places: Iterable[tuple[int, Key, int]]) -> None:
+    """Note the places that PBXs are told, of seats that are waited for still: (PBX id, seat, place)."""
+    rows = sorted((*_row(pbx_id, key), place) for pbx_id, key, place in places)
+    if rows:
+        tx.many(f"UPDATE waiter SET place = ?5 WHERE {_NAME} AND place > 0", rows)
+
+
+def note_handed_on(tx: Tx, names: Iterable[tuple[int, Key]]) -> None:
+    """Note seats as handed on to PBXs that waited for them: (PBX id, seat)."""
+    rows = sorted(_row(pbx_id, key) for pbx_id, key in names)
+    if rows:
+        tx.many(f"UPDATE waiter SET place = 0 WHERE {_NAME}", rows)
+
+
+def forget_waiters(tx: Tx, names: Iterable[tuple[int, Key]]) -> None:
+    """Who waits no longer, or has taken up what was handed on: (PBX id, seat)."""
+    rows = sorted(_row(pbx_id, key) for pbx_id, key in names)
+    if rows:
+        tx.many(f"DELETE FROM waiter WHERE {_NAME}", rows)
+
+
+def _row(pbx_id: int, key: Key) -> tuple[int, str, str, int]:
+    license_type, kind, holder = key
+    return pbx_id, holder, license_type, int(kind)
+
+
+def end_queue(tx: Tx, project_id: int, license_type: str) -> int:
+    """Nobody waits for a type any longer; how many seats were waited for."""
+    mine = "type = ?2 AND place > 0 AND pbx_id IN (SELECT id FROM pbx WHERE project_id = ?1)"
+    rows = tx.rows(f"SELECT count(*) FROM waiter WHERE {mine}", project_id, license_type)
+    tx.rows(f"DELETE FROM waiter WHERE {mine}", project_id, license_type)
+    return int(rows[0][0])
+
+
+def waiting_seats(tx: Tx, project_id: int) -> dict[tuple[str, str], int]:
+    """Seats that are waited for, by (site, license type)."""
+    rows = tx.rows(
+        "SELECT pbx.site, waiter.type, count(*) FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
+        " WHERE pbx.project_id = ?1 AND waiter.place > 0 GROUP BY pbx.site, waiter.type",
+        project_id,
+    )
+    return {(row[0], row[1]): int(row[2]) for row in rows}

@@ -1,0 +1,172 @@
+"""Waiting for seats: places that nobody overtakes, seats that are handed on, and who waits no longer."""
+
+from __future__ import annotations
+
+import pytest
+
+from licensemaster.v1 import allocation_pb2, lease_pb2, seat_pb2
+from tests.support.databases.truth import mismatches, used
+from tests.support.masters import InProcess
+from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, refused, seat, seats
+from tests.support.projects.allocations import Policy, Rule, lay_down
+from tests.support.projects.estates import project
+
+SITES = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway", "oslo": "slave 12 gateway"}
+WAITING = seat_pb2.REFUSAL_REASON_WAITING
+EXHAUSTED = seat_pb2.REFUSAL_REASON_POOL_EXHAUSTED
+
+
+def queue(length_max: int = 100, **more: int) -> allocation_pb2.TypePolicy:
+    return Policy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=length_max, **more))
+
+
+@pytest.fixture
+async def three(any_master: InProcess) -> InProcess:
+    """A pool of three ports, which may be waited for; three sites besides the master's."""
+    await any_master.wire.apply(project({"PBX-Port12": 3}, pbxs=SITES))
+    await lay_down(any_master.wire, queue())
+    return any_master
+
+
+async def hand_on(master: InProcess) -> None:
+    """Have everything handed on that can be; what the master does by itself meanwhile is done as well then."""
+    await master.running.leases.waiting.run_once()
+
+
+async def told(pbx: BarePbx) -> dict[str, list[str]]:
+    """The notices about seats that were waited for."""
+    notices = (await pbx.renew()).notices
+    return {
+        lease_pb2.NoticeKind.Name(notice.kind).removeprefix("NOTICE_KIND_SEATS_"): [
+            f"{waits.holder}@{place}" if notice.places else waits.holder
+            for waits, place in zip(notice.seats, notice.places or [0] * len(notice.seats), strict=True)
+        ]
+        for notice in notices
+    }
+
+
+async def test_who_waits_has_a_place_and_gets_its_seat(three: InProcess, database_url: str) -> None:
+    rome, berlin = await opened(three.wire, "rome"), await opened(three.wire, "berlin")
+    granted(await rome.acquire(*seats("port", 3)))
+    (refusal,) = refused(await berlin.acquire(seat("port", "first"), wait=True))
+    assert (refusal.reason, refusal.place, refusal.waiting) == (WAITING, 1, 1)
+    assert refusal.remedy.action == seat_pb2.REMEDY_ACTION_WAIT
+    assert "at place 1 of 1" in refusal.message
+    three.clock.advance(1)
+    (refusal,) = refused(await berlin.acquire(seat("port", "second"), wait=True))
+    assert (refusal.place, refusal.waiting) == (2, 2)
+    assert refused(await berlin.acquire(seat("port", "first"), wait=True))[0].place == 1, "asking again keeps the place"
+    assert await told(berlin) == {"AWAITED": ["first@1", "second@2"]}
+    await rome.give_back(*seats("port", 1))
+    await hand_on(three)
+    assert await told(berlin) == {"HANDED_ON": ["first"], "AWAITED": ["second@1"]}
+    (grant,) = granted(await berlin.acquire(seat("port", "first")))
+    assert grant.already_held
+    assert await told(berlin) == {"AWAITED": ["second@1"]}, "what was taken up is not told again"
+    assert (await used(three.wire))["port"] == 3
+    assert await mismatches(database_url) == []
+
+
+async def test_newcomers_do_not_overtake(three: InProcess) -> None:
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(seat("port", "waits"), wait=True))
+    await rome.give_back(*seats("port", 2))
+    count, (refusal,) = divided(await oslo.acquire(seat("port", "one"), seat("port", "two")))
+    assert (count, refusal.reason) == (1, EXHAUSTED)
+    await hand_on(three)
+    assert [*await told(berlin)] == ["HANDED_ON"]
+
+
+async def test_nobody_waits_without_a_queue_or_for_another_reason(three: InProcess) -> None:
+    rome, berlin = await opened(three.wire, "rome"), await opened(three.wire, "berlin", "13")
+    granted(await rome.acquire(*seats("port", 3)))
+    assert refused(await berlin.acquire(seat("port", "new"), wait=True))[0].reason == (
+        seat_pb2.REFUSAL_REASON_VERSION_LIMIT
+    )
+    assert refused(await rome.acquire(seat("port", "not"), wait=False))[0].reason == EXHAUSTED
+    refused(await rome.acquire(seat("port", "waits"), wait=True))
+    await lay_down(three.wire)
+    assert refused(await rome.acquire(seat("port", "no-more"), wait=True))[0].reason == EXHAUSTED
+    await hand_on(three)
+    await lay_down(three.wire, queue())
+    assert await told(rome) == {}, "who waited when the queue was taken away waits no longer"
+
+
+async def test_a_full_queue_says_so(three: InProcess) -> None:
+    await lay_down(three.wire, queue(length_max=2))
+    rome = await opened(three.wire, "rome")
+    granted(await rome.acquire(*seats("port", 3)))
+    results = refused(await rome.acquire(*seats("port", 3, "more"), wait=True))
+    assert [refusal.reason for refusal in results] == [WAITING, WAITING, EXHAUSTED]
+    assert results[-1].message.endswith("2 seats are waited for already, and the queue is full")
+
+
+async def test_who_waits_no_longer(three: InProcess) -> None:
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(*seats("port", 3), wait=True))
+    await berlin.give_back(*seats("port", 1))
+    await hand_on(three)
+    assert (await told(berlin))["AWAITED"] == ["phone-1@1", "phone-2@2"], "a seat that is returned"
+    (refusal,) = refused((await berlin.sync(seat("port", "phone-1"))).results)
+    assert (refusal.reason, refusal.place, refusal.waiting) == (WAITING, 1, 1), "a seat that is missing from a sync"
+    refused(await oslo.acquire(seat("port", "after"), wait=True))
+    await berlin.close()
+    assert refused(await oslo.acquire(seat("port", "after"), wait=True))[0].place == 1, "a lease that is closed"
+    await oslo.open()
+    assert refused(await oslo.acquire(seat("port", "after"), wait=True))[0].place == 1, "a new lease keeps the place"
+    three.clock.advance(100_000)
+    await three.running.expiry.run_once()
+    await oslo.open()
+    assert await told(oslo) == {}, "a lease that ran out"
+
+
+async def test_who_is_not_connected_keeps_its_place_and_holds_up_nobody(three: InProcess) -> None:
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(seat("port", "silent"), wait=True))
+    three.clock.advance(400)  # past the lease's time to live, within its grace
+    await rome.renew()
+    await oslo.renew()
+    refused(await oslo.acquire(seat("port", "there"), wait=True))
+    await rome.give_back(seat("port", "phone-0"))
+    await hand_on(three)
+    assert [*await told(oslo)] == ["HANDED_ON"]
+    await berlin.renew()
+    await rome.give_back(seat("port", "phone-1"))
+    await hand_on(three)
+    assert [*await told(berlin)] == ["HANDED_ON"]
+
+
+async def test_a_reserve_is_its_owners_whoever_waits(three: InProcess) -> None:
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(seat("port", "waits"), wait=True))
+    await lay_down(three.wire, queue(), Rule(name="keep", site="site-oslo", reserve={"port": 1}))
+    await rome.give_back(seat("port", "phone-0"))
+    await hand_on(three)
+    assert await told(berlin) == {"AWAITED": ["waits@1"]}
+    granted(await oslo.acquire(seat("port", "own")))
+
+
+async def test_a_waiter_that_may_not_have_it_any_more_waits_no_longer(three: InProcess) -> None:
+    rome, berlin = await opened(three.wire, "rome"), await opened(three.wire, "berlin")
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(seat("port", "waits"), wait=True))
+    await lay_down(three.wire, queue(), Rule(name="no", site="site-berlin", deny=["port"]))
+    await rome.give_back(*seats("port", 1))
+    await hand_on(three)
+    assert await told(berlin) == {}
+    granted(await rome.acquire(seat("port", "again")))
+
+
+async def test_places_follow_the_rules(three: InProcess) -> None:
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(seat("port", "usual"), wait=True))
+    three.clock.advance(1)
+    await lay_down(three.wire, queue(), Rule(name="first", site="site-oslo", priority={"port": 5}))
+    assert refused(await oslo.acquire(seat("port", "urgent"), wait=True))[0].place == 1
+    await hand_on(three)
+    assert await told(berlin) == {"AWAITED": ["usual@2"]}
