@@ -55,6 +55,10 @@ _COST: Final[dict[str, Schema]] = {
     "device": _TEXT,
     "reassignable": {"type": "boolean"},
 }
+_EVENT: Final = _object(
+    event=_enum(["state", "seat", "notice"]),
+    data={**_TEXT, "contentMediaType": "application/json", "description": "One object; docs/pbx.md says what it has."},
+)
 _REASON: Final = _enum([reason.value for reason in Reason])
 _REFUSAL: Final[dict[str, Schema]] = {
     "rules": {**_LIST, "items": _TEXT},
@@ -184,7 +188,7 @@ _PATHS: Final[dict[str, Schema]] = {
             ],
         )
     },
-    "/v1/events": {"get": _operation("Tell what happens", {"text/event-stream": {"schema": _TEXT}}, problems=(503,))},
+    "/v1/events": {"get": _operation("Tell what happens", {"text/event-stream": {"schema": _EVENT}}, problems=(503,))},
     "/metrics": {"get": _operation("Figures for Prometheus", {"text/plain": {"schema": _TEXT}})},
     "/healthz": {"get": _operation("Say that the agent answers", _json("Health"))},
     "/openapi.json": {"get": _operation("This document", {"application/json": {"schema": {"type": "object"}}})},

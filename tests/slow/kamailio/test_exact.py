@@ -34,23 +34,27 @@ async def test_exactly_so_many_phones_are_accepted(tmp_path: Path, sites: int, r
 
 
 @pytest.mark.parametrize("victim", ["agent", "kamailio", "master"])
+@pytest.mark.parametrize("sites", [1, 10])
 @pytest.mark.parametrize("round_", _ROUNDS)
-async def test_a_kill_in_the_middle_costs_no_port_and_doubles_none(tmp_path: Path, victim: str, round_: int) -> None:
-    """Every phone tries until it is accepted or refused, and once more, as the next refresh does."""
-    async with running_estate(tmp_path, sites=1, phones=PHONES, ports=PORTS) as estate:
+async def test_a_kill_in_the_middle_costs_no_port_and_doubles_none(
+    tmp_path: Path, victim: str, sites: int, round_: int
+) -> None:
+    """Every phone tries until it is accepted or refused, and once more, as the next refresh does.
+
+    At ten sites all of their agents, or Kamailios, die at once.
+    """
+    async with running_estate(tmp_path, sites=sites, phones=PHONES, ports=PORTS) as estate:
         phones = estate.phones("killed")
         await asyncio.gather(*(group.start() for group in phones))
         await until(lambda: _are_accepted(phones, PORTS // 2))
-        site = estate.sites[0]
-        programs: dict[str, Program | MasterProcess] = {
-            "agent": site.agent,
-            "kamailio": site.kamailio,
-            "master": estate.master,
+        programs: dict[str, list[Program | MasterProcess]] = {
+            "agent": [site.agent for site in estate.sites],
+            "kamailio": [site.kamailio for site in estate.sites],
+            "master": [estate.master],
         }
-        program = programs[victim]
-        await program.kill()
+        await asyncio.gather(*(program.kill() for program in programs[victim]))
         await asyncio.sleep(0.5)
-        await program.start()
+        await asyncio.gather(*(program.start() for program in programs[victim]))
         killed = await answered(phones)
         assert len(killed.accepted | killed.refused) == PHONES
         await estate.until_all_agree()
