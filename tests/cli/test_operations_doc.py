@@ -31,7 +31,7 @@ def command_of(words: list[str]) -> str:
     return " ".join(names)
 
 
-PAGES = ("operations", "monitoring", "backup", "agreements")
+PAGES = ("operations", "monitoring", "backup", "agreements", "fairness")
 
 
 @pytest.mark.parametrize("page", [*(f"docs/{name}.md" for name in PAGES), "README.md"])
