@@ -40,12 +40,10 @@ async def _process(*command: str) -> AsyncIterator[None]:
 
 
 def has_etcd() -> bool:
-    """Whether etcd is installed."""
     return shutil.which("etcd") is not None
 
 
 def has_redis() -> bool:
-    """Whether Redis is installed."""
     return shutil.which("redis-server") is not None
 
 

@@ -20,8 +20,6 @@ _STATE_STYLES = {"connected": "green", "offline": "yellow", "expired": "red", "f
 
 @dataclass(frozen=True, slots=True)
 class SiteLine:
-    """A site as the screen shows it."""
-
     name: str
     state: str
     registered: int
@@ -31,8 +29,6 @@ class SiteLine:
 
 @dataclass(frozen=True, slots=True)
 class PoolLine:
-    """A pool as the screen shows it."""
-
     name: str
     used: int
     capacity: int

@@ -46,7 +46,6 @@ class Phones(Program):
         super().__init__(_sipp("register", folder, kamailio, users, *options), log=folder / "sipp.log")
 
     def answers(self) -> Answers:
-        """What they were answered so far."""
         last: dict[str, str] = {}
         later = 0
         for code, user in _said(self._said):

@@ -21,8 +21,6 @@ _PAUSE_SECONDS_MAX: Final = 2.0
 
 
 class Outcome(Enum):
-    """What became of an attempt."""
-
     CONNECTED = "connected"
     FAILED = "failed"
     GIVEN_UP = "given_up"

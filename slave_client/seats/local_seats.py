@@ -69,11 +69,9 @@ class LocalSeats:
         )
 
     def holds(self, key: SeatKey) -> bool:
-        """Tell whether a seat is in use."""
         return key in self._held
 
     def held_seat(self, key: SeatKey) -> Held | None:
-        """Return a seat in use."""
         return self._held.get(key)
 
     def holder_has_seat(self, holder: str, license_type: str = "") -> bool:

@@ -42,16 +42,12 @@ from slave_client.values.states import State
 
 
 class Action(Enum):
-    """What is to be done with a seat."""
-
     ACQUIRE = "acquire"
     RETURN = "return"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One seat to be acquired or returned."""
-
     action: Action
     want: Want
 
@@ -111,7 +107,6 @@ class SeatManager:
         return [answer for answer in answers if answer is not None]
 
     async def return_many(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
-        """Return seats; one outcome for each, in order."""
         results = await self._batcher.submit_many([Operation(Action.RETURN, want) for want in wants])
         outcomes: list[ReturnOutcome] = []
         for result in results:

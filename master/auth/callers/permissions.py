@@ -182,5 +182,4 @@ def project_in(name: str) -> str:
 
 
 def may_read_metrics(identity: Identity) -> bool:
-    """Whether an identity may read the metrics page."""
     return identity.role in METRICS_PAGE and identity.project is None

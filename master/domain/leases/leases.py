@@ -117,8 +117,6 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """Who opens a lease, and what for."""
-
     pbx_id: int
     instance_id: str
     request_id: str

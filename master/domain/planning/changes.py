@@ -275,7 +275,6 @@ class _Draft:
         return None
 
     def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:
-        """Licenses by id, each once."""
         by_id = {license.id: license for license in self._estate.licenses}
         for index, license_id in enumerate(ids):
             if license_id not in by_id:

@@ -29,7 +29,6 @@ class Turns:
         self._stopped = False
 
     def __len__(self) -> int:
-        """How many wait."""
         return len(self._waiting)
 
     async def take(self, paces: Paces, key: Hashable, *, what: str) -> None:

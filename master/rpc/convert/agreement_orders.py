@@ -119,7 +119,6 @@ def day(field: str, text: str) -> date:
 
 
 def optional_day(field: str, text: str) -> date | None:
-    """Read a day; None where the text is empty."""
     return day(field, text) if text else None
 
 

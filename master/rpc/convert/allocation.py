@@ -32,7 +32,6 @@ def allocation(sent: allocation_pb2.Allocation) -> policies.Allocation:
 
 
 def allocation_message(stored: policies.Allocation) -> allocation_pb2.Allocation:
-    """An allocation as it is sent."""
     return message(allocation_pb2.Allocation, stored)
 
 

@@ -159,7 +159,6 @@ def lease_status(project: str, view: LeaseView) -> status_pb2.LeaseStatus:
 
 
 def lease_ended(name: PbxName, ended: LeaseEnded) -> lease_pb2.EndLeaseResponse:
-    """Return what ending a lease came to."""
     return message(
         lease_pb2.EndLeaseResponse,
         ended,

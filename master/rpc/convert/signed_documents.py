@@ -230,7 +230,6 @@ class SignedDocuments:
         self._signer = signer
 
     def license_status(self, project: str, view: LicenseView) -> license_pb2.LicenseStatus:
-        """A license and where it stands."""
         license, agreed = view.license, view.license.agreed
         is_bound = license.device is not None and license.release is None and license.file is not None
         return message(
@@ -271,7 +270,6 @@ class SignedDocuments:
         )
 
     def move_result(self, project: str, moved: Moved, view: LicenseView | None) -> license_pb2.MoveResult:
-        """The answer for one license."""
         result = license_pb2.MoveResult(
             license=moved.license_id, seats_revoked=moved.revoked.seats, seats_at_risk=moved.revoked.at_risk
         )

@@ -119,7 +119,6 @@ class _Health(health.aio.HealthServicer):
         self._statuses: dict[str, Any] = {}
 
     async def set(self, service: str, status: Any) -> None:
-        """Set a service's status."""
         self._statuses[service] = status
         await super().set(service, status)
 

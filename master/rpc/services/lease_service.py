@@ -25,8 +25,6 @@ from master.signing import Signer
 
 @dataclass(frozen=True, slots=True)
 class LeaseLimits:
-    """What the service takes."""
-
     seats_per_call_max: int
     streams_max: int
     """Of all callers together."""

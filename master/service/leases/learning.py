@@ -32,8 +32,6 @@ _ENDED = "learning.ended"
 
 
 class NotLearningError(Exception):
-    """There is no learning to end."""
-
     def __init__(self, project: str) -> None:
         super().__init__(f"projects/{project} is not learning; `license-master status` shows when one is")
 

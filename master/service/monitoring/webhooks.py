@@ -41,8 +41,6 @@ class WebhookTestUnderWayError(Exception):
 
 
 class UnknownWebhookError(LookupError):
-    """There is no such webhook."""
-
     def __init__(self, project: str, name: str) -> None:
         super().__init__(f"projects/{project}/webhooks/{name} is unknown; `license-master webhook list` lists all")
 

@@ -39,7 +39,5 @@ class UnknownNameError(LookupError):
 
 
 class UnknownProjectError(LookupError):
-    """There is no such project."""
-
     def __init__(self, name: str) -> None:
         super().__init__(f"projects/{name} is unknown; `license-master project list` lists all")

@@ -40,8 +40,6 @@ class VendorKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredDevice:
-    """A device and how it proves who it is."""
-
     id: int
     name: str
     key_id: str | None
@@ -233,7 +231,6 @@ def vendor_keys(tx: Tx, project_id: int) -> list[VendorKey]:
 
 
 def write_vendor_key(tx: Tx, project_id: int, key: VendorKey) -> None:
-    """Write a key as it now stands."""
     row = t.vendor_key.c
     tx.connection.execute(delete(t.vendor_key).where(row.project_id == project_id, row.key_id == key.key_id))
     tx.connection.execute(

@@ -22,8 +22,6 @@ _WRITE = """
 
 
 class StreamNews(NamedTuple):
-    """A stream as it now stands."""
-
     pbx_id: int
     epoch: int
     stream: str

@@ -70,7 +70,6 @@ def webhooks(tx: Tx, project_id: int) -> list[Webhook]:
 
 
 def projects_with_webhooks(tx: Tx) -> set[int]:
-    """Projects that have a webhook."""
     return {row[0] for row in tx.rows("SELECT DISTINCT project_id FROM webhook")}
 
 

@@ -103,6 +103,5 @@ class Site:
 
 
 def ways(refusal: Refusal) -> Sequence[str]:
-    """What the remedy says, way by way."""
     assert refusal.remedy is not None
     return [way.text for way in refusal.remedy.ways]

@@ -196,7 +196,6 @@ class AgreementOrders:
         return (await self.agreements.ListEndings(request)).endings
 
     async def gate(self, server: str, to: str, *, start: str = "", day: str = "") -> agreement_pb2.CheckUpgradeResponse:
-        """What the upgrade gate says."""
         request = agreement_pb2.CheckUpgradeRequest(
             server=f"{NAME}/devices/{server}", to_release=to, from_release=start, day=day
         )

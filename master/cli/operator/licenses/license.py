@@ -34,8 +34,6 @@ app = typer.Typer(help="Licenses: import, bind, release, rebind.", no_args_is_he
 
 
 class State(StrEnum):
-    """License states as they are typed."""
-
     FREE = "free"
     BOUND = "bound"
     RELEASING = "releasing"

@@ -32,7 +32,6 @@ _STYLES = {FREE: "green", ENDED: "dim", COOLING_OFF: "yellow", BOUND: "", RELEAS
 
 
 def licenses_view(licenses: Iterable[license_pb2.LicenseStatus]) -> Table:
-    """Licenses and where they stand."""
     shown = table("License", "Type", "Quantity", "State", "Device", "From", "", numbers=["Quantity"])
     for license in licenses:
         origin = license.file or license.agreement or "project file"

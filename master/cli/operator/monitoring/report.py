@@ -35,8 +35,6 @@ COLUMNS = (
 
 
 class Format(StrEnum):
-    """How a report is written."""
-
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
