@@ -41,12 +41,12 @@ _AS_FAST_AS_THEY_CAN = {"caller_calls_per_second": 1_000_000, "caller_calls_max"
 
 
 @contextmanager
-def with_certificates(sites: int = load.SITES) -> Iterator[Transport]:
+def with_certificates() -> Iterator[Transport]:
     """mTLS, a certificate for each PBX; nobody waits for the pace of one caller, as few callers are to be measured."""
     with tempfile.TemporaryDirectory(prefix="bench-pki-") as folder:
         pki = Pki(Path(folder))
         files = {name: file for name, file in pki.serve(pki.server_key()).items() if file.exists()}
-        pbxs = [pki.certified_key(load.pbx_name(number)).credentials for number in range(sites)]
+        pbxs = [pki.certified_key(load.pbx_name(number)).credentials for number in range(load.SITES)]
         operator = pki.certified_key("operators/anna").credentials
         yield Transport("TLS", {**files, **_AS_FAST_AS_THEY_CAN}, operator, pbxs)
 

@@ -62,7 +62,7 @@ class SiteCounts:
 
 
 class SiteSimulator:
-    """One PBX with `phones` phones, each of which wants one seat of `license_type` while it is registered.
+    """One PBX with `phones` phones, each of which wants a port while it is registered.
 
     `seed` decides who comes and goes; `pace_seconds` is the mean time between two such events while `run()` runs.
     `on_event` is called with each event. Raises ValueError for no phones.
@@ -74,7 +74,6 @@ class SiteSimulator:
         *,
         phones: int,
         seed: int = 0,
-        license_type: str = "port",
         pace_seconds: float = 0.5,
         on_event: Callable[[SiteEvent], None] | None = None,
     ) -> None:
@@ -85,7 +84,7 @@ class SiteSimulator:
         self._chance = random.Random(f"{seed} {config.pbx}")
         self._pace_seconds = pace_seconds
         self._on_event = on_event
-        self._wants = [Want(license_type, HolderKind.USER, f"{site}-{number:04}") for number in range(1, phones + 1)]
+        self._wants = [Want("port", HolderKind.USER, f"{site}-{number:04}") for number in range(1, phones + 1)]
         self._registered: set[str] = set()
         self._totals = dict.fromkeys(SiteEventKind, 0)
         self._running: asyncio.Task[None] | None = None

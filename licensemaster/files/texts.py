@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from licensemaster.files.writer import Readers, write_file
+from licensemaster.files.writer import write_file
 
 BYTES_MAX: Final = 1_048_576
 """What a file may have where nothing else is said."""
@@ -100,14 +100,14 @@ def decoded(content: bytes, *, source: str) -> str:
     return text
 
 
-def write_text(path: Path, text: str, *, readers: Readers = Readers.OWNER) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a file for programs, whole or not at all, over what was there.
 
     Raises:
         FileError: it cannot be written; what was there is there still.
     """
     try:
-        write_file(path, text.encode("utf-8", "backslashreplace"), readers=readers)
+        write_file(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -93,7 +93,6 @@ class MasterError(Exception):
         reason: str = "",
         retry_after_seconds: float = 0.0,
         address: str = "",
-        outcome: Outcome = Outcome.GIVEN_UP,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -101,7 +100,7 @@ class MasterError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.address = address
         """The master that answered, or gave no answer; empty where none was asked."""
-        self.outcome = outcome
+        self.outcome = Outcome.GIVEN_UP
         """What the failed call shows about the connection to the address."""
 
     @property

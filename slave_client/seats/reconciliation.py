@@ -19,19 +19,19 @@ from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, refused_from_refusal, seat_from_want, want_from_seat
 from slave_client.values.seats import Granted, LossCause, Lost, Refused, Returned, SeatChange, Source, Synced, Want
 
-SYNC_SEATS_MAX: Final = 10_000
+_SYNC_SEATS_MAX: Final = 10_000
 Response = TypeVar("Response")
+Part = TypeVar("Part", Want, seat_pb2.Seat)
 Ask = Callable[[int, Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]], Awaitable[lease_pb2.SyncSeatsResponse]]
 
 
 class Reconciler:
     """Reconciles the seats of one client; `tell` is called with each change."""
 
-    def __init__(self, parts: ClientParts, *, state_writer: StateWriter, seats_max: int = SYNC_SEATS_MAX) -> None:
+    def __init__(self, parts: ClientParts, *, state_writer: StateWriter) -> None:
         self._pbx, self._tell = parts.config.pbx, parts.tell
         self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._state_writer = state_writer
-        self._seats_max = seats_max
 
     async def reconcile(self, wants: Sequence[Want], ask: Ask) -> Synced:
         """Reconcile a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
@@ -62,8 +62,7 @@ class Reconciler:
         if epoch is None:
             raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were claimed")
         refused: list[Refused] = []
-        for start in range(0, len(wants), self._seats_max):
-            part = wants[start : start + self._seats_max]
+        for part in _parts(wants):
             request = lease_pb2.AcquireSeatsRequest(
                 pbx=self._pbx, epoch=epoch, seats=[seat_from_want(want) for want in part]
             )
@@ -77,7 +76,7 @@ class Reconciler:
 
     async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
         seats = [seat_from_want(want) for want in wants]
-        if len(seats) <= self._seats_max:
+        if len(seats) <= _SYNC_SEATS_MAX:
             request = lease_pb2.SyncSeatsRequest(pbx=self._pbx, epoch=epoch, seats=seats)
             return await self._masters.sync_seats(request)
         return await self._attempt_in_parts(epoch, seats, [seat_from_want(want) for want in surplus])
@@ -87,13 +86,13 @@ class Reconciler:
     ) -> lease_pb2.SyncSeatsResponse:
         """Do what one SyncSeats call would, for more seats than it takes."""
         whole = lease_pb2.SyncSeatsResponse()
-        for part in _parts(surplus, self._seats_max):
+        for part in _parts(surplus):
             returning = lease_pb2.ReturnSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
             for seat, result in zip(part, (await self._masters.return_seats(returning)).results, strict=True):
                 whole.seats_returned += result.returned
                 if result.HasField("refused"):
                     whole.kept.add(seat=seat, refused=result.refused)
-        for part in _parts(seats, self._seats_max):
+        for part in _parts(seats):
             acquiring = lease_pb2.AcquireSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
             whole.results.extend((await self._masters.acquire_seats(acquiring)).results)
         return whole
@@ -128,9 +127,9 @@ async def once(epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Respon
     return await attempt()
 
 
-def _parts(seats: Sequence[seat_pb2.Seat], seats_max: int) -> Iterable[Sequence[seat_pb2.Seat]]:
-    for start in range(0, len(seats), seats_max):
-        yield seats[start : start + seats_max]
+def _parts(seats: Sequence[Part]) -> Iterable[Sequence[Part]]:
+    for start in range(0, len(seats), _SYNC_SEATS_MAX):
+        yield seats[start : start + _SYNC_SEATS_MAX]
 
 
 def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:

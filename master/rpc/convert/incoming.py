@@ -176,7 +176,7 @@ def optional_text(field: str, value: str) -> str:
     return text(field, value) if value else ""
 
 
-def reason(value: str, field: str = "reason") -> str:
+def reason(value: str) -> str:
     """Read why something is done; may be empty.
 
     Raises:
@@ -185,19 +185,19 @@ def reason(value: str, field: str = "reason") -> str:
     try:
         return values.free_text(value)
     except values.BadValueError as error:
-        raise InvalidArgumentError(field, str(error)) from error
+        raise InvalidArgumentError("reason", str(error)) from error
 
 
-def given_reason(value: str, field: str = "reason") -> str:
+def given_reason(value: str) -> str:
     """Read why something is done, where the audit needs to know.
 
     Raises:
         InvalidArgumentError: it is missing, too long or has control characters.
     """
-    said = reason(value, field)
-    if not said:
-        raise InvalidArgumentError(field, "must say why; the audit keeps it")
-    return said
+    why = reason(value)
+    if not why:
+        raise InvalidArgumentError("reason", "must say why; the audit keeps it")
+    return why
 
 
 def software(field: str, value: str) -> Version:

@@ -167,7 +167,7 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
     )
 
 
-def device_name(text: str, field: str = "device") -> tuple[str, str]:
+def device_name(text: str) -> tuple[str, str]:
     """Read `projects/{project}/devices/{device}` as (project, device).
 
     Raises:
@@ -176,7 +176,7 @@ def device_name(text: str, field: str = "device") -> tuple[str, str]:
     parts = resource(text).split("/")
     well_formed = len(parts) == 4 and parts[0] == "projects" and parts[2] == "devices"
     if not (well_formed and is_name(parts[1]) and is_name(parts[3])):
-        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/devices/DEVICE")
+        raise InvalidArgumentError("device", f"{text[:80]!r} must be projects/PROJECT/devices/DEVICE")
     return parts[1], parts[3]
 
 

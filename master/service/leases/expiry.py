@@ -20,6 +20,8 @@ from master.store.statements.seats import reclaimable_pbxs
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:expiry"
+_LEASES_MAX = 100
+"""Of one step: what is left comes with the next one."""
 
 
 class Expiry(PeriodicTask):
@@ -33,7 +35,6 @@ class Expiry(PeriodicTask):
         interval_seconds: float,
         holders_max: int,
         came_back: Callable[[], None],
-        leases_max: int = 100,
     ) -> None:
         """`came_back` is called when seats were taken back."""
         super().__init__(interval_seconds=interval_seconds)
@@ -41,19 +42,18 @@ class Expiry(PeriodicTask):
         self._committer = committer
         self._holders_max = holders_max
         self._came_back = came_back
-        self._leases_max = leases_max
 
     async def run_once(self) -> int:
         """Take back what can be taken back now; how many seats that was."""
         ended_before = self._context.lease_time().reclaimed_by
         ended = await self._context.database.read(
-            lambda tx: reclaimable_pbxs(tx, ended_before=ended_before, limit=self._leases_max)
+            lambda tx: reclaimable_pbxs(tx, ended_before=ended_before, limit=_LEASES_MAX)
         )
         total = 0
         for _, project, pbx in ended:
             total += await self._reclaim(PbxName(project, pbx))
         claimed = await self._context.database.read(
-            lambda tx: pbxs_with_ended_claims(tx, ended_before=ended_before, limit=self._leases_max)
+            lambda tx: pbxs_with_ended_claims(tx, ended_before=ended_before, limit=_LEASES_MAX)
         )
         for project, pbx in claimed:
             await self._end_claims(PbxName(project, pbx))

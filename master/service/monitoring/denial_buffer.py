@@ -18,6 +18,9 @@ from master.domain.seats.seats import SeatKey
 from master.service.batch.requests import Tally
 from master.service.runtime.names import PbxName
 
+_HOLDERS_MAX = 50_000
+"""Holders that are remembered; of more, refusals are counted only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -46,9 +49,8 @@ class RecentDenials:
 class DenialBuffer:
     """Keeps the holders that this master refused, until they are judged or granted."""
 
-    def __init__(self, *, judged_after_seconds: float, holders_max: int = 50_000) -> None:
+    def __init__(self, *, judged_after_seconds: float) -> None:
         self._judged_after_seconds = judged_after_seconds
-        self._holders_max = holders_max
         self._open: defaultdict[PbxName, dict[SeatKey, Refused]] = defaultdict(dict)
         self._holders = 0
         self._recent = RecentDenials()
@@ -73,7 +75,7 @@ class DenialBuffer:
             del self._open[pbx]
 
     def _begin(self, held: dict[SeatKey, Refused], refused: Refused) -> None:
-        if self._holders >= self._holders_max:
+        if self._holders >= _HOLDERS_MAX:
             self.unnoted += 1
             return
         held[refused.key] = refused

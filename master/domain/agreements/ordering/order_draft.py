@@ -200,24 +200,24 @@ class OrderDraft:
         except ValueError as error:
             refuse(AgreementProblem.MALFORMED, f"{field}: {error}", remedy="write it like 7.1 or 12r1 sr4", field=field)
 
-    def unused_key(self, key: str, field: str = "key", rules: tuple[str, ...] = ()) -> str:
+    def unused_key(self, key: str, rules: tuple[str, ...]) -> str:
         """Return a key; refuses the order where the ledger has it already."""
         if not key.strip():
             refuse(
                 AgreementProblem.KEY_MISSING,
                 "it comes with a key, and none was given",
-                remedy=f"give the key that the vendor sent as {field}",
+                remedy="give the key that the vendor sent as key",
                 rules=rules,
-                field=field,
+                field="key",
             )
-        key = key_text(self.name(key, field))
+        key = key_text(self.name(key, "key"))
         if key in self.snapshot.state.keys_used:
             refuse(
                 AgreementProblem.KEY_USED,
                 f"the key {key!r} was used already; each can be used once",
                 remedy="give the new key; the ledger shows what this one was used for",
                 rules=rules,
-                field=field,
+                field="key",
             )
         return key
 
