@@ -12,6 +12,7 @@ from master.store.statements import queries, webhooks
 from master.store.statements.claims import claims_of
 from master.store.statements.learning import learned
 from master.store.statements.projects.projects import project_names
+from master.store.statements.waiting import waits_of_project
 
 _PROJECTS_MAX = 1000
 
@@ -36,6 +37,7 @@ def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -
         endings=tuple(estates.ledgers.endings(tx, estate, now=time.now)),
         unpaid_renewals=tuple(estates.ledgers.unpaid_renewals(tx, estate)),
         dead_messages=webhooks.dead_counts(tx, estate.project_id),
+        waits=waits_of_project(tx, estate.project_id) if estate.allocation.queues else {},
     )
     return overview(estate, records, time)
 

@@ -55,6 +55,16 @@ def queued_types(tx: Tx) -> list[tuple[str, str]]:
     return sorted((row[0], row[1]) for row in rows)
 
 
+def waits_of_project(tx: Tx, project_id: int) -> dict[tuple[str, int], int]:
+    """How many seats are waited for, by (license type, PBX id)."""
+    rows = tx.rows(
+        "SELECT waiter.type, waiter.pbx_id, COUNT(*) FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
+        " WHERE pbx.project_id = ?1 AND waiter.place > 0 GROUP BY waiter.type, waiter.pbx_id",
+        project_id,
+    )
+    return {(row[0], row[1]): int(row[2]) for row in rows}
+
+
 def write_waiters(tx: Tx, waiters: Iterable[tuple[Waiter, Want, int]]) -> None:
     """Note who waits from now on, with the place that is told."""
     rows = [

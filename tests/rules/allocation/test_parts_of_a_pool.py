@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from licensemaster.v1 import status_pb2
+from licensemaster.v1 import allocation_pb2, status_pb2
 from tests.rules.asking import status
 from tests.support.databases.truth import adds_up
 from tests.support.masters import InProcess, Wire
-from tests.support.pbxs.pbx import granted, opened, seats
+from tests.support.pbxs.pbx import granted, opened, refused, seats
 from tests.support.projects.allocations import Group, Policy, Rule, lay_down
 from tests.support.projects.estates import project
 
@@ -90,3 +90,17 @@ async def test_sites_have_want_and_would_get(any_master: InProcess) -> None:
         "site-oslo": (2, 2, 2, 0),
         "site-rome": (4, 4, 4, 0),
     }
+
+
+async def test_what_is_waited_for_stands_beside_the_parts(any_master: InProcess) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 4}, pbxs=SITES))
+    queue = allocation_pb2.QueuePolicy(length_max=10)
+    await lay_down(wire, Policy(license_type="port", queue=queue), Rule(site="site-oslo", weight={"port": 3}))
+    rome, oslo = await opened(wire, "rome"), await opened(wire, "oslo")
+    granted(await rome.acquire(*seats("port", 4)))
+    refused(await oslo.acquire(*seats("port", 3, "desk"), wait=True))
+    pool = await _ports(wire)
+    assert (pool.used, pool.free, pool.waiting) == (4, 0, 3)
+    shares = {share.site: (share.has, share.wants, share.gets) for share in (await status(wire)).shares}
+    assert shares == {"site-rome": (4, 4, 1), "site-oslo": (0, 3, 3)}
