@@ -36,6 +36,7 @@ from slave_client.values.config import ClientConfig, ConfigError
 from slave_client.values.notices import Notice, NoticeKind
 from slave_client.values.report import Report
 from slave_client.values.seats import (
+    Awaited,
     Granted,
     Held,
     LicenseRef,
@@ -59,6 +60,7 @@ from slave_client.values.states import State
 from slave_client.values.tls_files import TlsFiles
 
 __all__ = [
+    "Awaited",
     "Basis",
     "BlockingSlaveClient",
     "BoundLicense",

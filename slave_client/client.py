@@ -30,7 +30,7 @@ from slave_client.lease.lease_keeper import KeptLeases, LeaseKeeper
 from slave_client.lease.lease_watcher import LeaseWatcher, Listener
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.local_seats import LocalSeats
-from slave_client.seats.seat_manager import SeatManager
+from slave_client.seats.seat_manager import Action, SeatManager
 from slave_client.standby.standby_leases import NoStandbyLeases, StandbyLeases
 from slave_client.standby.takeover import OwnOpener, Takeover
 from slave_client.values.callbacks import Callbacks, OnNotice, OnSeat, OnState
@@ -38,7 +38,18 @@ from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import Notice, NoticeBoard, NoticeKind
 from slave_client.values.report import Report
-from slave_client.values.seats import Granted, Held, LossCause, Lost, Outcome, ReturnOutcome, SeatKey, Synced, Want
+from slave_client.values.seats import (
+    Awaited,
+    Granted,
+    Held,
+    LossCause,
+    Lost,
+    Outcome,
+    ReturnOutcome,
+    SeatKey,
+    Synced,
+    Want,
+)
 from slave_client.values.states import Event, State
 
 TAKEOVER_WAIT_SECONDS = 30.0
@@ -137,7 +148,12 @@ class SlaveClient:
         except BaseException:
             self._kept.leave()
             raise
-        listener = Listener(self._parts, revoker=self._seat_manager.revoker, certifier=self._certifier)
+        listener = Listener(
+            self._parts,
+            revoker=self._seat_manager.revoker,
+            awaited=self._seat_manager.awaited,
+            certifier=self._certifier,
+        )
         self._keeper = LeaseKeeper(
             self._parts,
             opener=(
@@ -187,17 +203,21 @@ class SlaveClient:
 
     # Seats.
 
-    async def acquire(self, want: Want) -> Outcome:
+    async def acquire(self, want: Want, *, wait: bool = False) -> Outcome:
         """Acquire one seat; safe to repeat. Refusals of every kind are outcomes, never exceptions.
 
         Takes `give_up_after_seconds` at most, and no time at all for a seat that is held already. Offline, a seat that
         was returned since and is reassignable may be granted; everything else is refused with OFFLINE.
-        """
-        return (await self._seat_manager.acquire_many((want,)))[0]
 
-    async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Acquire seats, each granted or refused by itself; returns one outcome per want, in order."""
-        return await self._seat_manager.acquire_many(wants)
+        `wait` has the PBX wait for a seat that is short, where the operator lets it: the outcome is Refused with the
+        reason WAITING and the `place`, at once, and `on_seat` hears when it is granted. The place is kept over
+        reconnects and other masters. `return_seat` gives it up; so does whoever goes away while this is under way.
+        """
+        return (await self.acquire_many((want,), wait=wait))[0]
+
+    async def acquire_many(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
+        """Acquire seats, each granted or refused by itself; returns one outcome per want, in order. `wait` as above."""
+        return await self._seat_manager.acquire_many(wants, Action.AWAIT if wait else Action.ACQUIRE)
 
     async def return_seat(self, want: Want) -> ReturnOutcome:
         """Return one seat; safe to repeat. Refused only where other seats depend on it (rule H5).
@@ -224,6 +244,11 @@ class SlaveClient:
     def held(self) -> tuple[Held, ...]:
         """The seats in use; none once the signed end has come."""
         return () if self._client_state.is_over else self._local_seats.held
+
+    @property
+    def awaited(self) -> tuple[Awaited, ...]:
+        """The seats that are waited for, with their places."""
+        return self._local_seats.places
 
     def already_held(self, want: Want) -> Granted | None:
         """Return the grant of a seat that is in use just as wanted, at once and without a call; None for any other."""

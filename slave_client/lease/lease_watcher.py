@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from licensemaster.v1 import lease_pb2
 from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.device.certification import Certifier
+from slave_client.seats.awaited_seats import AwaitedSeats
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.revocation import Revoker
 from slave_client.values.notices import NoticeKind, notices_from_proto
@@ -74,9 +75,10 @@ class LeaseWatcher:
 class Listener:
     """Acts on what the master says holds now, whether a renewal or the stream brings it."""
 
-    def __init__(self, parts: ClientParts, *, revoker: Revoker, certifier: Certifier) -> None:
+    def __init__(self, parts: ClientParts, *, revoker: Revoker, awaited: AwaitedSeats, certifier: Certifier) -> None:
         self._client_state, self._masters, self._board = parts.client_state, parts.masters, parts.board
         self._revoker = revoker
+        self._awaited = awaited
         self._certifier = certifier
 
     def on_notices(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
@@ -93,4 +95,5 @@ class Listener:
                 self._masters.move_on()
             elif notice.kind is NoticeKind.SEATS_REVOKED:
                 self._revoker.note_revoked(notice.seats, notice.message)
+        self._awaited.told(news)
         self._certifier.asked([request for notice in notices for request in notice.release_requests])

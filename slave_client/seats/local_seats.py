@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from licensemaster.api_enums import Basis
-from slave_client.values.seats import Granted, Held, Refused, SeatKey, Source, Want
+from licensemaster.api_enums import Basis, HolderKind
+from slave_client.values.seats import Awaited, Granted, Held, Reason, Refused, SeatKey, Source, Want
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,7 @@ class LocalSeats:
         self._idle: dict[SeatKey, Held] = {}
         self._uncertain: dict[SeatKey, Want] = {}
         self._missed: dict[SeatKey, Want] = {}
+        self._awaited: dict[SeatKey, Awaited] = {}
         self._allowance: dict[str, int] | None = None
 
     # What there is.
@@ -68,6 +69,24 @@ class LocalSeats:
             self._idle or self._uncertain or self._missed or any(held.passed_on for held in self._held.values())
         )
 
+    @property
+    def awaited(self) -> tuple[Want, ...]:
+        """The seats that are waited for."""
+        return tuple(awaited.want for awaited in self._awaited.values())
+
+    @property
+    def places(self) -> tuple[Awaited, ...]:
+        """The seats that are waited for, with their places."""
+        return tuple(self._awaited.values())
+
+    def awaits(self, key: SeatKey) -> bool:
+        """Tell whether a seat is waited for."""
+        return key in self._awaited
+
+    def uses(self, holder: str) -> bool:
+        """Tell whether a holder uses any seat."""
+        return any(key.holder == holder for key in self._held)
+
     def holds(self, key: SeatKey) -> bool:
         return key in self._held
 
@@ -79,8 +98,12 @@ class LocalSeats:
         return any(key.holder == holder and license_type in ("", key.license_type) for key in tuple(self._held))
 
     def wanted(self) -> tuple[Want, ...]:
-        """Return everything that the site wants to hold: what it uses, and what it lost and did not return."""
-        return (*(held.want for held in self._held.values()), *self._missed.values())
+        """Return everything that the site wants to hold: what it uses, what it lost and did not return, and what it
+        waits for."""
+        return (
+            *(held.want for held in self._held.values()),
+            *({key: seat.want for key, seat in self._awaited.items()} | self._missed).values(),
+        )
 
     def already(self, want: Want) -> Granted | None:
         """Return the grant for a seat that is in use just as wanted; None where the master must be asked."""
@@ -114,6 +137,7 @@ class LocalSeats:
         """Use a seat from now on: it is not missed any more."""
         self._held[held.want.key] = held
         self._missed.pop(held.want.key, None)
+        self._awaited.pop(held.want.key, None)
 
     # With the master.
 
@@ -122,6 +146,19 @@ class LocalSeats:
         self._use(_held_of(grant))
         for elsewhere in (self._idle, self._uncertain):
             elsewhere.pop(grant.want.key, None)
+
+    def refused(self, refused: Refused) -> None:
+        """Note what the master refused: whether it is waited for from now on, or no longer."""
+        key = refused.want.key
+        if refused.reason is Reason.WAITING:
+            self._awaited[key] = Awaited(want=refused.want, place=refused.place)
+        elif refused.reason is not Reason.LEARNING:  # until that is over the place is kept
+            self._awaited.pop(key, None)
+
+    def move_up(self, places: Mapping[tuple[HolderKind, str], int]) -> None:
+        """Note the places that the master tells, by kind and name of the holder."""
+        for key, seat in self._awaited.items():
+            self._awaited[key] = replace(seat, place=places.get(key[1:], seat.place))
 
     def asked_in_vain(self, wants: Iterable[Want]) -> None:
         """Note seats whose acquiring was not answered: the master may count them."""
@@ -133,6 +170,7 @@ class LocalSeats:
         """Stop using a seat before the master is asked to take it back; returns what it was."""
         key = want.key
         self._missed.pop(key, None)
+        self._awaited.pop(key, None)
         self._uncertain[key] = want
         return self._held.pop(key, None)
 
@@ -183,6 +221,8 @@ class LocalSeats:
     def return_offline(self, want: Want) -> bool:
         """Stop using a seat; it lies idle until the master can be reached. Returns whether it was in use."""
         self._missed.pop(want.key, None)
+        if self._awaited.pop(want.key, None) is not None:
+            self._uncertain[want.key] = want  # the master has not heard that it is given up
         held = self._held.pop(want.key, None)
         if held is None:
             return False
@@ -242,6 +282,7 @@ class LocalSeats:
             self._uncertain[held.counted_as] = Want(*held.counted_as)
         self._idle.clear()
         self._missed = {key: want for key, want in wanted.items() if key not in self._held}
+        self._awaited = {key: seat for key, seat in self._awaited.items() if key in wanted}
         return Reconciliation(
             wants=tuple(wants), dropped=tuple(held.want for held in dropped), in_doubt=tuple(in_doubt)
         )
@@ -258,6 +299,7 @@ class LocalSeats:
         for outcome in outcomes:
             if isinstance(outcome, Refused):
                 self._held.pop(outcome.want.key, None)
+                self.refused(outcome)
                 refused.append(outcome)
             else:
                 if outcome.want.key not in known:
@@ -295,6 +337,7 @@ class LocalSeats:
         """Want nothing any more: another installation took over, or the lease was closed."""
         self.lose_all()
         self._missed.clear()
+        self._awaited.clear()
 
 
 def _may_pass_on(idle: Held, want: Want) -> bool:

@@ -10,12 +10,13 @@ offline (`local_seats`), how a whole set is reconciled (`reconciliation`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.connection.master_failures import FailureKind, MasterError
+from slave_client.seats.awaited_seats import AwaitedSeats
 from slave_client.seats.client_parts import ClientParts
 from slave_client.seats.offline_answers import OfflineAnswers
 from slave_client.seats.opening_seats import OpeningSeats
@@ -43,6 +44,8 @@ from slave_client.values.states import State
 
 class Action(Enum):
     ACQUIRE = "acquire"
+    AWAIT = "await"
+    """Acquire it, or wait for it."""
     RETURN = "return"
 
 
@@ -92,12 +95,17 @@ class SeatManager:
             self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
         self._opening_seats = OpeningSeats(parts, is_waited_for=self._batcher.is_pending)
+        self.awaited = AwaitedSeats(
+            parts, acquire=lambda wants: self.acquire_many(wants, Action.AWAIT), give_back=self.return_many
+        )
 
     # What callers ask for.
 
-    async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Acquire seats; one outcome for each wanted seat, in order. Failures of the network are outcomes, too."""
-        operations = [Operation(Action.ACQUIRE, want) for want in wants]
+    async def acquire_many(self, wants: Sequence[Want], action: Action = Action.ACQUIRE) -> list[Outcome]:
+        """Acquire seats, or wait for them; one outcome for each wanted seat, in order. Failures of the network are
+        outcomes, too.
+        """
+        operations = [Operation(action, want) for want in wants]
         answers: list[Outcome | None] = [self.known(want) for want in wants]
         asked = [index for index, answer in enumerate(answers) if answer is None]
         results = await self._batcher.submit_many([operations[index] for index in asked])
@@ -196,6 +204,7 @@ class SeatManager:
         if self._reconciling is not None:
             self._reconciling.cancel()
         self.revoker.stop()
+        self.awaited.stop()
         await self._batcher.drained()
 
     # Joined calls.
@@ -222,12 +231,18 @@ class SeatManager:
         return results
 
     async def _online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
-        acquired, returned = await asyncio.gather(
-            self._acquire([operation.want for operation in operations if operation.action is Action.ACQUIRE]),
-            self._return([operation.want for operation in operations if operation.action is Action.RETURN]),
+        wants = {
+            action: [operation.want for operation in operations if operation.action is action] for action in Action
+        }
+        acquired, awaited, returned = await asyncio.gather(
+            self._acquire(wants[Action.ACQUIRE]), self._await(wants[Action.AWAIT]), self._return(wants[Action.RETURN])
         )
-        acquires, returns = iter(acquired), iter(returned)
-        return [next(acquires) if operation.action is Action.ACQUIRE else next(returns) for operation in operations]
+        results: dict[Action, Iterator[Outcome | Returned]] = {
+            Action.ACQUIRE: iter(acquired),
+            Action.AWAIT: iter(awaited),
+            Action.RETURN: iter(returned),
+        }
+        return [next(results[operation.action]) for operation in operations]
 
     async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
         with_lease = [self._opening_seats.outcome(want) for want in wants]
@@ -236,26 +251,38 @@ class SeatManager:
         self.revoker.refused(outcomes)
         return outcomes
 
-    async def _ask(self, wants: Sequence[Want]) -> Sequence[Outcome]:
+    async def _await(self, wants: Sequence[Want]) -> Sequence[Outcome]:
+        outcomes = await self._ask(wants, wait=True)
+        self.revoker.refused(outcomes)
+        return outcomes
+
+    async def _ask(self, wants: Sequence[Want], *, wait: bool = False) -> Sequence[Outcome]:
         epoch = self._client_state.epoch
         if not wants or epoch is None:
             return [self._offline.acquire(want) for want in wants]
         request = lease_pb2.AcquireSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants], wait=wait
         )
         try:
             response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
         except MasterError as failure:
             if failure.kind is FailureKind.REJECTED and len(wants) > 1:
-                return [outcome for half in _halves(wants) for outcome in await self._ask(half)]
+                return [outcome for half in _halves(wants) for outcome in await self._ask(half, wait=wait)]
             return self._not_acquired(wants, failure, epoch)
         if self._client_state.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
             return [self._offline.acquire(want) for want in wants]
         outcomes = [outcome_from_result(want, result) for want, result in zip(wants, response.results, strict=True)]
-        for outcome in outcomes:
-            if isinstance(outcome, Granted):
-                self._local_seats.granted(outcome)
-        return outcomes
+        return [self._noted(outcome) for outcome in outcomes]
+
+    def _noted(self, outcome: Outcome) -> Outcome:
+        """Note an answer of the master's; a seat that it handed on is news, though it is held already."""
+        if isinstance(outcome, Refused):
+            self._local_seats.refused(outcome)
+        else:
+            if self._local_seats.awaits(outcome.want.key):
+                outcome = replace(outcome, already_held=False)
+            self._local_seats.granted(outcome)
+        return outcome
 
     def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
         if failure.kind is not FailureKind.REJECTED and self._client_state.epoch == epoch:
@@ -306,17 +333,17 @@ class SeatManager:
                 self._local_seats.stays(held)
 
     def _answered_offline(self, operation: Operation) -> Outcome | Returned:
-        if operation.action is Action.ACQUIRE:
+        if operation.action is not Action.RETURN:
             return self._offline.acquire(operation.want)
         return self._offline.give_back(operation.want)
 
     # Callers that are gone.
 
     def _orphaned(self, operation: Operation, result: Outcome | Returned) -> None:
-        """Give a seat back that was granted to a caller who is gone."""
-        key = operation.want.key
-        unclaimed = not self._batcher.is_pending(key) and self._local_seats.holds(key)
-        if isinstance(result, Granted) and not result.already_held and unclaimed:
+        """Give a seat back that was granted to a caller who is gone, and one that it waits for up."""
+        key, is_new = operation.want.key, isinstance(result, Granted) and not result.already_held
+        has_it = (is_new and self._local_seats.holds(key)) or self._local_seats.awaits(key)
+        if has_it and operation.action is not Action.RETURN and not self._batcher.is_pending(key):
             task = asyncio.ensure_future(self.return_many((operation.want,)))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 

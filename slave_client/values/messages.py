@@ -92,6 +92,8 @@ def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
         capacity=refusal.capacity,
         in_use=refusal.in_use,
         wanted=refusal.wanted,
+        place=refusal.place,
+        waiting=refusal.waiting,
         top_holders=tuple(
             TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refusal.top_holders
         ),

@@ -41,6 +41,10 @@ class NoticeKind(Enum):
     """The master was restored: until the time named it grants nothing beyond what was proven."""
     LICENSES_END = "licenses_end"
     """The use of licenses that this PBX draws on ends soon, and their seats with it; the message says when (P1, R3)."""
+    SEATS_AWAITED = "seats_awaited"
+    """Seats that this PBX waits for, with their places."""
+    SEATS_HANDED_ON = "seats_handed_on"
+    """Seats that this PBX waited for were granted; this client takes them up, and `on_seat` hears of each."""
     OTHER = "other"
     """A kind that this version of the client does not know."""
     MASTER_REFUSES = "master_refuses"
@@ -78,7 +82,10 @@ class Notice:
     licenses: tuple[LicenseRef, ...] = ()
     """Those that hold a version limit down, are leaving, or whose use ends."""
     seats: tuple[SeatKey, ...] = ()
-    """Those that were taken away, by the catalog keys of their types; at most 1,000, the others follow."""
+    """Those that were taken away, awaited or handed on, by the catalog keys of their types; at most 1,000, the others
+    follow."""
+    places: tuple[int, ...] = ()
+    """Of seats awaited, 1 for the next."""
 
 
 _PREFIX: Final = "NOTICE_KIND_"
@@ -97,6 +104,7 @@ def notices_from_proto(notices: Iterable[lease_pb2.Notice]) -> tuple[Notice, ...
             message=notice.message,
             licenses=licenses_from_refs(notice.licenses),
             seats=keys_from_seats(notice.seats),
+            places=tuple(notice.places),
         )
         for notice in notices
     )

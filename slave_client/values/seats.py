@@ -49,6 +49,8 @@ class Reason(Enum):
     """The site, or its group, has as many seats as an allocation rule lets it have."""
     RESERVED_FOR_OTHERS = "reserved_for_others"
     """What is free is reserved for other sites by allocation rules."""
+    WAITING = "waiting"
+    """It is waited for, as the call asked or one before it; `on_seat` hears when it is granted."""
     UNKNOWN = "unknown"
     """A reason of the master's that this version of the client does not know; the message has it in words."""
     OFFLINE = "offline"
@@ -231,6 +233,10 @@ class Refused:
     """Of these in use."""
     wanted: int = 0
     """New seats of that type wanted by the call."""
+    place: int = 0
+    """Where it is WAITING: whose turn it is, 1 for the next."""
+    waiting: int = 0
+    """Seats of the type that are waited for in the whole project."""
     top_holders: tuple[TopHolder, ...] = ()
     licenses: tuple[LicenseRef, ...] = ()
     """The licenses that hold a version limit down (rule B5), or the local licenses of rule A3."""
@@ -242,6 +248,15 @@ class Refused:
     def granted(self) -> bool:
         """False: the seat may not be used (or, on a return, stays held)."""
         return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """A seat that the PBX waits for."""
+
+    want: Want
+    place: int
+    """As the master told it last, 1 for the next; from 10 on it is rounded up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

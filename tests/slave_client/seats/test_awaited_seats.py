@@ -1,0 +1,138 @@
+"""A client waits for seats: it hears its place, gets its seat over the stream, and keeps its place when masters go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from licensemaster.v1 import allocation_pb2
+from slave_client import (
+    Awaited,
+    BlockingSlaveClient,
+    Granted,
+    HolderKind,
+    Reason,
+    Refused,
+    SeatChange,
+    SlaveClient,
+    State,
+    Want,
+)
+from tests.slave_client.conftest import PORTS, RestartableMaster
+from tests.slave_client.operating import until
+from tests.support.limits import HANG_SECONDS
+from tests.support.masters import wire_to
+from tests.support.projects.allocations import Policy, lay_down
+
+HELD = [Want("port", HolderKind.USER, f"held-{number}") for number in range(PORTS)]
+FIRST, SECOND = (Want("port", HolderKind.USER, name) for name in ("first", "second"))
+
+
+class Site:
+    """A PBX and what it hears of its seats."""
+
+    def __init__(self, client: SlaveClient, changes: asyncio.Queue[SeatChange]) -> None:
+        self.client = client
+        self._changes = changes
+
+    async def hears(self, want: Want) -> SeatChange:
+        """The next change that is about a seat."""
+        async with asyncio.timeout(HANG_SECONDS):
+            while (change := await self._changes.get()).want != want:
+                pass
+            return change
+
+
+@asynccontextmanager
+async def site(master: RestartableMaster, pbx: str) -> AsyncIterator[Site]:
+    changes: asyncio.Queue[SeatChange] = asyncio.Queue()
+    async with SlaveClient(master.config(pbx), on_seat=lambda want, change: changes.put_nowait(change)) as client:
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+        yield Site(client, changes)
+
+
+@pytest.fixture
+async def queued(master: RestartableMaster) -> RestartableMaster:
+    """A master whose ports may be waited for."""
+    async with wire_to(master.address) as wire:
+        await lay_down(wire, Policy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=10)))
+    return master
+
+
+def awaits(outcome: object, place: int) -> bool:
+    return isinstance(outcome, Refused) and outcome.reason is Reason.WAITING and outcome.place == place
+
+
+async def test_a_seat_is_granted_over_the_stream(queued: RestartableMaster) -> None:
+    async with site(queued, "berlin") as berlin, site(queued, "rome") as rome:
+        await berlin.client.acquire_many(HELD)
+        assert awaits(await rome.client.acquire(FIRST, wait=True), 1)
+        assert awaits(await rome.client.acquire(SECOND, wait=True), 2)
+        assert await rome.hears(FIRST)
+        await berlin.client.return_seat(HELD[0])
+        change = await rome.hears(FIRST)
+        assert isinstance(change, Granted)
+        assert rome.client.held_seat(FIRST.key) is not None
+        await until(lambda: _is(rome.client.awaited, (Awaited(want=SECOND, place=1),)))
+        await rome.client.return_seat(SECOND)
+        assert rome.client.awaited == ()
+        await berlin.client.return_seat(HELD[1])
+        assert isinstance(await berlin.client.acquire(HELD[1]), Granted), "who gave up is not waited on"
+
+
+async def test_the_place_is_kept_while_the_master_is_away(queued: RestartableMaster) -> None:
+    async with site(queued, "berlin") as berlin, site(queued, "rome") as rome:
+        await berlin.client.acquire_many(HELD)
+        await rome.client.acquire_many([FIRST, SECOND], wait=True)
+        await queued.stop()
+        await rome.client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        await berlin.client.return_seat(HELD[0])
+        await rome.client.return_seat(FIRST)
+        await queued.start()
+        assert isinstance(await rome.hears(SECOND), Refused)
+        async with asyncio.timeout(HANG_SECONDS):
+            while not isinstance(await rome.hears(SECOND), Granted):
+                pass
+        assert await queued.holders("rome") == {"second"}, "what was given up meanwhile is nobody's"
+
+
+async def test_what_may_not_be_waited_for_any_longer_is_refused(queued: RestartableMaster) -> None:
+    async with site(queued, "berlin") as berlin, site(queued, "rome") as rome:
+        await berlin.client.acquire_many(HELD)
+        await rome.client.acquire(FIRST, wait=True)
+        await rome.hears(FIRST)
+        async with wire_to(queued.address) as wire:
+            await lay_down(wire)
+        change = await rome.hears(FIRST)
+        assert isinstance(change, Refused)
+        assert change.reason is Reason.POOL_EXHAUSTED
+        assert rome.client.awaited == ()
+
+
+async def test_a_caller_who_goes_away_does_not_wait(queued: RestartableMaster) -> None:
+    async with site(queued, "berlin") as berlin, site(queued, "rome") as rome:
+        await berlin.client.acquire_many(HELD)
+        asking = asyncio.ensure_future(rome.client.acquire(FIRST, wait=True))
+        await asyncio.sleep(0)
+        asking.cancel()
+        outcome = await rome.client.acquire(SECOND, wait=True)
+        await until(lambda: _is(tuple(seat.want for seat in rome.client.awaited), (SECOND,)))
+        assert isinstance(outcome, Refused)
+
+
+async def test_the_blocking_client_waits_as_well(queued: RestartableMaster) -> None:
+    def wait() -> object:
+        with BlockingSlaveClient(queued.config("rome")) as client:
+            client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+            return client.acquire(FIRST, wait=True)
+
+    async with site(queued, "berlin") as berlin:
+        await berlin.client.acquire_many(HELD)
+        assert awaits(await asyncio.to_thread(wait), 1)
+
+
+async def _is(value: object, expected: object) -> bool:
+    return value == expected
