@@ -16,11 +16,13 @@ from master.domain.catalog.words import PbxRole
 from master.domain.estate import project as spec
 from master.domain.leases.learning import Proof
 from master.rpc.errors import InvalidArgumentError
-from master.service.batch.requests import CarriedOffline, Receipt
+from master.service.batch.requests import BlockUse, CarriedOffline, Receipt
 from master.service.runtime.names import PbxName
 
 _NANOSECONDS = 1_000_000_000
 _RECEIPTS_MAX = 100
+_BLOCKS_MAX = 100
+_BLOCK_SEATS_MAX = 1_000_000
 _TYPES_MAX = 1000
 _SEATS_MAX = 1_000_000_000
 _SECONDS_MAX = 253_402_300_799
@@ -126,9 +128,30 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) 
     return Proof(
         epoch=terms.epoch,
         ends_at=terms.end_time.ToNanoseconds() / _NANOSECONDS,
-        seats={holding.license_type: holding.seats for holding in terms.holdings},
+        seats={holding.license_type: holding.seats for holding in terms.holdings}
+        | {block.license_type: block.seats for block in terms.blocks},
         in_use=_in_use("proof.in_use", sent.in_use),
     )
+
+
+def block_uses(sent: Sequence[lease_pb2.BlockUse]) -> list[BlockUse]:
+    """What a PBX says of seats that it may use by number.
+
+    Raises:
+        InvalidArgumentError: there are too many, a type is there twice, or a number makes no sense.
+    """
+    if len(sent) > _BLOCKS_MAX:
+        raise InvalidArgumentError("blocks", f"must have {_BLOCKS_MAX} license types at most")
+    if len({use.license_type for use in sent}) != len(sent):
+        raise InvalidArgumentError("blocks", "must name each license type once")
+    uses = []
+    for index, use in enumerate(sent):
+        numbers = {name: getattr(use, name) for name in ("seats", "used", "acquired")}
+        for name, value in numbers.items():
+            if not 0 <= value <= _BLOCK_SEATS_MAX:
+                raise InvalidArgumentError(f"blocks[{index}].{name}", f"must be 0 to {_BLOCK_SEATS_MAX:,}")
+        uses.append(BlockUse(license_type=text(f"blocks[{index}].license_type", use.license_type), **numbers))
+    return uses
 
 
 def _genuine(

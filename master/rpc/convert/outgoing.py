@@ -18,7 +18,7 @@ from master.domain.monitoring.overview import Overview
 from master.domain.seats.seats import Key, Seat
 from master.rpc.convert.messages import message, timestamp, timestamp_us
 from master.rpc.convert.refusals import BASIS, kind_message, license_refs
-from master.service.batch.requests import LeaseEnded, StandbyOffer
+from master.service.batch.requests import Blocks, LeaseEnded, StandbyOffer
 from master.service.leases.lease_views import LeaseView
 from master.service.projects.apply import Applied
 from master.service.runtime.names import PbxName
@@ -26,7 +26,7 @@ from master.signing import Signer
 
 
 def lease_terms(
-    name: PbxName, lease: Lease, grace_seconds: int, seats: dict[str, int], now: float
+    name: PbxName, lease: Lease, grace_seconds: int, seats: dict[str, int], blocks: Blocks, now: float
 ) -> lease_pb2.LeaseTerms:
     """Return the terms of a lease, to be signed."""
     return lease_pb2.LeaseTerms(
@@ -37,6 +37,15 @@ def lease_terms(
         ttl_seconds=lease.ttl_seconds,
         grace_seconds=grace_seconds,
         holdings=holdings(seats),
+        blocks=[
+            lease_pb2.SeatBlock(
+                license_type=block.license_type,
+                seats=block.seats,
+                holder_kinds=[kind_message(kind) for kind in block.holder_kinds],
+            )
+            for block in blocks.blocks
+        ],
+        block_serial=blocks.serial,
     )
 
 

@@ -69,6 +69,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 wants=asked.items,
                 waits=request.wait,
                 unanswered_calls=request.unanswered_calls,
+                blocks=incoming.block_uses(request.blocks),
             )
         )
         outcomes = asked.in_order(granted.acquired.outcomes if granted.acquired is not None else [])
@@ -127,6 +128,8 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 epoch=request.epoch,
                 receipts=incoming.receipts(request.standby_receipts, name.project),
                 knows_end=incoming.moment("end_time", request.end_time),
+                blocks=incoming.block_uses(request.blocks),
+                block_serial=request.block_serial,
             )
         )
         return lease_pb2.RenewLeaseResponse(
@@ -267,7 +270,12 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
 
     def _lease(self, name: PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
         terms = outgoing.lease_terms(
-            name, granted.lease, granted.pbx.pace.grace_seconds, dict(granted.holdings), self._clock()
+            name,
+            granted.lease,
+            granted.pbx.pace.grace_seconds,
+            dict(granted.holdings),
+            granted.blocks,
+            self._clock(),
         )
         return lease_pb2.Lease(
             pbx=str(name),

@@ -37,12 +37,14 @@ from master.domain.leases.standby import Takeover, primary_of, takeover_problems
 from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted, lease_before
 from master.service.batch.batch_seats import BatchSeats
 from master.service.batch.batch_waiting import BatchWaiting
+from master.service.batch.blocks import BatchBlocks
 from master.service.batch.loading import LoadedBatch, is_to_prove, load
 from master.service.batch.loans import BatchLoans
 from master.service.batch.remedies import Remedies
 from master.service.batch.requests import (
     AcquireSeats,
     Answer,
+    BlockUse,
     BorrowSeats,
     ClaimsEnded,
     CloseLease,
@@ -138,6 +140,7 @@ class Batch:
         self._waiting = BatchWaiting(loaded.awaited, loaded.working_set, self._events)
         remedies = Remedies(tx, loaded.working_set, time)
         self._seats = BatchSeats(loaded.working_set, self._events, remedies, self._waiting, time)
+        self._blocks = BatchBlocks(loaded.working_set, self._standby_claims, time)
         self._loans = BatchLoans(tx, loaded.working_set, self._standby_claims, self._events, time)
 
     def answer(self, resolved: ResolvedRequest) -> object:
@@ -199,7 +202,8 @@ class Batch:
             acquired = self._seats.acquire(resolved, lease, request)
             if is_repeated:
                 self._seats.answer_as_at_first(resolved.pbx, lease, acquired)
-        return replace(self._granted(resolved, lease), held_before=held, acquired=acquired)
+        granted = self._granted(resolved, lease, request.blocks)
+        return replace(granted, held_before=held, acquired=acquired)
 
     def _proof(self, resolved: ResolvedRequest, request: OpenLease) -> Proof | None:
         """The signed lease that was shown, where it is in force.
@@ -288,12 +292,13 @@ class Batch:
         lease = renewed(lease, pace=resolved.pbx.pace, now=self._time.now)
         self._put(lease)
         self._standby_claims.heard(lease)
+        self._blocks.confirm(resolved, request.blocks, request.block_serial)
         estate = resolved.eligibilities.estate
         if lease.carrier is None:  # what the standby of this PBX has of it is not this lease's affair
             for receipt in request.receipts:
                 if receipt.primary in estate.pbx_ids:
                     self._standby_claims.receive(resolved.pbx, estate.pbxs[estate.pbx_ids[receipt.primary]], receipt)
-        return self._granted(resolved, lease)
+        return self._granted(resolved, lease, request.blocks)
 
     def end_claims(self, resolved: ResolvedRequest, request: EndClaims) -> ClaimsEnded:
         if self._standby_claims.is_claimed(resolved.pbx.id) is None:
@@ -424,7 +429,7 @@ class Batch:
         seats_after = {key: held.get(key, 0) + changes.get(key, 0) for key in held.keys() | changes.keys()}
         return {key: seats for key, seats in seats_after.items() if seats}
 
-    def _granted(self, resolved: ResolvedRequest, lease: Lease) -> LeaseGranted:
+    def _granted(self, resolved: ResolvedRequest, lease: Lease, uses: Sequence[BlockUse] = ()) -> LeaseGranted:
         estate = resolved.eligibilities.estate
         revoked = self._loaded.working_set.seats[resolved.pbx.id].revoked
         lease_notices = notices(
@@ -444,4 +449,5 @@ class Batch:
         if primary is not None:
             offer = self._standby_claims.offer(estate, resolved.pbx, lease, self._leases.get(primary.id))
         offers = (offer,) if offer is not None else ()
-        return replace(granted, offers=offers, loans=self._loans.of(estate, resolved.pbx.id))
+        blocks = self._blocks.offer(resolved, lease, uses)
+        return replace(granted, offers=offers, blocks=blocks, loans=self._loans.of(estate, resolved.pbx.id))

@@ -118,6 +118,8 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
         eligibilities, pbx, lease = resolved.eligibilities, resolved.pbx, leases.get(resolved.pbx.id)
         if pbx.id in eligibilities.estate.revoked_from:
             needs.revoked.add(pbx.id)
+        if types := _block_types(resolved):
+            need_for_types(needs, eligibilities, pbx, types)
         if isinstance(resolved.request, AcquireSeats | OpenLease | GrantWaiting):
             need_for_wants(needs, eligibilities, pbx, resolved.request.wants)
         match resolved.request:
@@ -153,9 +155,20 @@ def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, L
         counts = takes_over or isinstance(resolved.request, EndLease | BorrowSeats) or _may_keep_first_claim(resolved)
         if lease is not None and (lease.claimed or counts or lease.carrier is not None):
             pbx_ids.add(lease.pbx_id)
+        if _block_types(resolved):
+            pbx_ids.add(resolved.pbx.id)
         if not takes_over:
             pbx_ids |= {pbx.id for pbx in resolved.also if pbx.id in leases}
     return pbx_ids
+
+
+def _block_types(resolved: ResolvedRequest) -> list[str]:
+    """The types of which a PBX that opens or renews its lease may be given a block."""
+    if not isinstance(resolved.request, OpenLease | RenewLease) or not resolved.request.blocks:
+        return []
+    asked = {use.license_type for use in resolved.request.blocks}
+    policies = resolved.eligibilities.estate.allocation.types
+    return [policy.license_type for policy in policies if policy.block_seats_max and policy.license_type in asked]
 
 
 def _may_keep_first_claim(resolved: ResolvedRequest) -> bool:

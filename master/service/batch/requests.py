@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from licensemaster.api_enums import HolderKind
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Learning, Pbx
 from master.domain.leases.learning import Proof
@@ -58,6 +59,36 @@ class StandbyOffer:
     problems: tuple[StandbyProblem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockUse:
+    """What a PBX says of the seats of a type."""
+
+    license_type: str
+    seats: int
+    """How many it may use in all by its own count."""
+    used: int
+    acquired: int
+    """How many it began to use since it was last answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatBlock:
+    """Seats that a PBX may use by their number."""
+
+    license_type: str
+    seats: int
+    """In all, those held included."""
+    holder_kinds: tuple[HolderKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """All that a PBX may use by number, and the name of it; 0 where nothing is counted for it."""
+
+    blocks: tuple[SeatBlock, ...] = ()
+    serial: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseGranted:
     """The answer to an opening or a renewal: the lease as it is now."""
@@ -73,6 +104,7 @@ class LeaseGranted:
     """Seats debited before a lease was opened."""
     acquired: SeatsAcquired | None = None
     """What became of the seats that an opening asked for."""
+    blocks: Blocks = Blocks()
     loans: tuple[Loan, ...] = ()
     """What the PBX has borrowed."""
 
@@ -220,6 +252,7 @@ class OpenLease(Request[LeaseGranted]):
     waits: bool = False
     """Whether those that are short are waited for."""
     unanswered_calls: int = 0
+    blocks: Sequence[BlockUse] = ()
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
         return handlers.open(resolved, self)
@@ -267,6 +300,8 @@ class RenewLease(UnderLease[LeaseGranted]):
     receipts: tuple[Receipt, ...] = ()
     knows_end: float = 0.0
     """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
+    blocks: Sequence[BlockUse] = ()
+    block_serial: int = 0
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
         return handlers.renew(resolved, self)

@@ -107,6 +107,11 @@ def _in_catalog_words(request: Request[object], eligibilities: EligibilityCache)
         for name, seats in proof.in_use.items():
             in_use[key_of(name)] += seats
         request = replace(request, proof=replace(proof, in_use=in_use))
+    if isinstance(request, RenewLease | OpenLease) and request.blocks:
+        key_of = eligibilities.estate.catalog.key_of
+        request = replace(
+            request, blocks=[replace(use, license_type=key_of(use.license_type)) for use in request.blocks]
+        )
     if isinstance(request, AcquireSeats | SyncSeats | OpenLease):
         wants = canonical(request.wants, eligibilities)
         return request if wants is request.wants else replace(request, wants=wants)

@@ -7,6 +7,7 @@ operator's policy keeps seats.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,7 +99,10 @@ class StandbyClaims:
         """
         was_running = before.phase is Phase.OPEN and self._time.reclaimed_by <= before.ends_at
         if was_running and before.user_id != after.user_id:
-            self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch)
+            claims, seats = self._claims[before.pbx_id], Counter(self._seats(before.pbx_id))
+            seats |= Counter(rules.floors(rules.only(claims, ClaimKind.BLOCK)))  # its block it may use as well
+            self._put(before.pbx_id, rules.without(claims, ClaimKind.BLOCK))
+            self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch, seats)
 
     def heard(self, lease: Lease) -> None:
         """End the claims that a call under the present epoch disproves: its caller uses nothing under an older one."""
@@ -123,9 +127,9 @@ class StandbyClaims:
         return self.by_type(estate, {pool_id: count for pool_id, (count, _) in kept.items()})
 
     def closed(self, pbx_id: int) -> None:
-        """A PBX has given up on purpose what it held: nothing is kept for its return."""
+        """A PBX has given up on purpose what it held: nothing is kept for its return, nor ahead of its need."""
         if pbx_id in self._claims:
-            self._put(pbx_id, rules.without(self._claims[pbx_id], ClaimKind.FIRST_CLAIM))
+            self._put(pbx_id, rules.without(self._claims[pbx_id], ClaimKind.FIRST_CLAIM, ClaimKind.BLOCK))
 
     # --- After a restore ----------------------------------------------------------------------------------------------
 
