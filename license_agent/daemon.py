@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ async def serve(settings: AgentSettings) -> None:
 
     Raises as `running`, and RuntimeError where a part of it has ended: whoever runs this process starts it again.
     """
+    logging.getLogger("slave_client").setLevel(logging.ERROR)  # its notices are told by `events`
     allow_open_files("connections_max", settings.connections_max)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -101,6 +102,18 @@ async def takeover_of_body(request: web.Request, limits: BodyLimits) -> Takeover
     return TakeoverRequest(texts["primary"], texts.get("reason", ""), force)
 
 
+def check_text(request: web.Request) -> None:
+    """See that path and query are text.
+
+    Raises:
+        ProblemError: 422, they are not UTF-8.
+    """
+    try:
+        unquote_to_bytes(request.raw_path).decode()
+    except UnicodeDecodeError as error:
+        raise malformed(f"the path is not UTF-8, percent-encoded: {error}"[:500]) from None
+
+
 def query_of(request: web.Request, *known: str) -> dict[str, str]:
     """The query, in which each of the known names may stand once.
 
@@ -119,12 +132,17 @@ async def _body(request: web.Request, size: int, seconds: float) -> bytes:
     body = bytearray()
     if not request.body_exists:
         return b""
+    too_large = ProblemError(413, "too_large", f"the body has more than {size:,} bytes")
+    if (request.content_length or 0) > size:
+        raise too_large
     try:
         async with asyncio.timeout(seconds):
             async for piece in request.content.iter_any():
                 body += piece
                 if len(body) > size:
-                    raise ProblemError(413, "too_large", f"the body has more than {size:,} bytes")
+                    raise too_large
+    except (web.RequestPayloadError, ConnectionResetError) as error:  # what is no gzip, say; or the caller has gone
+        raise ProblemError(400, "no_body", f"the body cannot be read: {error}"[:500]) from None
     except TimeoutError:
         raise ProblemError(408, "slow", f"the body did not come within {seconds:g} seconds") from None
     return bytes(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -49,6 +50,48 @@ async def test_a_body_that_is_none(pbx: Pbx, body: bytes, status: int) -> None:
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
     assert answer.body["detail"]
     assert await pbx.register("4711") == [200]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ("Content-Encoding: gzip\r\nContent-Length: 9", b"no gzip..", 400),
+        ("Content-Encoding: deflate\r\nContent-Length: 9", b"no better", 400),
+        ("Content-Length: 99999999999", b"{", 413),
+        ("Content-Length: 9", None, None),
+        ("Transfer-Encoding: chunked", None, None),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_the_callers_affair(
+    pbx: Pbx,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    headers: str,
+    body: bytes | None,
+    status: int | None,
+) -> None:
+    """Or never comes, as the caller has gone: the log has nothing of it."""
+    with capture_logs() as logged:
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        writer.write(f"PUT {port('4711')} HTTP/1.1\r\nHost: agent\r\n{headers}\r\n\r\n".encode() + (body or b""))
+        if body is not None:
+            assert (await reader.readline()).startswith(f"HTTP/1.1 {status} ".encode())
+        else:
+            await writer.drain()
+            assert await pbx.register("4711") == [200], "later than the request that is not whole"
+        writer.close()
+        await writer.wait_closed()
+        while pbx.server.connections > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert await pbx.register("4711") == [200]
+    assert [line for line in logged if line["log_level"] != "info"] == []
+    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+@pytest.mark.parametrize("path", [port("M%FCller"), "/v1/calls/allowed?holder=M%FCller", port("%ed%a0%80")])
+async def test_a_name_that_is_no_utf_8_is_refused(pbx: Pbx, path: str) -> None:
+    answer = await pbx.ask("GET", path)
+    assert (answer.status, "not UTF-8" in answer.body["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize(
