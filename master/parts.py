@@ -85,6 +85,12 @@ class Parts(ServiceParts):
         return PeriodicCall("ReleaseTask", self.licenses.complete_releases, interval_seconds=seconds)
 
     @cached_property
+    def overdrafts(self) -> PeriodicCall[int]:
+        """Takes back what is overdrawn once the budget is spent."""
+        seconds = self.settings.release_interval_seconds
+        return PeriodicCall("OverdraftTask", self.licenses.end_overdrafts, interval_seconds=seconds)
+
+    @cached_property
     def renewals(self) -> PeriodicCall[int]:
         """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
         seconds = self.settings.agreement_interval_seconds
@@ -142,6 +148,7 @@ class Parts(ServiceParts):
             self.stream_recorder,
             self.learning,
             self.releases,
+            self.overdrafts,
             self.renewals,
             self.uses,
             self.change_poller,

@@ -49,6 +49,8 @@ class AllocationRule:
     """License types that they may not have."""
     holder_kinds: tuple[HolderKind, ...] = ()
     """Of which holders `allow` and `deny` speak; of all where it is empty."""
+    serves_emergencies: bool = False
+    """Whether its sites keep their seats longest when a pool becomes smaller than what is out."""
     starts_at: float | None = None
     """From when on the rule holds, UNIX seconds; None for always."""
     ends_at: float | None = None
@@ -247,6 +249,12 @@ class Allocation:
         if name not in self._resolved:
             self._resolved[name] = self._resolve(type_key, now, sites)
         return self._resolved[name]
+
+    def emergency_sites(self, now: float) -> frozenset[str]:
+        """The sites that serve emergencies at a moment, UNIX seconds."""
+        serving = [rule for rule in self.rules if rule.serves_emergencies and rule.holds(now)]
+        members = {group.name: group.sites for group in self.groups}
+        return frozenset(site for rule in serving for site in members.get(rule.group, (rule.site,)))
 
     def access(self, type_key: str, site: str, kind: HolderKind, now: float) -> AllocationRule | None:
         """The rule by which a site may not have a seat of a type for a kind of holder; None where it may.

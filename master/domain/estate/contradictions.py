@@ -115,8 +115,11 @@ def _rule_violations(
         yield Violation((*at, "site"), f"{rule.site!r} is no site of this project")
     if rule.group and rule.group not in {group.name for group in allocation.groups}:
         yield Violation((*at, "group"), f"{rule.group!r} is no group here; [[groups]] names them")
-    if not rule.types:
-        yield Violation(at, f"{rule.name!r} says nothing: give it a reserve, maximum, weight, priority, allow or deny")
+    if rule.serves_emergencies and not (rule.site or rule.group):
+        yield Violation((*at, "serves_emergencies"), "tells sites from others; name the site or group that serves them")
+    if not (rule.types or rule.serves_emergencies):
+        says = "reserve, maximum, weight, priority, allow, deny or serves_emergencies"
+        yield Violation(at, f"{rule.name!r} says nothing: give it a {says}")
     for kind, (least, most) in _AMOUNTS.items():
         for key, amount in getattr(rule, kind).items():
             here = (*at, kind, key)

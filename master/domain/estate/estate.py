@@ -278,6 +278,10 @@ class Estate:
         policy = self.allocation.by_type.get(self.shared_pools.get(pool_id, ""))
         return policy.overdraft if policy is not None else None
 
+    def type_of_pool(self, pool_id: int) -> str:
+        """The license type of a pool."""
+        return next(key for (_, key), id_of_pool in self.pool_ids.items() if id_of_pool == pool_id)
+
     @cached_property
     def pool_devices(self) -> dict[int, Device]:
         """The device that a pool is on, by the pool's id."""

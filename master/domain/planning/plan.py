@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from master.domain.allocation.shrink import Standings
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Estate
 from master.domain.estate.license_refs import LicenseRef
@@ -59,6 +60,8 @@ class Situation:
     """All device names of the project."""
     now: float
     """UNIX time in seconds."""
+    reachable: Collection[int] = ()
+    """The ids of PBXs that can be told now."""
     upgrades: Mapping[str, Collection[int]] = field(default_factory=dict)
     """The versions that licenses can get free of charge today, by license id (M1)."""
 
@@ -95,7 +98,8 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
     before = situation.estate
     then = planned(before, changes, software=situation.software, devices=situation.devices, now=situation.now)
     after = then.estate
-    held = questions(before.catalog, situation.seats)
+    standings = Standings(before.allocation, before.site_of, reachable=situation.reachable, now=situation.now)
+    held = questions(before.catalog, situation.seats, standings)
     replay = ask_anew(after, held, software=then.software, wants=then.wants, now=then.now, go_on=go_on)
     limits = limit_forecasts(before, then, software_before=situation.software)
     pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))

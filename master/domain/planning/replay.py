@@ -1,7 +1,8 @@
 """What would happen if everyone asked anew: every seat held is asked for again, by the code that decides every day.
 
-The pools start empty and as large as the estate given makes them. What others need is asked for first, then whoever has
-held a seat longest; so where licenses are short, the newest seats are the ones refused. PBXs of new sites ask last.
+The pools start empty and as large as the estate given makes them. What others need is asked for first, then in the
+reverse of the order in which seats are given up (`domain/allocation/shrink.py`), the oldest first; so where licenses
+are short, those seats are refused that would be taken. PBXs of new sites ask last.
 
 Not known of a seat is which version its application had (B8); it is taken to be old enough.
 """
@@ -16,6 +17,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from master.domain.allocation.policies import NO_ALLOCATION
+from master.domain.allocation.shrink import Standings
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering, VersionBasis
@@ -29,6 +31,7 @@ from master.domain.seats.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalRe
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat, Want
 
+_ASKS_FIRST = (False, 0, False)
 _OLDEST = Version(0)
 """Of an application whose version is not known."""
 
@@ -70,17 +73,19 @@ class Replay:
 
 
 class Question(NamedTuple):
-    """One seat to ask for; sorts by what others need first, then by age."""
+    """One seat to ask for; sorts by what others need first, then by who keeps seats longest, then by age."""
 
     rank: int
+    kept_first: tuple[bool, int, bool]
     acquired_at: float
     pbx_id: int
     want: Want
     before: Seat | None
 
 
-def questions(catalog: Catalog, seats: Iterable[Seat]) -> list[Question]:
-    """Every seat held, in any order, as a question, in the order in which they are to be asked.
+def questions(catalog: Catalog, seats: Iterable[Seat], standings: Standings) -> list[Question]:
+    """Every seat held, in any order, as a question, in the order in which they are to be asked: whoever would give
+    seats up first when a pool becomes too small asks last.
 
     They are sorted PBX by PBX, so that other threads get their turn in between.
     """
@@ -90,7 +95,8 @@ def questions(catalog: Catalog, seats: Iterable[Seat]) -> list[Question]:
         if not seat.is_companion:  # those come along by themselves (D1)
             application = _OLDEST if seat.type in unknown else None
             want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line, application)
-            held[seat.pbx_id].append(Question(rank[seat.type], seat.acquired_at, seat.pbx_id, want, seat))
+            kept_first = standings.of(seat.pbx_id, seat.type).kept_first
+            held[seat.pbx_id].append(Question(rank[seat.type], kept_first, seat.acquired_at, seat.pbx_id, want, seat))
     return list(merge(*(sorted(of_pbx) for of_pbx in held.values())))
 
 
@@ -155,7 +161,7 @@ def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Q
     for pbx_id, asked in wants.items():
         for want in sorted(asked, key=lambda seat: rank[seat.type]):
             application = _OLDEST if want.type in unknown else None
-            yield Question(rank[want.type], 0.0, pbx_id, want._replace(application=application), None)
+            yield Question(rank[want.type], _ASKS_FIRST, 0.0, pbx_id, want._replace(application=application), None)
 
 
 def _held_against_application(catalog: Catalog) -> frozenset[str]:

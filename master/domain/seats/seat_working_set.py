@@ -50,7 +50,7 @@ class PoolScore:
     @property
     def free(self) -> int:
         """Licenses that are not counted for anybody; `pools.grantable` says how many of them could be granted."""
-        return self.capacity - self.used
+        return max(self.capacity - self.used, 0)
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ def _rule(sent: allocation_pb2.AllocationRule, index: int) -> policies.Allocatio
         allow=_names(sent.allow),
         deny=_names(sent.deny),
         holder_kinds=tuple(_kind(kind, index) for kind in sent.holder_kinds),
+        serves_emergencies=sent.serves_emergencies,
         starts_at=at("start_time", sent.start_time),
         ends_at=at("end_time", sent.end_time),
     )

@@ -1,9 +1,9 @@
 """Takes seats away when licenses in use are released: which ones, and what goes with them (L5).
 
-The order of withdrawal: seats of PBXs that can be told now before those of PBXs that cannot; of each, the newest
-first. With a seat goes whatever depends on it or is included in it; the deciding code itself finds that, on a copy. A
-seat that was taken away counts until its PBX has given it back or its lease has ended; only where an operator forces
-it are seats of PBXs that cannot be reached no longer counted, although they may still be used until the signed end.
+The order is that of `domain/allocation/shrink.py`. With a seat goes whatever depends on it or is included in it; the
+deciding code itself finds that, on a copy. A seat that was taken away counts until its PBX has given it back or its
+lease has ended; only where an operator forces it are seats of PBXs that cannot be reached no longer counted, although
+they may still be used until the signed end.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from master.domain.allocation.policies import NO_ALLOCATION
+from master.domain.allocation.shrink import Standings
 from master.domain.estate.estate import License
 from master.domain.estate.license_release import InUse
+from master.domain.leases.claims import ClaimKind, Claims, floors, kept_by_kind
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.seat_working_set import PoolScore
 from master.domain.seats.seats import Seat, SeatKey
 from master.service.batch.prefetch import Prefetch, fill_working_set
 from master.service.licenses.license_changes import LicenseChanges
+from master.store.statements import claims as claim_store
 from master.store.statements import licenses as store
-from master.store.statements.claims import claims_of
+from master.store.statements.queries import pools_used
 from master.store.statements.seats import revoke_seats, write_working_set
 
 
@@ -49,22 +52,26 @@ class _Counted(Enum):
 
 def revoke(changes: LicenseChanges, license: License, in_use: InUse) -> Revoked:
     """Take so many seats of a license's pool away that the rest fits into what stays; REVOKE or FORCE them."""
-    force = in_use is InUse.FORCE
     pool_id = changes.pool_id(license)
     if pool_id is None or license.device is None:
         return NOTHING_REVOKED
     installation = changes.estate.installations[license.device.id]
     stays = installation.capacity[license.type.key] - installation.leaving[license.type.key]
+    return shrink(changes, pool_id, stays, in_use)
+
+
+def shrink(changes: LicenseChanges, pool_id: int, stays: int, in_use: InUse) -> Revoked:
+    """Take seats of a pool away until no more than `stays` are left; REVOKE or FORCE them."""
     pending = store.revoked_of_pool(changes.tx, pool_id)
-    excess = changes.used(license) - len(pending) - stays
-    chosen = _newest(changes, pool_id, excess) if excess > 0 else []
+    excess = pools_used(changes.tx, changes.estate.project_id)[pool_id] - len(pending) - stays
+    chosen = _first_to_go(changes, pool_id, excess) if excess > 0 else []
     counted = at_risk = 0
     for pbx_id, seats in _by_pbx(chosen).items():
         counted += len(seats)
-        is_uncounted = force and pbx_id not in changes.connected
+        is_uncounted = in_use is InUse.FORCE and pbx_id not in changes.connected
         until = _Counted.NO_MORE if is_uncounted else _Counted.UNTIL_GIVEN_BACK
         at_risk += _withdraw(changes, pbx_id, seats, until)
-    if force:
+    if in_use is InUse.FORCE:
         for pbx_id, seats in _by_pbx(pending).items():
             if pbx_id not in changes.connected:
                 at_risk += _withdraw(changes, pbx_id, seats, _Counted.NO_MORE)
@@ -73,14 +80,50 @@ def revoke(changes: LicenseChanges, license: License, in_use: InUse) -> Revoked:
     return Revoked(counted, at_risk)
 
 
-def _newest(changes: LicenseChanges, pool_id: int, count: int) -> list[Seat]:
-    connected = changes.connected
-    reachable = sorted(connected)
-    chosen = store.newest_seats(changes.tx, pool_id, pbx_ids=reachable, limit=count)
-    if len(chosen) < count:
-        others = sorted(changes.estate.pbxs.keys() - connected)
-        chosen += store.newest_seats(changes.tx, pool_id, pbx_ids=others, limit=count - len(chosen))
+def _first_to_go(changes: LicenseChanges, pool_id: int, excess: int) -> list[Seat]:
+    """The seats to be taken, once what lies idle is given up."""
+    estate = changes.estate
+    standings = Standings(estate.allocation, estate.site_of, reachable=changes.connected, now=changes.now)
+    order = standings.in_order(estate.type_of_pool(pool_id))
+    excess -= _given_up_idle(changes, pool_id, order, excess)
+    chosen: list[Seat] = []
+    for pbx_ids in order if excess > 0 else ():
+        chosen += store.newest_seats(changes.tx, pool_id, pbx_ids=pbx_ids, limit=excess - len(chosen))
+        if len(chosen) == excess:
+            break
     return chosen
+
+
+def _given_up_idle(changes: LicenseChanges, pool_id: int, order: Sequence[Sequence[int]], excess: int) -> int:
+    """Let go of first claims to a pool, as many as it takes; how many seats less are counted, and how many more will
+    be as soon as those who have blocks renew: nothing is free for these.
+    """
+    idle = set(claim_store.pbxs_with_idle_claims(changes.tx, pool_id))
+    given_up = 0
+    for pbx_id in [pbx_id for alike in order for pbx_id in alike if pbx_id in idle]:
+        claims = claim_store.claims_of(changes.tx, [pbx_id])[pbx_id]
+        first = [claim for claim in claims if claim.pool_id == pool_id and claim.kind is ClaimKind.FIRST_CLAIM]
+        if first and given_up < excess:
+            kept = tuple(claim for claim in claims if claim not in first)
+            given_up += _freed(changes, pbx_id, claims, kept)
+            claims = kept
+        on_pool = [claim for claim in claims if claim.pool_id == pool_id]
+        share = claim_store.shares_of(changes.tx, {pbx_id: claims})[pbx_id].get(pool_id)
+        given_up += kept_by_kind(on_pool, seats=share.seats if share else 0).get(ClaimKind.BLOCK, 0)
+    return given_up
+
+
+def _freed(changes: LicenseChanges, pbx_id: int, before: Claims, after: Claims) -> int:
+    """Leave a PBX fewer claims; how many seats less are counted."""
+    wide = changes.estate.catalog.pbx_wide_types
+    working_set = fill_working_set(changes.tx, Prefetch(changes.now), wide, claims={pbx_id: before})
+    working_set.set_floors(pbx_id, floors(after))
+    write_working_set(changes.tx, working_set, now=changes.now)
+    claim_store.write_claims(changes.tx, {pbx_id: before}, {pbx_id: after})
+    freed = -sum(counted for _, counted in working_set.pool_changes().values())
+    if freed:
+        changes.event("claims.ended", {"seats": freed}, pbx=changes.estate.pbxs[pbx_id].name)
+    return freed
 
 
 def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until: _Counted) -> int:
@@ -88,7 +131,7 @@ def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until
     pbx = changes.estate.pbxs[pbx_id]
     wide = changes.estate.catalog.pbx_wide_types
     working_set = fill_working_set(
-        changes.tx, Prefetch(changes.now, whole_pbxs={pbx_id}), wide, claims=claims_of(changes.tx, [pbx_id])
+        changes.tx, Prefetch(changes.now, whole_pbxs={pbx_id}), wide, claims=claim_store.claims_of(changes.tx, [pbx_id])
     )  # what is promised beside the PBX's lease stays counted, forced or not (F5)
     every_pool = {source: PoolScore(0, 0) for source in changes.estate.pool_ids.values()}
     read = working_set.pools

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from master.domain.agreements.ordering.release_checks import free_upgrades
+from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import software_in_use
@@ -44,9 +45,11 @@ async def plan_changes(
 
 def _situation(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> Situation:
     estate = read_estate(tx, estates, project)
+    leases = queries.leases_of_project(tx, estate.project_id)
     return Situation(
         estate=estate,
-        software=software_in_use(queries.leases_of_project(tx, estate.project_id), time),
+        software=software_in_use(leases, time),
+        reachable=frozenset(pbx for pbx, lease in leases.items() if lease.state(time) is LeaseState.ACTIVE),
         seats=list(_seats(tx, estate)),
         now=time.now,
         uses=queries.pool_uses(tx, estate.project_id),

@@ -72,6 +72,12 @@ def _key(claim: Claim) -> tuple[str, int, int]:
     return claim.kind.value, claim.holder_id, claim.pool_id
 
 
+def pbxs_with_idle_claims(tx: Tx, pool_id: int) -> list[int]:
+    """The ids of PBXs that have a claim to seats of a pool which may lie idle: a first claim or a block."""
+    statement = "SELECT DISTINCT pbx_id FROM claim WHERE pool_id = ?1 AND kind IN ('first_claim', 'block')"
+    return [row[0] for row in tx.rows(statement, pool_id)]
+
+
 def pbxs_with_ended_claims(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[str, str]]:
     """(project, PBX) in whose name claims are past their end."""
     rows = tx.rows(

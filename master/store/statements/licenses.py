@@ -160,6 +160,14 @@ def projects_with_ended_use(tx: Tx, *, now: float) -> list[str]:
     return list(tx.connection.execute(query).scalars())
 
 
+def overdrawn_projects(tx: Tx) -> list[str]:
+    """Projects that have a pool with more seats out than licenses in, by name."""
+    statement = (
+        "SELECT DISTINCT project.name FROM pool JOIN project ON project.id = pool.project_id WHERE overdrawn > 0"
+    )
+    return sorted(row[0] for row in tx.rows(statement))
+
+
 # --- Seats of a pool --------------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,7 @@ def test_what_fits_is_not_questioned() -> None:
             "later than",
         ),
         ((rule("a", "rome", reserve={"port": 1}, ends_at=900.0),), "rules[0].end_time", "is over"),
+        ((rule("a", serves_emergencies=True),), "rules[0].serves_emergencies", "name the site or group"),
         ((SiteGroup(name="south", sites=("rome", "paris")),), "groups[0].sites[1]", "'paris' is no site"),
         ((SiteGroup(name="south", sites=()),), "groups[0].sites", "has no site"),
         (

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licensemaster.api_enums import HolderKind
+from master.domain.allocation.shrink import Standings
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.license_release import InUse
@@ -154,4 +155,5 @@ def test_nothing_that_is_asked_about_is_changed(kinds: list[str]) -> None:
     first = plan(situation(known, seats), [changes[kind] for kind in kinds])
     assert plan(situation(known, seats), [changes[kind] for kind in kinds]) == first
     assert (known.licenses, dict(known.pbxs), dict(known.pool_ids), seats) == before
-    assert not ask_anew(known, questions(known.catalog, seats), software={}).refused
+    standings = Standings(known.allocation, known.site_of, reachable=(), now=0.0)
+    assert not ask_anew(known, questions(known.catalog, seats, standings), software={}).refused

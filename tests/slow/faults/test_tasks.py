@@ -32,6 +32,7 @@ KEPT = {
     "Expiry",
     "LearningTask",
     "ReleaseTask",
+    "OverdraftTask",
     "AutoRenewalTask",
     "AgreementUseTask",
     "UsageTask",

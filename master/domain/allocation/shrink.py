@@ -1,0 +1,69 @@
+"""Who gives seats up first when a pool becomes smaller than what is out of it.
+
+It does where licenses are released with their seats taken away, where an agreement ends, and where the budget of an
+overdraft is spent. The order, which `docs/overdraft.md` explains to operators:
+
+1. What lies idle goes before what is used: first claims at once, blocks with the next renewal of whoever has them. A
+   loan was promised until its day and stays.
+2. Of what is used, seats of sites with a low priority go before those of sites with a high one.
+3. Of these, seats of PBXs that can be told now go before those of PBXs that cannot.
+4. Of these, the newest go first.
+5. Sites that serve emergencies come after all others.
+
+Pure: what lies idle is known by its claims (`domain/leases/claims.py`), which seats are the newest by the database.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from master.domain.allocation.policies import PRIORITY_USUAL, Allocation
+
+
+class Standing(NamedTuple):
+    """What decides how early a PBX gives seats up: whoever sorts first does first."""
+
+    serves_emergencies: bool
+    priority: int
+    is_silent: bool
+
+    @property
+    def kept_first(self) -> tuple[bool, int, bool]:
+        """Sorts the other way round: whoever keeps its seats longest comes first."""
+        return not self.serves_emergencies, -self.priority, not self.is_silent
+
+
+class Standings:
+    """The standing of the PBXs of a project at a moment."""
+
+    def __init__(
+        self, allocation: Allocation, site_of: Mapping[int, str], *, reachable: Collection[int], now: float
+    ) -> None:
+        """`site_of` gives the site of each PBX by its id; `reachable` are those that can be told now."""
+        self._allocation = allocation
+        self._site_of = site_of
+        self._sites = frozenset(site_of.values())
+        self._reachable = reachable
+        self._now = now
+        self._serving = allocation.emergency_sites(now)
+        self._known: dict[tuple[int, str], Standing] = {}
+
+    def of(self, pbx_id: int, type_key: str) -> Standing:
+        """How a PBX stands for seats of a type."""
+        if (known := self._known.get((pbx_id, type_key))) is not None:
+            return known
+        site = self._site_of[pbx_id]
+        rules = self._allocation.rules_at(type_key, self._now, self._sites)
+        priority = rules.priorities.get(site, PRIORITY_USUAL) if rules is not None else PRIORITY_USUAL
+        standing = Standing(site in self._serving, priority, pbx_id not in self._reachable)
+        self._known[pbx_id, type_key] = standing
+        return standing
+
+    def in_order(self, type_key: str) -> list[tuple[int, ...]]:
+        """The ids of all PBXs; those of one tuple give up their newest seats before any of the next one does."""
+        alike: defaultdict[Standing, list[int]] = defaultdict(list)
+        for pbx_id in sorted(self._site_of):
+            alike[self.of(pbx_id, type_key)].append(pbx_id)
+        return [tuple(pbx_ids) for _, pbx_ids in sorted(alike.items())]
