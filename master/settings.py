@@ -104,7 +104,7 @@ class Settings(DaemonSettings):
     """Memory that they may take, about, in the same way."""
     batch_seats_max: Annotated[int, Field(ge=1)] = 4_000
     """Seats decided in one commit, besides the first that want leases, return seats, or acquire seats."""
-    hold_seconds: Annotated[float, Field(ge=0, le=0.1)] = 0.002
+    hold_seconds: Annotated[float, Field(ge=0, le=0.1)] = 0.005
     """How long a batch may be held back under load, so that it grows."""
     retry_after_seconds: Seconds = 0.25
     """When a caller that met a full queue is told to come back."""
