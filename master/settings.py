@@ -122,9 +122,9 @@ class Settings(DaemonSettings):
     """Holders whose seats are taken back in one step."""
     takeover_settle_seconds: Annotated[float, Field(ge=0, le=60)] = 3
     """How long a PBX whose stream broke has to come back before its standby may take over."""
-    keepalive_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2
-    """A caller that has been silent so long is pinged."""
-    keepalive_timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 3
+    keepalive_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 3
+    """A caller that has been silent so long is pinged. PBXs with a stream ping by themselves, every 2 s."""
+    keepalive_timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 2
     """One that does not answer a ping within so long is taken for gone, and its connection is closed."""
     watch_interval_seconds: Seconds = 1
     """How often streams look for changes made by other masters."""
