@@ -8,9 +8,8 @@ and judged by what it names. Leaves to others: what is in the message, and how a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,8 @@ from master.auth.callers.limits import Share
 from master.rpc.admission.authorizer import Authorizer, identity_of_call
 from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.admission.large_requests import Aside
-from master.rpc.errors import InvalidArgumentError, MessageLateError, UnknownMethodError
+from master.rpc.admission.message_deadline import MessageDeadline
+from master.rpc.errors import InvalidArgumentError, UnknownMethodError
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -50,14 +50,14 @@ class Admission:
         *,
         authorizer: Authorizer | None,
         budgets: Budgets,
-        message_seconds: float,
+        message_deadline: MessageDeadline,
         aside: Aside,
     ) -> None:
         """`plain` is what would serve the method unguarded. Without an authorizer, in plain text, everybody may do
         everything and is called what they call themselves; a message has its size and time there as well."""
         self._method = method
         self._authorizer = authorizer
-        self._message_seconds = message_seconds
+        self._message_deadline = message_deadline
         self._aside = aside
         self._answers_by_stream = plain.response_streaming
         parse: Any = plain.request_deserializer
@@ -65,10 +65,9 @@ class Admission:
         self._kind: Descriptor = parse.__self__.DESCRIPTOR
         self._budgets: dict[Role | None, Budget] = {role: budgets.of(method, role) for role in (*Role, None)}
 
-    @asynccontextmanager
-    async def call(self, context: Context) -> AsyncIterator[Any]:
-        """A call while it is served, by its request. One that is answered by a stream may last: it counts among its
-        caller's streams from here on, and its certificate is looked at meanwhile.
+    async def call(self, context: Context, served: AsyncExitStack) -> Any:
+        """The request of a call; `served` gives back what it has of its caller's share. One that is answered by a
+        stream may last: it counts among its caller's streams from here on, and its certificate is looked at meanwhile.
 
         Raises:
             AccessDeniedError: it is not for its caller.
@@ -78,34 +77,30 @@ class Admission:
         """
         if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
-            yield await self._parsed(await self._message(context, None, None), None)
-            return
+            return await self._parsed(await self._message(context, None, None), None)
         peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
-        async with AsyncExitStack() as served:
-            share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
-            data = await self._message(context, peer_certificate.identity.role, share)
-            if len(data) > _LOOP_BYTES:
-                await served.enter_async_context(share.large)
-            request = await self._parsed(data, peer_certificate.identity.role)
-            del data
-            await authorizer.judge(peer_certificate, self._method, request, context)
-            if self._answers_by_stream:
-                await served.aclose()
-                served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer()))
-            yield request
+        share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
+        data = await self._message(context, peer_certificate.identity.role, share)
+        if len(data) > _LOOP_BYTES:
+            await served.enter_async_context(share.large)
+        request = await self._parsed(data, peer_certificate.identity.role)
+        del data
+        await authorizer.judge(peer_certificate, self._method, request, context)
+        if self._answers_by_stream:
+            await served.aclose()
+            served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer()))
+        return request
 
-    @asynccontextmanager
-    async def conversation(self, context: Context) -> AsyncIterator[AsyncIterator[Any]]:
+    async def conversation(self, context: Context, served: AsyncExitStack) -> AsyncIterator[Any]:
         """A call that asks by a stream as well, while it is served: reflection, whose requests name nobody."""
         if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
-            yield self._requests(context, None)
-            return
+            return self._requests(context, None)
         peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
-        with authorizer.stream(peer_certificate, self._method, context.peer()):
-            yield self._requests(context, peer_certificate.identity.role)
+        served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer()))
+        return self._requests(context, peer_certificate.identity.role)
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
         while (data := await context.read()) is not grpc.aio.EOF:
@@ -113,11 +108,7 @@ class Admission:
 
     async def _message(self, context: Context, role: Role | None, share: Share | None) -> bytes:
         weighed = share if self._budgets[role].bytes_max > _SMALL_BYTES else None
-        try:
-            async with asyncio.timeout(self._message_seconds), nullcontext() if weighed is None else weighed.reading():
-                data: Any = await context.read()
-        except TimeoutError:
-            raise MessageLateError(f"no message came within {self._message_seconds:g} s of its call") from None
+        data: Any = await self._message_deadline.within(context.read() if weighed is None else _read(context, weighed))
         if data is grpc.aio.EOF:
             raise InvalidArgumentError("request", "none came; send the message that this method takes")
         if weighed is not None:
@@ -153,6 +144,11 @@ class Admission:
             return self._parse(data)
         except (MalformedError, DecodeError) as error:
             raise InvalidArgumentError("request", f"{error}; send the message that this method takes") from None
+
+
+async def _read(context: Context, share: Share) -> Any:
+    async with share.reading():
+        return await context.read()
 
 
 def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, str | None]:

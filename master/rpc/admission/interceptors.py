@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from inspect import iscoroutinefunction
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from master.metrics import Metrics
 from master.rpc.admission.admission import Admission, caller_of_call, turn_away
 from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.large_requests import Aside
+from master.rpc.admission.message_deadline import MessageDeadline
 from master.rpc.errors import Failure, abort, failure_of, let_go
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.problems import UnstorableError
@@ -48,7 +49,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._metrics = metrics
         self._authorizer = authorizer
         self._budgets = budgets
-        self._message_seconds = message_seconds
+        self._message_deadline = MessageDeadline(message_seconds)
         self._aside = aside
         self._handlers: dict[str, Handler] = {}
         self._sparing_log = SparingLog(
@@ -77,7 +78,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             plain,
             authorizer=self._authorizer,
             budgets=self._budgets,
-            message_seconds=self._message_seconds,
+            message_deadline=self._message_deadline,
             aside=self._aside,
         )
         if plain.request_streaming:
@@ -113,8 +114,8 @@ class _Counts:
 
 def _unary(serve: Any, count: _Counts, admission: Admission) -> Any:
     async def behaviour(_: object, context: Context) -> Any:
-        async with _ending(context, count), admission.call(context) as request:
-            return await serve(request, context)
+        async with _Ending(context, count), AsyncExitStack() as served:
+            return await serve(await admission.call(context, served), context)
         return None  # it failed, and gRPC knows
 
     return behaviour
@@ -122,13 +123,13 @@ def _unary(serve: Any, count: _Counts, admission: Admission) -> Any:
 
 def _stream(serve: Any, count: _Counts, admitted: Any) -> Any:
     async def yields(_: object, context: Context) -> AsyncIterator[Any]:
-        async with _ending(context, count), admitted(context) as request:
-            async for response in serve(request, context):
+        async with _Ending(context, count), AsyncExitStack() as served:
+            async for response in serve(await admitted(context, served), context):
                 yield response
 
     async def writes(_: object, context: Context) -> None:
-        async with _ending(context, count), admitted(context) as request:
-            await serve(request, context)
+        async with _Ending(context, count), AsyncExitStack() as served:
+            await serve(await admitted(context, served), context)
 
     return writes if iscoroutinefunction(serve) else yields  # health writes to its context
 
@@ -145,27 +146,37 @@ def _unknown(method: str, authorizer: Authorizer) -> Handler:
     return grpc.stream_unary_rpc_method_handler(behaviour)
 
 
-@asynccontextmanager
-async def _ending(context: Context, count: _Counts) -> AsyncIterator[None]:
-    """Count how a call ends, and answer its caller with a failure unless it is the caller who gave up."""
-    started = perf_counter()
-    try:
-        yield
-    except asyncio.CancelledError:
-        count.failed(started, grpc.StatusCode.CANCELLED)
-        raise
-    except grpc.aio.AbortError as error:  # whoever serves it has answered already: health of an unknown service
-        count.failed(started, _code_of(context))
+class _Ending:
+    """Counts how a call ends, and answers its caller with a failure unless it is the caller who gave up."""
+
+    __slots__ = ("_context", "_count", "_started")
+
+    def __init__(self, context: Context, count: _Counts) -> None:
+        self._context = context
+        self._count = count
+        self._started = perf_counter()
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if error is None:
+            self._count.succeeded(self._started)
+            return False
+        if isinstance(error, asyncio.CancelledError):
+            self._count.failed(self._started, grpc.StatusCode.CANCELLED)
+            return False
+        if not isinstance(error, Exception):
+            return False
+        if isinstance(error, grpc.aio.AbortError):  # whoever serves it has answered: health of an unknown service
+            self._count.failed(self._started, _code_of(self._context))
+            let_go(error)
+            return True
+        failure = _reported(error, self._count)
         let_go(error)
-        return
-    except Exception as error:
-        failure = _reported(error, count)
-        let_go(error)
-        count.failed(started, failure.code)
-    else:
-        count.succeeded(started)
-        return
-    await _refuse(context, failure)
+        self._count.failed(self._started, failure.code)
+        await _refuse(self._context, failure)
+        return True
 
 
 def _reported(error: Exception, count: _Counts) -> Failure:

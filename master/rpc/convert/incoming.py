@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -34,9 +35,18 @@ def pbx_name(text: str, field: str = "pbx") -> PbxName:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
+    try:
+        return _pbx_name(text)
+    except ValueError:
+        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/pbxs/PBX") from None
+
+
+@lru_cache(maxsize=4096)
+def _pbx_name(text: str) -> PbxName:
+    """What every call of a PBX names: the same ones again and again. What raises is not kept, however long it is."""
     parts = _parts(text)
     if len(parts) != 4 or parts[0] != "projects" or parts[2] != "pbxs":
-        raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT/pbxs/PBX")
+        raise ValueError("no name of a PBX")
     return PbxName(parts[1], parts[3])
 
 
