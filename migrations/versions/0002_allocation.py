@@ -41,6 +41,17 @@ def upgrade() -> None:
         pool.add_column(sa.Column("overdraft_at", sa.Float(precision=53), server_default="0", nullable=False))
         pool.create_check_constraint("never_overdrawn", "overdrawn >= 0 AND used >= 0 AND used <= capacity + overdrawn")
     op.create_table(
+        "rule_day",
+        sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), nullable=False),
+        sa.Column("rule", sa.String(63), nullable=False),
+        sa.Column("type", sa.String(63), nullable=False),
+        sa.Column("day", sa.Integer, nullable=False),
+        sa.Column("used", sa.Integer, nullable=False),
+        sa.Column("unused", sa.Integer),
+        sa.Column("refused", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "day", "rule", "type"),
+    )
+    op.create_table(
         "waiter",
         sa.Column(
             "pbx_id", sa.Integer, sa.ForeignKey("pbx.id", ondelete="CASCADE"), autoincrement=False, primary_key=True

@@ -13,7 +13,15 @@ from master.domain.estate.license_refs import LicenseRef
 from master.domain.leases.claims import Claims
 from master.domain.leases.leases import Lease, software_in_use
 from master.domain.leases.standby import Readiness
-from master.domain.monitoring.pool_counts import PoolUsage, SiteShare, kept, pool_counts, site_shares
+from master.domain.monitoring.pool_counts import (
+    PoolUsage,
+    ReserveUse,
+    SiteShare,
+    kept,
+    pool_counts,
+    reserve_uses,
+    site_shares,
+)
 from master.domain.seats.pools import PoolParts, parts, used_by_site
 
 FIRST_CONTACT_SECONDS = 86_400.0
@@ -144,6 +152,8 @@ class Overview:
     """What ends of agreements, the earliest first."""
     shares: tuple[SiteShare, ...] = ()
     """What sites have, want and would get of the shared pools that are divided, or whose type has a policy."""
+    reserves: tuple[ReserveUse, ...] = ()
+    """What becomes of the reserves of allocation rules."""
     unpaid_renewals: tuple[UnpaidRenewal, ...] = ()
     """Renewals that ordered themselves and await their payment."""
 
@@ -240,6 +250,7 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
         learning=records.learning,
         dead_messages=records.dead_messages,
         endings=records.endings,
+        reserves=tuple(reserve_uses(estate, usage, time.now)),
         shares=tuple(site_shares(estate, usage, beyond, records.waits, time.now)),
         unpaid_renewals=records.unpaid_renewals,
     )

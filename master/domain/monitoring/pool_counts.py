@@ -49,6 +49,17 @@ class SiteShare:
     first_claims: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReserveUse:
+    """What becomes of the reserve of a rule."""
+
+    rule: str
+    license_type: str
+    used: int
+    """Seats of it that are counted for its owners."""
+    unused: int
+
+
 def kept(usage: Usage, claims: Mapping[int, Claims]) -> Kept:
     """Attribute what is counted beyond seats held to kinds of claims, by (pool id, PBX id)."""
     return {
@@ -130,3 +141,26 @@ def site_shares(
                 borrowed=kinds[site][ClaimKind.LOAN],
                 first_claims=kinds[site][ClaimKind.FIRST_CLAIM],
             )
+
+
+def reserve_uses(estate: Estate, usage: Usage, now: float) -> Iterator[ReserveUse]:
+    """What becomes of each rule's reserve at a moment, UNIX seconds; a site's and its group's are two."""
+    for pool_id, key in estate.shared_pools.items():
+        rules = estate.rules_of_pool(pool_id, now)
+        if rules is None or not (rules.site_reserves or rules.group_reserves):
+            continue
+        counted: Counter[str] = Counter()
+        for (used_pool_id, pbx_id), use in usage.items():
+            if used_pool_id == pool_id:
+                counted[estate.site_of[pbx_id]] += use.counted
+        used: Counter[str] = Counter()
+        unused: Counter[str] = Counter()
+        reserves = [(f"site {site}", reserve, counted[site]) for site, reserve in rules.site_reserves.items()]
+        for group, reserve in rules.group_reserves.items():
+            reserves.append((f"group {group}", reserve, sum(counted[site] for site in rules.members[group])))
+        for scope, reserve, seats in reserves:
+            rule = rules.named.get(("reserve", scope)) or rules.named["reserve", "every site"]
+            used[rule] += min(seats, reserve)
+            unused[rule] += max(reserve - seats, 0)
+        for rule in used:
+            yield ReserveUse(rule, key, used[rule], unused[rule])

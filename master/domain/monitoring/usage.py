@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from statistics import linear_regression
+from typing import NamedTuple
 
 from master.domain.monitoring.overview import Overview
 
@@ -58,6 +59,25 @@ class PoolPeak:
     day: int
     peak: int
     unused: int
+
+
+class RuleDay(NamedTuple):
+    """What the reserve of an allocation rule came to on a day."""
+
+    project_id: int
+    rule: str
+    license_type: str
+    day: int
+    used: int
+    """The most seats of it that its owners had."""
+    unused: int
+    """The fewest that they had not."""
+
+
+def rule_days(estate: Overview, now: float) -> Iterator[RuleDay]:
+    """What one reading of an estate says of its reserves."""
+    for reserve in estate.reserves:
+        yield RuleDay(estate.project_id, reserve.rule, reserve.license_type, day_of(now), reserve.used, reserve.unused)
 
 
 def site_peaks(estate: Overview, now: float) -> Iterator[SitePeak]:

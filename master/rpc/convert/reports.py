@@ -34,6 +34,11 @@ def response(report: UsageReport) -> report_pb2.GetUsageReportResponse:
         report_time=report.made_at,
         sites=[_site(row, types[row.license_type].display_name) for row in report.sites if row.license_type in types],
         pools=[_pool(pool) for pool in report.pools],
+        rules=[
+            message(report_pb2.RuleHistory, row, display_name=types[row.license_type].display_name)
+            for row in report.rules
+            if row.license_type in types
+        ],
         silent=[
             message(
                 report_pb2.SilentPbx,

@@ -40,6 +40,8 @@ class RecentDenials:
 
     seats: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Seats refused by (project, site, license type)."""
+    rules: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Seats refused because of allocation rules, by (project, rule, license type)."""
     holders: list[Refused] = field(default_factory=list)
     """Holders refused for the first time in a while."""
     granted: list[Refused] = field(default_factory=list)
@@ -69,6 +71,8 @@ class DenialBuffer:
                     self._holders -= 1
             elif outcome.reason is not RefusalReason.UNKNOWN_LICENSE_TYPE:  # which may be any text
                 self._recent.seats[pbx.project, tally.site, outcome.license_type] += 1
+                if outcome.allocation_rule:
+                    self._recent.rules[pbx.project, outcome.allocation_rule, outcome.license_type] += 1
                 if want.key not in held:
                     self._begin(held, Refused(pbx, tally.site, want.key, outcome.reason.name, now))
         if not held:
@@ -100,6 +104,7 @@ class DenialBuffer:
     def put_back(self, recent: RecentDenials) -> None:
         """Keep what could not be written for the next time."""
         recent.seats.update(self._recent.seats)
+        recent.rules.update(self._recent.rules)
         recent.holders += self._recent.holders
         recent.granted += self._recent.granted
         self._recent = recent

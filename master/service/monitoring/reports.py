@@ -30,6 +30,7 @@ class UsageReport:
     catalog: Catalog
     sites: Sequence[store.SiteRow]
     pools: Sequence[PoolReport]
+    rules: Sequence[store.RuleRow]
     silent: Sequence[SilentPbx]
     denied: Sequence[store.DenialRow]
     """The latest first; empty where they were not asked for."""
@@ -63,6 +64,7 @@ class Reports:
                 days_known=len({pool.day for pool in pools}),
                 catalog=estate.catalog,
                 sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
+                rules=store.rules_since(tx, estate.project_id, day=first),
                 pools=pool_reports(overview, estate.catalog.types, pools, today=today),
                 silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, time),
                 denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),

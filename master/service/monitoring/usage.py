@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from master.domain.monitoring.overview import Overview
-from master.domain.monitoring.usage import PoolPeak, SitePeak, day_of, pool_peaks, site_peaks
+from master.domain.monitoring.usage import PoolPeak, RuleDay, SitePeak, day_of, pool_peaks, rule_days, site_peaks
 from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.denial_buffer import DenialBuffer, RecentDenials, Refused
 from master.service.monitoring.overviews import read_overviews
@@ -49,6 +49,8 @@ class UsageTask(PeriodicTask):
         """Peaks of today that have been written."""
         self._pools: dict[tuple[int, str, str], tuple[int, int]] = {}
         """Peaks and unused licenses of today that have been written."""
+        self._rules: dict[tuple[int, str, str], tuple[int, int]] = {}
+        """What was used and unused of reserves today, as far as it has been written."""
 
     async def stop(self) -> None:
         """End, after a last run that writes what is in memory."""
@@ -75,9 +77,15 @@ class UsageTask(PeriodicTask):
             await self._context.questions.transact(
                 lambda tx: store.forget_days(tx, before=before, names_before=names_before)
             )
-            self._today, self._sites, self._pools = today, {}, {}
+            self._today, self._sites, self._pools, self._rules = today, {}, {}, {}
         sites = [peak for estate in estates for peak in site_peaks(estate, now) if peak.peak > self._written(peak)]
         pools = [peak for estate in estates for peak in pool_peaks(estate, now) if self._is_news(peak)]
+        rules = [rule for estate in estates for rule in rule_days(estate, now) if self._is_rules_news(rule)]
+        if rules:
+            await self._context.questions.transact(lambda tx: store.add_rule_days(tx, rules))
+            for rule in rules:
+                used, left = self._rules.get(rule[:3], (rule.used, rule.unused))
+                self._rules[rule[:3]] = (max(used, rule.used), min(left, rule.unused))
         if not sites and not pools:
             return
         await self._context.questions.transact(lambda tx: store.add_peaks(tx, sites, pools))
@@ -94,6 +102,10 @@ class UsageTask(PeriodicTask):
         known = self._pools.get((peak.project_id, peak.device, peak.license_type))
         return known is None or peak.peak > known[0] or peak.unused < known[1]
 
+    def _is_rules_news(self, rule: RuleDay) -> bool:
+        known = self._rules.get(rule[:3])
+        return known is None or rule.used > known[0] or rule.unused < known[1]
+
     async def _write_refusals(self, estates: Sequence[Overview], now: float) -> None:
         recent = self._denials.take(now)
         ids = {estate.project: estate.project_id for estate in estates}
@@ -104,6 +116,14 @@ class UsageTask(PeriodicTask):
             if recent.granted:
                 granted = _rows(recent.granted, ids)
                 await self._context.questions.transact(lambda tx: store.forget_denials(tx, granted))
+            if recent.rules:
+                rules = {
+                    (ids[project], rule, license_type, day_of(now)): seats
+                    for (project, rule, license_type), seats in recent.rules.items()
+                    if project in ids
+                }
+                await self._context.questions.transact(lambda tx: store.add_rule_days(tx, (), rules))
+                recent.rules.clear()
             counts = _counts(recent, ids, day_of(now))
             due = now - self._denied_after_seconds
 

@@ -34,6 +34,7 @@ LEFT_OUT: Final = frozenset(
         t.request_answer,
         t.site_day,
         t.pool_day,
+        t.rule_day,
         t.denial,
         t.alarm,
         t.webhook_delivery,

@@ -7,12 +7,16 @@ order, and by one of these functions in a transaction, so two masters never wait
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
-from master.domain.monitoring.usage import PoolPeak, SitePeak
+from master.domain.monitoring.usage import PoolPeak, RuleDay, SitePeak
 from master.store.backends.database import Tx
 
+RulePlace = tuple[int, str, str, int]
+"""(project id, rule, license type, day)."""
+NOTHING_REFUSED: Final[Mapping[RulePlace, int]] = MappingProxyType({})
 _SITE = """
     INSERT INTO site_day (project_id, site, type, day, peak, peak_at, refused, denied)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -26,6 +30,15 @@ _POOL = """
     ON CONFLICT (project_id, day, device, type) DO UPDATE SET
         peak = CASE WHEN excluded.peak > pool_day.peak THEN excluded.peak ELSE pool_day.peak END,
         unused = CASE WHEN excluded.unused < pool_day.unused THEN excluded.unused ELSE pool_day.unused END
+"""
+_RULE = """
+    INSERT INTO rule_day (project_id, rule, type, day, used, unused, refused) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (project_id, day, rule, type) DO UPDATE SET
+        used = CASE WHEN excluded.used > rule_day.used THEN excluded.used ELSE rule_day.used END,
+        unused = CASE
+            WHEN rule_day.unused IS NULL OR excluded.unused < rule_day.unused THEN excluded.unused ELSE rule_day.unused
+        END,
+        refused = rule_day.refused + excluded.refused
 """
 _DENIAL = """
     INSERT INTO denial (project_id, day, pbx, holder, type, kind, site, reason, refused_at, judged)
@@ -68,6 +81,13 @@ def add_peaks(tx: Tx, sites: Iterable[SitePeak], pools: Iterable[PoolPeak]) -> N
     of_pools = [(p.project_id, p.device, p.license_type, p.day, p.peak, p.unused) for p in sorted(pools)]
     if of_pools:
         tx.many(_POOL, of_pools)
+
+
+def add_rule_days(tx: Tx, rules: Iterable[RuleDay], refused: Mapping[RulePlace, int] = NOTHING_REFUSED) -> None:
+    """Raise what owners of reserves had on some days, and add seats refused because of rules."""
+    used = [(*rule, 0) for rule in sorted(rules)]
+    if rows := [*used, *((*place, 0, None, refused[place]) for place in sorted(refused))]:
+        tx.many(_RULE, rows)
 
 
 def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
@@ -123,6 +143,7 @@ def forget_days(tx: Tx, *, before: int, names_before: int) -> None:
     """Let go of days before `before`, and of the names of those who were denied before `names_before`."""
     tx.rows("DELETE FROM site_day WHERE day < ?1", before)
     tx.rows("DELETE FROM pool_day WHERE day < ?1", before)
+    tx.rows("DELETE FROM rule_day WHERE day < ?1", before)
     tx.rows("DELETE FROM denial WHERE day < ?1", max(before, names_before))
 
 
@@ -155,6 +176,27 @@ def sites_since(tx: Tx, project_id: int, *, day: int, lately: int) -> list[SiteR
         lately,
     )
     return [SiteRow(row[0], row[1], row[2], row[3], row[4], int(row[5]), int(row[6])) for row in rows]
+
+
+class RuleRow(NamedTuple):
+    """What an allocation rule came to over some days."""
+
+    rule: str
+    license_type: str
+    used: int
+    unused: int
+    refused: int
+
+
+def rules_since(tx: Tx, project_id: int, *, day: int) -> list[RuleRow]:
+    """Allocation rules by name and type from a day on, those that are gone by now too."""
+    rows = tx.rows(
+        "SELECT rule, type, MAX(used), MIN(unused), SUM(refused) FROM rule_day WHERE project_id = ?1 AND day >= ?2"
+        " GROUP BY rule, type ORDER BY rule, type",
+        project_id,
+        day,
+    )
+    return [RuleRow(row[0], row[1], row[2], row[3] or 0, int(row[4])) for row in rows]
 
 
 def pools_since(tx: Tx, project_id: int, *, day: int) -> list[PoolPeak]:

@@ -22,6 +22,7 @@ from master.store.tables.history import (
     event,
     pool_day,
     request_answer,
+    rule_day,
     site_day,
 )
 from master.store.tables.leases import (
@@ -61,6 +62,7 @@ __all__ = [
     "project",
     "request_answer",
     "revocation",
+    "rule_day",
     "seat",
     "signing_key",
     "site",

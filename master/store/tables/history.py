@@ -94,6 +94,21 @@ pool_day = Table(
 )
 """What a pool came to on a day: the most seats debited, the fewest licenses unused. The balance has no device."""
 
+rule_day = Table(
+    "rule_day",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("rule", String(63), nullable=False),
+    Column("type", String(63), nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("unused", Integer),
+    Column("refused", BigInteger, nullable=False),
+    PrimaryKeyConstraint("project_id", "day", "rule", "type"),
+)
+"""What an allocation rule came to on a day: the most seats of its reserve that its owners had, and the fewest that they
+had not (null where it reserves none); seats refused because of it."""
+
 denial = Table(
     "denial",
     metadata,

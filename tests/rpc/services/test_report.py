@@ -11,7 +11,8 @@ from licensemaster.v1 import report_pb2, seat_pb2, status_pb2
 from master.domain.monitoring.usage import DAY_SECONDS
 from tests.rpc.failures import NAME, failure
 from tests.support.masters import Clock, InProcess, in_process_master
-from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
+from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, seat, seats
+from tests.support.projects.allocations import Rule, lay_down
 from tests.support.projects.estates import project
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
@@ -142,3 +143,24 @@ async def test_days_that_are_none(master: InProcess, days: int) -> None:
 
 async def test_a_project_that_there_is_not(master: InProcess) -> None:
     assert (await failure(_report(master))).reason == "UNKNOWN_PROJECT"
+
+
+async def test_what_rules_gained_and_cost(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 10}, pbxs=PBXS))
+    await lay_down(
+        master.wire,
+        Rule(name="keep", site="site-paris", reserve={"port": 5}),
+        Rule(name="less", site="site-berlin", maximum={"port": 5}),
+    )
+    berlin, paris = await opened(master.wire, "berlin"), await opened(master.wire, "paris")
+    assert divided(await berlin.acquire(*seats("port", 7)))[0] == 5
+    granted(await paris.acquire(*seats("port", 3)))
+    await master.running.usage.run_once()
+    await paris.give_back(*seats("port", 1))
+    master.clock.advance(MINUTES)
+    await berlin.give_back(*seats("port", 2))
+    await lay_down(master.wire, Rule(name="keep", site="site-paris", reserve={"port": 7}))
+    assert divided(await berlin.acquire(*seats("port", 2, "desk")))[0] == 0
+    await master.running.usage.run_once()
+    rules = [(rule.rule, rule.used, rule.unused, rule.refused) for rule in (await _report(master)).rules]
+    assert rules == [("keep", 3, 2, 2), ("less", 0, 0, 2)]

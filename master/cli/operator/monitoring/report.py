@@ -30,7 +30,7 @@ from master.cli.output.rendering import (
 COLUMNS = (
     "section", "site", "device", "pbx", "license_type", "peak_seven_days", "peak", "peak_time", "refused", "denied",
     "capacity", "used", "unused", "outlook", "run_out_date", "state", "contact_time", "seats", "holder", "reason",
-    "refuse_time",
+    "refuse_time", "rule",
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ def report_view(response: report_pb2.GetUsageReportResponse, *, holders: bool) -
         visible(f"{short_name(response.project)}, the last {response.days:,} days; {days}", "bold")
     ]
     parts += ["", _pools(response.pools, response.days), "", _sites(response.sites, response.days)]
+    parts += ["", _rules(response.rules, response.days)] if response.rules else []
     parts += ["", _silent(response.silent, now) if response.silent else Text("no PBX is silent", style="green")]
     if holders:
         parts += ["", _denied(response.denied) if response.denied else Text("nobody was denied", style="green")]
@@ -126,6 +127,15 @@ def _sites(sites: Sequence[report_pb2.SiteHistory], days: int) -> Table:
     return shown
 
 
+def _rules(rules: Sequence[report_pb2.RuleHistory], days: int) -> Table:
+    """What rules gained (seats that owners of reserves had) and cost (seats that nobody had, or was refused)."""
+    numbers = [f"Had {days} d", "Never had", "Refused others"]
+    shown = table("Rule", "License", *numbers, title="Allocation rules", numbers=numbers)
+    for rule in rules:
+        add_row(shown, visible(rule.rule, "bold"), rule.display_name, rule.used, rule.unused, rule.refused)
+    return shown
+
+
 def _silent(pbxs: Sequence[report_pb2.SilentPbx], now: datetime) -> Table:
     shown = table("Site", "PBX", "Lease", "Last heard of", "Seats", title="Silent", numbers=["Seats"])
     for pbx in pbxs:
@@ -177,6 +187,11 @@ def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, 
             "peak_seven_days": site.peak_seven_days, "peak": site.peak,
             "peak_time": site.peak_time.ToJsonString() if site.HasField("peak_time") else "",
             "refused": site.refused, "denied": site.denied,
+        }  # fmt: skip
+    for rule in response.rules:
+        yield {
+            "section": "rule", "rule": rule.rule, "license_type": rule.license_type, "used": rule.used,
+            "unused": rule.unused, "refused": rule.refused,
         }  # fmt: skip
     for silent in response.silent:
         yield {
