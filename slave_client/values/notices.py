@@ -45,6 +45,8 @@ class NoticeKind(Enum):
     """Seats that this PBX waits for, with their places."""
     SEATS_HANDED_ON = "seats_handed_on"
     """Seats that this PBX waited for were granted; this client takes them up, and `on_seat` hears of each."""
+    POOL_OVERDRAWN = "pool_overdrawn"
+    """The pool that this PBX draws on is above what is installed; the message says when seats are taken away for it."""
     OTHER = "other"
     """A kind that this version of the client does not know."""
     MASTER_REFUSES = "master_refuses"

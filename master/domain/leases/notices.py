@@ -5,11 +5,12 @@ States, not events: the same facts always give the same notices, so none can be 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from licensemaster.values.moments import second_text
+from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Installation, License, Pbx
 from master.domain.estate.lease_time import LeaseTime
@@ -37,6 +38,7 @@ class NoticeKind(Enum):
     LICENSES_END = 13
     SEATS_AWAITED = 14
     SEATS_HANDED_ON = 15
+    POOL_OVERDRAWN = 16
 
     @property
     def ends_lease(self) -> bool:
@@ -73,6 +75,18 @@ class Notice:
     """Licenses whose release the device has to certify; at most MOST_RELEASES."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatNews:
+    """What became of a PBX's seats, and of the pools that it draws on."""
+
+    revoked: Collection[Key] = ()
+    """Taken away, and not given back yet (L5)."""
+    awaited: Collection[Awaited] = ()
+    overdrawn: Mapping[int, Overdraft] = field(default_factory=dict)
+    """How far shared pools are above what is installed, by pool id."""
+
+
+NO_SEAT_NEWS = SeatNews()
 _ENDING = frozenset({NoticeKind.FENCED, NoticeKind.CARRIED, NoticeKind.CLOSED, NoticeKind.EXPIRED, NoticeKind.UNPROVEN})
 MOST_SEATS = 1000
 MOST_RELEASES = 100
@@ -86,8 +100,7 @@ def notices(
     *,
     epoch: int,
     time: LeaseTime,
-    revoked: Collection[Key] = (),
-    awaited: Collection[Awaited] = (),
+    seats: SeatNews = NO_SEAT_NEWS,
 ) -> tuple[Notice, ...]:
     """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
     state = lease.state(time)
@@ -113,10 +126,12 @@ def notices(
     if lease.suspected_clone(time.now):
         message = f"{lease.takeovers} installations took the lease of {pbx.name} from each other: one is a copy"
         news.append(Notice(NoticeKind.SUSPECTED_CLONE, message))
-    if revoked:  # L5
-        message = f"{len(revoked)} seats were taken away from {pbx.name}: stop using them and return them"
-        news.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(revoked)[:MOST_SEATS])))
-    news += _waiting_notices(pbx, awaited)
+    if seats.revoked:  # L5
+        message = f"{len(seats.revoked)} seats were taken away from {pbx.name}: stop using them and return them"
+        news.append(Notice(NoticeKind.SEATS_REVOKED, message, seats=tuple(sorted(seats.revoked)[:MOST_SEATS])))
+    news += _waiting_notices(pbx, seats.awaited)
+    if seats.overdrawn and not estate.is_local(pbx):
+        news.append(Notice(NoticeKind.POOL_OVERDRAWN, "; ".join(_overdrawn_texts(estate, seats.overdrawn))))
     own = estate.installations[pbx.device.id]
     drawn_on = (own,) if own is installation else (own, installation)
     ending = [license for source in drawn_on for license in source.licenses if ends_soon(estate, license, time.now)]
@@ -124,6 +139,16 @@ def notices(
         message = f"{endings_told(estate, ending)}; unless it is bought or renewed, seats are taken away then"
         news.append(Notice(NoticeKind.LICENSES_END, message, tuple(license.ref for license in ending[:MOST_NAMED])))
     return (*news, *_release_notices(pbx, own, drawn_on))
+
+
+def _overdrawn_texts(estate: Estate, overdrawn: Mapping[int, Overdraft]) -> Iterator[str]:
+    for pool_id, overdraft in sorted(overdrawn.items()):
+        name = estate.catalog.types[estate.shared_pools[pool_id]].display_name
+        until = second_text(overdraft.spent_at or 0.0)
+        yield (
+            f"{counted(overdraft.seats, f'{name} seat')} above what is installed: unless as many are returned or"
+            f" licensed by {until}, seats are taken away then"
+        )
 
 
 def _waiting_notices(pbx: Pbx, awaited: Collection[Awaited]) -> Iterator[Notice]:

@@ -5,12 +5,13 @@ Requests are decided in order, each on what those before it left. The caller com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
 import structlog
 
+from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.estate.lease_time import LeaseTime
@@ -31,7 +32,7 @@ from master.domain.leases.leases import (
     running,
 )
 from master.domain.leases.loans import LoanError
-from master.domain.leases.notices import notices
+from master.domain.leases.notices import SeatNews, notices
 from master.domain.leases.presence import AbsenceEvidence, Observer, Presence, presence
 from master.domain.leases.standby import Takeover, primary_of, takeover_problems
 from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted, lease_before
@@ -78,6 +79,7 @@ from master.service.batch.resolved_request import ResolvedRequest, opening_of
 from master.service.batch.standby_claims import TwoClaims
 from master.service.batch.standby_pairs import carried_by
 from master.service.estates.estate_cache import EstateCache
+from master.service.estates.overdrafts import overdrawn_pools
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownPbxError
 from master.service.runtime.request_answers import AnsweredBefore, answered_before, keep_answer
@@ -135,6 +137,7 @@ class Batch:
         self._observer = observer
         self._leases = dict(loaded.leases)
         self._touched: set[int] = set()
+        self._overdrawn: dict[int, Mapping[int, Overdraft]] = {}
         self._standby_claims = loaded.standby_claims
         self._events = BatchEvents(time.now)
         self._waiting = BatchWaiting(loaded.awaited, loaded.working_set, self._events)
@@ -431,16 +434,14 @@ class Batch:
 
     def _granted(self, resolved: ResolvedRequest, lease: Lease, uses: Sequence[BlockUse] = ()) -> LeaseGranted:
         estate = resolved.eligibilities.estate
-        revoked = self._loaded.working_set.seats[resolved.pbx.id].revoked
-        lease_notices = notices(
-            estate,
-            resolved.pbx,
-            lease,
-            epoch=lease.epoch,
-            time=self._time,
-            revoked=revoked,
+        if estate.project_id not in self._overdrawn:
+            self._overdrawn[estate.project_id] = overdrawn_pools(self._tx, estate, self._time.now)
+        seats = SeatNews(
+            revoked=self._loaded.working_set.seats[resolved.pbx.id].revoked,
             awaited=self._waiting.of(resolved.pbx.id),
+            overdrawn=self._overdrawn[estate.project_id],
         )
+        lease_notices = notices(estate, resolved.pbx, lease, epoch=lease.epoch, time=self._time, seats=seats)
         granted = LeaseGranted(lease, resolved.pbx, self._held(resolved.pbx), lease_notices)
         if lease.carrier is not None:
             return granted

@@ -10,7 +10,7 @@ from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease
-from master.domain.leases.notices import Notice, notices
+from master.domain.leases.notices import Notice, SeatNews, notices
 from master.domain.leases.standby import carrier_of
 from master.domain.remedies.remedies import Effort, with_remedies
 from master.domain.remedies.trial import Case, pools_of
@@ -22,6 +22,7 @@ from master.domain.seats.seats import Want
 from master.service.batch.prefetch import Prefetch, canonical, fill_working_set, name_top_holders, need_for_wants
 from master.service.batch.standby_pairs import carried_by
 from master.service.estates.estate_cache import EstateCache
+from master.service.estates.overdrafts import overdrawn_pools
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements.claims import claims_of
@@ -57,6 +58,7 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
     leases, held = read_leases(tx, ids), holdings(tx, ids)
     revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(ids)))
     awaited = awaited_by(tx, ids) if estate.allocation.queues else {}
+    overdrawn = overdrawn_pools(tx, estate, time.now)
     views = []
     for pbx in pbxs:
         lease = leases.get(pbx.id)
@@ -64,8 +66,8 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
         taken = revoked.get(pbx.id, ())
         lease_notices: tuple[Notice, ...] = ()
         if lease is not None:
-            waits_for = awaited.get(pbx.id, {}).values()
-            lease_notices = notices(estate, pbx, lease, epoch=lease.epoch, time=time, revoked=taken, awaited=waits_for)
+            seats = SeatNews(revoked=taken, awaited=awaited.get(pbx.id, {}).values(), overdrawn=overdrawn)
+            lease_notices = notices(estate, pbx, lease, epoch=lease.epoch, time=time, seats=seats)
         carrier = carried_by(estate, lease) if state.is_running else ""
         views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), lease_notices, carrier))
     return views

@@ -16,7 +16,7 @@ import structlog
 from master.domain.estate.estate import Estate, LeasePace, Pbx
 from master.domain.leases.leases import Lease, running
 from master.domain.leases.loans import Loan, loans_of
-from master.domain.leases.notices import DRAINING, Notice, notices
+from master.domain.leases.notices import DRAINING, Notice, SeatNews, notices
 from master.domain.leases.standby import Readiness
 from master.domain.seats.refusals import Refusal, RefusalReason
 from master.service.batch.batch import answer_to
@@ -45,6 +45,7 @@ from master.service.batch.requests import (
 from master.service.batch.resolved_request import caller_id
 from master.service.batch.standby_pairs import read_standby_pairs
 from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.estates.overdrafts import overdrawn_pools
 from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import Committer
 from master.service.leases.drill import DrillReport, drill, drilled_event
@@ -233,7 +234,9 @@ class Leases:
             revoked = revoked_seats(tx, sorted({pbx.id} & eligibilities.estate.revoked_from)).get(pbx.id, ())
             asked = [pbx.id] if eligibilities.estate.allocation.queues else []
             awaited = awaited_by(tx, asked).get(pbx.id, {}).values()
-            news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, revoked=revoked, awaited=awaited)
+            overdrawn = overdrawn_pools(tx, eligibilities.estate, time.now)
+            seats = SeatNews(revoked=revoked, awaited=awaited, overdrawn=overdrawn)
+            news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, seats=seats)
             return news, _shows_its_user(eligibilities.estate, lease)
 
         return await self._context.database.read(look)

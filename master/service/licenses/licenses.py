@@ -48,6 +48,7 @@ class Licenses:
     ) -> None:
         self._context = context
         self._rules = rules
+        self._overdrawn: list[str] = []
         self._token = token
         self._enrollment_seconds = enrollment_seconds
 
@@ -122,6 +123,10 @@ class Licenses:
     async def end_overdrafts(self) -> int:
         """Take back what is overdrawn without a budget; how many seats that was."""
         time, taken = self._context.lease_time(), 0
+        overdrawn = await self._context.questions.read(store.overdrawn_projects)
+        if overdrawn != self._overdrawn:  # PBXs hear at once that it began, and that it is over
+            self._overdrawn = overdrawn
+            self._context.hub.wake_all()
         for project in await self._context.questions.read(
             lambda tx: projects_with_spent_overdrafts(tx, self._context.estates, time)
         ):

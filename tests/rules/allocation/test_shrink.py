@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import lease_pb2, license_pb2
+from licensemaster.values.moments import second_text
 from tests.rules.allocation.test_overdraft import HOUR, overdraft, ports
 from tests.support.databases.truth import all_events, mismatches
 from tests.support.masters import InProcess, Wire
@@ -18,6 +19,7 @@ from tests.support.projects.plans import release as released
 from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, release
 
 LASTS = 3600
+OVERDRAWN = lease_pb2.NOTICE_KIND_POOL_OVERDRAWN
 NAMES = ("berlin", "rome", "oslo", "police")
 RULES = (
     Group(name="rescue", sites=["site-police"]),
@@ -112,6 +114,13 @@ async def test_what_is_overdrawn_is_taken_back_when_its_budget_is_spent(
     granted(await pbxs["police"].acquire(*seats("port", 2, "more")))
     await master.running.overdrafts.run_once()
     assert await told(pbxs) == dict.fromkeys(NAMES, 0), "there is a budget yet"
+    until = second_text(master.clock.now + 2 * HOUR)
+    for pbx in pbxs.values():
+        heard = [notice.message for notice in (await pbx.renew()).notices if notice.kind == OVERDRAWN]
+        assert heard == [
+            "2 PBX-Port seats above what is installed: unless as many are returned or licensed by"
+            f" {until}, seats are taken away then"
+        ]
     for _ in range(12):
         master.clock.advance(HOUR / 6)
         assert sum((await told(pbxs)).values()) == 0
@@ -123,6 +132,7 @@ async def test_what_is_overdrawn_is_taken_back_when_its_budget_is_spent(
     await pbxs["rome"].give_back(*seats("port", 2, "rome"))
     pool = await ports(master.wire)
     assert (pool.used, pool.overdraft.seats) == (8, 0)
+    assert OVERDRAWN not in [notice.kind for notice in (await pbxs["rome"].renew()).notices]
     assert [event.kind for event in await all_events(master.wire, "pool.overdraft_spent")] == ["pool.overdraft_spent"]
     assert await mismatches(database_url) == []
 
