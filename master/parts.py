@@ -216,7 +216,7 @@ class Parts(ServiceParts):
             ),
             LicenseService(self.licenses, signer=self.signer, clock=self.clock),
             ProjectService(self.projects, self.learnings, aside=self.aside),
-            AllocationService(self.projects),
+            AllocationService(self.projects, self.leases),
             LoanService(self.leases, signer=self.signer, clock=self.clock),
             StandbyService(self.leases),
             StatusService(

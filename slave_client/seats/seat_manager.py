@@ -95,9 +95,7 @@ class SeatManager:
             self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
         self._opening_seats = OpeningSeats(parts, is_waited_for=self._batcher.is_pending)
-        self.awaited = AwaitedSeats(
-            parts, acquire=lambda wants: self.acquire_many(wants, Action.AWAIT), give_back=self.return_many
-        )
+        self.awaited = AwaitedSeats(parts, acquire=self.acquire_many, give_back=self.return_many)
 
     # What callers ask for.
 

@@ -106,6 +106,8 @@ BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
         "licensemaster.v1.ProjectService/EndLearning": _NAMES,
         "licensemaster.v1.AllocationService/ApplyAllocation": _ALLOCATION,
         "licensemaster.v1.AllocationService/GetAllocation": _NAMES,
+        "licensemaster.v1.AllocationService/ListWaiting": _NAMES,
+        "licensemaster.v1.AllocationService/DropWaiting": _NAMES,
         "licensemaster.v1.LoanService/BorrowSeats": _NAMES,
         "licensemaster.v1.LoanService/ReturnLoan": _NAMES,
         "licensemaster.v1.LoanService/ListLoans": _NAMES,

@@ -92,6 +92,8 @@ TABLE: Final[Mapping[str, Access]] = MappingProxyType(
         "licensemaster.v1.ProjectService/EndLearning": _CHANGES,
         "licensemaster.v1.AllocationService/ApplyAllocation": _CHANGES,
         "licensemaster.v1.AllocationService/GetAllocation": _READS,
+        "licensemaster.v1.AllocationService/ListWaiting": _READS,
+        "licensemaster.v1.AllocationService/DropWaiting": Access(_OPERATORS, ("pbx",)),
         "licensemaster.v1.LoanService/BorrowSeats": Access(_PBXS | _OPERATORS, ("pbx",)),
         "licensemaster.v1.LoanService/ReturnLoan": Access(_PBXS | _OPERATORS, ("pbx",)),
         "licensemaster.v1.LoanService/ListLoans": _READS,

@@ -8,11 +8,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster import values
 from licensemaster.api_enums import HolderKind
-from licensemaster.v1 import allocation_pb2
+from licensemaster.v1 import allocation_pb2, seat_pb2
 from master.domain.allocation import policies
 from master.rpc.convert.incoming import moment
 from master.rpc.convert.messages import message
+from master.rpc.convert.refusals import kind_message
 from master.rpc.errors import InvalidArgumentError
+from master.service.leases.waiting_lists import WaitingSeat
+from master.service.runtime.names import PbxName
 
 _PATIENCE_SECONDS = policies.QueuePolicy(length_max=1).patience_seconds
 
@@ -92,3 +95,18 @@ def _kind(number: int, index: int) -> HolderKind:
 
 def _names(sent: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(values.resource, sent))
+
+
+def waiting_message(project: str, waiting: WaitingSeat) -> allocation_pb2.WaitingSeat:
+    """Return one who waits."""
+    waiter, (license_type, kind, holder) = waiting.waiter, waiting.waiter.key
+    return message(
+        allocation_pb2.WaitingSeat,
+        waiting,
+        pbx=PbxName(project, waiting.pbx),
+        site=waiter.site,
+        seat=seat_pb2.Seat(license_type=license_type, holder_kind=kind_message(kind), holder=holder),
+        ask_time=waiter.asked_at,
+        call_seats=waiter.call_seats,
+        connected=waiter.is_there,
+    )

@@ -1,4 +1,4 @@
-"""AllocationService: what operators call to divide pools between sites."""
+"""AllocationService: what operators call to divide pools between sites, and to see who waits for them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from master.rpc.convert import allocation, incoming
 from master.rpc.convert.messages import message
 from master.rpc.services.context import Context
 from master.rpc.services.repeatable import Repeatable
+from master.service.batch.requests import DropWaiting, WaitingDropped
+from master.service.leases.leases import Leases
 from master.service.projects.allocation import AllocationApplied, ApplyAllocation
 from master.service.projects.projects import Projects
 
 
 class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
-    def __init__(self, projects: Projects) -> None:
+    def __init__(self, projects: Projects, leases: Leases) -> None:
         self._projects = projects
+        self._leases = leases
 
     async def ApplyAllocation(
         self, request: allocation_pb2.ApplyAllocationRequest, context: Context
@@ -38,6 +41,35 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
     ) -> allocation_pb2.GetAllocationResponse:
         stored, revision = await self._projects.get_allocation(incoming.project_name(request.project))
         return allocation_pb2.GetAllocationResponse(allocation=allocation.allocation_message(stored), revision=revision)
+
+    async def ListWaiting(
+        self, request: allocation_pb2.ListWaitingRequest, context: Context
+    ) -> allocation_pb2.ListWaitingResponse:
+        project = incoming.project_name(request.project)
+        license_type = incoming.optional_text("license_type", request.license_type)
+        listed = await self._leases.list_waiting(project, license_type)
+        return allocation_pb2.ListWaitingResponse(
+            waiting=[allocation.waiting_message(project, waiting) for waiting in listed.waiting], total=listed.total
+        )
+
+    async def DropWaiting(
+        self, request: allocation_pb2.DropWaitingRequest, context: Context
+    ) -> allocation_pb2.DropWaitingResponse:
+        repeatable = Repeatable(request, allocation_pb2.DropWaitingResponse, _dropped)
+        dropped = await self._leases.drop_waiting(
+            DropWaiting(
+                pbx=incoming.pbx_name(request.pbx),
+                caller=caller_of_call.get(),
+                license_type=incoming.optional_text("license_type", request.license_type),
+                reason=incoming.given_reason(request.reason),
+                key=repeatable.key(),
+            )
+        )
+        return repeatable.response(dropped)
+
+
+def _dropped(dropped: WaitingDropped) -> allocation_pb2.DropWaitingResponse:
+    return allocation_pb2.DropWaitingResponse(seats=dropped.seats)
 
 
 def _applied(applied: AllocationApplied) -> allocation_pb2.ApplyAllocationResponse:

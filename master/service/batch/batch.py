@@ -50,6 +50,7 @@ from master.service.batch.requests import (
     ClaimsEnded,
     CloseLease,
     DatabaseOutdatedError,
+    DropWaiting,
     EndClaims,
     EndLease,
     GrantWaiting,
@@ -74,6 +75,7 @@ from master.service.batch.requests import (
     TakeOverRefused,
     Tally,
     UnderLease,
+    WaitingDropped,
 )
 from master.service.batch.resolved_request import ResolvedRequest, opening_of
 from master.service.batch.standby_claims import TwoClaims
@@ -380,6 +382,14 @@ class Batch:
         if lease is None or lease.state(self._time) is not LeaseState.ACTIVE:  # a lease that is unproven is not, either
             return SeatsAcquired([], Tally({}, {}, resolved.pbx.site, ()))
         return self._seats.hand_on(resolved, lease, request)
+
+    def drop_waiting(self, resolved: ResolvedRequest, request: DropWaiting) -> WaitingDropped | AnsweredBefore:
+        project_id = resolved.eligibilities.estate.project_id
+        if (before := answered_before(self._tx, project_id, request.key)) is not None:
+            return before
+        answer = WaitingDropped(self._waiting.drop(resolved, request))
+        keep_answer(self._tx, project_id, request.key, answer, now=self._time.now)
+        return answer
 
     def _running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:
         lease, epoch, caller_id = self._leases.get(resolved.pbx.id), request.epoch, resolved.caller_id

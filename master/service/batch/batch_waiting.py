@@ -16,6 +16,7 @@ from master.domain.leases.notices import Awaited
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Key
 from master.service.batch.batch_events import BatchEvents
+from master.service.batch.requests import DropWaiting
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.backends.database import Tx
 from master.store.statements import waiting as store
@@ -73,6 +74,17 @@ class BatchWaiting:
         self._forget(pbx_id, known)
         if ended:
             self._events.add(resolved, "seats.given_up", ended)
+
+    def drop(self, resolved: ResolvedRequest, request: DropWaiting) -> int:
+        """An operator has a PBX wait no longer, for a type or for all; how many seats that was."""
+        of_pbx, dropped = self._awaited.get(resolved.pbx.id, {}), defaultdict[str, list[str]](list)
+        keys = [key for key, seat in of_pbx.items() if not seat.is_handed_on and request.license_type in ("", key[0])]
+        for license_type, _, holder in keys:
+            dropped[license_type].append(holder)
+        self._forget(resolved.pbx.id, keys)
+        reason, request_id = request.reason, request.key.request_id
+        self._events.add(resolved, "waiting.dropped", dropped, reason=reason, request_id=request_id)
+        return len(keys)
 
     def ended(self, pbx: Pbx) -> int:
         """A PBX's lease is over, and with it all that it waited for; how many seats that was."""

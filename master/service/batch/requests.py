@@ -203,6 +203,13 @@ class SeatsSynced:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingDropped:
+    """How many seats are waited for no longer."""
+
+    seats: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeatsReclaimed:
     """How many seats came back, and whether there may be more."""
 
@@ -411,6 +418,19 @@ class GrantWaiting(Request[SeatsAcquired]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DropWaiting(Request[WaitingDropped | AnsweredBefore]):
+    """Have a PBX wait no longer, on an operator's word."""
+
+    license_type: str
+    """By catalog key; every type where it is empty."""
+    reason: str
+    key: RequestKey[WaitingDropped]
+
+    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> WaitingDropped | AnsweredBefore:
+        return handlers.drop_waiting(resolved, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndClaims(Request[ClaimsEnded]):
     """Let go of the claims in a PBX's name that are past their end."""
 
@@ -430,6 +450,7 @@ class Handlers(Protocol[Found]):
     def give_back(self, resolved: Found, request: ReturnSeats, /) -> SeatsReturned: ...
     def sync(self, resolved: Found, request: SyncSeats, /) -> SeatsSynced: ...
     def reclaim(self, resolved: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
+    def drop_waiting(self, resolved: Found, request: DropWaiting, /) -> WaitingDropped | AnsweredBefore: ...
     def grant_waiting(self, resolved: Found, request: GrantWaiting, /) -> SeatsAcquired: ...
     def end_claims(self, resolved: Found, request: EndClaims, /) -> ClaimsEnded: ...
     def borrow(self, resolved: Found, request: BorrowSeats, /) -> LoanBorrowed | AnsweredBefore: ...

@@ -25,6 +25,7 @@ from master.service.batch.requests import (
     BorrowSeats,
     CloseLease,
     DatabaseOutdatedError,
+    DropWaiting,
     EndLease,
     LeaseClosed,
     LeaseEnded,
@@ -41,6 +42,7 @@ from master.service.batch.requests import (
     SyncSeats,
     TakeOverLease,
     TakeOverRefused,
+    WaitingDropped,
 )
 from master.service.batch.resolved_request import caller_id
 from master.service.batch.standby_pairs import read_standby_pairs
@@ -52,6 +54,7 @@ from master.service.leases.drill import DrillReport, drill, drilled_event
 from master.service.leases.learning import Learnings
 from master.service.leases.streams import StreamRecorder, StreamSeen
 from master.service.leases.waiting import WaitingTask
+from master.service.leases.waiting_lists import WaitingList, read_waiting
 from master.service.monitoring.denial_buffer import DenialBuffer
 from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore
@@ -281,6 +284,29 @@ class Leases:
         if tally.refused:
             self._context.metrics.site_refused(name.project, tally.site, sum(tally.refused.values()))
         self._refused.note(name, tally, answer.outcomes, now=self._context.lease_time().now)
+
+    async def list_waiting(self, project: str, license_type: str) -> WaitingList:
+        """Who waits for seats of a type, or of any where none is named.
+
+        Raises:
+            UnknownProjectError: there is no such project.
+        """
+        now = self._context.lease_time().now
+        return await self._context.read_project(
+            project, lambda tx, estate: read_waiting(tx, estate, license_type, now=now)
+        )
+
+    async def drop_waiting(self, request: DropWaiting) -> WaitingDropped | AnsweredBefore:
+        """Have a PBX wait no longer, on an operator's word; it is notified.
+
+        Raises:
+            UnknownPbxError: there is no such PBX.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        answer = await self._committer.submit(request)
+        self.waiting.came_back()
+        self._context.hub.wake(request.pbx)
+        return answer
 
     # --- Loans --------------------------------------------------------------------------------------------------------
 

@@ -115,13 +115,3 @@ def end_queue(tx: Tx, project_id: int, license_type: str) -> int:
     rows = tx.rows(f"SELECT count(*) FROM waiter WHERE {mine}", project_id, license_type)
     tx.rows(f"DELETE FROM waiter WHERE {mine}", project_id, license_type)
     return int(rows[0][0])
-
-
-def waiting_seats(tx: Tx, project_id: int) -> dict[tuple[str, str], int]:
-    """Seats that are waited for, by (site, license type)."""
-    rows = tx.rows(
-        "SELECT pbx.site, waiter.type, count(*) FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
-        " WHERE pbx.project_id = ?1 AND waiter.place > 0 GROUP BY pbx.site, waiter.type",
-        project_id,
-    )
-    return {(row[0], row[1]): int(row[2]) for row in rows}

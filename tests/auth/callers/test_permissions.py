@@ -58,7 +58,7 @@ MAY_CALL = {
         *("ListLicenses", "ListVendorKeys", "ListDevices", "GetProject", "ListProjects", "CheckStandby", "GetStatus"),
         *("ListSeats", "ListLeases", "ExplainSeats", "ListEvents", "ExportEvents", "VerifyAudit", "PlanChanges"),
         *("GetUsageReport", "ServerReflectionInfo", "QuoteOrder", "ListAgreements", "ListEntries", "CheckUpgrade"),
-        *("ListEndings", "GetRights", "GetAllocation", "ListLoans"),
+        *("ListEndings", "GetRights", "GetAllocation", "ListLoans", "ListWaiting"),
     },
     Role.VENDOR: {"ImportLicenses"},
     Role.METRICS: set(),
@@ -69,7 +69,7 @@ MAY_CALL[Role.OPERATOR] = {
     *("ImportLicenses", "BindLicenses", "ReleaseLicenses", "CancelReleases", "ApproveReleases", "SubmitCertificate"),
     *("AddWebhook", "ListWebhooks", "RemoveWebhook", "TestWebhook", "ListDeadMessages", "RetryDeadMessages"),
     *("TrustVendorKey", "DistrustVendorKey", "CreateEnrollment", "EnrollDevice", "ApplyProject", "DrillStandby"),
-    *("EndLearning", "EndLease", "DeleteProject", "ApplyAllocation", "BorrowSeats", "ReturnLoan"),
+    *("EndLearning", "EndLease", "DeleteProject", "ApplyAllocation", "DropWaiting", "BorrowSeats", "ReturnLoan"),
     "PlaceOrder",
 }
 """The table once more, by role instead of by method, written by hand: who changes one must change the other."""

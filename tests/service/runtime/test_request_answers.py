@@ -82,6 +82,10 @@ REQUESTS: list[tuple[str, Any]] = [
         ),
     ),
     (
+        "AllocationService/DropWaiting",
+        allocation_pb2.DropWaitingRequest(pbx=f"{NAME}/pbxs/berlin", request_id="drop", reason="test"),
+    ),
+    (
         "LeaseService/EndLease",
         lease_pb2.EndLeaseRequest(pbx=f"{NAME}/pbxs/berlin", request_id="end", reason="test"),
     ),

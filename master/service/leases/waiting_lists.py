@@ -1,0 +1,55 @@
+"""Who waits for seats, as operators see it: in the order of their turns, type by type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from master.domain.allocation.waiting_line import Waiter, in_line
+from master.domain.estate.estate import Estate
+from master.service.batch.prefetch import read_queue
+from master.store.backends.database import Tx
+
+_NAMED_MAX = 1000
+"""How many of each type are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSeat:
+    """One who waits, and the place."""
+
+    pbx: str
+    waiter: Waiter
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingList:
+    """Who waits, by license type and place, and how many they are in all."""
+
+    waiting: tuple[WaitingSeat, ...]
+    total: int
+
+
+def read_waiting(tx: Tx, estate: Estate, license_type: str, *, now: float) -> WaitingList:
+    """Who waits for a type, or for any where none is named; `now` is UNIX seconds."""
+    waiting, total = list[WaitingSeat](), 0
+    key = estate.catalog.key_of(license_type) if license_type else ""
+    for pool_id, type_key in _queued_pools(estate):
+        if key not in ("", type_key):
+            continue
+        queue, division = read_queue(tx, estate, pool_id, now=now)
+        total += len(queue)
+        ordered = in_line(queue.waiters.values(), queue.policy, division, now=now)
+        waiting += [
+            WaitingSeat(estate.pbxs[waiter.pbx_id].name, waiter, place)
+            for place, waiter in enumerate(ordered[:_NAMED_MAX], 1)
+        ]
+    return WaitingList(tuple(waiting), total)
+
+
+def _queued_pools(estate: Estate) -> Iterator[tuple[int, str]]:
+    queues = estate.allocation.queues
+    for pool_id, type_key in sorted(estate.shared_pools.items(), key=lambda pair: pair[1]):
+        if type_key in queues:
+            yield pool_id, type_key
