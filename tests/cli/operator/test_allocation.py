@@ -15,7 +15,7 @@ from master.cli.output.failure import CommandFailed
 from tests.cli.conftest import Cli
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
-from tests.support.projects.allocations import Rule
+from tests.support.projects.allocations import Rule, lay_down
 from tests.support.projects.estates import project
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -37,7 +37,9 @@ def test_the_example_reads_and_writes_back(tmp_path: Path) -> None:
 
 
 def test_every_field_writes_back(tmp_path: Path) -> None:
-    rule = Rule(name="r", group="g", reserve={"port": 1, "a b": 2}, deny=["port"], allow=["fax", 'a"b'])
+    rule = Rule(
+        name="r", group="g", reserve={"port": 1, "a b": 2}, deny=["port"], allow=["fax", 'a"b'], serves_emergencies=True
+    )
     rule.holder_kinds.extend([seat_pb2.HOLDER_KIND_USER, seat_pb2.HOLDER_KIND_TRUNK])
     rule.end_time.FromMilliseconds(1_800_000_000_500)
     allocation = allocation_pb2.Allocation(
@@ -60,6 +62,7 @@ def test_every_field_writes_back(tmp_path: Path) -> None:
         ("start_time = 2026-03-01", "rules[0].start_time: must be a moment with its offset, as 2026-03-01T08:00:00+01"),
         ("start_time = 2026-03-01T08:00:00", "shares.toml:2: rules[0].start_time: must be a moment with its offset"),
         ('start_time = "monday"', "rules[0].start_time: must be a moment with its offset, as 2026-03-01T08:00:00"),
+        ("serves_emergencies = 1", "shares.toml:2: rules[0].serves_emergencies: must be true or false, not the number"),
         ("resreve = { port = 4 }", "shares.toml:2: rules[0].resreve: unknown key; did you mean 'reserve'?"),
     ],
 )
@@ -132,6 +135,27 @@ async def test_who_gains_and_who_loses_is_shown_first(today: Cli, today_master: 
     assert "site-berlin" not in (await today("allocation", "show")).out
     unknown = await today("allocation", "maximum", "site-berlim", "port", "4")
     assert (unknown.code, "'site-berlim' is no site of this project" in unknown.err) == (1, True)
+
+
+async def test_a_pool_is_shown_part_by_part(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
+    await lay_down(today_master.wire, Rule(name="keep", site="site-berlin", reserve={"port": 4}))
+    rome, berlin = await opened(today_master.wire, "rome"), await opened(today_master.wire, "berlin")
+    granted(await rome.acquire(*seats("port", 5)))
+    granted(await berlin.acquire(*seats("port", 1)))
+    shown = await today("pool", "show", "PBX-Port")
+    assert shown.code == 0, shown.err
+    lines = shown.out.splitlines()
+    assert lines[1] == "[" + "R" * 6 + "F" * 30 + "r" * 18 + "." * 6 + "]"
+    rows = [line.split() for line in lines]
+    assert ["r", "Reserved", "idle", "3"] in rows
+    assert ["site-berlin", "1", "1", "1", "4"] in rows
+    answer = json.loads((await today("pool", "show", "port", "--json")).out)
+    assert (answer["pool"]["reserved_used"], answer["pool"]["free"]) == (1, 1)
+    assert [share["site"] for share in answer["shares"]] == ["site-berlin", "site-rome"]
+    assert "Reserved idle" in " ".join((await today("pools")).out.split()).replace("idle Reserved", "Reserved idle")
+    missing = await today("pool", "show", "fax")
+    assert (missing.code, "no licenses of 'fax' are installed" in missing.err) == (1, True)
 
 
 def test_single_changes_go_to_the_rule_of_just_that_scope() -> None:

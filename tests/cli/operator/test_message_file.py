@@ -1,12 +1,22 @@
 """Project files: each mistake is named with file, line, field and what to do."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import project_pb2
 from licensemaster.values.toml_lines import path_text
-from master.cli.operator.projects.message_file import LIMITS, PROJECT, MessageFileError, parse_field, read_file
+from master.cli.operator.projects.message_file import (
+    ALLOCATION,
+    LIMITS,
+    PROJECT,
+    FileKind,
+    MessageFileError,
+    parse_field,
+    read_file,
+)
 from master.cli.operator.projects.message_toml import message_toml
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.toml"))
@@ -176,3 +186,30 @@ def test_hostile_names_write_back(tmp_path: Path) -> None:
     project = project_pb2.Project(name=hostile, sites=[project_pb2.Site(), project_pb2.Site(name=hostile)])
     project.lease.SetInParent()
     assert read_file(written(tmp_path, message_toml(project)), PROJECT).message == project
+
+
+def filled(message: Any) -> Any:
+    """The message with a value in every field, at every depth."""
+    for field in message.DESCRIPTOR.fields:
+        target = getattr(message, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            target["a"] = 2
+        elif field.message_type is not None:
+            part = target.add() if field.is_repeated else target
+            if isinstance(part, Timestamp):
+                part.FromJsonString("2037-01-01T00:00:00Z")
+            else:
+                filled(part)
+        else:
+            value = "a" if field.cpp_type == field.CPPTYPE_STRING else 1
+            if field.is_repeated:
+                target.append(value)
+            else:
+                setattr(message, field.name, value)
+    return message
+
+
+@pytest.mark.parametrize("kind", [PROJECT, ALLOCATION], ids=lambda kind: kind.field)
+def test_every_field_that_there_is_can_be_written_and_read(kind: FileKind[Any], tmp_path: Path) -> None:
+    message = filled(kind.message())
+    assert read_file(written(tmp_path, message_toml(message)), kind).message == message

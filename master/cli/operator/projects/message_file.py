@@ -243,6 +243,10 @@ def _scalar(field: FieldDescriptor, key: str, value: object) -> int | str:
         if value not in allowed:
             raise _WrongError(f"{value} is out of range: {allowed.start} to {allowed.stop - 1}")
         return value
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        if not isinstance(value, bool):
+            raise _WrongError(f"must be true or false, not {_kind(value)}")
+        return value
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         if not isinstance(value, str):
             raise _WrongError(f"must be a text, not {_kind(value)}{_quote_hint(key, value)}")

@@ -70,6 +70,8 @@ def _scalar(field: FieldDescriptor, value: object) -> str:
         return _table((inner.name, _value(inner, of)) for inner, of in _set_fields(value))
     if field.enum_type is not None:
         return f'"{short_name_of(field.enum_type, cast(int, value))}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return _text(value) if isinstance(value, str) else str(value)
 
 
