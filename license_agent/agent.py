@@ -55,14 +55,18 @@ class Agent:
         """Return a seat in use by its name."""
         return next((held for client in self._clients if (held := client.held_seat(key)) is not None), None)
 
-    async def acquire(self, want: Want) -> Outcome:
-        """Acquire a seat; at once where it is held.
+    def place_of(self, key: SeatKey) -> int:
+        """Whose turn it is where a seat is waited for, 1 for the next; 0 where it is not."""
+        return next((awaited.place for awaited in self.client.awaited if awaited.want.key == key), 0)
+
+    async def acquire(self, want: Want, *, wait: bool = False) -> Outcome:
+        """Acquire a seat, at once where it is held; `wait` has this PBX wait for one that is short.
 
         Raises:
             TooManyWaitingError: the seat is not held, and too many wait.
         """
         grant = self.already_held(want)
-        return grant if grant is not None else (await self.acquire_new([want]))[0]
+        return grant if grant is not None else (await self.acquire_new([want], wait=wait))[0]
 
     def already_held(self, want: Want) -> Granted | None:
         """Return the grant of a seat that is held; None where somebody has to be asked."""
@@ -72,28 +76,29 @@ class Agent:
             self.outcomes["granted"] += 1
         return grant
 
-    async def acquire_new(self, wants: Sequence[Want]) -> list[Outcome]:
+    async def acquire_new(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
         """Acquire seats that are not held, each a request that waits.
 
         Raises:
             TooManyWaitingError: too many wait.
         """
         with self._waits(len(wants)):
-            outcomes = await self.acquire_many(wants)
+            outcomes = await self.acquire_many(wants, wait=wait)
         for outcome in outcomes:
             self.outcomes["granted" if isinstance(outcome, Granted) else f"refused_{outcome.reason.value}"] += 1
         return outcomes
 
-    async def acquire_many(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Acquire seats, for this PBX where nothing else is carried, or it is refused there."""
+    async def acquire_many(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
+        """Acquire seats, for this PBX where nothing else is carried, or it is refused there; only this PBX waits."""
         carrying = self.takeover.client
         if carrying is None:
-            return await self.client.acquire_many(wants)
+            return await self.client.acquire_many(wants, wait=wait)
         mine = [want for want in wants if self.client.already_held(want) is not None]
         outcomes = {outcome.want: outcome for outcome in await self.client.acquire_many(mine)}
         for client in (carrying, self.client):
             asked = [want for want in wants if want not in outcomes or not outcomes[want].granted]
-            outcomes.update({outcome.want: outcome for outcome in await client.acquire_many(asked)})
+            may_wait = wait and client is self.client
+            outcomes.update({outcome.want: outcome for outcome in await client.acquire_many(asked, wait=may_wait)})
         return [outcomes[want] for want in wants]
 
     async def give_back(self, want: Want) -> ReturnOutcome:

@@ -97,6 +97,9 @@ def outcome_view(outcome: Granted | Refused) -> Json:
     return {"granted": False, **refusal_view(outcome)}
 
 
+_NUMBERS: Final = ("license_type", "device", "capacity", "in_use", "wanted", "place", "waiting")
+
+
 def refusal_view(refused: Refused) -> dict[str, Json]:
     """Everything needed to act on a refusal: `detail` says it in words."""
     told = as_json(refused)
@@ -104,7 +107,7 @@ def refusal_view(refused: Refused) -> dict[str, Json]:
     return {
         "detail": refused.message,
         **{name: told[name] for name in ("reason", "rules", "seat", "licenses", "seats", "remedy")},
-        "numbers": {name: told[name] for name in ("license_type", "device", "capacity", "in_use", "wanted")},
+        "numbers": {name: told[name] for name in _NUMBERS},
         "holders": told["top_holders"],
     }
 

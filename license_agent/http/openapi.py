@@ -64,14 +64,20 @@ _REFUSAL: Final[dict[str, Schema]] = {
     "rules": {**_LIST, "items": _TEXT},
     "licenses": _LIST,
     "seats": _LIST,
-    "numbers": _object(license_type=_TEXT, device=_TEXT, capacity=_COUNT, in_use=_COUNT, wanted=_COUNT),
+    "numbers": _object(
+        license_type=_TEXT, device=_TEXT, capacity=_COUNT, in_use=_COUNT, wanted=_COUNT, place=_COUNT, waiting=_COUNT
+    ),
     "holders": {**_LIST, "items": _object(pbx=_TEXT, site=_TEXT, seats=_COUNT)},
     "remedy": _object(text=_TEXT, ways=_LIST),
 }
 _REFUSED: Final = _outcome("Refusal", is_granted=False)
 _SCHEMAS: Final[dict[str, Schema]] = {
     "Seat": _object(license_type=_TEXT, holder_kind=_KIND, holder=_TEXT, **dict.fromkeys(_DETAILS, _TEXT)),
-    "Details": {"type": "object", "properties": _DETAILS, "additionalProperties": False},
+    "Details": {
+        "type": "object",
+        "properties": {**_DETAILS, "wait": {"type": "boolean"}},
+        "additionalProperties": False,
+    },
     "WantedSeat": {
         **_object(_DETAILS, license_type=_NAME, holder_kind=_KIND, holder=_NAME),
         "additionalProperties": False,
@@ -114,6 +120,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "seat": _ref("Seat"),
             **_REFUSAL,
             "problems": {**_LIST, "items": _object(message=_TEXT)},
+            "place": _COUNT,
             "retry_at": {"type": ["string", "null"], "format": "date-time"},
         },
         type=_TEXT,

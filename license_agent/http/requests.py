@@ -53,14 +53,22 @@ def key_of_path(request: web.Request) -> SeatKey:
     return seat_of_path(request).key
 
 
-async def details_of_body(request: web.Request, limits: BodyLimits) -> dict[str, str]:
-    """What a body says beside the path: `user`, `line`, `application_version`; nothing where it is empty.
+async def details_of_body(request: web.Request, limits: BodyLimits) -> tuple[dict[str, str], bool]:
+    """What a body says beside the path, `user`, `line`, `application_version`, and whether it asks to `wait`; nothing
+    where it is empty.
 
     Raises:
         ProblemError: it is no such object.
     """
     body = await _body(request, limits.small, limits.seconds)
-    return _texts(_json(body, limits.small), _DETAILS, where="the body") if body else {}
+    if not body:
+        return {}, False
+    details = _json(body, limits.small)
+    wait = details.pop("wait", False) if isinstance(details, dict) else False
+    texts = _texts(details, _DETAILS, where="the body")
+    if not isinstance(wait, bool):
+        raise malformed("the body: wait must be true or false")
+    return texts, wait
 
 
 async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:

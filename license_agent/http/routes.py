@@ -37,9 +37,9 @@ routes = web.RouteTableDef()
 
 @routes.put(_SEAT)
 async def acquire_seat(request: web.Request) -> web.Response:
-    """Acquire a seat; safe to repeat. A refusal is a problem."""
-    want = seat_of_path(request, await details_of_body(request, _limits(request)))
-    outcome = await request.app[AGENT].acquire(want)
+    """Acquire a seat, or wait for it; safe to repeat. A refusal is a problem."""
+    details, wait = await details_of_body(request, _limits(request))
+    outcome = await request.app[AGENT].acquire(seat_of_path(request, details), wait=wait)
     if isinstance(outcome, Refused):
         raise refusal(outcome)
     return json_response(grant_view(outcome))
@@ -56,10 +56,12 @@ async def return_seat(request: web.Request) -> web.Response:
 
 @routes.get(_SEAT, allow_head=False)
 async def show_seat(request: web.Request) -> web.Response:
-    """Show a seat in use."""
+    """Show a seat in use; of one that is waited for, its place."""
     key = key_of_path(request)
     held = request.app[AGENT].held_seat(key)
     if held is None:
+        if place := request.app[AGENT].place_of(key):
+            raise ProblemError(404, "waiting", f"{key.holder} waits for a seat of {key.license_type}", place=place)
         raise ProblemError(404, "not_held", f"{key.holder} uses no seat of {key.license_type}")
     return json_response(held_view(held))
 

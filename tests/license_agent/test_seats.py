@@ -13,10 +13,14 @@ from threading import Barrier
 import pytest
 
 from license_agent.http.unix_socket import unix_socket
+from licensemaster.v1 import allocation_pb2
 from slave_client import State
 from tests.license_agent.conftest import PORTS, Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
+from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
+from tests.support.masters import wire_to
+from tests.support.projects.allocations import Policy, lay_down
 
 
 @pytest.mark.rule("A1", "E1")
@@ -51,6 +55,24 @@ async def test_a_refusal_says_all_that_is_needed_to_act(pbx: Pbx) -> None:
     assert (body["numbers"]["capacity"], body["numbers"]["in_use"]) == (PORTS, PORTS)
     assert [(held["pbx"], held["seats"]) for held in body["holders"]] == [("projects/acme/pbxs/berlin", PORTS)]
     assert body["rules"]
+
+
+async def test_a_seat_that_is_short_is_waited_for(pbx: Pbx, master: RestartableMaster) -> None:
+    async with wire_to(master.address) as wire:
+        await lay_down(wire, Policy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=10)))
+    await pbx.register(*(f"p{number}" for number in range(PORTS)))
+    waiting = await pbx.ask("PUT", port("late"), json={"wait": True})
+    assert (waiting.status, waiting.body["reason"], waiting.body["numbers"]["place"]) == (403, "waiting", 1)
+    shown = await pbx.ask("GET", port("late"))
+    assert (shown.status, shown.body["type"], shown.body["place"]) == (404, "urn:license-agent:problem:waiting", 1)
+    assert (await pbx.ask("PUT", port("late"), json={"wait": "yes"})).status == 422
+    await pbx.ask("DELETE", port("p0"))
+
+    async def has_it() -> bool:
+        return (await pbx.ask("GET", port("late"))).status == 200
+
+    await until(has_it)
+    assert "late" in await master.holders("berlin")
 
 
 async def test_asks_of_one_moment_are_joined(pbx: Pbx, master: RestartableMaster) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from licensemaster.v1 import allocation_pb2, lease_pb2, seat_pb2
 from tests.support.databases.truth import mismatches, used
-from tests.support.masters import InProcess
+from tests.support.masters import Clock, InProcess, two_masters
 from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, refused, seat, seats
 from tests.support.projects.allocations import Policy, Rule, lay_down
 from tests.support.projects.estates import project
@@ -170,3 +172,35 @@ async def test_places_follow_the_rules(three: InProcess) -> None:
     assert refused(await oslo.acquire(seat("port", "urgent"), wait=True))[0].place == 1
     await hand_on(three)
     assert await told(berlin) == {"AWAITED": ["usual@2"]}
+
+
+async def test_a_restored_master_hands_nothing_on_until_it_is_proven(three: InProcess) -> None:
+    rome, berlin = await opened(three.wire, "rome"), await opened(three.wire, "berlin")
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(seat("port", "waits"), wait=True))
+    await three.running.learnings.begin("acme", "restored", caller="test")
+    await hand_on(three)
+    await berlin.open()
+    assert (await used(three.wire)).get("port", 0) == 0, "nothing is free as long as nobody knows what is out"
+    three.clock.advance(100_000)
+    await three.running.learnings.end_what_is_over()
+    await berlin.open()
+    await hand_on(three)
+    assert [*await told(berlin)] == ["HANDED_ON"], "it has kept its place"
+
+
+async def test_of_two_masters_one_hands_a_seat_on(postgresql_database_url: str, clock: Clock) -> None:
+    async with two_masters(postgresql_database_url, clock) as (first, second):
+        await first.wire.apply(project({"PBX-Port12": 3}, pbxs=SITES))
+        await lay_down(first.wire, queue())
+        rome, berlin, oslo = (
+            await opened(first.wire, "rome"), await opened(second.wire, "berlin"), await opened(first.wire, "oslo")
+        )  # fmt: skip
+        granted(await rome.acquire(*seats("port", 3)))
+        refused(await berlin.acquire(seat("port", "one"), wait=True))
+        refused(await oslo.acquire(seat("port", "two"), wait=True))
+        await rome.give_back(*seats("port", 1))
+        await asyncio.gather(hand_on(first), hand_on(second))
+        assert [*await told(berlin)] == ["HANDED_ON"]
+        assert await told(oslo) == {"AWAITED": ["two@1"]}
+        assert await mismatches(postgresql_database_url) == []
