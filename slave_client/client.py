@@ -164,7 +164,7 @@ class SlaveClient:
             standby_leases=self._standby_leases if self._takeover is None else NoStandbyLeases(),
             seat_manager=self._seat_manager,
             on_notices=listener.on_notices,
-            kept=KeptLeases(memory, self._kept.trusted_keys, self._kept.lease_came),
+            kept=KeptLeases(memory, self._kept.trusted_keys, self._kept.lease_came, self._kept.block_uses),
         )
         watcher = LeaseWatcher(self._parts, on_notices=listener.on_notices, hurry=self._keeper.hurry)
         for work in (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._kept.age()):

@@ -10,10 +10,12 @@ import asyncio
 import uuid
 from dataclasses import replace
 
+from licensemaster.api_enums import HolderKind
 from licensemaster.signing.verified_lease import VerifiedLease, WallClock, proof_of, remaining_after_restart
 from licensemaster.v1 import lease_pb2
 from slave_client.lease.lease_keeper import Memory
 from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.numbered_seats import Numbers
 from slave_client.standby.takeover import Takeover
 from slave_client.storage.state_dir import Identity, KeptLease, StateDir, recover
 from slave_client.storage.state_writer import StateWriter
@@ -21,6 +23,8 @@ from slave_client.values.notices import NoticeKind
 from slave_client.values.states import State
 
 _AGING_SECONDS = 60.0
+_BLOCKS_MAX = 100
+_KINDS = frozenset(kind.value for kind in HolderKind)
 
 
 class KeptState:
@@ -33,6 +37,7 @@ class KeptState:
         self._config, self._clock = config, clock = parts.config, parts.clock
         self._client_state, self._local_seats, self._board = parts.client_state, parts.local_seats, parts.board
         self._takeover = takeover
+        self._block_serial = 0
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self.state_dir = StateDir(config.state_dir) if config.state_dir else None
         self.state_writer = StateWriter(
@@ -85,7 +90,20 @@ class KeptState:
         if not self._config.trusted_keys and self._identity.pinned_key != verified.public_key:
             self._identity = replace(self._identity, pinned_key=verified.public_key)
             await self.state_writer.save_identity(self._identity)
-        self.state_writer.changed()
+        self._local_seats.go_by(_numbers_of(verified))
+        if verified.block_serial or self._block_serial:
+            await self.state_writer.save_now()
+            self._block_serial = verified.block_serial if self.state_writer.is_saved else 0
+        else:
+            self.state_writer.changed()
+
+    def block_uses(self) -> tuple[list[lease_pb2.BlockUse], int]:
+        """Return what the next renewal says of seats used by number, and the serial of the blocks that are on disk."""
+        uses = [
+            lease_pb2.BlockUse(license_type=use.license_type, seats=use.seats, used=use.used, acquired=use.acquired)
+            for use in self._local_seats.number_uses()
+        ]
+        return uses[:_BLOCKS_MAX], self._block_serial
 
     def proof(self) -> lease_pb2.LeaseProof | None:
         """Return what shows a master that was restored the signed lease, and the seats in use; None without a lease."""
@@ -122,6 +140,7 @@ class KeptState:
             )
             self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
         self._local_seats.restore(held=kept.held, idle=kept.idle)
+        self._local_seats.go_by(_numbers_of(kept.verified))
         self._client_state.hold(kept.verified, end=self._clock.now() + remaining)
 
     def _snapshot(self) -> KeptLease | None:
@@ -140,3 +159,10 @@ class KeptState:
     def _tell_problem(self, problem: OSError | None) -> None:
         message = f"{self._config.state_dir} cannot be written ({problem}); after a restart nothing will be known"
         self._board.set_own(NoticeKind.STATE_NOT_SAVED, message if problem is not None else None)
+
+
+def _numbers_of(verified: VerifiedLease) -> Numbers:
+    """Return how many seats a signed lease lets this PBX use by number."""
+    seats = {license_type: count for license_type, count, _ in verified.blocks}
+    kinds = {license_type: {*map(HolderKind, holders & _KINDS)} for license_type, _, holders in verified.blocks}
+    return Numbers(seats, kinds, verified.types_held | seats.keys())

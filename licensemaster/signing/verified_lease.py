@@ -11,7 +11,7 @@ whatever the two wall clocks read. After a restart there is only the wall clock;
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
@@ -39,6 +39,12 @@ class VerifiedLease:
     ttl_seconds: int
     document: document_pb2.SignedDocument
     public_key: bytes
+    blocks: tuple[tuple[str, int, frozenset[int]], ...] = ()
+    """By license type, how many seats may be used by number, and the kinds of holders (`HolderKind`) that may."""
+    block_serial: int = 0
+    """The name of these blocks; 0 where there are none."""
+    types_held: frozenset[str] = frozenset()
+    """The keys of the license types of which seats were held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,13 @@ def verify(
     _, terms = _genuine(signed, kind, lease_pb2.LeaseTerms, keys=(public_key,), what="the lease")
     if terms.pbx != pbx:
         raise LeaseVerificationError(f"the lease is for {terms.pbx!r}, not for {pbx!r}")
-    return _verified_lease(signed, terms, pbx=pbx, epoch=terms.epoch, public_key=public_key, what="the lease")
+    verified_lease = _verified_lease(signed, terms, pbx=pbx, epoch=terms.epoch, public_key=public_key, what="the lease")
+    return replace(
+        verified_lease,
+        blocks=tuple((block.license_type, block.seats, frozenset(block.holder_kinds)) for block in terms.blocks),
+        block_serial=terms.block_serial,
+        types_held=frozenset(holding.license_type for holding in terms.holdings),
+    )
 
 
 def verify_standby_lease(

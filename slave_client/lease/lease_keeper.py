@@ -81,6 +81,8 @@ class KeptLeases:
     """The keys a lease may be signed with now."""
     on_lease: Callable[[VerifiedLease], Awaitable[None]]
     """Awaited for each genuine lease."""
+    block_uses: Callable[[], tuple[list[lease_pb2.BlockUse], int]]
+    """What a renewal says of seats used by number."""
 
 
 class LeaseKeeper:
@@ -225,8 +227,13 @@ class LeaseKeeper:
         assert epoch is not None
         sent = self._clock.now()
         try:
+            uses, serial = self._kept.block_uses()
             request = lease_pb2.RenewLeaseRequest(
-                pbx=self._config.pbx, epoch=epoch, standby_receipts=self._standby_leases.receipts()
+                pbx=self._config.pbx,
+                epoch=epoch,
+                standby_receipts=self._standby_leases.receipts(),
+                blocks=uses,
+                block_serial=serial,
             )
             if self._client_state.verified is not None:
                 request.end_time.FromNanoseconds(round(self._client_state.verified.end_time * 1e9))

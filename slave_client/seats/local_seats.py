@@ -16,10 +16,12 @@ beside Port, which the master brings along and takes back by itself (rule D1).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from licensemaster.api_enums import Basis, HolderKind
+from slave_client.seats.numbered_seats import NO_NUMBERS, HeldSeats, Numbers, NumberUse, counted
 from slave_client.values.seats import Awaited, Granted, Held, Reason, Refused, SeatKey, Source, Want
 
 
@@ -44,7 +46,12 @@ class Reconciled:
 
 class LocalSeats:
     def __init__(self) -> None:
-        self._held: dict[SeatKey, Held] = {}
+        self._held = HeldSeats()
+        self._numbers = NO_NUMBERS
+        self._unasked: dict[SeatKey, Want] = {}
+        """In use by number; the master has not heard of them yet. Some may not be in use any more."""
+        self._asked: set[SeatKey] = set()
+        self._begun: Counter[str] = Counter()
         self._idle: dict[SeatKey, Held] = {}
         self._uncertain: dict[SeatKey, Want] = {}
         self._missed: dict[SeatKey, Want] = {}
@@ -120,6 +127,60 @@ class LocalSeats:
                 seats_in_use[held.want.license_type] = seats_in_use.get(held.want.license_type, 0) + 1
         return seats_in_use
 
+    # By number.
+
+    def go_by(self, numbers: Numbers) -> None:
+        """Use as many seats by their number as these say, from now on."""
+        self._numbers = numbers
+
+    def may_use_unasked(self, want: Want) -> bool:
+        """Tell whether a seat that is not in use may be used without asking the master."""
+        numbers, key = self._numbers, want.key
+        most = numbers.seats.get(key.license_type, 0)
+        kinds = numbers.kinds.get(key.license_type)
+        if not most or key in self._held or key in self._uncertain or (kinds and key.holder_kind not in kinds):
+            return False
+        return self._counted(key.license_type, but=key) < most
+
+    def use_unasked(self, want: Want) -> Granted:
+        """Use a seat that may be used without asking."""
+        grant = Granted(want=want, basis=Basis.DEBITED, already_held=False, reassignable=True, source=Source.LOCAL)
+        self._use(_held_of(grant))
+        self._unasked[want.key] = want
+        self._begun[want.license_type] += 1
+        return grant
+
+    @property
+    def unasked(self) -> tuple[Want, ...]:
+        """Seats in use of which the master has to be told."""
+        self._unasked = {key: want for key, want in self._unasked.items() if key in self._held}
+        return tuple(self._unasked.values())
+
+    def asking(self, wants: Iterable[Want]) -> None:
+        """Note seats that are being asked for: the master may count them from now on."""
+        self._asked.update(want.key for want in wants)
+
+    def answered(self, wants: Iterable[Want]) -> None:
+        """Note that nothing more comes of what was asked for; what came of it is noted already."""
+        self._asked.difference_update(want.key for want in wants)
+
+    def number_uses(self) -> list[NumberUse]:
+        """Return by license type how many seats are used, and by which number; begins to count anew what is begun."""
+        unasked = Counter(want.license_type for want in self.unasked)
+        uses = []
+        for key in sorted(self._numbers.known):
+            used, most, begun = self._counted(key), self._numbers.seats.get(key, 0), self._begun.pop(key, 0)
+            if used or most or begun:
+                goes_by = max(most, used) if unasked[key] else most
+                uses.append(NumberUse(license_type=key, seats=goes_by, used=used, acquired=begun))
+        return uses
+
+    def _counted(self, license_type: str, *, but: SeatKey | None = None) -> int:
+        others = (self._idle, self._uncertain, self._missed, self._awaited, self._asked)
+        return counted(license_type, self._held, others, self._numbers.known, but=but)
+
+    # By the number of a standby lease.
+
     def allow(self, seats: Mapping[str, int]) -> None:
         """Let that many seats of each license type be acquired offline, whoever holds them. No seat may be held yet."""
         self._allowance = dict(seats)
@@ -130,7 +191,7 @@ class LocalSeats:
 
     def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
         """Take over what was kept on disk. No seat may be held yet."""
-        self._held = {seat.want.key: seat for seat in held}
+        self._held = HeldSeats(held)
         self._idle = {seat.counted_as: seat for seat in idle}
 
     def _use(self, held: Held) -> None:
@@ -143,7 +204,10 @@ class LocalSeats:
 
     def granted(self, grant: Granted) -> None:
         """Note what the master granted."""
+        if grant.want.key not in self._held:
+            self._begun[grant.want.license_type] += 1
         self._use(_held_of(grant))
+        self._unasked.pop(grant.want.key, None)
         for elsewhere in (self._idle, self._uncertain):
             elsewhere.pop(grant.want.key, None)
 
@@ -173,6 +237,10 @@ class LocalSeats:
         self._awaited.pop(key, None)
         self._uncertain[key] = want
         return self._held.pop(key, None)
+
+    def not_granted(self, want: Want) -> None:
+        """Stop using a seat that was used by number, as the master does not grant it."""
+        self._held.pop(want.key, None)
 
     def taken_back(self, want: Want) -> None:
         """Note that the master took a seat back."""
@@ -226,6 +294,8 @@ class LocalSeats:
         held = self._held.pop(want.key, None)
         if held is None:
             return False
+        if self._unasked.pop(want.key, None) is not None:
+            return True  # the master has not heard of it
         if self._allowance is not None:
             self._allowance[want.license_type] += 1
         elif held.basis is not Basis.NOT_NEEDED:
@@ -325,7 +395,8 @@ class LocalSeats:
 
     def lose_all(self) -> tuple[Want, ...]:
         """Give up every seat because the lease is over; they stay wanted. Returns those that were in use."""
-        self._allowance = None
+        self._allowance, self._numbers = None, NO_NUMBERS
+        self._unasked.clear()
         lost = tuple(held.want for held in self._held.values())
         self._missed.update({want.key: want for want in lost})
         self._held.clear()

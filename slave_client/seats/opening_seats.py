@@ -31,12 +31,13 @@ class OpeningSeats:
         for want in waiting:
             if len(self._asked) < self._config.seats_per_call_max:
                 self._asked.setdefault(want.key, want)
+        self._local_seats.asking(self._asked.values())
         return tuple(self._asked.values())
 
     def answered(self, results: Sequence[seat_pb2.SeatResult]) -> None:
         """Note what a lease was opened with: one answer for each seat, or none where the master took none along."""
-        asked = list(self._asked.values()) if results else []
-        self._asked.clear()
+        went_out, self._asked = list(self._asked.values()), {}
+        asked = went_out if results else []
         outcomes = [outcome_from_result(want, result) for want, result in zip(asked, results, strict=True)]
         self._outcomes = {outcome.want.key: outcome for outcome in outcomes}
         self._unclaimed = []
@@ -47,6 +48,7 @@ class OpeningSeats:
                 self._local_seats.granted(outcome)
             elif not outcome.already_held:
                 self._unclaimed.append(outcome)
+        self._local_seats.answered(went_out)
 
     async def give_back(self, epoch: int) -> None:
         """Give back what nobody waits for; raises MasterError, and is to be called again then."""

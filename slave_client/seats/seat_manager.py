@@ -24,6 +24,7 @@ from slave_client.seats.reconciliation import Ask, Reconciler, once
 from slave_client.seats.request_batcher import RequestBatcher
 from slave_client.seats.retry import Retry
 from slave_client.seats.revocation import Revoker
+from slave_client.seats.unasked_seats import UnaskedSeats
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.values.seats import (
@@ -95,6 +96,13 @@ class SeatManager:
             self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
         self._opening_seats = OpeningSeats(parts, is_waited_for=self._batcher.is_pending)
+        self._unasked = UnaskedSeats(
+            parts,
+            state_writer=state_writer,
+            retry=self._retry,
+            turn=self._turn,
+            is_pending=self._batcher.is_pending,
+        )
         self.awaited = AwaitedSeats(parts, acquire=self.acquire_many, give_back=self.return_many)
 
     # What callers ask for.
@@ -104,7 +112,7 @@ class SeatManager:
         outcomes, too.
         """
         operations = [Operation(action, want) for want in wants]
-        answers: list[Outcome | None] = [self.known(want) for want in wants]
+        answers: list[Outcome | None] = [self.known(want) or self._unasked.acquire(want) for want in wants]
         asked = [index for index, answer in enumerate(answers) if answer is None]
         results = await self._batcher.submit_many([operations[index] for index in asked])
         for index, result in zip(asked, results, strict=True):
@@ -166,9 +174,12 @@ class SeatManager:
                 await self._reconciler.claim()
             elif occasion is Occasion.OPENED or self._local_seats.needs_reconciling:
                 await self._reconcile(self._local_seats.wanted(), once)
+            else:
+                await self._unasked.tell()
 
     def reconcile_later(self) -> None:
         """Reconcile later, while connected, the seats about which an answer was lost."""
+        self._unasked.tell_later()
         if self._local_seats.needs_reconciling and self._reconciling is None:
             self._reconciling = asyncio.create_task(self._reconcile_quietly())
 
@@ -202,6 +213,7 @@ class SeatManager:
         if self._reconciling is not None:
             self._reconciling.cancel()
         self.revoker.stop()
+        self._unasked.stop()
         self.awaited.stop()
         await self._batcher.drained()
 
@@ -255,6 +267,13 @@ class SeatManager:
         return outcomes
 
     async def _ask(self, wants: Sequence[Want], *, wait: bool = False) -> Sequence[Outcome]:
+        self._local_seats.asking(wants)
+        try:
+            return await self._asked(wants, wait=wait)
+        finally:
+            self._local_seats.answered(wants)
+
+    async def _asked(self, wants: Sequence[Want], *, wait: bool) -> Sequence[Outcome]:
         epoch = self._client_state.epoch
         if not wants or epoch is None:
             return [self._offline.acquire(want) for want in wants]
@@ -262,6 +281,7 @@ class SeatManager:
             pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants], wait=wait
         )
         try:
+            await self._unasked.tell()  # else the master might take what is asked for to be what it does not know of
             response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
         except MasterError as failure:
             if failure.kind is FailureKind.REJECTED and len(wants) > 1:

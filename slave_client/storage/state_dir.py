@@ -34,6 +34,7 @@ from licensemaster.signing.documents import DocumentError
 from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
 from licensemaster.v1 import document_pb2
 from licensemaster.values import short_text
+from slave_client.storage.journal import Journal
 from slave_client.values.seats import Held, SeatKey, Want
 
 FORMAT: Final = "license-master-slave-state"
@@ -90,6 +91,7 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._locks: list[FolderLock | NameLock] = []
+        self.journal = Journal(path)
         self._texts: dict[int, tuple[Held, str]] = {}
         """Each seat as it was written last, by identity: most are written again and again, and stay as they are."""
 
@@ -152,18 +154,35 @@ class StateDir:
         if fields is None:
             return None
         try:
+            self._add_journal(fields)
             return _lease_of(fields, pbx=pbx, trusted_keys=trusted_keys)
         except LeaseVerificationError as failure:
             raise _corrupt(file, str(failure)) from failure
         except (KeyError, TypeError, ValueError) as failure:
             raise _corrupt(file, f"its content makes no sense ({failure!r})") from failure
 
-    def save_lease(self, lease: KeptLease) -> None:
-        """Write the lease and its seats. Raises OSError."""
+    def save_lease(self, lease: KeptLease, *, journal: int = 0) -> None:
+        """Write the lease and its seats; those used since stand in the journal of that number. Raises OSError."""
         texts = {id(seat): self._texts.get(id(seat)) or (seat, _seat_text(seat)) for seat in (*lease.held, *lease.idle)}
         self._texts = texts
         held, idle = (f"[{','.join([texts[id(seat)][1] for seat in seats])}]" for seats in (lease.held, lease.idle))
-        self._write_body(LEASE, f'{_json(_fields_of(lease))[:-1]},"held":{held},"idle":{idle}}}')
+        kept = _json(_fields_of(lease) | {"journal": journal})
+        self._write_body(LEASE, f'{kept[:-1]},"held":{held},"idle":{idle}}}')
+        self.journal.forget_before(journal)
+
+    def append(self, want: Want) -> None:
+        """Write down, for a restart, a seat that is used by its number from now on. Raises OSError."""
+        held = Held(want=want, basis=Basis.DEBITED, included_in="", device="", reassignable=True, counted_as=want.key)
+        self.journal.append(_seat_text(held))
+
+    def _add_journal(self, fields: dict[str, Any]) -> None:
+        """Add the seats that were used after the lease was written."""
+        names = {json.dumps(seat[:3]) for name in ("held", "idle") for seat in fields[name]}
+        for line in self.journal.lines(int(fields.get("journal", 0))):
+            seat = json.loads(line)
+            if (name := json.dumps(seat[:3])) not in names:
+                names.add(name)
+                fields["held"].append(seat)
 
     def load_standby_lease(self, primary: str) -> dict[str, Any] | None:
         """Return the fields of the standby lease kept for a PBX, None where there is none. Raises StateDirError."""
@@ -182,6 +201,7 @@ class StateDir:
     def remove_lease(self) -> None:
         """Make sure that no lease is kept. Raises OSError."""
         (self.path / LEASE).unlink(missing_ok=True)
+        self.journal.forget_before(self.journal.begin())
         if self.path.is_dir():
             self._sync_directory()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from slave_client.connection.clocks import Clock
 from slave_client.storage.state_dir import Identity, KeptLease, StateDir
+from slave_client.values.seats import Want
 
 
 class StateWriter:
@@ -38,6 +39,27 @@ class StateWriter:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
+        self._is_saved = False
+
+    @property
+    def is_saved(self) -> bool:
+        """True where the last state that was to be written is on disk, or there is none to be written."""
+        return self._state_dir is None or self._is_saved
+
+    def note(self, want: Want) -> bool:
+        """Write down a seat that is used from now on, where a killed process finds it again; whether that succeeded.
+
+        The operating system has it then, and writes it to disk soon; what a power cut takes with it, it takes with the
+        phones.
+        """
+        if self._state_dir is None:
+            return True
+        try:
+            self._state_dir.append(want)
+        except OSError as failure:
+            self._problem(failure)
+            return False
+        return True
 
     def changed(self) -> None:
         if self._state_dir is not None and self._later is None:
@@ -82,19 +104,22 @@ class StateWriter:
                 if identity is not None:
                     await asyncio.to_thread(state_dir.save_identity, identity)
                 else:
-                    await asyncio.to_thread(_write, state_dir, self._snapshot())
+                    journal = state_dir.journal.begin()
+                    await asyncio.to_thread(_write, state_dir, self._snapshot(), journal)
             except OSError as failure:
+                self._is_saved = False
                 self._problem(failure)
             else:
+                self._is_saved = True
                 self._problem(None)
 
 
-def _write(state_dir: StateDir, lease: KeptLease | None) -> None:
+def _write(state_dir: StateDir, lease: KeptLease | None, journal: int) -> None:
     if lease is None:
         state_dir.remove_lease()
         return
     try:
-        state_dir.save_lease(lease)
+        state_dir.save_lease(lease, journal=journal)
     except OSError:
         with contextlib.suppress(OSError):
             state_dir.remove_lease()  # an old file may name seats that were returned since

@@ -1,0 +1,105 @@
+"""Seats used by their number at once, and told to the master behind the caller's back.
+
+Decides: a seat that the signed lease lets this PBX use by number is granted without a call, once it is written where a
+killed process finds it again. The master is told of it as soon as it answers, and before it is asked for any other
+seat: only then is what it grants beyond the number beyond what is in use.
+Leaves to others: how many may be used (`numbered_seats`), and the whole set after a break (`reconciliation`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from licensemaster.v1 import lease_pb2, seat_pb2
+from slave_client.connection.master_failures import MasterError
+from slave_client.seats.client_parts import ClientParts
+from slave_client.seats.retry import Retry
+from slave_client.storage.state_writer import StateWriter
+from slave_client.values.messages import outcome_from_result, seat_from_want
+from slave_client.values.seats import Granted, Outcome, SeatKey, Want
+from slave_client.values.states import State
+
+
+class UnaskedSeats:
+    """Uses seats by number for one client.
+
+    `turn` is the seat manager's: who has it may tell the master. `is_pending` says whether a seat is being asked for.
+    """
+
+    def __init__(
+        self,
+        parts: ClientParts,
+        *,
+        state_writer: StateWriter,
+        retry: Retry,
+        turn: asyncio.Lock,
+        is_pending: Callable[[SeatKey], bool],
+    ) -> None:
+        self._config, self._tell = parts.config, parts.tell
+        self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
+        self._state_writer = state_writer
+        self._retry = retry
+        self._turn = turn
+        self._is_pending = is_pending
+        self._working: asyncio.Task[None] | None = None
+
+    def acquire(self, want: Want) -> Granted | None:
+        """Grant a seat by number; None where the master has to be asked."""
+        if not self._local_seats.may_use_unasked(want) or self._is_pending(want.key):
+            return None
+        if self._client_state.state not in (State.CONNECTED, State.OFFLINE) or not self._state_writer.note(want):
+            return None
+        grant = self._local_seats.use_unasked(want)
+        self._tell(grant)
+        self.tell_later()
+        return grant
+
+    def tell_later(self) -> None:
+        """Tell the master soon, if there is anything to tell, and it answers."""
+        connected = self._client_state.state is State.CONNECTED
+        if connected and self._working is None and self._local_seats.unasked:
+            self._working = asyncio.create_task(self._work())
+
+    async def tell(self) -> None:
+        """Have the master enter the seats that it was not asked for. The caller has the turn. Raises MasterError."""
+        while (epoch := self._client_state.epoch) is not None:
+            wants = self._local_seats.unasked[: self._config.seats_per_call_max]
+            if not wants:
+                return
+            results = await self._asked(epoch, wants)
+            if self._client_state.epoch != epoch:
+                return
+            for want, result in zip(wants, results, strict=True):
+                self._told(outcome_from_result(want, result))
+            self._state_writer.changed()
+
+    async def _asked(self, epoch: int, wants: Sequence[Want]) -> Sequence[seat_pb2.SeatResult]:
+        request = lease_pb2.AcquireSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
+        )
+        return (await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))).results
+
+    def _told(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Granted):
+            self._local_seats.not_granted(outcome.want)
+            self._tell(outcome)
+        elif self._local_seats.holds(outcome.want.key):
+            self._local_seats.granted(outcome)
+        else:
+            self._local_seats.asked_in_vain((outcome.want,))  # returned meanwhile, by a call that may have been faster
+
+    def stop(self) -> None:
+        """Leave what is not told to the next run."""
+        if self._working is not None:
+            self._working.cancel()
+
+    async def _work(self) -> None:
+        try:
+            while self._client_state.state is State.CONNECTED and self._local_seats.unasked:
+                async with self._turn:
+                    await self.tell()
+        except MasterError:
+            pass  # the next renewal tries again
+        finally:
+            self._working = None
