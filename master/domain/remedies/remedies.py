@@ -30,6 +30,8 @@ _REMEMBERED_MAX = 4_000
 _TRIAL_COSTS = 10
 """What it takes to copy, in seats decided; one more for so many licenses of the project:"""
 _LICENSES_COPIED = 40
+_WAITERS_COPIED = 10
+"""One more for so many seats of the pools that are waited for."""
 
 _TURNS_MUCH = frozenset(
     {
@@ -236,7 +238,9 @@ class _Search:
 
     def _tried(self, steps: Steps) -> Trial:
         asked = len(self.case.wants) + len(self.case.returns) + sum(len(step.seats) for step in steps)
-        self.effort.spend(_TRIAL_COSTS + asked + len(self.case.estate.licenses) // _LICENSES_COPIED)
+        copied = len(self.case.estate.licenses) // _LICENSES_COPIED
+        copied += sum(map(len, self.case.working_set.queues.values())) // _WAITERS_COPIED
+        self.effort.spend(_TRIAL_COSTS + asked + copied)
         return tried(self.case, steps)
 
     def _without_needless(self, steps: Steps) -> Steps:

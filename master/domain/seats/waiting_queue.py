@@ -32,6 +32,8 @@ class WaitingQueue:
         self.before = frozenset(self._waiters)
         """Who waited before the batch."""
         self._handed_on: HandedOn | None = None
+        self._served: frozenset[Name] = frozenset()
+        """Whose turn it is, as `_handed_on` has it."""
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -80,6 +82,7 @@ class WaitingQueue:
         """Whose turn it is where so many seats are free, and what is left then."""
         if self._handed_on is None or len(self._handed_on.served) + self._handed_on.free != free:
             self._handed_on = hand_on(self._waiters.values(), self.policy, division, free=free, now=self.now)
+            self._served = frozenset((waiter.pbx_id, waiter.key) for waiter in self._handed_on.served)
         return self._handed_on
 
     def left_for(self, pbx_id: int, key: SeatName | None, free: int, division: PoolDivision) -> int:
@@ -88,8 +91,8 @@ class WaitingQueue:
         if not free or not self._waiters:
             return division.left_for(pbx_id, free)
         turns = self.turns(free, division)
-        if (pbx_id, key) in self._waiters:
-            return int(any((waiter.pbx_id, waiter.key) == (pbx_id, key) for waiter in turns.served))
+        if key is not None and (pbx_id, key) in self._waiters:
+            return int((pbx_id, key) in self._served)
         return turns.division.left_for(pbx_id, turns.free)
 
     def places(self, division: PoolDivision) -> dict[Name, int]:

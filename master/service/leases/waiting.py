@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -38,6 +38,7 @@ from master.store.statements.seats import read_pools
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:waiting"
+_PBXS_AT_ONCE = 100
 
 
 @dataclass(slots=True)
@@ -94,18 +95,32 @@ class WaitingTask(PeriodicTask):
                 await self._context.database.transact(
                     lambda tx, line=line: store.tell_places(tx, (place[1:] for place in line.places))  # type: ignore[misc]
                 )
-            requests = [GrantWaiting(pbx=name, caller=_CALLER, wants=wants) for name, wants in line.turns.items()]
-            answers = await asyncio.gather(*map(self._committer.submit, requests))
-            for name in {*line.turns, *(name for name, *_ in line.places)}:
+            seats = await self._hand_on(list(line.turns.items())[:_PBXS_AT_ONCE])
+            for name, *_ in line.places:
                 self._context.hub.wake(name)
-            seats = sum(len(answer.outcomes) for answer in answers)
-            for request, answer in zip(requests, answers, strict=True):
-                if answer.outcomes:
-                    self._granted(request.pbx, answer)
-                    _log.info("seats handed on", pbx=str(request.pbx), seats=len(answer.outcomes))
             total += seats
             if not seats:
                 return total
+
+    async def _hand_on(self, turns: Sequence[tuple[PbxName, Sequence[Want]]]) -> int:
+        """Have PBXs granted what it is their turn for; how many seats that was.
+
+        What was refused to one, because it was removed meanwhile or the queue of requests is full, keeps nothing from
+        the others; the first of these errors is raised at the end.
+        """
+        requests = [GrantWaiting(pbx=name, caller=_CALLER, wants=wants) for name, wants in turns]
+        answers = await asyncio.gather(*map(self._committer.submit, requests), return_exceptions=True)
+        seats = 0
+        for request, answer in zip(requests, answers, strict=True):
+            if not isinstance(answer, BaseException) and answer.outcomes:
+                seats += len(answer.outcomes)
+                self._granted(request.pbx, answer)
+                _log.info("seats handed on", pbx=str(request.pbx), seats=len(answer.outcomes))
+            self._context.hub.wake(request.pbx)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return seats
 
     async def _rest(self) -> None:
         with suppress(TimeoutError):
