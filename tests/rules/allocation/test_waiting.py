@@ -8,7 +8,7 @@ import pytest
 
 from licensemaster.v1 import allocation_pb2, lease_pb2, seat_pb2
 from tests.support.databases.truth import mismatches, used
-from tests.support.masters import Clock, InProcess, two_masters
+from tests.support.masters import PROJECT, Clock, InProcess, two_masters
 from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, refused, seat, seats
 from tests.support.projects.allocations import Policy, Rule, lay_down
 from tests.support.projects.estates import project
@@ -204,3 +204,25 @@ async def test_of_two_masters_one_hands_a_seat_on(postgresql_database_url: str, 
         assert [*await told(berlin)] == ["HANDED_ON"]
         assert await told(oslo) == {"AWAITED": ["two@1"]}
         assert await mismatches(postgresql_database_url) == []
+
+
+async def test_the_remedy_of_a_newcomer_counts_those_before_it(three: InProcess) -> None:
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(*seats("port", 3)))
+    refused(await berlin.acquire(seat("port", "waits"), wait=True))
+    remedy = refused(await oslo.acquire(seat("port", "new")))[0].remedy
+    steps = {way.steps[0].action: way.steps[0].quantity for way in remedy.ways}
+    assert steps == {seat_pb2.REMEDY_ACTION_ADD_LICENSES: 2, seat_pb2.REMEDY_ACTION_FREE_SEATS: 2}
+    await rome.give_back(*seats("port", 2))
+    granted(await oslo.acquire(seat("port", "new")))
+
+
+async def test_an_opening_can_wait_as_well(three: InProcess) -> None:
+    rome = await opened(three.wire, "rome")
+    granted(await rome.acquire(*seats("port", 3)))
+    request = lease_pb2.OpenLeaseRequest(
+        pbx=f"projects/{PROJECT}/pbxs/berlin", instance_id="one", request_id="one", software_version="12",
+        seats=[seat("port", "waits")], wait=True,
+    )  # fmt: skip
+    first, again = [await three.wire.leases.OpenLease(request) for _ in range(2)]
+    assert [refusal.place for refusal in refused([*first.results, *again.results])] == [1, 1]
