@@ -18,6 +18,7 @@ from bench.figures import Figure, Plan, Scenario
 from bench.pictures import Panel, draw
 from bench.scenarios.agent import agent
 from bench.scenarios.allocation import allocation
+from bench.scenarios.blocks import blocks
 from bench.scenarios.calls import batches, lone_calls, singles
 from bench.scenarios.estates import estates
 from bench.scenarios.footprint import footprint
@@ -46,6 +47,7 @@ SCENARIOS: dict[str, Scenario] = {
     "agent": agent,
     "sip": sip,
     "allocation": allocation,
+    "blocks": blocks,
     "growth": growth,
 }
 
