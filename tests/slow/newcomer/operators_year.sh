@@ -135,6 +135,10 @@ refused license-master loan open kiel port 1 --days 30 --reason "no policy yet"
 license-master loan list
 refused license-master loan return kiel port --keep 0 --reason "nothing is borrowed" --yes
 
+## See who waits
+license-master waiting --type port
+license-master waiting drop kiel --reason "phones are being replaced" --yes
+
 ## From local to central
 license-master license rebind ports-b --to hanover-box --drain --no-wait
 license-master device certify --folder kiel-box
