@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from licensemaster.v1.allocation_pb2 import QueuePolicy
 from tests.fairness.world import Scenario
 from tests.support.projects.allocations import Policy, Rule
 
@@ -36,4 +37,35 @@ SITE_STORM = Scenario(
     },
     allocation=[Rule(name="stadium", site="site-stadium", maximum={"port": 45})],
 )
-ALL = {"starved small site": STARVED_SMALL_SITE, "flapping site": FLAPPING_SITE, "site storm": SITE_STORM}
+GREEDY_SITE = Scenario(
+    title="One site always wants everything",
+    capacity=100,
+    minutes=60,
+    demands={
+        "greedy": lambda _: 100,
+        **{name: (lambda _: 25) for name in ("alpha", "beta", "gamma", "delta")},
+    },
+    turnover=0.1,
+    allocation=[Policy(license_type="port", queue=QueuePolicy(length_max=1000))],
+)
+CALL_CENTRE = Scenario(
+    title="A call centre and an office, a pool short of 30",
+    capacity=90,
+    minutes=80,
+    demands={
+        "office": lambda _: 60,
+        "callcentre": lambda minute: 0 if minute < 10 else 60,
+    },
+    turnover=0.1,
+    allocation=[
+        Rule(name="callcentre", site="site-callcentre", weight={"port": 2}),
+        Policy(license_type="port", queue=QueuePolicy(length_max=1000)),
+    ],
+)
+ALL = {
+    "starved small site": STARVED_SMALL_SITE,
+    "flapping site": FLAPPING_SITE,
+    "site storm": SITE_STORM,
+    "greedy site": GREEDY_SITE,
+    "call centre": CALL_CENTRE,
+}

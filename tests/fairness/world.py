@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from licensemaster.v1 import allocation_pb2, seat_pb2
-from tests.support.databases.truth import mismatches, used
+from licensemaster.v1 import allocation_pb2
+from tests.support.databases.truth import held_by_pbx, mismatches, used
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, opened, seat
 from tests.support.projects.allocations import lay_down
@@ -28,7 +28,9 @@ class Scenario:
     capacity: int
     minutes: int
     demands: Mapping[str, Demand]
-    """By site; they ask in turn, each minute another one first."""
+    """By site; they ask in turn, each minute another one first, and wait for what they miss where there is a queue."""
+    turnover: float = 0.0
+    """What part of a site's phones leaves each minute, others taking their places."""
     allocation: Sequence[allocation_pb2.AllocationRule | allocation_pb2.SiteGroup | allocation_pb2.TypePolicy] = ()
     events: Mapping[int, Act] = field(default_factory=dict)
     """What happens at the beginning of a minute."""
@@ -71,30 +73,26 @@ class _Site:
     def __init__(self, master: InProcess, pbx: BarePbx) -> None:
         self._master = master
         self._pbx = pbx
-        self.holds: list[str] = []
-        self.wants: list[str] = []
         self.away = False
 
-    async def live(self, demand: int | None) -> None:
-        """Come to a minute's demand, as far as the master grants it."""
+    @property
+    def name(self) -> str:
+        """projects/PROJECT/pbxs/PBX"""
+        return self._pbx.name
+
+    async def live(self, demand: int | None, first: int) -> None:
+        """Come to a minute's demand, as far as the master grants it; `first` is the number of its first phone."""
         if demand is None:
             self.away = True
             return
         if self.away:  # it has restarted, and knows of nothing
             self._pbx.epoch = 0
             await self._pbx.open()
-            self.away, self.holds = False, []
+            self.away = False
         else:
             await self._pbx.renew()
-        self.wants = [f"phone-{number}" for number in range(demand)]
-        if gone := [phone for phone in self.holds if phone not in self.wants]:
-            await self._pbx.give_back(*(seat("port", phone) for phone in gone))
-        response = await self._pbx.sync(*(seat("port", phone) for phone in self.wants))
-        self.holds = [phone for phone, result in zip(self.wants, response.results, strict=True) if _is_granted(result)]
-
-
-def _is_granted(result: seat_pb2.SeatResult) -> bool:
-    return result.WhichOneof("outcome") == "granted"
+        wanted = [seat("port", f"phone-{number}") for number in range(first, first + demand)]
+        await self._pbx.sync(*wanted, wait=True)
 
 
 async def play(scenario: Scenario, database_url: str) -> History:
@@ -114,10 +112,13 @@ async def play(scenario: Scenario, database_url: str) -> History:
                 await scenario.events[minute](master)
             await master.running.expiry.run_once()
             for name in names[minute % len(names) :] + names[: minute % len(names)]:
-                await sites[name].live(scenario.demands[name](minute))
+                demand = scenario.demands[name](minute)
+                await sites[name].live(demand, round(minute * scenario.turnover * (demand or 0)))
+            await master.running.leases.waiting.run_once()
+            held = await held_by_pbx(master.wire)
             for name, site in sites.items():
                 history.wanted[name].append(scenario.demands[name](minute) or 0)
-                history.had[name].append(0 if site.away else len(site.holds))
+                history.had[name].append(0 if site.away else len(held.get(site.name, ())))
             assert (await used(master.wire))["port"] <= scenario.capacity
             clock.advance(MINUTE)
     assert await mismatches(database_url) == []
