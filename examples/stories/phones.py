@@ -1,11 +1,12 @@
 """Lets so many phones be registered at a PBX, as the PBX itself does it, and tells how many got a license.
 
     python phones.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE]
-        [--signed] [--type TYPE]
+        [--signed] [--wait] [--type TYPE]
 
 Each run is the PBX after a restart: it goes on under the lease that it kept in its folder, and asks for what it wants
 now. Afterwards it stops, as for a short maintenance: the master counts its seats until its lease ends. With --signed it
-stops only when its lease was renewed, so that the signed one in its folder says what it holds.
+stops only when its lease was renewed, so that the signed one in its folder says what it holds. With --wait it waits for
+what is short, where the operator lets it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("software", nargs="?", default="12")
     parser.add_argument("--signed", action="store_true")
+    parser.add_argument("--wait", action="store_true")
     parser.add_argument("--type", default="port", help="the license that each of them needs")
     given = parser.parse_args()
     folder = given.folder / given.pbx.replace("/", "-")
@@ -41,18 +43,28 @@ def main() -> None:
     client.start()
     try:
         client.wait_for_state(State.CONNECTED, timeout_seconds=30)
-        synced = client.sync([Want(given.type, HolderKind.USER, f"phone-{number}") for number in range(given.count)])
+        wants = [Want(given.type, HolderKind.USER, f"phone-{number}") for number in range(given.count)]
+        outcomes = list(client.sync(wants).outcomes)
+        if given.wait:
+            outcomes = client.acquire_many(wants, wait=True)
         opened = client.report().lease_end
         while given.signed and client.report().lease_end == opened:
             time.sleep(0.1)
     finally:
         client.stop()
-    refused = [outcome for outcome in synced.outcomes if isinstance(outcome, Refused)]
-    granted = len(synced.outcomes) - len(refused)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    granted = len(outcomes) - len(refused)
     pbx, phones = given.pbx.rpartition("/")[2], f"{granted} of {given.count} phones"
     print(f"{pbx} on {given.software}: {phones} have a {given.type} license")
-    for message, times in Counter(f"{refusal.reason.name}: {refusal.message}" for refusal in refused).items():
+    for message, times in Counter(map(_said, refused)).items():
         print(f"  {times} refused: {message}")
+
+
+def _said(refusal: Refused) -> str:
+    """Why, in one line; those who wait are told alike."""
+    if refusal.place:
+        return f"{refusal.reason.name}: has its place, and gets a seat as soon as its turn comes"
+    return f"{refusal.reason.name}: {refusal.message}"
 
 
 if __name__ == "__main__":
