@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from licensemaster.v1 import allocation_pb2, status_pb2
+from master.metrics import EstateCollector
 from tests.rules.asking import status
 from tests.support.databases.truth import adds_up
 from tests.support.masters import InProcess, Wire
@@ -104,3 +105,23 @@ async def test_what_is_waited_for_stands_beside_the_parts(any_master: InProcess)
     assert (pool.used, pool.free, pool.waiting) == (4, 0, 3)
     shares = {share.site: (share.has, share.wants, share.gets) for share in (await status(wire)).shares}
     assert shares == {"site-rome": (4, 4, 1), "site-oslo": (0, 3, 3)}
+
+
+async def test_metrics_add_up_too(any_master: InProcess) -> None:
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 10, "PBX UC12": 3}, pbxs=SITES))
+    await lay_down(wire, Rule(name="keep", site="site-berlin", reserve={"port": 4}))
+    berlin, rome = await opened(wire, "berlin"), await opened(wire, "rome")
+    granted(await rome.acquire(*seats("port", 5)))
+    granted(await berlin.acquire(*seats("port", 2)))
+    estates = await any_master.running.status.overviews()
+    values: dict[str, dict[str, float]] = {"port": {}, "uc": {}}
+    for metric in EstateCollector(lambda: estates).collect():
+        for sample in metric.samples:
+            if sample.name.startswith("license_master_pool_"):
+                values[sample.labels["type"]][sample.name.removeprefix("license_master_pool_")] = sample.value
+    for pool in values.values():
+        assert pool["used"] >= pool["reserved_used"]
+        parts = ("used", "held_idle", "borrowed", "first_claims", "promised", "leaving", "withheld")
+        assert sum(pool[part] for part in (*parts, "reserved_idle", "free")) == pool["capacity"] + pool["overdrawn"]
+    assert (values["port"]["reserved_used"], values["port"]["reserved_idle"], values["port"]["free"]) == (2, 2, 1)
