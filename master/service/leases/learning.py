@@ -108,7 +108,7 @@ class Learnings:
         self, tx: Tx, estate: Estate, why: str, caller: str, time: LeaseTime, *, at_least_until: float = 0.0
     ) -> float:
         until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
-        store.set_aside(tx, estate.project_id, first_number=first_number(time.now))
+        store.set_aside(tx, estate.project_id, first_number=first_number(time.now), now=time.now)
         store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
         learned = store.learned(tx, estate.project_id)
         details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}

@@ -13,6 +13,8 @@ from master.domain.estate.estate import Learning
 from master.store.backends.database import Tx
 
 _PBXS = "(SELECT id FROM pbx WHERE project_id = ?1)"
+ALL_SPENT = 1e15
+"""More seat seconds than any budget has."""
 _POOLS = "(SELECT id FROM pool WHERE project_id = ?1)"
 
 
@@ -29,10 +31,11 @@ class Learned:
     unplaced: int
 
 
-def set_aside(tx: Tx, project_id: int, *, first_number: int) -> None:
+def set_aside(tx: Tx, project_id: int, *, first_number: int, now: float) -> None:
     """Note how many seats each PBX holds, and take all of them, all claims and all leases out of force.
 
-    Epochs and serials go on from `first_number`.
+    Epochs and serials go on from `first_number`. The budgets of overdrafts count as spent by `now`, UNIX seconds: what
+    was since the backup is not known.
     """
     tx.rows(f"DELETE FROM learning_seat WHERE pbx_id IN {_PBXS}", project_id)
     tx.rows(
@@ -49,7 +52,12 @@ def set_aside(tx: Tx, project_id: int, *, first_number: int) -> None:
     tx.rows(f"DELETE FROM claim WHERE pbx_id IN {_PBXS}", project_id)
     tx.rows(f"UPDATE waiter SET place = 1 WHERE place = 0 AND pbx_id IN {_PBXS}", project_id)  # it waits on
     tx.rows(f"DELETE FROM pool_usage WHERE pool_id IN {_POOLS}", project_id)
-    tx.rows("UPDATE pool SET used = 0 WHERE project_id = ?1", project_id)
+    tx.rows(
+        "UPDATE pool SET used = 0, overdrawn = 0, overdraft_spent = ?2, overdraft_at = ?3 WHERE project_id = ?1",
+        project_id,
+        ALL_SPENT,
+        now,
+    )
     tx.rows(
         f"""
         UPDATE lease SET phase = 'unproven', claimed = FALSE, epoch = {_raised("epoch")},
