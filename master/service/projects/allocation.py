@@ -178,6 +178,9 @@ def _text(part: Any) -> str:
         value = getattr(part, field.name)
         if field.name in ("name", "license_type") or value in ("", None, (), 0) or value == {}:
             continue
+        if value is True:
+            said.append(field.name.replace("_", " "))
+            continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{key} {amount:,}" for key, amount in value.items())
         elif isinstance(value, tuple):
