@@ -70,6 +70,7 @@ class WaitingTask(PeriodicTask):
         self._committer = committer
         self._granted = granted
         self._woken = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._anybody_waits = False
 
     def began(self) -> None:
@@ -83,7 +84,11 @@ class WaitingTask(PeriodicTask):
             self._woken.set()
 
     async def run_once(self) -> int:
-        """Hand on what can be handed on now; how many seats that was."""
+        """Hand on what can be handed on now; how many seats that was. One run waits for another to end."""
+        async with self._turn:
+            return await self._hand_on_all()
+
+    async def _hand_on_all(self) -> int:
         total = 0
         while True:
             time = self._context.lease_time()
