@@ -17,14 +17,14 @@ from rich.table import Table
 from bench.figures import Figure, Plan, Scenario
 from bench.pictures import Panel, draw
 from bench.scenarios.agent import agent
-from bench.scenarios.allocation import allocation
-from bench.scenarios.blocks import blocks
 from bench.scenarios.calls import batches, lone_calls, singles
 from bench.scenarios.estates import estates
 from bench.scenarios.footprint import footprint
 from bench.scenarios.growth import growth
 from bench.scenarios.held_seats import many_seats, renewing
 from bench.scenarios.queue import queue
+from bench.scenarios.sharing.allocation import allocation
+from bench.scenarios.sharing.blocks import blocks
 from bench.scenarios.sip import sip
 from bench.scenarios.standby import standby
 from bench.scenarios.storms import storms

@@ -23,7 +23,7 @@ from master.domain.licenses import moves
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
-from master.domain.seats.refusals import Refusal, Step, Way
+from master.domain.seats.refusals.reasons import Refusal, Step, Way
 from master.domain.seats.seats import Granted, Seat, SeatKey, Want
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedies.remedying import Site, want

@@ -16,6 +16,7 @@ from master.domain.catalog.catalog import Catalog, LicenseType
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import DrawnFrom, PbxRole, VersionBasis
+from master.domain.estate.learning import Learning
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.license_release import Release
 
@@ -53,21 +54,6 @@ class Pbx:
     software: Version
     pace: LeasePace
     standby_for: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Learning:
-    """The database was restored and does not know what is out: nothing is granted beyond what PBXs prove."""
-
-    since: float
-    """UNIX seconds, as `until`."""
-    until: float
-    """When every lease that was signed before has ended."""
-    why: str
-
-    def lasts(self, ends_by: float) -> bool:
-        """Whether learning goes on; it is the leases of others that it waits for (`lease_time.LeaseTime`)."""
-        return ends_by < self.until
 
 
 LEDGER_FILE = "agreement:ledger"

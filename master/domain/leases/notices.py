@@ -16,9 +16,9 @@ from master.domain.estate.estate import Estate, Installation, License, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.leases.leases import Lease, Phase
-from master.domain.seats.agreed_uses import endings_told, ends_soon
-from master.domain.seats.explanations import above_limit
-from master.domain.seats.refusals import MOST_NAMED, counted, some
+from master.domain.seats.refusals.agreed_uses import endings_told, ends_soon
+from master.domain.seats.refusals.explanations import above_limit
+from master.domain.seats.refusals.reasons import MOST_NAMED, counted, some
 from master.domain.seats.seats import Key
 
 

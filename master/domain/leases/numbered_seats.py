@@ -14,7 +14,7 @@ from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Pbx
 from master.domain.seats.eligibility import Eligibility, EligibilityCache
 from master.domain.seats.pools import grantable
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seat_working_set import SeatWorkingSet
 
 

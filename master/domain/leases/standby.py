@@ -27,8 +27,8 @@ from master.domain.estate.tiers import missing_below_tier
 from master.domain.leases.claims import ClaimKind, Claims
 from master.domain.leases.leases import Lease
 from master.domain.leases.presence import Presence, told_at
-from master.domain.seats.explanations import above_limit
-from master.domain.seats.refusals import MOST_NAMED, some
+from master.domain.seats.refusals.explanations import above_limit
+from master.domain.seats.refusals.reasons import MOST_NAMED, some
 
 TWO_CLAIMS_SHOWN_SECONDS = 86_400.0
 """How long a pair shows that both used the seats at once."""

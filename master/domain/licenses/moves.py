@@ -24,7 +24,7 @@ from master.domain.estate.estate import Device, Estate, License, Pbx
 from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses import move_problems
 from master.domain.licenses.move_problems import MoveRefusal
-from master.domain.seats.refusals import MOST_HOLDERS, MOST_NAMED, TopHolder
+from master.domain.seats.refusals.reasons import MOST_HOLDERS, MOST_NAMED, TopHolder
 
 
 def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -> Device | MoveRefusal:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, Overdraft, OverdraftAccount
 from master.domain.catalog.words import LeaseState
-from master.domain.estate.estate import Estate, Learning
+from master.domain.estate.estate import Estate
+from master.domain.estate.learning import Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.leases.claims import Claims

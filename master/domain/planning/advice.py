@@ -16,7 +16,7 @@ from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
 from master.domain.planning.forecast import FeatureForecast, Forecasts, LimitForecast, PoolForecast
 from master.domain.planning.replay import RefusedSeats
-from master.domain.seats.refusals import counted, some
+from master.domain.seats.refusals.reasons import counted, some
 
 
 class Verdict(IntEnum):

@@ -41,8 +41,8 @@ from master.domain.planning.replay import (
     questions,
     wanted,
 )
-from master.domain.seats.agreed_uses import endings_told
-from master.domain.seats.refusals import MOST_HOLDERS, TopHolder
+from master.domain.seats.refusals.agreed_uses import endings_told
+from master.domain.seats.refusals.reasons import MOST_HOLDERS, TopHolder
 from master.domain.seats.seats import Seat
 
 

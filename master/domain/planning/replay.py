@@ -27,7 +27,7 @@ from master.domain.remedies.remedies import Effort, decided
 from master.domain.remedies.trial import Case
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
-from master.domain.seats.refusals import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
+from master.domain.seats.refusals.reasons import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat, Want
 

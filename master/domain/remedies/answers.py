@@ -13,8 +13,8 @@ from master.domain.estate.estate import Installation, License
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.licenses import moves
 from master.domain.remedies.trial import Case, Trial, added_license, lowest_version, over
-from master.domain.seats.agreed_uses import ended_use
-from master.domain.seats.refusals import Refusal, RefusalReason, SeatRef, Step
+from master.domain.seats.refusals.agreed_uses import ended_use
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason, SeatRef, Step
 
 Steps = tuple[Step, ...]
 Named = TypeVar("Named")

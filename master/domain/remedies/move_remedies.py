@@ -18,7 +18,7 @@ from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
 from master.domain.remedies.answers import Steps, joined
 from master.domain.remedies.remedy_words import in_words
 from master.domain.remedies.trial import estate_after
-from master.domain.seats.refusals import Step, Way
+from master.domain.seats.refusals.reasons import Step, Way
 
 _STEPS_MAX = 8
 _ORDER = (

@@ -18,7 +18,7 @@ from licensemaster.api_enums import RemedyAction
 from master.domain.remedies.answers import Steps, answers, kind_of
 from master.domain.remedies.remedy_words import in_words
 from master.domain.remedies.trial import Case, Trial, is_released_in_use, tried
-from master.domain.seats.refusals import TOO_FEW, Refusal, RefusalReason, Remedy, Step, Way
+from master.domain.seats.refusals.reasons import TOO_FEW, Refusal, RefusalReason, Remedy, Step, Way
 from master.domain.seats.seats import SeatKey, Want
 
 Outcome = TypeVar("Outcome")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from licensemaster.api_enums import RemedyAction
 from licensemaster.values.moments import second_text
 from master.domain.catalog.catalog import Catalog
-from master.domain.seats.refusals import SeatRef, Step, counted, some
+from master.domain.seats.refusals.reasons import SeatRef, Step, counted, some
 
 
 def in_words(ways: Sequence[Sequence[Step]], catalog: Catalog) -> str:

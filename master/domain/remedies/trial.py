@@ -14,10 +14,10 @@ from master.domain.catalog.versions import Version
 from master.domain.catalog.words import VersionBasis
 from master.domain.estate.estate import Estate, License, Pbx
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.seats import explanations
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
-from master.domain.seats.refusals import Refusal, SeatRef, Step
+from master.domain.seats.refusals import explanations
+from master.domain.seats.refusals.reasons import Refusal, SeatRef, Step
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 

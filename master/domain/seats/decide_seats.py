@@ -30,17 +30,17 @@ from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
 from master.domain.estate.estate import Pbx
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.seats import explanations
-from master.domain.seats.allocation_explanations import access_denied
-from master.domain.seats.call_totals import with_totals
 from master.domain.seats.eligibility import Eligibility, EligibilityCache, Source, application_refused
 from master.domain.seats.outcomes import CompanionDecisions, Outcome, ReturnOutcome, Synced
 from master.domain.seats.pools import grantable
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals import explanations
+from master.domain.seats.refusals.allocation_explanations import access_denied
+from master.domain.seats.refusals.call_totals import with_totals
+from master.domain.seats.refusals.reasons import Refusal
+from master.domain.seats.refusals.shortages import Shortages
 from master.domain.seats.requirements import Requirements
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import ALIKE, KEY, Granted, Key, Returned, Seat, SeatKey, Want, runs_of
-from master.domain.seats.shortages import Shortages
 from master.domain.seats.waiting import with_places
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)

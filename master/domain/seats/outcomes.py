@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import Granted, Returned, Seat, SeatKey
 
 Outcome = Granted | Refusal

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from master.domain.catalog.catalog import Catalog, LicenseType, RequiredOf, Requirement
 from master.domain.estate.estate import Pbx
-from master.domain.seats import explanations
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals import explanations
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Seat, SeatKey, Want
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from master.domain.allocation.waiting_line import Waiter
 from master.domain.estate.estate import Estate, Pbx
-from master.domain.seats import allocation_explanations
 from master.domain.seats.outcomes import Outcome
-from master.domain.seats.refusals import Refusal, RefusalReason
+from master.domain.seats.refusals import allocation_explanations
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Want
 

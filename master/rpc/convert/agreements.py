@@ -19,8 +19,8 @@ from master.domain.agreements.rights.rights import Right, features_on, has_premi
 from master.domain.agreements.rights.upgrade_gate import GateAnswer
 from master.domain.catalog.policies import Policy
 from master.domain.catalog.subjects import Subject
-from master.rpc.convert.messages import message, text
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.messages import message, text
 from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
 

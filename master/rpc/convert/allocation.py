@@ -11,9 +11,9 @@ from licensemaster.api_enums import HolderKind
 from licensemaster.v1 import allocation_pb2, seat_pb2
 from master.domain.allocation import policies
 from master.rpc.convert.incoming import moment
-from master.rpc.convert.messages import message
 from master.rpc.convert.refusals import kind_message
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.messages import message
 from master.service.leases.waiting_lists import WaitingSeat
 from master.service.runtime.names import PbxName
 

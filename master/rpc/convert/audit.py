@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from licensemaster.v1 import audit_pb2
 from master.domain.audit.export import Checkpoint
-from master.rpc.convert.messages import message, timestamp_us
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.messages import message, timestamp_us
 from master.service.monitoring.audit import Export, Verified
 
 

@@ -16,9 +16,9 @@ from master.domain.leases.notices import Notice
 from master.domain.leases.standby import Readiness, StandbyProblem, StandbySwitch
 from master.domain.monitoring.overview import Overview
 from master.domain.seats.seats import Key, Seat
-from master.rpc.convert.messages import message, timestamp, timestamp_us
 from master.rpc.convert.refusals import BASIS, kind_message, license_refs
-from master.service.batch.requests import Blocks, LeaseEnded, StandbyOffer
+from master.rpc.messages import message, timestamp, timestamp_us
+from master.service.batch.answers import Blocks, LeaseEnded, StandbyOffer
 from master.service.leases.lease_views import LeaseView
 from master.service.projects.apply import Applied
 from master.service.runtime.names import PbxName

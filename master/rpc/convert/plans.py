@@ -8,9 +8,9 @@ from licensemaster.v1 import plan_pb2
 from master.domain.planning.changes import AddSite, GoCentral, PlannedChange, ReachDay, Rebind, Release, Upgrade
 from master.domain.planning.plan import Plan
 from master.rpc.convert import agreement_orders, incoming
-from master.rpc.convert.messages import message
 from master.rpc.convert.signed_documents import move_refusal
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.messages import message
 from master.service.runtime.names import PbxName
 
 CHANGES_MAX = 100

@@ -10,9 +10,9 @@ from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.v1 import lease_pb2, seat_pb2
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.seats.outcomes import Outcome, ReturnOutcome
-from master.domain.seats.refusals import MOST_NAMED, Refusal, Remedy, SeatRef, Step, Way
+from master.domain.seats.refusals.reasons import MOST_NAMED, Refusal, Remedy, SeatRef, Step, Way
 from master.domain.seats.seats import Granted, runs_of
-from master.rpc.convert.messages import message
+from master.rpc.messages import message
 
 AboutSeats = TypeVar(
     "AboutSeats", lease_pb2.OpenLeaseResponse, lease_pb2.AcquireSeatsResponse, lease_pb2.SyncSeatsResponse

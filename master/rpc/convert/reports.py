@@ -5,8 +5,8 @@ from __future__ import annotations
 from licensemaster.v1 import report_pb2
 from master.domain.monitoring.report import PoolReport
 from master.domain.monitoring.usage import DAY_SECONDS
-from master.rpc.convert.messages import message
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.messages import message
 from master.service.monitoring.reports import UsageReport
 from master.service.runtime.names import PbxName
 from master.store.statements.usage import SiteRow

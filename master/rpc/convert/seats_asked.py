@@ -16,8 +16,8 @@ from licensemaster import values
 from licensemaster.api_enums import HolderKind
 from licensemaster.v1 import seat_pb2
 from master.domain.catalog.versions import Version
-from master.domain.seats import explanations
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals import explanations
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import Key, SeatKey, Want, run_of, runs_of
 from master.rpc.errors import InvalidArgumentError
 

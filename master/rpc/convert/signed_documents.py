@@ -15,9 +15,9 @@ from master.domain.estate.estate import License
 from master.domain.estate.license_release import InUse
 from master.domain.estate.project import is_name
 from master.domain.licenses.move_problems import MoveRefusal
-from master.rpc.convert.messages import message, timestamp
 from master.rpc.convert.refusals import ways
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.messages import message, timestamp
 from master.service.licenses import documents, keys
 from master.service.licenses.license_views import LicenseView
 from master.service.licenses.moves import Moved

@@ -10,8 +10,8 @@ from licensemaster import values
 from licensemaster.v1 import webhook_pb2
 from master.domain.monitoring.alarms import AlarmKind
 from master.rpc.convert import incoming
-from master.rpc.convert.messages import message
 from master.rpc.errors import InvalidArgumentError
+from master.rpc.messages import message
 from master.service.monitoring.webhooks import AddWebhook
 from master.service.runtime.request_answers import RequestKey
 from master.store.statements.webhooks import Delivery, Webhook

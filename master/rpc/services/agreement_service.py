@@ -13,11 +13,11 @@ from master.domain.agreements.rights.rights import right_of
 from master.domain.catalog.policies import SubjectKind
 from master.domain.catalog.subjects import Subject
 from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.context import Context
 from master.rpc.convert import agreement_orders, agreements, incoming
-from master.rpc.convert.messages import text
 from master.rpc.errors import InvalidArgumentError
-from master.rpc.services.context import Context
-from master.rpc.services.repeatable import Repeatable
+from master.rpc.messages import text
+from master.rpc.repeatable import Repeatable
 from master.service.agreements.agreements import Agreements
 from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from licensemaster.v1 import allocation_pb2, allocation_pb2_grpc
 from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.context import Context
 from master.rpc.convert import allocation, incoming
-from master.rpc.convert.messages import message
-from master.rpc.services.context import Context
-from master.rpc.services.repeatable import Repeatable
-from master.service.batch.requests import DropWaiting, WaitingDropped
+from master.rpc.messages import message
+from master.rpc.repeatable import Repeatable
+from master.service.batch.answers import WaitingDropped
+from master.service.batch.requests import DropWaiting
 from master.service.leases.leases import Leases
 from master.service.projects.allocation import AllocationApplied, ApplyAllocation
 from master.service.projects.projects import Projects

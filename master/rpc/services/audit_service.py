@@ -8,9 +8,9 @@ from dataclasses import replace
 from licensemaster.v1 import audit_pb2, audit_pb2_grpc
 from master.domain.audit.chain import ChainEnd
 from master.domain.audit.export import Checkpoint
+from master.rpc.context import Context
 from master.rpc.convert import audit as convert
 from master.rpc.convert import incoming, outgoing
-from master.rpc.services.context import Context
 from master.service.monitoring.audit import Audit
 from master.signing import Signer
 

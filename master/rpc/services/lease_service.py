@@ -12,11 +12,12 @@ from master.metrics import Metrics
 from master.rpc.admission.authorizer import proven_pbx
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.admission.large_requests import Aside
+from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.convert.signed_documents import SignedDocuments
 from master.rpc.errors import TooManyStreamsError
-from master.rpc.services.context import Context
-from master.rpc.services.repeatable import Repeatable
+from master.rpc.repeatable import Repeatable
+from master.service.batch import answers
 from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
 from master.service.runtime.names import PbxName
@@ -110,7 +111,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 carried=carried,
             )
         )
-        if isinstance(answer, ask.TakeOverRefused):
+        if isinstance(answer, answers.TakeOverRefused):
             return lease_pb2.TakeOverLeaseResponse(problems=outgoing.standby_problems(answer.problems))
         return lease_pb2.TakeOverLeaseResponse(
             lease=self._lease(primary, answer),
@@ -153,7 +154,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     async def EndLease(self, request: lease_pb2.EndLeaseRequest, context: Context) -> lease_pb2.EndLeaseResponse:
         name = incoming.pbx_name(request.pbx)
 
-        def ended(lease_ended: ask.LeaseEnded) -> lease_pb2.EndLeaseResponse:
+        def ended(lease_ended: answers.LeaseEnded) -> lease_pb2.EndLeaseResponse:
             return outgoing.lease_ended(name, lease_ended)
 
         repeatable = Repeatable(request, lease_pb2.EndLeaseResponse, ended)
@@ -252,7 +253,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
     def _notices(self, name: PbxName, notices: Sequence[Notice]) -> list[lease_pb2.Notice]:
         return outgoing.notice_messages(notices, lambda license: self._documents.release_request(name.project, license))
 
-    def _offers(self, granted: ask.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
+    def _offers(self, granted: answers.LeaseGranted) -> list[lease_pb2.StandbyLeaseOffer]:
         offers = []
         for offer in granted.offers:
             message = lease_pb2.StandbyLeaseOffer(primary=str(offer.primary))
@@ -264,11 +265,11 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
             offers.append(message)
         return offers
 
-    def _loans(self, name: PbxName, granted: ask.LeaseGranted) -> list[document_pb2.SignedDocument]:
+    def _loans(self, name: PbxName, granted: answers.LeaseGranted) -> list[document_pb2.SignedDocument]:
         now = self._clock()
         return [outgoing.signed_loan(self._signer, name, loan, now) for loan in granted.loans]
 
-    def _lease(self, name: PbxName, granted: ask.LeaseGranted) -> lease_pb2.Lease:
+    def _lease(self, name: PbxName, granted: answers.LeaseGranted) -> lease_pb2.Lease:
         terms = outgoing.lease_terms(
             name,
             granted.lease,

@@ -12,11 +12,11 @@ from licensemaster.v1 import document_pb2, license_pb2, license_pb2_grpc
 from master.auth.callers.permissions import check_confined
 from master.rpc.admission.authorizer import identity_of_call, proven_pbx
 from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.context import Context
 from master.rpc.convert import incoming, signed_documents
-from master.rpc.convert.messages import timestamp
 from master.rpc.errors import InvalidArgumentError
-from master.rpc.services.context import Context
-from master.rpc.services.repeatable import Repeatable
+from master.rpc.messages import timestamp
+from master.rpc.repeatable import Repeatable
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
 from master.service.licenses.imports import ImportLicenses
 from master.service.licenses.keys import DistrustKey

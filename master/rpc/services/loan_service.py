@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from licensemaster.v1 import loan_pb2, loan_pb2_grpc
 from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
-from master.rpc.convert.messages import timestamp
 from master.rpc.errors import InvalidArgumentError
-from master.rpc.services.context import Context
-from master.rpc.services.repeatable import Repeatable
+from master.rpc.messages import timestamp
+from master.rpc.repeatable import Repeatable
+from master.service.batch import answers
 from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
 from master.signing import Signer
@@ -27,7 +28,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
     async def BorrowSeats(self, request: loan_pb2.BorrowSeatsRequest, context: Context) -> loan_pb2.BorrowSeatsResponse:
         name = incoming.pbx_name(request.pbx)
 
-        def borrowed(answer: ask.LoanBorrowed) -> loan_pb2.BorrowSeatsResponse:
+        def borrowed(answer: answers.LoanBorrowed) -> loan_pb2.BorrowSeatsResponse:
             signed = outgoing.signed_loan(self._signer, name, answer.loan, self._clock())
             return loan_pb2.BorrowSeatsResponse(loan=outgoing.loan_message(name, answer.loan), signed=signed)
 
@@ -49,7 +50,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
     async def ReturnLoan(self, request: loan_pb2.ReturnLoanRequest, context: Context) -> loan_pb2.ReturnLoanResponse:
         name = incoming.pbx_name(request.pbx)
 
-        def returned(answer: ask.LoanReturned) -> loan_pb2.ReturnLoanResponse:
+        def returned(answer: answers.LoanReturned) -> loan_pb2.ReturnLoanResponse:
             response = loan_pb2.ReturnLoanResponse(seats_at_risk=answer.seats_at_risk)
             if answer.loan is not None:
                 response.loan.CopyFrom(outgoing.loan_message(name, answer.loan))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from licensemaster.v1 import plan_pb2, plan_pb2_grpc
+from master.rpc.context import Context
 from master.rpc.convert import incoming, plans
-from master.rpc.services.context import Context
 from master.service.projects.projects import Projects
 
 

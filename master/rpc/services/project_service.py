@@ -8,11 +8,11 @@ from licensemaster.v1 import project_pb2, project_pb2_grpc
 from master.rpc.admission.authorizer import identity_of_call
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.admission.large_requests import Aside
+from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
-from master.rpc.convert.messages import timestamp
 from master.rpc.errors import InvalidArgumentError
-from master.rpc.services.context import Context
-from master.rpc.services.repeatable import Repeatable
+from master.rpc.messages import timestamp
+from master.rpc.repeatable import Repeatable
 from master.service.leases.learning import Ended, Learnings
 from master.service.projects.apply import ApplyProject
 from master.service.projects.projects import Projects

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from licensemaster.v1 import report_pb2, report_pb2_grpc
+from master.rpc.context import Context
 from master.rpc.convert import incoming, reports
-from master.rpc.services.context import Context
 from master.service.monitoring.reports import Reports
 
 

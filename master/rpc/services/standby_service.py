@@ -5,8 +5,8 @@ from __future__ import annotations
 from licensemaster.v1 import standby_pb2, standby_pb2_grpc
 from master.domain.leases.standby import standby_switch
 from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
-from master.rpc.services.context import Context
 from master.service.leases.leases import Leases
 
 

@@ -8,9 +8,9 @@ from licensemaster.v1 import status_pb2, status_pb2_grpc
 from licensemaster.values import is_shown
 from licensemaster.values.bounded import Limits, read_json
 from master.rpc.admission.large_requests import Aside
+from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
-from master.rpc.services.context import Context
 from master.service.leases.status import SeatQuery, Status
 from master.store.statements.queries import EventFilter, SeatPlace
 

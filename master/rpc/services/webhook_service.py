@@ -5,9 +5,9 @@ from __future__ import annotations
 from licensemaster.v1 import webhook_pb2, webhook_pb2_grpc
 from master.auth.callers.identity import operator_of
 from master.rpc.admission.interceptors import caller_of_call
+from master.rpc.context import Context
 from master.rpc.convert import incoming, webhooks
-from master.rpc.services.context import Context
-from master.rpc.services.repeatable import request_key
+from master.rpc.repeatable import request_key
 from master.service.monitoring.webhooks import Webhooks, reference
 from master.service.runtime.request_answers import RequestKey
 from master.store.statements.webhooks import DEAD_MAX

@@ -35,30 +35,41 @@ from master.domain.leases.loans import LoanError
 from master.domain.leases.notices import SeatNews, notices
 from master.domain.leases.presence import AbsenceEvidence, Observer, Presence, presence
 from master.domain.leases.standby import Takeover, primary_of, takeover_problems
+from master.service.batch.answers import (
+    ClaimsEnded,
+    DatabaseOutdatedError,
+    LeaseClosed,
+    LeaseEnded,
+    LeaseGranted,
+    LoanBorrowed,
+    LoanReturned,
+    SeatsAcquired,
+    SeatsReclaimed,
+    SeatsReturned,
+    SeatsSynced,
+    TakeOverRefused,
+    Tally,
+    WaitingDropped,
+)
 from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted, lease_before
 from master.service.batch.batch_seats import BatchSeats
 from master.service.batch.batch_waiting import BatchWaiting
-from master.service.batch.blocks import BatchBlocks
+from master.service.batch.claims.blocks import BatchBlocks
+from master.service.batch.claims.loans import BatchLoans
+from master.service.batch.claims.standby_claims import TwoClaims
+from master.service.batch.claims.standby_pairs import carried_by
 from master.service.batch.loading import LoadedBatch, is_to_prove, load
-from master.service.batch.loans import BatchLoans
 from master.service.batch.remedies import Remedies
 from master.service.batch.requests import (
     AcquireSeats,
     Answer,
     BlockUse,
     BorrowSeats,
-    ClaimsEnded,
     CloseLease,
-    DatabaseOutdatedError,
     DropWaiting,
     EndClaims,
     EndLease,
     GrantWaiting,
-    LeaseClosed,
-    LeaseEnded,
-    LeaseGranted,
-    LoanBorrowed,
-    LoanReturned,
     OpenLease,
     ReclaimSeats,
     RenewLease,
@@ -66,20 +77,11 @@ from master.service.batch.requests import (
     ReturnLoan,
     ReturnSeats,
     SeatCall,
-    SeatsAcquired,
-    SeatsReclaimed,
-    SeatsReturned,
-    SeatsSynced,
     SyncSeats,
     TakeOverLease,
-    TakeOverRefused,
-    Tally,
     UnderLease,
-    WaitingDropped,
 )
 from master.service.batch.resolved_request import ResolvedRequest, opening_of
-from master.service.batch.standby_claims import TwoClaims
-from master.service.batch.standby_pairs import carried_by
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdrawn_pools
 from master.service.runtime.errors import RequestIdTakenError

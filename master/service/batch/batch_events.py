@@ -13,9 +13,9 @@ from master.domain.allocation.overdraft import NO_OVERDRAFT, OverdraftAccount, b
 from master.domain.estate.estate import Estate
 from master.domain.leases.leases import Lease
 from master.domain.seats.outcomes import Outcome
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import SeatKey, Want, runs_of
-from master.service.batch.requests import Tally
+from master.service.batch.answers import Tally
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.statements.events import Event
 

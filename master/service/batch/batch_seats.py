@@ -12,24 +12,15 @@ from master.domain.leases.leases import Lease
 from master.domain.leases.standby import carrier_of
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.outcomes import Outcome
-from master.domain.seats.refusals import Refusal, RefusalReason, TopHolder
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason, TopHolder
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Granted, Key, Want
+from master.service.batch.answers import SeatsAcquired, SeatsReturned, SeatsSynced, Tally
 from master.service.batch.batch_events import BatchEvents, counted
 from master.service.batch.batch_waiting import BatchWaiting
 from master.service.batch.prefetch import name_top_holders
 from master.service.batch.remedies import Asker, Remedies
-from master.service.batch.requests import (
-    AcquireSeats,
-    GrantWaiting,
-    OpenLease,
-    ReturnSeats,
-    SeatsAcquired,
-    SeatsReturned,
-    SeatsSynced,
-    SyncSeats,
-    Tally,
-)
+from master.service.batch.requests import AcquireSeats, GrantWaiting, OpenLease, ReturnSeats, SyncSeats
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.backends.database import Tx
 

@@ -15,6 +15,8 @@ from master.domain.leases.leases import Lease, Phase, is_reclaimable
 from master.domain.leases.notices import Awaited
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Key, Seat
+from master.service.batch.claims.proofs import Proofs
+from master.service.batch.claims.standby_claims import StandbyClaims
 from master.service.batch.prefetch import (
     Prefetch,
     fill_working_set,
@@ -23,7 +25,6 @@ from master.service.batch.prefetch import (
     need_for_types,
     need_for_wants,
 )
-from master.service.batch.proofs import Proofs
 from master.service.batch.requests import (
     AcquireSeats,
     BorrowSeats,
@@ -40,7 +41,6 @@ from master.service.batch.requests import (
     TakeOverLease,
 )
 from master.service.batch.resolved_request import ResolvedRequest, resolve
-from master.service.batch.standby_claims import StandbyClaims
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import Tx

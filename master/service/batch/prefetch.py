@@ -17,7 +17,7 @@ from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.claims import Claims
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome
-from master.domain.seats.refusals import Refusal, TopHolder
+from master.domain.seats.refusals.reasons import Refusal, TopHolder
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Seat, SeatKey, Want
 from master.domain.seats.waiting_queue import WaitingQueue

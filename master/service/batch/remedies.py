@@ -15,7 +15,7 @@ from master.domain.remedies.remedies import Effort, with_remedies
 from master.domain.remedies.trial import Case, pools_of
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome, ReturnOutcome, Synced
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 from master.store.backends.database import Tx

@@ -15,20 +15,12 @@ from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import LeaseError, LeaseProblem
 from master.domain.leases.standby import Readiness, primary_of
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import Seat, Want
+from master.service.batch.answers import LeaseGranted, TakeOverRefused
 from master.service.batch.batch import CONCERNS_ONE, answer_to
-from master.service.batch.requests import (
-    Answer,
-    LeaseGranted,
-    OpenLease,
-    RenewLease,
-    Request,
-    SyncSeats,
-    TakeOverLease,
-    TakeOverRefused,
-)
-from master.service.batch.standby_pairs import read_standby_pair
+from master.service.batch.claims.standby_pairs import read_standby_pair
+from master.service.batch.requests import Answer, OpenLease, RenewLease, Request, SyncSeats, TakeOverLease
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx

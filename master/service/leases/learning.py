@@ -1,8 +1,8 @@
 """Learning after a restore: begins, goes on as long as any lease may that was signed before, and ends.
 
 Everything that the backup says is out is set aside when it begins, and comes back as PBXs prove it
-(`service/batch/proofs.py`). It begins by an operator's word after a restore, or by itself when a PBX shows what the
-database has never heard of. Each step is one transaction under the project's lock, audited, and safe to repeat.
+(`service/batch/claims/proofs.py`). It begins by an operator's word after a restore, or by itself when a PBX shows what
+the database has never heard of. Each step is one transaction under the project's lock, audited, and safe to repeat.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import structlog
 
 from master.domain.catalog.catalog import Catalog
-from master.domain.estate.estate import Estate, Learning, LeasePace
+from master.domain.estate.estate import Estate, LeasePace
+from master.domain.estate.learning import Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import first_number, longest_lease_seconds
-from master.service.batch.requests import DatabaseOutdatedError
+from master.service.batch.answers import DatabaseOutdatedError
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.service.runtime.watch import WatchHub

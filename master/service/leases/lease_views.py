@@ -19,8 +19,8 @@ from master.domain.seats.eligibility import Eligibility
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.pools import PoolCounts, parts
 from master.domain.seats.seats import Want
+from master.service.batch.claims.standby_pairs import carried_by
 from master.service.batch.prefetch import Prefetch, canonical, fill_working_set, name_top_holders, need_for_wants
-from master.service.batch.standby_pairs import carried_by
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdrawn_pools
 from master.service.runtime.names import PbxName

@@ -18,34 +18,36 @@ from master.domain.leases.leases import Lease, running
 from master.domain.leases.loans import Loan, loans_of
 from master.domain.leases.notices import DRAINING, Notice, SeatNews, notices
 from master.domain.leases.standby import Readiness
-from master.domain.seats.refusals import Refusal, RefusalReason
-from master.service.batch.batch import answer_to
-from master.service.batch.requests import (
-    AcquireSeats,
-    BorrowSeats,
-    CloseLease,
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason
+from master.service.batch.answers import (
     DatabaseOutdatedError,
-    DropWaiting,
-    EndLease,
     LeaseClosed,
     LeaseEnded,
     LeaseGranted,
     LoanBorrowed,
     LoanReturned,
+    SeatsAcquired,
+    SeatsReturned,
+    SeatsSynced,
+    TakeOverRefused,
+    WaitingDropped,
+)
+from master.service.batch.batch import answer_to
+from master.service.batch.claims.standby_pairs import read_standby_pairs
+from master.service.batch.requests import (
+    AcquireSeats,
+    BorrowSeats,
+    CloseLease,
+    DropWaiting,
+    EndLease,
     OpenLease,
     RenewLease,
     ReturnLoan,
     ReturnSeats,
-    SeatsAcquired,
-    SeatsReturned,
-    SeatsSynced,
     SyncSeats,
     TakeOverLease,
-    TakeOverRefused,
-    WaitingDropped,
 )
 from master.service.batch.resolved_request import caller_id
-from master.service.batch.standby_pairs import read_standby_pairs
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.estates.overdrafts import overdrawn_pools
 from master.service.estates.service_context import ServiceContext

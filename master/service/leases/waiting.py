@@ -24,8 +24,9 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats.pools import grantable
 from master.domain.seats.seat_working_set import PoolScore
 from master.domain.seats.seats import Key, Want
+from master.service.batch.answers import SeatsAcquired
 from master.service.batch.prefetch import read_queue
-from master.service.batch.requests import GrantWaiting, SeatsAcquired
+from master.service.batch.requests import GrantWaiting
 from master.service.estates.estate_cache import read_estate
 from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import Committer

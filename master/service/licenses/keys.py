@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from licensemaster.values import token_hash
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.licenses import balance
-from master.domain.seats.refusals import MOST_NAMED
+from master.domain.seats.refusals.reasons import MOST_NAMED
 from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
 from master.service.licenses.license_changes import LicenseChanges

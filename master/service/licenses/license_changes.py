@@ -17,7 +17,7 @@ from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, software_in_use
-from master.domain.seats.refusals import MOST_HOLDERS, TopHolder
+from master.domain.seats.refusals.reasons import MOST_HOLDERS, TopHolder
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Tx

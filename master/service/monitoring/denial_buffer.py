@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from master.domain.seats.outcomes import Outcome
-from master.domain.seats.refusals import Refusal, RefusalReason
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason
 from master.domain.seats.seats import SeatKey
-from master.service.batch.requests import Tally
+from master.service.batch.answers import Tally
 from master.service.runtime.names import PbxName
 
 _HOLDERS_MAX = 50_000

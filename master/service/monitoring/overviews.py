@@ -5,7 +5,7 @@ from __future__ import annotations
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.overview import LearningView, Overview, ProjectRecords, overview
-from master.service.batch.standby_pairs import read_standby_pairs
+from master.service.batch.claims.standby_pairs import read_standby_pairs
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.store.backends.database import Tx
 from master.store.statements import queries, webhooks

@@ -31,7 +31,7 @@ from master.domain.estate.project import (
 from master.domain.leases.leases import software_in_use
 from master.domain.leases.standby import estate_problems, pairs
 from master.domain.licenses.bound_licenses import standing_violations
-from master.domain.seats.refusals import MOST_HOLDERS
+from master.domain.seats.refusals.reasons import MOST_HOLDERS
 from master.service.estates.estate_cache import EstateCache
 from master.service.projects.platforms import elsewhere, record_platforms
 from master.service.runtime.errors import RequestIdTakenError

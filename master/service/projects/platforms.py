@@ -22,7 +22,7 @@ from master.domain.remedies.remedy_words import step_in_words
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import CompanionDecisions
-from master.domain.seats.refusals import RefusalReason, Step
+from master.domain.seats.refusals.reasons import RefusalReason, Step
 from master.service.batch.prefetch import Prefetch, fill_working_set, need_for_types
 from master.store.backends.database import Tx
 from master.store.statements.claims import claims_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from master.domain.estate.estate import Learning
+from master.domain.estate.learning import Learning
 from master.store.backends.database import Tx
 
 _PBXS = "(SELECT id FROM pbx WHERE project_id = ?1)"

@@ -12,7 +12,7 @@ from licensemaster.api_enums import HolderKind
 from master.domain.allocation.overdraft import OverdraftAccount
 from master.domain.catalog.versions import Version
 from master.domain.leases.leases import Carrier, Lease, Phase
-from master.domain.seats.refusals import MOST_HOLDERS
+from master.domain.seats.refusals.reasons import MOST_HOLDERS
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat
 from master.store.backends.database import Row, Tx

@@ -21,7 +21,7 @@ from master.domain.licenses.moves import (
     target_device,
     use_refused,
 )
-from master.domain.seats.refusals import TopHolder
+from master.domain.seats.refusals.reasons import TopHolder
 from tests.domain.estate.test_estate import BERLIN, CLOUD, HQ, estate, licensed
 
 

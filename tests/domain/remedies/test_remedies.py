@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from licensemaster.api_enums import HolderKind, RemedyAction
-from master.domain.estate.estate import Learning
+from master.domain.estate.learning import Learning
 from master.domain.estate.license_release import InUse, Release
 from master.domain.remedies.remedies import Effort
 from master.domain.remedies.remedy_words import step_in_words
-from master.domain.seats.refusals import Refusal, RefusalReason, Step
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason, Step
 from master.domain.seats.seats import Granted, SeatKey, Want
 from master.store.backends.stopping import GivenUpError
 from tests.domain.catalogs import INNOVAPHONE

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from licensemaster.api_enums import RemedyAction
 from licensemaster.v1 import seat_pb2
-from master.domain.seats import allocation_explanations, explanations
-from master.domain.seats.refusals import RefusalReason
+from master.domain.seats.refusals import allocation_explanations, explanations
+from master.domain.seats.refusals.reasons import RefusalReason
 
 TEXT = (Path(__file__).parents[3] / "docs" / "refusals.md").read_text(encoding="utf-8")
 SECTIONS = re.split(r"^## (?=\d)", TEXT, flags=re.MULTILINE)[1:]

@@ -224,7 +224,7 @@ PARSERS: dict[str, dict[str, str]] = {
     },
     "licensemaster/values/toml_lines.py": {"tomllib.loads": "one quoted part of a key, of a text that was counted"},
     "master/launch.py": {"json.loads": _OWN},
-    "master/rpc/services/repeatable.py": {"self.kind.FromString": _OWN},
+    "master/rpc/repeatable.py": {"self.kind.FromString": _OWN},
     "master/rpc/convert/refusals.py": {"type(response).FromString": _OWN},
     "master/rpc/convert/signed_documents.py": {"document_pb2.SignedDocument.FromString": _OWN},
     "master/rpc/admission/authorizer.py": {

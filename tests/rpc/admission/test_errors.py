@@ -30,7 +30,7 @@ from master.rpc.errors import (
     UnknownMethodError,
     failure_of,
 )
-from master.service.batch.requests import DatabaseOutdatedError
+from master.service.batch.answers import DatabaseOutdatedError
 from master.service.leases.drill import NoPairError, _Failed
 from master.service.leases.learning import NotLearningError
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.v1 import lease_pb2, seat_pb2
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import Granted, Want
 from master.rpc.convert.refusals import seat_results, with_results
 from master.rpc.convert.seats_asked import wants

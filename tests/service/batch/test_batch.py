@@ -16,19 +16,16 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import LeaseError
 from master.domain.seats.seats import Want
 from master.rpc.convert.incoming import project_spec
+from master.service.batch.answers import LeaseClosed, LeaseGranted, SeatsAcquired, SeatsReclaimed
 from master.service.batch.batch import run_batch
 from master.service.batch.requests import (
     AcquireSeats,
     CloseLease,
-    LeaseClosed,
-    LeaseGranted,
     OpenLease,
     ReclaimSeats,
     RenewLease,
     Request,
     ReturnSeats,
-    SeatsAcquired,
-    SeatsReclaimed,
 )
 from master.service.estates.estate_cache import EstateCache
 from master.service.projects.apply import Applied, ApplyProject, apply_project

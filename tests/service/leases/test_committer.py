@@ -15,16 +15,8 @@ from master.domain.leases.leases import LeaseError
 from master.domain.seats.seats import Granted, SeatKey, Want
 from master.metrics import Metrics
 from master.process.tasks import Tasks
-from master.service.batch.requests import (
-    AcquireSeats,
-    CloseLease,
-    LeaseGranted,
-    OpenLease,
-    RenewLease,
-    Request,
-    ReturnSeats,
-    SeatsAcquired,
-)
+from master.service.batch.answers import LeaseGranted, SeatsAcquired
+from master.service.batch.requests import AcquireSeats, CloseLease, OpenLease, RenewLease, Request, ReturnSeats
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import CommitLimits, Committer

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from licensemaster.api_enums import Basis
-from master.domain.seats.refusals import TOO_FEW, Refusal, RefusalReason
+from master.domain.seats.refusals.reasons import TOO_FEW, Refusal, RefusalReason
 from master.domain.seats.seats import Granted, Want
 
 

@@ -13,8 +13,8 @@ from master.domain.catalog.words import Metering
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.learning import Proof, placed, rights
 from master.domain.leases.leases import Lease
+from master.service.batch.claims.standby_claims import StandbyClaims
 from master.service.batch.resolved_request import ResolvedRequest
-from master.service.batch.standby_claims import StandbyClaims
 from master.store.backends.database import Tx
 from master.store.statements import learning as store
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from master.domain.catalog.dates import day_of
 from master.domain.estate.estate import AgreedUse, Estate, License
-from master.domain.seats.refusals import MOST_NAMED, Refusal
+from master.domain.seats.refusals.reasons import MOST_NAMED, Refusal
 
 _DAY_SECONDS = 86_400.0
 

@@ -16,7 +16,7 @@ from master.domain.catalog.catalog import Catalog, LicenseType, RequiredOf, Requ
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import DrawnFrom, Metering
 from master.domain.estate.estate import Estate, Installation, License, Pbx
-from master.domain.seats.refusals import Refusal, RefusalReason, Remedy, SeatRef, Step, Way, some
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason, Remedy, SeatRef, Step, Way, some
 from master.domain.seats.seat_working_set import PoolScore
 from master.domain.seats.seats import Seat, Want
 

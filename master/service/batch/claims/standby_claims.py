@@ -20,7 +20,8 @@ from master.domain.leases.leases import Lease, Phase
 from master.domain.leases.standby import StandbyLease, pair_problems, primary_of
 from master.domain.leases.standby_overlap import TypeClaims, fenced_epoch, two_claims
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.service.batch.requests import CarriedOffline, Receipt, StandbyOffer
+from master.service.batch.answers import StandbyOffer
+from master.service.batch.requests import CarriedOffline, Receipt
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements import claims as store

@@ -8,11 +8,11 @@ from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.words import DrawnFrom
 from master.domain.estate.estate import Estate, Pbx
-from master.domain.seats import allocation_explanations, explanations
-from master.domain.seats.agreed_uses import with_ended_use
 from master.domain.seats.eligibility import Eligibility, Source
 from master.domain.seats.pools import grantable
-from master.domain.seats.refusals import Refusal
+from master.domain.seats.refusals import allocation_explanations, explanations
+from master.domain.seats.refusals.agreed_uses import with_ended_use
+from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seat_working_set import SeatWorkingSet
 
 

@@ -23,10 +23,11 @@ from master.domain.leases.loans import (
 )
 from master.domain.leases.numbered_seats import NumberedSeats, numbered_seats
 from master.domain.seats.seat_working_set import SeatWorkingSet
+from master.service.batch.answers import LoanBorrowed, LoanReturned
 from master.service.batch.batch_events import BatchEvents
-from master.service.batch.requests import BorrowSeats, LoanBorrowed, LoanReturned, ReturnLoan
+from master.service.batch.claims.standby_claims import StandbyClaims
+from master.service.batch.requests import BorrowSeats, ReturnLoan
 from master.service.batch.resolved_request import ResolvedRequest
-from master.service.batch.standby_claims import StandbyClaims
 from master.service.runtime.request_answers import AnsweredBefore, answered_before, keep_answer
 from master.store.backends.database import Tx
 

@@ -15,7 +15,7 @@ from master.domain.allocation.pool_division import PoolDivision
 from master.domain.catalog.catalog import LicenseType
 from master.domain.estate.estate import Pbx
 from master.domain.seats.eligibility import Source
-from master.domain.seats.refusals import Refusal, RefusalReason, counted
+from master.domain.seats.refusals.reasons import Refusal, RefusalReason, counted
 from master.domain.seats.seat_working_set import PoolScore
 
 

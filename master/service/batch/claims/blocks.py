@@ -18,9 +18,10 @@ from master.domain.leases.claims import Claim, ClaimKind, only, raised, without
 from master.domain.leases.leases import Lease
 from master.domain.leases.numbered_seats import NumberedSeats, numbered_seats
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.service.batch.requests import Blocks, BlockUse, SeatBlock
+from master.service.batch.answers import Blocks, SeatBlock
+from master.service.batch.claims.standby_claims import StandbyClaims
+from master.service.batch.requests import BlockUse
 from master.service.batch.resolved_request import ResolvedRequest
-from master.service.batch.standby_claims import StandbyClaims
 
 
 class BatchBlocks:

@@ -1,0 +1,1 @@
+"""What fair shares cost: rules, blocks held ahead, a queue."""

@@ -1,0 +1,199 @@
+"""What the leasing engine answers; `requests.py` has what it can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from licensemaster.api_enums import HolderKind
+from master.domain.estate.estate import Pbx
+from master.domain.estate.learning import Learning
+from master.domain.leases.leases import Lease
+from master.domain.leases.loans import Loan
+from master.domain.leases.notices import Notice
+from master.domain.leases.standby import StandbyProblem
+from master.domain.seats.outcomes import Outcome, ReturnOutcome
+from master.domain.seats.refusals.reasons import Refusal
+from master.domain.seats.seats import Seat, Want
+from master.service.runtime.names import PbxName
+
+
+class DatabaseOutdatedError(Exception):
+    """A PBX has shown what the database has never heard of, or a lease that lasts longer than learning does.
+
+    Answered by learning (`service/leases/learning.py`) and asking again; reaches no caller.
+    """
+
+    def __init__(self, project: str, why: str, *, until: float, is_news: bool, learning: Learning | None) -> None:
+        super().__init__(why)
+        self.project = project
+        self.why = why
+        self.until = until
+        """The end of the lease that was shown."""
+        self.is_news = is_news
+        """Whether the database has never heard of it."""
+        self.learning = learning
+        """What was under way when it was shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyOffer:
+    """What a standby may carry while no master answers, or why nothing."""
+
+    standby: PbxName
+    primary: PbxName
+    primary_epoch: int = 0
+    serial: int = 0
+    """0 where nothing is promised."""
+    issued_at: float = 0.0
+    ends_at: float = 0.0
+    ttl_seconds: int = 0
+    grace_seconds: int = 0
+    holdings: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[StandbyProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeatBlock:
+    """Seats that a PBX may use by their number."""
+
+    license_type: str
+    seats: int
+    """In all, those held included."""
+    holder_kinds: tuple[HolderKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """All that a PBX may use by number, and the name of it; 0 where nothing is counted for it."""
+
+    blocks: tuple[SeatBlock, ...] = ()
+    serial: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGranted:
+    """The answer to an opening or a renewal: the lease as it is now."""
+
+    lease: Lease
+    pbx: Pbx
+    holdings: Mapping[str, int]
+    """Seats debited, by license type."""
+    notices: tuple[Notice, ...]
+    offers: tuple[StandbyOffer, ...] = ()
+    """For a standby: what it may carry while no master answers."""
+    held_before: int = 0
+    """Seats debited before a lease was opened."""
+    acquired: SeatsAcquired | None = None
+    """What became of the seats that an opening asked for."""
+    blocks: Blocks = Blocks()
+    loans: tuple[Loan, ...] = ()
+    """What the PBX has borrowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverRefused:
+    """The answer to a takeover that is not possible: every problem; nothing was changed."""
+
+    problems: tuple[StandbyProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsEnded:
+    """How many seats are no longer counted."""
+
+    freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseClosed:
+    seats_returned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnded:
+    """The answer to an operator who ended a lease: the seats returned, and those at risk."""
+
+    epoch: int
+    seats_returned: int
+    at_risk: Mapping[str, int]
+    """Seats that may still be in use, by license type."""
+    risk_ends_at: float | None
+    """Until when, UNIX seconds; None where nothing is at risk."""
+    connected: bool
+    """Whether whoever had the seats was connected, and so is notified at once."""
+    renewed_at: float
+    """When it was last heard of, UNIX seconds."""
+    carried_by: str
+    """The standby that carried the seats; empty where the PBX had them itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoanBorrowed:
+    """The answer to `BorrowSeats`."""
+
+    loan: Loan
+
+
+@dataclass(frozen=True, slots=True)
+class LoanReturned:
+    """The answer to `ReturnLoan`: what stays borrowed, and what the PBX may go on using all the same."""
+
+    loan: Loan | None
+    seats_at_risk: int
+    risk_ends_at: float | None
+    """UNIX seconds; None where nothing is at risk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What acquiring came to, for metrics and the usage history."""
+
+    debited: Mapping[str, int]
+    """Seats newly debited, by license type."""
+    refused: Mapping[tuple[str, str], int]
+    """Seats refused, by reason and license type."""
+    site: str
+    """Where the PBX is that asked."""
+    wants: Sequence[Want]
+    """What it asked for, in the catalog's words (L8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsAcquired:
+    """The answer to `AcquireSeats`: one outcome for each want."""
+
+    outcomes: list[Outcome]
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsReturned:
+    """The answer to `ReturnSeats`: one outcome for each seat."""
+
+    outcomes: list[ReturnOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsSynced:
+    """The answer to `SyncSeats`: one outcome for each want, and what became of all other seats."""
+
+    outcomes: list[Outcome]
+    tally: Tally
+    seats_returned: int
+    kept: list[tuple[Seat, Refusal]]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingDropped:
+    """How many seats are waited for no longer."""
+
+    seats: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsReclaimed:
+    """How many seats came back, and whether there may be more."""
+
+    seats_returned: int
+    more: bool
