@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from licensemaster.v1 import allocation_pb2
 from tests.support.databases.truth import held_by_pbx, mismatches, used
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, opened, seat
-from tests.support.projects.allocations import lay_down
+from tests.support.projects.allocations import Part, lay_down
 from tests.support.projects.estates import project
 
 MINUTE = 60.0
@@ -31,7 +30,7 @@ class Scenario:
     """By site; they ask in turn, each minute another one first, and wait for what they miss where there is a queue."""
     turnover: float = 0.0
     """What part of a site's phones leaves each minute, others taking their places."""
-    allocation: Sequence[allocation_pb2.AllocationRule | allocation_pb2.SiteGroup | allocation_pb2.TypePolicy] = ()
+    allocation: Sequence[Part] = ()
     events: Mapping[int, Act] = field(default_factory=dict)
     """What happens at the beginning of a minute."""
 

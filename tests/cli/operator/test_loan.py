@@ -34,4 +34,4 @@ async def test_a_loan_from_its_opening_to_its_return(today: Cli, today_master: I
     assert [(loan["pbx"], loan["seats"]) for loan in kept["loans"]] == [("projects/acme/pbxs/ship", 5)]
     gone = await today("loan", "return", "ship", "port", "--reason", "home again", "--yes")
     assert gone.out.splitlines()[0] == "ship: nothing stays borrowed"
-    assert (await today("loan", "list")).out == "nothing is borrowed\n"
+    assert (await today("loan", "list")).err == "nothing is borrowed\n"

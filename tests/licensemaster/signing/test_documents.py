@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError, Message
 
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError, Kind
-from licensemaster.v1 import document_pb2, lease_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = documents.public_key_of(KEY)
@@ -22,6 +22,7 @@ PAYLOADS: dict[Kind, type[Message]] = {
     document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE: document_pb2.SecurityCertificate,
     document_pb2.DOCUMENT_KIND_LEASE: lease_pb2.LeaseTerms,
     document_pb2.DOCUMENT_KIND_STANDBY_LEASE: lease_pb2.StandbyLeaseTerms,
+    document_pb2.DOCUMENT_KIND_LOAN: loan_pb2.LoanTerms,
 }
 CHECKPOINT = document_pb2.DOCUMENT_KIND_AUDIT_CHECKPOINT
 KINDS = [*PAYLOADS, CHECKPOINT]

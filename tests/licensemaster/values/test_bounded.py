@@ -237,6 +237,7 @@ PARSERS: dict[str, dict[str, str]] = {
         "descriptor_pb2.FileDescriptorSet.FromString": _OWN,
     },
     "master/store/statements/agreements.py": {"json.loads": _OWN},
+    "master/store/statements/projects/allocation.py": {"json.loads": _OWN},
     "vendor_tools/vendor_documents.py": {
         "load_pem_private_key": "at most 1 MiB, one key",
         "load_pem_public_key": "at most 1 MiB, one key",

@@ -19,6 +19,7 @@ from master.domain.estate.contradictions import AllocationInvalidError
 from master.domain.estate.project import ProjectInvalidError, Violation
 from master.domain.leases.ending import NoLeaseToEndError
 from master.domain.leases.leases import LeaseError, LeaseProblem
+from master.domain.leases.loans import LoanError, LoanProblem
 from master.domain.planning.changes import PlanInvalidError
 from master.process.attempts import StillLostError
 from master.rpc import errors
@@ -86,6 +87,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (UnknownKeyError("abc"), CODE.NOT_FOUND, "UNKNOWN_KEY", False),
     (UnknownWebhookError("acme", "pager"), CODE.NOT_FOUND, "UNKNOWN_WEBHOOK", False),
     (WebhookExistsError("pager"), CODE.ALREADY_EXISTS, "WEBHOOK_EXISTS", False),
+    (LoanError(LoanProblem.LOAN_SHORT, "too few"), CODE.FAILED_PRECONDITION, "LOAN_SHORT", False),
     (DeviceKeptError("bound"), CODE.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", False),
     *(
         (DocumentRefusedError(problem, "x"), DOCUMENT_CODES[problem], f"DOCUMENT_{problem.name}", False)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from licensemaster.v1 import seat_pb2
+from licensemaster.v1 import allocation_pb2, seat_pb2
 from tests.rules.asking import CHANNEL, LOGIN, PBX, QUEUE, Reason, ask, grant_all, keep, refuse
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.projects.allocations import Group, Part, Policy, Rule, lay_down
 from tests.support.projects.estates import project
 
 TEXT = (Path(__file__).parents[3] / "docs" / "refusals.md").read_text(encoding="utf-8")
@@ -77,7 +78,36 @@ async def test_still_required_and_its_message(master: InProcess) -> None:
     berlin = await opened(master.wire, "berlin")
     await grant_all(berlin, seat("mypbx", "alice"), seat("video", "alice"), seat("app_sharing", "alice"))
     assert (await keep(berlin, seat("mypbx", "alice"))).message == MESSAGES["STILL_REQUIRED"]
-    assert set(MESSAGES) == {*SAMPLES, "STILL_REQUIRED", "REVOKED", "LEARNING", "MALFORMED_SEAT"}
+    elsewhere = {"STILL_REQUIRED", "REVOKED", "LEARNING", "MALFORMED_SEAT"}
+    of_allocations = {"ACCESS_DENIED", "MAXIMUM_REACHED", "RESERVED_FOR_OTHERS", "WAITING"}
+    assert set(MESSAGES) == {*SAMPLES, *elsewhere, *of_allocations}
+
+
+async def test_messages_of_allocations(master: InProcess) -> None:
+    sites = dict.fromkeys(("berlin", "rome", "oslo"), "slave 12 gateway")
+
+    async def said(*rules: Part, ports: int, held: int, wait: bool = False) -> str:
+        await master.wire.apply(project({"PBX-Port12": 10}, pbxs=sites))
+        await lay_down(master.wire)
+        rome = await opened(master.wire, "rome")
+        await rome.sync()
+        await master.wire.apply(project({"PBX-Port12": ports}, pbxs=sites))
+        granted((await rome.sync(*seats("port", held))).results)
+        await lay_down(master.wire, *rules)
+        return refused(await rome.acquire(seat("port", "more"), wait=wait))[0].message
+
+    south = Group(name="south", sites=["site-rome"])
+    reserve, maximum = {"port": 4}, {"port": 6}
+    queue = allocation_pb2.QueuePolicy(length_max=9)
+    north = Group(name="north", sites=["site-oslo"])
+    offices = Rule(name="offices", group="north", allow=["port"])
+    assert await said(north, offices, ports=10, held=0) == MESSAGES["ACCESS_DENIED"]
+    limit = Rule(name="south", group="south", maximum=maximum)
+    assert await said(south, limit, ports=10, held=6) == MESSAGES["MAXIMUM_REACHED"]
+    keep = Rule(name="keep", site="site-berlin", reserve=reserve)
+    assert await said(keep, ports=10, held=6) == MESSAGES["RESERVED_FOR_OTHERS"]
+    waits = Policy(license_type="port", queue=queue)
+    assert await said(waits, ports=3, held=3, wait=True) == MESSAGES["WAITING"]
 
 
 async def reasons(pbx: BarePbx, *wanted: seat_pb2.Seat) -> list[str]:

@@ -9,9 +9,11 @@ from tests.support.masters import PROJECT, Wire
 
 Rule, Group, Policy = allocation_pb2.AllocationRule, allocation_pb2.SiteGroup, allocation_pb2.TypePolicy
 
+Part = allocation_pb2.AllocationRule | allocation_pb2.SiteGroup | allocation_pb2.TypePolicy
+
 
 def allocation(
-    *parts: allocation_pb2.AllocationRule | allocation_pb2.SiteGroup | allocation_pb2.TypePolicy,
+    *parts: Part,
 ) -> allocation_pb2.Allocation:
     """An allocation of some groups, rules and policies; rules without a name get one by their number."""
     message = allocation_pb2.Allocation()
@@ -29,7 +31,7 @@ def allocation(
 
 async def lay_down(
     wire: Wire,
-    *parts: allocation_pb2.AllocationRule | allocation_pb2.SiteGroup | allocation_pb2.TypePolicy,
+    *parts: Part,
     dry_run: bool = False,
     expected_revision: int = 0,
 ) -> allocation_pb2.ApplyAllocationResponse:
