@@ -24,7 +24,7 @@ from master.domain.estate.estate import Estate, License, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.tiers import missing_below_tier
-from master.domain.leases.claims import ClaimKind, Claims
+from master.domain.leases.claims import ClaimKind, Claims, in_force, only
 from master.domain.leases.leases import Lease
 from master.domain.leases.presence import Presence, told_at
 from master.domain.seats.refusals.explanations import above_limit
@@ -246,6 +246,13 @@ def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> li
         problems.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
     elif not (lease.state(time).is_running or takeover.seats or _promised(takeover.claims, standby)):
         message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
+        problems.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
+    for loan in only(in_force(takeover.claims, time), ClaimKind.LOAN):
+        borrowed = f"{loan.seats} {(license_type := estate.type_of_pool(loan.pool_id))} until {told_at(loan.ends_at)}"
+        message = (
+            f"{primary.name} has borrowed {borrowed} and may use them itself; `license-master loan return"
+            f" {primary.name} {license_type} --reason TEXT` comes first"
+        )
         problems.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
     return sorted(problems, key=lambda problem: problem.kind)
 

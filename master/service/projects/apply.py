@@ -33,6 +33,7 @@ from master.domain.leases.standby import estate_problems, pairs
 from master.domain.licenses.bound_licenses import standing_violations
 from master.domain.seats.refusals.reasons import MOST_HOLDERS
 from master.service.estates.estate_cache import EstateCache
+from master.service.projects.loans import loan_violations
 from master.service.projects.platforms import elsewhere, record_platforms
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
@@ -244,7 +245,10 @@ def _standing_violations(
     if known.learns(time.ends_by):
         wrong = wrong or _unlearned_violations(known, stored, spec, catalog, before.imported)
     wrong = wrong or _ledger_violations(tx, row.id, row.catalog, spec)
-    return wrong or _in_use_violations(tx, known, stored, spec, catalog, before.imported)
+    return wrong or [
+        *_in_use_violations(tx, known, stored, spec, catalog, before.imported),
+        *loan_violations(tx, stored, spec, time),
+    ]
 
 
 def _ledger_violations(tx: Tx, project_id: int, catalog: str, spec: ProjectSpec) -> list[Violation]:

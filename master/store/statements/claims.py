@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.claims import Claim, ClaimKind, Claims
 from master.domain.leases.standby import StandbyLease
 from master.domain.seats.seat_working_set import Share
@@ -100,6 +101,21 @@ def borrowers(tx: Tx, project_id: int) -> list[int]:
         project_id,
     )
     return [row[0] for row in rows]
+
+
+def loans_in_force(
+    tx: Tx, project_id: int, pbx_names: Iterable[str], time: LeaseTime
+) -> list[tuple[str, str, int, float]]:
+    """What some PBXs have borrowed: each PBX's name, the license type, how many seats, until when (UNIX seconds)."""
+    rows = tx.rows(
+        "SELECT pbx.name, pool.type, claim.seats, claim.ends_at FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
+        " JOIN pool ON pool.id = claim.pool_id WHERE claim.kind = 'loan' AND claim.ends_at >= ?3"
+        " AND pbx.project_id = ?1 AND pbx.name IN {?2:text} ORDER BY pbx.name, pool.type",
+        project_id,
+        sorted(pbx_names),
+        time.reclaimed_by,
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 def standby_leases(tx: Tx, primary_ids: Sequence[int]) -> dict[Pair, StandbyLease]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from licensemaster.signing import documents
-from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2, project_pb2
+from master.domain.leases.claims import Claim, ClaimKind
+from master.store.backends.database import Tx
+from master.store.backends.opening import open_database
+from master.store.statements.claims import write_claims
 from tests.rpc.failures import NAME, failure
 from tests.support.databases.truth import all_events, mismatches, used
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, seats
+from tests.support.pbxs.standbys import BareStandby
 from tests.support.projects.allocations import Policy, Rule, lay_down
 from tests.support.projects.estates import project
 
@@ -181,3 +186,90 @@ async def test_the_end_of_a_lease_by_an_operator_leaves_the_loan(ten: InProcess)
 
 def _again(request: lease_pb2.EndLeaseRequest) -> lease_pb2.EndLeaseRequest:
     return lease_pb2.EndLeaseRequest(pbx=request.pbx, reason=request.reason, request_id=str(uuid4()))
+
+
+PAIR = SITES | {"spare": "standby:ship 12 gateway"}
+ASIDE = SITES | {"spare": "slave 12 gateway"}
+
+
+def estate_with(pbxs: dict[str, str], standby_licenses: int = 10) -> project_pb2.Project:
+    licenses = {"PBX-Port12": 10, "PBX-Standby12": standby_licenses}
+    return project(licenses, ttl_seconds=TTL, grace_seconds=GRACE, pbxs=pbxs)
+
+
+@pytest.mark.rule("F5")
+async def test_a_pbx_gets_no_standby_while_it_has_a_loan(ten: InProcess) -> None:
+    await ten.wire.apply(estate_with(ASIDE))
+    await _ship(ten)
+    lent = await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 6))
+    until = (lent.loan.end_time.ToDatetime(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S")
+    why = (await failure(ten.wire.apply(estate_with(PAIR)))).fields["pbxs"]
+    assert f"spare cannot be the standby of ship, which has borrowed 6 port until {until}" in why
+    assert "`license-master loan return ship port --reason TEXT`" in why
+    await ten.wire.apply(estate_with(ASIDE, standby_licenses=20))
+    await ten.wire.loans.ReturnLoan(returning("ship", released=documents_serial(lent.signed)))
+    await ten.wire.apply(estate_with(PAIR))
+
+
+@pytest.mark.rule("F5")
+async def test_a_standby_may_be_given_once_the_loan_is_over(ten: InProcess) -> None:
+    await ten.wire.apply(estate_with(ASIDE))
+    await _ship(ten)
+    await ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 6, days=1))
+    ten.clock.advance(2 * DAY)
+    await ten.wire.apply(estate_with(PAIR))
+
+
+@pytest.mark.rule("F5")
+async def test_nothing_is_lent_while_a_former_standby_may_carry_the_seats(ten: InProcess) -> None:
+    await ten.wire.apply(estate_with(PAIR))
+    ship = await _ship(ten)
+    granted(await ship.acquire(*seats("port", 6)))
+    spare = await _spare(ten)
+    assert spare.covered == {"port": 6}
+    await ten.wire.apply(estate_with(ASIDE))
+    refused = await failure(ten.wire.loans.BorrowSeats(borrowing(ten, "ship", 6)))
+    assert (refused.reason, "has or had a standby" in refused.message) == ("LOAN_NOT_POSSIBLE", True)
+
+
+@pytest.mark.rule("F5")
+async def test_a_loan_that_is_there_all_the_same_is_not_promised_to_the_standby(
+    ten: InProcess, database_url: str
+) -> None:
+    await ten.wire.apply(estate_with(PAIR))
+    ship = await _ship(ten)
+    granted(await ship.acquire(*seats("port", 6)))
+    await _let_it_borrow(database_url, 4, ends_at=ten.clock.now + 30 * DAY)
+    spare = await _spare(ten)
+    assert spare.covered == {"port": 2}
+    ten.clock.advance(TTL + 1)
+    await spare.renew()
+    (problem,) = (await spare.refused(spare.takeover())).values()
+    assert "ship has borrowed 4 port until" in problem.message
+    assert "`license-master loan return ship port --reason TEXT` comes first" in problem.message
+    await ten.wire.loans.ReturnLoan(returning("ship"))
+    granted(await (await spare.take_over()).acquire(*seats("port", 1, "deck")))
+    assert await mismatches(database_url) == []
+
+
+async def _spare(ten: InProcess) -> BareStandby:
+    spare = BareStandby(ten.wire, primary="ship")
+    await spare.open()
+    await spare.renew()
+    return spare
+
+
+async def _let_it_borrow(database_url: str, count: int, *, ends_at: float) -> None:
+    """Enter a loan of seats that the ship holds, as no call would with a standby there."""
+    database = open_database(database_url)
+
+    def enter(tx: Tx) -> None:
+        (ship,) = tx.rows("SELECT id FROM pbx WHERE name = 'ship'")[0]
+        (pool,) = tx.rows("SELECT id FROM pool WHERE type = 'port'")[0]
+        loan = Claim(kind=ClaimKind.LOAN, holder_id=ship, pool_id=pool, seats=count, ends_at=ends_at, serial=1)
+        write_claims(tx, {ship: ()}, {ship: (loan,)})
+
+    try:
+        await database.transact(enter)
+    finally:
+        await database.close()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.claims import in_force
 from master.domain.leases.leases import Lease, running
 from master.domain.leases.loans import (
     DAY_SECONDS,
@@ -137,10 +138,11 @@ class BatchLoans:
             raise LoanError(LoanProblem.LOAN_TOO_LONG, f"{request.license_type} is lent for {days} days at most")
         if estate.learns(self._time.ends_by):
             raise LoanError(LoanProblem.LOAN_NOT_POSSIBLE, "the master learns after a restore, and lends nothing yet")
-        if pbx.name in estate.stood_in_for or lease.carrier is not None:
+        others = (claim.holder_id for claim in in_force(self._claims.claims[pbx.id], self._time))
+        if pbx.name in estate.stood_in_for or lease.carrier is not None or any(other != pbx.id for other in others):
             raise LoanError(
                 LoanProblem.LOAN_NOT_POSSIBLE,
-                f"{pbx.name} has a standby, which would carry the same seats as the loan keeps for it (F5)",
+                f"{pbx.name} has or had a standby, which would carry the same seats as the loan keeps for it (F5)",
             )
         source = numbered_seats(resolved.eligibilities, pbx, lease.software, request.license_type, now)
         if isinstance(source, str):

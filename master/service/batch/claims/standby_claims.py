@@ -176,7 +176,8 @@ class StandbyClaims:
         ]
         if blocking:
             return StandbyOffer(standby=names[0], primary=names[1], problems=tuple(blocking))
-        seats = self._seats(primary.id) if lease.state(self._time).is_running else {}
+        seats = Counter(self._seats(primary.id)) if lease.state(self._time).is_running else Counter[int]()
+        seats -= Counter(rules.floors(rules.only(self._claims[primary.id], ClaimKind.LOAN)))  # its own, come what may
         record = self._record(standby, primary)
         unheard = record.serial > record.acknowledged_serial and self._time.ends_by <= record.ends_at
         if not seats and not self._promised(primary, standby) and not unheard:
