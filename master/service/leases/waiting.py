@@ -130,7 +130,8 @@ class WaitingTask(PeriodicTask):
 
     async def _rest(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), self._interval_seconds)
+            async with asyncio.timeout(self._interval_seconds):
+                await self._woken.wait()
         self._woken.clear()
 
     def _look(self, tx: Tx, time: LeaseTime) -> _Line:

@@ -33,6 +33,7 @@ KEPT = {
     "LearningTask",
     "ReleaseTask",
     "OverdraftTask",
+    "WaitingTask",
     "AutoRenewalTask",
     "AgreementUseTask",
     "UsageTask",

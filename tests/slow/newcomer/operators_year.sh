@@ -139,6 +139,15 @@ refused license-master loan return kiel port --keep 0 --reason "nothing is borro
 license-master waiting --type port
 license-master waiting drop kiel --reason "phones are being replaced" --yes
 
+## Divide a pool between sites
+license-master allocation example > shares.toml
+refused license-master allocation apply shares.toml --dry-run
+echo 'rules = [{ name = "kiel", site = "kiel", weight = { port = 2 } }]' > shares.toml
+license-master allocation apply shares.toml --reason "the fair in March" --yes
+refused license-master allocation reserve kiel port 1 --until 2037-03-15
+refused license-master pool show port
+license-master allocation remove kiel
+
 ## From local to central
 license-master license rebind ports-b --to hanover-box --drain --no-wait
 license-master device certify --folder kiel-box

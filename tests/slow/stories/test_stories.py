@@ -13,7 +13,7 @@ from tests.cli.command import COMMAND, surroundings
 from tests.support.limits import HANG_SECONDS
 
 STORIES = Path(__file__).parents[3] / "examples" / "stories"
-NAMES = sorted(path.name for path in STORIES.glob("[0-9]*.sh"))
+NAMES = sorted((path.name for path in STORIES.glob("[0-9]*.sh")), key=lambda name: int(name.partition("-")[0]))
 LIMIT_SECONDS = HANG_SECONDS
 
 
