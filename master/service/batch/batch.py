@@ -5,9 +5,9 @@ Requests are decided in order, each on what those before it left. The caller com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 
@@ -86,12 +86,13 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdrawn_pools
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownPbxError
-from master.service.runtime.request_answers import AnsweredBefore, answered_before, keep_answer
+from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import seats as store
 from master.store.statements.events import write_events
 from master.store.statements.streams import stream_of
 
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 CONCERNS_ONE = (LeaseError, LoanError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError)
 """What a request may be answered with instead; its neighbours go on."""
@@ -148,7 +149,7 @@ class Batch:
         remedies = Remedies(tx, loaded.working_set, time)
         self._seats = BatchSeats(loaded.working_set, self._events, remedies, self._waiting, time)
         self._blocks = BatchBlocks(loaded.working_set, self._standby_claims, time)
-        self._loans = BatchLoans(tx, loaded.working_set, self._standby_claims, self._events, time)
+        self._loans = BatchLoans(loaded.working_set, self._standby_claims, self._events, time)
 
     def answer(self, resolved: ResolvedRequest) -> object:
         """The answer to one request, or the exception that concerns it alone."""
@@ -328,9 +329,9 @@ class Batch:
         return LeaseClosed(returned.total())
 
     def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded | AnsweredBefore:
-        project_id, key = resolved.eligibilities.estate.project_id, request.key
-        if (before := answered_before(self._tx, project_id, key)) is not None:
-            return before
+        return self._once(resolved, request.key, lambda: self._ended(resolved, request))
+
+    def _ended(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded:
         lease, estate, pbx_id = self._leases.get(resolved.pbx.id), resolved.eligibilities.estate, resolved.pbx.id
         counted_now = self._standby_claims.in_use_at_most(pbx_id) if lease is not None else {}
         claims = self._standby_claims.claims.get(pbx_id, ())
@@ -348,8 +349,8 @@ class Batch:
             renewed_at=lease.renewed_at,
             carried_by=carried_by(estate, lease),
         )
-        keep_answer(self._tx, project_id, key, answer, now=self._time.now)  # at once: a retry may be in this very batch
-        self._events.add(resolved, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=key.request_id)
+        request_id = request.key.request_id
+        self._events.add(resolved, LEASE_ENDED, asdict(answer), reason=request.reason, request_id=request_id)
         return answer
 
     def acquire(self, resolved: ResolvedRequest, request: AcquireSeats) -> SeatsAcquired:
@@ -374,10 +375,11 @@ class Batch:
         return SeatsReclaimed(self._seats.reclaim_all(resolved, lease), more=holders >= request.holders_max)
 
     def borrow(self, resolved: ResolvedRequest, request: BorrowSeats) -> LoanBorrowed | AnsweredBefore:
-        return self._loans.borrow(resolved, self._leases.get(resolved.pbx.id), request)
+        lease = self._leases.get(resolved.pbx.id)
+        return self._once(resolved, request.key, lambda: self._loans.borrow(resolved, lease, request))
 
     def return_loan(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
-        return self._loans.give_back(resolved, request)
+        return self._once(resolved, request.key, lambda: self._loans.give_back(resolved, request))
 
     def grant_waiting(self, resolved: ResolvedRequest, request: GrantWaiting) -> SeatsAcquired:
         lease = self._leases.get(resolved.pbx.id)
@@ -386,11 +388,16 @@ class Batch:
         return self._seats.hand_on(resolved, lease, request)
 
     def drop_waiting(self, resolved: ResolvedRequest, request: DropWaiting) -> WaitingDropped | AnsweredBefore:
+        return self._once(resolved, request.key, lambda: WaitingDropped(self._waiting.drop(resolved, request)))
+
+    def _once(self, resolved: ResolvedRequest, key: RequestKey[T], carry_out: Callable[[], T]) -> T | AnsweredBefore:
+        """Carry out a request with an id, unless it was before; its answer is kept at once, as a retry may be in this
+        very batch."""
         project_id = resolved.eligibilities.estate.project_id
-        if (before := answered_before(self._tx, project_id, request.key)) is not None:
+        if (before := answered_before(self._tx, project_id, key)) is not None:
             return before
-        answer = WaitingDropped(self._waiting.drop(resolved, request))
-        keep_answer(self._tx, project_id, request.key, answer, now=self._time.now)
+        answer = carry_out()
+        keep_answer(self._tx, project_id, key, answer, now=self._time.now)
         return answer
 
     def _running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:

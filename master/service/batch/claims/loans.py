@@ -29,15 +29,12 @@ from master.service.batch.batch_events import BatchEvents
 from master.service.batch.claims.standby_claims import StandbyClaims
 from master.service.batch.requests import BorrowSeats, ReturnLoan
 from master.service.batch.resolved_request import ResolvedRequest
-from master.service.runtime.request_answers import AnsweredBefore, answered_before, keep_answer
-from master.store.backends.database import Tx
 
 
 class BatchLoans:
     def __init__(
-        self, tx: Tx, working_set: SeatWorkingSet, claims: StandbyClaims, events: BatchEvents, time: LeaseTime
+        self, working_set: SeatWorkingSet, claims: StandbyClaims, events: BatchEvents, time: LeaseTime
     ) -> None:
-        self._tx = tx
         self._working_set = working_set
         self._claims = claims
         self._events = events
@@ -47,9 +44,7 @@ class BatchLoans:
         """What a PBX has borrowed, as far as its claims were read."""
         return loans_of(estate, self._claims.claims.get(pbx_id, ()), self._claims.seats(pbx_id))
 
-    def borrow(
-        self, resolved: ResolvedRequest, lease: Lease | None, request: BorrowSeats
-    ) -> LoanBorrowed | AnsweredBefore:
+    def borrow(self, resolved: ResolvedRequest, lease: Lease | None, request: BorrowSeats) -> LoanBorrowed:
         """Lend a PBX seats for days, under its running lease.
 
         Raises:
@@ -57,8 +52,6 @@ class BatchLoans:
             LoanError: it cannot have them.
         """
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
-        if (before := answered_before(self._tx, estate.project_id, request.key)) is not None:
-            return before
         epoch = lease.epoch if lease is not None else 0
         lease = running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time)
         source = self._source(resolved, lease, request)
@@ -81,23 +74,19 @@ class BatchLoans:
             with_loan(claims, pbx.id, source.pool_id, seats=request.seats, ends_at=request.ends_at, now=now),
         )
         (loan,) = (loan for loan in self.of(estate, pbx.id) if loan.license_type == source.license_type)
-        answer = LoanBorrowed(loan)
-        keep_answer(self._tx, estate.project_id, request.key, answer, now=now)
         details = asdict(loan) | {"seats_before": claim.seats if claim is not None else 0}
         self._events.add(resolved, "loan.borrowed", details, reason=request.reason, request_id=request.key.request_id)
-        return answer
+        return LoanBorrowed(loan)
 
-    def give_back(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
+    def give_back(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned:
         """Count what is returned no longer.
 
         Raises:
             LoanError: nothing is borrowed, or not more than is to stay.
         """
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
-        if (before := answered_before(self._tx, estate.project_id, request.key)) is not None:
-            return before
         claims = self._claims.claims.get(pbx.id, ())
-        pool_id = next((pool for pool, key in estate.shared_pools.items() if key == request.license_type), 0)
+        pool_id = estate.pool_ids.get((estate.master.device.id, request.license_type), 0)
         claim = loan_claim(claims, pool_id)
         if claim is None or claim.seats < request.seats_kept:
             borrowed = claim.seats if claim is not None else 0
@@ -115,7 +104,6 @@ class BatchLoans:
             seats_at_risk=freed if may_be_in_use else 0,
             risk_ends_at=claim.ends_at if may_be_in_use and freed else None,
         )
-        keep_answer(self._tx, estate.project_id, request.key, answer, now=now)
         details = {
             "license_type": request.license_type,
             "seats": request.seats_kept,
