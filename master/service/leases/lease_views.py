@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from master.domain.catalog.versions import Version
@@ -10,6 +10,7 @@ from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease
+from master.domain.leases.loans import Loan, loans_of
 from master.domain.leases.notices import Notice, SeatNews, notices
 from master.domain.leases.standby import carrier_of
 from master.domain.remedies.remedies import Effort, with_remedies
@@ -25,7 +26,7 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdrawn_pools
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
-from master.store.statements.claims import claims_of
+from master.store.statements.claims import borrowers, claims_of, shares_of
 from master.store.statements.seats import holdings, read_leases, read_pools, revoked_seats
 from master.store.statements.waiting import awaited_by
 
@@ -52,22 +53,40 @@ class Explained:
     reasoning: tuple[str, ...]
 
 
+def read_seat_news(tx: Tx, estate: Estate, pbx_ids: Collection[int], now: float) -> dict[int, SeatNews]:
+    """What PBXs are told of their seats, by PBX id; `now` is UNIX seconds."""
+    revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(pbx_ids)))
+    awaited = awaited_by(tx, list(pbx_ids)) if estate.allocation.queues else {}
+    overdrawn = overdrawn_pools(tx, estate, now)
+    return {
+        pbx_id: SeatNews(revoked=revoked.get(pbx_id, ()), awaited=awaited.get(pbx_id, {}).values(), overdrawn=overdrawn)
+        for pbx_id in pbx_ids
+    }
+
+
+def read_loans(tx: Tx, estate: Estate) -> list[tuple[PbxName, Loan]]:
+    """Everything that is borrowed in a project, by PBX and license type."""
+    claims = claims_of(tx, borrowers(tx, estate.project_id))
+    loans = [
+        (PbxName(estate.name, estate.pbxs[pbx_id].name), loan)
+        for pbx_id, shares in (shares_of(tx, claims) if claims else {}).items()
+        for loan in loans_of(estate, claims[pbx_id], {pool_id: share.seats for pool_id, share in shares.items()})
+    ]
+    return sorted(loans, key=lambda pair: (str(pair[0]), pair[1].license_type))
+
+
 def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTime) -> list[LeaseView]:
     """How the leases of some PBXs stand."""
     ids = [pbx.id for pbx in pbxs]
     leases, held = read_leases(tx, ids), holdings(tx, ids)
-    revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(ids)))
-    awaited = awaited_by(tx, ids) if estate.allocation.queues else {}
-    overdrawn = overdrawn_pools(tx, estate, time.now)
+    news = read_seat_news(tx, estate, ids, time.now)
     views = []
     for pbx in pbxs:
         lease = leases.get(pbx.id)
         state = lease.state(time) if lease else LeaseState.NONE
-        taken = revoked.get(pbx.id, ())
         lease_notices: tuple[Notice, ...] = ()
         if lease is not None:
-            seats = SeatNews(revoked=taken, awaited=awaited.get(pbx.id, {}).values(), overdrawn=overdrawn)
-            lease_notices = notices(estate, pbx, lease, epoch=lease.epoch, time=time, seats=seats)
+            lease_notices = notices(estate, pbx, lease, epoch=lease.epoch, time=time, seats=news[pbx.id])
         carrier = carried_by(estate, lease) if state.is_running else ""
         views.append(LeaseView(pbx, state, lease, sum(held.get(pbx.id, {}).values()), lease_notices, carrier))
     return views

@@ -15,8 +15,8 @@ import structlog
 
 from master.domain.estate.estate import Estate, LeasePace, Pbx
 from master.domain.leases.leases import Lease, running
-from master.domain.leases.loans import Loan, loans_of
-from master.domain.leases.notices import DRAINING, Notice, SeatNews, notices
+from master.domain.leases.loans import Loan
+from master.domain.leases.notices import DRAINING, Notice, notices
 from master.domain.leases.standby import Readiness
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason
 from master.service.batch.answers import (
@@ -49,11 +49,11 @@ from master.service.batch.requests import (
 )
 from master.service.batch.resolved_request import caller_id
 from master.service.estates.estate_cache import EstateCache, read_estate
-from master.service.estates.overdrafts import overdrawn_pools
 from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import Committer
 from master.service.leases.drill import DrillReport, drill, drilled_event
 from master.service.leases.learning import Learnings
+from master.service.leases.lease_views import read_loans, read_seat_news
 from master.service.leases.streams import StreamRecorder, StreamSeen
 from master.service.leases.waiting import WaitingTask
 from master.service.leases.waiting_lists import WaitingList, read_waiting
@@ -62,10 +62,8 @@ from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjec
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.backends.rehearsal import of_pair
-from master.store.statements.claims import borrowers, claims_of, shares_of
 from master.store.statements.events import write_events
-from master.store.statements.seats import read_leases, revoked_seats
-from master.store.statements.waiting import awaited_by
+from master.store.statements.seats import read_leases
 
 _log = structlog.get_logger(__name__)
 
@@ -236,11 +234,7 @@ class Leases:
             if first or lease is None:
                 watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
                 lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
-            revoked = revoked_seats(tx, sorted({pbx.id} & eligibilities.estate.revoked_from)).get(pbx.id, ())
-            asked = [pbx.id] if eligibilities.estate.allocation.queues else []
-            awaited = awaited_by(tx, asked).get(pbx.id, {}).values()
-            overdrawn = overdrawn_pools(tx, eligibilities.estate, time.now)
-            seats = SeatNews(revoked=revoked, awaited=awaited, overdrawn=overdrawn)
+            seats = read_seat_news(tx, eligibilities.estate, [pbx.id], time.now)[pbx.id]
             news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, seats=seats)
             return news, _shows_its_user(eligibilities.estate, lease)
 
@@ -334,21 +328,7 @@ class Leases:
 
     async def list_loans(self, project: str) -> list[tuple[PbxName, Loan]]:
         """Everything that is borrowed in a project, by PBX and license type."""
-
-        def look(tx: Tx, estate: Estate) -> list[tuple[PbxName, Loan]]:
-            pbx_ids = borrowers(tx, estate.project_id)
-            claims = claims_of(tx, pbx_ids)
-            shares = shares_of(tx, claims) if claims else {}
-            found = [
-                (PbxName(project, estate.pbxs[pbx_id].name), loan)
-                for pbx_id, claims_in_name in claims.items()
-                for loan in loans_of(
-                    estate, claims_in_name, {pool_id: share.seats for pool_id, share in shares[pbx_id].items()}
-                )
-            ]
-            return sorted(found, key=lambda pair: (str(pair[0]), pair[1].license_type))
-
-        return await self._context.read_project(project, look)
+        return await self._context.read_project(project, read_loans)
 
     # --- Standby ------------------------------------------------------------------------------------------------------
 
