@@ -89,8 +89,9 @@ class Decider:
         outcomes = with_totals(wants, outcomes)
         if not self._working_set.queues:
             return outcomes
-        working_set = self._working_set
-        return with_places(wants, outcomes, pbx=self._pbx, estate=self._estate, working_set=working_set, waits=waits)
+        return with_places(
+            wants, outcomes, pbx=self._pbx, estate=self._estate, working_set=self._working_set, waits=waits
+        )
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each seat, in request order; what depends on others is returned first."""

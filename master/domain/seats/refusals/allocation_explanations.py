@@ -28,6 +28,29 @@ class Drawn:
     pool: PoolScore
     free: int
 
+    @property
+    def device(self) -> str:
+        """The device whose licenses were looked at."""
+        return self.source.installation.device.name
+
+    def refused(
+        self, reason: RefusalReason, message: str, *, names_holders: bool = True, rule: str = "", waiting: int = 0
+    ) -> Refusal:
+        """A refusal with the numbers of the pool; the biggest holders are named where their seats would help."""
+        return Refusal(
+            reason=reason,
+            rules=self.type.rules,
+            message=message,
+            license_type=self.type.key,
+            device=self.device,
+            capacity=self.pool.capacity,
+            in_use=self.pool.used,
+            wanted=1,
+            pool_id=self.source.pool_id if names_holders else None,
+            allocation_rule=rule,
+            waiting=waiting,
+        )
+
 
 def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: AllocationRule) -> Refusal:
     """An operator keeps a type for others."""
@@ -46,42 +69,20 @@ def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: A
 def maximum_reached(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
     """The site, or its group, has as many seats as it may have."""
     scope, most = division.maximum_reached(site)
-    rule = division.rules.named["maximum", scope]
-    return Refusal(
-        reason=RefusalReason.MAXIMUM_REACHED,
-        rules=drawn.type.rules,
-        message=(
-            f"the allocation rule {rule!r} lets {scope} have {most:,} {drawn.type.display_name} seats at most;"
-            " all are in use"
-        ),
-        license_type=drawn.type.key,
-        device=drawn.source.installation.device.name,
-        capacity=drawn.pool.capacity,
-        in_use=drawn.pool.used,
-        wanted=1,
-        allocation_rule=rule,
-    )
+    rule, name = division.rules.named["maximum", scope], drawn.type.display_name
+    message = f"the allocation rule {rule!r} lets {scope} have {most:,} {name} seats at most; all are in use"
+    return drawn.refused(RefusalReason.MAXIMUM_REACHED, message, names_holders=False, rule=rule)
 
 
 def reserved_for_others(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
     """What is free is reserved for other sites; names the largest reserve."""
     scope, kept = division.largest_reserve_kept_from(site)
-    rule, device = division.rules.named["reserve", scope], drawn.source.installation.device.name
-    return Refusal(
-        reason=RefusalReason.RESERVED_FOR_OTHERS,
-        rules=drawn.type.rules,
-        message=(
-            f"{drawn.free:,} of {drawn.pool.capacity:,} {drawn.type.display_name} licenses on {device} are free, and"
-            f" reserved for others: {kept:,} for {scope} by the allocation rule {rule!r}"
-        ),
-        license_type=drawn.type.key,
-        device=device,
-        capacity=drawn.pool.capacity,
-        in_use=drawn.pool.used,
-        wanted=1,
-        pool_id=drawn.source.pool_id,
-        allocation_rule=rule,
+    rule, name = division.rules.named["reserve", scope], drawn.type.display_name
+    message = (
+        f"{drawn.free:,} of {drawn.pool.capacity:,} {name} licenses on {drawn.device} are free, and reserved for"
+        f" others: {kept:,} for {scope} by the allocation rule {rule!r}"
     )
+    return drawn.refused(RefusalReason.RESERVED_FOR_OTHERS, message, rule=rule)
 
 
 def with_overdraft(refusal: Refusal, overdraft: Overdraft) -> Refusal:
@@ -108,20 +109,9 @@ def waiting(short: Refusal, *, place: int, waiting: int) -> Refusal:
 
 def waited_for_by_others(drawn: Drawn, waiting: int) -> Refusal:
     """POOL_EXHAUSTED: what is free goes to those who wait for it."""
-    free = counted(drawn.free, f"{drawn.type.display_name} license")
-    is_free, device = "is" if drawn.free == 1 else "are", drawn.source.installation.device.name
-    return Refusal(
-        reason=RefusalReason.POOL_EXHAUSTED,
-        rules=drawn.type.rules,
-        message=f"{free} on {device} {is_free} free, and {counted(waiting, 'seat')} waited for by others go first",
-        license_type=drawn.type.key,
-        device=device,
-        capacity=drawn.pool.capacity,
-        in_use=drawn.pool.used,
-        wanted=1,
-        pool_id=drawn.source.pool_id,
-        waiting=waiting,
-    )
+    free, is_free = counted(drawn.free, f"{drawn.type.display_name} license"), "is" if drawn.free == 1 else "are"
+    message = f"{free} on {drawn.device} {is_free} free, and {counted(waiting, 'seat')} waited for by others go first"
+    return drawn.refused(RefusalReason.POOL_EXHAUSTED, message, waiting=waiting)
 
 
 def queue_full(short: Refusal, length_max: int) -> Refusal:
