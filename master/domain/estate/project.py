@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -126,6 +126,11 @@ class Change:
     name: str
     before: str
     after: str
+
+    @property
+    def details(self) -> dict[str, str]:
+        """The change as the audit keeps it."""
+        return {**asdict(self), "action": self.action.name}
 
 
 def is_name(text: str) -> bool:

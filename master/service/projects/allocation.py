@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from licensemaster.values.moments import second_text
@@ -21,6 +21,7 @@ from master.domain.seats.pools import grantable
 from master.domain.seats.seat_working_set import PoolScore
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.estates.service_context import ServiceContext
+from master.service.projects.apply import ProjectMovedError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements.events import Event, write_events
@@ -82,12 +83,9 @@ class _Situation:
     estate: Estate
     sites: frozenset[str]
     pools: Mapping[int, PoolScore]
+    """The shared pools that rules are about, before or after."""
     counted: Mapping[int, Mapping[int, int]]
     """By pool and PBX."""
-
-
-class _ProjectMovedError(Exception):
-    """A project is not what it was when an allocation was judged."""
 
 
 async def apply_allocation(context: ServiceContext, request: ApplyAllocation) -> AllocationApplied | AnsweredBefore:
@@ -102,24 +100,26 @@ async def apply_allocation(context: ServiceContext, request: ApplyAllocation) ->
     time = context.lease_time()
     while True:
         judged = await context.questions.work_out(
-            lambda tx: _read(tx, context.estates, request.project),
+            lambda tx: _read(tx, context.estates, request),
             lambda situation, _: _judge(situation, request, time),
         )
         if request.dry_run:
             return judged
         try:
             return await context.change(lambda tx, estates, judged=judged: _write(tx, request, judged, estates, time))  # type: ignore[misc]
-        except _ProjectMovedError:
+        except ProjectMovedError:
             continue
 
 
-def _read(tx: Tx, estates: EstateCache, project: str) -> _Situation:
-    estate = read_estate(tx, estates, project)
+def _read(tx: Tx, estates: EstateCache, request: ApplyAllocation) -> _Situation:
+    estate = read_estate(tx, estates, request.project)
+    divided = {key for rule in (*estate.allocation.rules, *request.allocation.rules) for key in rule.types}
+    pool_ids = [pool_id for pool_id, key in estate.shared_pools.items() if key in divided]
     return _Situation(
         estate=estate,
         sites=site_names(tx, estate.project_id),
-        pools=read_pools(tx, estate.shared_pools),
-        counted={pool_id: counted_of_pool(tx, pool_id, None) for pool_id in estate.shared_pools},
+        pools=read_pools(tx, pool_ids),
+        counted={pool_id: counted_of_pool(tx, pool_id, None) for pool_id in pool_ids},
     )
 
 
@@ -142,12 +142,12 @@ def _write(
     if (before := answered_before(tx, estate.project_id, request.key)) is not None:
         return before
     if estate.revision != judged.revision:
-        raise _ProjectMovedError
+        raise ProjectMovedError
     if not judged.changes:
         return judged
     write_allocation(tx, estate.project_id, request.allocation)
     applied = replace(judged, revision=estate.revision + 1)
-    details = json.dumps({"changes": [_plain(change) for change in applied.changes], "revision": applied.revision})
+    details = json.dumps({"changes": [change.details for change in applied.changes], "revision": applied.revision})
     keep_answer(tx, estate.project_id, request.key, applied, now=time.now)
     event = Event(
         time.now, estate.project_id, "", _APPLIED, request.caller, request.key.request_id, details, request.reason
@@ -191,10 +191,6 @@ def _text(part: Any) -> str:
             value = f"({_text(value)})"
         said.append(f"{field.name.replace('_', ' ').removesuffix(' at')}: {value}")
     return "; ".join(said)
-
-
-def _plain(change: Change) -> dict[str, str]:
-    return {**asdict(change), "action": change.action.name}
 
 
 # --- Who gains and who loses ------------------------------------------------------------------------------------------

@@ -99,8 +99,8 @@ class _Judged:
     """The ids of PBXs whose device is not what it was: what they hold follows."""
 
 
-class _ProjectMovedError(Exception):
-    """A project is not what it was when it was judged."""
+class ProjectMovedError(Exception):
+    """A project is not what it was when a change of it was judged."""
 
 
 async def apply_project(
@@ -131,7 +131,7 @@ async def apply_project(
             return await database.read(lambda tx: _applied_before(tx, request)) or judged.applied
         try:
             return await database.transact(lambda tx, judged=judged: _write(tx, request, judged, estates, time))  # type: ignore[misc]
-        except _ProjectMovedError:  # by somebody whose change was committed: it is judged by that
+        except ProjectMovedError:  # by somebody whose change was committed: it is judged by that
             continue
 
 
@@ -161,7 +161,7 @@ def _write(
     """Write a project that was found right, if it is still what it was then.
 
     Raises:
-        _ProjectMovedError: it is not.
+        ProjectMovedError: it is not.
         ProjectInvalidError: PBXs have come to use what would be taken away.
         RequestIdTakenError: the request id was used for something else.
     """
@@ -171,7 +171,7 @@ def _write(
         return known
     row = store.project_row(tx, spec.name)
     if row != before.row:
-        raise _ProjectMovedError
+        raise ProjectMovedError
     _refuse(_standing_violations(tx, before, spec, catalog, time))
     revision = write_project(tx, spec, catalog, row, now=time.now)
     applied = replace(judged.applied, revision=revision)
@@ -373,15 +373,9 @@ def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, .
 
 
 def _details(applied: Applied) -> str:
-    changed = [
-        {
-            "action": change.action.name,
-            "kind": change.kind,
-            "name": change.name,
-            "before": change.before,
-            "after": change.after,
-        }
-        for change in applied.changes
-    ]
-    plain = {"changes": changed, "revision": applied.revision, "warnings": applied.warnings}
+    plain = {
+        "changes": [change.details for change in applied.changes],
+        "revision": applied.revision,
+        "warnings": applied.warnings,
+    }
     return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)

@@ -39,7 +39,7 @@ from master.service.licenses.keys import DeviceKeptError, UnknownDeviceError, Un
 from master.service.monitoring.audit import AuditBrokenError, NoSuchEventError
 from master.service.monitoring.webhook_delivery import ReceiverLostError, _AddressRefusedError
 from master.service.monitoring.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
-from master.service.projects import allocation, apply
+from master.service.projects import apply
 from master.service.projects.allocation import AllocationChangedError
 from master.service.projects.removal import ProjectInUseError
 from master.service.runtime.errors import QueueFullError, RequestIdTakenError, StoppedError
@@ -122,8 +122,7 @@ NEVER_LEAVE = {
     StillLostError,
     ReceiverLostError,
     _AddressRefusedError,
-    allocation._ProjectMovedError,
-    apply._ProjectMovedError,
+    apply.ProjectMovedError,
     _Failed,
     UnknownLicenseNameError,
     DatabaseOutdatedError,
