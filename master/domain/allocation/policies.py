@@ -57,10 +57,14 @@ class AllocationRule:
     """Until when, UNIX seconds; None for ever."""
 
     @property
+    def divided(self) -> frozenset[str]:
+        """The license types that it gives numbers for."""
+        return frozenset().union(self.reserve, self.maximum, self.weight, self.priority)
+
+    @property
     def types(self) -> frozenset[str]:
         """The license types that it speaks of."""
-        amounts = (self.reserve, self.maximum, self.weight, self.priority)
-        return frozenset(key for amount in amounts for key in amount) | {*self.allow, *self.deny}
+        return self.divided.union(self.allow, self.deny)
 
     @property
     def scope(self) -> str:
@@ -203,6 +207,11 @@ class Allocation:
         return {policy.license_type: policy.queue for policy in self.types if policy.queue is not None}
 
     @cached_property
+    def members(self) -> dict[str, tuple[str, ...]]:
+        """The sites of each group."""
+        return {group.name: group.sites for group in self.groups}
+
+    @cached_property
     def group_of(self) -> dict[str, str]:
         """The group of each site that is in one."""
         return {site: group.name for group in self.groups for site in group.sites}
@@ -233,11 +242,6 @@ class Allocation:
         """The same, but that nothing is granted above what is installed."""
         return Allocation(self.groups, self.rules, tuple(replace(policy, overdraft=None) for policy in self.types))
 
-    def next_change(self, after: float) -> float | None:
-        """When a rule begins or ends next; None where none does."""
-        later = [at for moments in self._moments.values() for at in moments if at > after]
-        return min(later, default=None)
-
     def rules_at(self, type_key: str, now: float, sites: Iterable[str]) -> PoolRules | None:
         """What holds for a license type at a moment, UNIX seconds; None where no rule divides its pool.
 
@@ -253,8 +257,7 @@ class Allocation:
     def emergency_sites(self, now: float) -> frozenset[str]:
         """The sites that serve emergencies at a moment, UNIX seconds."""
         serving = [rule for rule in self.rules if rule.serves_emergencies and rule.holds(now)]
-        members = {group.name: group.sites for group in self.groups}
-        return frozenset(site for rule in serving for site in members.get(rule.group, (rule.site,)))
+        return frozenset(site for rule in serving for site in self.members.get(rule.group, (rule.site,)))
 
     def access(self, type_key: str, site: str, kind: HolderKind, now: float) -> AllocationRule | None:
         """The rule by which a site may not have a seat of a type for a kind of holder; None where it may.
@@ -276,7 +279,7 @@ class Allocation:
 
     def _resolve(self, type_key: str, now: float, sites: Iterable[str]) -> PoolRules | None:
         rules = [rule for rule in self._rules_by_type[type_key] if rule.holds(now)]
-        if not any(key == type_key for rule in rules for part in _dividing(rule) for key in part):
+        if not any(type_key in rule.divided for rule in rules):
             return None
         places = tuple(sites)
 
@@ -288,7 +291,7 @@ class Allocation:
                     amount: int | None = getattr(rule, kind).get(type_key)
                     if amount is None or _scope_kind(rule) != scope:
                         continue
-                    members = next((group.sites for group in self.groups if group.name == rule.group), ())
+                    members = self.members.get(rule.group, ())
                     named = {"every": places, "group": members, "site": (rule.site,)}[scope]
                     found.update(dict.fromkeys(named, amount))
             return found
@@ -301,7 +304,7 @@ class Allocation:
         reserves = dict.fromkeys(places, every_reserve) if every_reserve else {}
         return PoolRules(
             group_of=self.group_of,
-            members={group.name: group.sites for group in self.groups},
+            members=self.members,
             site_reserves=reserves | of("reserve", "site"),
             group_reserves=of("reserve", "group"),
             site_maxima=of("maximum", "site"),
@@ -333,10 +336,6 @@ NO_RULES: Final = PoolRules(
 """Whoever comes first has it."""
 NO_ALLOCATION: Final = Allocation()
 """First come, first served."""
-
-
-def _dividing(rule: AllocationRule) -> tuple[Amounts, ...]:
-    return rule.reserve, rule.maximum, rule.weight, rule.priority
 
 
 def _scope_kind(rule: AllocationRule) -> str:
