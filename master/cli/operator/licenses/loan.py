@@ -28,8 +28,8 @@ def open_loan(
 ) -> None:
     """Lend a PBX seats for days, or extend what it has borrowed: more of them, or for longer.
 
-    It may use them until their day whether it reaches a master or not, and nobody else gets them. It is handed the
-    signed loan with its next renewal. `license-master loan return` is the way back.
+    They are counted for it until their day whether it reaches a master or not, and nobody else gets them. It is handed
+    the signed loan with its next renewal. `license-master loan return` is the way back.
     """
     request = loan_pb2.BorrowSeatsRequest(
         pbx=f"{master.project}/pbxs/{pbx}", license_type=license_type, seats=seats, reason=reason
