@@ -22,6 +22,8 @@ from tests.support.projects.estates import project
 
 HOUR = 3600.0
 TTL, GRACE = 5, 0
+LASTING = 600
+"""Both for a lease that no pause of a busy machine ends, and well below the hour by which clocks are off."""
 SETTINGS: dict[str, Any] = {
     "database_health_interval_seconds": 0.05,
     "expiry_interval_seconds": 0.05,
@@ -59,20 +61,22 @@ async def _until_reclaimed(wire: Wire) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _apply(wire: Wire) -> None:
-    await wire.apply(project({"PBX-Port12": 5}, ttl_seconds=TTL, grace_seconds=GRACE))
+async def _apply(wire: Wire, *, ttl_seconds: int, grace_seconds: int) -> None:
+    """Have leases that are opened or renewed from now on last so long; ends signed before stand."""
+    pbxs = {"berlin": "slave 12 gateway", "ulm": "slave 12 gateway"}
+    await wire.apply(project({"PBX-Port12": 5}, pbxs=pbxs, ttl_seconds=ttl_seconds, grace_seconds=grace_seconds))
 
 
-def _signed_end(renewed: lease_pb2.RenewLeaseResponse) -> float:
-    return lease_pb2.LeaseTerms.FromString(renewed.lease.signed.payload).end_time.ToNanoseconds() / 1e9
+def _signed_end(lease: lease_pb2.Lease) -> float:
+    return lease_pb2.LeaseTerms.FromString(lease.signed.payload).end_time.ToNanoseconds() / 1e9
 
 
-async def _silent_since(pbx: BarePbx) -> float:
-    """Take a seat, renew for the last time; when that was, by our own clock."""
-    granted(await pbx.acquire(seat("port", "anna")))
+async def _opened_and_silent(wire: Wire, name: str) -> tuple[float, float]:
+    """Open a lease with a seat, then say nothing more: since when, by our own clock, and until when it is signed."""
     asked = time.monotonic()
-    await pbx.renew()
-    return asked
+    response = await BarePbx(wire, name).open("12", seat("port", name))
+    granted(response.results)
+    return asked, _signed_end(response.lease)
 
 
 @pytest.mark.parametrize("off_seconds", [HOUR, -HOUR], ids=["an-hour-ahead", "an-hour-behind"])
@@ -90,12 +94,13 @@ async def test_a_master_whose_clock_is_off(
             wire_to(wrong.address) as wrong_wire,
             wire_to(right.address) as right_wire,
         ):
-            await _apply(right_wire)
+            await _apply(right_wire, ttl_seconds=LASTING, grace_seconds=LASTING)
             berlin = await opened(wrong_wire, "berlin")
             for wire in (wrong_wire, right_wire):
                 berlin.wire = wire
-                assert abs(_signed_end(await berlin.renew()) - (time.time() + TTL + GRACE)) < 60
-            asked = await _silent_since(berlin)
+                assert abs(_signed_end((await berlin.renew()).lease) - time.time()) < HOUR / 2
+            await _apply(right_wire, ttl_seconds=TTL, grace_seconds=GRACE)
+            asked, _ = await _opened_and_silent(wrong_wire, "ulm")
             await _until_reclaimed(wrong_wire)
             assert time.monotonic() - asked >= TTL + GRACE
             assert len(await all_events(right_wire, "lease.expired")) == 1
@@ -114,21 +119,22 @@ async def test_a_clock_set_back_neither_revives_nor_stretches_leases(
         await process.start()
         try:
             async with wire_to(process.address) as wire:
-                await _apply(wire)
-                berlin = await opened(wire, "berlin")
-                await _silent_since(berlin)
+                await _apply(wire, ttl_seconds=LASTING, grace_seconds=LASTING)
+                hq = await opened(wire, "hq")
+                before = _signed_end((await hq.renew()).lease)
+                await _apply(wire, ttl_seconds=TTL, grace_seconds=GRACE)
+                await _opened_and_silent(wire, "berlin")
                 machine_clock.set_by(-HOUR)
                 await _until(process, "license_master_clock_ahead_seconds", lambda ahead: ahead > HOUR / 2)
-                asked = time.monotonic()
-                end = _signed_end(await berlin.renew())
+                assert _signed_end((await hq.renew()).lease) >= before
+                asked, end = await _opened_and_silent(wire, "ulm")
                 await _until_reclaimed(wire)
                 assert time.monotonic() - asked >= TTL + GRACE
             await process.kill()
             await process.start()
             async with wire_to(process.address) as wire:
                 await _until(process, "license_master_clock_ahead_seconds", lambda ahead: ahead > HOUR / 2)
-                berlin = await opened(wire, "berlin")
-                assert _signed_end(await berlin.renew()) > end
+                assert (await _opened_and_silent(wire, "berlin"))[1] > end
         finally:
             await process.kill()
 

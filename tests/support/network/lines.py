@@ -193,6 +193,8 @@ async def _deliver(pieces: asyncio.Queue[tuple[float, bytes]], writer: asyncio.S
             return
         if (wait := due - loop.time()) > 0:
             await asyncio.sleep(wait)
+        if writer.is_closing():  # uvloop answers a write with a RuntimeError then, asyncio's own loop does not
+            return
         writer.write(piece)
         await writer.drain()
 
