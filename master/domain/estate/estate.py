@@ -214,10 +214,17 @@ class Estate:
     """No PBX that was removed had a lease with a higher epoch: one that comes back starts above it."""
     revoked_from: frozenset[int] = frozenset()
     """PBXs that had revoked seats to give back when this revision was made (L5); it may have been done since."""
+    waited: frozenset[int] = frozenset()
+    """PBXs that waited for seats, or had some handed on, when this revision was made, though nothing may be waited for
+    any more; it may be over since."""
     learning: Learning | None = None
     """Set while the master learns after a restore; it may have ended by itself since."""
     allocation: Allocation = NO_ALLOCATION
     """How its shared pools are divided between its sites."""
+
+    def may_wait(self, pbx_id: int) -> bool:
+        """Whether a PBX may wait for seats, or have been handed some on that it has not taken up."""
+        return bool(self.allocation.queues) or pbx_id in self.waited
 
     def learns(self, ends_by: float) -> bool:
         """Whether nothing is granted but what PBXs prove, as after a restore; `ends_by` as in `LeaseTime`."""

@@ -65,7 +65,7 @@ class LoadedBatch:
     revoked: Mapping[int, frozenset[Key]]
     """Seats that an operator took away, by the id of PBXs that may have some (L5)."""
     awaited: Mapping[int, Mapping[Key, Awaited]]
-    """What PBXs wait for, or were handed on, by PBX id; only where a policy has a queue."""
+    """What PBXs wait for, or were handed on, by PBX id; only where a policy has a queue, or had one."""
 
 
 def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
@@ -95,7 +95,12 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
         proofs=Proofs(known_seats(tx, needs.proving)),
         held=store.holdings(tx, sorted(asking)) if asking else {},
         awaited=awaited_by(
-            tx, [resolved.pbx.id for resolved in resolved_requests if resolved.eligibilities.estate.allocation.queues]
+            tx,
+            [
+                resolved.pbx.id
+                for resolved in resolved_requests
+                if resolved.eligibilities.estate.may_wait(resolved.pbx.id)
+            ],
         ),
         revoked={pbx_id: frozenset(working_set.seats[pbx_id].revoked) for pbx_id in needs.revoked},
     )

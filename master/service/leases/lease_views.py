@@ -56,7 +56,7 @@ class Explained:
 def read_seat_news(tx: Tx, estate: Estate, pbx_ids: Collection[int], now: float) -> dict[int, SeatNews]:
     """What PBXs are told of their seats, by PBX id; `now` is UNIX seconds."""
     revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(pbx_ids)))
-    awaited = awaited_by(tx, list(pbx_ids)) if estate.allocation.queues else {}
+    awaited = awaited_by(tx, [pbx_id for pbx_id in pbx_ids if estate.may_wait(pbx_id)])
     overdrawn = overdrawn_pools(tx, estate, now)
     return {
         pbx_id: SeatNews(revoked=revoked.get(pbx_id, ()), awaited=awaited.get(pbx_id, {}).values(), overdrawn=overdrawn)

@@ -179,6 +179,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         for pbx_row in _rows(tx, t.pbx, row["id"])
     }
     pool_ids = {(pool_row["device_id"], pool_row["type"]): pool_row["id"] for pool_row in _rows(tx, t.pool, row["id"])}
+    allocation = load_allocation(tx, row["id"])
     return Estate(
         project_id=row["id"],
         name=row["name"],
@@ -188,10 +189,11 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         licenses=load_licenses(tx, row["id"], catalog, devices),
         pool_ids=pool_ids,
         epoch_floor=row["epoch_floor"],
-        revoked_from=_revoked_from(tx, row["id"]),
+        revoked_from=_pbxs_in(tx, t.revocation, row["id"]),
+        waited=_pbxs_in(tx, t.waiter, row["id"]) if not allocation.queues else frozenset(),
         learning=_learning(row),
         time_zone=row["time_zone"] or "UTC",
-        allocation=load_allocation(tx, row["id"]),
+        allocation=allocation,
     )
 
 
@@ -275,8 +277,9 @@ def _agreed(row: Mapping[str, Any]) -> AgreedUse | None:
     return AgreedUse(subject=subject, policy=row["use_policy"], ends_at=row["use_ends_at"])
 
 
-def _revoked_from(tx: Tx, project_id: int) -> frozenset[int]:
-    query = select(t.revocation.c.pbx_id).distinct().join(t.pbx, t.pbx.c.id == t.revocation.c.pbx_id)
+def _pbxs_in(tx: Tx, table: Table, project_id: int) -> frozenset[int]:
+    """The PBXs of a project that a table says anything of."""
+    query = select(table.c.pbx_id).distinct().join(t.pbx, t.pbx.c.id == table.c.pbx_id)
     return frozenset(tx.connection.execute(query.where(t.pbx.c.project_id == project_id)).scalars())
 
 
