@@ -33,13 +33,14 @@ from licensemaster.values import token_hash
 from licensemaster.values.moments import minute_text
 from master.auth.authority.files import locked
 from master.auth.authority.issued import (
+    AUTHORITY_KEY_USAGE,
+    HOLDER_KEY_USAGE,
     AuthorityError,
     Holder,
     Issued,
     Purpose,
     host_name,
     issued_of,
-    key_usage,
     moment,
     serial_of_token,
 )
@@ -87,7 +88,7 @@ class Authority:
         certificate = (
             x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), begins, ends)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(key_usage(signs_certificates=True), critical=True)
+            .add_extension(AUTHORITY_KEY_USAGE, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
@@ -278,7 +279,7 @@ class Authority:
         certificate = (
             x509.CertificateBuilder(self.certificate.subject, subject, public_key, serial, begins, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(key_usage(signs_certificates=False), critical=True)
+            .add_extension(HOLDER_KEY_USAGE, critical=True)
             .add_extension(x509.ExtendedKeyUsage(holder.purpose.value), critical=False)
             .add_extension(x509.SubjectAlternativeName(holder.names), critical=False)
             .add_extension(issuer, critical=False)

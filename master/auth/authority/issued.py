@@ -17,6 +17,25 @@ from licensemaster.values import token_hash
 from master.auth.callers.identity import MASTER, Identity
 from master.auth.certificates.peer_certificate import identity_in, serial_text
 
+_KEY_USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+def _key_usage(*uses: str) -> x509.KeyUsage:
+    return x509.KeyUsage(**{use: use in uses for use in _KEY_USES})
+
+
+AUTHORITY_KEY_USAGE = _key_usage("key_cert_sign", "crl_sign")
+HOLDER_KEY_USAGE = _key_usage("digital_signature")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -90,20 +109,6 @@ def host_name(name: str) -> x509.GeneralName:
         inter = "" if name.isascii() else "; an international name is written in ASCII, as xn--..."
         raise AuthorityError(f"{name[:80]!r} is neither a host name nor an address{inter}")
     return x509.DNSName(name)
-
-
-def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def moment(seconds: float) -> datetime:

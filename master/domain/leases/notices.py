@@ -108,7 +108,7 @@ def notices(
         message = f"the license master was restored: open the lease of {pbx.name} anew and show the signed one"
         return (Notice(NoticeKind.UNPROVEN, message),)
     if epoch < lease.epoch:
-        return (_superseded(estate, pbx, lease, epoch=epoch, is_running=state.is_running),)
+        return (_superseded(estate, pbx, lease, state, epoch=epoch),)
     if state is LeaseState.CLOSED:
         return (Notice(NoticeKind.CLOSED, f"the lease of {pbx.name} was closed, by itself or by an operator"),)
     if state is LeaseState.EXPIRED:
@@ -178,8 +178,8 @@ def _release_notices(pbx: Pbx, own: Installation, drawn_on: Collection[Installat
         yield Notice(NoticeKind.CERTIFY_RELEASE, message, releases=tuple(asked[:MOST_RELEASES]))
 
 
-def _superseded(estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, is_running: bool) -> Notice:
-    if lease.carrier is None or not is_running:
+def _superseded(estate: Estate, pbx: Pbx, lease: Lease, state: LeaseState, *, epoch: int) -> Notice:
+    if lease.carrier is None or not state.is_running:
         message = f"epoch {lease.epoch} was opened for {pbx.name} and its seats are its own; stop using epoch {epoch}"
         return Notice(NoticeKind.FENCED, message)
     standby = estate.pbxs[lease.carrier.pbx_id].name

@@ -197,7 +197,7 @@ class _Answering:
             for step in self.steps
             if step.action is RemedyAction.FREE_SEATS and (step.device, step.license_type) == (device, takes.key)
         )
-        if waited_for + quantity <= self.trial.pool(device, takes.key, after=True).used:
+        if waited_for + quantity <= self.trial.pool_after(device, takes.key).used:
             step = Step(action=RemedyAction.FREE_SEATS, license_type=takes.key, quantity=quantity, device=device)
             yield joined(self.steps, step)
 
@@ -220,7 +220,7 @@ class _Answering:
         free: list[Step] = []
         for key in dict.fromkeys(license.type.key for license in items):
             leaves = sum(license.quantity for license in items if license.type.key == key)
-            pool = self.trial.pool(device, key)
+            pool = self.trial.pool_before(device, key)
             if (seats := pool.used - pool.capacity + leaves) > 0:
                 free.append(Step(action=RemedyAction.FREE_SEATS, license_type=key, quantity=seats, device=device))
         step = Step(action=RemedyAction.RELEASE_LICENSES, device=device, licenses=self._refs(items))

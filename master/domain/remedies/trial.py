@@ -76,10 +76,16 @@ class Trial:
     frees_too_many: bool = False
     """Whether so many seats are to come back that some would be among them which the request needs."""
 
-    def pool(self, device: str, license_type: str, *, after: bool = False) -> PoolScore:
-        """How much of a pool is used before the request is decided, or after it."""
-        at = self.estate.pbx_on[device].device.id, license_type
-        return (self.left if after else self.pools)[self.estate.pool_ids[at]]
+    def pool_before(self, device: str, license_type: str) -> PoolScore:
+        """How much of a pool is used before the request is decided."""
+        return self.pools[self._pool_id(device, license_type)]
+
+    def pool_after(self, device: str, license_type: str) -> PoolScore:
+        """How much of a pool is used after it."""
+        return self.left[self._pool_id(device, license_type)]
+
+    def _pool_id(self, device: str, license_type: str) -> int:
+        return self.estate.pool_ids[self.estate.pbx_on[device].device.id, license_type]
 
 
 def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
@@ -153,7 +159,9 @@ def is_released_in_use(trial: Trial, steps: Sequence[Step]) -> bool:
     released = {ref.id for step in steps if step.action is RemedyAction.RELEASE_LICENSES for ref in step.licenses}
     devices = {ref.id: ref.device for step in steps for ref in step.licenses}
     pools = (
-        trial.pool(devices[license.id], license.type.key) for license in trial.estate.licenses if license.id in released
+        trial.pool_before(devices[license.id], license.type.key)
+        for license in trial.estate.licenses
+        if license.id in released
     )
     return any(pool.used > pool.capacity for pool in pools)
 
@@ -239,7 +247,7 @@ def _want(seat: SeatRef) -> Want:
 
 def over(trial: Trial, device: str, license_type: str) -> int:
     """By how much a pool is short before one more seat is granted: what is used, leaving or kept for others."""
-    pool = trial.pool(device, license_type, after=True)
+    pool = trial.pool_after(device, license_type)
     installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
     kept = trial.kept_for_others.get(trial.estate.pool_ids[installation.device.id, license_type], 0)
     return max(pool.used + installation.leaving.get(license_type, 0) + kept - pool.capacity, 0)

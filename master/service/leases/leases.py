@@ -10,10 +10,12 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from master.domain.estate.estate import Estate, LeasePace, Pbx
+from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, running
 from master.domain.leases.loans import Loan
 from master.domain.leases.notices import DRAINING, Notice, notices
@@ -210,10 +212,21 @@ class Leases:
     ) -> AsyncGenerator[tuple[tuple[Notice, ...], bool]]:
         """The same, and whether the stream shows that whoever uses the lease is there."""
         known: tuple[Notice, ...] | None = None
+
+        def look(tx: Tx, time: LeaseTime) -> tuple[tuple[Notice, ...], bool]:
+            eligibilities, pbx = self._context.estates.find(tx, name)
+            lease = read_leases(tx, [pbx.id]).get(pbx.id)
+            if known is None or lease is None:
+                watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
+                lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
+            seats = read_seat_news(tx, eligibilities.estate, [pbx.id], time.now)[pbx.id]
+            news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, seats=seats)
+            return news, _shows_its_user(eligibilities.estate, lease)
+
         with self._context.hub.watching(name) as woken:
             while True:
                 woken.clear()
-                now_true, is_shown = await self._notices(name, epoch, watcher, first=known is None)
+                now_true, is_shown = await self._context.database.read(partial(look, time=self._context.lease_time()))
                 if self._context.hub.draining:
                     now_true = (*now_true, DRAINING)
                 if now_true != known:
@@ -222,23 +235,6 @@ class Leases:
                 if self._context.hub.draining or any(notice.kind.ends_lease for notice in known):
                     return
                 await woken.wait()
-
-    async def _notices(
-        self, name: PbxName, epoch: int, watcher: PbxName | None, *, first: bool
-    ) -> tuple[tuple[Notice, ...], bool]:
-        time = self._context.lease_time()
-
-        def look(tx: Tx) -> tuple[tuple[Notice, ...], bool]:
-            eligibilities, pbx = self._context.estates.find(tx, name)
-            lease = read_leases(tx, [pbx.id]).get(pbx.id)
-            if first or lease is None:
-                watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
-                lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
-            seats = read_seat_news(tx, eligibilities.estate, [pbx.id], time.now)[pbx.id]
-            news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, seats=seats)
-            return news, _shows_its_user(eligibilities.estate, lease)
-
-        return await self._context.database.read(look)
 
     def _with_draining(self, answer: LeaseGranted) -> LeaseGranted:
         if not self._context.hub.draining:

@@ -110,7 +110,7 @@ class DatabaseHealth(PeriodicTask):
         """Ask the database once; report a change by `tell`, in the log and the metrics."""
         asks_for_commit = self._doubted.is_set()
         try:
-            reading = await self._ask(for_commit=asks_for_commit)
+            reading = await self._answered(self._ask_with_commit if asks_for_commit else self._ask)
         except StorageError as error:
             if not error.problem.ends_service:
                 raise
@@ -135,16 +135,21 @@ class DatabaseHealth(PeriodicTask):
         except TimeoutError:
             return
 
-    async def _ask(self, *, for_commit: bool) -> Reading:
+    async def _ask(self) -> Reading:
+        return await self._database.read(lambda tx: _read(tx, self._clocks))
+
+    async def _ask_with_commit(self) -> Reading:
         def work(tx: Tx) -> Reading:
-            if for_commit:
-                write_nothing(tx)
+            write_nothing(tx)
             return _read(tx, self._clocks)
 
+        return await self._database.transact(work)
+
+    async def _answered(self, ask: Callable[[], Awaitable[Reading]]) -> Reading:
         try:
             async with asyncio.timeout(self._times.answer_seconds_max):  # a disk that hangs says nothing, either
                 await self._database.verify()
-                return await (self._database.transact if for_commit else self._database.read)(work)
+                return await ask()
         except TimeoutError as error:
             why = f"no answer for {self._times.answer_seconds_max:g} s"
             raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, why) from error
