@@ -1,4 +1,4 @@
-"""Whether a standby PBX can take over, and what stands in the way: one closed list for checks, takeovers and warnings.
+"""Whether a standby PBX could take over, and what prevents it: one closed list for checks, takeovers and warnings.
 
 Rules decided here, with no I/O and no clock:
 
@@ -7,9 +7,8 @@ Rules decided here, with no I/O and no clock:
   are named where those below them are missing.
 - F4: `readiness` judges a configured pair, with exact numbers.
 - F6: `pair_problems` needs nothing but the estate, so that every change can be judged before it is made.
-- F5: a takeover needs something to carry, and a primary that is gone (`presence.py`), unless it is forced.
 
-Left to others: claims (`claims.py`), fencing (`leases.py`), who asks.
+Left to others: a takeover itself (`takeover.py`), claims (`claims.py`).
 """
 
 from __future__ import annotations
@@ -24,9 +23,7 @@ from master.domain.estate.estate import Estate, License, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.tiers import missing_below_tier
-from master.domain.leases.claims import ClaimKind, Claims, in_force, only
 from master.domain.leases.leases import Lease
-from master.domain.leases.presence import Presence, told_at
 from master.domain.seats.refusals.explanations import above_limit
 from master.domain.seats.refusals.reasons import MOST_NAMED, some
 
@@ -189,74 +186,6 @@ def estate_problems(estate: Estate, software: Mapping[int, Version]) -> list[tup
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Takeover:
-    """A standby's request to take over, and what is known of both PBXs."""
-
-    standby: Pbx
-    primary: Pbx
-    """Whose lease is to be taken over."""
-    software: Version
-    """What the standby runs."""
-    own_lease: Lease | None
-    """The standby's own lease."""
-    own_epoch: int
-    """The epoch that the standby takes for its own."""
-    lease: Lease | None
-    """The primary's lease as it stands."""
-    seats: int
-    """How many are debited for the primary."""
-    claims: Claims
-    """In the primary's name."""
-    carried_since: float | None
-    """Since when the standby has carried the seats while no master answered, None where it has not; a primary that was
-    last heard of before that is gone, however lately that was."""
-    presence: Presence | None
-    """What masters see of whoever has the lease; None where nobody looked."""
-    force: bool
-    """Whether a connected primary does not matter."""
-
-
-def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> list[StandbyProblem]:
-    """List everything that forbids a takeover now; empty where it may go on."""
-    kind, problems = StandbyProblemKind, []
-    standby, primary, lease, presence = takeover.standby, takeover.primary, takeover.lease, takeover.presence
-    own_lease, since = takeover.own_lease, takeover.carried_since
-    heard_since = lease is not None and (since is None or lease.renewed_at > since)
-    is_gone = takeover.force or (presence is not None and presence.gone is not None)
-    active = heard_since and lease is not None and lease.state(time) is LeaseState.ACTIVE and not is_gone
-    if primary_of(estate, standby) is not primary:
-        message = f"{standby.name} is not the standby of {primary.name}; `standby_for` in the project says who is"
-        problems.append(StandbyProblem(kind=kind.NOT_A_PAIR, message=message, rules=("F1",)))
-    problems += [
-        problem for problem in pair_problems(estate, standby, primary, takeover.software) if problem.kind.blocking
-    ]
-    own = own_lease is not None and own_lease.user_id == standby.id and own_lease.epoch == takeover.own_epoch
-    if own_lease is None or not own or not own_lease.state(time).is_running:
-        message = f"{standby.name} must have a lease of its own, and name its epoch"
-        problems.append(StandbyProblem(kind=kind.NOT_CONNECTED, message=message, rules=("F4",)))
-    if lease is None:
-        problems.append(_never_seen(primary))
-    elif active and lease.carrier is None:
-        message = f"{primary.name} renewed its lease {time.now - lease.renewed_at:.0f} s ago; it has its seats itself"
-        problems.append(_in_the_way(kind.PRIMARY_ACTIVE, message, primary, presence))
-    elif active and lease.user_id not in (standby.id, primary.id):
-        carrier = estate.pbxs[lease.user_id]
-        message = f"{carrier.name} carries the seats of {primary.name} already"
-        problems.append(_in_the_way(kind.CARRIED_BY_ANOTHER, message, carrier, presence))
-    elif not (lease.state(time).is_running or takeover.seats or _promised(takeover.claims, standby)):
-        message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
-        problems.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
-    for loan in only(in_force(takeover.claims, time), ClaimKind.LOAN):
-        borrowed = f"{loan.seats} {(license_type := estate.type_of_pool(loan.pool_id))} until {told_at(loan.ends_at)}"
-        message = (
-            f"{primary.name} has borrowed {borrowed} and may use them itself; `license-master loan return"
-            f" {primary.name} {license_type} --reason TEXT` comes first"
-        )
-        problems.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
-    return sorted(problems, key=lambda problem: problem.kind)
-
-
 def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Readiness:
     """Return whether a standby could take over its primary now, and what prevents it (F4)."""
     own, lease = state.standby_lease, state.primary_lease
@@ -265,7 +194,7 @@ def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time
     if own is None or own.state(time) is not LeaseState.ACTIVE:
         problems.append(_not_connected(standby, own, time.now))
     if lease is None:
-        problems.append(_never_seen(primary))
+        problems.append(never_seen(primary))
     else:
         if lease.carrier is None and lease.state(time).is_running and lease.software != software:
             message = f"{standby.name} runs {software}, {primary.name} runs {lease.software}"
@@ -285,19 +214,6 @@ def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time
         )
         problems.append(StandbyProblem(kind=StandbyProblemKind.TWO_CLAIMS, message=message, rules=("F5",)))
     return Readiness(standby, primary, state, tuple(sorted(problems, key=lambda problem: problem.kind)), carrying)
-
-
-def _in_the_way(kind: StandbyProblemKind, message: str, user: Pbx, presence: Presence | None) -> StandbyProblem:
-    """Somebody else has the seats: what is seen of it, when to ask again, and what `force` risks."""
-    if presence is None:
-        return StandbyProblem(kind=kind, message=message, rules=("F5",))
-    forced = f"`force` takes over now: {user.name} is notified, but out of reach both use the seats until its end"
-    advice = f"{message} ({presence.seen}); ask again at {told_at(presence.retry_at)}; {forced}"
-    return StandbyProblem(kind=kind, message=advice, rules=("F5",), retry_at=presence.retry_at)
-
-
-def _promised(claims: Claims, standby: Pbx) -> bool:
-    return any(claim.holder_id == standby.id and claim.kind is not ClaimKind.FENCED for claim in claims)
 
 
 def _licenses_short(estate: Estate, switch: StandbySwitch) -> StandbyProblem:
@@ -350,7 +266,7 @@ def _not_connected(standby: Pbx, own: Lease | None, now: float) -> StandbyProble
     )
 
 
-def _never_seen(primary: Pbx) -> StandbyProblem:
+def never_seen(primary: Pbx) -> StandbyProblem:
     message = f"{primary.name} never opened a lease; there is nothing to carry on"
     return StandbyProblem(kind=StandbyProblemKind.PRIMARY_NEVER_SEEN, message=message, rules=("F4",))
 

@@ -94,7 +94,7 @@ def questions(catalog: Catalog, seats: Iterable[Seat], standings: Standings) -> 
     for seat in seats:
         if not seat.is_companion:  # those come along by themselves (D1)
             application = _OLDEST if seat.type in unknown else None
-            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line, application)
+            want = seat.want._replace(application=application)
             kept_first = standings.of(seat.pbx_id, seat.type).kept_first
             held[seat.pbx_id].append(Question(rank[seat.type], kept_first, seat.acquired_at, seat.pbx_id, want, seat))
     return list(merge(*(sorted(of_pbx) for of_pbx in held.values())))

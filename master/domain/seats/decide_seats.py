@@ -15,8 +15,9 @@ there may be above what is installed, and for how long (`domain/allocation`).
 (`domain/leases/learning.py`).
 
 Left to `eligibility.py`: everything that looks only at the estate. Left to `requirements.py`: what must be held beside
-a seat. Left to `shortages.py`: why nothing is free. Left to `explanations.py`: how a refusal is worded. Left to
-`domain/remedies/remedies.py`: what would turn it into a grant. Left to the caller: leases, time, storage.
+a seat. Left to `seat_debits.py`: from which pool a seat is debited. Left to `shortages.py`: why nothing is free. Left
+to `explanations.py`: how a refusal is worded. Left to `domain/remedies/remedies.py`: what would turn it into a grant.
+Left to the caller: leases, time, storage.
 """
 
 from __future__ import annotations
@@ -24,23 +25,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from licensemaster.api_enums import Basis, HolderKind
-from master.domain.allocation.overdraft import overdraft_allowed
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
 from master.domain.estate.estate import Pbx
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.seats.eligibility import Eligibility, EligibilityCache, Source, application_refused
+from master.domain.seats.eligibility import Eligibility, EligibilityCache, application_refused
 from master.domain.seats.outcomes import CompanionDecisions, Outcome, ReturnOutcome, Synced
-from master.domain.seats.pools import grantable
 from master.domain.seats.refusals import explanations
 from master.domain.seats.refusals.allocation_explanations import access_denied
 from master.domain.seats.refusals.call_totals import with_totals
 from master.domain.seats.refusals.reasons import Refusal
-from master.domain.seats.refusals.shortages import Shortages
 from master.domain.seats.requirements import Requirements
+from master.domain.seats.seat_debits import SeatDebits
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import ALIKE, KEY, Granted, Key, Returned, Seat, SeatKey, Want, runs_of
+from master.domain.seats.seats import ALIKE, KEY, Granted, Returned, Seat, SeatKey, Want, runs_of
 from master.domain.seats.waiting import with_places
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
@@ -68,16 +67,14 @@ class Decider:
         self._working_set = working_set
         self._held = working_set.seats[pbx.id].by_key
         self._revoked = working_set.seats[pbx.id].revoked
-        self._shared = working_set.seats[pbx.id].shares is not None
         self._pbx = pbx
         self._carrier = carrier
         self._software = software
         self._now = time.now
-        self._lends = not eligibilities.estate.learns(time.ends_by)
         self._platforms = {party.device.platform for party in (pbx, carrier) if party is not None}
         self._eligibility: dict[tuple[str, HolderKind], Eligibility | Refusal] = {}
         self._requirements = Requirements(self._catalog, working_set, pbx)
-        self._shortages = Shortages(self._estate, working_set, pbx, lends=self._lends, now=time.now)
+        self._debits = SeatDebits(self._estate, working_set, pbx, time)
 
     def acquire(self, wants: Sequence[Want], *, waits: bool = False) -> list[Outcome]:
         """Grant or refuse each want, in request order; what others need is decided first. `waits` lets what is short
@@ -150,18 +147,14 @@ class Decider:
         """
         seats = [seat for seat in self._working_set.holdings(self._pbx.id) if seat.pool_id is not None]
         seats = [seat for seat in seats if self._catalog.types[seat.type].companions]
-        before = sum(self._drop_companions(seat) for seat in seats)
-        after, refused = 0, list[Refusal]()
+        before = sum(self._debits.drop_companions(seat) for seat in seats)
+        after, refused, host = 0, list[Refusal](), self._carrier or self._pbx
         for seat in sorted(seats, key=lambda seat: (seat.acquired_at, seat.key)):
-            license_type, host = self._catalog.types[seat.type], self._carrier or self._pbx
-            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
-            for companion in self._eligibilities.companions(license_type, self._pbx, host, self._software, seat.kind):
-                source = None if companion.refused is not None else self._free_source(companion, want)
-                if source is None:
-                    refused.append(companion.refused or self._shortages.companion_used_up(license_type, companion))
-                else:
-                    self._add(companion, (want,), source[0].pool_id, license_type.key)
-                    after += 1
+            license_type = self._catalog.types[seat.type]
+            companions = self._eligibilities.companions(license_type, self._pbx, host, self._software, seat.kind)
+            refusals = self._debits.debit_companions(seat, companions)
+            after += len(companions) - len(refusals)
+            refused += refusals
         return CompanionDecisions(len(seats), before, after, tuple(refused))
 
     def _give_back_unwanted(self, wanted: set[SeatKey]) -> tuple[list[SeatKey], list[tuple[Seat, Refusal]]]:
@@ -200,7 +193,7 @@ class Decider:
         ):
             if denied := self._denied(wants[0], eligibility):
                 return [denied] * len(wants)
-            return self._charge(eligibility, wants, parent="")
+            return self._debits.charge(eligibility, wants, parent="")
         return [self._acquire_one(want) for want in wants]
 
     def _is_queued(self, eligibility: Eligibility) -> bool:
@@ -229,7 +222,7 @@ class Decider:
         if license_type.metering is Metering.FREE:
             return _NOT_NEEDED
         parent = self._included_in(license_type, want.subject)
-        (granted,) = self._charge(eligibility, (want,), parent=parent)
+        (granted,) = self._debits.charge(eligibility, (want,), parent=parent)
         if isinstance(granted, Granted) and license_type.includes:
             self._include_parts(license_type, want.subject)
         if isinstance(granted, Granted) and license_type.includes_per_pbx:
@@ -260,7 +253,7 @@ class Decider:
         license_type = self._catalog.types[seat.type]
         if license_type.metering is Metering.FIXED and (refusal := self._requirements.still_required(seat)):
             return refusal
-        self._remove(seat)
+        self._debits.remove(seat)
         if license_type.includes and (refusal := self._charge_parts(license_type, seat)):
             return refusal
         if license_type.includes_per_pbx and (refusal := self._charge_surplus(license_type, seat)):
@@ -280,7 +273,7 @@ class Decider:
             self._working_set.remove(held)
             self._working_set.add(held._replace(user=want.user, line=want.line))
         if held.pool_id is not None and self._catalog.types[held.type].companions:
-            self._drop_companions(held, but=self._platforms)
+            self._debits.drop_companions(held, but=self._platforms)
         return self._still_granted(held)
 
     def _still_granted(self, seat: Seat) -> Granted:
@@ -290,81 +283,6 @@ class Decider:
         device = self._estate.pool_devices[seat.pool_id].name
         floating = self._catalog.types[seat.type].metering is Metering.FLOATING
         return Granted(Basis.DEBITED, True, device=device, reassignable=floating)
-
-    # --- Debiting -------------------------------------------------------------------------------------------------
-
-    def _charge(self, eligibility: Eligibility, wants: Sequence[Want], *, parent: str) -> list[Outcome]:
-        """Debit the seats of a run in order, each with its companions or not at all."""
-        if parent:
-            self._add(eligibility, wants, None, parent)
-            return [Granted(Basis.INCLUDED, included_in=parent)] * len(wants)
-        outcomes: list[Outcome] = []
-        while left := len(wants) - len(outcomes):
-            next_want = wants[len(outcomes)]
-            free_source = self._free_source(eligibility, next_want)
-            if free_source is None:
-                return outcomes + [self._shortages.used_up(eligibility)] * left
-            source, free = free_source
-            companions: list[tuple[Eligibility, Source]] = []
-            for companion in eligibility.companions:  # D1: both or neither
-                beside = self._free_source(companion, next_want)
-                if beside is None:
-                    return outcomes + [self._shortages.companion_used_up(eligibility.type, companion)] * left
-                companions.append((companion, beside[0]))
-            charged = wants[len(outcomes) : len(outcomes) + (1 if companions else free)]
-            self._add(eligibility, charged, source.pool_id, "")
-            for companion, beside_source in companions:
-                self._add(companion, charged, beside_source.pool_id, eligibility.type.key)
-            outcomes += [source.granted] * len(charged)
-        return outcomes
-
-    def _add(self, eligibility: Eligibility, wants: Sequence[Want], pool_id: int | None, parent: str) -> None:
-        like, holders = wants[0], [want.holder for want in wants]
-        self._working_set.add_run(
-            Seat(self._pbx.id, eligibility.type.key, like.kind, "", like.user, like.line, pool_id, parent, self._now),
-            holders,
-        )
-
-    def _remove(self, seat: Seat) -> None:
-        """Credit a seat and its companions."""
-        self._working_set.remove(seat)
-        self._drop_companions(seat)
-
-    def _drop_companions(self, seat: Seat, *, but: Collection[str] = ()) -> int:
-        """Credit what was debited with a seat, but for what some platforms ask for; how many."""
-        dropped = 0
-        for companion in self._catalog.types[seat.type].companions:
-            brought_along = self._held.get(SeatKey(companion.type, seat.kind, seat.holder))
-            if companion.platform not in but and brought_along is not None and brought_along.parent == seat.type:
-                self._working_set.remove(brought_along)
-                dropped += 1
-        return dropped
-
-    def _free_source(self, eligibility: Eligibility, want: Want) -> tuple[Source, int] | None:
-        """The first source that a seat can be debited from for a want or, as a companion, beside it; and how many it
-        has at least."""
-        name = (eligibility.type.key, want.kind, want.holder)
-        for source in eligibility.sources:
-            pool = self._working_set.pools[source.pool_id]
-            free = grantable(capacity=pool.capacity, counted=pool.used, leaving=source.leaving)
-            if self._lends and (left := self._working_set.left_for(self._pbx.id, source.pool_id, free, key=name)):
-                return source, left
-            if self._shared and self._working_set.is_counted(self._pbx.id, source.pool_id):
-                return source, 1
-        return self._overdrawn_source(eligibility, name) if self._lends and self._estate.allocation.types else None
-
-    def _overdrawn_source(self, eligibility: Eligibility, name: Key) -> tuple[Source, int] | None:
-        """The first source that a seat can be debited from above what is installed, and how many it has at least."""
-        for source in eligibility.sources:
-            policy, pool = self._estate.overdraft_of(source.pool_id), self._working_set.pools[source.pool_id]
-            if policy is None or source.leaving or pool.free > 0:
-                continue  # what is free and kept for others is not made up for, and nor is what leaves
-            allowed = overdraft_allowed(policy, pool.account, self._now)
-            room = max(allowed - pool.overdrawn, 0)
-            if left := self._working_set.left_for(self._pbx.id, source.pool_id, room, key=name):
-                pool.account, pool.overdraft = pool.account.settled(policy, self._now), allowed
-                return source, left
-        return None
 
     # --- Inclusion: H2, H3, K2 --------------------------------------------------------------------------------------
 
@@ -385,7 +303,7 @@ class Decider:
         """Parts that the user already has are credited: the whole includes them from now on."""
         for seat in self._parts_held(whole, user):
             if seat.pool_id is not None:
-                self._remove(seat)
+                self._debits.remove(seat)
                 self._working_set.add(seat._replace(pool_id=None, parent=whole.key))
 
     def _include_more(self, base: LicenseType) -> None:
@@ -395,7 +313,7 @@ class Decider:
             free = len(self._working_set.of_type(self._pbx.id, base.key)) * each
             free -= sum(seat.parent == base.key for seat in seats)
             for seat in [seat for seat in seats if seat.pool_id is not None][: max(free, 0)]:
-                self._remove(seat)
+                self._debits.remove(seat)
                 self._working_set.add(seat._replace(pool_id=None, parent=base.key))
 
     def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
@@ -417,12 +335,12 @@ class Decider:
         charged: list[tuple[Seat, Seat]] = []
         for seat in included:
             self._working_set.remove(seat)
-            want = Want(seat.type, seat.kind, seat.holder, seat.user, seat.line)
+            want = seat.want
             eligibility = self._eligibility_of(want)
             assert isinstance(eligibility, Eligibility)
             parent = self._included_in(eligibility.type, want.subject)  # in what else is held
             refused = None if parent else eligibility.refused or self._denied(want, eligibility)
-            outcome = refused or self._charge(eligibility, (want,), parent=parent)[0]
+            outcome = refused or self._debits.charge(eligibility, (want,), parent=parent)[0]
             if isinstance(outcome, Refusal):
                 self._working_set.add(seat)
                 for before, after in reversed(charged):

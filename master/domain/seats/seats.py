@@ -89,6 +89,11 @@ class Seat(NamedTuple):
         return self.holder if self.kind.is_user else self.user
 
     @property
+    def want(self) -> Want:
+        """How it would be asked for, but for the application that uses it."""
+        return Want(self.type, self.kind, self.holder, self.user, self.line)
+
+    @property
     def is_companion(self) -> bool:
         """Whether it came along with another seat and goes with it (D1)."""
         return bool(self.parent) and self.pool_id is not None

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
+import structlog
+
 from licensemaster.api_enums import Basis
 from master.domain.allocation.overdraft import NO_OVERDRAFT, OverdraftAccount, budget_left
 from master.domain.estate.estate import Estate
@@ -16,9 +18,11 @@ from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import SeatKey, Want, runs_of
 from master.service.batch.answers import Tally
+from master.service.batch.claims.standby_claims import TwoClaims
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.statements.events import Event
 
+_log = structlog.get_logger(__name__)
 LEASE_ENDED = "lease.ended"
 _OVERDRAFT = "master:overdraft"
 _TYPE, _HOLDER = attrgetter("type"), attrgetter("holder")
@@ -74,6 +78,12 @@ class BatchEvents:
         }
         kind = "pool.overdrawn" if overdraft.overdrawn else "pool.overdraft_ended"
         self.noted.append(Event(self._now, estate.project_id, "", kind, _OVERDRAFT, None, _JSON.encode(details), ""))
+
+    def two_claims(self, resolved: ResolvedRequest, overlap: TwoClaims | None) -> None:
+        """Note, and log, that a PBX and its standby used the same seats, if they did."""
+        if overlap is not None:
+            self.add(resolved, "standby.two_claims", overlap.details())
+            _log.warning("two claims at once", pbx=str(resolved.request.pbx), **overlap.details())
 
     def returned(self, resolved: ResolvedRequest, keys: Sequence[SeatKey]) -> None:
         """Note an event of the seats that went back."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from master.domain.catalog.versions import Version
+from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease
@@ -48,8 +49,10 @@ class BatchSeats:
         outcomes = self._remedies.acquiring(asker, wants, outcomes)
         return SeatsAcquired(outcomes, self._tally(resolved, wants, outcomes))
 
-    def hand_on(self, resolved: ResolvedRequest, lease: Lease, request: GrantWaiting) -> SeatsAcquired:
+    def hand_on(self, resolved: ResolvedRequest, lease: Lease | None, request: GrantWaiting) -> SeatsAcquired:
         """Grant what a PBX waits for still and whose turn it is; what is refused for good is waited for no longer."""
+        if lease is None or lease.state(self._time) is not LeaseState.ACTIVE:  # a lease that is unproven is not, either
+            return SeatsAcquired([], Tally({}, {}, resolved.pbx.site, ()))
         wants = [want for want in request.wants if self._waiting.waits_for(resolved.pbx.id, want.key)]
         outcomes = self._decider(_asker(resolved, lease, self._time)).acquire(wants)
         granted = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, Refusal)]

@@ -54,6 +54,8 @@ from master.store.statements.waiting import awaited_by
 class LoadedBatch:
     """What was read for a batch; working set, standby claims and proofs are what it is decided on."""
 
+    time: LeaseTime
+    """When it is decided."""
     resolved_requests: Sequence[ResolvedRequest | UnknownPbxError]
     leases: Mapping[int, Lease]
     """By PBX id, those of all PBXs concerned."""
@@ -88,6 +90,7 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
         if isinstance(request.request, OpenLease | TakeOverLease | RenewLease)
     }
     return LoadedBatch(
+        time=time,
         resolved_requests=outcomes,
         leases=leases,
         working_set=working_set,

@@ -12,8 +12,9 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.ledger.entries import Entry, EntryKind
+from master.domain.agreements.ledger.fold import fold, recorded_before
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts
-from master.domain.agreements.ledger.state import State, fold, recorded_before
+from master.domain.agreements.ledger.state import State
 from master.domain.agreements.rights.endings import endings, reminders, unpaid_renewals
 from master.domain.catalog.dates import day_of, first_instant_after, first_instant_of
 from master.domain.catalog.policies import SubjectKind

@@ -16,7 +16,7 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import LeaseError, LeaseProblem
 from master.domain.leases.standby import Readiness, primary_of
 from master.domain.seats.refusals.reasons import Refusal
-from master.domain.seats.seats import Seat, Want
+from master.domain.seats.seats import Seat
 from master.service.batch.answers import LeaseGranted, TakeOverRefused
 from master.service.batch.batch import CONCERNS_ONE, answer_to
 from master.service.batch.claims.standby_pairs import read_standby_pair
@@ -208,7 +208,7 @@ class _Drill:
         self._done(f"epoch {lease.epoch} of {self._primary.pbx} is fenced, and told who carries its seats")
 
     def _synchronise(self, epoch: int, seats: Sequence[Seat]) -> None:
-        wants = [Want(*seat.key, seat.user, seat.line) for seat in seats if not seat.is_companion]
+        wants = [seat.want for seat in seats if not seat.is_companion]
         syncing = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
         synced = self._answer_to(syncing, or_told="the seats could not be synchronised")
         new = sum(not isinstance(outcome, Refusal) and not outcome.already_held for outcome in synced.outcomes)

@@ -18,12 +18,12 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import InUse, Release
 from master.domain.licenses import balance, move_problems, moves
 from master.domain.licenses.move_problems import MoveRefusal
+from master.domain.monitoring.project_warnings import warnings_of
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
 from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
-from master.service.projects.apply import warnings_of
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements.projects.projects import device_names

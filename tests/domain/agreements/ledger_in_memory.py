@@ -7,12 +7,13 @@ from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.ledger.entries import Entry
+from master.domain.agreements.ledger.fold import fold, recorded_before
 from master.domain.agreements.ledger.orders import Order
 from master.domain.agreements.ledger.price_file import read_prices
 from master.domain.agreements.ledger.pricing import PriceList
 from master.domain.agreements.ledger.problems import AgreementRefusal
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts
-from master.domain.agreements.ledger.state import State, fold, recorded_before
+from master.domain.agreements.ledger.state import State
 from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
 from master.domain.agreements.rights.rights import Right, right_of
 from master.domain.catalog.catalog import Catalog

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from master.domain.agreements.ledger.entries import EntryKind
+from master.domain.agreements.ledger.fold import fold
 from master.domain.agreements.ledger.order_data import order_from_plain, order_to_plain
 from master.domain.agreements.ledger.orders import (
     AddCredits,
@@ -43,7 +44,6 @@ from master.domain.agreements.ledger.orders import (
     UpgradeVersion,
 )
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
-from master.domain.agreements.ledger.state import fold
 from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote
 from master.domain.agreements.ordering.release_checks import free_upgrades
 from master.domain.agreements.rights.endings import endings, reminders, renewals_due

@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 
 from master.domain.agreements.ledger.entries import Draft, Entry, EntryKind
+from master.domain.agreements.ledger.fold import fold
 from master.domain.agreements.ledger.order_data import order_from_plain
 from master.domain.agreements.ledger.orders import AddCredits, Buy, Extend, PublishRelease
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
-from master.domain.agreements.ledger.state import fold
 from master.domain.agreements.rights.endings import endings
 from master.domain.agreements.rights.rights import Right, right_of
 from master.domain.catalog.dates import add_days

@@ -9,9 +9,9 @@ from master.domain.estate.project import (
     PbxSpec,
     ProjectSpec,
     SiteSpec,
-    violations,
 )
 from master.domain.estate.project import DeviceSpec as Box
+from master.domain.estate.project_violations import violations
 from tests.domain.catalogs import INNOVAPHONE
 
 

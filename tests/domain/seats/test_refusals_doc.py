@@ -5,7 +5,7 @@ from pathlib import Path
 
 from licensemaster.api_enums import RemedyAction
 from licensemaster.v1 import seat_pb2
-from master.domain.seats.refusals import allocation_explanations, explanations
+from master.domain.seats.refusals import allocation_explanations, explanations, shortage_explanations
 from master.domain.seats.refusals.reasons import RefusalReason
 
 TEXT = (Path(__file__).parents[3] / "docs" / "refusals.md").read_text(encoding="utf-8")
@@ -40,9 +40,11 @@ def test_remedies_and_rules_exist() -> None:
 
 
 def test_every_reason_has_its_wording_in_order() -> None:
-    named = {name.lower() for _, name in IN_DOMAIN}
-    worded = [*vars(explanations), *vars(allocation_explanations)]
-    assert [name for name in worded if name in named] == [name.lower() for _, name in IN_DOMAIN]
+    named = [name.lower() for _, name in IN_DOMAIN]
+    modules = explanations, shortage_explanations, allocation_explanations
+    worded = [[name for name in vars(module) if name in named] for module in modules]
+    assert all(names == sorted(names, key=named.index) for names in worded)
+    assert sorted(name for names in worded for name in names) == sorted(named)
 
 
 def test_the_api_has_the_same_list() -> None:

@@ -1,22 +1,19 @@
-"""What the ledger says: a pure fold over its entries, in the order of their numbers.
+"""What the ledger comes to: for each subject its terms, counts, keys and seats, as `fold.py` makes them of its entries.
 
-The state at any moment is the fold over the entries recorded by then; so the past answers as it was. Folding decides
-nothing and forgets nothing that a decision needs: terms keep their dates, counts the day from which they hold. What
-is not in the ledger, the licenses of the estate, is in `snapshot.py`.
+Terms keep their dates, counts the day from which they hold. What is not in the ledger, the licenses of the estate, is
+in `snapshot.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from licensemaster.values import key_text
-from master.domain.agreements.ledger.entries import Entry, EntryKind
-from master.domain.agreements.ledger.serials import serial_form
-from master.domain.catalog.dates import Term, add_months
+from master.domain.agreements.ledger.entries import Entry
+from master.domain.catalog.dates import Term
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 
@@ -202,192 +199,6 @@ class State:
     def holding(self, subject: Subject) -> Holding:
         """What is known of a subject; nothing but its name where the ledger has nothing."""
         return self.holdings.get(subject, Holding(subject=subject))
-
-
-def fold(entries: Iterable[Entry], state: State | None = None) -> State:
-    """The state after some more entries; folding in two steps is folding at once.
-
-    Raises:
-        ValueError: the entries do not follow on each other by number.
-    """
-    before, new = State() if state is None else state, tuple(entries)
-    for number, entry in enumerate(new, before.last_number + 1):
-        if entry.number != number:
-            raise ValueError(f"entry {entry.number} does not follow entry {number - 1}")
-    gone = {number for entry in new if entry.kind is EntryKind.REVERSED for number in entry.details["entries"]}
-    history, gone = (*before.history, *new), gone | before.reversed
-    is_anew = len(gone) > len(before.reversed)
-    folding = _Folding(State() if is_anew else before)
-    for entry in history if is_anew else new:
-        if entry.number not in gone:
-            folding.add(entry)
-    return replace(folding.state(), last_number=len(history), history=history, reversed=frozenset(gone))
-
-
-def recorded_before(entries: Iterable[Entry], instant: float) -> tuple[Entry, ...]:
-    """The entries that were known before an instant (UNIX seconds): what the ledger said then."""
-    return tuple(entry for entry in entries if entry.recorded_at < instant)
-
-
-class _Folding:
-    """A state that is being made; copied once, however many entries there are."""
-
-    def __init__(self, state: State) -> None:
-        self._holdings = dict(state.holdings)
-        self._awaited = dict(state.awaited)
-        self._releases = dict(state.releases)
-        self._keys_used = set(state.keys_used)
-        self._serials = dict(state.serials)
-        self._balance = state.balance
-
-    def state(self) -> State:
-        return State(
-            holdings=self._holdings,
-            balance=self._balance,
-            awaited=self._awaited,
-            releases=self._releases,
-            keys_used=frozenset(self._keys_used),
-            serials=self._serials,
-        )
-
-    def add(self, entry: Entry) -> None:
-        details = entry.details
-        match entry.kind:
-            case EntryKind.CREDITS_ADDED:
-                self._balance += Decimal(details["amount"])
-            case EntryKind.CREDITS_SPENT:
-                self._balance -= Decimal(details["amount"])
-            case EntryKind.ORDERED:
-                self._awaited[entry.number] = AwaitedOrder(
-                    number=entry.number,
-                    subject=entry.subject,
-                    order=details["order"],
-                    day=entry.day,
-                    reason=entry.reason,
-                )
-            case EntryKind.ORDER_PAID | EntryKind.ORDER_CANCELLED:
-                ended = self._awaited.pop(details["order"], None)
-                if entry.kind is EntryKind.ORDER_CANCELLED and ended is not None and ended.kind == "Extend":
-                    before = self._holdings.get(entry.subject, Holding(subject=entry.subject))
-                    self._holdings[entry.subject] = replace(before, renewal_cancelled_on=entry.day)
-            case EntryKind.RELEASE_PUBLISHED:
-                self._releases[ReleaseName.parse(details["release"])] = entry.day
-            case EntryKind.REVERSED | EntryKind.LICENSES_PAID:
-                pass
-            case _:
-                if "key" in details:
-                    self._keys_used.add(key_text(details["key"]))
-                before = self._holdings.get(entry.subject, Holding(subject=entry.subject))
-                after = self._holdings[entry.subject] = _held(before, entry)
-                if after.serial != before.serial:
-                    self._serials.pop(serial_form(before.serial), None)
-                    if form := serial_form(after.serial):
-                        self._serials[form] = entry.subject
-
-
-def _held(holding: Holding, entry: Entry) -> Holding:
-    details, day = entry.details, entry.day
-    match entry.kind:
-        case EntryKind.TERM_ADDED:
-            return _covered(holding, _added(holding.cover(entry.policy), entry))
-        case EntryKind.TERMS_VOIDED:
-            return _covered(holding, holding.cover(entry.policy).cut(day))
-        case EntryKind.TRIED:
-            return replace(
-                holding, product=details["product"], counts=((day, details["counts"]),), major=details["major"]
-            )
-        case EntryKind.BOUGHT:
-            return replace(
-                holding,
-                product=details["product"],
-                counts=(*holding.counts, (day, details["counts"])),
-                bought_on=day,
-                major=details["major"],
-            )
-        case EntryKind.COUNTS_SET:
-            return replace(holding, counts=(*holding.counts, (day, details["counts"])))
-        case EntryKind.KEY_ISSUED:
-            return replace(holding, keys=(*holding.keys, Key(details["key"], day)))
-        case EntryKind.AUTO_RENEWAL_SET:
-            return replace(holding, renews_by=details["offer"], renews_from=day, renewal_cancelled_on=None)
-        case EntryKind.DEVICE_REGISTERED:
-            return replace(
-                holding,
-                product=details["product"],
-                delivered_on=date.fromisoformat(details["delivered_on"]),
-                shipped_on=_day(details.get("shipped_on")),
-                serial=details["serial"],
-                installed=ReleaseName.parse(details["release"]) if details["release"] else None,
-            )
-        case EntryKind.DEVICE_CORRECTED:
-            return _corrected(holding, entry)
-        case EntryKind.RELEASE_INSTALLED:
-            return replace(holding, installed=ReleaseName.parse(details["release"]))
-        case EntryKind.BUILD_ALLOWED:
-            return replace(holding, builds=holding.builds | {ReleaseName.parse(details["release"])})
-        case EntryKind.FEATURE_ADDED:
-            return replace(holding, features=(*holding.features, details["feature"]))
-        case EntryKind.SEAT_ASSIGNED:
-            return replace(holding, seats=(*holding.seats, AssignedSeat(details["user"], tuple(details["uses"]))))
-        case EntryKind.SEAT_UNASSIGNED:
-            return replace(holding, seats=tuple(seat for seat in holding.seats if seat.user != details["user"]))
-        case EntryKind.PREMIER_SET:
-            return replace(
-                holding, premier=(*(premier for premier in holding.premier if premier[0] < day), (day, details["on"]))
-            )
-        case EntryKind.VERSION_SET:
-            converted_on = day if details["converted"] else holding.converted_on
-            return replace(holding, version=details["version"], converted_on=converted_on)
-    return holding
-
-
-def _corrected(holding: Holding, entry: Entry) -> Holding:
-    """The device as it should have been registered: terms that are counted from its delivery move with that day."""
-    details = entry.details
-    after = replace(
-        holding,
-        delivered_on=date.fromisoformat(details["delivered_on"]),
-        shipped_on=_day(details["shipped_on"]),
-        serial=details["serial"],
-    )
-    old, new = holding.began_on, after.began_on
-    if old is None or new is None:
-        return after
-    covers = {key: replace(cover, terms=_moved(cover.terms, old, new)) for key, cover in holding.covers.items()}
-    return replace(after, covers=covers)
-
-
-def _moved(terms: tuple[PaidTerm, ...], old: date, new: date) -> tuple[PaidTerm, ...]:
-    moved, paid_terms = {old: new}, []
-    for term in terms:
-        if term.anchor == old and term.anchor_months:
-            ends = moved[term.term.ends] = add_months(new, term.anchor_months)
-            begins = moved.get(term.term.begins, term.term.begins)
-            paid_terms.append(replace(term, term=Term(min(begins, ends), ends), anchor=new))
-        else:
-            paid_terms.append(term)
-    return tuple(paid_terms)
-
-
-def _day(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None
-
-
-def _covered(holding: Holding, cover: Cover) -> Holding:
-    return replace(holding, covers={**holding.covers, cover.policy: cover})
-
-
-def _added(cover: Cover, entry: Entry) -> Cover:
-    details = entry.details
-    added = PaidTerm(
-        term=Term(date.fromisoformat(details["begins"]), date.fromisoformat(details["ends"])),
-        anchor=date.fromisoformat(details["anchor"]),
-        anchor_months=details["anchor_months"],
-        how=details["how"],
-        offer=details["offer"],
-        entry=entry.number,
-    )
-    return replace(cover, terms=(*cover.terms, added))
 
 
 def _cut(paid: PaidTerm, day: date) -> PaidTerm:

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 from licensemaster.values import key_text
 from licensemaster.values.similar import closest
 from master.domain.agreements.ledger.entries import Draft, EntryKind
+from master.domain.agreements.ledger.fold import fold
 from master.domain.agreements.ledger.pricing import ExactLine, PriceList
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
-from master.domain.agreements.ledger.state import Holding, PaidTerm, fold
+from master.domain.agreements.ledger.state import Holding, PaidTerm
 from master.domain.catalog.policies import Offer, Policy, Product, SubjectKind, Unit
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import PROJECT, Subject

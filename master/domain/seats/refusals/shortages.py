@@ -8,23 +8,24 @@ from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.words import DrawnFrom
 from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats.eligibility import Eligibility, Source
 from master.domain.seats.pools import grantable
-from master.domain.seats.refusals import allocation_explanations, explanations
+from master.domain.seats.refusals import allocation_explanations, shortage_explanations
 from master.domain.seats.refusals.agreed_uses import with_ended_use
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seat_working_set import SeatWorkingSet
 
 
 class Shortages:
-    """Refuses for one PBX what its sources do not have; `lends` is not set while a restored master learns."""
+    """Refuses for one PBX what its sources do not have."""
 
-    def __init__(self, estate: Estate, working_set: SeatWorkingSet, pbx: Pbx, *, lends: bool, now: float) -> None:
+    def __init__(self, estate: Estate, working_set: SeatWorkingSet, pbx: Pbx, time: LeaseTime) -> None:
         self._estate = estate
         self._working_set = working_set
         self._pbx = pbx
-        self._lends = lends
-        self._now = now
+        self._learns = estate.learns(time.ends_by)
+        self._now = time.now
 
     def used_up(self, eligibility: Eligibility) -> Refusal:
         """No source has a license of the type to grant."""
@@ -35,33 +36,35 @@ class Shortages:
         own = self._estate.installations[eligibility.pbx.device.id]
         if not eligibility.sources:
             if is_local and license_type.drawn_from is not DrawnFrom.OWN_DEVICE:  # A3
-                return explanations.local_licenses_only(license_type, eligibility.pbx, own, in_use=0, pool_id=None)
-            return explanations.none_installed(license_type, eligibility.installation)
-        if not self._lends:
-            return explanations.learning(license_type, self._pbx, self._estate)
+                return shortage_explanations.local_licenses_only(
+                    license_type, eligibility.pbx, own, in_use=0, pool_id=None
+                )
+            return shortage_explanations.none_installed(license_type, eligibility.installation)
+        if self._learns:
+            return shortage_explanations.learning(license_type, self._pbx, self._estate)
         last = eligibility.sources[-1]
         if (divided := self._divided(license_type, last)) is not None:
             return divided
         pool = self._working_set.pools[last.pool_id]
         if is_local and license_type.makes_local:  # A3; hardware is its own affair (A6)
-            return explanations.local_licenses_only(
+            return shortage_explanations.local_licenses_only(
                 license_type, eligibility.pbx, own, in_use=pool.used, pool_id=last.pool_id
             )
-        exhausted = explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
+        exhausted = shortage_explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
         account = pool.account_after(self._now)
         overdraft = Overdraft.of(self._estate.overdraft_of(last.pool_id), account, self._now)
         return exhausted if overdraft is None else allocation_explanations.with_overdraft(exhausted, overdraft)
 
     def companion_used_up(self, license_type: LicenseType, companion: Eligibility) -> Refusal:
         """The seat itself was free, its companion was not (D1, D2)."""
-        if not self._lends and companion.sources:
-            return explanations.learning(companion.type, self._pbx, self._estate)
+        if self._learns and companion.sources:
+            return shortage_explanations.learning(companion.type, self._pbx, self._estate)
         if companion.sources and (divided := self._divided(companion.type, companion.sources[-1])) is not None:
             return divided
         pools = {source.pool_id: self._working_set.pools[source.pool_id] for source in companion.sources}
         local = self._estate.installations[self._pbx.device.id] if self._estate.is_local(self._pbx) else None
-        used_up = explanations.UsedUp(companion.type, companion.installation, pools, companion.too_old)
-        return explanations.companion_exhausted(license_type, used_up, self._pbx, local=local)
+        used_up = shortage_explanations.UsedUp(companion.type, companion.installation, pools, companion.too_old)
+        return shortage_explanations.companion_exhausted(license_type, used_up, self._pbx, local=local)
 
     def _divided(self, license_type: LicenseType, source: Source) -> Refusal | None:
         """Something is free, or would be no use: an allocation rule keeps it from this site."""

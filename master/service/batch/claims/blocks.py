@@ -42,7 +42,7 @@ class BatchBlocks:
             goes_by |= Counter({use.license_type: use.seats})
         lowered = (replace(claim, seats=min(claim.seats, goes_by[types[claim.pool_id]])) for claim in blocks)
         kept = tuple(claim for claim in lowered if claim.seats)
-        self._claims.replace(pbx_id, (*without(claims, ClaimKind.BLOCK), *kept))
+        self._claims.put(pbx_id, (*without(claims, ClaimKind.BLOCK), *kept))
 
     def offer(self, resolved: ResolvedRequest, lease: Lease, uses: Sequence[BlockUse]) -> Blocks:
         """The blocks that a PBX may go by from now on, counted from now on."""
@@ -65,13 +65,13 @@ class BatchBlocks:
                 claims = raised(
                     claims, ClaimKind.BLOCK, pbx_id, seats={source.pool_id: seats}, ends_at=lease.ends_at, serial=serial
                 )
-                self._claims.replace(pbx_id, claims)
+                self._claims.put(pbx_id, claims)
         blocks = only(claims, ClaimKind.BLOCK)
         if not blocks:
             return Blocks()
         ends_at = max(lease.ends_at, *(claim.ends_at for claim in blocks))
         newest = tuple(replace(claim, serial=serial, ends_at=ends_at) for claim in blocks)
-        self._claims.replace(pbx_id, (*without(claims, ClaimKind.BLOCK), *newest))
+        self._claims.put(pbx_id, (*without(claims, ClaimKind.BLOCK), *newest))
         return Blocks(tuple(offered), serial)
 
     def _size(self, source: NumberedSeats, pbx_id: int, use: BlockUse, most: int) -> int:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.claims import in_force
 from master.domain.leases.leases import Lease, running
 from master.domain.leases.loans import (
     DAY_SECONDS,
-    Loan,
     LoanError,
     LoanProblem,
     is_shortened,
     loan_claim,
-    loans_of,
     with_loan,
 )
 from master.domain.leases.numbered_seats import NumberedSeats, numbered_seats
@@ -39,10 +36,6 @@ class BatchLoans:
         self._claims = claims
         self._events = events
         self._time = time
-
-    def of(self, estate: Estate, pbx_id: int) -> tuple[Loan, ...]:
-        """What a PBX has borrowed, as far as its claims were read."""
-        return loans_of(estate, self._claims.claims.get(pbx_id, ()), self._claims.seats(pbx_id))
 
     def borrow(self, resolved: ResolvedRequest, lease: Lease | None, request: BorrowSeats) -> LoanBorrowed:
         """Lend a PBX seats for days, under its running lease.
@@ -69,11 +62,11 @@ class BatchLoans:
                 f"{missing} more {source.license_type} would have to be free for {pbx.name}, and {left} are",
             )
         claims = self._claims.claims[pbx.id]
-        self._claims.replace(
+        self._claims.put(
             pbx.id,
             with_loan(claims, pbx.id, source.pool_id, seats=request.seats, ends_at=request.ends_at, now=now),
         )
-        (loan,) = (loan for loan in self.of(estate, pbx.id) if loan.license_type == source.license_type)
+        (loan,) = (loan for loan in self._claims.loans(estate, pbx.id) if loan.license_type == source.license_type)
         details = asdict(loan) | {"seats_before": claim.seats if claim is not None else 0}
         self._events.add(resolved, "loan.borrowed", details, reason=request.reason, request_id=request.key.request_id)
         return LoanBorrowed(loan)
@@ -94,13 +87,14 @@ class BatchLoans:
                 LoanProblem.LOAN_UNKNOWN, f"{pbx.name} has borrowed {borrowed} {request.license_type}, not more"
             )
         counted = self._claims.counted(pbx.id, pool_id)
-        self._claims.replace(
+        self._claims.put(
             pbx.id, with_loan(claims, pbx.id, pool_id, seats=request.seats_kept, ends_at=claim.ends_at, now=now)
         )
         freed = counted - self._claims.counted(pbx.id, pool_id)
         may_be_in_use = request.released_serial != claim.serial and self._time.ends_by <= claim.ends_at
+        loans = (loan for loan in self._claims.loans(estate, pbx.id) if loan.license_type == request.license_type)
         answer = LoanReturned(
-            next((loan for loan in self.of(estate, pbx.id) if loan.license_type == request.license_type), None),
+            next(loans, None),
             seats_at_risk=freed if may_be_in_use else 0,
             risk_ends_at=claim.ends_at if may_be_in_use and freed else None,
         )

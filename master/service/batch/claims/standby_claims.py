@@ -17,6 +17,7 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases import claims as rules
 from master.domain.leases.claims import Claim, ClaimKind, Claims
 from master.domain.leases.leases import Lease, Phase
+from master.domain.leases.loans import Loan, loans_of
 from master.domain.leases.standby import StandbyLease, pair_problems, primary_of
 from master.domain.leases.standby_overlap import TypeClaims, fenced_epoch, two_claims
 from master.domain.seats.seat_working_set import SeatWorkingSet
@@ -67,7 +68,7 @@ class StandbyClaims:
         working_set: SeatWorkingSet,
         time: LeaseTime,
     ) -> None:
-        """`claims` are those in the names of some PBXs; `ledger` holds the shares of all these."""
+        """`claims` are those in the names of some PBXs; `working_set` holds the shares of all these."""
         self._time = time
         self._before = claims
         self._claims = dict(claims)
@@ -80,17 +81,13 @@ class StandbyClaims:
         """Claims by the PBX in whose name they are."""
         return self._claims
 
-    def is_claimed(self, pbx_id: int) -> bool | None:
-        """Whether there are claims in a PBX's name; None where that was not looked at."""
-        return bool(self._claims[pbx_id]) if pbx_id in self._claims else None
-
     def write(self, tx: Tx) -> None:
         store.write_claims(tx, self._before, self._claims)
         store.write_standby_leases(tx, self._changed.values())
 
     def held(self, estate: Estate, pbx_id: int) -> dict[str, int]:
         """Seats debited, by license type."""
-        return self.by_type(estate, self._seats(pbx_id))
+        return self.by_type(estate, self.seats(pbx_id))
 
     # --- Leases that pass from one to another -------------------------------------------------------------------------
 
@@ -100,15 +97,15 @@ class StandbyClaims:
         """
         was_running = before.phase is Phase.OPEN and self._time.reclaimed_by <= before.ends_at
         if was_running and before.user_id != after.user_id:
-            claims, seats = self._claims[before.pbx_id], Counter(self._seats(before.pbx_id))
+            claims, seats = self._claims[before.pbx_id], Counter(self.seats(before.pbx_id))
             seats |= Counter(rules.floors(rules.only(claims, ClaimKind.BLOCK)))  # its block it may use as well
-            self._put(before.pbx_id, rules.without(claims, ClaimKind.BLOCK))
+            self.put(before.pbx_id, rules.without(claims, ClaimKind.BLOCK))
             self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch, seats)
 
     def heard(self, lease: Lease) -> None:
         """End the claims that a call under the present epoch disproves: its caller uses nothing under an older one."""
         if lease.pbx_id in self._claims:
-            self._put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
+            self.put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
 
     # --- Leases that end ----------------------------------------------------------------------------------------------
 
@@ -119,18 +116,18 @@ class StandbyClaims:
         if lease.pbx_id not in self._claims:
             return {}
         policies, kept = estate.allocation.by_type, {}
-        for pool_id, count in self._seats(lease.pbx_id).items():
+        for pool_id, count in self.seats(lease.pbx_id).items():
             policy = policies.get(estate.shared_pools.get(pool_id, ""))
             if policy is not None and policy.first_claim_seconds:
                 kept[pool_id] = count, self._time.now + policy.first_claim_seconds
         claims = rules.first_claims(self._claims[lease.pbx_id], lease.pbx_id, seats=kept, epoch=lease.epoch)
-        self._put(lease.pbx_id, claims)
+        self.put(lease.pbx_id, claims)
         return self.by_type(estate, {pool_id: count for pool_id, (count, _) in kept.items()})
 
     def closed(self, pbx_id: int) -> None:
         """A PBX has given up on purpose what it held: nothing is kept for its return, nor ahead of its need."""
         if pbx_id in self._claims:
-            self._put(pbx_id, rules.without(self._claims[pbx_id], ClaimKind.FIRST_CLAIM, ClaimKind.BLOCK))
+            self.put(pbx_id, rules.without(self._claims[pbx_id], ClaimKind.FIRST_CLAIM, ClaimKind.BLOCK))
 
     # --- After a restore ----------------------------------------------------------------------------------------------
 
@@ -159,7 +156,7 @@ class StandbyClaims:
             elif record.acknowledged_serial != record.serial:
                 claims = rules.acknowledged(claims, standby.id)
                 self._keep(replace(record, acknowledged_serial=record.serial, acknowledged_ends_at=record.ends_at))
-        self._put(primary.id, claims)
+        self.put(primary.id, claims)
 
     def offer(self, estate: Estate, standby: Pbx, own: Lease, lease: Lease | None) -> StandbyOffer | None:
         """Offer what a standby may carry while no master answers, counted from now on; None where there is
@@ -176,7 +173,7 @@ class StandbyClaims:
         ]
         if blocking:
             return StandbyOffer(standby=names[0], primary=names[1], problems=tuple(blocking))
-        seats = Counter(self._seats(primary.id)) if lease.state(self._time).is_running else Counter[int]()
+        seats = Counter(self.seats(primary.id)) if lease.state(self._time).is_running else Counter[int]()
         seats -= Counter(rules.floors(rules.only(self._claims[primary.id], ClaimKind.LOAN)))  # its own, come what may
         record = self._record(standby, primary)
         unheard = record.serial > record.acknowledged_serial and self._time.ends_by <= record.ends_at
@@ -199,8 +196,10 @@ class StandbyClaims:
 
     def end(self, pbx_id: int) -> int:
         """End claims that are past their end; returns how many seats are no longer counted."""
+        if pbx_id not in self._claims:
+            return 0  # another master was first
         before = self._counted(pbx_id)
-        self._put(pbx_id, rules.in_force(self._claims[pbx_id], self._time))
+        self.put(pbx_id, rules.in_force(self._claims[pbx_id], self._time))
         return before - self._counted(pbx_id)
 
     def drop(self, pbx_id: int) -> None:
@@ -209,19 +208,25 @@ class StandbyClaims:
         """
         if pbx_id not in self._claims:
             return
-        self._put(pbx_id, rules.only(self._claims[pbx_id], ClaimKind.LOAN))
+        self.put(pbx_id, rules.only(self._claims[pbx_id], ClaimKind.LOAN))
         issued = [record for record in self._records.values() if record.serial]
         for record in [record for record in issued if record.primary_id == pbx_id]:
             # a serial that was never sent, so that late words of the last one change nothing
             self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
 
-    def replace(self, pbx_id: int, claims: Claims) -> None:
+    def put(self, pbx_id: int, claims: Claims) -> None:
         """Let other claims be in a PBX's name; they were read."""
-        self._put(pbx_id, claims)
+        self._claims[pbx_id] = claims
+        self._working_set.set_floors(pbx_id, rules.floors(claims))
 
     def seats(self, pbx_id: int) -> dict[int, int]:
         """Seats debited, by pool id; only of PBXs whose claims were read."""
-        return self._seats(pbx_id)
+        shares = self._working_set.seats[pbx_id].shares or {}
+        return {pool_id: share.seats for pool_id, share in shares.items() if share.seats}
+
+    def loans(self, estate: Estate, pbx_id: int) -> tuple[Loan, ...]:
+        """What a PBX has borrowed, as far as its claims were read."""
+        return loans_of(estate, self._claims.get(pbx_id, ()), self.seats(pbx_id))
 
     def counted(self, pbx_id: int, pool_id: int) -> int:
         """Seats held or claimed of a pool in a PBX's name; its claims were read."""
@@ -307,20 +312,11 @@ class StandbyClaims:
         holder_id: int,
         ends_at: float,
         serial: int,
-        seats: Mapping[int, int] | None = None,
+        seats: Mapping[int, int],
     ) -> None:
-        seats = self._seats(pbx_id) if seats is None else seats
-        self._put(
+        self.put(
             pbx_id, rules.raised(self._claims[pbx_id], kind, holder_id, seats=seats, ends_at=ends_at, serial=serial)
         )
-
-    def _put(self, pbx_id: int, claims: Claims) -> None:
-        self._claims[pbx_id] = claims
-        self._working_set.set_floors(pbx_id, rules.floors(claims))
-
-    def _seats(self, pbx_id: int) -> dict[int, int]:
-        shares = self._working_set.seats[pbx_id].shares or {}
-        return {pool_id: share.seats for pool_id, share in shares.items() if share.seats}
 
     def _counted(self, pbx_id: int) -> int:
         return sum(share.counted for share in (self._working_set.seats[pbx_id].shares or {}).values())
