@@ -66,4 +66,4 @@ def upgrade() -> None:
         sa.Column("call_seats", sa.Integer, nullable=False),
         sa.Column("place", sa.Integer, nullable=False),
     )
-    op.create_index("ix_waiter_type", "waiter", ["type"])
+    op.create_index("ix_waiter_type", "waiter", ["type", "pbx_id", "place"])

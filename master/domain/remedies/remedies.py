@@ -239,7 +239,7 @@ class _Search:
     def _tried(self, steps: Steps) -> Trial:
         asked = len(self.case.wants) + len(self.case.returns) + sum(len(step.seats) for step in steps)
         copied = len(self.case.estate.licenses) // _LICENSES_COPIED
-        copied += sum(map(len, self.case.working_set.queues.values())) // _WAITERS_COPIED
+        copied += sum(len(queue.waiters) for queue in self.case.working_set.queues.values()) // _WAITERS_COPIED
         self.effort.spend(_TRIAL_COSTS + asked + copied)
         return tried(self.case, steps)
 

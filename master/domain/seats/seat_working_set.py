@@ -9,7 +9,7 @@ shares.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from operator import attrgetter
@@ -239,6 +239,17 @@ class SeatWorkingSet:
         seats = (seat for of_pbx in self.seats.values() for seat in of_pbx.by_key.values())
         counted = {pool_id for of_pbx in self.seats.values() for _, pool_id in of_pbx.totals if pool_id is not None}
         return counted | {seat.pool_id for seat in seats if seat.pool_id is not None}
+
+    def may_be_returned(self, pool_id: int, staying: Set[tuple[int, Key]]) -> int:
+        """How many seats of a pool are counted that may come free, but for some that stay, by PBX id."""
+        total = 0
+        for pbx_id, of_pbx in self.seats.items():
+            held = sum(
+                seat.pool_id == pool_id and (pbx_id, key) not in staying for key, seat in of_pbx.by_key.items()
+            ) + sum(seats for (_, pool), seats in of_pbx.totals.items() if pool == pool_id)
+            share = (of_pbx.shares or {}).get(pool_id)
+            total += held if share is None else max(share.counted - share.seats, 0) + held
+        return total
 
     def pool_changes(self) -> dict[tuple[int, int], tuple[int, int]]:
         """By how much each (pool, PBX) changed: in seats, and in what is counted."""

@@ -59,7 +59,8 @@ def with_places(
             queue.leave(pbx.id, (want[:3],))
     for pool_id, indices in awaited.items():
         queue = working_set.queues[pool_id]
-        places = queue.places(working_set.divisions[pool_id])
+        names = [(pbx.id, wants[index][:3]) for index in indices]
+        places = queue.places(names, working_set.divisions[pool_id])
         for index in indices:
             refusal = outcomes[index]
             assert isinstance(refusal, Refusal)

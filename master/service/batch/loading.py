@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import Proof
 from master.domain.leases.leases import Lease, Phase, is_reclaimable
 from master.domain.leases.notices import Awaited
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import Key, Seat
+from master.domain.seats.seats import KEY, Key, Seat
 from master.service.batch.claims.proofs import Proofs
 from master.service.batch.claims.standby_claims import StandbyClaims
 from master.service.batch.prefetch import (
@@ -130,6 +131,8 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
             need_for_types(needs, eligibilities, pbx, types)
         if isinstance(resolved.request, AcquireSeats | OpenLease | GrantWaiting):
             need_for_wants(needs, eligibilities, pbx, resolved.request.wants)
+        if isinstance(resolved.request, AcquireSeats | SyncSeats) and needs.queued and asked[pbx.id] == 1:
+            needs.staying.update(zip(repeat(pbx.id), map(KEY, resolved.request.wants)))
         match resolved.request:
             case BorrowSeats(license_type=license_type) | ReturnLoan(license_type=license_type):
                 need_for_types(needs, eligibilities, pbx, [license_type])

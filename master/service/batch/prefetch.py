@@ -19,12 +19,12 @@ from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals.reasons import Refusal, TopHolder
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import Seat, SeatKey, Want
-from master.domain.seats.waiting_queue import WaitingQueue
+from master.domain.seats.seats import Key, Seat, SeatKey, Want
+from master.domain.seats.waiting_queue import NOBODY, SHORT, Unread, WaitingQueue
 from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements import seats as store
-from master.store.statements.waiting import waiters_of_type
+from master.store.statements.waiting import Waiting, count_waiters, first_waiters, waiters_at, waiters_of_type
 
 _TYPE, _HOLDER, _USER, _LINE = map(attrgetter, ("type", "holder", "user", "line"))
 Named = TypeVar("Named", Want, SeatKey)
@@ -51,6 +51,10 @@ class Prefetch:
     """The project of each pool that an operator has divided between sites, by pool id."""
     queued: dict[int, Estate] = field(default_factory=dict)
     """The project of each pool whose seats may be waited for, by pool id."""
+    waiting: set[int] = field(default_factory=set)
+    """PBXs that may wait for seats of queued pools themselves."""
+    staying: set[tuple[int, Key]] = field(default_factory=set)
+    """Seats that are wanted, by PBX id: if they are held, they do not come free."""
     sites: set[str] = field(default_factory=set)
     """Where the PBXs are that may be given something of divided and queued pools."""
 
@@ -103,6 +107,7 @@ def need_for_queues(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, 
     if not estate.allocation.queues:
         return
     for key in estate.allocation.queues.keys() & types:
+        needs.waiting.add(pbx.id)
         needs.sites.add(pbx.site)
         needs.queued.update(
             {pool_id: estate for pool_id in eligibilities.pools_of(pbx, key) if estate.shared_pools.get(pool_id) == key}
@@ -133,7 +138,8 @@ def fill_working_set(
         shared_pools |= shares.keys()
     working_set.pools = store.lock_pools(tx, needs.pools | shared_pools | working_set.pools_debited())
     for pool_id, estate in needs.queued.items():
-        queue, division = read_queue(tx, estate, pool_id, sites=needs.sites, now=needs.now)
+        free_max = _free_at_most(working_set, estate, pool_id, needs)
+        queue, division = _read_queue_for(tx, estate, pool_id, needs, free_max)
         working_set.queues[pool_id], working_set.divisions[pool_id] = queue, division
     for pool_id, estate in needs.divided.items():
         rules = estate.rules_of_pool(pool_id, needs.now)
@@ -142,22 +148,57 @@ def fill_working_set(
     return working_set
 
 
-def read_queue(
-    tx: Tx, estate: Estate, pool_id: int, *, now: float, sites: Collection[str] = ()
-) -> tuple[WaitingQueue, PoolDivision]:
-    """Who waits for seats of a pool, and how it is divided between their sites and those given; `now` is UNIX seconds.
+def read_queue(tx: Tx, estate: Estate, pool_id: int, *, now: float) -> tuple[WaitingQueue, PoolDivision]:
+    """Who waits for seats of a pool, all of them, and how it is divided between their sites; `now` is UNIX seconds.
 
-    The type's policy must have a queue. Who is to be decided on must have locked the pool before.
+    The type's policy must have a queue.
     """
-    key = estate.shared_pools[pool_id]
-    waiters = [
-        (waiter._replace(site=estate.site_of[waiter.pbx_id]), want)
-        for waiter, want in waiters_of_type(tx, estate.project_id, key, now=now)
-    ]
+    waiters = waiters_of_type(tx, estate.project_id, estate.shared_pools[pool_id], now=now)
+    return _queue(tx, estate, pool_id, waiters, NOBODY, now=now)
+
+
+def _read_queue_for(
+    tx: Tx, estate: Estate, pool_id: int, needs: Prefetch, free_max: int
+) -> tuple[WaitingQueue, PoolDivision]:
+    """Of who waits for seats of a pool those who matter to a batch in which at most so many seats are free."""
+    project_id, key, now = estate.project_id, estate.shared_pools[pool_id], needs.now
+    waiting, there = count_waiters(tx, project_id, key, now=now)
+    if waiting <= SHORT:
+        waiters = waiters_of_type(tx, project_id, key, now=now) if waiting else []
+        return _queue(tx, estate, pool_id, waiters, NOBODY, sites=needs.sites, now=now)
+    asking = [pbx_id for pbx_id in sorted(needs.waiting) if pbx_id in estate.pbxs]
+    waiters = waiters_at(tx, asking, key, now=now)
+    if free_max:
+        policy = estate.allocation.queues[key]
+        first = first_waiters(tx, project_id, key, policy, of_each=free_max, now=now)
+        waiters += [waiter for waiter in first if waiter[0].pbx_id not in needs.waiting]
+    read_there = sum(waiter.is_there for waiter, _, _ in waiters)
+    unread = Unread(waiting - len(waiters), there - read_there, free_max)
+    return _queue(tx, estate, pool_id, waiters, unread, sites=needs.sites, now=now)
+
+
+def _queue(
+    tx: Tx,
+    estate: Estate,
+    pool_id: int,
+    waiters: Sequence[Waiting],
+    unread: Unread,
+    *,
+    now: float,
+    sites: Collection[str] = (),
+) -> tuple[WaitingQueue, PoolDivision]:
+    at_sites = [(waiter._replace(site=estate.site_of[waiter.pbx_id]), want, place) for waiter, want, place in waiters]
     rules = estate.rules_of_pool(pool_id, now) or NO_RULES
-    concerned = {*sites, *(waiter.site for waiter, _ in waiters)}
-    queue = WaitingQueue(estate.allocation.queues[key], waiters, now)
+    concerned = {*sites, *(waiter.site for waiter, _, _ in at_sites)}
+    queue = WaitingQueue(estate.allocation.queues[estate.shared_pools[pool_id]], at_sites, now, unread)
     return queue, _division(tx, estate, pool_id, rules, concerned)
+
+
+def _free_at_most(working_set: SeatWorkingSet, estate: Estate, pool_id: int, needs: Prefetch) -> int:
+    """How many seats of a pool may be free at once while a batch is decided, as far as it can be foreseen."""
+    pool, policy = working_set.pools[pool_id], estate.overdraft_of(pool_id)
+    above = max(policy.seats - pool.overdrawn, 0) if policy is not None else 0
+    return pool.free + above + working_set.may_be_returned(pool_id, needs.staying)
 
 
 def _division(tx: Tx, estate: Estate, pool_id: int, rules: PoolRules, asking: Iterable[str]) -> PoolDivision:

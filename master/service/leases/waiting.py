@@ -14,11 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import structlog
 
 from master.domain.allocation.overdraft import overdraft_allowed
-from master.domain.allocation.waiting_line import place_told
+from master.domain.allocation.waiting_line import in_line, place_told
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats.pools import grantable
@@ -40,6 +41,8 @@ from master.store.statements.seats import read_pools
 _log = structlog.get_logger(__name__)
 _CALLER = "master:waiting"
 _PBXS_AT_ONCE = 100
+_RESTS = 4
+"""For how many times as long as it works it rests at least, where it is woken again and again."""
 
 
 @dataclass(slots=True)
@@ -73,6 +76,8 @@ class WaitingTask(PeriodicTask):
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self._anybody_waits = False
+        self._took_seconds = 0.0
+        """How long the last run took: a long queue is looked at less often."""
 
     def began(self) -> None:
         """Somebody waits: there is a place to be told, and from now on what comes back matters."""
@@ -87,7 +92,11 @@ class WaitingTask(PeriodicTask):
     async def run_once(self) -> int:
         """Hand on what can be handed on now; how many seats that was. One run waits for another to end."""
         async with self._turn:
-            return await self._hand_on_all()
+            started = perf_counter()
+            try:
+                return await self._hand_on_all()
+            finally:
+                self._took_seconds = perf_counter() - started
 
     async def _hand_on_all(self) -> int:
         total = 0
@@ -131,6 +140,7 @@ class WaitingTask(PeriodicTask):
     async def _rest(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._interval_seconds):
+                await asyncio.sleep(_RESTS * self._took_seconds)
                 await self._woken.wait()
         self._woken.clear()
 
@@ -156,10 +166,11 @@ class WaitingTask(PeriodicTask):
         for waiter in queue.turns(free, division).served:
             name = PbxName(estate.name, estate.pbxs[waiter.pbx_id].name)
             line.turns[name].append(queue.wants[waiter.pbx_id, waiter.key])
-        told = store.awaited_by(tx, sorted({waiter.pbx_id for waiter in queue.waiters.values()}))
-        for (pbx_id, key), place in queue.places(division).items():
-            if told[pbx_id][key].place != (now_told := place_told(place)):
-                line.places.append((PbxName(estate.name, estate.pbxs[pbx_id].name), pbx_id, key, now_told))
+        ordered = in_line(queue.waiters.values(), queue.policy, division, now=time.now)
+        for place, waiter in enumerate(ordered, 1):
+            if queue.told[waiter.pbx_id, waiter.key] != (now_told := place_told(place)):
+                name = PbxName(estate.name, estate.pbxs[waiter.pbx_id].name)
+                line.places.append((name, waiter.pbx_id, waiter.key, now_told))
 
     async def _end(self, project: str, license_type: str, time: LeaseTime) -> None:
         """Nobody may wait for a type any longer: its policy was changed."""

@@ -5,34 +5,84 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from licensemaster.api_enums import HolderKind
+from master.domain.allocation.policies import QueuePolicy
 from master.domain.allocation.waiting_line import Waiter
 from master.domain.catalog.versions import Version
 from master.domain.leases.notices import Awaited
 from master.domain.seats.seats import Key, Want
-from master.store.backends.database import Tx
+from master.store.backends.database import Row, Tx
 
 _NAME = "pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4"
 
 
-def waiters_of_type(tx: Tx, project_id: int, license_type: str, *, now: float) -> list[tuple[Waiter, Want]]:
-    """Who waits for seats of a type, but for the site, which the estate knows; `now` is UNIX seconds."""
-    rows = tx.rows(
-        """
-        SELECT waiter.pbx_id, waiter.kind, waiter.holder, waiter.user_name, waiter.line, waiter.application,
-            waiter.asked_at, waiter.call_seats, lease.phase, lease.renewed_at, lease.ttl_seconds
-        FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id
-        WHERE pbx.project_id = ?1 AND waiter.type = ?2 AND waiter.place > 0
-        """,
-        project_id,
-        license_type,
+_IS_THERE = "lease.phase = 'open' AND lease.renewed_at + lease.ttl_seconds >= ?3"
+_COLUMNS = (
+    "waiter.pbx_id, waiter.type, waiter.kind, waiter.holder, waiter.user_name, waiter.line, waiter.application,"
+    " waiter.asked_at, waiter.call_seats, waiter.place"
+)
+_OF_TYPE = "waiter.type = ?2 AND waiter.place > 0 AND pbx.project_id = ?1"
+
+Waiting = tuple[Waiter, Want, int]
+"""Who waits, but for the site, which the estate knows; what for; and the place that was told."""
+
+
+def waiters_of_type(tx: Tx, project_id: int, license_type: str, *, now: float) -> list[Waiting]:
+    """Who waits for seats of a type; `now` is UNIX seconds."""
+    statement = (
+        f"SELECT {_COLUMNS}, {_IS_THERE} FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
+        f" LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id WHERE {_OF_TYPE}"
     )
-    waiters = []
-    for pbx_id, kind, holder, user, line, application, asked_at, call_seats, phase, renewed_at, ttl_seconds in rows:
+    return _waiting(tx.rows(statement, project_id, license_type, now))
+
+
+def waiters_at(tx: Tx, pbx_ids: Sequence[int], license_type: str, *, now: float) -> list[Waiting]:
+    """Who waits for seats of a type at some PBXs; `now` is UNIX seconds."""
+    statement = (
+        f"SELECT {_COLUMNS}, {_IS_THERE} FROM waiter LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id"
+        " WHERE waiter.pbx_id IN {?1:int} AND waiter.type = ?2 AND waiter.place > 0"
+    )
+    return _waiting(tx.rows(statement, list(pbx_ids), license_type, now))
+
+
+def count_waiters(tx: Tx, project_id: int, license_type: str, *, now: float) -> tuple[int, int]:
+    """How many seats of a type are waited for, and how many of them by PBXs that are connected; `now` is UNIX
+    seconds."""
+    statement = f"""
+        SELECT COALESCE(SUM(seats), 0), COALESCE(SUM(CASE WHEN {_IS_THERE} THEN seats ELSE 0 END), 0)
+        FROM (SELECT pbx_id, COUNT(*) AS seats FROM waiter WHERE type = ?2 AND place > 0 GROUP BY pbx_id) AS waits
+        JOIN pbx ON pbx.id = waits.pbx_id LEFT JOIN lease ON lease.pbx_id = waits.pbx_id WHERE pbx.project_id = ?1
+    """
+    ((waiting, there),) = tx.rows(statement, project_id, license_type, now)
+    return int(waiting), int(there)
+
+
+def first_waiters(
+    tx: Tx, project_id: int, license_type: str, policy: QueuePolicy, *, of_each: int, now: float
+) -> list[Waiting]:
+    """Of each connected PBX those who wait for a type and whose turns come first, so many; `now` is UNIX seconds."""
+    statement = f"""
+        SELECT pbx_id, type, kind, holder, user_name, line, application, asked_at, call_seats, place, true FROM (
+            SELECT {_COLUMNS}, ROW_NUMBER() OVER (
+                PARTITION BY waiter.pbx_id
+                ORDER BY CASE WHEN asked_at < ?4 THEN 0 WHEN call_seats <= ?5 THEN 1 ELSE 2 END, asked_at, kind, holder
+            ) AS turn
+            FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id JOIN lease ON lease.pbx_id = waiter.pbx_id
+            WHERE {_OF_TYPE} AND {_IS_THERE}
+        ) AS line WHERE turn <= ?6
+    """
+    impatient_since = now - policy.patience_seconds
+    return _waiting(
+        tx.rows(statement, project_id, license_type, now, impatient_since, policy.express_seats_max, of_each)
+    )
+
+
+def _waiting(rows: Iterable[Row]) -> list[Waiting]:
+    waiting = []
+    for pbx_id, license_type, kind, holder, user, line, application, asked_at, call_seats, place, is_there in rows:
         version = Version.parse(application) if application else None
         want = Want(license_type, HolderKind(kind), holder, user, line, version)
-        is_there = phase == "open" and now <= renewed_at + ttl_seconds
-        waiters.append((Waiter(pbx_id, "", want[:3], asked_at, call_seats, is_there), want))
-    return waiters
+        waiting.append((Waiter(pbx_id, "", want[:3], asked_at, call_seats, bool(is_there)), want, place))
+    return waiting
 
 
 def awaited_by(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[Key, Awaited]]:

@@ -123,7 +123,7 @@ waiter = Table(
     Column("asked_at", Float(53), nullable=False),
     Column("call_seats", Integer, nullable=False),
     Column("place", Integer, nullable=False),
-    Index("ix_waiter_type", "type"),
+    Index("ix_waiter_type", "type", "pbx_id", "place"),
 )
 """Seats that are waited for, with the place that their PBX was told; 0 where they were handed on, until their PBX has
 taken them up."""

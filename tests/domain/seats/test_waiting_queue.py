@@ -10,7 +10,7 @@ from master.domain.allocation.policies import NO_RULES, Allocation, AllocationRu
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.allocation.waiting_line import Waiter
 from master.domain.seats.seats import Want
-from master.domain.seats.waiting_queue import WaitingQueue
+from master.domain.seats.waiting_queue import Unread, WaitingQueue
 
 SITES = ("berlin", "oslo", "rome")
 PBXS = dict(enumerate(SITES, 1))
@@ -72,4 +72,43 @@ def test_newcomers_take_only_what_waiters_leave(steps: list[tuple[str, int]], di
             case _:
                 pass
         assert 0 <= sum(held.values()) <= CAPACITY
-        assert sorted(queue.places(division).values()) == list(range(1, len(queue) + 1))
+        assert sorted(queue.places(queue.waiters, division).values()) == list(range(1, len(queue) + 1))
+
+
+WAITERS = st.lists(
+    st.tuples(st.sampled_from(sorted(PBXS)), st.integers(0, 3), st.integers(1, 4), st.booleans()), max_size=30
+)
+
+
+@given(WAITERS, st.sampled_from(sorted(PBXS)), st.integers(0, 6), st.integers(0, 6), st.booleans())
+def test_the_first_of_each_pbx_are_enough(
+    asked: list[tuple[int, int, int, bool]], asking: int, free: int, free_max: int, divided: bool
+) -> None:
+    """A queue of which only the first of each PBX were read decides as the whole queue, and beyond what was foreseen
+    never in favour of whoever asks."""
+    policy = QueuePolicy(length_max=100, express_seats_max=2, patience_seconds=2)
+    rules = ALLOCATION.rules_at("port", NOW, SITES) if divided else None
+    division = PoolDivision(rules or NO_RULES, PBXS, {})
+    waiting = [
+        (Waiter(pbx, PBXS[pbx], want[:3], NOW - age, call_seats, is_there), want, number)
+        for number, (pbx, age, call_seats, is_there) in enumerate(asked, 1)
+        for want in (Want("port", HolderKind.USER, f"h{number}"),)
+    ]
+    whole = WaitingQueue(policy, waiting, NOW)
+    read = [line for line in waiting if line[0].pbx_id == asking]
+    for pbx in PBXS.keys() - {asking}:
+        there = [line for line in waiting if line[0].pbx_id == pbx and line[0].is_there]
+        read += sorted(there, key=lambda line: _turn(line[0], policy))[:free_max]
+    unread_there = sum(line[0].is_there for line in waiting if line not in read)
+    part = WaitingQueue(policy, read, NOW, Unread(len(waiting) - len(read), unread_there, free_max))
+    assert len(part) == len(whole)
+    assert part.first_in_turn == whole.first_in_turn
+    for key in [None, *(line[0].key for line in read if line[0].pbx_id == asking)]:
+        left, left_of_whole = (queue.left_for(asking, key, free, division) for queue in (part, whole))
+        assert left == left_of_whole if free <= free_max or not unread_there else left <= left_of_whole
+
+
+def _turn(waiter: Waiter, policy: QueuePolicy) -> tuple[int, float, str]:
+    if NOW - waiter.asked_at > policy.patience_seconds:
+        return 0, waiter.asked_at, waiter.key[2]
+    return 1 if waiter.call_seats <= policy.express_seats_max else 2, waiter.asked_at, waiter.key[2]

@@ -226,3 +226,29 @@ async def test_an_opening_can_wait_as_well(three: InProcess) -> None:
     )  # fmt: skip
     first, again = [await three.wire.leases.OpenLease(request) for _ in range(2)]
     assert [refusal.place for refusal in refused([*first.results, *again.results])] == [1, 1]
+
+
+async def test_of_a_long_queue_only_what_matters_is_read(three: InProcess, database_url: str) -> None:
+    """Longer than what is read whole (`waiting_queue.SHORT`): the order is the same, and nobody is held up."""
+    await lay_down(three.wire, queue(length_max=302), Rule(name="most", site="site-berlin", maximum={"port": 1}))
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(*seats("port", 2)))
+    granted(await berlin.acquire(seat("port", "only")))
+    refused(await berlin.acquire(*seats("port", 300, "many"), wait=True))
+    three.clock.advance(1)
+    (refusal,) = refused(await oslo.acquire(seat("port", "late"), wait=True))
+    assert (refusal.place, refusal.waiting) == (301, 301), "at the end until the order is told"
+    await hand_on(three)
+    assert await told(oslo) == {"AWAITED": ["late@1"]}, "a site with fewer seats goes first"
+    (refusal,) = refused(await oslo.acquire(seat("port", "late"), wait=True))
+    assert (refusal.place, refusal.waiting) == (1, 301), "asking again keeps the place that was told"
+    refused(await rome.acquire(seat("port", "full"), wait=True))
+    assert refused(await rome.acquire(seat("port", "over"), wait=True))[0].message.endswith("the queue is full")
+    await rome.give_back(seat("port", "full"), *seats("port", 1))
+    assert refused(await rome.acquire(seat("port", "new")))[0].reason == EXHAUSTED, "nobody overtakes"
+    await hand_on(three)
+    assert [*await told(oslo)] == ["HANDED_ON"]
+    await rome.give_back(*seats("port", 2))
+    assert granted(await rome.acquire(seat("port", "new"))), "those who may not have more hold up nobody"
+    assert (await used(three.wire))["port"] == 3
+    assert await mismatches(database_url) == []
