@@ -28,8 +28,8 @@ from slave_client.device.certification import Certifier
 from slave_client.kept_state import KeptState
 from slave_client.lease.lease_keeper import KeptLeases, LeaseKeeper
 from slave_client.lease.lease_watcher import LeaseWatcher, Listener
-from slave_client.seats.client_parts import ClientParts
-from slave_client.seats.local_seats import LocalSeats
+from slave_client.client_parts import ClientParts
+from slave_client.holdings.local_seats import LocalSeats
 from slave_client.seats.seat_manager import Action, SeatManager
 from slave_client.standby.standby_leases import NoStandbyLeases, StandbyLeases
 from slave_client.standby.takeover import OwnOpener, Takeover

@@ -1,4 +1,5 @@
 """Seats acquired, returned, synchronised and given up: with the master while it answers, without it while it does not.
 
-Here belongs what this site holds and who asked for it. How long it may hold it is for `lease`.
+Here belongs who asks for seats, and what the master is asked. What this site holds by then is for `holdings`, how long it
+may hold it for `lease`.
 """

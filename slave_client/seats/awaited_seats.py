@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from slave_client.seats.client_parts import ClientParts
+from slave_client.client_parts import ClientParts
 from slave_client.values.notices import Notice, NoticeKind
 from slave_client.values.seats import Outcome, ReturnOutcome, SeatKey, Want
 from slave_client.values.states import State

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from slave_client.connection.client_state import ClientState
-from slave_client.seats.local_seats import LocalSeats
+from slave_client.holdings.local_seats import LocalSeats
 from slave_client.values.seats import Outcome, Reason, Refused, Returned, Source, Want
 from slave_client.values.states import State
 

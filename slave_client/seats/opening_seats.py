@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from licensemaster.v1 import lease_pb2, seat_pb2
-from slave_client.seats.client_parts import ClientParts
+from slave_client.client_parts import ClientParts
 from slave_client.values.messages import outcome_from_result, seat_from_want
 from slave_client.values.seats import Granted, Outcome, SeatKey, Want
 

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from licensemaster.api_enums import HolderKind
 from slave_client import Basis, Granted, Want
-from slave_client.seats.local_seats import LocalSeats
-from slave_client.seats.numbered_seats import Numbers
+from slave_client.holdings.local_seats import LocalSeats
+from slave_client.holdings.numbered_seats import Numbers
 
 PHONES = tuple(Want("port", HolderKind.USER, f"phone-{number}") for number in range(5))
 PHONE = st.sampled_from(PHONES)

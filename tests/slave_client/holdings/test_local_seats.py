@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from slave_client import Basis, Granted, HolderKind, Reason, Refused, Source, Want
-from slave_client.seats.local_seats import LocalSeats
+from slave_client.holdings.local_seats import LocalSeats
 
 CAPACITY = 4
 

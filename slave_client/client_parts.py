@@ -9,7 +9,7 @@ from slave_client.connection.backoff import Backoff
 from slave_client.connection.client_state import ClientState
 from slave_client.connection.clocks import Clock
 from slave_client.connection.masters import Masters
-from slave_client.seats.local_seats import LocalSeats
+from slave_client.holdings.local_seats import LocalSeats
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import NoticeBoard
 from slave_client.values.seats import SeatChange

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from licensemaster.api_enums import Basis, HolderKind
-from slave_client.seats.numbered_seats import NO_NUMBERS, HeldSeats, Numbers, NumberUse, counted
+from slave_client.holdings.numbered_seats import NO_NUMBERS, HeldSeats, Numbers, NumberUse, counted
 from slave_client.values.seats import Awaited, Granted, Held, Reason, Refused, SeatKey, Source, Want
 
 
