@@ -30,7 +30,7 @@ from slave_client.blocking import BlockingSlaveClient
 from slave_client.client import SlaveClient
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.standby.takeover import TakeoverError, TakeoverProblem
-from slave_client.storage.state_dir import StateDirError
+from slave_client.storage.state_files import StateDirError
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig, ConfigError
 from slave_client.values.notices import Notice, NoticeKind

@@ -1,9 +1,4 @@
-"""The client that a PBX maker embeds: what it offers, and the one place where its parts are put together.
-
-Decides: what is done on entering a state (seats are lost, files are removed, callbacks are called), and in which order
-a client starts and ends. The parts: `lease_keeper` keeps the lease, `lease_watcher` receives notices,
-`seat_manager` acquires and returns seats, `local_seats` and `client_state` remember, `kept_state` has what a restart
-needs.
+"""The client that a PBX maker embeds: all that it offers. How its parts work together stands in `runtime`.
 
 EMERGENCY RULE: emergency calls and running calls never depend on this client; see `calls`.
 """
@@ -17,40 +12,27 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from slave_client.connection.background import Background
-from slave_client.connection.backoff import Backoff
-from slave_client.connection.client_state import ClientState
 from slave_client.connection.clocks import Clock, SystemClock
-from slave_client.connection.master_failures import MasterError
-from slave_client.connection.masters import Masters
 from slave_client.connection.network_switch import NetworkSwitch
-from slave_client.device.certification import Certifier
-from slave_client.kept_state import KeptState
-from slave_client.lease.lease_keeper import KeptLeases, LeaseKeeper
-from slave_client.lease.lease_watcher import LeaseWatcher, Listener
-from slave_client.client_parts import ClientParts
-from slave_client.holdings.local_seats import LocalSeats
-from slave_client.seats.seat_manager import Action, SeatManager
-from slave_client.standby.standby_leases import NoStandbyLeases, StandbyLeases
-from slave_client.standby.takeover import OwnOpener, Takeover
+from slave_client.seats.online_answers import Action
+from slave_client.runtime import ClientRuntime
+from slave_client.standby.takeover import Takeover
 from slave_client.values.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig
-from slave_client.values.notices import Notice, NoticeBoard, NoticeKind
+from slave_client.values.notices import Notice, NoticeKind
 from slave_client.values.report import Report
 from slave_client.values.seats import (
     Awaited,
     Granted,
     Held,
-    LossCause,
-    Lost,
     Outcome,
     ReturnOutcome,
     SeatKey,
     Synced,
     Want,
 )
-from slave_client.values.states import Event, State
+from slave_client.values.states import State
 
 TAKEOVER_WAIT_SECONDS = 30.0
 """How long a takeover waits for evidence that the other PBX is gone, unless the call says otherwise."""
@@ -80,44 +62,20 @@ class SlaveClient:
         takeover: Takeover | None = None,
     ) -> None:
         self._config = config
-        self._takeover = takeover
         self._carrying: dict[str, SlaveClient] = {}
         self._network = network or NetworkSwitch()
-        self._callbacks = Callbacks(config.pbx, on_state=on_state, on_seat=on_seat, on_notice=on_notice)
         self._clock = clock or SystemClock()
-        self._local_seats = LocalSeats()
-        self._board = NoticeBoard(self._callbacks.notice)
-        self._client_state = ClientState(self._clock, self._entered)
-        self._masters = Masters(config, self._network, tell=self._board.set_own)
-        self._parts = parts = ClientParts(
-            config=config,
+        self._runtime = ClientRuntime(
+            config,
+            callbacks=Callbacks(config.pbx, on_state=on_state, on_seat=on_seat, on_notice=on_notice),
+            network=self._network,
             clock=self._clock,
-            backoff=Backoff(
-                base_seconds=config.backoff_base_seconds,
-                max_seconds=config.backoff_max_seconds,
-                chance=chance or random.Random(),
-            ),
-            local_seats=self._local_seats,
-            board=self._board,
-            client_state=self._client_state,
-            masters=self._masters,
-            tell=self._callbacks.seat,
+            chance=chance or random.Random(),
+            takeover=takeover,
         )
-        self._kept = KeptState(parts, takeover=takeover)
-        self._state_writer = self._kept.state_writer
-        self._standby_leases = StandbyLeases(
-            standby=config.pbx,
-            state_dir=self._kept.state_dir,
-            clock=self._clock,
-            board=self._board,
-            trusted_keys=self._kept.trusted_keys,
-        )
-        self._seat_manager = SeatManager(
-            parts, state_writer=self._state_writer, check_connection=self._check_connection, look_again=self.look_again
-        )
-        self._certifier = Certifier(device_dir=config.device_dir, masters=self._masters, board=self._board)
-        self._keeper: LeaseKeeper | None = None
-        self._background = Background()
+        parts = self._runtime.parts
+        self._local_seats, self._board, self._client_state = parts.local_seats, parts.board, parts.client_state
+        self._seat_manager = self._runtime.seat_manager
 
     # Starting and ending.
 
@@ -139,67 +97,31 @@ class SlaveClient:
             FolderInUseError: somebody else uses the state directory, or that of which it is a copy.
             RuntimeError: the client was started before.
         """
-        if self._keeper is not None or self._client_state.state is not State.STARTING:
-            raise RuntimeError("a client is started once; make a new one")
-        try:
-            await self._masters.read_certificates()
-            await self._certifier.check_device()
-            memory = await self._kept.resume()
-        except BaseException:
-            self._kept.leave()
-            raise
-        listener = Listener(
-            self._parts,
-            revoker=self._seat_manager.revoker,
-            awaited=self._seat_manager.awaited,
-            certifier=self._certifier,
-        )
-        self._keeper = LeaseKeeper(
-            self._parts,
-            opener=(
-                OwnOpener(self._parts, instance_id=self._kept.instance_id, proof=self._kept.proof)
-                if self._takeover is None
-                else self._takeover.opener(self._parts, instance_id=self._kept.instance_id)
-            ),
-            standby_leases=self._standby_leases if self._takeover is None else NoStandbyLeases(),
-            seat_manager=self._seat_manager,
-            on_notices=listener.on_notices,
-            kept=KeptLeases(memory, self._kept.trusted_keys, self._kept.lease_came, self._kept.block_uses),
-        )
-        watcher = LeaseWatcher(self._parts, on_notices=listener.on_notices, hurry=self._keeper.hurry)
-        for work in (self._keeper.run(), self._keeper.run_out(), watcher.run(), self._kept.age()):
-            self._background.run(work)
+        await self._runtime.start()
 
     async def close(self) -> int:
         """Close the lease, so that its seats go back, and return how many did.
 
         Returns 0 where no master could be reached; they go back when the lease ends then, and a notice says so.
         """
-        await self._background.cancel()
-        returned = 0
-        try:
-            if not self._client_state.state.is_final:
-                returned = await self._seat_manager.close_lease()
-        except MasterError as failure:
-            self._board.raise_own(NoticeKind.SEATS_NOT_TOLD, f"the lease was closed without the master: {failure}")
-        self._client_state.happened(Event.CLOSED, "the PBX closed its lease")
-        await self._leave()
-        return returned
+        await self._stop_carrying()
+        return await self._runtime.close()
 
     async def stop(self) -> None:
         """Leave without closing: a restart that finds the state directory carries on with the lease and its seats."""
-        await self._background.cancel()
-        if not self._client_state.state.is_final:
-            await self._state_writer.save_now()
-        self._client_state.happened(Event.STOPPED, "the PBX stopped the client and keeps its lease")
-        await self._leave()
+        await self._stop_carrying()
+        await self._runtime.stop()
 
     async def crash(self) -> None:
         """Leave as a killed process would: nobody is notified, nothing more is written. For simulations and tests."""
         for carrying in self._carrying.values():
             await carrying.crash()
-        self._state_writer.abandon()
-        await self.stop()
+        self._runtime.kept.state_writer.abandon()
+        await self._runtime.stop()
+
+    async def _stop_carrying(self) -> None:
+        for carrying in self._carrying.values():
+            await carrying.stop()
 
     # Seats.
 
@@ -301,7 +223,7 @@ class SlaveClient:
             if not before.state.is_final:
                 return before
             await before.stop()  # its folder is needed
-        await self._standby_leases.load(primary)
+        await self._runtime.standby_leases.load(primary)
         await self._client_state.judged.wait()  # it takes a lease of its own, or that no master answers
         takeover = Takeover(
             standby=self._config,
@@ -309,10 +231,10 @@ class SlaveClient:
             reason=reason,
             force=force,
             own=self._client_state,
-            standby_leases=self._standby_leases,
+            standby_leases=self._runtime.standby_leases,
         )
         client = SlaveClient(
-            takeover.config(self._kept.trusted_keys()),
+            takeover.config(self._runtime.kept.trusted_keys()),
             on_state=on_state,
             on_seat=on_seat,
             on_notice=on_notice,
@@ -357,7 +279,7 @@ class SlaveClient:
             lease_end=datetime.fromtimestamp(end, UTC) if end is not None else None,
             remaining_seconds=client_state.remaining_seconds(),
             seats_held=len(self._local_seats.held),
-            master=self._masters.address,
+            master=self._runtime.parts.masters.address,
             notices=self._board.current,
         )
 
@@ -373,46 +295,4 @@ class SlaveClient:
         """Try to reach a master now rather than after the pause: the PBX has reason to think that the network is
         back.
         """
-        if self._keeper is not None:
-            self._keeper.hurry()
-
-    # How the parts work together.
-
-    def _entered(self, old: State, new: State, event: Event, why: str) -> None:
-        if new is State.EXPIRED:
-            self._lose_seats(LossCause.EXPIRED, why)
-        elif new is State.FENCED:
-            self._lose_seats(LossCause.FENCED if self._takeover is None else LossCause.HANDED_BACK, why)
-            self._local_seats.forget_all()
-        elif new is State.CONNECTED:
-            self._local_seats.allow_no_more()
-        if self._takeover is not None:
-            self._takeover.entered(new, now=self._clock.now(), epoch=self._client_state.epoch or 0)
-        if new in (State.EXPIRED, State.FENCED):
-            self._state_writer.changed_for_good()
-        elif not new.is_final:
-            self._state_writer.changed()
-        self._callbacks.state(old, new, why)
-        if event is Event.LEASE_UNKNOWN:
-            self.look_again()
-
-    def _lose_seats(self, cause: LossCause, why: str) -> None:
-        for want in self._local_seats.lose_all():
-            self._callbacks.seat(Lost(want=want, cause=cause, message=why))
-
-    async def _check_connection(self) -> None:
-        if self._keeper is not None:
-            await self._keeper.check_connection()
-
-    async def _leave(self) -> None:
-        for carrying in self._carrying.values():
-            await carrying.stop()
-        try:
-            if self._takeover is not None:
-                await self._takeover.finish()
-            await self._masters.close()
-            await self._certifier.stop()
-            await self._seat_manager.stop()
-            await self._state_writer.stop()
-        finally:
-            self._kept.leave()
+        self._runtime.look_again()

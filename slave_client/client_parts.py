@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from slave_client.connection.backoff import Backoff
-from slave_client.connection.client_state import ClientState
+from slave_client.connection.client_state import ClientState, OnEnter
 from slave_client.connection.clocks import Clock
 from slave_client.connection.masters import Masters
+from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.holdings.local_seats import LocalSeats
+from slave_client.values.callbacks import Callbacks
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import NoticeBoard
 from slave_client.values.seats import SeatChange
@@ -26,3 +30,29 @@ class ClientParts:
     masters: Masters
     tell: Callable[[SeatChange], None]
     """Is called with what became of each seat."""
+
+    @classmethod
+    def of(
+        cls,
+        config: ClientConfig,
+        *,
+        callbacks: Callbacks,
+        on_enter: OnEnter,
+        network: NetworkSwitch,
+        clock: Clock,
+        chance: random.Random,
+    ) -> Self:
+        """Make what a client with this configuration needs; `on_enter` is called with each new state."""
+        board = NoticeBoard(callbacks.notice)
+        return cls(
+            config=config,
+            clock=clock,
+            backoff=Backoff(
+                base_seconds=config.backoff_base_seconds, max_seconds=config.backoff_max_seconds, chance=chance
+            ),
+            local_seats=LocalSeats(),
+            board=board,
+            client_state=ClientState(clock, on_enter),
+            masters=Masters(config, network, tell=board.set_own),
+            tell=callbacks.seat,
+        )

@@ -17,7 +17,8 @@ from slave_client.lease.lease_keeper import Memory
 from slave_client.client_parts import ClientParts
 from slave_client.holdings.numbered_seats import Numbers
 from slave_client.standby.takeover import Takeover
-from slave_client.storage.state_dir import Identity, KeptLease, StateDir, recover
+from slave_client.storage.kept_lease import KeptLease
+from slave_client.storage.state_dir import Identity, StateDir, recover
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.notices import NoticeKind
 from slave_client.values.states import State
@@ -90,7 +91,7 @@ class KeptState:
         if not self._config.trusted_keys and self._identity.pinned_key != verified.public_key:
             self._identity = replace(self._identity, pinned_key=verified.public_key)
             await self.state_writer.save_identity(self._identity)
-        self._local_seats.go_by(_numbers_of(verified))
+        self._local_seats.numbers.go_by(_numbers_of(verified))
         if verified.block_serial or self._block_serial:
             await self.state_writer.save_now()
             self._block_serial = verified.block_serial if self.state_writer.is_saved else 0
@@ -101,7 +102,7 @@ class KeptState:
         """Return what the next renewal says of seats used by number, and the serial of the blocks that are on disk."""
         uses = [
             lease_pb2.BlockUse(license_type=use.license_type, seats=use.seats, used=use.used, acquired=use.acquired)
-            for use in self._local_seats.number_uses()
+            for use in self._local_seats.numbers.uses()
         ]
         return uses[:_BLOCKS_MAX], self._block_serial
 
@@ -140,7 +141,7 @@ class KeptState:
             )
             self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
         self._local_seats.restore(held=kept.held, idle=kept.idle)
-        self._local_seats.go_by(_numbers_of(kept.verified))
+        self._local_seats.numbers.go_by(_numbers_of(kept.verified))
         self._client_state.hold(kept.verified, end=self._clock.now() + remaining)
 
     def _snapshot(self) -> KeptLease | None:

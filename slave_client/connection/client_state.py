@@ -13,11 +13,14 @@ from licensemaster.signing.verified_lease import VerifiedLease
 from slave_client.connection.clocks import Clock
 from slave_client.values.states import Event, State, next_state
 
+OnEnter = Callable[[State, State, Event, str], None]
+"""Called with the old state, the new one, what happened, and why."""
+
 
 class ClientState:
     """The state and the lease of one client. Used from one event loop."""
 
-    def __init__(self, clock: Clock, on_enter: Callable[[State, State, Event, str], None]) -> None:
+    def __init__(self, clock: Clock, on_enter: OnEnter) -> None:
         self._clock = clock
         self._on_enter = on_enter
         self._state = State.STARTING

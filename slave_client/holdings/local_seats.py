@@ -10,19 +10,19 @@ Decides, with no I/O and no clock:
 - seats lost to an expiry are still wanted, until they are returned;
 - a standby that carries another PBX's seats without a master may use as many of each type as its standby lease says,
   whoever holds them: it knows their number, not their names.
-Leaves to others: asking the master (`seat_manager`), keeping it on disk (`state_writer`), companions such as IPVA
-beside Port, which the master brings along and takes back by itself (rule D1).
+Leaves to others: which seats may be used by number while a lease runs (`numbered_seats`), asking the master
+(`seat_manager`), keeping it on disk (`state_writer`), companions such as IPVA beside Port, which the master brings along
+and takes back by itself (rule D1).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from licensemaster.api_enums import Basis, HolderKind
-from slave_client.holdings.numbered_seats import NO_NUMBERS, HeldSeats, Numbers, NumberUse, counted
-from slave_client.values.seats import Awaited, Granted, Held, Reason, Refused, SeatKey, Source, Want
+from slave_client.holdings.numbered_seats import HeldSeats, SeatNumbers
+from slave_client.values.seats import Awaited, Granted, Held, Reason, Refused, SeatKey, Want
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +45,17 @@ class Reconciled:
 
 
 class LocalSeats:
+    """The seats of one site; `numbers` says which of them are used by number under its lease."""
+
     def __init__(self) -> None:
         self._held = HeldSeats()
-        self._numbers = NO_NUMBERS
-        self._unasked: dict[SeatKey, Want] = {}
-        """In use by number; the master has not heard of them yet. Some may not be in use any more."""
-        self._asked: set[SeatKey] = set()
-        self._begun: Counter[str] = Counter()
         self._idle: dict[SeatKey, Held] = {}
         self._uncertain: dict[SeatKey, Want] = {}
         self._missed: dict[SeatKey, Want] = {}
         self._awaited: dict[SeatKey, Awaited] = {}
-        self._allowance: dict[str, int] | None = None
+        self._allowance: Mapping[str, int] | None = None
+        """How many seats of each type may be in use offline, whoever holds them; None where names count."""
+        self.numbers = SeatNumbers(self._held, (self._idle, self._uncertain, self._missed, self._awaited))
 
     # What there is.
 
@@ -90,10 +89,6 @@ class LocalSeats:
         """Tell whether a seat is waited for."""
         return key in self._awaited
 
-    def uses(self, holder: str) -> bool:
-        """Tell whether a holder uses any seat."""
-        return any(key.holder == holder for key in self._held)
-
     def holds(self, key: SeatKey) -> bool:
         return key in self._held
 
@@ -117,7 +112,7 @@ class LocalSeats:
         held = self._held.get(want.key)
         if held is None or held.want != want or held.basis is Basis.NOT_NEEDED:
             return None
-        return _grant_of(held, already_held=True)
+        return held.as_grant(already_held=True)
 
     def in_use(self) -> dict[str, int]:
         """Return how many seats of each type are in use, debited."""
@@ -129,61 +124,26 @@ class LocalSeats:
 
     # By number.
 
-    def go_by(self, numbers: Numbers) -> None:
-        """Use as many seats by their number as these say, from now on."""
-        self._numbers = numbers
-
     def may_use_unasked(self, want: Want) -> bool:
         """Tell whether a seat that is not in use may be used without asking the master."""
-        numbers, key = self._numbers, want.key
-        most = numbers.seats.get(key.license_type, 0)
-        kinds = numbers.kinds.get(key.license_type)
-        if not most or key in self._held or key in self._uncertain or (kinds and key.holder_kind not in kinds):
-            return False
-        return self._counted(key.license_type, but=key) < most
+        return want.key not in self._held and want.key not in self._uncertain and self.numbers.may_use(want)
 
     def use_unasked(self, want: Want) -> Granted:
         """Use a seat that may be used without asking."""
-        grant = Granted(want=want, basis=Basis.DEBITED, already_held=False, reassignable=True, source=Source.LOCAL)
-        self._use(_held_of(grant))
-        self._unasked[want.key] = want
-        self._begun[want.license_type] += 1
+        self.numbers.note_unasked(want)
+        self.numbers.begun(want.key)
+        return self._use_by_number(want)
+
+    def _use_by_number(self, want: Want) -> Granted:
+        grant = Granted.by_number(want)
+        self._use(Held.of(grant))
         return grant
-
-    @property
-    def unasked(self) -> tuple[Want, ...]:
-        """Seats in use of which the master has to be told."""
-        self._unasked = {key: want for key, want in self._unasked.items() if key in self._held}
-        return tuple(self._unasked.values())
-
-    def asking(self, wants: Iterable[Want]) -> None:
-        """Note seats that are being asked for: the master may count them from now on."""
-        self._asked.update(want.key for want in wants)
-
-    def answered(self, wants: Iterable[Want]) -> None:
-        """Note that nothing more comes of what was asked for; what came of it is noted already."""
-        self._asked.difference_update(want.key for want in wants)
-
-    def number_uses(self) -> list[NumberUse]:
-        """Return by license type how many seats are used, and by which number; begins to count anew what is begun."""
-        unasked = Counter(want.license_type for want in self.unasked)
-        uses = []
-        for key in sorted(self._numbers.known):
-            used, most, begun = self._counted(key), self._numbers.seats.get(key, 0), self._begun.pop(key, 0)
-            if used or most or begun:
-                goes_by = max(most, used) if unasked[key] else most
-                uses.append(NumberUse(license_type=key, seats=goes_by, used=used, acquired=begun))
-        return uses
-
-    def _counted(self, license_type: str, *, but: SeatKey | None = None) -> int:
-        others = (self._idle, self._uncertain, self._missed, self._awaited, self._asked)
-        return counted(license_type, self._held, others, self._numbers.known, but=but)
 
     # By the number of a standby lease.
 
     def allow(self, seats: Mapping[str, int]) -> None:
         """Let that many seats of each license type be acquired offline, whoever holds them. No seat may be held yet."""
-        self._allowance = dict(seats)
+        self._allowance = seats
 
     def allow_no_more(self) -> None:
         """Grant nothing by number any more: the master has granted each seat by name."""
@@ -191,8 +151,9 @@ class LocalSeats:
 
     def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
         """Take over what was kept on disk. No seat may be held yet."""
-        self._held = HeldSeats(held)
-        self._idle = {seat.counted_as: seat for seat in idle}
+        for seat in held:
+            self._held[seat.want.key] = seat
+        self._idle.update({seat.counted_as: seat for seat in idle})
 
     def _use(self, held: Held) -> None:
         """Use a seat from now on: it is not missed any more."""
@@ -204,12 +165,13 @@ class LocalSeats:
 
     def granted(self, grant: Granted) -> None:
         """Note what the master granted."""
-        if grant.want.key not in self._held:
-            self._begun[grant.want.license_type] += 1
-        self._use(_held_of(grant))
-        self._unasked.pop(grant.want.key, None)
-        for elsewhere in (self._idle, self._uncertain):
-            elsewhere.pop(grant.want.key, None)
+        key = grant.want.key
+        if key not in self._held:
+            self.numbers.begun(key)
+        self._use(Held.of(grant))
+        self.numbers.heard_of(key)
+        self._idle.pop(key, None)
+        self._uncertain.pop(key, None)
 
     def refused(self, refused: Refused) -> None:
         """Note what the master refused: whether it is waited for from now on, or no longer."""
@@ -278,13 +240,16 @@ class LocalSeats:
         """Grant a seat from what the master counts for this site anyway; None where there is none."""
         key = want.key
         if held := self._held.get(key):
-            return _grant_of(held, already_held=True)
+            return held.as_grant(already_held=True)
+        if self._allowance is not None:
+            is_left = self._held.of_type[key.license_type] < self._allowance.get(key.license_type, 0)
+            return self._use_by_number(want) if is_left else None
         idle = self._take_idle(want)
         if idle is None:
-            return self._acquire_by_allowance(want)
+            return None
         held = replace(idle, want=want)
         self._use(held)
-        return _grant_of(held, already_held=False)
+        return held.as_grant(already_held=False)
 
     def return_offline(self, want: Want) -> bool:
         """Stop using a seat; it lies idle until the master can be reached. Returns whether it was in use."""
@@ -294,21 +259,10 @@ class LocalSeats:
         held = self._held.pop(want.key, None)
         if held is None:
             return False
-        if self._unasked.pop(want.key, None) is not None:
-            return True  # the master has not heard of it
-        if self._allowance is not None:
-            self._allowance[want.license_type] += 1
-        elif held.basis is not Basis.NOT_NEEDED:
+        by_number = self.numbers.heard_of(want.key) or self._allowance is not None  # the master counts no name
+        if not by_number and held.basis is not Basis.NOT_NEEDED:
             self._idle[held.counted_as] = held
         return True
-
-    def _acquire_by_allowance(self, want: Want) -> Granted | None:
-        if self._allowance is None or self._allowance.get(want.license_type, 0) <= 0:
-            return None
-        self._allowance[want.license_type] -= 1
-        grant = Granted(want=want, basis=Basis.DEBITED, already_held=False, reassignable=True, source=Source.LOCAL)
-        self._use(_held_of(grant))
-        return grant
 
     def _take_idle(self, want: Want) -> Held | None:
         """Take an idle seat for a holder: its own first, then one that may be passed on."""
@@ -316,13 +270,17 @@ class LocalSeats:
         if own is not None and own.want == want:
             return self._idle.pop(want.key)
         for counted_as, idle in self._idle.items():
-            if _may_pass_on(idle, want):
+            if idle.may_pass_to(want):
                 return self._idle.pop(counted_as)
         return None
 
     def still_wanted(self, wants: Iterable[Want]) -> None:
         """Note the whole wanted set while the master cannot be asked; the next reconciliation asks."""
-        self._missed = {want.key: want for want in wants if want.key not in self._held}
+        self._miss(wants)
+
+    def _miss(self, wants: Iterable[Want]) -> None:
+        self._missed.clear()
+        self._missed.update({want.key: want for want in wants if want.key not in self._held})
 
     def surplus(self, wants: Iterable[Want]) -> tuple[Want, ...]:
         """Return what the master may count for this site beyond a wanted set."""
@@ -351,8 +309,9 @@ class LocalSeats:
         for held in self._idle.values():
             self._uncertain[held.counted_as] = Want(*held.counted_as)
         self._idle.clear()
-        self._missed = {key: want for key, want in wanted.items() if key not in self._held}
-        self._awaited = {key: seat for key, seat in self._awaited.items() if key in wanted}
+        self._miss(wants)
+        for key in self._awaited.keys() - wanted:
+            del self._awaited[key]
         return Reconciliation(
             wants=tuple(wants), dropped=tuple(held.want for held in dropped), in_doubt=tuple(in_doubt)
         )
@@ -395,8 +354,8 @@ class LocalSeats:
 
     def lose_all(self) -> tuple[Want, ...]:
         """Give up every seat because the lease is over; they stay wanted. Returns those that were in use."""
-        self._allowance, self._numbers = None, NO_NUMBERS
-        self._unasked.clear()
+        self._allowance = None
+        self.numbers.forget()
         lost = tuple(held.want for held in self._held.values())
         self._missed.update({want.key: want for want in lost})
         self._held.clear()
@@ -409,36 +368,3 @@ class LocalSeats:
         self.lose_all()
         self._missed.clear()
         self._awaited.clear()
-
-
-def _may_pass_on(idle: Held, want: Want) -> bool:
-    return (
-        idle.reassignable
-        and idle.basis is Basis.DEBITED
-        and idle.want.license_type == want.license_type
-        and idle.want.holder_kind is want.holder_kind
-        and idle.want.application_version == want.application_version
-    )
-
-
-def _held_of(grant: Granted) -> Held:
-    return Held(
-        want=grant.want,
-        basis=grant.basis,
-        included_in=grant.included_in,
-        device=grant.device,
-        reassignable=grant.reassignable,
-        counted_as=grant.want.key,
-    )
-
-
-def _grant_of(held: Held, *, already_held: bool) -> Granted:
-    return Granted(
-        want=held.want,
-        basis=held.basis,
-        already_held=already_held,
-        included_in=held.included_in,
-        device=held.device,
-        reassignable=held.reassignable,
-        source=Source.LOCAL,
-    )

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from licensemaster.api_enums import HolderKind
-from slave_client.values.seats import Held, SeatKey
+from slave_client.values.seats import Held, SeatKey, Want
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +74,84 @@ class HeldSeats(dict[SeatKey, Held]):
         self.of_type.clear()
 
 
-def counted(
-    license_type: str,
-    held: HeldSeats,
-    others: Iterable[Collection[SeatKey]],
-    known: Collection[str],
-    *,
-    but: SeatKey | None,
-) -> int:
-    """How many seats count against the number of a type, but for one name; `others` are not in use."""
-    of_type = held.of_type
-    strange = len(held) - sum(of_type[name] for name in {*known, license_type})
-    elsewhere = {
-        key
-        for keys in others
-        if keys
-        for key in keys
-        if key not in held and (key.license_type == license_type or key.license_type not in known)
-    }
-    return of_type[license_type] + strange + len(elsewhere - {but})
+class SeatNumbers:
+    """Which seats of one site are used by number, and which of these the master has not heard of.
+
+    `held` are the seats in use; `others` are not, and the master may count them all the same. Both are looked at anew
+    each time.
+    """
+
+    def __init__(self, held: HeldSeats, others: Iterable[Collection[SeatKey]]) -> None:
+        self._held = held
+        self._asked: set[SeatKey] = set()
+        self._others = (*others, self._asked)
+        self._numbers = NO_NUMBERS
+        self._unasked: dict[SeatKey, Want] = {}
+        """In use; the master has not heard of them yet. Some may not be in use any more."""
+        self._begun: Counter[str] = Counter()
+
+    def go_by(self, numbers: Numbers) -> None:
+        """Use as many seats by their number as these say, from now on."""
+        self._numbers = numbers
+
+    def may_use(self, want: Want) -> bool:
+        """Tell whether a seat that is not in use, nor in doubt, may be used without asking the master."""
+        key = want.key
+        most = self._numbers.seats.get(key.license_type, 0)
+        kinds = self._numbers.kinds.get(key.license_type)
+        return bool(most) and (not kinds or key.holder_kind in kinds) and self._counted(key.license_type, but=key) < most
+
+    def note_unasked(self, want: Want) -> None:
+        """Note a seat that is used by number from now on; the master has to be told of it."""
+        self._unasked[want.key] = want
+
+    def begun(self, key: SeatKey) -> None:
+        """Note a seat that was not in use before."""
+        self._begun[key.license_type] += 1
+
+    @property
+    def unasked(self) -> tuple[Want, ...]:
+        """Seats in use of which the master has to be told."""
+        self._unasked = {key: want for key, want in self._unasked.items() if key in self._held}
+        return tuple(self._unasked.values())
+
+    def heard_of(self, key: SeatKey) -> bool:
+        """Have the master be told of a seat no more; return whether it was to be."""
+        return self._unasked.pop(key, None) is not None
+
+    def asking(self, wants: Iterable[Want]) -> None:
+        """Note seats that are being asked for: the master may count them from now on."""
+        self._asked.update(want.key for want in wants)
+
+    def answered(self, wants: Iterable[Want]) -> None:
+        """Note that nothing more comes of what was asked for; what came of it is noted already."""
+        self._asked.difference_update(want.key for want in wants)
+
+    def uses(self) -> list[NumberUse]:
+        """Return by license type how many seats are used, and by which number; begins to count anew what is begun."""
+        unasked = Counter(want.license_type for want in self.unasked)
+        uses = []
+        for key in sorted(self._numbers.known):
+            used, most, begun = self._counted(key), self._numbers.seats.get(key, 0), self._begun.pop(key, 0)
+            if used or most or begun:
+                goes_by = max(most, used) if unasked[key] else most
+                uses.append(NumberUse(license_type=key, seats=goes_by, used=used, acquired=begun))
+        return uses
+
+    def forget(self) -> None:
+        """Use nothing by number any more: the lease is over."""
+        self._numbers = NO_NUMBERS
+        self._unasked.clear()
+
+    def _counted(self, license_type: str, *, but: SeatKey | None = None) -> int:
+        """Return how many seats count against the number of a type, but for one name."""
+        of_type, known = self._held.of_type, self._numbers.known
+        strange = len(self._held) - sum(of_type[name] for name in {*known, license_type})
+        elsewhere = {
+            key
+            for keys in self._others
+            if keys
+            for key in keys
+            if key not in self._held and (key.license_type == license_type or key.license_type not in known)
+        }
+        return of_type[license_type] + strange + len(elsewhere - {but})

@@ -48,7 +48,7 @@ class AwaitedSeats:
         self._local_seats.move_up(known)
         mine = {want.key[1:] for want in waiting}
         again = [want for want in waiting if want.key[1:] not in known] if len(places) < _NAMED_MAX else []
-        unknown = [key for key in named if key[1:] not in mine and not self._local_seats.uses(key.holder)]
+        unknown = [key for key in named if key[1:] not in mine and not self._local_seats.holder_has_seat(key.holder)]
         if again or unknown:
             task = asyncio.create_task(self._settle(again, unknown))
             self._working.add(task)

@@ -31,7 +31,7 @@ class OpeningSeats:
         for want in waiting:
             if len(self._asked) < self._config.seats_per_call_max:
                 self._asked.setdefault(want.key, want)
-        self._local_seats.asking(self._asked.values())
+        self._local_seats.numbers.asking(self._asked.values())
         return tuple(self._asked.values())
 
     def answered(self, results: Sequence[seat_pb2.SeatResult]) -> None:
@@ -48,7 +48,7 @@ class OpeningSeats:
                 self._local_seats.granted(outcome)
             elif not outcome.already_held:
                 self._unclaimed.append(outcome)
-        self._local_seats.answered(went_out)
+        self._local_seats.numbers.answered(went_out)
 
     async def give_back(self, epoch: int) -> None:
         """Give back what nobody waits for; raises MasterError, and is to be called again then."""

@@ -1,17 +1,16 @@
 """Acquires and returns seats: with the master while it answers, from the local seats while it does not.
 
-Decides: what is asked of whom, in which order, and what an answer that never came means. One thing at a time changes
-the local seats: joined calls and reconciliations take turns. A seat that is given up is written to disk before the
-master hears of it.
-Leaves to others: whether the master answers (`lease_keeper`), how long to repeat a call (`retry`), what may be used
-offline (`local_seats`), how a whole set is reconciled (`reconciliation`).
+Decides: what is asked of whom, and in which order. One thing at a time changes the local seats: joined calls and
+reconciliations take turns.
+Leaves to others: whether the master answers (`lease_keeper`), what it is asked for some seats (`online_answers`) or a
+whole set (`reconciliation`), what is answered without it (`offline_answers`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from licensemaster.v1 import lease_pb2, seat_pb2
@@ -19,6 +18,7 @@ from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.seats.awaited_seats import AwaitedSeats
 from slave_client.client_parts import ClientParts
 from slave_client.seats.offline_answers import OfflineAnswers
+from slave_client.seats.online_answers import Action, OnlineAnswers
 from slave_client.seats.opening_seats import OpeningSeats
 from slave_client.seats.reconciliation import Ask, Reconciler, once
 from slave_client.seats.request_batcher import RequestBatcher
@@ -26,28 +26,8 @@ from slave_client.seats.retry import Retry
 from slave_client.seats.revocation import Revoker
 from slave_client.seats.unasked_seats import UnaskedSeats
 from slave_client.storage.state_writer import StateWriter
-from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
-from slave_client.values.seats import (
-    Granted,
-    Held,
-    Outcome,
-    Reason,
-    Refused,
-    Returned,
-    ReturnOutcome,
-    SeatKey,
-    Source,
-    Synced,
-    Want,
-)
+from slave_client.values.seats import Granted, Outcome, Refused, Returned, ReturnOutcome, SeatKey, Synced, Want
 from slave_client.values.states import State
-
-
-class Action(Enum):
-    ACQUIRE = "acquire"
-    AWAIT = "await"
-    """Acquire it, or wait for it."""
-    RETURN = "return"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +82,14 @@ class SeatManager:
             retry=self._retry,
             turn=self._turn,
             is_pending=self._batcher.is_pending,
+        )
+        self._online = OnlineAnswers(
+            parts,
+            offline=self._offline,
+            unasked=self._unasked,
+            retry=self._retry,
+            state_writer=state_writer,
+            reconcile_later=self.reconcile_later,
         )
         self.awaited = AwaitedSeats(parts, acquire=self.acquire_many, give_back=self.return_many)
 
@@ -231,7 +219,7 @@ class SeatManager:
             if self._client_state.state is not State.CONNECTED:
                 results = [self._answered_offline(operation) for operation in operations]
             else:
-                results = await self._online(operations)
+                results = await self._answered_online(operations)
         self._opening_seats.forget(operation.want for operation in operations)
         for result in results:
             if not (isinstance(result, Granted) and result.already_held):
@@ -240,12 +228,14 @@ class SeatManager:
             self._state_writer.changed()
         return results
 
-    async def _online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
+    async def _answered_online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
         wants = {
             action: [operation.want for operation in operations if operation.action is action] for action in Action
         }
         acquired, awaited, returned = await asyncio.gather(
-            self._acquire(wants[Action.ACQUIRE]), self._await(wants[Action.AWAIT]), self._return(wants[Action.RETURN])
+            self._acquire(wants[Action.ACQUIRE]),
+            self._await(wants[Action.AWAIT]),
+            self._online.give_back(wants[Action.RETURN]),
         )
         results: dict[Action, Iterator[Outcome | Returned]] = {
             Action.ACQUIRE: iter(acquired),
@@ -256,99 +246,16 @@ class SeatManager:
 
     async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
         with_lease = [self._opening_seats.outcome(want) for want in wants]
-        asked = iter(await self._ask([want for want, came in zip(wants, with_lease, strict=True) if came is None]))
+        left = [want for want, came in zip(wants, with_lease, strict=True) if came is None]
+        asked = iter(await self._online.acquire(left, Action.ACQUIRE))
         outcomes = [came or next(asked) for came in with_lease]
         self.revoker.refused(outcomes)
         return outcomes
 
     async def _await(self, wants: Sequence[Want]) -> Sequence[Outcome]:
-        outcomes = await self._ask(wants, wait=True)
+        outcomes = await self._online.acquire(wants, Action.AWAIT)
         self.revoker.refused(outcomes)
         return outcomes
-
-    async def _ask(self, wants: Sequence[Want], *, wait: bool = False) -> Sequence[Outcome]:
-        self._local_seats.asking(wants)
-        try:
-            return await self._asked(wants, wait=wait)
-        finally:
-            self._local_seats.answered(wants)
-
-    async def _asked(self, wants: Sequence[Want], *, wait: bool) -> Sequence[Outcome]:
-        epoch = self._client_state.epoch
-        if not wants or epoch is None:
-            return [self._offline.acquire(want) for want in wants]
-        request = lease_pb2.AcquireSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants], wait=wait
-        )
-        try:
-            await self._unasked.tell()  # else the master might take what is asked for to be what it does not know of
-            response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
-        except MasterError as failure:
-            if failure.kind is FailureKind.REJECTED and len(wants) > 1:
-                return [outcome for half in _halves(wants) for outcome in await self._ask(half, wait=wait)]
-            return self._not_acquired(wants, failure, epoch)
-        if self._client_state.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
-            return [self._offline.acquire(want) for want in wants]
-        outcomes = [outcome_from_result(want, result) for want, result in zip(wants, response.results, strict=True)]
-        return [self._noted(outcome) for outcome in outcomes]
-
-    def _noted(self, outcome: Outcome) -> Outcome:
-        """Note an answer of the master's; a seat that it handed on is news, though it is held already."""
-        if isinstance(outcome, Refused):
-            self._local_seats.refused(outcome)
-        else:
-            if self._local_seats.awaits(outcome.want.key):
-                outcome = replace(outcome, already_held=False)
-            self._local_seats.granted(outcome)
-        return outcome
-
-    def _not_acquired(self, wants: Sequence[Want], failure: MasterError, epoch: int) -> list[Outcome]:
-        if failure.kind is not FailureKind.REJECTED and self._client_state.epoch == epoch:
-            self._local_seats.asked_in_vain(wants)  # an earlier attempt may have been heard
-            if self._client_state.state is State.CONNECTED:
-                self.reconcile_later()
-        if failure.kind in (FailureKind.REJECTED, FailureKind.DENIED):
-            return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
-        return [self._offline.acquire(want, str(failure)) for want in wants]
-
-    async def _return(self, wants: Sequence[Want]) -> Sequence[ReturnOutcome]:
-        epoch = self._client_state.epoch
-        if not wants or epoch is None:
-            return [self._offline.give_back(want) for want in wants]
-        given_up = [self._local_seats.give_up(want) for want in wants]
-        if any(given_up):
-            await self._state_writer.save_now()
-        request = lease_pb2.ReturnSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
-        )
-        try:
-            response = await self._retry.repeat(epoch, lambda: self._masters.return_seats(request))
-        except MasterError as failure:
-            if failure.kind is FailureKind.REJECTED:
-                self._take_up_again(given_up)
-                if len(wants) > 1:
-                    return [outcome for half in _halves(wants) for outcome in await self._return(half)]
-                return [Refused(want=want, reason=Reason.INVALID, message=str(failure)) for want in wants]
-            if self._client_state.state is State.CONNECTED:
-                self.reconcile_later()
-            return [
-                Returned(want=want, held=held is not None, source=Source.LOCAL)
-                for want, held in zip(wants, given_up, strict=True)
-            ]
-        outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
-        if self._client_state.epoch == epoch:
-            for outcome, held in zip(outcomes, given_up, strict=True):
-                if isinstance(outcome, Refused) and held is not None:
-                    self._local_seats.stays(held)
-                else:
-                    self._local_seats.taken_back(outcome.want)
-        return outcomes
-
-    def _take_up_again(self, given_up: Iterable[Held | None]) -> None:
-        """Undo giving up where the master surely did nothing: it calls the request malformed each time."""
-        for held in given_up:
-            if held is not None:
-                self._local_seats.stays(held)
 
     def _answered_offline(self, operation: Operation) -> Outcome | Returned:
         if operation.action is not Action.RETURN:
@@ -412,9 +319,3 @@ class SeatManager:
 
 def _key_of(operation: Operation) -> object:
     return operation.want.key
-
-
-def _halves(wants: Sequence[Want]) -> tuple[Sequence[Want], Sequence[Want]]:
-    """Split a call that the master refused as malformed, so that one bad seat does not fail the others."""
-    middle = len(wants) // 2
-    return wants[:middle], wants[middle:]

@@ -58,13 +58,13 @@ class UnaskedSeats:
     def tell_later(self) -> None:
         """Tell the master soon, if there is anything to tell, and it answers."""
         connected = self._client_state.state is State.CONNECTED
-        if connected and self._working is None and self._local_seats.unasked:
+        if connected and self._working is None and self._local_seats.numbers.unasked:
             self._working = asyncio.create_task(self._work())
 
     async def tell(self) -> None:
         """Have the master enter the seats that it was not asked for. The caller has the turn. Raises MasterError."""
         while (epoch := self._client_state.epoch) is not None:
-            wants = self._local_seats.unasked[: self._config.seats_per_call_max]
+            wants = self._local_seats.numbers.unasked[: self._config.seats_per_call_max]
             if not wants:
                 return
             results = await self._asked(epoch, wants)
@@ -96,7 +96,7 @@ class UnaskedSeats:
 
     async def _work(self) -> None:
         try:
-            while self._client_state.state is State.CONNECTED and self._local_seats.unasked:
+            while self._client_state.state is State.CONNECTED and self._local_seats.numbers.unasked:
                 async with self._turn:
                     await self.tell()
         except MasterError:

@@ -19,7 +19,8 @@ from licensemaster.signing.verified_lease import (
 )
 from licensemaster.v1 import lease_pb2
 from slave_client.connection.clocks import Clock
-from slave_client.storage.state_dir import StateDir, StateDirError, document_fields, document_of
+from slave_client.storage.state_dir import StateDir
+from slave_client.storage.state_files import StateDirError, document_fields, document_of
 from slave_client.values.notices import NoticeBoard, NoticeKind
 
 

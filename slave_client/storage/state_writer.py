@@ -13,7 +13,8 @@ import contextlib
 from collections.abc import Callable
 
 from slave_client.connection.clocks import Clock
-from slave_client.storage.state_dir import Identity, KeptLease, StateDir
+from slave_client.storage.kept_lease import KeptLease
+from slave_client.storage.state_dir import Identity, StateDir
 from slave_client.values.seats import Want
 
 

@@ -208,6 +208,11 @@ class Granted:
     """True where the seat may be passed on to another holder while the site is offline."""
     source: Source = Source.MASTER
 
+    @classmethod
+    def by_number(cls, want: Want) -> Granted:
+        """Return the grant of a seat of which only the number counts, whoever holds it."""
+        return cls(want=want, basis=Basis.DEBITED, reassignable=True, source=Source.LOCAL)
+
     @property
     def granted(self) -> bool:
         """True: the seat may be used."""
@@ -307,7 +312,41 @@ class Held:
     reassignable: bool
     counted_as: SeatKey
 
+    @classmethod
+    def of(cls, grant: Granted) -> Held:
+        """Return a seat that was granted, counted under its own name."""
+        return cls(
+            want=grant.want,
+            basis=grant.basis,
+            included_in=grant.included_in,
+            device=grant.device,
+            reassignable=grant.reassignable,
+            counted_as=grant.want.key,
+        )
+
     @property
     def passed_on(self) -> bool:
         """True where the master counts it under another holder."""
         return self.counted_as != self.want.key
+
+    def as_grant(self, *, already_held: bool) -> Granted:
+        """Return the grant by which it is used, without asking the master."""
+        return Granted(
+            want=self.want,
+            basis=self.basis,
+            already_held=already_held,
+            included_in=self.included_in,
+            device=self.device,
+            reassignable=self.reassignable,
+            source=Source.LOCAL,
+        )
+
+    def may_pass_to(self, want: Want) -> bool:
+        """Tell whether it may be used as another seat: what the master checked for the one then holds for the other."""
+        return (
+            self.reassignable
+            and self.basis is Basis.DEBITED
+            and self.want.license_type == want.license_type
+            and self.want.holder_kind is want.holder_kind
+            and self.want.application_version == want.application_version
+        )

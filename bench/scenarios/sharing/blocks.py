@@ -57,7 +57,7 @@ async def _acquiring(rounds: int) -> tuple[list[float], list[float]]:
                 await client.wait_for_state(State.CONNECTED)
                 for at in range(rounds * 2000):
                     if at % 500 == 0:
-                        await client._check_connection()
+                        await client._runtime.check_connection()
                     began = time.perf_counter()
                     outcome = await client.acquire(Want("port", HolderKind.USER, f"phone-{at}"))
                     seconds = time.perf_counter() - began

@@ -58,7 +58,7 @@ class OneBlock(RuleBasedStateMachine):
     # The client, as the seat manager has it.
 
     def _tell(self, answer: bool) -> bool:
-        wants = list(self.local.unasked)
+        wants = list(self.local.numbers.unasked)
         granted = self._acquire(wants)
         if answer is ANSWERED:
             self._note(wants, granted)
@@ -77,7 +77,7 @@ class OneBlock(RuleBasedStateMachine):
     def asked(self, want: Want, answers: tuple[bool, bool], meanwhile: Want) -> None:
         if self.local.holds(want.key):
             return
-        self.local.asking([want])
+        self.local.numbers.asking([want])
         if self._tell(answers[0]):
             granted = self._acquire([want])
             self.used_by_number(meanwhile)
@@ -85,7 +85,7 @@ class OneBlock(RuleBasedStateMachine):
                 self._note([want], granted)
             else:
                 self.local.asked_in_vain([want])
-        self.local.answered([want])
+        self.local.numbers.answered([want])
 
     @rule(want=PHONE, answer=ANSWER)
     def returned(self, want: Want, answer: bool) -> None:
@@ -119,13 +119,13 @@ class OneBlock(RuleBasedStateMachine):
 
     @rule(seats=st.integers(0, CAPACITY), answer=ANSWER)
     def renewed(self, seats: int, answer: bool) -> None:
-        goes_by = next((use.seats for use in self.local.number_uses()), 0)
+        goes_by = next((use.seats for use in self.local.numbers.uses()), 0)
         if self.known_serial == self.serial:
             self.floor = min(self.floor, goes_by)
         seats = min(seats, CAPACITY)
         self.serial, self.floor = self.serial + 1, max(self.floor, seats)
         if answer is ANSWERED:
-            self.local.go_by(_numbers(seats))
+            self.local.numbers.go_by(_numbers(seats))
             self.known_serial, self.known_seats = self.serial, seats
 
     @rule()
@@ -134,7 +134,7 @@ class OneBlock(RuleBasedStateMachine):
         held, idle = copy.copy(self.local.held), self.local.idle
         self.local = LocalSeats()
         self.local.restore(held=held, idle=idle)
-        self.local.go_by(_numbers(self.known_seats))
+        self.local.numbers.go_by(_numbers(self.known_seats))
         self.known_serial = -1  # it confirms none before it has a newer one
 
     @invariant()

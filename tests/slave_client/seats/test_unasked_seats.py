@@ -32,7 +32,7 @@ async def _with_block(master: RestartableMaster, client: SlaveClient) -> None:
 
 
 async def _renewed(client: SlaveClient) -> None:
-    await client._check_connection()
+    await client._runtime.check_connection()
 
 
 async def _told(master: RestartableMaster, *holders: str) -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from licensemaster.signing.verified_lease import verify
 from slave_client import Basis, HolderKind, Want
-from slave_client.storage.state_dir import Identity, KeptLease, StateDir, StateDirError, recover
+from slave_client.storage.kept_lease import KeptLease
+from slave_client.storage.state_dir import Identity, StateDir, recover
+from slave_client.storage.state_files import StateDirError
 from slave_client.values.seats import Held, SeatKey
 from tests.slave_client.signing import PBX, Signer
 

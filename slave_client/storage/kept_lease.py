@@ -1,0 +1,144 @@
+"""The lease file: the last signed lease, the seats held under it, and how long it lasted when this was written.
+
+Decides: what of it makes sense, with no I/O. Leaves to others: files (`state_files`), what the seats mean
+(`local_seats`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from licensemaster.api_enums import Basis, HolderKind
+from licensemaster.signing.verified_lease import VerifiedLease, verify
+from licensemaster.values import short_text
+from slave_client.storage.state_files import as_json, document_fields, document_of, raw_bytes, text
+from slave_client.values.seats import Held, SeatKey, Want
+
+_UNKNOWN_BASIS: Final = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptLease:
+    """A lease and what is held under it, as kept on disk."""
+
+    verified: VerifiedLease
+    remaining_seconds: float
+    """How long the signed lease still lasted when this was written, by the steady clock."""
+    saved_wall: float
+    """When this was written: seconds since 1970 by the PBX's wall clock."""
+    held: tuple[Held, ...]
+    idle: tuple[Held, ...]
+
+
+class LeaseTexts:
+    """Writes leases; most seats are written again and again, and stay as they are, so their texts are kept."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, tuple[Held, str]] = {}
+        """Each seat as it was written last, by identity."""
+
+    def of(self, lease: KeptLease, *, journal: int) -> str:
+        """Return the JSON of a lease and its seats; those used since stand in the journal of that number."""
+        verified = lease.verified
+        before, self._texts = self._texts, {}
+        for seat in (*lease.held, *lease.idle):
+            self._texts[id(seat)] = before.get(id(seat)) or (seat, seat_text(seat))
+        fields = {
+            "pbx": verified.pbx,
+            "document": document_fields(verified.document),
+            "public_key": base64.b64encode(verified.public_key).decode(),
+            "remaining_seconds": lease.remaining_seconds,
+            "saved_wall": lease.saved_wall,
+            "journal": journal,
+        }
+        held, idle = (self._joined(seats) for seats in (lease.held, lease.idle))
+        return f'{as_json(fields)[:-1]},"held":{held},"idle":{idle}}}'
+
+    def _joined(self, seats: Iterable[Held]) -> str:
+        return f"[{','.join([self._texts[id(seat)][1] for seat in seats])}]"
+
+
+def journal_number(fields: dict[str, Any]) -> int:
+    """Return the number of the journal with the seats that were used after the lease was written."""
+    return int(fields.get("journal", 0))
+
+
+def with_journal(fields: dict[str, Any], lines: Iterable[str]) -> dict[str, Any]:
+    """Return the fields with the seats that were used after the lease was written."""
+    names = {json.dumps(seat[:3]) for name in ("held", "idle") for seat in fields[name]}
+    held = list(fields["held"])
+    for line in lines:
+        seat = json.loads(line)
+        if (name := json.dumps(seat[:3])) not in names:
+            names.add(name)
+            held.append(seat)
+    return fields | {"held": held}
+
+
+def lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes]) -> KeptLease:
+    """Return the lease that a file has.
+
+    Raises LeaseVerificationError where it is another PBX's or its signature does not verify with a trusted key;
+    KeyError, TypeError or ValueError where the fields make no sense.
+    """
+    signed = document_of(fields["document"])
+    verified = verify(signed, pbx=pbx, public_key=raw_bytes(fields["public_key"]), trusted_keys=trusted_keys)
+    held, idle = _seats_of(fields)
+    return KeptLease(
+        verified=verified,
+        remaining_seconds=float(fields["remaining_seconds"]),
+        saved_wall=float(fields["saved_wall"]),
+        held=held,
+        idle=idle,
+    )
+
+
+def _seats_of(fields: dict[str, Any]) -> tuple[tuple[Held, ...], tuple[Held, ...]]:
+    """Return the seats held and those idle; a seat that was kept under several spellings of its holder is one."""
+    kept = [(seat, name) for name in ("held", "idle") for seat in fields[name]]
+    if len({json.dumps([seat[:3], seat[10:]]) for seat, _ in kept}) != len(kept):
+        raise ValueError("a seat is listed twice")
+    seats: dict[str, dict[SeatKey, Held]] = {"held": {}, "idle": {}}
+    for fields_of_seat, name in kept:
+        seat = _held_of(fields_of_seat)
+        if not any(seat.counted_as in known for known in seats.values()):
+            seats[name][seat.counted_as] = seat
+    return tuple(seats["held"].values()), tuple(seats["idle"].values())
+
+
+def seat_text(held: Held) -> str:
+    """Return the JSON of a seat."""
+    want, counted = held.want, held.counted_as
+    fields: list[object] = [want.license_type, want.holder_kind.name, want.holder]
+    fields += [want.user, want.line, want.application_version]
+    fields += [
+        _UNKNOWN_BASIS if held.basis is None else held.basis.name,
+        held.included_in,
+        held.device,
+        int(held.reassignable),
+    ]
+    if held.passed_on:
+        fields += [counted.holder_kind.name, counted.holder]
+    return as_json(fields)
+
+
+def _held_of(fields: list[Any]) -> Held:
+    kind, holder, user, line, application = HolderKind[fields[1]], *fields[2:6]
+    want = Want(text(fields[0]), kind, text(holder), text(user), text(line), text(application))
+    passed_on = len(fields) > 10
+    return Held(
+        want=want,
+        basis=None if fields[6] == _UNKNOWN_BASIS else Basis[fields[6]],
+        included_in=text(fields[7]),
+        device=text(fields[8]),
+        reassignable=bool(fields[9]),
+        counted_as=_counted_as(want, *fields[10:12]) if passed_on else want.key,
+    )
+
+
+def _counted_as(want: Want, kind: str, holder: object) -> SeatKey:
+    return SeatKey(want.license_type, HolderKind[kind], short_text(text(holder)))
