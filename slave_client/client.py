@@ -14,8 +14,8 @@ from typing import Self
 
 from slave_client.connection.clocks import Clock, SystemClock
 from slave_client.connection.network_switch import NetworkSwitch
-from slave_client.seats.online_answers import Action
 from slave_client.runtime import ClientRuntime
+from slave_client.seats.online_answers import Action
 from slave_client.standby.takeover import Takeover
 from slave_client.values.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed

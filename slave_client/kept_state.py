@@ -13,9 +13,9 @@ from dataclasses import replace
 from licensemaster.api_enums import HolderKind
 from licensemaster.signing.verified_lease import VerifiedLease, WallClock, proof_of, remaining_after_restart
 from licensemaster.v1 import lease_pb2
-from slave_client.lease.lease_keeper import Memory
 from slave_client.client_parts import ClientParts
 from slave_client.holdings.numbered_seats import Numbers
+from slave_client.lease.lease_keeper import Memory
 from slave_client.standby.takeover import Takeover
 from slave_client.storage.kept_lease import KeptLease
 from slave_client.storage.state_dir import Identity, StateDir, recover

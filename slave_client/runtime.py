@@ -1,8 +1,8 @@
 """One client put together: its parts, in which order it starts and ends, and what is done on entering a state.
 
-Decides: that seats are lost, files are removed and callbacks are called as a state is entered. The parts: `lease_keeper`
-keeps the lease, `lease_watcher` receives notices, `seat_manager` acquires and returns seats, `local_seats` and
-`client_state` remember, `kept_state` has what a restart needs.
+Decides: that seats are lost, files are removed and callbacks are called as a state is entered. The parts:
+`lease_keeper` keeps the lease, `lease_watcher` receives notices, `seat_manager` acquires and returns seats,
+`local_seats` and `client_state` remember, `kept_state` has what a restart needs.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ Decides, with no I/O and no clock:
 - a standby that carries another PBX's seats without a master may use as many of each type as its standby lease says,
   whoever holds them: it knows their number, not their names.
 Leaves to others: which seats may be used by number while a lease runs (`numbered_seats`), asking the master
-(`seat_manager`), keeping it on disk (`state_writer`), companions such as IPVA beside Port, which the master brings along
-and takes back by itself (rule D1).
+(`seat_manager`), keeping it on disk (`state_writer`), companions such as IPVA beside Port, which the master brings
+along and takes back by itself (rule D1).
 """
 
 from __future__ import annotations

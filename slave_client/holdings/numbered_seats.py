@@ -99,7 +99,9 @@ class SeatNumbers:
         key = want.key
         most = self._numbers.seats.get(key.license_type, 0)
         kinds = self._numbers.kinds.get(key.license_type)
-        return bool(most) and (not kinds or key.holder_kind in kinds) and self._counted(key.license_type, but=key) < most
+        return (
+            bool(most) and (not kinds or key.holder_kind in kinds) and self._counted(key.license_type, but=key) < most
+        )
 
     def note_unasked(self, want: Want) -> None:
         """Note a seat that is used by number from now on; the master has to be told of it."""

@@ -20,9 +20,9 @@ from typing import Protocol
 
 from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
 from licensemaster.v1 import lease_pb2, seat_pb2
+from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import LEASE_EVENTS, FailureKind, MasterError
 from slave_client.lease.lease_watcher import NoticeHandler
-from slave_client.client_parts import ClientParts
 from slave_client.seats.seat_manager import Occasion, SeatManager
 from slave_client.values.notices import NoticeKind
 from slave_client.values.seats import Want

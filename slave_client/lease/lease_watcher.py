@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from licensemaster.v1 import lease_pb2
+from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.device.certification import Certifier
 from slave_client.seats.awaited_seats import AwaitedSeats
-from slave_client.client_parts import ClientParts
 from slave_client.seats.revocation import Revoker
 from slave_client.values.notices import NoticeKind, notices_from_proto
 from slave_client.values.states import Event, State

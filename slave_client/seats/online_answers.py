@@ -1,9 +1,10 @@
 """What a seat is answered by the master, asked once for many seats; and what an answer that never came means.
 
-Decides: a seat that is given up is written to disk before the master hears of it. A call that the master calls malformed
-is made in halves, so that one bad seat does not fail the others. What was asked for in vain is reconciled later.
-Leaves to others: which seats are asked for together (`request_batcher`), that one thing at a time changes the local seats
-(`seat_manager`), how long to repeat a call (`retry`), what may be used offline (`offline_answers`).
+Decides: a seat that is given up is written to disk before the master hears of it. A call that the master calls
+malformed is made in halves, so that one bad seat does not fail the others. What was asked for in vain is reconciled
+later.
+Leaves to others: which seats are asked for together (`request_batcher`), that one thing at a time changes the local
+seats (`seat_manager`), how long to repeat a call (`retry`), what may be used offline (`offline_answers`).
 """
 
 from __future__ import annotations
@@ -65,9 +66,7 @@ class OnlineAnswers:
         if not wants or epoch is None:
             return [self._offline.acquire(want) for want in wants]
         seats = [seat_from_want(want) for want in wants]
-        request = lease_pb2.AcquireSeatsRequest(
-            pbx=self._pbx, epoch=epoch, seats=seats, wait=action is Action.AWAIT
-        )
+        request = lease_pb2.AcquireSeatsRequest(pbx=self._pbx, epoch=epoch, seats=seats, wait=action is Action.AWAIT)
         try:
             await self._unasked.tell()  # else the master might take what is asked for to be what it does not know of
             response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))

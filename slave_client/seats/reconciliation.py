@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from licensemaster.v1 import lease_pb2, seat_pb2
-from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.client_parts import ClientParts
+from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.holdings.local_seats import Reconciliation
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, refused_from_refusal, seat_from_want, want_from_seat

@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from slave_client.connection.master_failures import LEASE_EVENTS, FailureKind, MasterError
 from slave_client.client_parts import ClientParts
+from slave_client.connection.master_failures import LEASE_EVENTS, FailureKind, MasterError
 from slave_client.values.states import State
 
 Response = TypeVar("Response")

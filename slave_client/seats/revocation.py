@@ -17,8 +17,8 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from licensemaster.v1 import lease_pb2
-from slave_client.connection.master_failures import MasterError
 from slave_client.client_parts import ClientParts
+from slave_client.connection.master_failures import MasterError
 from slave_client.seats.retry import Retry
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from licensemaster.v1 import lease_pb2, seat_pb2
+from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.seats.awaited_seats import AwaitedSeats
-from slave_client.client_parts import ClientParts
 from slave_client.seats.offline_answers import OfflineAnswers
 from slave_client.seats.online_answers import Action, OnlineAnswers
 from slave_client.seats.opening_seats import OpeningSeats

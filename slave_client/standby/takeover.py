@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from licensemaster.api_enums import StandbyProblemKind
 from licensemaster.signing.verified_lease import StandbyLease
 from licensemaster.v1 import lease_pb2, standby_pb2
+from slave_client.client_parts import ClientParts
 from slave_client.connection.background import Background
 from slave_client.connection.client_state import ClientState
 from slave_client.connection.master_failures import FailureKind, MasterError
-from slave_client.lease.lease_keeper import Opened
-from slave_client.client_parts import ClientParts
 from slave_client.holdings.local_seats import LocalSeats
+from slave_client.lease.lease_keeper import Opened
 from slave_client.standby.standby_leases import StandbyLeases
 from slave_client.values.config import ClientConfig
 from slave_client.values.messages import seat_from_want

@@ -69,12 +69,19 @@ class OneBlock(RuleBasedStateMachine):
         if self.local.may_use_unasked(want):
             self.local.use_unasked(want)
 
+    def _connect(self) -> None:
+        """What was done offline is reconciled before the master is asked for anything else."""
+        if self.local.idle or any(held.passed_on for held in self.local.held):
+            self.reconciled(ANSWERED, PHONES[0])
+
     @rule(answer=ANSWER)
     def told(self, answer: bool) -> None:
+        self._connect()
         self._tell(answer)
 
     @rule(want=PHONE, answers=st.tuples(ANSWER, ANSWER), meanwhile=PHONE)
     def asked(self, want: Want, answers: tuple[bool, bool], meanwhile: Want) -> None:
+        self._connect()
         if self.local.holds(want.key):
             return
         self.local.numbers.asking([want])
@@ -89,6 +96,7 @@ class OneBlock(RuleBasedStateMachine):
 
     @rule(want=PHONE, answer=ANSWER)
     def returned(self, want: Want, answer: bool) -> None:
+        self._connect()
         self.local.give_up(want)
         self.counted.discard(want)
         if answer is ANSWERED:
