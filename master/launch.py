@@ -6,11 +6,28 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
 from master.variables import PREFIX
+
+_RESERVED: Final[list[socket.socket]] = []
+
+
+def reserved_port() -> int:
+    """Return a TCP port of 127.0.0.1 that the system gives to nobody else while this process lives.
+
+    A socket that never listens holds it: a server that is told the port may listen on it, be killed, and listen again.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _RESERVED.append(reserved)
+    port: int = reserved.getsockname()[1]
+    return port
 
 
 class MasterProcess:
@@ -24,8 +41,8 @@ class MasterProcess:
         self._environment = environment or {}
         self._settings = {
             "database_url": database_url,
-            "listen": "127.0.0.1:0",
-            "metrics_listen": "127.0.0.1:0",
+            "listen": f"127.0.0.1:{reserved_port()}",
+            "metrics_listen": f"127.0.0.1:{reserved_port()}",
             "plaintext": "tls_certificate_file" not in settings,
             **settings,
         }
@@ -42,7 +59,7 @@ class MasterProcess:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it and wait until it serves; the first start decides the ports.
+        """Start it and wait until it serves.
 
         Raises:
             RuntimeError: it ended instead; the text is its log.
@@ -67,7 +84,6 @@ class MasterProcess:
                 status = json.loads(line)
                 self.address = f"127.0.0.1:{status['port']}"
                 self.metrics_port = status["metrics_port"]
-                self._settings |= {"listen": self.address, "metrics_listen": f"127.0.0.1:{self.metrics_port}"}
                 self._log = asyncio.create_task(self._process.stderr.read())
                 return
         code = await self._process.wait()

@@ -66,7 +66,8 @@ def agent_settings(address: str, folder: Path, **changes: object) -> AgentSettin
         "state_dir": folder / "state",
         "socket": folder / "socket",
         "plaintext": True,
-        "call_timeout_seconds": 60.0,
+        "call_timeout_seconds": HANG_SECONDS,
+        "give_up_after_seconds": HANG_SECONDS,
         "request_timeout_seconds": HANG_SECONDS,
         **changes,
     }

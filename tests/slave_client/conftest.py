@@ -12,8 +12,10 @@ import pytest
 from licensemaster.daemon.settings import load
 from licensemaster.v1 import project_pb2, status_pb2
 from master.app import running
+from master.launch import reserved_port
 from master.settings import Settings
 from slave_client import ClientConfig
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, wire_to
 from tests.support.projects.estates import project
 
@@ -34,7 +36,7 @@ class RestartableMaster:
         self._database_url = database_url
         self._stack = AsyncExitStack()
         self.clock = clock
-        self.address = "127.0.0.1:0"
+        self.address = f"127.0.0.1:{reserved_port()}"
 
     async def start(self) -> None:
         """Serve; on the same port as before."""
@@ -50,8 +52,7 @@ class RestartableMaster:
             release_interval_seconds=0.05,
             clock_allowance_seconds=0,
         )
-        self.running = serving = await self._stack.enter_async_context(running(settings, self.clock))
-        self.address = f"127.0.0.1:{serving.port}"
+        self.running = await self._stack.enter_async_context(running(settings, self.clock))
 
     async def stop(self) -> None:
         """Stop serving; nothing is lost."""
@@ -81,7 +82,8 @@ def client_config(address: str, *, pbx: str = "berlin", **changes: object) -> Cl
         "addresses": (address,),
         "pbx": f"projects/{PROJECT}/pbxs/{pbx}",
         "software_version": "12r1",
-        "call_timeout_seconds": 60.0,  # no test waits for one that does not say how long
+        "call_timeout_seconds": HANG_SECONDS,  # no test waits for one that does not say how long
+        "give_up_after_seconds": HANG_SECONDS,
         "backoff_base_seconds": 0.02,
         "backoff_max_seconds": 0.1,
         "save_every_seconds": 0.02,

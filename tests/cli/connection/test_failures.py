@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from licensemaster.v1 import project_pb2
 from master.cli.connection.connection import caller
 from master.cli.main import app
+from master.launch import reserved_port
 from tests.cli.command import run_blocking as run
-from tests.support.network.ports import free_port
 
 FILE = 'name = "acme"\n[[licenses]]\nid = "ports"\nquantity = 0\n'
 
@@ -66,7 +66,7 @@ def project_file(tmp_path: Path) -> Path:
 
 
 def test_nobody_answers() -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{reserved_port()}"
     done = run("status", "--server", address)
     assert done.code == 1
     assert done.out == ""
@@ -75,7 +75,7 @@ def test_nobody_answers() -> None:
 
 
 def test_the_server_comes_from_the_environment() -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{reserved_port()}"
     assert f"no master answers at {address}" in run("leases", LICENSE_MASTER_SERVER=address).err
 
 

@@ -7,9 +7,9 @@ import re
 import subprocess
 from pathlib import Path
 
+from master.launch import reserved_port
 from tests.cli.command import surroundings
 from tests.support.limits import HANG_SECONDS
-from tests.support.network.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = HANG_SECONDS
@@ -35,7 +35,7 @@ def play(
     shell: str, script: str, folder: Path, *, limit_seconds: float = LIMIT_SECONDS, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a folder, its master on ports of its own; whatever it left running is ended."""
-    server, metrics = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    server, metrics = f"127.0.0.1:{reserved_port()}", f"127.0.0.1:{reserved_port()}"
     process = subprocess.Popen(
         [shell, "-c", script],
         cwd=folder,

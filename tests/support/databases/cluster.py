@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from master.launch import reserved_port
 from tests.support.limits import HANG_SECONDS
 
 _USER = "nobody" if os.geteuid() == 0 else None
@@ -47,7 +47,7 @@ class Node:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = reserved_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     async def make(self) -> None:
@@ -202,10 +202,3 @@ async def _run(program: str, *arguments: str) -> None:
         subprocess.run, _command(program, *arguments), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])

@@ -13,7 +13,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.support.databases.cluster import Node, command_as_user, free_port, make_place
+from master.launch import reserved_port
+from tests.support.databases.cluster import Node, command_as_user, make_place
 from tests.support.limits import HANG_SECONDS
 
 
@@ -22,7 +23,7 @@ class PgBouncer:
 
     def __init__(self, folder: Path, server: Node, *, mode: str) -> None:
         self._file = folder / "pgbouncer.ini"
-        self._port = free_port()
+        self._port = reserved_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"postgresql://postgres@127.0.0.1:{self._port}/lm"
         self._file.write_text(

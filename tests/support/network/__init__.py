@@ -1,1 +1,1 @@
-"""What lies between two parties: lines, relays, balancers, receivers, ports."""
+"""What lies between two parties: lines, relays, balancers, receivers."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +15,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 import pytest
+
+from master.launch import reserved_port
 
 
 def program(name: str) -> str:
@@ -80,7 +81,7 @@ async def running_prometheus(
         + "scrape_configs:\n"
         + f"- {{job_name: license-master, static_configs: [{{targets: ['127.0.0.1:{metrics_port}']}}]}}\n"
     )
-    prometheus = Prometheus(_free_port())
+    prometheus = Prometheus(reserved_port())
     server = await asyncio.create_subprocess_exec(
         executable,
         f"--config.file={config}",
@@ -104,9 +105,3 @@ async def _answers(prometheus: Prometheus) -> bool:
         return bool((await prometheus.get("query", query="vector(1)"))["status"] == "success")
     except (OSError, ValueError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ from itertools import count
 
 from licensemaster.v1 import project_pb2
 from slave_client import ClientConfig, Granted, HolderKind, Lost, SeatChange, SlaveClient, Source, State, Want
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT
 from tests.support.projects.estates import project
 
@@ -73,7 +74,9 @@ async def working_sites(addresses: Sequence[str]) -> AsyncIterator[list[Site]]:
     async with AsyncExitStack() as stack:
         for site in sites:
             await stack.enter_async_context(site.client)
-        await asyncio.gather(*(site.client.wait_for_state(State.CONNECTED, timeout_seconds=60) for site in sites))
+        await asyncio.gather(
+            *(site.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS) for site in sites)
+        )
         working = [asyncio.create_task(site.work()) for site in sites]
         await asyncio.gather(*(site.served_after(0) for site in sites))
         yield sites
