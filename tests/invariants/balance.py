@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COOLING_OFF_SECONDS = 100
 REFUSE, REVOKE, FORCE = 1, 3, 4
@@ -58,6 +62,13 @@ class Balance:
 
     licenses: dict[str, ModelLicense] = field(default_factory=dict)
     now: float = 0.0
+    stepped: float = 0.0
+    """Seconds by which the clock was set forward; PBXs know nothing of it."""
+
+    @property
+    def ends_by(self) -> float:
+        """What was signed to end before this is over, by the clocks of PBXs too."""
+        return self.now - self.stepped
 
     def capacity(self) -> dict[PoolName, int]:
         """What is installed, by pool."""
@@ -125,7 +136,8 @@ class Balance:
         license.release.in_use = max(license.release.in_use, asked.in_use)
         taken = (0, 0)
         if asked.in_use in (REVOKE, FORCE):
-            taken = self._revoke((license.device, license.kind), force=asked.in_use == FORCE)
+            pool = license.device, license.kind
+            taken = self.shrink(pool, self.capacity()[pool] - self.leaving()[pool], force=asked.in_use == FORCE)
         self._complete(license)
         return taken
 
@@ -178,19 +190,38 @@ class Balance:
 
     # --- Seats that are taken away ------------------------------------------------------------------------------------
 
-    def _revoke(self, pool: PoolName, *, force: bool) -> tuple[int, int]:
+    def give_up_idle(self, pool: PoolName, excess: int, order: Sequence[str]) -> int:
+        """Let go of what lies idle, and of what will be let go of; how many seats that is."""
+        raise NotImplementedError
+
+    def standing(self, pbx: str, kind: str) -> tuple[bool, int, bool]:
+        """Who gives seats up first: whoever sorts first."""
+        raise NotImplementedError
+
+    def lent(self, pbx: str, pool: PoolName) -> int:
+        """Seats that were promised to a PBX for days."""
+        raise NotImplementedError
+
+    def shrink(self, pool: PoolName, stays: int, *, force: bool = False) -> tuple[int, int]:
+        """Take seats away until so many are left; how many that was, and how many are at risk."""
         debited = [(pbx, key) for pbx, seats in self.held.items() for key, seat in seats.items() if seat.pool == pool]
         pending = [(pbx, key) for pbx, key in debited if key in self.revoked[pbx]]
-        stays = self.capacity()[pool] - self.leaving()[pool]
-        excess = max(self.used()[pool] - len(pending) - stays, 0)
+        excess = self.used()[pool] - len(pending) - stays
         order = list(self.held)
+        by_standing = sorted(order, key=lambda pbx: (self.standing(pbx, pool[1]), order.index(pbx)))
+        if excess > 0:
+            excess -= self.give_up_idle(pool, excess, by_standing)
 
-        def turn(given: tuple[str, Key]) -> tuple[bool, float, int, str]:
+        def turn(given: tuple[str, Key]) -> tuple[object, ...]:
             pbx, key = given
-            connected = self.is_connected(pbx, self.now)
-            return not connected, -self.held[pbx][key].at, order.index(pbx), key[1]
+            return self.standing(pbx, pool[1]), -self.held[pbx][key].at, order.index(pbx), key[1]
 
-        chosen = sorted((seat for seat in debited if seat not in pending), key=turn)[:excess]
+        able = sorted((seat for seat in debited if seat not in pending), key=turn)
+        for pbx in order:  # a loan was promised until its day, and stays
+            of_pbx = [seat for seat in able if seat[0] == pbx]
+            for seat in of_pbx[max(len(of_pbx) - self.lent(pbx, pool), 0) :]:
+                able.remove(seat)
+        chosen = able[: max(excess, 0)]
         counted = sum(self.used().values())
         for pbx, key in [*chosen, *(pending if force else [])]:
             gone = [dependent for dependent in self._with_dependents(pbx, key) if dependent in self.held[pbx]]

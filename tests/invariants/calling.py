@@ -13,8 +13,10 @@ from hypothesis.stateful import (
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
 from tests.invariants.arena import Arena, all_seats, reason_of
-from tests.invariants.changing import Changing
+from tests.invariants.changing import OVERDRAFT_SEATS_MAX, Changing
 from tests.invariants.model import Model
+from tests.invariants.model_allocation import KINDS
+from tests.invariants.model_sharing import HOUR
 from tests.invariants.model_values import PBXS, PRIMARY, STANDBY, Answer, No, Yes
 from tests.support.databases.truth import adds_up, counted
 from tests.support.pbxs.pbx import seat
@@ -28,15 +30,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+HANDED_ON = lease_pb2.NOTICE_KIND_SEATS_HANDED_ON
+AWAITED = lease_pb2.NOTICE_KIND_SEATS_AWAITED
+WAITING = seat_pb2.REFUSAL_REASON_WAITING
+
+
 def seats_of(keys: Sequence[Key]) -> list[seat_pb2.Seat]:
     return [seat(license_type, holder) for license_type, holder in keys]
 
 
 def answer_of(result: seat_pb2.SeatResult) -> Answer:
     if result.WhichOneof("outcome") == "refused":
-        assert result.refused.message
-        assert result.refused.remedy.text
-        return No()
+        refusal = result.refused
+        assert refusal.message
+        assert refusal.remedy.text
+        return No(refusal.place, refusal.waiting) if refusal.reason == WAITING else No()
     grant = result.granted
     return Yes(already_held=grant.already_held, device=grant.device, included_in=grant.included_in)
 
@@ -57,7 +65,15 @@ class Calling(Changing):
         self.last = call
         call()
 
-    def _open(self, pbx: str, request_id: str, at: int, software: int = 12, keys: Sequence[Key] = ()) -> None:
+    def _open(
+        self,
+        pbx: str,
+        request_id: str,
+        at: int,
+        software: int = 12,
+        keys: Sequence[Key] = (),
+        wait: bool = False,
+    ) -> None:
         def call() -> None:
             request = lease_pb2.OpenLeaseRequest(
                 pbx=self._name(pbx),
@@ -65,11 +81,12 @@ class Calling(Changing):
                 request_id=request_id,
                 software_version=str(software),
                 seats=seats_of(keys),
+                wait=wait,
             )
             response = self._call(lambda: self._leases(at).OpenLease(request))
             is_repeated = self.model.open(pbx, request_id, self.arena.clock.now, software=software)
             assert response.lease.epoch == self.model.leases[pbx].epoch
-            answers, held_before = self.model.acquire_with_opening(pbx, keys, is_repeated=is_repeated)
+            answers, held_before = self.model.acquire_with_opening(pbx, keys, is_repeated=is_repeated, wait=wait)
             assert [answer_of(result) for result in response.results] == answers
             assert response.seats_held == held_before
             terms = lease_pb2.LeaseTerms.FromString(response.lease.signed.payload)
@@ -90,11 +107,13 @@ class Calling(Changing):
             assert serials == [self.model.standby_leases.serial]
             self.receipt.serial, self.receipt.discarded = serials[0], False
 
-    def _acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
-        request = lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
+    def _acquire(self, pbx: str, at: int, keys: list[Key], wait: bool = False) -> None:
+        request = lease_pb2.AcquireSeatsRequest(
+            pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys), wait=wait
+        )
         response = self._under_lease(pbx, lambda: self._leases(at).AcquireSeats(request))
         if response is not None:
-            assert [answer_of(result) for result in response.results] == self.model.acquire(pbx, keys)
+            assert [answer_of(result) for result in response.results] == self.model.acquire(pbx, keys, wait=wait)
 
     def _give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
         request = lease_pb2.ReturnSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
@@ -103,25 +122,38 @@ class Calling(Changing):
             collected = [None if result.HasField("refused") else result.returned for result in response.results]
             assert collected == self.model.give_back(pbx, keys)
 
-    def _advance(self, seconds: int) -> None:
-        self.arena.clock.advance(seconds)
-        self.model.now = self.arena.clock.now
+    def _advance(self, seconds: int, *, is_step: bool = False) -> None:
+        self._hand_on()
+        self.model.pass_time(seconds)
+        (self.arena.clock.set_forward if is_step else self.arena.clock.advance)(seconds)
+        self.model.now += seconds
+        self.model.stepped += seconds if is_step else 0
+        self._hand_on()
 
-    def _settle(self, pbx: str, keys: list[Key], received: tuple[list[Answer], int, set[Key]]) -> None:
+    def _hand_on(self) -> None:
+        """Have everything handed on, and all places told: masters do so at some moment by themselves."""
+        if not self.model.waiting:
+            return
+        for master in self.arena.masters:
+            self.arena.run(master.running.leases.waiting.run_once())
+        self.model.hand_on()
+
+    def _settle(self, pbx: str, keys: list[Key], received: tuple[list[Answer], int, set[Key]], *, wait: bool) -> None:
         """The master may try unwanted seats in any order; one of them must explain its answer."""
         tried = []
         unwanted = self.model.unwanted(pbx, keys)
         whole = [key for key in unwanted if key[0] == "uc"]
         for order in permutations(whole):
             model = self.model.copy()
-            tried.append(model.sync(pbx, keys, [key for key in unwanted if key not in whole] + list(order)))
+            order_tried = [key for key in unwanted if key not in whole] + list(order)
+            tried.append(model.sync(pbx, keys, order_tried, wait=wait))
             if tried[-1] == received and expected(model) == self._listed():
                 self.model = model
                 return
         raise AssertionError(f"the master answered {received}; possible were {tried[:3]}")
 
     def _under_lease(self, pbx: str, call: Callable[[], Awaitable[T]]) -> T | None:
-        reason = self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now)
+        reason = self.model.refusal_of_call(pbx, self._epoch(pbx))
         if not reason:
             return self._call(call)
         with pytest.raises(grpc.aio.AioRpcError) as failed:
@@ -130,6 +162,7 @@ class Calling(Changing):
         return None
 
     def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        self._hand_on()
         return self.arena.run(awaited(call))
 
     def _master(self, at: int) -> InProcess:
@@ -169,6 +202,7 @@ class Calling(Changing):
 
     @invariant()
     def model_and_master_agree(self) -> None:
+        self._hand_on()
         assert self._listed() == expected(self.model)
 
     @invariant()
@@ -179,6 +213,21 @@ class Calling(Changing):
         assert {name: pool.capacity for name, pool in pools.items()} == self.model.capacity()
         assert all(map(adds_up, pools.values()))
         assert self.arena.run(self.arena.mismatches(self.project)) == []
+        for kind in KINDS:
+            pool, idle = pools["hq-box", kind], self.model.idle(kind)
+            assert (pool.held_idle, pool.borrowed, pool.first_claims) == (idle["block"], idle["loan"], idle["first"])
+            assert pool.waiting == len(self.model.waiters(kind))
+            assert pool.overdraft.seats == self.model.overdrawn(kind) <= OVERDRAFT_SEATS_MAX
+            if self.model.policy(kind).overdraft_seats:
+                assert pool.overdraft.budget_left_seat_hours == self.model.budget_left(kind) / HOUR
+
+    @invariant()
+    def nobody_waits_for_what_it_could_have(self) -> None:
+        """No waiter starves while seats are free, and what is waited for is held by none of those who wait."""
+        for kind in KINDS:
+            pool = ("hq-box", kind)
+            assert not self.model.turns(kind, self.model.free(pool) or self.model.room_above(pool))[0]
+        assert not any(key in self.model.held[pbx] for pbx, key in self.model.waiting)
 
     @invariant()
     def port_and_ipva_go_together(self) -> None:
@@ -186,6 +235,7 @@ class Calling(Changing):
 
     def teardown(self) -> None:
         """Leave nothing to the next history; on the way everything comes home."""
+        self.arena.clock.step_is_over()
         self.arena.clock.advance(1000)
         self.arena.run(self._master(0).running.expiry.run_once())
         assert self._listed() == set()

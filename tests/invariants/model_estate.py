@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.invariants.balance import Balance, HeldSeat, PoolName
+from tests.invariants.balance import Balance, HeldSeat, Key, PoolName
 
 DECLARED_VERSION = 12
 CENTRAL_FROM = 8
@@ -32,7 +32,7 @@ class ModelEstate(Balance):
         """The software that a PBX's calls are judged by."""
         raise NotImplementedError
 
-    def take(self, pbx: str, kind: str) -> PoolName | None:
+    def take(self, pbx: str, kind: str, key: Key | None = None) -> PoolName | None:
         """The pool that one seat more may be debited from; None where none has any left."""
         raise NotImplementedError
 

@@ -46,6 +46,11 @@ class Yes:
 class No:
     """A refusal."""
 
+    place: int = 0
+    """Where it is waited for: 1 for the next."""
+    waiting: int = 0
+    """How many seats are waited for then."""
+
 
 Answer = Yes | No
 

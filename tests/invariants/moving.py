@@ -54,6 +54,9 @@ class Moving(RuleBasedStateMachine):
         self.again: tuple[Callable[[], Awaitable[Any]], Any] | None = None
         """The last move, to be sent once more, and what it was answered with."""
 
+    def _hand_on(self) -> None:
+        raise NotImplementedError
+
     def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         raise NotImplementedError
 
@@ -231,6 +234,7 @@ class Moving(RuleBasedStateMachine):
 
     @rule(at=masters)
     def look_round(self, at: int) -> None:
+        self._hand_on()
         self.arena.run(self._master(at).running.releases.run_once())
         self.model.look()
 

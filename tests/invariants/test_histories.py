@@ -23,8 +23,9 @@ from hypothesis.stateful import (
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from tests.invariants.arena import Arena, reason_of
-from tests.invariants.calling import Calling, answer_of, awaited, expected, seats_of
-from tests.invariants.model_values import PBXS, PRIMARY, STANDBY, Answer
+from tests.invariants.calling import answer_of, awaited, expected, seats_of
+from tests.invariants.model_values import PBXS, PRIMARY, STANDBY, Answer, Yes
+from tests.invariants.sharing import Sharing
 from tests.support.limits import LONG
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ ports = st.lists(st.sampled_from(KEYS[:4]), min_size=1, max_size=4, unique=True)
 anything = st.lists(st.sampled_from(KEYS), min_size=1, max_size=6, unique=True)
 wanted = ports | anything
 masters = st.integers(0, 1)
+waits = st.booleans()
 
 
-class Lending(Calling):
+class Lending(Sharing):
     """PBXs that do anything in any order, while operators move licenses."""
 
     # --- Leases -----------------------------------------------------------------------------------------------------
@@ -55,10 +57,10 @@ class Lending(Calling):
         for pbx in PBXS:
             self._open(pbx, str(uuid4()), at=0, software=software if pbx == odd else 12)
 
-    @rule(pbx=pbxs, at=masters, software=st.sampled_from((12, 13, 11, 7)), keys=st.just([]) | wanted)
-    def open_lease(self, pbx: str, at: int, software: int, keys: list[Key]) -> None:
+    @rule(pbx=pbxs, at=masters, software=st.sampled_from((12, 12, 13, 11, 7)), keys=st.just([]) | wanted, wait=waits)
+    def open_lease(self, pbx: str, at: int, software: int, keys: list[Key], wait: bool) -> None:
         """B10: what it held under older or newer software goes on."""
-        self._open(pbx, str(uuid4()), at, 12 if pbx == STANDBY else software, keys)
+        self._open(pbx, str(uuid4()), at, 12 if pbx == STANDBY else software, keys, wait)
 
     @precondition(lambda self: any(lease.request_id for lease in self.model.leases.values()))
     @rule(data=st.data(), at=masters, keys=st.just([]) | wanted)
@@ -192,7 +194,7 @@ class Lending(Calling):
     @rule(pbx=pbxs, at=masters, step=st.sampled_from((-1, 1)), keys=wanted)
     def call_under_another_epoch(self, pbx: str, at: int, step: int, keys: list[Key]) -> None:
         epoch = self._epoch(pbx) + step
-        reason = self.model.refusal_of_call(pbx, epoch, self.arena.clock.now)
+        reason = self.model.refusal_of_call(pbx, epoch)
         assert reason in ("LEASE_FENCED", "LEASE_CARRIED", "LEASE_NOT_OPEN")
         name, seats = self._name(pbx), seats_of(keys)
         stub = self._leases(at)
@@ -210,35 +212,40 @@ class Lending(Calling):
 
     # --- Seats ------------------------------------------------------------------------------------------------------
 
-    @rule(pbx=pbxs, at=masters, keys=wanted)
-    def acquire(self, pbx: str, at: int, keys: list[Key]) -> None:
-        self._do(lambda: self._acquire(pbx, at, keys))
+    @rule(pbx=pbxs, at=masters, keys=wanted, wait=waits)
+    def acquire(self, pbx: str, at: int, keys: list[Key], wait: bool) -> None:
+        self._do(lambda: self._acquire(pbx, at, keys, wait))
 
     @rule(pbx=pbxs, at=masters, keys=wanted)
     def give_back(self, pbx: str, at: int, keys: list[Key]) -> None:
         self._do(lambda: self._give_back(pbx, at, keys))
 
-    @rule(pbx=pbxs, at=masters, keys=wanted | st.just([]))
-    def sync(self, pbx: str, at: int, keys: list[Key]) -> None:
+    @rule(pbx=pbxs, at=masters, keys=wanted | st.just([]), wait=waits)
+    def sync(self, pbx: str, at: int, keys: list[Key], wait: bool) -> None:
         def call() -> None:
-            request = lease_pb2.SyncSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
+            request = lease_pb2.SyncSeatsRequest(
+                pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys), wait=wait
+            )
             response = self._under_lease(pbx, lambda: self._leases(at).SyncSeats(request))
             if response is not None:
                 answers = [answer_of(result) for result in response.results]
                 kept = {(kept_seat.seat.license_type, kept_seat.seat.holder) for kept_seat in response.kept}
-                self._settle(pbx, keys, (answers, response.seats_returned, kept))
+                self._settle(pbx, keys, (answers, response.seats_returned, kept), wait=wait)
 
         self._do(call)
 
-    @rule(keys=wanted)
-    def acquire_all_at_once(self, keys: list[Key]) -> None:
+    @rule(keys=wanted, wait=waits)
+    def acquire_all_at_once(self, keys: list[Key], wait: bool) -> None:
         """Through all masters at the same time; some order must explain all answers."""
-        able = [pbx for pbx in PBXS if not self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now)]
+        self._hand_on()
+        able = [pbx for pbx in PBXS if not self.model.refusal_of_call(pbx, self._epoch(pbx))]
 
         async def race() -> list[list[Answer]]:
             calls = [
                 self._leases(at).AcquireSeats(
-                    lease_pb2.AcquireSeatsRequest(pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys))
+                    lease_pb2.AcquireSeatsRequest(
+                        pbx=self._name(pbx), epoch=self._epoch(pbx), seats=seats_of(keys), wait=wait
+                    )
                 )
                 for at, pbx in enumerate(able)
             ]
@@ -247,7 +254,7 @@ class Lending(Calling):
         answer = dict(zip(able, self.arena.run(race()), strict=True))
         for order in permutations(able):
             model = self.model.copy()
-            if all(model.acquire(pbx, keys) == answer[pbx] for pbx in order):
+            if all(model.acquire(pbx, keys, wait=wait) == answer[pbx] for pbx in order):
                 self.model = model
                 return
         raise AssertionError(f"no order explains {answer}")
@@ -260,29 +267,13 @@ class Lending(Calling):
 
     @rule(pbx=pbxs, at=masters)
     def ask_for_more_than_is_free(self, pbx: str, at: int) -> None:
-        """What a view says is free is what a PBX that may draw on it is granted, exactly."""
-        request = status_pb2.ExplainSeatsRequest(
-            pbx=self._name(pbx), seats=seats_of([("port", f"fresh-{number}") for number in range(40)])
-        )
-
-        def call() -> None:
-            explained = self._call(lambda: self._master(at).wire.status.ExplainSeats(request))
-            granted = [result.granted.device for result in explained.results if result.HasField("granted")]
-            pools, held = self._pools(), self.model.debited(pbx)
-
-            def can_have(kind: str, device: str) -> int:
-                own = max(self.model.floor(pbx, (device, kind)) - held.get((device, kind), 0), 0)
-                pool = pools.get((device, kind))
-                return own + (self.model.left_for(pbx, (device, kind), pool.free) if pool is not None else 0)
-
-            device = self.model.installation(pbx)
-            free = can_have("port", device)
-            if self.model.needs_ipva(pbx):  # D1: both or neither
-                places = dict.fromkeys(self.model.places(pbx, "ipva"))
-                free = min(free, sum(can_have("ipva", place) for place in places))
-            assert granted == [device] * (0 if self.model.gets_nothing_new(pbx) else free)
-
-        self._do(call)
+        """What is explained is what would be granted, exactly."""
+        fresh = [("port", f"fresh-{number}") for number in range(20)]
+        request = status_pb2.ExplainSeatsRequest(pbx=self._name(pbx), seats=seats_of(fresh))
+        explained = self._call(lambda: self._master(at).wire.status.ExplainSeats(request))
+        granted = [result.granted.device for result in explained.results if result.HasField("granted")]
+        answers = self.model.copy().acquire(pbx, fresh)
+        assert granted == [answer.device for answer in answers if isinstance(answer, Yes)]
 
     # --- Time and faults --------------------------------------------------------------------------------------------
 
@@ -292,14 +283,21 @@ class Lending(Calling):
 
     @rule(at=masters)
     def expire(self, at: int) -> None:
-        self.model.expire(self.arena.clock.now)
+        self._hand_on()
+        self.model.expire()
         self.arena.run(self._master(at).running.expiry.run_once())
 
     @rule(at=masters)
     def crash(self, at: int) -> None:
+        self.end_overdrafts(at)  # a new master does so at some moment, before or after it lets leases expire
+        self._hand_on()
         self.arena.run(self.arena.restart(at % len(self.arena.masters)))
-        self.model.expire(self.arena.clock.now)
+        self._a_master_has_started()
+
+    def _a_master_has_started(self) -> None:
+        self.model.expire()
         self.model.look()
+        self._hand_on()
 
     @rule(pbx=pbxs, at=masters, keys=wanted)
     def crash_with_a_call_under_way(self, pbx: str, at: int, keys: list[Key]) -> None:
@@ -312,17 +310,19 @@ class Lending(Calling):
             await self.arena.restart(at % len(self.arena.masters))
             return not isinstance((await asyncio.gather(task, return_exceptions=True))[0], BaseException)
 
+        self.end_overdrafts(at)
+        self._hand_on()
         answered = self.arena.run(crash())
-        self.model.expire(self.arena.clock.now)
-        self.model.look()
-        before = self.model.copy()
-        if not self.model.refusal_of_call(pbx, self._epoch(pbx), self.arena.clock.now):
-            self.model.acquire(pbx, keys)
+        before, done = self.model, self.model.copy()
+        if not done.refusal_of_call(pbx, self._epoch(pbx)):
+            done.acquire(pbx, keys)
         else:
             assert not answered
+        for self.model in (before, done):
+            self._a_master_has_started()
         held = self._listed()
-        assert held == expected(self.model) or (not answered and held == expected(before))
-        if held != expected(self.model):
+        assert held == expected(done) or (not answered and held == expected(before))
+        if held != expected(done):
             self.model = before
         self._acquire(pbx, at, keys)
 

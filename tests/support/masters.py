@@ -66,6 +66,10 @@ class Clock:
         self.now += seconds
         self._stepped += seconds
 
+    def step_is_over(self) -> None:
+        """No lease is left that was signed before it was set forward."""
+        self._stepped = 0.0
+
     def stepped_seconds(self) -> float:
         """How far it was set forward."""
         return self._stepped
