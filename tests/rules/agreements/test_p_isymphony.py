@@ -51,8 +51,8 @@ async def bought(master: InProcess, day: str = "2026-01-15", **counts: int) -> S
 
 
 @pytest.mark.rule("P1")
-async def test_a_trial_is_14_days_and_14_more_and_no_third_key(master: InProcess) -> None:
-    at = await shop(master)
+async def test_a_trial_is_14_days_and_14_more_and_no_third_key(any_master: InProcess) -> None:
+    at = await shop(any_master)
     await at.place(trial("T1", user=40, queue=1))
     right = await at.right("L1", "2026-01-29")  # 14 x 24 hours are over at noon of that day
     assert right.supported
@@ -78,8 +78,8 @@ async def test_a_trial_is_14_days_and_14_more_and_no_third_key(master: InProcess
 
 
 @pytest.mark.rule("P2")
-async def test_a_purchase_replaces_the_key_in_place(master: InProcess) -> None:
-    at = await shop(master)
+async def test_a_purchase_replaces_the_key_in_place(any_master: InProcess) -> None:
+    at = await shop(any_master)
     await at.place(trial("T1"))
     at.on("2026-01-20")
     other = await at.refuse(orders.Buy(id="L1", product="isymphony", counts={"user": 20}, major=2))
@@ -94,8 +94,8 @@ async def test_a_purchase_replaces_the_key_in_place(master: InProcess) -> None:
 
 
 @pytest.mark.rule("P3")
-async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_version(master: InProcess) -> None:
-    at = await bought(master)
+async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_version(any_master: InProcess) -> None:
+    at = await bought(any_master)
     published = {
         "2.9": "2025-01-01",
         "3.1": "2025-06-01",
@@ -116,8 +116,8 @@ async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_versio
 
 
 @pytest.mark.rule("P4")
-async def test_maintenance_runs_from_the_payment_and_renews_from_its_last_end(master: InProcess) -> None:
-    at = await shop(master)
+async def test_maintenance_runs_from_the_payment_and_renews_from_its_last_end(any_master: InProcess) -> None:
+    at = await shop(any_master)
     ordered = await at.place(buy())
     at.on("2026-03-31")
     await at.place(orders.ConfirmPayment(order=ordered.entries[0].number, key="K1"))
@@ -137,18 +137,18 @@ async def test_maintenance_runs_from_the_payment_and_renews_from_its_last_end(ma
 
 
 @pytest.mark.rule("P4")
-async def test_renewals_order_themselves_where_switched_so(master: InProcess) -> None:
-    at = await bought(master)
+async def test_renewals_order_themselves_where_switched_so(any_master: InProcess) -> None:
+    at = await bought(any_master)
     await at.paid(buy("L2"), "K2")
     wrong = await at.refuse(orders.SetAutoRenewal(license="L1", offer="trial", on=True))
     assert (wrong.problem, wrong.remedy) == (Problem.AGREEMENT_PROBLEM_NO_AUTO_RENEWAL, "choose renewal")
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
     assert list((await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))).entries) == []
     at.on("2027-01-07")
-    assert await master.running.renewals.run_once() == 0
+    assert await any_master.running.renewals.run_once() == 0
     at.on("2027-01-08")
-    assert await master.running.renewals.run_once() == 1
-    assert await master.running.renewals.run_once() == 0  # it awaits its payment
+    assert await any_master.running.renewals.run_once() == 1
+    assert await any_master.running.renewals.run_once() == 0  # it awaits its payment
     (awaited,) = (await at.all()).awaited
     assert awaited.subject.id == "L1"
     await at.place(orders.ConfirmPayment(order=awaited.order, key="auto"))
@@ -156,16 +156,16 @@ async def test_renewals_order_themselves_where_switched_so(master: InProcess) ->
     assert await at.cover("L2", "maintenance") == (True, "2027-01-15")
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=False))
     at.on("2028-01-10")
-    assert await master.running.renewals.run_once() == 0
+    assert await any_master.running.renewals.run_once() == 0
 
 
 @pytest.mark.rule("P4")
-async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_master_ran(master: InProcess) -> None:
-    at = await bought(master)
+async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_master_ran(any_master: InProcess) -> None:
+    at = await bought(any_master)
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
     at.on("2027-01-15")  # its last day was yesterday, and an upgrade awaits its payment
     await at.place(totals(user=40))
-    assert await master.running.renewals.run_once() == 1
+    assert await any_master.running.renewals.run_once() == 1
     assert {order.subject.id for order in (await at.all()).awaited} == {"L1"}
     assert len((await at.all()).awaited) == 2
     renewal = (await at.all()).awaited[-1].order
@@ -177,8 +177,8 @@ async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_mast
 
 
 @pytest.mark.rule("P5")
-async def test_after_it_ends_only_newer_versions_and_support_stop(master: InProcess) -> None:
-    at = await bought(master, user=20, queue=1)
+async def test_after_it_ends_only_newer_versions_and_support_stop(any_master: InProcess) -> None:
+    at = await bought(any_master, user=20, queue=1)
     (ending,) = await at.endings("2026-12-01")
     assert (ending.day, dict(ending.stops), ending.what_stops) == ("2027-01-15", {}, "newer releases and support")
     during, after = await at.right("L1", "2027-01-14"), await at.right("L1", "2027-01-15")
@@ -188,9 +188,9 @@ async def test_after_it_ends_only_newer_versions_and_support_stop(master: InProc
 
 
 @pytest.mark.rule("P6")
-async def test_a_20_user_license_upgraded_to_40_and_a_queue(master: InProcess) -> None:
+async def test_a_20_user_license_upgraded_to_40_and_a_queue(any_master: InProcess) -> None:
     """The document's examples: select 40 users, the total; select 20 users and 1 queue."""
-    at = await bought(master, user=20)
+    at = await bought(any_master, user=20)
     assert (await at.quote(totals(user=20, queue=1))).totals[0].amount == "50.00"
     placed = await at.paid(totals(user=40), "K2")
     assert [(line.what, line.amount) for line in placed.lines] == [("iSymphony User: 40 in all instead of 20", "80.00")]
@@ -207,9 +207,9 @@ async def test_a_20_user_license_upgraded_to_40_and_a_queue(master: InProcess) -
 
 
 @pytest.mark.rule("P7")
-async def test_one_instance_for_each_license(master: InProcess) -> None:
+async def test_one_instance_for_each_license(any_master: InProcess) -> None:
     """Two instances need two licenses; one connects to several PBXs."""
-    at = await bought(master)
+    at = await bought(any_master)
     assert (await at.right("L1")).counts["instance"] == 1
     await at.paid(buy("L2"), "K2")
     assert [(await at.right(text)).counts["instance"] for text in ("L1", "L2")] == [1, 1]
@@ -225,8 +225,8 @@ async def test_one_instance_for_each_license(master: InProcess) -> None:
 
 
 @pytest.mark.rule("P8")
-async def test_named_users_count_logged_in_or_not_concurrent_ones_while_they_are(master: InProcess) -> None:
-    at = await shop(master)
+async def test_named_users_count_logged_in_or_not_concurrent_ones_while_they_are(any_master: InProcess) -> None:
+    at = await shop(any_master)
     await at.declared("named", "iSymphony User 12", 1)
     await at.declared("concurrent", "iSymphony Concurrent User 12", 1)
     hq = await opened(at.master.wire, "hq")
@@ -240,8 +240,8 @@ async def test_named_users_count_logged_in_or_not_concurrent_ones_while_they_are
 
 
 @pytest.mark.rule("P9")
-async def test_nothing_is_in_force_before_the_payment_is_confirmed(master: InProcess) -> None:
-    at = await shop(master)
+async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: InProcess) -> None:
+    at = await shop(any_master)
     ordered = await at.place(buy())
     assert (ordered.awaits_payment, [entry.kind for entry in ordered.entries]) == (True, ["ordered"])
     number = ordered.entries[0].number

@@ -48,8 +48,8 @@ COOLING_OFF_SECONDS = 604_800
 
 
 @pytest.mark.rule("L2")
-async def test_a_dead_device_takes_two_operators_and_time(master: InProcess, tmp_path: Path) -> None:
-    wire, clock = master.wire, master.clock
+async def test_a_dead_device_takes_two_operators_and_time(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
     await wire.apply(project({}))
     await imported(wire, Vendor(), LICENSES, now=clock.now)
     await bind(wire, "hq-box", "ports")  # never enrolled: also then
@@ -76,10 +76,10 @@ async def test_a_dead_device_takes_two_operators_and_time(master: InProcess, tmp
 
 
 @pytest.mark.rule("L2")
-async def test_callers_without_a_name_are_one_operator(master: InProcess) -> None:
-    wire = master.wire
+async def test_callers_without_a_name_are_one_operator(any_master: InProcess) -> None:
+    wire = any_master.wire
     await wire.apply(project({}))
-    await imported(wire, Vendor(), LICENSES, now=master.clock.now)
+    await imported(wire, Vendor(), LICENSES, now=any_master.clock.now)
     await bind(wire, "hq-box", "ports")
     await release(wire, "ports", device_dead=True)
     request = license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
@@ -93,8 +93,8 @@ async def test_callers_without_a_name_are_one_operator(master: InProcess) -> Non
 
 
 @pytest.mark.rule("L2")
-async def test_only_a_dead_device_is_given_up(master: InProcess, tmp_path: Path) -> None:
-    leaving = await on_its_way(master, tmp_path)
+async def test_only_a_dead_device_is_given_up(any_master: InProcess, tmp_path: Path) -> None:
+    leaving = await on_its_way(any_master, tmp_path)
     wire = leaving.wire
     for results in (await approve(wire, "ports", caller="ben"), await approve(wire, "no-such", caller="ben")):
         assert refusal(results).problem in (
@@ -110,9 +110,9 @@ async def test_only_a_dead_device_is_given_up(master: InProcess, tmp_path: Path)
 
 
 @pytest.mark.rule("L2")
-async def test_a_late_certificate_ends_the_waiting(master: InProcess, tmp_path: Path) -> None:
+async def test_a_late_certificate_ends_the_waiting(any_master: InProcess, tmp_path: Path) -> None:
     """The device was not dead after all; anybody else's word for it changes nothing."""
-    wire, clock = master.wire, master.clock
+    wire, clock = any_master.wire, any_master.clock
     await wire.apply(project({}))
     await imported(wire, Vendor(), LICENSES, now=clock.now)
     hq, berlin = [await enrolled(wire, tmp_path, device) for device in ("hq-box", "berlin-box")]
@@ -136,8 +136,10 @@ async def test_a_late_certificate_ends_the_waiting(master: InProcess, tmp_path: 
 
 
 @pytest.mark.rule("L2")
-async def test_a_device_said_to_be_dead_that_signs_needs_no_second_operator(master: InProcess, tmp_path: Path) -> None:
-    wire, clock = master.wire, master.clock
+async def test_a_device_said_to_be_dead_that_signs_needs_no_second_operator(
+    any_master: InProcess, tmp_path: Path
+) -> None:
+    wire, clock = any_master.wire, any_master.clock
     await wire.apply(project({}))
     await imported(wire, Vendor(), LICENSES, now=clock.now)
     hq = await enrolled(wire, tmp_path, "hq-box")

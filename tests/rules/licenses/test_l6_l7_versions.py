@@ -34,9 +34,9 @@ def extend(months: int = 12) -> orders.Extend:
 
 @pytest.mark.rule("L6")
 async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charged(
-    master: InProcess, tmp_path: Path
+    any_master: InProcess, tmp_path: Path
 ) -> None:
-    at, key = await opened_project(master, tmp_path)
+    at, key = await opened_project(any_master, tmp_path)
     await at.place(extend(36))  # until 2029
     at.on("2026-09-01")
     bound = await at.refuse(convert())
@@ -54,8 +54,10 @@ async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_cha
 
 
 @pytest.mark.rule("L6", "L7")
-async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(master: InProcess, tmp_path: Path) -> None:
-    at, key = await opened_project(master, tmp_path)
+async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(
+    any_master: InProcess, tmp_path: Path
+) -> None:
+    at, key = await opened_project(any_master, tmp_path)
     await at.place(extend())
     at.on("2026-06-01")
     asked = moved(await release(at.master.wire, "ports", to_device="berlin-box")).release.request
@@ -68,8 +70,8 @@ async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(mast
 
 
 @pytest.mark.rule("L7", "M3")
-async def test_what_the_vendors_file_said_counts_and_is_carried_on(master: InProcess, tmp_path: Path) -> None:
-    at, _ = await opened_project(master, tmp_path, agreement="2027-01-10")
+async def test_what_the_vendors_file_said_counts_and_is_carried_on(any_master: InProcess, tmp_path: Path) -> None:
+    at, _ = await opened_project(any_master, tmp_path, agreement="2027-01-10")
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
     await at.place(extend())
     assert await at.cover("ports", "ssa") == (True, "2028-01-10")
@@ -80,8 +82,8 @@ async def test_what_the_vendors_file_said_counts_and_is_carried_on(master: InPro
 
 
 @pytest.mark.rule("L7")
-async def test_a_license_of_the_project_file_has_no_first_binding(master: InProcess, tmp_path: Path) -> None:
-    at, _ = await opened_project(master, tmp_path)
+async def test_a_license_of_the_project_file_has_no_first_binding(any_master: InProcess, tmp_path: Path) -> None:
+    at, _ = await opened_project(any_master, tmp_path)
     await at.declared("declared", "PBX-Port12", 1)
     for order in (
         orders.Extend(subjects=license_("declared"), offer="ssa", months=12),
@@ -94,8 +96,8 @@ async def test_a_license_of_the_project_file_has_no_first_binding(master: InProc
 
 
 @pytest.mark.rule("L6", "M1")
-async def test_a_released_license_keeps_its_agreement_in_the_balance(master: InProcess, tmp_path: Path) -> None:
-    at, key = await opened_project(master, tmp_path)
+async def test_a_released_license_keeps_its_agreement_in_the_balance(any_master: InProcess, tmp_path: Path) -> None:
+    at, key = await opened_project(any_master, tmp_path)
     await at.place(extend())
     asked = moved(await release(at.master.wire, "ports")).release.request
     await certify(at.master.wire, key, asked)
@@ -109,10 +111,10 @@ async def test_a_released_license_keeps_its_agreement_in_the_balance(master: InP
 @pytest.mark.rule("L6", "M1")
 @pytest.mark.parametrize("way", ["an order", "a vendor's file"])
 async def test_a_conversion_ends_what_the_agreement_before_it_gave_whichever_way_it_came(
-    master: InProcess, way: str
+    any_master: InProcess, way: str
 ) -> None:
     """V14 was published under the agreement before; after the conversion to V13 it is not free, either way."""
-    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-10")
+    at = await AgreementOrders(any_master, SSA_PRICES).opened("2026-01-10")
     await at.licensed("old", "PBX-Port12", 10, agreement="2028-01-10", bound=False)
     for version in ("13", "14"):
         await at.place(orders.PublishRelease(release=version, day="2026-05-01"))

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.rule("L1", "L3", "L7")
-async def test_licenses_go_out_of_the_balance_and_come_back(master: InProcess, tmp_path: Path) -> None:
-    wire, clock = master.wire, master.clock
+async def test_licenses_go_out_of_the_balance_and_come_back(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
     await wire.apply(project({}))
     arrived = await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10)}, now=clock.now)
     (free,) = arrived.licenses
@@ -60,8 +60,8 @@ async def test_licenses_go_out_of_the_balance_and_come_back(master: InProcess, t
 
 
 @pytest.mark.rule("L1", "L3")
-async def test_what_cannot_be_bound(master: InProcess, tmp_path: Path) -> None:
-    wire = master.wire
+async def test_what_cannot_be_bound(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
     estate = project({})
     estate.devices.add(name="idle-box", platform="gateway")
     await wire.apply(estate)
@@ -69,7 +69,7 @@ async def test_what_cannot_be_bound(master: InProcess, tmp_path: Path) -> None:
     other.name = "other"
     other.devices[0].name = other.pbxs[0].device = "their-box"
     await wire.apply(other)
-    await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10), "more": ("PBX-Port12", 1)}, now=master.clock.now)
+    await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10), "more": ("PBX-Port12", 1)}, now=any_master.clock.now)
     moved(await bind(wire, "hq-box", "more"))
     before = await everything(wire)
     for device, license_id, problem in (
@@ -96,8 +96,8 @@ async def test_what_cannot_be_bound(master: InProcess, tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("L1")
-async def test_declared_licenses_move_in_the_project_file_only(master: InProcess, tmp_path: Path) -> None:
-    wire = master.wire
+async def test_declared_licenses_move_in_the_project_file_only(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 5, "PBX-Port 12": (5, "")}))
     await enrolled(wire, tmp_path, "hq-box")
     before = (await listed(wire)).values()
@@ -112,10 +112,10 @@ async def test_declared_licenses_move_in_the_project_file_only(master: InProcess
 
 
 @pytest.mark.rule("L1")
-async def test_a_project_file_takes_nothing_away_from_imported_licenses(master: InProcess, tmp_path: Path) -> None:
-    wire = master.wire
+async def test_a_project_file_takes_nothing_away_from_imported_licenses(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 5}))
-    await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10), "free": ("PBX-Port12", 1)}, now=master.clock.now)
+    await imported(wire, Vendor(), {"ports": ("PBX-Port12", 10), "free": ("PBX-Port12", 1)}, now=any_master.clock.now)
     key = await enrolled(wire, tmp_path, "berlin-box")
     moved(await bind(wire, "berlin-box", "ports"))
     without_berlin = project({"PBX-Port12": 5}, pbxs={})
@@ -137,10 +137,10 @@ async def test_a_project_file_takes_nothing_away_from_imported_licenses(master: 
 
 
 @pytest.mark.rule("A5", "L3")
-async def test_a_local_site_becomes_central(master: InProcess, tmp_path: Path) -> None:
-    wire = master.wire
+async def test_a_local_site_becomes_central(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 2}))
-    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=master.clock.now)
+    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=any_master.clock.now)
     key = await enrolled(wire, tmp_path, "berlin-box")
     moved(await bind(wire, "berlin-box", "berlins"))
     berlin = await opened(wire, "berlin")
@@ -244,8 +244,8 @@ async def test_old_software_draws_on_no_pool(master: InProcess, software: str, m
 
 
 @pytest.mark.rule("L5")
-async def test_a_project_file_that_takes_what_is_in_use_hears_who_has_it(master: InProcess) -> None:
-    wire = master.wire
+async def test_a_project_file_that_takes_what_is_in_use_hears_who_has_it(any_master: InProcess) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 9}))
     berlin, hq = await opened(wire, "berlin"), await opened(wire, "hq")
     await grant_all(berlin, *seats("port", 3))

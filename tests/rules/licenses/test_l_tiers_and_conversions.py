@@ -36,12 +36,12 @@ YEAR = 31_536_000
 
 
 @pytest.mark.rule("E4", "E5")
-async def test_a_tier_needs_what_it_counts_from(master: InProcess, tmp_path: Path) -> None:
-    wire = master.wire
+async def test_a_tier_needs_what_it_counts_from(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 100}))
     licenses = {"base": ("PBX-Port12", 399), "one": ("PBX-Port13", 1), "from-500": ("PBX-Port 12%500", 500)}
     licenses |= {"from-1000": ("PBX-Port12%1000", 10), "standby": ("PBX-Standby12%500", 10)}
-    await imported(wire, Vendor(), licenses, now=master.clock.now)
+    await imported(wire, Vendor(), licenses, now=any_master.clock.now)
     key = await enrolled(wire, tmp_path, "hq-box")
 
     async def missing(*ids: str) -> list[int]:
@@ -66,10 +66,10 @@ async def test_a_tier_needs_what_it_counts_from(master: InProcess, tmp_path: Pat
 
 
 @pytest.mark.rule("E4", "E5")
-async def test_a_rebound_tier_is_judged_where_it_goes(master: InProcess, tmp_path: Path) -> None:
-    wire = master.wire
+async def test_a_rebound_tier_is_judged_where_it_goes(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 500}))
-    await imported(wire, Vendor(), {"big": ("PBX-Port 12%500", 5)}, now=master.clock.now)
+    await imported(wire, Vendor(), {"big": ("PBX-Port 12%500", 5)}, now=any_master.clock.now)
     await enrolled(wire, tmp_path, "hq-box")
     moved(await bind(wire, "hq-box", "big"))
     await wire.apply(project({}))  # what it counted from is gone; what is bound stays
@@ -79,14 +79,14 @@ async def test_a_rebound_tier_is_judged_where_it_goes(master: InProcess, tmp_pat
 
 
 @pytest.mark.rule("E4", "E5")
-async def test_a_project_file_is_judged_by_tiers_too(master: InProcess) -> None:
+async def test_a_project_file_is_judged_by_tiers_too(any_master: InProcess) -> None:
     """Imported licenses count: what is counted is installed, wherever it came from."""
-    wire = master.wire
+    wire = any_master.wire
     failed = await failure(wire.apply(project({"PBX-Port12": 499, "PBX-Port 12%500": 1})))
     assert (failed.reason, "1 are missing" in failed.message) == ("PROJECT_INVALID", True)
     await wire.apply(project({"PBX-Port12": 500, "PBX-Port 12%500": 1}))
     await wire.apply(project({"PBX-Port12": 10}))
-    await imported(wire, Vendor(), {"base": ("PBX-Port12", 490)}, now=master.clock.now)
+    await imported(wire, Vendor(), {"base": ("PBX-Port12", 490)}, now=any_master.clock.now)
     moved(await bind(wire, "hq-box", "base"))
     await wire.apply(project({"PBX-Port12": 10, "PBX-Port 12%500": 7}))
     assert await used(wire, "port") == (0, 507)
@@ -128,8 +128,8 @@ async def _import_refused(wire: Wire, vendor: Vendor, file_item: object, now: fl
 
 
 @pytest.mark.rule("I3", "I4", "L6")
-async def test_a_conversion_changes_the_version_and_nothing_else(master: InProcess) -> None:
-    wire, vendor, now = master.wire, Vendor(), master.clock.now
+async def test_a_conversion_changes_the_version_and_nothing_else(any_master: InProcess) -> None:
+    wire, vendor, now = any_master.wire, Vendor(), any_master.clock.now
     await wire.apply(project({"PBX-VoicemailUser12": 1}))
     licenses = {"users": ("PBX-VoicemailUser10", 5), "voicemail": ("PBX-Voicemail10", 5), "ports": ("PBX-Port10", 5)}
     await imported(wire, vendor, {**licenses, "bound": ("PBX-Port10", 5)}, now=now)
@@ -156,8 +156,8 @@ async def test_a_conversion_changes_the_version_and_nothing_else(master: InProce
 
 
 @pytest.mark.rule("L6", "L7")
-async def test_rebinding_keeps_the_agreement_and_conversion_ends_it(master: InProcess, tmp_path: Path) -> None:
-    wire, clock, vendor = master.wire, master.clock, Vendor()
+async def test_rebinding_keeps_the_agreement_and_conversion_ends_it(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock, vendor = any_master.wire, any_master.clock, Vendor()
     await wire.apply(project({}))
     ends = clock.now + YEAR
     await imported(wire, vendor, {"ports": item("ports", "PBX-Port10", 5, agreement=ends)}, now=clock.now)
@@ -186,9 +186,9 @@ async def test_rebinding_keeps_the_agreement_and_conversion_ends_it(master: InPr
 
 
 @pytest.mark.rule("L6")
-async def test_a_conversion_does_not_shorten_the_waiting(master: InProcess) -> None:
+async def test_a_conversion_does_not_shorten_the_waiting(any_master: InProcess) -> None:
     """What a dead device held cannot be bound under another name either."""
-    wire, clock, vendor = master.wire, master.clock, Vendor()
+    wire, clock, vendor = any_master.wire, any_master.clock, Vendor()
     await wire.apply(project({}))
     await imported(wire, vendor, {"ports": ("PBX-Port10", 5)}, now=clock.now)
     moved(await bind(wire, "hq-box", "ports"))
@@ -200,10 +200,10 @@ async def test_a_conversion_does_not_shorten_the_waiting(master: InProcess) -> N
 
 
 @pytest.mark.rule("B6", "L3")
-async def test_releasing_the_oldest_lifts_the_limit(master: InProcess, tmp_path: Path) -> None:
-    wire = master.wire
+async def test_releasing_the_oldest_lifts_the_limit(any_master: InProcess, tmp_path: Path) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 5}))
-    await imported(wire, Vendor(), {"old": ("PBX-Port10", 5)}, now=master.clock.now)
+    await imported(wire, Vendor(), {"old": ("PBX-Port10", 5)}, now=any_master.clock.now)
     key = await enrolled(wire, tmp_path, "hq-box")
     moved(await bind(wire, "hq-box", "old"))
     berlin = await opened(wire, "berlin", "12")

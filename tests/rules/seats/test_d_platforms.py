@@ -79,9 +79,9 @@ def on_spare(estate: project_pb2.Project, platform: str) -> project_pb2.Project:
 
 @pytest.mark.rule("D1", "D2")
 @pytest.mark.parametrize("way", ["platform", "device"])
-async def test_a_pbx_that_moves_onto_a_virtual_machine(master: InProcess, sqlite_database_url: str, way: str) -> None:
+async def test_a_pbx_that_moves_onto_a_virtual_machine(any_master: InProcess, database_url: str, way: str) -> None:
     """Its seats get their IPVA seats, all of them or the change is refused; off it they give them back."""
-    wire = master.wire
+    wire = any_master.wire
     estate = project({"PBX-Port12": 10, "PBX-IPVA12": 3}, pbxs=VIRTUAL)
     await wire.apply(estate)
     berlin = await opened(wire, "berlin")
@@ -118,7 +118,7 @@ async def test_a_pbx_that_moves_onto_a_virtual_machine(master: InProcess, sqlite
     assert await used(wire, "ipva") == (0, 3)
     assert await used(wire, "port") == (2, 10)
     await grant(berlin, seat("port", "one-more"))
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.rule("D1", "D3")
@@ -140,16 +140,16 @@ async def test_ipva_licenses_that_are_too_old_settle_nothing(master: InProcess) 
 
 @pytest.mark.rule("D1", "F1", "F5")
 async def test_a_virtual_standby_uses_existing_seats_free_and_new_ones_with_ipva(
-    master: InProcess, sqlite_database_url: str
+    any_master: InProcess, database_url: str
 ) -> None:
-    wire = master.wire
+    wire = any_master.wire
     pbxs = {"berlin": "slave 12 gateway", "spare": "standby:berlin 12 ipva"}
     licensed: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 10, "PBX-IPVA12": (1, "spare-box")}
     await wire.apply(project(licensed, pbxs=pbxs, ttl_seconds=60, grace_seconds=3600))
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     spare = await standing_by(wire)
-    master.clock.advance(61)
+    any_master.clock.advance(61)
     await spare.renew()
     carried = await spare.take_over()
     granted((await carried.sync(*seats("port", 3))).results)
@@ -169,7 +169,7 @@ async def test_a_virtual_standby_uses_existing_seats_free_and_new_ones_with_ipva
     assert await used(wire, "ipva", "spare-box") == (0, 1)
     assert await used(wire, "port") == (4, 10)
     await grant(berlin, seat("port", "newer"))
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.rule("D1", "F1")

@@ -29,22 +29,22 @@ VOICEMAIL = seat("voicemail", "hq", kind=PBX)
 
 
 @pytest.mark.rule("I1")
-async def test_the_old_model_is_on_while_there_are_as_many_as_ports(master: InProcess) -> None:
-    await master.wire.apply(project(OLD))
-    hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
+async def test_the_old_model_is_on_while_there_are_as_many_as_ports(any_master: InProcess) -> None:
+    await any_master.wire.apply(project(OLD))
+    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
     for pbx in (hq, berlin):
         assert (await grant(pbx, VOICEMAIL)).basis == NOT_NEEDED  # however often it is used
-    assert await held(master.wire, hq) == set()
-    assert await used(master.wire, "voicemail") == (0, 300)  # the price steps add up
-    assert await feature_on(master.wire, "voicemail")
+    assert await held(any_master.wire, hq) == set()
+    assert await used(any_master.wire, "voicemail") == (0, 300)  # the price steps add up
+    assert await feature_on(any_master.wire, "voicemail")
 
 
 @pytest.mark.rule("I1", "I5")
-async def test_with_too_few_it_is_off_and_says_what_is_missing(master: InProcess) -> None:
+async def test_with_too_few_it_is_off_and_says_what_is_missing(any_master: InProcess) -> None:
     estate = project({**OLD, "PBX Port12": 20})
-    applied = await master.wire.apply(estate)
+    applied = await any_master.wire.apply(estate)
     assert applied.warnings == ["PBX-Voicemail is off on hq-box: 300 installed for 320 PBX-Port (I1, I5)"]
-    hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
+    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
     for pbx in (hq, berlin):
         refusal = await refuse(pbx, VOICEMAIL)
         assert refusal.reason == Reason.REFUSAL_REASON_FEATURE_OFF
@@ -52,11 +52,11 @@ async def test_with_too_few_it_is_off_and_says_what_is_missing(master: InProcess
         assert refusal.message == "PBX-Voicemail is off on hq-box: 300 installed for 320 PBX-Port, 20 missing"
         assert (refusal.capacity, refusal.wanted) == (300, 320)
         assert (refusal.remedy.quantity, refusal.remedy.device) == (20, "hq-box")
-    assert not await feature_on(master.wire, "voicemail")
+    assert not await feature_on(any_master.wire, "voicemail")
     await grant_all(hq, *seats("port", 301))  # telephones do not depend on it
-    await master.wire.apply(with_more(estate, refusal, "PBX-Voicemail12%250"))
+    await any_master.wire.apply(with_more(estate, refusal, "PBX-Voicemail12%250"))
     await grant(berlin, VOICEMAIL)
-    assert await feature_on(master.wire, "voicemail")
+    assert await feature_on(any_master.wire, "voicemail")
 
 
 @pytest.mark.rule("I5")

@@ -20,8 +20,8 @@ from tests.support.projects.signed_documents import Vendor, enrolled, imported
 
 
 @pytest.mark.rule("F4")
-async def test_readiness_from_never_seen_to_ready(master: InProcess) -> None:
-    wire, clock = master.wire, master.clock
+async def test_readiness_from_never_seen_to_ready(any_master: InProcess) -> None:
+    wire, clock = any_master.wire, any_master.clock
     await wire.apply(project(LICENSES, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE))
     pair = await checked(wire)
     assert (pair.standby.rpartition("/")[2], pair.primary.rpartition("/")[2]) == ("spare", "berlin")
@@ -56,8 +56,8 @@ async def test_readiness_from_never_seen_to_ready(master: InProcess) -> None:
 
 
 @pytest.mark.rule("F4")
-async def test_readiness_of_the_license_master_and_of_the_estate(master: InProcess) -> None:
-    wire = master.wire
+async def test_readiness_of_the_license_master_and_of_the_estate(any_master: InProcess) -> None:
+    wire = any_master.wire
     await wire.apply(project({"PBX-Port12": 700, "PBX-Standby12": 500, "PBX-Standby 12%500": 150}, pbxs=PAIR))
     check = await wire.standby.CheckStandby(standby_pb2.CheckStandbyRequest(project=f"projects/{PROJECT}"))
     on = check.licenses
@@ -77,8 +77,8 @@ async def test_readiness_of_the_license_master_and_of_the_estate(master: InProce
 
 
 @pytest.mark.rule("F4", "F5")
-async def test_a_drill_proves_it_and_leaves_nothing_changed(master: InProcess, sqlite_database_url: str) -> None:
-    wire = master.wire
+async def test_a_drill_proves_it_and_leaves_nothing_changed(any_master: InProcess, database_url: str) -> None:
+    wire = any_master.wire
     licenses_ = {**LICENSES, "PBX UC12": 5, "PBX-myPBX12": 5, "PBX Video12": 5}
     await wire.apply(project(licenses_, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE))
     berlin = await opened(wire, "berlin")
@@ -92,14 +92,14 @@ async def test_a_drill_proves_it_and_leaves_nothing_changed(master: InProcess, s
     assert [step.passed for step in unready.steps] == [False]
     assert "not known to have a standby lease" in unready.steps[0].message
     await spare.renew()
-    before = await _everything(sqlite_database_url)
+    before = await _everything(database_url)
     report = await wire.standby.DrillStandby(request)
     assert report.passed, report
     assert [step.name for step in report.steps] == [
         "check", "standby lease", "take over", "fence", "renew", "reconcile", "return", "compare"
     ]  # fmt: skip
     assert report.steps[2].message == f"spare carries 8 seats under epoch {berlin.epoch + 1}, none of them new"
-    assert await _everything(sqlite_database_url) == before
+    assert await _everything(database_url) == before
     await berlin.renew()  # nobody was fenced
     (event, _) = await all_events(wire, "standby.drilled")
     assert '"passed":true' in event.details
@@ -133,8 +133,8 @@ async def _everything(database_url: str) -> dict[str, list[object]]:
 
 
 @pytest.mark.rule("F6")
-async def test_a_change_that_breaks_a_pair_warns_before_and_after(master: InProcess) -> None:
-    wire = master.wire
+async def test_a_change_that_breaks_a_pair_warns_before_and_after(any_master: InProcess) -> None:
+    wire = any_master.wire
     estate = project({**LICENSES, "PBX-Fax12": 1}, pbxs=PAIR)
     assert not (await wire.apply(estate)).warnings
     broken = without(estate, "PBX-Standby12")
@@ -151,8 +151,8 @@ async def test_a_change_that_breaks_a_pair_warns_before_and_after(master: InProc
 
 
 @pytest.mark.rule("F6")
-async def test_a_license_that_moves_and_breaks_a_pair_warns(master: InProcess, tmp_path: Path) -> None:
-    wire, clock = master.wire, master.clock
+async def test_a_license_that_moves_and_breaks_a_pair_warns(any_master: InProcess, tmp_path: Path) -> None:
+    wire, clock = any_master.wire, any_master.clock
     await wire.apply(project({"PBX-Port12": 4}, pbxs=PAIR))
     licenses_ = {"spares": ("PBX-Standby12", 4), "more-ports": ("PBX-Port12", 3)}
     await imported(wire, Vendor(), licenses_, now=clock.now)

@@ -22,10 +22,10 @@ from tests.support.projects.signed_documents import Vendor, bind, enrolled, impo
 
 @pytest.mark.rule("F5")
 async def test_what_the_fenced_pbx_may_still_use_stays_counted_until_its_end(
-    master: InProcess, sqlite_database_url: str
+    any_master: InProcess, database_url: str
 ) -> None:
-    wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
-    _berlin, spare = await paired(master, 10)
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
+    _berlin, spare = await paired(any_master, 10)
     ends = clock.now - (TTL + 1) + TTL + GRACE
     carried = await spare.take_over()
     spare.discard()
@@ -45,13 +45,13 @@ async def test_what_the_fenced_pbx_may_still_use_stays_counted_until_its_end(
     await look()
     assert await used(wire, "port") == (8, 10)
     await grant_all(paris, *seats("port", 2, "paris"))
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.rule("F5")
-async def test_once_the_fenced_pbx_was_heard_of_nothing_is_held_back(master: InProcess) -> None:
-    wire = master.wire
-    berlin, spare = await paired(master, 10)
+async def test_once_the_fenced_pbx_was_heard_of_nothing_is_held_back(any_master: InProcess) -> None:
+    wire = any_master.wire
+    berlin, spare = await paired(any_master, 10)
     carried = await spare.take_over()
     await carried.give_back(*seats("port", 7))
     spare.discard()
@@ -65,11 +65,9 @@ async def test_once_the_fenced_pbx_was_heard_of_nothing_is_held_back(master: InP
 
 
 @pytest.mark.rule("F5")
-async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(
-    master: InProcess, sqlite_database_url: str
-) -> None:
-    wire, clock = master.wire, master.clock
-    berlin, spare = await paired(master, 8)
+async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(any_master: InProcess, database_url: str) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    berlin, spare = await paired(any_master, 8)
     carried = await spare.take_over()
     spare.discard()
     await spare.renew()
@@ -79,18 +77,18 @@ async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(
     assert await used(wire, "port") == (8, 10), "the standby may carry them until its end"
     clock.advance(TTL + GRACE + ALLOWANCE + 1)
     await berlin.open()
-    await master.running.expiry.run_once()
+    await any_master.running.expiry.run_once()
     assert await used(wire, "port") == (0, 10)
     assert (await failure(carried.renew())).reason == "LEASE_FENCED"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.rule("F5")
 async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
-    master: InProcess, sqlite_database_url: str
+    any_master: InProcess, database_url: str
 ) -> None:
-    wire = master.wire
-    berlin, spare = await paired(master, 9)
+    wire = any_master.wire
+    berlin, spare = await paired(any_master, 9)
     assert spare.covered == {"port": 9}
     await berlin.give_back(*seats("port", 5))
     assert await used(wire, "port") == (9, 10)
@@ -114,13 +112,13 @@ async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
     await spare.renew()
     assert await used(wire, "port") == (6, 10)
     await spare.renew()
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.rule("F5")
-async def test_a_standby_lease_ends_by_itself(master: InProcess) -> None:
-    wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
-    berlin, spare = await paired(master, 9)
+async def test_a_standby_lease_ends_by_itself(any_master: InProcess) -> None:
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
+    berlin, spare = await paired(any_master, 9)
     assert spare.terms.end_time.ToSeconds() == int(clock.now) + TTL + GRACE
     await berlin.close()
     clock.advance(TTL + GRACE + ALLOWANCE)
@@ -133,11 +131,11 @@ async def test_a_standby_lease_ends_by_itself(master: InProcess) -> None:
 
 @pytest.mark.rule("F5")
 async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_lease_ended(
-    master: InProcess, sqlite_database_url: str
+    any_master: InProcess, database_url: str
 ) -> None:
     """The master was down for longer than Berlin's lease: its seats went back, the standby's claim did not."""
-    wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
-    _berlin, spare = await paired(master, 10)
+    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
+    _berlin, spare = await paired(any_master, 10)
     clock.advance(GRACE + ALLOWANCE + 1)
     await look()
     assert await held_by_pbx(wire) == {}
@@ -146,14 +144,14 @@ async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_le
     results = (await carried.sync(*seats("port", 10, "carried"))).results
     assert len(granted(results)) == 10
     assert await used(wire, "port") == (10, 10)
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(database_url) == []
     assert await all_events(wire, "standby.two_claims") == []
 
 
 @pytest.mark.rule("F5")
-async def test_two_claims_at_once_are_found_and_told_with_numbers(master: InProcess) -> None:
-    wire, clock = master.wire, master.clock
-    berlin, spare = await paired(master, 6)
+async def test_two_claims_at_once_are_found_and_told_with_numbers(any_master: InProcess) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    berlin, spare = await paired(any_master, 6)
     clock.advance(100)
     await berlin.renew()  # it was alive, and only the standby thought that it was not
     clock.advance(10)
@@ -171,9 +169,9 @@ async def test_two_claims_at_once_are_found_and_told_with_numbers(master: InProc
 
 
 @pytest.mark.rule("F5")
-async def test_a_pbx_that_went_on_while_its_seats_were_carried_is_told(master: InProcess) -> None:
-    wire, clock = master.wire, master.clock
-    berlin, spare = await paired(master, 6)
+async def test_a_pbx_that_went_on_while_its_seats_were_carried_is_told(any_master: InProcess) -> None:
+    wire, clock = any_master.wire, any_master.clock
+    berlin, spare = await paired(any_master, 6)
     carried = await spare.take_over()
     assert (await failure(berlin.renew())).reason == "LEASE_CARRIED"
     assert await all_events(wire, "standby.two_claims") == [], "handing over takes a moment"
@@ -201,9 +199,9 @@ TAMPERINGS = {
 
 
 @pytest.mark.rule("F5")
-async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(master: InProcess) -> None:
-    wire = master.wire
-    _berlin, spare = await paired(master)
+async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(any_master: InProcess) -> None:
+    wire = any_master.wire
+    _berlin, spare = await paired(any_master)
     good = spare.takeover(carried_seconds=1)
     bad: list[lease_pb2.TakeOverLeaseRequest] = []
     for tamper in TAMPERINGS.values():
@@ -245,24 +243,24 @@ async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(master: InProc
 
 @pytest.mark.rule("F5")
 async def test_a_standby_lease_of_another_master_is_no_evidence(
-    master: InProcess, tmp_path_factory: pytest.TempPathFactory
+    any_master: InProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from tests.support.masters import sqlite_url, upgraded
 
-    await paired(master)
+    await paired(any_master)
     url = await upgraded(sqlite_url(tmp_path_factory.mktemp("foreign")))
-    async with in_process_master(url, Clock(master.clock.now)) as foreign:
+    async with in_process_master(url, Clock(any_master.clock.now)) as foreign:
         _, stranger = await paired(foreign)
         request = stranger.takeover(carried_seconds=1)
-    failed = await failure(master.wire.leases.TakeOverLease(request))
+    failed = await failure(any_master.wire.leases.TakeOverLease(request))
     assert "does not verify" in failed.fields["carried_offline.signed"]
 
 
 @pytest.mark.rule("F5")
 async def test_seats_taken_away_by_force_stay_counted_where_they_are_promised(
-    master: InProcess, tmp_path: Path, sqlite_database_url: str
+    any_master: InProcess, tmp_path: Path, database_url: str
 ) -> None:
-    wire, clock = master.wire, master.clock
+    wire, clock = any_master.wire, any_master.clock
     estate = project({"PBX-Port12": 4, "PBX-Standby12": 10}, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE)
     await wire.apply(estate)
     await imported(wire, Vendor(), {"ports": ("PBX-Port12", 6)}, now=clock.now)
@@ -276,14 +274,14 @@ async def test_seats_taken_away_by_force_stay_counted_where_they_are_promised(
     (result,) = await release(wire, "ports", in_use=license_pb2.IN_USE_FORCE)
     assert result.seats_revoked == 5
     assert await used(wire, "port") == (9, 10), "the standby may still carry nine"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.rule("F5", "F6")
-async def test_nothing_that_is_promised_is_taken_away(master: InProcess) -> None:
-    wire = master.wire
+async def test_nothing_that_is_promised_is_taken_away(any_master: InProcess) -> None:
+    wire = any_master.wire
     estate = project(LICENSES, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE)
-    _berlin, spare = await paired(master, 6)
+    _berlin, spare = await paired(any_master, 6)
     carried = await spare.take_over()
     gone = project(LICENSES, pbxs={name: text for name, text in PAIR.items() if name != "spare"})
     failed = await failure(wire.apply(gone))
@@ -293,8 +291,8 @@ async def test_nothing_that_is_promised_is_taken_away(master: InProcess) -> None
     assert "6 are in use" in (await failure(wire.apply(fewer))).message
     alone = project(LICENSES, pbxs={"paris": PAIR["paris"]})
     assert "6 seats are promised in its name" in (await failure(wire.apply(alone))).message
-    master.clock.advance(TTL + GRACE + ALLOWANCE + 1)
-    await master.running.expiry.run_once()
+    any_master.clock.advance(TTL + GRACE + ALLOWANCE + 1)
+    await any_master.running.expiry.run_once()
     await wire.apply(fewer)
     await wire.apply(alone)
     await wire.apply(estate)
