@@ -62,6 +62,8 @@ class Situation:
     """UNIX time in seconds."""
     reachable: Collection[int] = ()
     """The ids of PBXs that can be told now."""
+    lent: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    """How many seats PBXs have borrowed, by (pool id, PBX id)."""
     upgrades: Mapping[str, Collection[int]] = field(default_factory=dict)
     """The versions that licenses can get free of charge today, by license id (M1)."""
 
@@ -99,7 +101,7 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
     then = planned(before, changes, software=situation.software, devices=situation.devices, now=situation.now)
     after = then.estate
     standings = Standings(before.allocation, before.site_of, reachable=situation.reachable, now=situation.now)
-    held = questions(before.catalog, situation.seats, standings)
+    held = questions(before.catalog, situation.seats, standings, lent=situation.lent)
     replay = ask_anew(after, held, software=then.software, wants=then.wants, now=then.now, go_on=go_on)
     limits = limit_forecasts(before, then, software_before=situation.software)
     pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))

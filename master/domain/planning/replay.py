@@ -31,7 +31,7 @@ from master.domain.seats.refusals.reasons import MOST_NAMED, TOO_FEW, Refusal, R
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat, Want
 
-_ASKS_FIRST = (False, 0, False)
+_ASKS_FIRST = (False, False, 0, False)
 _OLDEST = Version(0)
 """Of an application whose version is not known."""
 
@@ -76,18 +76,21 @@ class Question(NamedTuple):
     """One seat to ask for; sorts by what others need first, then by who keeps seats longest, then by age."""
 
     rank: int
-    kept_first: tuple[bool, int, bool]
+    kept_first: tuple[bool, bool, int, bool]
     acquired_at: float
     pbx_id: int
     want: Want
     before: Seat | None
 
 
-def questions(catalog: Catalog, seats: Iterable[Seat], standings: Standings) -> list[Question]:
+def questions(
+    catalog: Catalog, seats: Iterable[Seat], standings: Standings, *, lent: Mapping[tuple[int, int], int]
+) -> list[Question]:
     """Every seat held, in any order, as a question, in the order in which they are to be asked: whoever would give
-    seats up first when a pool becomes too small asks last.
+    seats up first when a pool becomes too small asks last, and what was borrowed is asked for first of all.
 
-    They are sorted PBX by PBX, so that other threads get their turn in between.
+    They are sorted PBX by PBX, so that other threads get their turn in between. `lent` says how many seats were
+    borrowed, by (pool id, PBX id).
     """
     rank, unknown = catalog.rank, _held_against_application(catalog)
     held: defaultdict[int, list[Question]] = defaultdict(list)
@@ -95,8 +98,17 @@ def questions(catalog: Catalog, seats: Iterable[Seat], standings: Standings) -> 
         if not seat.is_companion:  # those come along by themselves (D1)
             application = _OLDEST if seat.type in unknown else None
             want = seat.want._replace(application=application)
-            kept_first = standings.of(seat.pbx_id, seat.type).kept_first
+            kept_first = (True, *standings.of(seat.pbx_id, seat.type).kept_first)
             held[seat.pbx_id].append(Question(rank[seat.type], kept_first, seat.acquired_at, seat.pbx_id, want, seat))
+    for (pool_id, pbx_id), count in lent.items():
+        of_pool = sorted(
+            asked for asked in held[pbx_id] if asked.before is not None and asked.before.pool_id == pool_id
+        )
+        borrowed = set(of_pool[:count])
+        held[pbx_id] = [
+            asked._replace(kept_first=(False, *asked.kept_first[1:])) if asked in borrowed else asked
+            for asked in held[pbx_id]
+        ]
     return list(merge(*(sorted(of_pbx) for of_pbx in held.values())))
 
 

@@ -8,7 +8,7 @@ they may still be used until the signed end.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -64,7 +64,7 @@ def shrink(changes: LicenseChanges, pool_id: int, stays: int, in_use: InUse) -> 
     """Take seats of a pool away until no more than `stays` are left; REVOKE or FORCE them."""
     pending = store.revoked_of_pool(changes.tx, pool_id)
     excess = pools_used(changes.tx, changes.estate.project_id)[pool_id] - len(pending) - stays
-    chosen = _first_to_go(changes, pool_id, excess) if excess > 0 else []
+    chosen = _first_to_go(changes, pool_id, excess, pending) if excess > 0 else []
     counted = at_risk = 0
     for pbx_id, seats in _by_pbx(chosen).items():
         counted += len(seats)
@@ -80,18 +80,37 @@ def shrink(changes: LicenseChanges, pool_id: int, stays: int, in_use: InUse) -> 
     return Revoked(counted, at_risk)
 
 
-def _first_to_go(changes: LicenseChanges, pool_id: int, excess: int) -> list[Seat]:
-    """The seats to be taken, once what lies idle is given up."""
+def _first_to_go(changes: LicenseChanges, pool_id: int, excess: int, pending: Sequence[Seat]) -> list[Seat]:
+    """The seats to be taken, once what lies idle is given up; `pending` were taken before. What a PBX has borrowed
+    stays: taking such seats would free nothing.
+    """
     estate = changes.estate
     standings = Standings(estate.allocation, estate.site_of, reachable=changes.connected, now=changes.now)
     order = standings.in_order(estate.type_of_pool(pool_id))
     excess -= _given_up_idle(changes, pool_id, order, excess)
+    lent = {pbx_id: seats for (pool, pbx_id), seats in _lent(changes).items() if pool == pool_id}
+    may_go = Counter({pbx_id: seats - lent[pbx_id] for pbx_id, seats in _held(changes, pool_id, [*lent]).items()})
+    may_go.subtract(seat.pbx_id for seat in pending)
     chosen: list[Seat] = []
-    for pbx_ids in order if excess > 0 else ():
-        chosen += store.newest_seats(changes.tx, pool_id, pbx_ids=pbx_ids, limit=excess - len(chosen))
-        if len(chosen) == excess:
+    for pbx_ids in order:
+        if len(chosen) >= excess:
             break
+        limit = excess - len(chosen) + sum(lent.get(pbx_id, 0) for pbx_id in pbx_ids)
+        for seat in store.newest_seats(changes.tx, pool_id, pbx_ids=pbx_ids, limit=limit):
+            if len(chosen) < excess and (seat.pbx_id not in lent or may_go[seat.pbx_id] > 0):
+                may_go[seat.pbx_id] -= 1
+                chosen.append(seat)
     return chosen
+
+
+def _lent(changes: LicenseChanges) -> dict[tuple[int, int], int]:
+    return claim_store.lent_seats(changes.tx, changes.estate.project_id)
+
+
+def _held(changes: LicenseChanges, pool_id: int, pbx_ids: Sequence[int]) -> dict[int, int]:
+    """Seats of a pool that some PBXs hold, by PBX id."""
+    shares = claim_store.shares_of(changes.tx, claim_store.claims_of(changes.tx, pbx_ids)) if pbx_ids else {}
+    return {pbx_id: by_pool[pool_id].seats if pool_id in by_pool else 0 for pbx_id, by_pool in shares.items()}
 
 
 def _given_up_idle(changes: LicenseChanges, pool_id: int, order: Sequence[Sequence[int]], excess: int) -> int:

@@ -22,6 +22,7 @@ from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.questions import Questions
 from master.store.backends.database import Tx
 from master.store.statements import queries
+from master.store.statements.claims import lent_seats
 from master.store.statements.projects import projects
 from master.store.statements.seats import revoked_seats, seat_totals, seats_of_pbxs
 
@@ -51,6 +52,7 @@ def _situation(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> S
         software=software_in_use(leases, time),
         reachable=frozenset(pbx for pbx, lease in leases.items() if lease.state(time) is LeaseState.ACTIVE),
         seats=list(_seats(tx, estate)),
+        lent=lent_seats(tx, estate.project_id),
         now=time.now,
         uses=queries.pool_uses(tx, estate.project_id),
         devices=projects.device_names(tx, estate.project_id),

@@ -103,6 +103,16 @@ def borrowers(tx: Tx, project_id: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+def lent_seats(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:
+    """How many seats PBXs of a project have borrowed, by (pool id, PBX id)."""
+    rows = tx.rows(
+        "SELECT claim.pool_id, claim.pbx_id, claim.seats FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
+        " WHERE claim.kind = 'loan' AND pbx.project_id = ?1",
+        project_id,
+    )
+    return {(pool_id, pbx_id): int(seats) for pool_id, pbx_id, seats in rows}
+
+
 def loans_in_force(
     tx: Tx, project_id: int, pbx_names: Iterable[str], time: LeaseTime
 ) -> list[tuple[str, str, int, float]]:

@@ -156,4 +156,4 @@ def test_nothing_that_is_asked_about_is_changed(kinds: list[str]) -> None:
     assert plan(situation(known, seats), [changes[kind] for kind in kinds]) == first
     assert (known.licenses, dict(known.pbxs), dict(known.pool_ids), seats) == before
     standings = Standings(known.allocation, known.site_of, reachable=(), now=0.0)
-    assert not ask_anew(known, questions(known.catalog, seats, standings), software={}).refused
+    assert not ask_anew(known, questions(known.catalog, seats, standings, lent={}), software={}).refused

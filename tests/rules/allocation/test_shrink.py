@@ -8,6 +8,7 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, license_pb2
 from licensemaster.values.moments import second_text
+from tests.rules.allocation.test_loans import LEND, borrowing
 from tests.rules.allocation.test_overdraft import HOUR, overdraft, ports
 from tests.support.databases.truth import all_events, mismatches
 from tests.support.masters import InProcess, Wire
@@ -85,6 +86,22 @@ async def test_without_rules_the_newest_go(lent: tuple[InProcess, dict[str, Bare
     assert await losing(master.wire, "two") == {"police": 2}
     await release(master.wire, "two", in_use=license_pb2.IN_USE_REVOKE)
     assert await told(pbxs) == dict.fromkeys(NAMES, 0) | {"police": 2}
+
+
+@pytest.mark.rule("L5")
+async def test_what_was_borrowed_stays(lent: tuple[InProcess, dict[str, BarePbx]], database_url: str) -> None:
+    """Taking a seat that a loan covers would free nothing: it stays counted until the loan's day."""
+    master, pbxs = lent
+    await lay_down(master.wire, Rule(name="rome", site="site-rome", priority={"port": -1}), LEND)
+    await master.wire.loans.BorrowSeats(borrowing(master, "rome", 1, days=2))
+    assert await losing(master.wire, "two") == {"rome": 1, "police": 1}
+    await release(master.wire, "two", in_use=license_pb2.IN_USE_REVOKE)
+    assert await told(pbxs) == dict.fromkeys(NAMES, 0) | {"rome": 1, "police": 1}
+    for name in ("rome", "police"):
+        (notice,) = [note for note in (await pbxs[name].renew()).notices if note.seats]
+        await pbxs[name].give_back(*notice.seats)
+    assert (await ports(master.wire)).used == 6
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.rule("L5")
