@@ -26,11 +26,17 @@ class Estate:
     """Everything that the API tells, when nothing bad had been sent yet."""
 
 
-@pytest_asyncio.fixture(params=["sqlite", "postgresql"], scope="module", loop_scope="module")
+ON_BOTH_DATABASES = pytest.mark.parametrize(
+    "long_lived_estate", ["sqlite", "postgresql"], indirect=True, scope="module"
+)
+"""For what is asked of the database; other bad input is refused before."""
+
+
+@pytest_asyncio.fixture(params=["sqlite"], scope="module", loop_scope="module")
 async def long_lived_estate(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Estate]:
-    """One master for a whole module, on each kind of database."""
+    """One master for a whole module, on SQLite; `ON_BOTH_DATABASES` also on PostgreSQL."""
     folder: Path = tmp_path_factory.mktemp("estate")
     if request.param == "sqlite":
         url = await upgraded(sqlite_url(folder))

@@ -10,6 +10,7 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from tests.rpc.admission.hostile import HOSTILE
+from tests.rpc.conftest import ON_BOTH_DATABASES
 from tests.rpc.failures import NAME, failure
 from tests.support.masters import Clock, in_process_master
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
@@ -135,6 +136,7 @@ async def test_hostile_license_types(estate: Estate, name: str) -> None:
         assert "1 to 128 printable characters" in outcome.refused.message
 
 
+@ON_BOTH_DATABASES
 @pytest.mark.parametrize("name", ["no-such-type", *HARMLESS])
 async def test_an_unknown_license_type_is_refused_by_itself(estate: Estate, name: str) -> None:
     (refusal,) = refused(await estate.berlin.acquire(seat(name, "anna")))
@@ -156,6 +158,7 @@ async def test_odd_but_printable_names_are_names(database_url: str, clock: Clock
             assert [result.returned for result in await pbx.give_back(seat("port", holder))] == [True]
 
 
+@ON_BOTH_DATABASES
 async def test_hostile_requests_do_not_harm_their_neighbours(estate: Estate) -> None:
     """Sent at the same moment, so that they may meet in one batch."""
     hostile = [
@@ -193,6 +196,7 @@ async def test_names_that_are_none_of_a_pbx(estate: Estate, name: str) -> None:
         assert "must be projects/PROJECT/pbxs/PBX" in seen.fields["pbx"]
 
 
+@ON_BOTH_DATABASES
 @pytest.mark.parametrize("name", ["projects/nope/pbxs/berlin", "projects/acme/pbxs/nope", "projects/acme/pbxs/'; --"])
 async def test_an_unknown_pbx(estate: Estate, name: str) -> None:
     for call in _calls_for(estate, name, epoch=1):
@@ -202,6 +206,7 @@ async def test_an_unknown_pbx(estate: Estate, name: str) -> None:
         assert "license-master project show" in seen.message
 
 
+@ON_BOTH_DATABASES
 @pytest.mark.parametrize(
     ("epoch", "reason"),
     [(0, "LEASE_FENCED"), (-1, "LEASE_FENCED"), (-(2**63), "LEASE_FENCED"), (2, "LEASE_NOT_OPEN"),
@@ -214,6 +219,7 @@ async def test_a_wrong_epoch(estate: Estate, epoch: int, reason: str) -> None:
         assert str(epoch) in seen.message
 
 
+@ON_BOTH_DATABASES
 async def test_a_pbx_that_never_opened_a_lease(estate: Estate) -> None:
     for call in _calls_for(estate, f"{NAME}/pbxs/hq", epoch=1)[1:]:
         seen = await failure(call())
@@ -261,6 +267,7 @@ TOKENS = ["garbage", "[]", "{}", "null", "0", "[1]", '[1e400,"","",1]', '[999999
           '[-1,"","",1]', '["1","","",1]', "\0", "x" * 30_000, "' OR 1=1"]  # fmt: skip
 
 
+@ON_BOTH_DATABASES
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
 async def test_page_tokens_that_no_answer_carried(estate: Estate, token: str) -> None:
     seen = await failure(estate.wire.status.ListSeats(status_pb2.ListSeatsRequest(project=NAME, page_token=token)))
@@ -276,12 +283,14 @@ async def test_page_tokens_that_no_answer_carried(estate: Estate, token: str) ->
         assert "page_token" in (await failure(estate.wire.projects.ListProjects(projects))).fields
 
 
+@ON_BOTH_DATABASES
 @pytest.mark.parametrize("token", ["9" * 30, "9" * 19, "٣", "²", "-1", "1 "])
 async def test_page_tokens_of_events_that_are_no_ids(estate: Estate, token: str) -> None:
     seen = await failure(estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_token=token)))
     assert seen.fields == {"page_token": "must be the next_page_token of the answer before"}
 
 
+@ON_BOTH_DATABASES
 async def test_page_sizes(estate: Estate) -> None:
     for size in (-1, -(2**31)):
         for call in (
@@ -296,6 +305,7 @@ async def test_page_sizes(estate: Estate) -> None:
     assert huge.next_page_token == ""
 
 
+@ON_BOTH_DATABASES
 async def test_pages_join_into_the_whole(estate: Estate) -> None:
     actual, token = [], ""
     while True:
@@ -326,6 +336,7 @@ async def test_hostile_filters(estate: Estate, field: str, value: str) -> None:
     assert list(seen.fields) == [field]
 
 
+@ON_BOTH_DATABASES
 async def test_harmless_filters_find_nothing_or_are_known_to_be_no_name(estate: Estate) -> None:
     for value in HARMLESS:
         for field in ("site", "license_type"):

@@ -11,6 +11,7 @@ import pytest
 
 from licensemaster.v1 import project_pb2, status_pb2
 from tests.rpc.admission.hostile import HOSTILE
+from tests.rpc.conftest import ON_BOTH_DATABASES
 from tests.rpc.failures import everything, failure
 from tests.support.masters import Clock, in_process_master
 from tests.support.projects.estates import project
@@ -38,6 +39,7 @@ async def test_names_that_are_none_of_a_project(estate: Estate, name: str) -> No
         assert all(reason.endswith("must be projects/PROJECT") for reason in seen.fields.values())
 
 
+@ON_BOTH_DATABASES
 async def test_an_unknown_project(estate: Estate) -> None:
     for call in (
         estate.wire.status.GetStatus(status_pb2.GetStatusRequest(project="projects/nope")),
@@ -148,6 +150,7 @@ async def test_an_apply_without_a_proper_request_id(estate: Estate, value: str) 
     assert list(seen.fields) == ["request_id"]
 
 
+@ON_BOTH_DATABASES
 async def test_an_apply_that_takes_away_what_is_in_use(estate: Estate) -> None:
     seen = await failure(estate.wire.apply(project({"PBX-Port12": 1})))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROJECT_INVALID")
@@ -157,6 +160,7 @@ async def test_an_apply_that_takes_away_what_is_in_use(estate: Estate) -> None:
     assert "berlin cannot be removed while it holds 2 seats" in seen.fields["pbxs"]
 
 
+@ON_BOTH_DATABASES
 async def test_a_dry_run_changes_nothing(estate: Estate) -> None:
     bigger = {"berlin": "slave 12 gateway", "rome": "slave 12 ipva"}
     response = await estate.wire.apply(project({"PBX-Port12": 500}, pbxs=bigger), dry_run=True)

@@ -6,11 +6,11 @@ import grpc
 import pytest
 
 from licensemaster.v1 import audit_pb2, project_pb2, status_pb2
-from tests.rpc.conftest import Estate
+from tests.rpc.conftest import ON_BOTH_DATABASES, Estate
 from tests.rpc.failures import NAME, failure
 from tests.support.projects.estates import project
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), ON_BOTH_DATABASES]
 
 
 async def _export(estate: Estate, **fields: object) -> list[audit_pb2.ExportEventsResponse]:

@@ -9,10 +9,10 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import agreement_pb2, lease_pb2, status_pb2
-from tests.rpc.conftest import Estate
+from tests.rpc.conftest import ON_BOTH_DATABASES, Estate
 from tests.rpc.failures import NAME, failure
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), ON_BOTH_DATABASES]
 
 
 async def _kinds(estate: Estate, **which: object) -> list[str]:
