@@ -1,7 +1,9 @@
 """Loans: how many seats of a type a PBX has borrowed, until when, and what stands in the way of more.
 
 A loan is a claim (`claims.py`): the seats are counted for the PBX whether its lease runs or not. There is one for a PBX
-and a pool at most; it is extended by borrowing again, and made smaller by returning. Pure arithmetic; time comes in.
+and a pool at most; it is extended by borrowing again, and made smaller by returning. One that was returned stays, with
+no seats, until its end: so a signed loan that is not known is one that a restored database has never heard of. Pure
+arithmetic; time comes in.
 """
 
 from __future__ import annotations
@@ -48,6 +50,17 @@ class Loan:
     ends_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class SignedLoan:
+    """A loan as it was signed, which its PBX shows."""
+
+    license_type: str
+    seats: int
+    serial: int
+    ends_at: float
+    """UNIX seconds."""
+
+
 def loans_of(estate: Estate, claims: Claims, held: Mapping[int, int]) -> tuple[Loan, ...]:
     """What the claims in a PBX's name say that it has borrowed; `held` gives its seats by pool id."""
     types = estate.shared_pools
@@ -60,27 +73,41 @@ def loans_of(estate: Estate, claims: Claims, held: Mapping[int, int]) -> tuple[L
             ends_at=claim.ends_at,
         )
         for claim in claims
-        if claim.kind is ClaimKind.LOAN and claim.pool_id in types
+        if claim.kind is ClaimKind.LOAN and claim.seats and claim.pool_id in types
     )
 
 
 def loan_claim(claims: Claims, pool_id: int) -> Claim | None:
-    """The claim that a loan of a pool is; None where nothing is borrowed."""
+    """The claim that a loan of a pool is, without seats where it was returned; None where nothing was borrowed."""
     loans = (claim for claim in claims if claim.kind is ClaimKind.LOAN and claim.pool_id == pool_id)
     return next(loans, None)
 
 
 def with_loan(claims: Claims, pbx_id: int, pool_id: int, *, seats: int, ends_at: float, now: float) -> Claims:
-    """The claims with a loan in place of any other of that pool; with none where it has no seats."""
+    """The claims with a loan in place of any other of that pool, under a new serial."""
     before = loan_claim(claims, pool_id)
-    others = tuple(claim for claim in claims if claim is not before)
-    if not seats:
-        return others
     serial = max(int(now * 1000), before.serial + 1 if before is not None else 0)
+    return _replaced(claims, pbx_id, pool_id, seats=seats, ends_at=ends_at, serial=serial)
+
+
+def with_shown(claims: Claims, pbx_id: int, pool_id: int, shown: SignedLoan, *, seats: int, now: float) -> Claims:
+    """The claims with a loan that its PBX has shown; `seats` are those that there are licenses for."""
+    serial = shown.serial if seats == shown.seats else max(int(now * 1000), shown.serial + 1)
+    return _replaced(claims, pbx_id, pool_id, seats=seats, ends_at=shown.ends_at, serial=serial)
+
+
+def is_news(claims: Claims, pool_id: int | None, shown: SignedLoan) -> bool:
+    """Whether the database does not know a signed loan, nor a newer one in its place."""
+    known = loan_claim(claims, pool_id) if pool_id is not None else None
+    return known is None or shown.serial > known.serial
+
+
+def _replaced(claims: Claims, pbx_id: int, pool_id: int, *, seats: int, ends_at: float, serial: int) -> Claims:
+    before = loan_claim(claims, pool_id)
     loan = Claim(kind=ClaimKind.LOAN, holder_id=pbx_id, pool_id=pool_id, seats=seats, ends_at=ends_at, serial=serial)
-    return (*others, loan)
+    return (*(claim for claim in claims if claim is not before), loan)
 
 
 def is_shortened(before: Claim | None, *, seats: int, ends_at: float) -> bool:
     """Whether a loan would become smaller or shorter."""
-    return before is not None and (seats < before.seats or ends_at < before.ends_at)
+    return before is not None and bool(before.seats) and (seats < before.seats or ends_at < before.ends_at)

@@ -77,6 +77,8 @@ def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> li
         message = f"the lease of {primary.name} is over and its seats went back; nothing is left to carry on"
         problems.append(StandbyProblem(kind=kind.NOTHING_TO_CARRY, message=message, rules=("F5",)))
     for loan in only(in_force(takeover.claims, time), ClaimKind.LOAN):
+        if not loan.seats:  # it was returned
+            continue
         borrowed = f"{loan.seats} {(license_type := estate.type_of_pool(loan.pool_id))} until {told_at(loan.ends_at)}"
         message = (
             f"{primary.name} has borrowed {borrowed} and may use them itself; `license-master loan return"

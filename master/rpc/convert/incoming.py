@@ -11,11 +11,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from licensemaster import values
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError, Payload
-from licensemaster.v1 import document_pb2, lease_pb2, project_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2, project_pb2
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import PbxRole
 from master.domain.estate import project as spec
 from master.domain.leases.learning import Proof
+from master.domain.leases.loans import SignedLoan
 from master.rpc.errors import InvalidArgumentError
 from master.service.batch.requests import BlockUse, CarriedOffline, Receipt
 from master.service.runtime.names import PbxName
@@ -23,6 +24,7 @@ from master.service.runtime.names import PbxName
 _NANOSECONDS = 1_000_000_000
 _RECEIPTS_MAX = 100
 _BLOCKS_MAX = 100
+_LOANS_MAX = 100
 _BLOCK_SEATS_MAX = 1_000_000
 _TYPES_MAX = 1000
 _SEATS_MAX = 1_000_000_000
@@ -142,6 +144,27 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) 
         | {block.license_type: block.seats for block in terms.blocks},
         in_use=_in_use("proof.in_use", sent.in_use),
     )
+
+
+def signed_loans(sent: Sequence[document_pb2.SignedDocument], *, pbx: PbxName, public_key: bytes) -> list[SignedLoan]:
+    """The signed loans of a PBX, but for those that name another key than the master's, and prove nothing here.
+
+    Raises:
+        InvalidArgumentError: there are too many, or one is forged, altered or of another PBX.
+    """
+    if len(sent) > _LOANS_MAX:
+        raise InvalidArgumentError("loans", f"must be {_LOANS_MAX} at most")
+    loans = []
+    for index, document in enumerate(sent):
+        field, kind = f"loans[{index}]", document_pb2.DOCUMENT_KIND_LOAN
+        if document.key_id != documents.key_id_of(public_key):
+            continue
+        terms = _genuine(field, document, kind, public_key, loan_pb2.LoanTerms)
+        if terms.pbx != str(pbx):
+            raise InvalidArgumentError(field, f"is a loan of {terms.pbx}, not of {pbx}")
+        ends_at = terms.end_time.ToNanoseconds() / _NANOSECONDS
+        loans.append(SignedLoan(terms.license_type, seats=terms.seats, serial=terms.serial, ends_at=ends_at))
+    return loans
 
 
 def block_uses(sent: Sequence[lease_pb2.BlockUse]) -> list[BlockUse]:

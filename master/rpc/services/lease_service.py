@@ -71,6 +71,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 waits=request.wait,
                 unanswered_calls=request.unanswered_calls,
                 blocks=incoming.block_uses(request.blocks),
+                loans=incoming.signed_loans(request.loans, pbx=name, public_key=self._signer.public_key),
             )
         )
         outcomes = asked.in_order(granted.acquired.outcomes if granted.acquired is not None else [])

@@ -32,7 +32,6 @@ from master.service.batch.batch_events import BatchEvents
 from master.service.batch.batch_leases import BatchLeases
 from master.service.batch.batch_seats import BatchSeats
 from master.service.batch.batch_waiting import BatchWaiting
-from master.service.batch.claims.loans import BatchLoans
 from master.service.batch.claims.takeovers import BatchTakeovers
 from master.service.batch.loading import LoadedBatch, load
 from master.service.batch.remedies import Remedies
@@ -114,7 +113,6 @@ class Batch:
         self._seats = BatchSeats(loaded.working_set, self._events, remedies, self._waiting, loaded.time)
         self._leases = BatchLeases(tx, loaded, self._events, self._seats, self._waiting)
         self._takeovers = BatchTakeovers(tx, loaded, self._leases, self._events, observer)
-        self._loans = BatchLoans(loaded.working_set, loaded.standby_claims, self._events, loaded.time)
 
     def answer(self, resolved: ResolvedRequest) -> object:
         """The answer to one request, or the exception that concerns it alone."""
@@ -176,10 +174,10 @@ class Batch:
 
     def borrow(self, resolved: ResolvedRequest, request: BorrowSeats) -> LoanBorrowed | AnsweredBefore:
         lease = self._leases.of(resolved.pbx.id)
-        return self._once(resolved, request.key, lambda: self._loans.borrow(resolved, lease, request))
+        return self._once(resolved, request.key, lambda: self._leases.loans.borrow(resolved, lease, request))
 
     def return_loan(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
-        return self._once(resolved, request.key, lambda: self._loans.give_back(resolved, request))
+        return self._once(resolved, request.key, lambda: self._leases.loans.give_back(resolved, request))
 
     def _once(self, resolved: ResolvedRequest, key: RequestKey[T], carry_out: Callable[[], T]) -> T | AnsweredBefore:
         """Carry out a request with an id, unless it was before; its answer is kept at once, as a retry may be in this

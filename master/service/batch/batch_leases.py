@@ -40,6 +40,7 @@ from master.service.batch.batch_events import LEASE_ENDED, BatchEvents, counted,
 from master.service.batch.batch_seats import BatchSeats
 from master.service.batch.batch_waiting import BatchWaiting
 from master.service.batch.claims.blocks import BatchBlocks
+from master.service.batch.claims.loans import BatchLoans
 from master.service.batch.claims.standby_pairs import carried_by
 from master.service.batch.loading import LoadedBatch, is_to_prove
 from master.service.batch.requests import (
@@ -69,6 +70,7 @@ class BatchLeases:
         self._seats = seats
         self._waiting = waiting
         self._claims = loaded.standby_claims
+        self.loans = BatchLoans(loaded.working_set, loaded.standby_claims, events, loaded.time)
         self._blocks = BatchBlocks(loaded.working_set, loaded.standby_claims, loaded.time)
         self._leases = dict(loaded.leases)
         self._changed: set[int] = set()
@@ -122,7 +124,7 @@ class BatchLeases:
 
     def open(self, resolved: ResolvedRequest, request: OpenLease) -> LeaseGranted:
         pbx, before = resolved.pbx, self.of(resolved.pbx.id)
-        proof = self._proof(resolved, request)
+        proof, loans = self._proof(resolved, request), self.loans.unknown(resolved, request.loans)
         if before is not None:
             self.reclaim_expired(resolved, before)
         opening = opening_of(resolved, request)
@@ -134,6 +136,7 @@ class BatchLeases:
         self.put(lease)
         if proof is not None:
             self._events.add(resolved, "lease.proven", self._loaded.proofs.take(resolved, lease, proof, self._claims))
+        self.loans.prove(resolved, loans)
         if before is not None and before.user_id != lease.user_id:
             self._claims.handed_over(before, lease)
         if not is_repeated:

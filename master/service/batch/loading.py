@@ -129,6 +129,9 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
             needs.revoked.add(pbx.id)
         if types := _block_types(resolved):
             need_for_types(needs, eligibilities, pbx, types)
+        if isinstance(resolved.request, OpenLease) and resolved.request.loans:
+            types = [loan.license_type for loan in resolved.request.loans]
+            need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types.keys() & types)
         if isinstance(resolved.request, AcquireSeats | OpenLease | GrantWaiting):
             need_for_wants(needs, eligibilities, pbx, resolved.request.wants)
         if isinstance(resolved.request, AcquireSeats | SyncSeats) and needs.queued and asked[pbx.id] == 1:
@@ -166,7 +169,7 @@ def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, L
         counts = takes_over or isinstance(resolved.request, EndLease | BorrowSeats) or _may_keep_first_claim(resolved)
         if lease is not None and (lease.claimed or counts or lease.carrier is not None):
             pbx_ids.add(lease.pbx_id)
-        if _block_types(resolved):
+        if _block_types(resolved) or (isinstance(resolved.request, OpenLease) and resolved.request.loans):
             pbx_ids.add(resolved.pbx.id)
         if not takes_over:
             pbx_ids |= {pbx.id for pbx in resolved.also if pbx.id in leases}

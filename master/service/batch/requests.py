@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from master.domain.catalog.versions import Version
 from master.domain.leases.learning import Proof
+from master.domain.leases.loans import SignedLoan
 from master.domain.seats.seats import SeatKey, Want
 from master.service.batch.answers import (
     ClaimsEnded,
@@ -85,6 +86,8 @@ class OpenLease(Request[LeaseGranted]):
     """Whether those that are short are waited for."""
     unanswered_calls: int = 0
     blocks: Sequence[BlockUse] = ()
+    loans: Sequence[SignedLoan] = ()
+    """The signed loans that the PBX has, found genuine."""
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
         return handlers.open(resolved, self)

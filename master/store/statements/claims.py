@@ -97,7 +97,7 @@ def borrowers(tx: Tx, project_id: int) -> list[int]:
     """The ids of a project's PBXs that have borrowed seats."""
     rows = tx.rows(
         "SELECT DISTINCT claim.pbx_id FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
-        " WHERE claim.kind = 'loan' AND pbx.project_id = ?1 ORDER BY claim.pbx_id",
+        " WHERE claim.kind = 'loan' AND claim.seats > 0 AND pbx.project_id = ?1 ORDER BY claim.pbx_id",
         project_id,
     )
     return [row[0] for row in rows]
@@ -119,7 +119,7 @@ def loans_in_force(
     """What some PBXs have borrowed: each PBX's name, the license type, how many seats, until when (UNIX seconds)."""
     rows = tx.rows(
         "SELECT pbx.name, pool.type, claim.seats, claim.ends_at FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
-        " JOIN pool ON pool.id = claim.pool_id WHERE claim.kind = 'loan' AND claim.ends_at >= ?3"
+        " JOIN pool ON pool.id = claim.pool_id WHERE claim.kind = 'loan' AND claim.seats > 0 AND claim.ends_at >= ?3"
         " AND pbx.project_id = ?1 AND pbx.name IN {?2:text} ORDER BY pbx.name, pool.type",
         project_id,
         sorted(pbx_names),

@@ -32,7 +32,7 @@ class Learned:
 
 
 def set_aside(tx: Tx, project_id: int, *, first_number: int, now: float) -> None:
-    """Note how many seats each PBX holds, and take all of them, all claims and all leases out of force.
+    """Note how many seats each PBX holds, and take all of them, all claims but loans, and all leases out of force.
 
     Epochs and serials go on from `first_number`. The budgets of overdrafts count as spent by `now`, UNIX seconds: what
     was since the backup is not known.
@@ -49,19 +49,32 @@ def set_aside(tx: Tx, project_id: int, *, first_number: int, now: float) -> None
         project_id,
     )
     tx.rows(f"DELETE FROM seat WHERE pbx_id IN {_PBXS}", project_id)
-    tx.rows(f"DELETE FROM claim WHERE pbx_id IN {_PBXS}", project_id)
+    tx.rows(f"DELETE FROM claim WHERE kind <> 'loan' AND pbx_id IN {_PBXS}", project_id)
     tx.rows(f"UPDATE waiter SET place = 1 WHERE place = 0 AND pbx_id IN {_PBXS}", project_id)  # it waits on
     tx.rows(f"DELETE FROM pool_usage WHERE pool_id IN {_POOLS}", project_id)
     tx.rows(
-        "UPDATE pool SET used = 0, overdrawn = 0, overdraft_spent = ?2, overdraft_at = ?3 WHERE project_id = ?1",
+        f"""
+        INSERT INTO pool_usage (pool_id, pbx_id, seats, counted)
+        SELECT pool_id, pbx_id, 0, seats FROM claim WHERE seats > 0 AND pool_id IN {_POOLS}
+        """,
+        project_id,
+    )
+    lent = "(SELECT COALESCE(SUM(counted), 0) FROM pool_usage WHERE pool_usage.pool_id = pool.id)"
+    tx.rows(
+        f"""
+        UPDATE pool SET used = {lent}, overdrawn = CASE WHEN {lent} > capacity THEN {lent} - capacity ELSE 0 END,
+            overdraft_spent = ?2, overdraft_at = ?3
+        WHERE project_id = ?1
+        """,
         project_id,
         ALL_SPENT,
         now,
     )
     tx.rows(
         f"""
-        UPDATE lease SET phase = 'unproven', claimed = FALSE, epoch = {_raised("epoch")},
-            carrier_id = NULL, carried_since = NULL, primary_heard_at = NULL
+        UPDATE lease SET phase = 'unproven', epoch = {_raised("epoch")},
+            carrier_id = NULL, carried_since = NULL, primary_heard_at = NULL,
+            claimed = EXISTS (SELECT 1 FROM claim WHERE claim.pbx_id = lease.pbx_id)
         WHERE pbx_id IN {_PBXS}
         """,
         project_id,

@@ -6,8 +6,11 @@ A loan is a claim on the pool and is counted with the others (`standby_claims.py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from licensemaster.values.moments import second_text
+from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.claims import in_force
 from master.domain.leases.leases import Lease, running
@@ -15,13 +18,16 @@ from master.domain.leases.loans import (
     DAY_SECONDS,
     LoanError,
     LoanProblem,
+    SignedLoan,
+    is_news,
     is_shortened,
     loan_claim,
     with_loan,
+    with_shown,
 )
 from master.domain.leases.numbered_seats import NumberedSeats, numbered_seats
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.service.batch.answers import LoanBorrowed, LoanReturned
+from master.service.batch.answers import DatabaseOutdatedError, LoanBorrowed, LoanReturned
 from master.service.batch.batch_events import BatchEvents
 from master.service.batch.claims.standby_claims import StandbyClaims
 from master.service.batch.requests import BorrowSeats, ReturnLoan
@@ -36,6 +42,36 @@ class BatchLoans:
         self._claims = claims
         self._events = events
         self._time = time
+
+    def unknown(self, resolved: ResolvedRequest, shown: Sequence[SignedLoan]) -> list[SignedLoan]:
+        """Those of a PBX's signed loans that are in force, and that the database does not know.
+
+        Raises:
+            DatabaseOutdatedError: one was signed since the database was restored, as far as the master knows.
+        """
+        estate, claims = resolved.eligibilities.estate, self._claims.claims.get(resolved.pbx.id, ())
+        news = [
+            loan
+            for loan in shown
+            if self._time.ends_by < loan.ends_at and is_news(claims, _pool_of(estate, loan.license_type), loan)
+        ]
+        newest = max((loan.serial for loan in news), default=0)
+        if newest > estate.epoch_floor and not estate.learns(self._time.ends_by):
+            why = f"{resolved.pbx.name}: it shows a signed loan of {second_text(newest / 1000)} that is not known"
+            raise DatabaseOutdatedError(estate.name, why, until=self._time.now, is_news=True, learning=None)
+        return news
+
+    def prove(self, resolved: ResolvedRequest, loans: Sequence[SignedLoan]) -> None:
+        """Count loans that a PBX has shown and the database does not know, as far as there are licenses."""
+        estate, pbx_id = resolved.eligibilities.estate, resolved.pbx.id
+        for loan in loans:
+            pool_id, seats = _pool_of(estate, loan.license_type), 0
+            if pool_id is not None:
+                seats = min(loan.seats, self._claims.left_for(pbx_id, pool_id))
+                claims = self._claims.claims[pbx_id]
+                self._claims.put(pbx_id, with_shown(claims, pbx_id, pool_id, loan, seats=seats, now=self._time.now))
+            details = asdict(loan) | {"counted": seats, "unplaced": loan.seats - seats}
+            self._events.add(resolved, "loan.proven", details)
 
     def borrow(self, resolved: ResolvedRequest, lease: Lease | None, request: BorrowSeats) -> LoanBorrowed:
         """Lend a PBX seats for days, under its running lease.
@@ -79,9 +115,9 @@ class BatchLoans:
         """
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
         claims = self._claims.claims.get(pbx.id, ())
-        pool_id = estate.pool_ids.get((estate.master.device.id, request.license_type), 0)
+        pool_id = _pool_of(estate, request.license_type) or 0
         claim = loan_claim(claims, pool_id)
-        if claim is None or claim.seats < request.seats_kept:
+        if claim is None or not claim.seats or claim.seats < request.seats_kept:
             borrowed = claim.seats if claim is not None else 0
             raise LoanError(
                 LoanProblem.LOAN_UNKNOWN, f"{pbx.name} has borrowed {borrowed} {request.license_type}, not more"
@@ -130,3 +166,8 @@ class BatchLoans:
         if isinstance(source, str):
             raise LoanError(LoanProblem.LOAN_NOT_POSSIBLE, source)
         return source
+
+
+def _pool_of(estate: Estate, license_type: str) -> int | None:
+    """The pool that seats of a type are lent from."""
+    return estate.pool_ids.get((estate.master.device.id, license_type))

@@ -39,7 +39,7 @@ class Proofs:
         by_pool: dict[int, int] = {}
         unplaced: dict[str, int] = {}
         for key, seats in sorted(proven.items()):
-            free = [(pool_id, standby_claims.free(pool_id)) for pool_id in _pools(estate, pbx, key)]
+            free = [(pool_id, standby_claims.left_for(pbx.id, pool_id)) for pool_id in _pools(estate, pbx, key)]
             debited, left = placed(seats, free)
             by_pool |= debited
             if left:

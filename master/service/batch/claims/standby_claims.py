@@ -131,9 +131,9 @@ class StandbyClaims:
 
     # --- After a restore ----------------------------------------------------------------------------------------------
 
-    def free(self, pool_id: int) -> int:
-        """Licenses of a pool that are not counted for anybody."""
-        return self._working_set.pools[pool_id].free
+    def left_for(self, pbx_id: int, pool_id: int) -> int:
+        """Licenses of a pool that are counted for nobody, or for a PBX already."""
+        return self._working_set.pools[pool_id].free + self.counted(pbx_id, pool_id)
 
     def prove(self, lease: Lease, seats: Mapping[int, int], *, ends_at: float, serial: int) -> None:
         """Count what a PBX has shown that it may use, by pool id: counted for it, and for nobody else, until then."""
