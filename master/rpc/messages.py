@@ -65,8 +65,8 @@ def timestamp_us(micros: int) -> Timestamp:
 def message(to: type[M], value: object, **given: Any) -> M:
     """Return a message with the values that are given, and for its other fields the attributes of `value`.
 
-    `x_time` is read from `x_at` (UNIX seconds), `x_day` from `x`. None, and a subject that is the project as a whole,
-    leave a field unset.
+    `x_time` is read from `x_at` (UNIX seconds), a date `x_day` from `x`. None, and a subject that is the project as a
+    whole, leave a field unset.
 
     Raises:
         AttributeError: a field is neither given nor an attribute; every message that is sent has a test.
@@ -90,7 +90,7 @@ def _fields(descriptor: Descriptor) -> list[tuple[str, Callable[[Any], Any], Cal
 def _attribute(field: FieldDescriptor) -> str:
     if _is_moment(field):
         return field.name.removesuffix("_time") + "_at"
-    return field.name.removesuffix("_day")
+    return field.name.removesuffix("_day") if field.type == FieldDescriptor.TYPE_STRING else field.name
 
 
 def _is_moment(field: FieldDescriptor) -> bool:

@@ -40,8 +40,13 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
     async def GetAllocation(
         self, request: allocation_pb2.GetAllocationRequest, context: Context
     ) -> allocation_pb2.GetAllocationResponse:
-        stored, revision = await self._projects.get_allocation(incoming.project_name(request.project))
-        return allocation_pb2.GetAllocationResponse(allocation=allocation.allocation_message(stored), revision=revision)
+        license_type = incoming.optional_text("license_type", request.license_type)
+        stored, revision, key = await self._projects.get_allocation(
+            incoming.project_name(request.project), license_type
+        )
+        return allocation_pb2.GetAllocationResponse(
+            allocation=allocation.allocation_message(stored), revision=revision, license_type=key
+        )
 
     async def ListWaiting(
         self, request: allocation_pb2.ListWaitingRequest, context: Context

@@ -65,13 +65,15 @@ class Projects:
             await self._read_estate(request.project)
         return applied
 
-    async def get_allocation(self, project: str) -> tuple[Allocation, int]:
-        """Return an allocation as it was last applied, and the project's revision.
+    async def get_allocation(self, project: str, license_type: str) -> tuple[Allocation, int, str]:
+        """Return an allocation as it was last applied, the project's revision, and a license type by its catalog key.
 
         Raises:
             UnknownProjectError: there is no such project.
         """
-        return await self._context.read_project(project, lambda _, estate: (estate.allocation, estate.revision))
+        return await self._context.read_project(
+            project, lambda _, estate: (estate.allocation, estate.revision, estate.catalog.key_of(license_type))
+        )
 
     async def _read_estate(self, project: str) -> None:
         """Read a changed project before its PBXs ask: of ten thousand sites that takes a while, and the writer's first

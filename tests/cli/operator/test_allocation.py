@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import allocation_pb2, seat_pb2
-from master.cli.operator.projects.allocation_edits import Scope, give, take_back
+from master.cli.operator.projects.allocation_edits import Scope, give, serve_emergencies, take_back
 from master.cli.operator.projects.message_file import ALLOCATION, PROJECT, MessageFileError, read_file
 from master.cli.operator.projects.message_toml import message_toml
 from master.cli.output.failure import CommandFailed
@@ -170,3 +170,48 @@ def test_single_changes_go_to_the_rule_of_just_that_scope() -> None:
     take_back(allocation, "berlin")
     with pytest.raises(CommandFailed, match="there is no rule 'berlin'; did you mean 'berlin-2'"):
         take_back(allocation, "berlin")
+
+
+async def test_policies_go_by_single_commands_too(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
+    for command in (
+        ("queue", "PBX-Port", "500", "--express", "2", "--patience", "900", "--reason", "the fair", "--yes"),
+        ("queue", "port", "300"),
+        ("overdraft", "PBX Port", "10", "--budget", "80", "--refill", "16"),
+        ("overdraft", "port", "5"),
+        ("emergencies", "site-rome"),
+        ("reserve", "site-rome", "PBX-Port", "2", "--reason", "the clinic"),
+        ("reserve", "site-rome", "port", "3"),
+    ):
+        done = await today("allocation", *command)
+        assert (done.code, "applied: 1 change" in done.out) == (0, True), (command, done.err)
+    shown = " ".join((await today("allocation", "show")).out.split())
+    assert "queue = { length_max = 300, express_seats_max = 2, patience_seconds = 900 }" in shown
+    assert "overdraft = { seats = 5, budget_seat_hours = 80, refill_seat_hours_per_day = 16 }" in shown
+    assert "reserve = { port = 3 }" in shown
+    assert "serves_emergencies = true" in shown
+    told = (await today("events", "--kind", "allocation.applied")).out
+    assert "the fair" in told
+    assert "the clinic" in told
+    without_budget = await today("allocation", "overdraft", "fax", "1")
+    assert (without_budget.code, "overdraft.budget_seat_hours: 0 must be" in without_budget.err) == (1, True)
+    for command in (("queue", "port", "0"), ("overdraft", "port", "0"), ("emergencies", "site-rome", "--no-longer")):
+        assert (await today("allocation", *command)).code == 0
+    left = (await today("allocation", "show")).out
+    assert not any(word in left for word in ("queue", "overdraft", "serves_emergencies"))
+    assert "reserve" in left
+
+
+async def test_a_dry_run_of_a_single_change_tells_it_alone(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
+    dry = await today("allocation", "queue", "port", "5", "--dry-run")
+    assert (dry.code, "queue: (length max: 5" in dry.out) == (0, True), dry.out
+    assert (await today("allocation", "show")).out.startswith("# No rules")
+
+
+def test_a_rule_that_says_nothing_any_more_goes() -> None:
+    allocation = allocation_pb2.Allocation(rules=[Rule(name="vital", site="rome", serves_emergencies=True)])
+    serve_emergencies(allocation, Scope(whom="rome"), serves=False)
+    assert not allocation.rules
+    serve_emergencies(allocation, Scope(whom="group:clinics"), serves=True)
+    assert [(rule.name, rule.group) for rule in allocation.rules] == [("clinics", "clinics")]

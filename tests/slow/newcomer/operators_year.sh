@@ -146,7 +146,13 @@ echo 'rules = [{ name = "kiel", site = "kiel", weight = { port = 2 } }]' > share
 license-master allocation apply shares.toml --reason "the fair in March" --yes
 refused license-master allocation reserve kiel port 1 --until 2037-03-15
 refused license-master pool show port
-license-master allocation remove kiel
+license-master allocation remove kiel --reason "the fair is over" --yes
+license-master allocation queue PBX-Port 500 --express 2 --patience 900
+license-master allocation overdraft port 10 --budget 80 --refill 16 --reason "until the licenses come"
+license-master allocation emergencies kiel
+license-master allocation overdraft port 0
+license-master allocation queue port 0
+license-master allocation emergencies kiel --no-longer
 
 ## From local to central
 license-master license rebind ports-b --to hanover-box --drain --no-wait

@@ -13,9 +13,18 @@ from rich.text import Text
 
 from licensemaster.v1 import allocation_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
-from master.cli.connection.options import ReasonOption, YesOption
+from master.cli.connection.options import ReasonOption, TypeArgument, YesOption
 from master.cli.connection.rpc_failure import RpcFailure
-from master.cli.operator.projects.allocation_edits import GROUP, Amount, Scope, give, take_back
+from master.cli.operator.projects.allocation_edits import (
+    GROUP,
+    Amount,
+    Scope,
+    give,
+    let_overdraw,
+    let_wait,
+    serve_emergencies,
+    take_back,
+)
 from master.cli.operator.projects.changes_view import joined_counts, print_changes
 from master.cli.operator.projects.message_file import ALLOCATION, MessageFile, problems_error, read_file
 from master.cli.operator.projects.message_toml import message_toml
@@ -42,9 +51,6 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what wo
 WhomArgument = Annotated[
     str, typer.Argument(metavar="SITE", help=f"The site, or {GROUP}NAME for a group of sites.", show_default=False)
 ]
-TypeArgument = Annotated[
-    str, typer.Argument(metavar="TYPE", help='The license type by its catalog key: "port".', show_default=False)
-]
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", min=-100, max=1_000_000, show_default=False)]
 
 
@@ -62,6 +68,10 @@ def _moment(option: str, what: str) -> Any:
     return typer.Option(option, metavar="MOMENT", help=helps, show_default=False, parser=_parsed)
 
 
+def _kept(option: str, what: str) -> Any:
+    return typer.Option(option, metavar="NUMBER", min=0, help=f"{what}; as it was where not given.", show_default=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """An allocation to be applied."""
@@ -71,6 +81,16 @@ class _Wanted:
     """The project's revision that it was made from; 0 where it was made from none."""
     file: MessageFile[allocation_pb2.Allocation] | None = None
     """What it was read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How it is to be carried out."""
+
+    dry_run: bool
+    yes: bool
+    reason: str
+    show_all: bool = False
 
 
 @app.command("apply")
@@ -88,20 +108,7 @@ def apply(
     Seats that are held are not taken away. Asks before it changes anything where a person looks on.
     """
     read = read_file(file, ALLOCATION)
-    wanted = _Wanted(read.message, file=read)
-    planned = _send(master, wanted, dry_run=True, reason=reason)
-    asks = bool(planned.changes) and not dry_run and not yes and sys.stdin.isatty()
-    if asks:
-        _print(planned, stderr_console() if master.as_json else stdout_console(), show_all=show_all)
-        confirm(f"Apply {joined_counts([(len(planned.changes), 'change')])}?")
-    applied = planned if dry_run or not planned.changes else _send(master, wanted, dry_run=False, reason=reason)
-    if master.as_json:
-        print_json(applied)
-        return
-    if not asks or list(applied.changes) != list(planned.changes):
-        _print(applied, stdout_console(), show_all=show_all)
-    if applied is not planned:
-        _report(applied)
+    _carry_out(master, _Wanted(read.message, file=read), _How(dry_run, yes, reason, show_all))
 
 
 @app.command("check")
@@ -152,10 +159,12 @@ def reserve(
     since: Annotated[datetime | None, _moment("--from", "From when on")] = None,
     until: Annotated[datetime | None, _moment("--until", "Until when")] = None,
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Keep NUMBER seats of TYPE for SITE: nobody else gets them."""
     scope = Scope(whom=whom, start=since, end=until)
-    _give(master, scope, "reserve", license_type, number, dry_run=dry_run)
+    _give(master, scope, "reserve", license_type, number, _How(dry_run, yes, reason))
 
 
 @app.command("maximum")
@@ -166,9 +175,11 @@ def maximum(
     license_type: TypeArgument,
     number: NumberArgument,
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Let SITE have NUMBER seats of TYPE at most."""
-    _give(master, Scope(whom=whom), "maximum", license_type, number, dry_run=dry_run)
+    _give(master, Scope(whom=whom), "maximum", license_type, number, _How(dry_run, yes, reason))
 
 
 @app.command("weight")
@@ -179,9 +190,11 @@ def weight(
     license_type: TypeArgument,
     number: NumberArgument,
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Give SITE a share of what is short of TYPE in proportion to NUMBER; others have 1."""
-    _give(master, Scope(whom=whom), "weight", license_type, number, dry_run=dry_run)
+    _give(master, Scope(whom=whom), "weight", license_type, number, _How(dry_run, yes, reason))
 
 
 @app.command("priority", context_settings={"ignore_unknown_options": True})
@@ -192,9 +205,63 @@ def priority(
     license_type: TypeArgument,
     number: NumberArgument,
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Have SITE served before all of lower priority where TYPE is short; others have 0."""
-    _give(master, Scope(whom=whom), "priority", license_type, number, dry_run=dry_run)
+    _give(master, Scope(whom=whom), "priority", license_type, number, _How(dry_run, yes, reason))
+
+
+@app.command("emergencies")
+@asks_master()
+def emergencies(
+    master: Master,
+    whom: WhomArgument,
+    no_longer: Annotated[bool, typer.Option("--no-longer", help="It does not any more.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
+) -> None:
+    """Say that SITE serves emergencies: where a pool becomes too small, it gives up seats after all others."""
+    stored = _stored(master)
+    serve_emergencies(stored.allocation, Scope(whom=whom), serves=not no_longer)
+    _carry_out(master, _Wanted(stored.allocation, stored.revision), _How(dry_run, yes, reason))
+
+
+@app.command("queue")
+@asks_master()
+def queue(
+    master: Master,
+    license_type: TypeArgument,
+    length: Annotated[int, typer.Argument(metavar="LENGTH", min=0, max=10_000, show_default=False)],
+    express: Annotated[int | None, _kept("--express", "Calls for so few seats go before larger ones")] = None,
+    patience: Annotated[int | None, _kept("--patience", "After so many seconds one goes before all others")] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
+) -> None:
+    """Let LENGTH seats of TYPE be waited for at once, in the whole project; 0 for none: nobody waits any longer."""
+    stored = _stored(master, license_type)
+    let_wait(stored.allocation, stored.license_type, length, express=express, patience_seconds=patience)
+    _carry_out(master, _Wanted(stored.allocation, stored.revision), _How(dry_run, yes, reason))
+
+
+@app.command("overdraft")
+@asks_master()
+def overdraft(
+    master: Master,
+    license_type: TypeArgument,
+    number: Annotated[int, typer.Argument(metavar="NUMBER", min=0, max=100_000, show_default=False)],
+    budget: Annotated[int | None, _kept("--budget", "Seat hours that there are to spend")] = None,
+    refill: Annotated[int | None, _kept("--refill", "Seat hours that come back in a day without any overdraft")] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
+) -> None:
+    """Let NUMBER seats of TYPE be granted above what is installed, while the budget lasts; 0 for none."""
+    stored = _stored(master, license_type)
+    let_overdraw(stored.allocation, stored.license_type, number, budget=budget, refill=refill)
+    _carry_out(master, _Wanted(stored.allocation, stored.revision), _How(dry_run, yes, reason))
 
 
 @app.command("remove")
@@ -203,11 +270,13 @@ def remove(
     master: Master,
     rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule's name.", show_default=False)],
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Take RULE back."""
     stored = _stored(master)
     take_back(stored.allocation, rule)
-    _carry_out(master, _Wanted(stored.allocation, stored.revision), dry_run=dry_run)
+    _carry_out(master, _Wanted(stored.allocation, stored.revision), _How(dry_run, yes, reason))
 
 
 def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: bool = False) -> RenderableType:
@@ -233,23 +302,34 @@ def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: b
     return Group(*section(outlooks, rows, None if show_all else OUTLOOKS_SHOWN_MAX, "sites"))
 
 
-def _give(master: Master, scope: Scope, amount: Amount, license_type: str, number: int, *, dry_run: bool) -> None:
-    stored = _stored(master)
-    give(stored.allocation, scope, amount, license_type, number)
-    _carry_out(master, _Wanted(stored.allocation, stored.revision), dry_run=dry_run)
+def _give(master: Master, scope: Scope, amount: Amount, license_type: str, number: int, how: _How) -> None:
+    stored = _stored(master, license_type)
+    give(stored.allocation, scope, amount, stored.license_type, number)
+    _carry_out(master, _Wanted(stored.allocation, stored.revision), how)
 
 
-def _carry_out(master: Master, wanted: _Wanted, *, dry_run: bool) -> None:
-    applied = _send(master, wanted, dry_run=dry_run)
-    if master.shows_json(applied):
+def _carry_out(master: Master, wanted: _Wanted, how: _How) -> None:
+    """Show who gains and who loses, and apply it; asks before it changes anything where a person looks on."""
+    planned = _send(master, wanted, dry_run=True, reason=how.reason)
+    asks = bool(planned.changes) and not how.dry_run and not how.yes and sys.stdin.isatty()
+    if asks:
+        _print(planned, stderr_console() if master.as_json else stdout_console(), show_all=how.show_all)
+        confirm(f"Apply {joined_counts([(len(planned.changes), 'change')])}?")
+    only_told = how.dry_run or not planned.changes
+    applied = planned if only_told else _send(master, wanted, dry_run=False, reason=how.reason)
+    if master.as_json:
+        print_json(applied)
         return
-    _print(applied, stdout_console(), show_all=False)
-    if not dry_run and applied.changes:
+    if not asks or list(applied.changes) != list(planned.changes):
+        _print(applied, stdout_console(), show_all=how.show_all)
+    if not only_told:
         _report(applied)
 
 
-def _stored(master: Master) -> allocation_pb2.GetAllocationResponse:
-    return master.call(master.allocations.GetAllocation, allocation_pb2.GetAllocationRequest(project=master.project))
+def _stored(master: Master, license_type: str = "") -> allocation_pb2.GetAllocationResponse:
+    """The allocation as it stands, and the catalog key of a type."""
+    request = allocation_pb2.GetAllocationRequest(project=master.project, license_type=license_type)
+    return master.call(master.allocations.GetAllocation, request)
 
 
 def _send(
@@ -265,8 +345,11 @@ def _send(
     try:
         return master.call(master.allocations.ApplyAllocation, request)
     except RpcFailure as failure:
-        if not failure.violations or wanted.file is None:
+        if not failure.violations:
             raise
+        if wanted.file is None:
+            said = [f"{wrong.field}: {wrong.description}" for wrong in failure.violations]
+            raise problems_error("the allocation", said) from failure
         problems = [wanted.file.violation(wrong.field, wrong.description) for wrong in failure.violations]
         raise problems_error(wanted.file.source, problems) from failure
 

@@ -1,4 +1,4 @@
-"""Single changes of an allocation: a number that a rule gives, and rules taken back."""
+"""Single changes of an allocation: what a rule or a type's policy says, and rules taken back."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,8 @@ from master.cli.output.failure import CommandFailed
 
 GROUP = "group:"
 Amount = Literal["reserve", "maximum", "weight", "priority"]
+_SCOPE = frozenset({"name", "site", "group", "start_time", "end_time"})
+"""What says whom a rule is about, and when; a rule that has nothing else says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +48,56 @@ def give(allocation: allocation_pb2.Allocation, scope: Scope, amount: Amount, li
 
     A rule is added where none is about just that scope.
     """
-    like = scope.rule("")
-    same = [rule for rule in allocation.rules if _scope_of(rule) == _scope_of(like)]
-    rule = next((rule for rule in same if license_type in getattr(rule, amount)), same[0] if same else None)
-    if rule is None:
-        rule = allocation.rules.add()
-        rule.CopyFrom(scope.rule(_free_name(allocation, scope.site or scope.group)))
+    same = _rules_of(allocation, scope)
+    rule = next((rule for rule in same if license_type in getattr(rule, amount)), None) or _rule_of(allocation, scope)
     getattr(rule, amount)[license_type] = number
     return rule.name
+
+
+def serve_emergencies(allocation: allocation_pb2.Allocation, scope: Scope, *, serves: bool) -> None:
+    """Have the rule of a scope say whether it serves emergencies; a rule that says nothing else goes with it."""
+    if serves:
+        _rule_of(allocation, scope).serves_emergencies = True
+        return
+    for rule in _rules_of(allocation, scope):
+        rule.serves_emergencies = False
+        if all(field.name in _SCOPE for field, _ in rule.ListFields()):
+            allocation.rules.remove(rule)
+
+
+def let_wait(
+    allocation: allocation_pb2.Allocation,
+    license_type: str,
+    length: int,
+    *,
+    express: int | None,
+    patience_seconds: int | None,
+) -> None:
+    """Let so many seats of a type be waited for; what is None stays as it was. None where `length` is 0."""
+    policy = _policy_of(allocation, license_type)
+    if length:
+        policy.queue.length_max = length
+        policy.queue.express_seats_max = policy.queue.express_seats_max if express is None else express
+        policy.queue.patience_seconds = policy.queue.patience_seconds if patience_seconds is None else patience_seconds
+    else:
+        policy.ClearField("queue")
+    _drop_if_empty(allocation, policy)
+
+
+def let_overdraw(
+    allocation: allocation_pb2.Allocation, license_type: str, seats: int, *, budget: int | None, refill: int | None
+) -> None:
+    """Let so many seats of a type be granted above what is installed; what is None stays as it was. None where
+    `seats` is 0."""
+    policy = _policy_of(allocation, license_type)
+    if seats:
+        overdraft = policy.overdraft
+        overdraft.seats = seats
+        overdraft.budget_seat_hours = overdraft.budget_seat_hours if budget is None else budget
+        overdraft.refill_seat_hours_per_day = overdraft.refill_seat_hours_per_day if refill is None else refill
+    else:
+        policy.ClearField("overdraft")
+    _drop_if_empty(allocation, policy)
 
 
 def take_back(allocation: allocation_pb2.Allocation, name: str) -> None:
@@ -68,6 +112,34 @@ def take_back(allocation: allocation_pb2.Allocation, name: str) -> None:
             f"there is no rule {name!r}{closest(name, names)}", remedy="`license-master allocation show` lists them"
         )
     del allocation.rules[names.index(name)]
+
+
+def _rules_of(allocation: allocation_pb2.Allocation, scope: Scope) -> list[allocation_pb2.AllocationRule]:
+    """The rules about just that scope."""
+    like = _scope_of(scope.rule(""))
+    return [rule for rule in allocation.rules if _scope_of(rule) == like]
+
+
+def _rule_of(allocation: allocation_pb2.Allocation, scope: Scope) -> allocation_pb2.AllocationRule:
+    """The first of them; one that is added where there is none."""
+    for rule in _rules_of(allocation, scope):
+        return rule
+    rule = allocation.rules.add()
+    rule.CopyFrom(scope.rule(_free_name(allocation, scope.site or scope.group)))
+    return rule
+
+
+def _policy_of(allocation: allocation_pb2.Allocation, license_type: str) -> allocation_pb2.TypePolicy:
+    """The policy of a type; one that is added where there is none."""
+    for policy in allocation.types:
+        if policy.license_type == license_type:
+            return policy
+    return allocation.types.add(license_type=license_type)
+
+
+def _drop_if_empty(allocation: allocation_pb2.Allocation, policy: allocation_pb2.TypePolicy) -> None:
+    if [field.name for field, _ in policy.ListFields()] == ["license_type"]:
+        allocation.types.remove(policy)
 
 
 def _scope_of(rule: allocation_pb2.AllocationRule) -> tuple[object, ...]:
