@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from licensemaster.v1.allocation_pb2 import QueuePolicy
-from tests.fairness.world import Scenario
+from tests.fairness.world import Scenario, release_with_seats
 from tests.support.projects.allocations import Policy, Rule
 
 STARVED_SMALL_SITE = Scenario(
@@ -62,10 +62,27 @@ CALL_CENTRE = Scenario(
         Policy(license_type="port", queue=QueuePolicy(length_max=1000)),
     ],
 )
+SHRINKING_POOL = Scenario(
+    title="A pool that shrinks while all of it is in use",
+    capacity=100,
+    minutes=40,
+    demands={
+        "rescue": lambda _: 20,
+        "office": lambda _: 40,
+        "lobby": lambda _: 40,
+    },
+    allocation=[
+        Rule(name="rescue", site="site-rescue", serves_emergencies=True),
+        Rule(name="lobby", site="site-lobby", priority={"port": -10}),
+    ],
+    leaving=45,
+    events={15: release_with_seats},
+)
 ALL = {
     "starved small site": STARVED_SMALL_SITE,
     "flapping site": FLAPPING_SITE,
     "site storm": SITE_STORM,
     "greedy site": GREEDY_SITE,
     "call centre": CALL_CENTRE,
+    "shrinking pool": SHRINKING_POOL,
 }

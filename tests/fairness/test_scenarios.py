@@ -36,3 +36,11 @@ async def test_a_weight_of_two_is_two_of_three(sqlite_database_url: str) -> None
     assert (history.had["callcentre"][-1], history.had["office"][-1]) == (60, 30)
     assert history.had["callcentre"][10] == 30, "what is free is there at once; the rest comes as phones leave"
     assert history.moves("office", slice(20, None)) == 0
+
+
+async def test_of_a_pool_that_shrinks_the_lobby_gives_up_first_and_rescue_nothing(sqlite_database_url: str) -> None:
+    history = await play(scenarios.SHRINKING_POOL, sqlite_database_url)
+    assert all(history.satisfaction(name, slice(15)) == 1.0 for name in history.had)
+    assert history.satisfaction("rescue") == 1.0
+    assert {name: had[15] for name, had in history.had.items()} == {"rescue": 20, "office": 35, "lobby": 0}
+    assert all(history.moves(name, slice(15, None)) == 0 for name in history.had), "each seat is taken away once"

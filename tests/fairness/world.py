@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from licensemaster.v1 import lease_pb2, license_pb2
 from tests.support.databases.truth import held_by_pbx, mismatches, used
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, opened, seat
 from tests.support.projects.allocations import Part, lay_down
 from tests.support.projects.estates import project
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, release
 
 MINUTE = 60.0
 TTL_SECONDS, GRACE_SECONDS = 180, 60
+_LEAVING = "leaving"
 Demand = Callable[[int], int | None]
 """Phones that want a seat in a minute; None while the site is cut off and asks nobody."""
 Act = Callable[[InProcess], Awaitable[object]]
@@ -31,6 +36,8 @@ class Scenario:
     turnover: float = 0.0
     """What part of a site's phones leaves each minute, others taking their places."""
     allocation: Sequence[Part] = ()
+    leaving: int = 0
+    """How many of the licenses are a file's of their own, which `release_with_seats` takes away."""
     events: Mapping[int, Act] = field(default_factory=dict)
     """What happens at the beginning of a minute."""
 
@@ -89,9 +96,26 @@ class _Site:
             await self._pbx.open()
             self.away = False
         else:
-            await self._pbx.renew()
+            await self._give_up_what_was_revoked((await self._pbx.renew()).notices)
         wanted = [seat("port", f"phone-{number}") for number in range(first, first + demand)]
         await self._pbx.sync(*wanted, wait=True)
+
+    async def _give_up_what_was_revoked(self, notices: Sequence[lease_pb2.Notice]) -> None:
+        for notice in notices:
+            if notice.kind == lease_pb2.NOTICE_KIND_SEATS_REVOKED:
+                await self._pbx.give_back(*notice.seats)
+
+
+async def release_with_seats(master: InProcess) -> None:
+    """Release the licenses that may leave, and take the seats away that are then too many (L5)."""
+    await release(master.wire, _LEAVING, in_use=license_pb2.IN_USE_REVOKE)
+
+
+async def _install_leaving(master: InProcess, quantity: int) -> None:
+    with TemporaryDirectory() as folder:
+        await imported(master.wire, Vendor(), {_LEAVING: ("PBX-Port12", quantity)}, now=master.clock.now)
+        await enrolled(master.wire, Path(folder), "hq-box")
+        await bind(master.wire, "hq-box", _LEAVING)
 
 
 async def play(scenario: Scenario, database_url: str) -> History:
@@ -100,9 +124,11 @@ async def play(scenario: Scenario, database_url: str) -> History:
     history = History({site: [] for site in scenario.demands}, {site: [] for site in scenario.demands})
     async with in_process_master(database_url, clock) as master:
         pbxs = dict.fromkeys(scenario.demands, "slave 12 gateway")
-        licenses = {"PBX-Port12": scenario.capacity}
+        licenses = {"PBX-Port12": scenario.capacity - scenario.leaving}
         lease = {"ttl_seconds": TTL_SECONDS, "grace_seconds": GRACE_SECONDS}
         await master.wire.apply(project(licenses, pbxs=pbxs, **lease))
+        if scenario.leaving:
+            await _install_leaving(master, scenario.leaving)
         await lay_down(master.wire, *scenario.allocation)
         sites = {name: _Site(master, await opened(master.wire, name)) for name in scenario.demands}
         names = list(sites)
