@@ -26,7 +26,7 @@ from slave_client.seats.retry import Retry
 from slave_client.seats.revocation import Revoker
 from slave_client.seats.unasked_seats import UnaskedSeats
 from slave_client.storage.state_writer import StateWriter
-from slave_client.values.seats import Granted, Outcome, Refused, Returned, ReturnOutcome, SeatKey, Synced, Want
+from slave_client.values.seats import Granted, Outcome, Refused, Returned, ReturnOutcome, SeatKey, Source, Synced, Want
 from slave_client.values.states import State
 
 
@@ -221,12 +221,19 @@ class SeatManager:
             else:
                 results = await self._answered_online(operations)
         self._opening_seats.forget(operation.want for operation in operations)
+        self._keep(results)
         for result in results:
             if not (isinstance(result, Granted) and result.already_held):
                 self._tell(result)
-        if not all(isinstance(result, Refused) for result in results):
-            self._state_writer.changed()
         return results
+
+    def _keep(self, results: Sequence[Outcome | Returned]) -> None:
+        """Have what the master granted written down at once, a line for each seat, and what else changed soon."""
+        changes = [result for result in results if not isinstance(result, Refused)]
+        granted = [change for change in changes if isinstance(change, Granted) and change.source is Source.MASTER]
+        held = [held for grant in granted if (held := self._local_seats.held_seat(grant.want.key)) is not None]
+        if not self._state_writer.note(held) or len(held) < len(changes):
+            self._state_writer.changed()
 
     async def _answered_online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
         wants = {

@@ -17,7 +17,7 @@ from slave_client.connection.master_failures import MasterError
 from slave_client.seats.retry import Retry
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.messages import outcome_from_result, seat_from_want
-from slave_client.values.seats import Granted, Outcome, SeatKey, Want
+from slave_client.values.seats import Granted, Held, Outcome, SeatKey, Want
 from slave_client.values.states import State
 
 
@@ -48,7 +48,9 @@ class UnaskedSeats:
         """Grant a seat by number; None where the master has to be asked."""
         if not self._local_seats.may_use_unasked(want) or self._is_pending(want.key):
             return None
-        if self._client_state.state not in (State.CONNECTED, State.OFFLINE) or not self._state_writer.note(want):
+        if self._client_state.state not in (State.CONNECTED, State.OFFLINE):
+            return None
+        if not self._state_writer.note([Held.of(Granted.by_number(want))]):
             return None
         grant = self._local_seats.use_unasked(want)
         self._tell(grant)

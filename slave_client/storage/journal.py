@@ -29,14 +29,15 @@ class Journal:
         self._number = before + 1
         return self._number
 
-    def append(self, line: str) -> None:
-        """Add a line; a reader that comes after the end of this process has it."""
+    def append(self, *lines: str) -> None:
+        """Add lines; a reader that comes after the end of this process has them."""
         if self._number is None:
             self.begin()
         if self._handle is None:
             self._handle = os.open(self._file(self._number or 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        whole = line.encode() + b"\n"
+        whole = "".join(f"{line}\n" for line in lines).encode()
         if os.write(self._handle, whole) != len(whole):
+            self.begin()  # what comes next is to be no part of a line that was cut off
             raise OSError("the disk is full")
 
     def lines(self, first: int) -> list[str]:

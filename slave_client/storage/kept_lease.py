@@ -58,6 +58,11 @@ class LeaseTexts:
         held, idle = (self._joined(seats) for seats in (lease.held, lease.idle))
         return f'{as_json(fields)[:-1]},"held":{held},"idle":{idle}}}'
 
+    def of_seat(self, seat: Held) -> str:
+        """Return the JSON of a seat, as it will stand among those of its lease."""
+        _, seat_json = self._texts[id(seat)] = seat, seat_text(seat)
+        return seat_json
+
     def _joined(self, seats: Iterable[Held]) -> str:
         return f"[{','.join([self._texts[id(seat)][1] for seat in seats])}]"
 
@@ -68,15 +73,10 @@ def journal_number(fields: dict[str, Any]) -> int:
 
 
 def with_journal(fields: dict[str, Any], lines: Iterable[str]) -> dict[str, Any]:
-    """Return the fields with the seats that were used after the lease was written."""
-    names = {json.dumps(seat[:3]) for name in ("held", "idle") for seat in fields[name]}
-    held = list(fields["held"])
-    for line in lines:
-        seat = json.loads(line)
-        if (name := json.dumps(seat[:3])) not in names:
-            names.add(name)
-            held.append(seat)
-    return fields | {"held": held}
+    """Return the fields with the seats that were used after the lease was written, each as it was used last."""
+    used = {json.dumps(seat[:3]): seat for seat in map(json.loads, lines)}
+    held, idle = ([seat for seat in fields[name] if json.dumps(seat[:3]) not in used] for name in ("held", "idle"))
+    return fields | {"held": [*held, *used.values()], "idle": idle}
 
 
 def lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes]) -> KeptLease:

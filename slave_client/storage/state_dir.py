@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +23,9 @@ from typing import Any, Final
 from licensemaster.files.folder_lock import FolderLock, NameLock
 from licensemaster.signing.verified_lease import LeaseVerificationError
 from slave_client.storage.journal import Journal
-from slave_client.storage.kept_lease import KeptLease, LeaseTexts, journal_number, lease_of, seat_text, with_journal
+from slave_client.storage.kept_lease import KeptLease, LeaseTexts, journal_number, lease_of, with_journal
 from slave_client.storage.state_files import StateDirError, StateFiles, as_json, corrupt, raw_bytes, text
-from slave_client.values.seats import Granted, Held, Want
+from slave_client.values.seats import Held
 
 IDENTITY: Final = "identity"
 LEASE: Final = "lease"
@@ -128,9 +128,9 @@ class StateDir:
         self._files.remove(LEASE)
         self.journal.forget_before(self.journal.begin())
 
-    def append(self, want: Want) -> None:
-        """Write down, for a restart, a seat that is used by its number from now on. Raises OSError."""
-        self.journal.append(seat_text(Held.of(Granted.by_number(want))))
+    def append(self, seats: Iterable[Held]) -> None:
+        """Write down, for a restart, seats that are used from now on. Raises OSError."""
+        self.journal.append(*map(self._lease_texts.of_seat, seats))
 
     def load_standby_lease(self, primary: str) -> dict[str, Any] | None:
         """Return the fields of the standby lease kept for a PBX, None where there is none. Raises StateDirError."""

@@ -2,20 +2,21 @@
 
 Decides: at most every so often for what may wait, at once for what may not. A file that lags behind an *acquire* costs
 the site an offline seat after a crash; one that lags behind a *return* would let it use a seat that the master has lent
-to somebody else. So returns are on disk before the master hears of them (`save_now`), and acquires are not (`changed`).
-Writing happens on a thread; the event loop never waits for a disk. Leaves to others: the format (`state_dir`).
+to somebody else. So returns are on disk before the master hears of them (`save_now`); seats that are used from now on
+are handed to the operating system, a line each (`note`), and what else changes is written soon (`changed`).
+The whole is written on a thread; the event loop never waits for a disk. Leaves to others: the format (`state_dir`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from slave_client.connection.clocks import Clock
 from slave_client.storage.kept_lease import KeptLease
 from slave_client.storage.state_dir import Identity, StateDir
-from slave_client.values.seats import Want
+from slave_client.values.seats import Held
 
 
 class StateWriter:
@@ -47,16 +48,16 @@ class StateWriter:
         """True where the last state that was to be written is on disk, or there is none to be written."""
         return self._state_dir is None or self._is_saved
 
-    def note(self, want: Want) -> bool:
-        """Write down a seat that is used from now on, where a killed process finds it again; whether that succeeded.
+    def note(self, seats: Collection[Held]) -> bool:
+        """Write down seats that are used from now on, where a killed process finds them again; whether that succeeded.
 
-        The operating system has it then, and writes it to disk soon; what a power cut takes with it, it takes with the
-        phones.
+        The operating system has them then, and writes them to disk soon; what a power cut takes with it, it takes with
+        the phones.
         """
-        if self._state_dir is None:
+        if self._state_dir is None or not seats:
             return True
         try:
-            self._state_dir.append(want)
+            self._state_dir.append(seats)
         except OSError as failure:
             self._problem(failure)
             return False

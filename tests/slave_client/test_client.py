@@ -246,6 +246,21 @@ async def test_a_crash_never_leaves_a_returned_seat_on_disk(master: RestartableM
         line.restore()
 
 
+async def test_a_crash_leaves_on_disk_what_the_master_granted(master: RestartableMaster, tmp_path: Path) -> None:
+    first = SlaveClient(master.config(state_dir=tmp_path, save_every_seconds=3600.0))
+    await first.start()
+    await first.acquire_many(PHONES[:3])
+    await first.return_seats(PHONES[:2])  # the whole is written
+    await first.acquire_many(PHONES[1:5])
+    await first.crash()
+    line = NetworkSwitch()
+    line.cut()
+    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        assert {held.want for held in second.held} == set(PHONES[1:5])
+        line.restore()
+
+
 async def test_a_corrupt_state_directory_is_set_aside_and_told(master: RestartableMaster, tmp_path: Path) -> None:
     first = SlaveClient(master.config(state_dir=tmp_path))
     await first.start()

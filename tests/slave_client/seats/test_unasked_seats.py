@@ -100,8 +100,7 @@ async def test_a_killed_process_finds_again_what_it_used(estate: RestartableMast
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     first = journal.begin()
-    journal.append("one")
-    journal.append("two")
+    journal.append("one", "two")
     journal.close()
     file = tmp_path / f"granted-{first}"
     file.write_bytes(file.read_bytes() + b"thr")
