@@ -10,6 +10,7 @@ from licensemaster.values.bounded import Limits, read_json
 _MESSAGE_MAX: Final = 65_536
 _SIZE_DIGITS: Final = len(str(_MESSAGE_MAX))
 _LIMITS: Final = Limits(size=_MESSAGE_MAX, depth=2, items=64)
+_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class MessageReader:
@@ -45,7 +46,7 @@ class MessageReader:
 
 def message(**fields: object) -> bytes:
     """A message as it is sent."""
-    body = json.dumps(fields, separators=(",", ":")).encode()
+    body = _json(fields).encode()
     return b"%d:%b," % (len(body), body)
 
 

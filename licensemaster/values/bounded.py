@@ -89,8 +89,15 @@ def check_json(text: str, limits: Limits) -> None:
     Raises:
         OverLimitError: it is over a limit.
     """
-    _check_size(text, limits)
-    _check(_JSON_TEXTS.sub(_emptied, text), limits, items=",[{")
+    if len(text) > limits.word or _is_crowded(text, limits):  # else it is too short to be over any limit
+        _check_size(text, limits)
+        _check(_JSON_TEXTS.sub(_emptied, text), limits, items=",[{")
+
+
+def _is_crowded(text: str, limits: Limits) -> bool:
+    """Whether a JSON text might have too much within each other, or in all; what its strings have counts as well."""
+    brackets = text.count("[") + text.count("{")
+    return brackets > limits.depth or brackets + text.count(",") > limits.items or len(text) * 4 > limits.size
 
 
 def _emptied(match: re.Match[str]) -> str:

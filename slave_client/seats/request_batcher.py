@@ -60,12 +60,10 @@ class RequestBatcher(Generic[Item, Result]):
         if entries and self._worker is None:
             self._worker = asyncio.create_task(self._work())
         try:
-            if entries:
-                await asyncio.wait([entry.answer for entry in entries])
-        except asyncio.CancelledError:
+            return [await entry.answer for entry in entries]
+        except BaseException:
             self._abandon(entries)
             raise
-        return [entry.answer.result() for entry in entries]
 
     @property
     def unanswered(self) -> list[Item]:
@@ -82,7 +80,7 @@ class RequestBatcher(Generic[Item, Result]):
             await asyncio.wait([self._worker])
 
     def _abandon(self, entries: Sequence[_Entry[Item, Result]]) -> None:
-        """Drop the entries of a cancelled caller; hand the results of those that went out to `orphaned`."""
+        """Drop the entries of a caller who left; hand the results of those that went out to `orphaned`."""
         for entry in entries:
             if not entry.answer.done():
                 entry.answer.cancel()
