@@ -11,10 +11,11 @@ import sqlite3
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -85,6 +86,9 @@ class SqliteTx(Tx):
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         self._stop.check()
+        if all(len(value) == 1 for value in values if isinstance(value, list)):
+            single = [value[0] if isinstance(value, list) else value for value in values]
+            return self._raw.execute(_for_single_values(statement), single).fetchall()
         plain = [json.dumps(value) if isinstance(value, list) else value for value in values]
         return self._raw.execute(_for_sqlite(statement), plain).fetchall()
 
@@ -165,15 +169,49 @@ class _SqliteThread:
         self._file = database._opened
         self._prepare = prepare
         self._begin = begin
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._connection: Connection | None = None
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
 
     async def run(self, work: Callable[[Tx], T], stop: Stop | None = None) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work, stop)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._waiting.put(partial(self._carry_out, loop, answer, work, stop))
+        try:
+            return await answer
+        finally:
+            del answer  # else it and the traceback of a failure keep each other
 
     def close(self) -> None:
-        self._executor.submit(self._disconnect).result()
-        self._executor.shutdown()
+        """End the thread once it has done what waits."""
+        self._waiting.put(None)
+        self._thread.join()
+        self._disconnect()
+
+    def _serve(self) -> None:
+        # An executor takes twice as long for this: its futures are to be waited for by any thread.
+        while (carry_out := self._waiting.get()) is not None:
+            carry_out()
+            del carry_out  # and what it was about
+
+    def _carry_out(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answer: asyncio.Future[T],
+        work: Callable[[Tx], T],
+        stop: Stop | None,
+    ) -> None:
+        if answer.cancelled():
+            return
+        try:
+            result = self._transaction(work, stop)
+        except BaseException as error:
+            _hand_over(loop, answer, answer.set_exception, error)
+        else:
+            _hand_over(loop, answer, answer.set_result, result)
+        finally:
+            del answer
 
     def _transaction(self, work: Callable[[Tx], T], stop: Stop | None) -> T:
         try:
@@ -203,7 +241,7 @@ class _SqliteThread:
             result = work(tx)
             new_count = self._file.commits(count) if tx._raw.total_changes != changes else None
             if new_count is not None:
-                tx.rows(f"PRAGMA user_version = {new_count}")
+                tx._raw.execute(f"PRAGMA user_version = {new_count}")  # not by `rows`, which keeps each text
             tx.rows("COMMIT")
             if new_count is not None:
                 self._file.has_committed()
@@ -262,6 +300,25 @@ def lock_file(file: SqliteFile, use: Use) -> None:
     except OSError as error:
         remedy = "a disk of this machine is needed, where locks hold"
         raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{file.path}: {error}; {remedy}") from error
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Any], give: Callable[[Any], None], it: Any
+) -> None:
+    """Give what came of work to whoever waits for it on the loop, from another thread."""
+
+    def answered() -> None:
+        if not answer.done():  # nobody waits any more
+            give(it)
+
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(answered)
+
+
+@cache
+def _for_single_values(statement: str) -> str:
+    """A statement whose arrays have one value each, as most have: those need not be taken apart."""
+    return _for_sqlite(_ARRAY.sub(r"IN (\1)", statement))
 
 
 @cache

@@ -168,7 +168,7 @@ async def test_what_pbxs_do_while_a_project_is_judged_counts(master: InProcess, 
 async def _waiting_for_the_writer(master: InProcess, transactions: int) -> None:
     database = master.running.database
     assert isinstance(database, SqliteDatabase)
-    while database._writer._executor._work_queue.qsize() < transactions:  # noqa: ASYNC110
+    while database._writer._waiting.qsize() < transactions:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 

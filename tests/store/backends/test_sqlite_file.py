@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 
 from master.cli.main import app
 from master.launch import MasterProcess
+from master.store.backends.clock import write_nothing
 from master.store.backends.database import StorageError, StorageProblem
 from master.store.backends.opening import open_database
+from master.store.backends.sqlite import _for_sqlite
 from master.store.backends.sqlite_file import Use
 from master.store.upkeep import schema
 from tests.rpc.failures import failure
@@ -84,6 +86,17 @@ ACTS = (
     _log_deleted,
     _log_replaced,
 )
+
+
+async def test_commits_that_are_counted_leave_no_statements_behind(sqlite_database_url: str) -> None:
+    database = open_database(sqlite_database_url)
+    database.occupy(Use.SERVE)
+    kept = []
+    for _ in range(3):
+        await database.transact(write_nothing)
+        kept.append(_for_sqlite.cache_info().currsize)
+    assert kept[0] == kept[-1]
+    await database.close()
 
 
 async def _told(master: InProcess, status: int) -> None:
