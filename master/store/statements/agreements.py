@@ -9,11 +9,13 @@ from datetime import date
 from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.catalog.subjects import Subject
 from master.store.backends.database import Row, Tx
+from master.store.tables.columns import insert_into
 
-_COLUMNS = (
-    "number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller, order_number,"
-    " given_reason"
-)
+_COLUMN_NAMES = (
+    "number", "recorded_at", "day", "kind", "subject_kind", "subject_id", "policy", "details", "reason", "rules",
+    "caller", "order_number", "given_reason",
+)  # fmt: skip
+_COLUMNS = ", ".join(_COLUMN_NAMES)
 
 
 def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
@@ -38,8 +40,7 @@ def append(tx: Tx, project_id: int, new: Sequence[Entry]) -> None:
     A number that is taken breaks the primary key: two masters never write the same one.
     """
     tx.many(
-        f"INSERT INTO agreement_entry (project_id, {_COLUMNS})"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        insert_into("agreement_entry", ["project_id", *_COLUMN_NAMES]),
         [
             (
                 project_id,

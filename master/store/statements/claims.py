@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from operator import attrgetter
 
 from sqlalchemy import select
 
@@ -13,13 +13,12 @@ from master.domain.leases.standby import StandbyLease
 from master.domain.seats.seat_working_set import Share
 from master.store import tables as t
 from master.store.backends.database import Tx
+from master.store.tables.columns import field_names, upsert_into
 
 Pair = tuple[int, int]
 """(standby id, primary id)."""
-_RECORD = (
-    "standby_id, primary_id, serial, issued_at, ends_at, acknowledged_serial, acknowledged_ends_at, two_claims_at,"
-    " reported_serial, reported_epoch"
-)
+_RECORD = field_names(StandbyLease)
+_RECORD_UPSERT = upsert_into("standby_lease", _RECORD, key=["standby_id", "primary_id"])
 
 
 def claims_of(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Claims]:
@@ -130,46 +129,16 @@ def loans_in_force(
 
 def standby_leases(tx: Tx, primary_ids: Sequence[int]) -> dict[Pair, StandbyLease]:
     """What is known of the standby leases for some primaries."""
-    rows = tx.rows(f"SELECT {_RECORD} FROM standby_lease WHERE primary_id IN {{?1:int}}", list(primary_ids))
-    return {
-        (row[0], row[1]): StandbyLease(
-            standby_id=row[0],
-            primary_id=row[1],
-            serial=row[2],
-            issued_at=row[3],
-            ends_at=row[4],
-            acknowledged_serial=row[5],
-            acknowledged_ends_at=row[6],
-            two_claims_at=row[7],
-            reported_serial=row[8],
-            reported_epoch=row[9],
-        )
-        for row in rows
-    }
+    statement = f"SELECT {', '.join(_RECORD)} FROM standby_lease WHERE primary_id IN {{?1:int}}"
+    rows = tx.rows(statement, list(primary_ids))
+    return {(row[0], row[1]): StandbyLease(**dict(zip(_RECORD, row, strict=True))) for row in rows}
 
 
 def write_standby_leases(tx: Tx, records: Iterable[StandbyLease]) -> None:
     """Write what is known of some pairs."""
-    rows: list[tuple[Any, ...]] = [
-        (
-            record.standby_id, record.primary_id, record.serial, record.issued_at, record.ends_at,
-            record.acknowledged_serial, record.acknowledged_ends_at, record.two_claims_at,
-            record.reported_serial, record.reported_epoch,
-        )
-        for record in records
-    ]  # fmt: skip
-    if rows:
-        tx.many(
-            f"""
-            INSERT INTO standby_lease ({_RECORD}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-            ON CONFLICT (standby_id, primary_id) DO UPDATE SET
-                serial = excluded.serial, issued_at = excluded.issued_at, ends_at = excluded.ends_at,
-                acknowledged_serial = excluded.acknowledged_serial,
-                acknowledged_ends_at = excluded.acknowledged_ends_at, two_claims_at = excluded.two_claims_at,
-                reported_serial = excluded.reported_serial, reported_epoch = excluded.reported_epoch
-            """,
-            sorted(rows, key=lambda row: (row[0], row[1])),
-        )
+    of_record = attrgetter(*_RECORD)
+    if rows := sorted(map(of_record, records), key=lambda row: row[:2]):
+        tx.many(_RECORD_UPSERT, rows)
 
 
 def forget_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -12,7 +12,9 @@ from master.domain.estate.license_release import BY_LEDGER
 from master.domain.seats.seats import Seat
 from master.store import tables as t
 from master.store.backends.database import Tx
+from master.store.statements.projects.projects import LICENSE_COLUMNS, RELEASE_COLUMNS
 from master.store.statements.seats import SEAT_COLUMNS, seats_of
+from master.store.tables.columns import field_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +74,15 @@ def next_revision(tx: Tx, project_id: int) -> None:
 def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fresh: frozenset[str]) -> None:
     """Write licenses as they now stand, with their releases; `fresh` are the ids of those that were not there."""
     for license in licenses:
-        values = {
-            "type": license.type.key, "version": license.version, "tier": license.tier, "quantity": license.quantity,
-            "device_id": license.device.id if license.device else None, "file": license.file,
-            "binding": license.binding, "first_bound_at": license.first_bound_at, "bound_at": license.bound_at,
-            "held_until": license.held_until, "agreement_ends_at": license.agreement_ends_at,
-            "last_proof": license.last_proof,
+        values = {name: getattr(license, name) for name in LICENSE_COLUMNS} | {
+            "type": license.type.key,
+            "device_id": license.device.id if license.device else None,
             "key_on_word_of": "\n".join(license.key_on_word_of) or None,
-            "file_agreement_ends_at": license.file_agreement_ends_at,
             "agreed_kind": license.agreed.subject.kind if license.agreed else None,
             "agreed_id": license.agreed.subject.id if license.agreed else None,
             "use_policy": license.agreed.policy if license.agreed else None,
             "use_ends_at": license.agreed.ends_at if license.agreed else None,
-        }  # fmt: skip
+        }
         if license.id in fresh:
             tx.connection.execute(insert(t.license_).values(project_id=project_id, id=license.id, **values))
         else:
@@ -117,13 +115,7 @@ def _write_release(tx: Tx, project_id: int, license: License) -> None:
             license_id=license.id,
             in_use=license.release.in_use.value,
             to_device_id=to_device.scalar_subquery() if license.release.to_device else None,
-            requested_by=license.release.requested_by,
-            requested_at=license.release.requested_at,
-            reason=license.release.reason,
-            nonce=license.release.nonce,
-            certified=license.release.certified,
-            device_dead=license.release.device_dead,
-            approved_by=license.release.approved_by,
+            **{name: getattr(license.release, name) for name in RELEASE_COLUMNS},
         )
     )
 
@@ -223,36 +215,15 @@ def write_file(tx: Tx, project_id: int, file: ImportedFile, now: float) -> None:
 def vendor_keys(tx: Tx, project_id: int) -> list[VendorKey]:
     """All keys that a project trusts or trusted, the newest first."""
     key = t.vendor_key.c
-    query = select(t.vendor_key).where(key.project_id == project_id).order_by(key.trusted_at.desc(), key.key_id)
-    return [
-        VendorKey(
-            key_id=row["key_id"],
-            display_name=row["display_name"],
-            public_key=row["public_key"],
-            trusted_at=row["trusted_at"],
-            retires_at=row["retires_at"],
-            introduced_by=row["introduced_by"],
-            distrusted_at=row["distrusted_at"],
-        )
-        for row in tx.connection.execute(query).mappings()
-    ]
+    columns = (key[name] for name in field_names(VendorKey))
+    query = select(*columns).where(key.project_id == project_id).order_by(key.trusted_at.desc(), key.key_id)
+    return [VendorKey(**row) for row in tx.connection.execute(query).mappings()]
 
 
 def write_vendor_key(tx: Tx, project_id: int, key: VendorKey) -> None:
     row = t.vendor_key.c
     tx.connection.execute(delete(t.vendor_key).where(row.project_id == project_id, row.key_id == key.key_id))
-    tx.connection.execute(
-        insert(t.vendor_key).values(
-            project_id=project_id,
-            key_id=key.key_id,
-            display_name=key.display_name,
-            public_key=key.public_key,
-            trusted_at=key.trusted_at,
-            retires_at=key.retires_at,
-            introduced_by=key.introduced_by,
-            distrusted_at=key.distrusted_at,
-        )
-    )
+    tx.connection.execute(insert(t.vendor_key).values(project_id=project_id, **asdict(key)))
 
 
 def devices(tx: Tx, project_id: int) -> list[StoredDevice]:

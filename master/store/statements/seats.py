@@ -16,6 +16,7 @@ from master.domain.seats.refusals.reasons import MOST_HOLDERS
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat
 from master.store.backends.database import Row, Tx
+from master.store.tables.columns import upsert_into
 
 _KINDS = {kind.value: kind for kind in HolderKind}
 
@@ -26,21 +27,13 @@ SEAT_COLUMNS = (
 )  # fmt: skip
 _HOLDER = 3
 """The column in which seats acquired together differ."""
-_LEASE = (
-    "pbx_id, epoch, phase, instance_id, request_id, software, opened_at, renewed_at, ttl_seconds, ends_at,"
-    " takeovers, takeovers_since, carrier_id, carried_since, primary_heard_at, claimed, unanswered_calls"
-)
-_LEASE_UPSERT = f"""
-    INSERT INTO lease ({_LEASE}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-    ON CONFLICT (pbx_id) DO UPDATE SET
-        epoch = excluded.epoch, phase = excluded.phase, instance_id = excluded.instance_id,
-        request_id = excluded.request_id, software = excluded.software, opened_at = excluded.opened_at,
-        renewed_at = excluded.renewed_at, ttl_seconds = excluded.ttl_seconds, ends_at = excluded.ends_at,
-        takeovers = excluded.takeovers, takeovers_since = excluded.takeovers_since,
-        carrier_id = excluded.carrier_id, carried_since = excluded.carried_since,
-        primary_heard_at = excluded.primary_heard_at, claimed = excluded.claimed,
-        unanswered_calls = excluded.unanswered_calls
-"""
+_LEASE_COLUMNS = (
+    "pbx_id", "epoch", "phase", "instance_id", "request_id", "software", "opened_at", "renewed_at", "ttl_seconds",
+    "ends_at", "takeovers", "takeovers_since", "carrier_id", "carried_since", "primary_heard_at", "claimed",
+    "unanswered_calls",
+)  # fmt: skip
+_LEASE = ", ".join(_LEASE_COLUMNS)
+_LEASE_UPSERT = upsert_into("lease", _LEASE_COLUMNS, key=["pbx_id"])
 _POOLS = "SELECT id, capacity, used, overdrawn, overdraft_spent, overdraft_at FROM pool WHERE id IN {?1:int}"
 _POOL_UPDATE = """
     UPDATE pool SET

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from master.store.backends.database import Tx
+from master.store.backends.database import Row, Tx
+from master.store.tables.columns import insert_into
 
 DEAD_MAX = 1000
 """How many undeliverable messages are kept for each webhook."""
-_WEBHOOK = "id, project_id, name, url, secret, kinds, added_by, added_at"
 
 
 class Webhook(NamedTuple):
@@ -61,12 +61,16 @@ class Delivery(NamedTuple):
     problem: str
 
 
+_DELIVERIES = (
+    f"SELECT d.id, d.body, d.made_at, d.attempts, d.problem, {', '.join(f'w.{name}' for name in Webhook._fields)}"
+    " FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
+)
+
+
 def webhooks(tx: Tx, project_id: int) -> list[Webhook]:
     """A project's webhooks by name."""
-    return [
-        Webhook(*row)
-        for row in tx.rows(f"SELECT {_WEBHOOK} FROM webhook WHERE project_id = ?1 ORDER BY name", project_id)
-    ]
+    statement = f"SELECT {', '.join(Webhook._fields)} FROM webhook WHERE project_id = ?1 ORDER BY name"
+    return [Webhook(*row) for row in tx.rows(statement, project_id)]
 
 
 def projects_with_webhooks(tx: Tx) -> set[int]:
@@ -75,11 +79,7 @@ def projects_with_webhooks(tx: Tx) -> set[int]:
 
 def add_webhook(tx: Tx, new: Webhook) -> None:
     """Add one; its id is the database's own."""
-    tx.many(
-        "INSERT INTO webhook (project_id, name, url, secret, kinds, added_by, added_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        [new[1:]],
-    )
+    tx.many(insert_into("webhook", Webhook._fields[1:]), [new[1:]])
 
 
 def remove_webhook(tx: Tx, gone: Webhook) -> None:
@@ -151,17 +151,15 @@ def webhooks_due(tx: Tx, *, now: float) -> list[int]:
 def take_due(tx: Tx, webhook_id: int, *, now: float, until: float) -> Delivery | None:
     """The next message of a webhook, if one is due; nobody else takes it before `until`."""
     rows = tx.rows(
-        "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
-        " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
-        " WHERE d.webhook_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1 FOR UPDATE OF d",
+        f"{_DELIVERIES} WHERE d.webhook_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1 FOR UPDATE OF d",
         webhook_id,
         now,
     )
     if not rows:
         return None
     [row] = rows
-    tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", row[0], until)
-    return Delivery(row[0], Webhook(*row[5:]), *row[1:5])
+    put_off(tx, row[0], due_at=until)
+    return _delivery(row)
 
 
 def delivered(tx: Tx, delivery_id: int) -> None:
@@ -185,13 +183,15 @@ def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, pro
 def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
     """Messages that could not be delivered, the latest first."""
     rows = tx.rows(
-        "SELECT d.id, d.body, d.made_at, d.attempts, d.problem, w.id, w.project_id, w.name, w.url, w.secret, w.kinds,"
-        " w.added_by, w.added_at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id"
-        " WHERE w.project_id = ?1 AND d.due_at IS NULL ORDER BY d.id DESC LIMIT ?2",
+        f"{_DELIVERIES} WHERE w.project_id = ?1 AND d.due_at IS NULL ORDER BY d.id DESC LIMIT ?2",
         project_id,
         limit,
     )
-    return [Delivery(row[0], Webhook(*row[5:]), *row[1:5]) for row in rows]
+    return [_delivery(row) for row in rows]
+
+
+def _delivery(row: Row) -> Delivery:
+    return Delivery(row[0], Webhook(*row[5:]), *row[1:5])
 
 
 def dead_counts(tx: Tx, project_id: int) -> dict[str, int]:

@@ -21,6 +21,12 @@ from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.projects.allocation import load_allocation
 
+LICENSE_COLUMNS = (
+    "version", "tier", "quantity", "file", "binding", "first_bound_at", "bound_at", "held_until", "agreement_ends_at",
+    "last_proof", "file_agreement_ends_at",
+)  # fmt: skip
+"""What a license and its row have by the same name, beside its id."""
+RELEASE_COLUMNS = ("requested_by", "requested_at", "reason", "nonce", "certified", "device_dead", "approved_by")
 _LIVES = t.project.c.deleted_at.is_(None)
 
 
@@ -213,22 +219,12 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
         License(
             id=license_row["id"],
             type=catalog.types[license_row["type"]],
-            version=license_row["version"],
-            tier=license_row["tier"],
-            quantity=license_row["quantity"],
             device=devices.get(license_row["device_id"]),
-            file=license_row["file"],
-            binding=license_row["binding"],
-            first_bound_at=license_row["first_bound_at"],
-            bound_at=license_row["bound_at"],
-            held_until=license_row["held_until"],
-            agreement_ends_at=license_row["agreement_ends_at"],
             release=_release(releases[license_row["id"]], devices) if license_row["id"] in releases else None,
-            last_proof=license_row["last_proof"],
-            file_agreement_ends_at=license_row["file_agreement_ends_at"],
             agreed=_agreed(license_row),
             imported_at=imported.get(license_row["file"]),
             key_on_word_of=tuple((license_row["key_on_word_of"] or "").splitlines()),
+            **{name: license_row[name] for name in LICENSE_COLUMNS},
         )
         for license_row in _rows(tx, t.license_, project_id)
     )
@@ -260,13 +256,7 @@ def _release(row: RowMapping, devices: Mapping[int, Device]) -> Release:
     return Release(
         in_use=InUse(row["in_use"]),
         to_device=devices[row["to_device_id"]].name if row["to_device_id"] is not None else "",
-        requested_by=row["requested_by"],
-        requested_at=row["requested_at"],
-        reason=row["reason"],
-        nonce=row["nonce"],
-        certified=row["certified"],
-        device_dead=row["device_dead"],
-        approved_by=row["approved_by"],
+        **{name: row[name] for name in RELEASE_COLUMNS},
     )
 
 
