@@ -165,7 +165,7 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
                 yield Violation((*at, "type"), reason)
 
 
-def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License] = ()) -> Iterator[Violation]:
+def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]) -> Iterator[Violation]:
     """E5: a `%N` license counts from the N+1st on, so N of lower tiers must be there too, imported ones counted (E4).
 
     The names of `spec` must have been found right.

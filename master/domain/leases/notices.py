@@ -86,7 +86,6 @@ class SeatNews:
     """How far shared pools are above what is installed, by pool id."""
 
 
-NO_SEAT_NEWS = SeatNews()
 _ENDING = frozenset({NoticeKind.FENCED, NoticeKind.CARRIED, NoticeKind.CLOSED, NoticeKind.EXPIRED, NoticeKind.UNPROVEN})
 MOST_SEATS = 1000
 MOST_RELEASES = 100
@@ -100,7 +99,7 @@ def notices(
     *,
     epoch: int,
     time: LeaseTime,
-    seats: SeatNews = NO_SEAT_NEWS,
+    seats: SeatNews,
 ) -> tuple[Notice, ...]:
     """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
     state = lease.state(time)

@@ -170,7 +170,7 @@ def advice(
     forecasts: Forecasts,
     *,
     upgrades: Mapping[str, Collection[int]],
-    ended: Sequence[License] = (),
+    ended: Sequence[License],
 ) -> Iterator[Advice]:
     """The smallest changes that would make it possible, or spare its warnings.
 

@@ -107,12 +107,12 @@ class Batch:
     def __init__(self, tx: Tx, loaded: LoadedBatch, observer: Observer | None) -> None:
         self._tx = tx
         self._loaded = loaded
+        self._observer = observer
         self._events = BatchEvents(loaded.time.now)
         self._waiting = BatchWaiting(loaded.awaited, loaded.working_set, self._events)
         remedies = Remedies(tx, loaded.working_set, loaded.time)
         self._seats = BatchSeats(loaded.working_set, self._events, remedies, self._waiting, loaded.time)
         self._leases = BatchLeases(tx, loaded, self._events, self._seats, self._waiting)
-        self._takeovers = BatchTakeovers(tx, loaded, self._leases, self._events, observer)
 
     def answer(self, resolved: ResolvedRequest) -> object:
         """The answer to one request, or the exception that concerns it alone."""
@@ -140,7 +140,8 @@ class Batch:
         return self._leases.open(resolved, request)
 
     def take_over(self, resolved: ResolvedRequest, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
-        return self._takeovers.take_over(resolved, request)
+        takeovers = BatchTakeovers(self._tx, self._loaded, self._leases, self._events, self._observer)
+        return takeovers.take_over(resolved, request)
 
     def renew(self, resolved: ResolvedRequest, request: RenewLease) -> LeaseGranted:
         return self._leases.renew(resolved, request)

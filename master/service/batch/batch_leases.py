@@ -70,7 +70,7 @@ class BatchLeases:
         self._seats = seats
         self._waiting = waiting
         self._claims = loaded.standby_claims
-        self.loans = BatchLoans(loaded.working_set, loaded.standby_claims, events, loaded.time)
+        self.loans = BatchLoans(loaded, events)
         self._blocks = BatchBlocks(loaded.working_set, loaded.standby_claims, loaded.time)
         self._leases = dict(loaded.leases)
         self._changed: set[int] = set()

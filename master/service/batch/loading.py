@@ -84,7 +84,7 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
     pbx_wide = frozenset[str]().union(
         *(resolved.eligibilities.estate.catalog.pbx_wide_types for resolved in resolved_requests)
     )
-    working_set = fill_working_set(tx, needs, pbx_wide, _first_seats(tx, resolved_requests), claims)
+    working_set = fill_working_set(tx, needs, pbx_wide, claims, _first_seats(tx, resolved_requests))
     asking = {
         request.pbx.id
         for request in resolved_requests

@@ -118,8 +118,8 @@ def fill_working_set(
     tx: Tx,
     needs: Prefetch,
     pbx_wide: frozenset[str],
+    claims: Mapping[int, Claims],
     seats: Sequence[Seat] = (),
-    claims: Mapping[int, Claims] | None = None,
 ) -> SeatWorkingSet:
     """Read seats, then lock and read the pools they are debited from; `claims` are those in the names of some PBXs."""
     working_set = SeatWorkingSet(pbx_wide=pbx_wide)

@@ -118,8 +118,8 @@ def read_explanation(
     need_for_wants(needs, eligibilities, pbx, wants)
     needs.revoked |= {pbx.id} & eligibilities.estate.revoked_from
     catalog = eligibilities.estate.catalog
-    claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else None
-    ledger = fill_working_set(tx, needs, catalog.pbx_wide_types, claims=claims)
+    claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else {}
+    ledger = fill_working_set(tx, needs, catalog.pbx_wide_types, claims)
     carrier = carrier_of(eligibilities.estate, view.lease)
     decider = Decider(eligibilities, ledger, pbx, runs, time, carrier=carrier)
     counts = {

@@ -135,7 +135,7 @@ def _given_up_idle(changes: LicenseChanges, pool_id: int, order: Sequence[Sequen
 def _freed(changes: LicenseChanges, pbx_id: int, before: Claims, after: Claims) -> int:
     """Leave a PBX fewer claims; how many seats less are counted."""
     wide = changes.estate.catalog.pbx_wide_types
-    working_set = fill_working_set(changes.tx, Prefetch(changes.now), wide, claims={pbx_id: before})
+    working_set = fill_working_set(changes.tx, Prefetch(changes.now), wide, {pbx_id: before})
     working_set.set_floors(pbx_id, floors(after))
     write_working_set(changes.tx, working_set, now=changes.now)
     claim_store.write_claims(changes.tx, {pbx_id: before}, {pbx_id: after})

@@ -65,8 +65,8 @@ class WebhookSender:
         clock: Callable[[], float],
         timeout_seconds: float,
         agent: str,
-        ca_file: Path | None = None,
-        networks: Sequence[Network] = (),
+        ca_file: Path | None,
+        networks: Sequence[Network],
     ) -> None:
         """Receivers' certificates are signed by who the system trusts, or by an authority in `ca_file`.
 

@@ -81,7 +81,7 @@ def _reconcile(
     needs = Prefetch(time.now, whole_pbxs={pbx.id})
     need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types)
     wide, claims = eligibilities.estate.catalog.pbx_wide_types, claims_of(tx, [pbx.id])
-    working_set = fill_working_set(tx, needs, wide, claims=claims)
+    working_set = fill_working_set(tx, needs, wide, claims)
     decider = Decider(eligibilities, working_set, pbx, software, time, carrier=carrier_of(eligibilities.estate, lease))
     decided = decider.decide_companions()
     if not decided.refused:

@@ -115,7 +115,7 @@ class Projects:
             raise UnknownProjectError(name)
         return stored
 
-    async def list_projects(self, *, after: str, limit: int, only: str | None = None) -> list[str]:
+    async def list_projects(self, *, after: str, limit: int, only: str | None) -> list[str]:
         """Project names, sorted; `only` for somebody who may know of one."""
         return await self._context.questions.read(
             lambda tx: projects.project_names(tx, after=after, limit=limit, only=only)

@@ -279,7 +279,7 @@ def remove(
     _carry_out(master, _Wanted(stored.allocation, stored.revision), _How(dry_run, yes, reason))
 
 
-def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: bool = False) -> RenderableType:
+def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: bool) -> RenderableType:
     """Who could get more, or fewer, seats than before; those that lose most first."""
 
     def rows(shown_outlooks: Sequence[allocation_pb2.SiteOutlook]) -> RenderableType:

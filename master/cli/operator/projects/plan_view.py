@@ -21,7 +21,7 @@ _VERDICTS = {
 }
 
 
-def plan_view(title: str, response: plan_pb2.PlanChangesResponse, *, show_all: bool = False) -> RenderableType:
+def plan_view(title: str, response: plan_pb2.PlanChangesResponse, *, show_all: bool) -> RenderableType:
     limit = None if show_all else ROWS_SHOWN_MAX
     parts: list[RenderableType] = [_verdict_panel(title, response)]
     parts += section(response.version_limits, limits_view, limit, "installations")

@@ -109,7 +109,7 @@ def above_limit(pbx: Pbx, software: Version, installation: Installation) -> str:
 
 
 def feature_off(
-    license_type: LicenseType, matched: LicenseType, installation: Installation, *, local: Pbx | None = None
+    license_type: LicenseType, matched: LicenseType, installation: Installation, *, local: Pbx | None
 ) -> Refusal:
     """F2, I5: off, and says what is missing; `local` is the PBX that asks where the pool is closed to it (A3)."""
     installed, needed = installation.capacity.get(license_type.key, 0), installation.capacity.get(matched.key, 0)

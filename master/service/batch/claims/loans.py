@@ -11,7 +11,6 @@ from dataclasses import asdict
 
 from licensemaster.values.moments import second_text
 from master.domain.estate.estate import Estate
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.claims import in_force
 from master.domain.leases.leases import Lease, running
 from master.domain.leases.loans import (
@@ -26,22 +25,19 @@ from master.domain.leases.loans import (
     with_shown,
 )
 from master.domain.leases.numbered_seats import NumberedSeats, numbered_seats
-from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.service.batch.answers import DatabaseOutdatedError, LoanBorrowed, LoanReturned
 from master.service.batch.batch_events import BatchEvents
-from master.service.batch.claims.standby_claims import StandbyClaims
+from master.service.batch.loading import LoadedBatch
 from master.service.batch.requests import BorrowSeats, ReturnLoan
 from master.service.batch.resolved_request import ResolvedRequest
 
 
 class BatchLoans:
-    def __init__(
-        self, working_set: SeatWorkingSet, claims: StandbyClaims, events: BatchEvents, time: LeaseTime
-    ) -> None:
-        self._working_set = working_set
-        self._claims = claims
+    def __init__(self, loaded: LoadedBatch, events: BatchEvents) -> None:
+        self._working_set = loaded.working_set
+        self._claims = loaded.standby_claims
         self._events = events
-        self._time = time
+        self._time = loaded.time
 
     def unknown(self, resolved: ResolvedRequest, shown: Sequence[SignedLoan]) -> list[SignedLoan]:
         """Those of a PBX's signed loans that are in force, and that the database does not know.
