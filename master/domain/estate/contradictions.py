@@ -7,7 +7,7 @@ contradiction: it is filled as they come back.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +18,7 @@ from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.words import DrawnFrom, Metering
 from master.domain.estate.estate import Estate
 from master.domain.estate.project import NAME_RULE, Violation, is_name
+from master.domain.estate.unkeepable_reserves import unkeepable_reserves
 
 _AMOUNTS: Final = {
     "reserve": (1, 1_000_000),
@@ -79,7 +80,18 @@ def contradictions(allocation: Allocation, grounds: Grounds) -> list[Violation]:
             wrong.append(Violation((*at, "name"), f"{rule.name!r} is there twice, as rules[{names[rule.name]}] too"))
         names.setdefault(rule.name, index)
     wrong += _type_violations(allocation, grounds)
-    return wrong or [*_pairs_that_contradict(allocation), *_beyond_what_there_is(allocation, grounds)]
+    return wrong or _contradicting(allocation, grounds)
+
+
+def _contradicting(allocation: Allocation, grounds: Grounds) -> list[Violation]:
+    """What contradicts each other where every rule is right by itself; a number is told of once."""
+    pairs = [*_pairs_that_contradict(allocation)]
+    kinds = {key: license_type.holders for key, license_type in grounds.catalog.types.items()}
+    unkeepable = unkeepable_reserves(
+        allocation, sites=grounds.sites, capacities=grounds.capacities, kinds=kinds, now=grounds.now
+    )
+    named = {violation.path for violation in pairs}
+    return [*pairs, *(violation for violation in unkeepable if violation.path not in named)]
 
 
 def _group_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:
@@ -186,6 +198,7 @@ def _pairs_that_contradict(allocation: Allocation) -> Iterator[Violation]:
         by_scope[numbered[1].scope].append(numbered)
     for scope, rules in by_scope.items():
         yield from _said_twice(scope, rules)
+        yield from _allowed_and_denied(scope, rules)
     for index, rule in enumerate(allocation.rules):
         if rule.reserve:
             group = allocation.group_of.get(rule.site, "")
@@ -214,6 +227,22 @@ def _said_twice(scope: str, rules: Sequence[tuple[int, AllocationRule]]) -> Iter
                     return
 
 
+def _allowed_and_denied(scope: str, rules: Sequence[tuple[int, AllocationRule]]) -> Iterator[Violation]:
+    """What a rule allows and another one denies to the same at one moment: it would allow nothing."""
+    denying = [(index, rule) for index, rule in rules if rule.deny]
+    for index, rule in rules if denying else ():
+        for place, key in enumerate(rule.allow):
+            for number, other in denying:
+                covers = not other.holder_kinds or (rule.holder_kinds and {*rule.holder_kinds} <= {*other.holder_kinds})
+                if key in other.deny and covers and rule.meets(other):
+                    yield Violation(
+                        ("rules", index, "allow", place),
+                        f"{rule.name!r} allows {key} to {scope}, and {other.name!r} (rules[{number}]) denies it;"
+                        " keep one of them",
+                    )
+                    return
+
+
 def _reserve_against(
     allocation: Allocation,
     key: str,
@@ -237,66 +266,3 @@ def _reserve_against(
                 f"{rule.name!r} reserves {reserve:,} {key} for {rule.scope}, and {against} lets {other.scope} have"
                 f" {maximum:,} at most; lower the reserve or raise the maximum",
             )
-        if key in other.deny and not other.holder_kinds:
-            yield Violation(
-                at, f"{rule.name!r} reserves {key} for {rule.scope}, to which {against} denies it; keep one of them"
-            )
-
-
-def _beyond_what_there_is(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:
-    """At each moment the reserves of a type must fit into its pool, and a group's sites' into the group's maximum."""
-    for key in sorted({key for rule in allocation.rules for key in rule.reserve}):
-        reserving = [(index, rule) for index, rule in enumerate(allocation.rules) if key in rule.reserve]
-        moments = sorted({rule.starts_at for _, rule in reserving if rule.starts_at is not None} | {grounds.now})
-        for moment in (at for at in moments if at >= grounds.now):
-            holding = [(index, rule) for index, rule in reserving if rule.holds(moment)]
-            if violation := _does_not_fit(key, holding, allocation, grounds):
-                yield violation
-                break
-    yield from _groups_too_small(allocation)
-
-
-def _does_not_fit(
-    key: str, holding: Sequence[tuple[int, AllocationRule]], allocation: Allocation, grounds: Grounds
-) -> Violation | None:
-    capacity, total = grounds.capacities.get(key, 0), 0
-    in_groups: Counter[str] = Counter()
-    of_groups: Counter[str] = Counter()
-    amounts = [rule.reserve[key] * _times(rule, grounds) for _, rule in holding]
-    for (index, rule), amount in zip(holding, amounts, strict=True):
-        group = rule.group or allocation.group_of.get(rule.site, "")
-        before = max(in_groups[group], of_groups[group])
-        (of_groups if rule.group else in_groups)[group] += amount
-        total += max(in_groups[group], of_groups[group]) - before if group else amount
-        if total > capacity:
-            others = [(more, place) for more, (place, _) in zip(amounts, holding, strict=True) if place != index]
-            most, first = max(others, default=(0, 0))
-            beside = f"; {allocation.rules[first].name!r} (rules[{first}]) reserves {most:,} of them" if most else ""
-            return Violation(
-                ("rules", index, "reserve", key),
-                f"with {rule.name!r} {total:,} {key} are reserved, and {capacity:,} are installed in the shared"
-                f" pool{beside}; reserve fewer or add licenses",
-            )
-    return None
-
-
-def _times(rule: AllocationRule, grounds: Grounds) -> int:
-    return 1 if rule.site or rule.group else len(grounds.sites)
-
-
-def _groups_too_small(allocation: Allocation) -> Iterator[Violation]:
-    members: defaultdict[str, list[tuple[int, AllocationRule]]] = defaultdict(list)
-    for numbered in enumerate(allocation.rules):
-        members[allocation.group_of.get(numbered[1].site, "")].append(numbered)
-    for index, group_rule in enumerate(allocation.rules):
-        for key, maximum in group_rule.maximum.items() if group_rule.group else ():
-            total = 0
-            for other_index, rule in members[group_rule.group]:
-                total += rule.reserve.get(key, 0) if rule.meets(group_rule) else 0
-                if total > maximum >= rule.reserve.get(key, 0):  # a reserve that is too large by itself was named
-                    yield Violation(
-                        ("rules", other_index, "reserve", key),
-                        f"with {rule.name!r} {total:,} {key} are reserved for sites of group {group_rule.group}, which"
-                        f" {group_rule.name!r} (rules[{index}]) lets have {maximum:,} at most; reserve fewer",
-                    )
-                    break

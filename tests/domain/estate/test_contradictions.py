@@ -157,6 +157,58 @@ def test_what_fits_is_not_questioned() -> None:
             "rules[2].reserve.port",
             "6 port are reserved for sites of group s, which 'a' (rules[0]) lets have 5",
         ),
+        (
+            (rule("a", "oslo", allow=("port",)), rule("b", "rome", reserve={"port": 3})),
+            "rules[1].reserve.port",
+            "reserves port for site rome, and 'a' (rules[0]) allows it to others alone",
+        ),
+        (
+            (rule("a", "oslo", deny=("port",)), rule("b", reserve={"port": 3})),
+            "rules[1].reserve.port",
+            "reserves port for site oslo, to which 'a' (rules[0]) denies it",
+        ),
+        (
+            (
+                SiteGroup(name="s", sites=("rome", "oslo")),
+                rule("a", deny=("port",), ends_at=2000.0),
+                rule("b", group="s", reserve={"port": 3}, starts_at=1500.0),
+            ),
+            "rules[1].reserve.port",
+            "reserves port for group s, to which 'a' (rules[0]) denies it",
+        ),
+        (
+            (rule("a", "oslo", allow=("port",)), rule("b", "oslo", deny=("port",))),
+            "rules[0].allow[0]",
+            "'a' allows port to site oslo, and 'b' (rules[1]) denies it",
+        ),
+        (
+            (
+                SiteGroup(name="s", sites=("rome",)),
+                rule("a", maximum={"port": 1}),
+                rule("b", group="s", reserve={"port": 4}),
+            ),
+            "rules[1].reserve.port",
+            "reserves 4 port for group s, and 'a' (rules[0]) lets every site have so few that its sites have 1 at most",
+        ),
+        (
+            (
+                SiteGroup(name="s", sites=("rome", "oslo")),
+                rule("a", reserve={"port": 2}),
+                rule("b", group="s", maximum={"port": 3}),
+            ),
+            "rules[0].reserve.port",
+            "4 port are reserved for sites of group s, which 'b' (rules[1]) lets have 3",
+        ),
+        (
+            (rule("a", reserve={"port": 3}), rule("b", "rome", maximum={"port": 1})),
+            "rules[0].reserve.port",
+            "reserves 3 port for every site, and 'b' (rules[1]) lets site rome have 1 at most",
+        ),
+        (
+            (rule("a", reserve={"port": 4}), rule("b", "rome", reserve={"port": 1}, ends_at=5000.0)),
+            "rules[0].reserve.port",
+            "12 port are reserved",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -165,6 +217,35 @@ def test_what_is_wrong_is_named(
     wrong = told(*parts)
     assert [place for place, _ in wrong] == [where], wrong
     assert why in wrong[0][1]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (rule("a", reserve={"port": 3}), rule("b", "rome", reserve={"port": 4})),
+        (
+            SiteGroup(name="s", sites=("rome", "oslo")),
+            rule("a", reserve={"port": 2}),
+            rule("b", group="s", reserve={"port": 8}),
+        ),
+        (
+            SiteGroup(name="s", sites=("rome", "oslo")),
+            rule("a", group="s", maximum={"port": 5}),
+            rule("b", "rome", reserve={"port": 4}, ends_at=2000.0),
+            rule("c", "oslo", reserve={"port": 4}, starts_at=2000.0),
+        ),
+        (
+            rule("a", "oslo", allow=("port",)),
+            rule("b", "oslo", deny=("port",), holder_kinds=(HolderKind.TRUNK,)),
+            rule("c", "oslo", reserve={"port": 4}),
+        ),
+    ],
+    ids=["its own in place of every site's", "part of its group's", "one after the other", "some holders may not"],
+)
+def test_what_fits_because_of_another_rule_is_not_questioned(
+    parts: tuple[AllocationRule | SiteGroup | TypePolicy, ...],
+) -> None:
+    assert told(*parts) == []
 
 
 def test_a_rule_that_ended_meanwhile_is_in_nobodys_way() -> None:
