@@ -80,6 +80,8 @@ class RpcFailure(CommandFailed):
         }
 
 
+_TOO_LARGE = re.compile(r"SERVER: Received message larger than max \((\d+) vs\. (\d+)\)")
+"""gRPC's own words for a request that is beyond the master's limit; it never comes to the master."""
 _RESOURCE = re.compile(r"projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
 _PROJECT = re.compile(r"projects/([^/\s'\",;]+)(?![\w/])")
 _FIELD = re.compile(r"^(?:[a-z_]+\[\d+\]\.|[a-z_]+\.)+([a-z_]+): ")
@@ -107,6 +109,10 @@ def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
     if details.info.reason:
         lines.insert(0, f"reason: {details.info.reason}")
     message = error.details() or error.code().name
+    if too_large := _TOO_LARGE.search(message):
+        size, most = map(int, too_large.groups())
+        message = f"the request has {size:,} bytes, and the master takes {most:,} at most; nothing was changed"
+        return RpcFailure(message, code=error.code(), remedy="shorten what the file says, or divide it")
     usual = "" if "`license-master " in message else _usual_remedy(error.code(), details.info.reason)
     remedy = details.info.metadata.get("remedy") or usual
     if details.retry.HasField("retry_delay"):

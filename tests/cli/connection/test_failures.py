@@ -152,6 +152,16 @@ def test_a_busy_master_says_when_to_come_back() -> None:
     assert "try: again in 1.5 s: the master is busy" in done.err
 
 
+def test_a_request_beyond_the_limit_is_no_busy_master() -> None:
+    said = "SERVER: Received message larger than max (5000070 vs. 4194304)"
+    with serving(failing(code_pb2.RESOURCE_EXHAUSTED, said)) as address:
+        done = run("status", "--project", "acme", "--server", address)
+    assert done.err.splitlines() == [
+        "error: the request has 5,000,070 bytes, and the master takes 4,194,304 at most; nothing was changed",
+        "try: shorten what the file says, or divide it",
+    ]
+
+
 def test_a_master_that_is_going_away_is_not_taken_for_an_absent_one() -> None:
     info = error_details_pb2.ErrorInfo(reason="DRAINING")
     with serving(failing(code_pb2.UNAVAILABLE, "this master is stopping", info)) as address:
