@@ -39,6 +39,11 @@ def response(report: UsageReport) -> report_pb2.GetUsageReportResponse:
             for row in report.rules
             if row.license_type in types
         ],
+        policies=[
+            message(report_pb2.PolicyHistory, use, display_name=types[use.license_type].display_name)
+            for use in report.policies
+            if use.license_type in types
+        ],
         silent=[
             message(
                 report_pb2.SilentPbx,

@@ -22,6 +22,7 @@ from master.domain.allocation.overdraft import overdraft_allowed
 from master.domain.allocation.waiting_line import in_line, place_told
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
+from master.domain.monitoring.policy_uses import HANDS_ON
 from master.domain.seats.pools import grantable
 from master.domain.seats.seat_working_set import PoolScore
 from master.domain.seats.seats import Key, Want
@@ -39,7 +40,7 @@ from master.store.statements.events import Event, write_events
 from master.store.statements.seats import read_pools
 
 _log = structlog.get_logger(__name__)
-_CALLER = "master:waiting"
+_CALLER = HANDS_ON
 _PBXS_AT_ONCE = 100
 _RESTS = 4
 """For how many times as long as it works it rests at least, where it is woken again and again."""

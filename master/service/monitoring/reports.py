@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.estate import Estate
+from master.domain.monitoring.policy_uses import PolicyUse, policy_uses
 from master.domain.monitoring.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
-from master.domain.monitoring.usage import day_of
+from master.domain.monitoring.usage import DAY_SECONDS, day_of
 from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.overviews import read_overview
 from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements import usage as store
+from master.store.statements.events import policy_events
 
 DENIED_MAX = 1000
 
@@ -31,6 +33,8 @@ class UsageReport:
     sites: Sequence[store.SiteRow]
     pools: Sequence[PoolReport]
     rules: Sequence[store.RuleRow]
+    policies: Sequence[PolicyUse]
+    """What queues and overdrafts came to, by license type."""
     silent: Sequence[SilentPbx]
     denied: Sequence[store.DenialRow]
     """The latest first; empty where they were not asked for."""
@@ -65,9 +69,16 @@ class Reports:
                 catalog=estate.catalog,
                 sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
                 rules=store.rules_since(tx, estate.project_id, day=first),
+                policies=self._policies(tx, estate, first * DAY_SECONDS, time.now),
                 pools=pool_reports(overview, estate.catalog.types, pools, today=today),
                 silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, time),
                 denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),
             )
 
         return await self._context.read_project(project, look)
+
+    def _policies(self, tx: Tx, estate: Estate, since: float, now: float) -> list[PolicyUse]:
+        """Read from the audit, and so only where there is anything to look for."""
+        if not any(policy.queue or policy.overdraft for policy in estate.allocation.types):
+            return []
+        return policy_uses(policy_events(tx, estate.project_id, since=since), now=now)

@@ -9,6 +9,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from master.domain.audit.chain import ChainEnd, Record, event_hash, genesis
+from master.domain.monitoring.policy_uses import (
+    ACQUIRED,
+    AWAITED,
+    DROPPED,
+    GIVEN_UP,
+    HANDS_ON,
+    OVERDRAFT_ENDED,
+    OVERDRAWN,
+)
 from master.store.backends.database import Row, Tx
 
 _RECORD = "seq, time_us, kind, pbx, caller, request_id, reason, details, hash"
@@ -158,6 +167,20 @@ def hash_of_event(tx: Tx, project_id: int, seq: int) -> bytes | None:
     """An event's hash, if there is that event."""
     rows = tx.rows("SELECT hash FROM event WHERE project_id = ?1 AND seq = ?2", project_id, seq)
     return _bytes(rows[0][0]) if rows else None
+
+
+def policy_events(tx: Tx, project_id: int, *, since: float) -> list[Record]:
+    """What was waited for and overdrawn since a moment, UNIX seconds, oldest first."""
+    rows = tx.rows(
+        f"SELECT {_RECORD} FROM event"
+        " WHERE project_id = ?1 AND time_us >= ?2 AND (kind IN {?3:text} OR (kind = ?4 AND caller = ?5)) ORDER BY seq",
+        project_id,
+        round(since * 1_000_000),
+        [AWAITED, GIVEN_UP, DROPPED, OVERDRAWN, OVERDRAFT_ENDED],
+        ACQUIRED,
+        HANDS_ON,
+    )
+    return [record_of(row) for row in rows]
 
 
 def record_of(row: Row) -> Record:

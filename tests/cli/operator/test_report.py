@@ -6,9 +6,11 @@ import csv
 import io
 import json
 
+from licensemaster.v1.allocation_pb2 import OverdraftPolicy, QueuePolicy
 from tests.cli.command import Done, run
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.allocations import Policy, lay_down
 from tests.support.projects.estates import project
 
 
@@ -67,3 +69,29 @@ async def test_two_formats_at_once_are_refused(master: InProcess) -> None:
     done = await run("report", "--server", master.wire.address, "--format=csv", "--json")
     assert (done.code, done.out) == (1, "")
     assert "--format csv" in done.err
+
+
+async def test_what_queues_and_overdrafts_gained_and_cost(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 2}, ttl_seconds=7200))
+    assert not json.loads((await _report(master, "--json")).out).get("policies")
+    overdraft = OverdraftPolicy(seats=1, budget_seat_hours=8, refill_seat_hours_per_day=1)
+    await lay_down(master.wire, Policy(license_type="port", queue=QueuePolicy(length_max=10), overdraft=overdraft))
+    berlin, hq = await opened(master.wire, "berlin"), await opened(master.wire, "hq")
+    granted(await berlin.acquire(*seats("port", 3)))
+    for holder in ("first", "second", "third"):
+        refused(await hq.acquire(seat("port", holder), wait=True))
+    await hq.give_back(seat("port", "second"))
+    master.clock.advance(1800)
+    await berlin.give_back(*seats("port", 1))
+    await master.running.leases.waiting.run_once()
+    master.clock.advance(600)
+    await berlin.give_back(*seats("port", 3))
+    await master.running.leases.waiting.run_once()
+    (use,) = json.loads((await _report(master, "--json")).out)["policies"]
+    assert (use["waited"], use["granted"], use["gave_up"]) == (3, 2, 1)
+    assert (round(use["wait_seconds_median"]), round(use["wait_seconds_max"])) == (2100, 2400)
+    assert "Queues and overdrafts" in (await _report(master)).out
+    rows = list(csv.DictReader(io.StringIO((await _report(master, "--format", "csv")).out)))
+    (policy,) = [row for row in rows if row["section"] == "policy"]
+    assert (policy["granted"], policy["wait_seconds_max"], policy["overdrawn_seconds"]) == ("2", "2400", "2400")
+    assert 0.6 < float(policy["overdrawn_seat_hours"]) < 0.7

@@ -30,7 +30,8 @@ from master.cli.output.rendering import (
 COLUMNS = (
     "section", "site", "device", "pbx", "license_type", "peak_seven_days", "peak", "peak_time", "refused", "denied",
     "capacity", "used", "unused", "outlook", "run_out_date", "state", "contact_time", "seats", "holder", "reason",
-    "refuse_time", "rule",
+    "refuse_time", "rule", "waited", "granted", "gave_up", "wait_seconds_median", "wait_seconds_max",
+    "overdrawn_seconds", "overdrawn_seat_hours",
 )  # fmt: skip
 
 
@@ -69,6 +70,7 @@ def report_view(response: report_pb2.GetUsageReportResponse, *, holders: bool) -
     ]
     parts += ["", _pools(response.pools, response.days), "", _sites(response.sites, response.days)]
     parts += ["", _rules(response.rules, response.days)] if response.rules else []
+    parts += ["", _policies(response.policies)] if response.policies else []
     parts += ["", _silent(response.silent, now) if response.silent else Text("no PBX is silent", style="green")]
     if holders:
         parts += ["", _denied(response.denied) if response.denied else Text("nobody was denied", style="green")]
@@ -136,6 +138,25 @@ def _rules(rules: Sequence[report_pb2.RuleHistory], days: int) -> Table:
     return shown
 
 
+def _policies(policies: Sequence[report_pb2.PolicyHistory]) -> Table:
+    """What queues and overdrafts gained (seats that were handed on) and cost (time that was waited, and budget)."""
+    numbers = ["Waited", "Granted", "Gave up", "Median", "Longest", "Overdrawn", "Seat hours"]
+    shown = table("License", *numbers, title="Queues and overdrafts", numbers=numbers)
+    for policy in policies:
+        add_row(
+            shown,
+            visible(policy.display_name, "bold"),
+            policy.waited,
+            policy.granted,
+            policy.gave_up,
+            f"{policy.wait_seconds_median:,.0f} s",
+            f"{policy.wait_seconds_max:,.0f} s",
+            f"{policy.overdrawn_seconds / 3600:,.1f} h",
+            f"{policy.overdrawn_seat_hours:,.1f}",
+        )
+    return shown
+
+
 def _silent(pbxs: Sequence[report_pb2.SilentPbx], now: datetime) -> Table:
     shown = table("Site", "PBX", "Lease", "Last heard of", "Seats", title="Silent", numbers=["Seats"])
     for pbx in pbxs:
@@ -192,6 +213,14 @@ def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, 
         yield {
             "section": "rule", "rule": rule.rule, "license_type": rule.license_type, "used": rule.used,
             "unused": rule.unused, "refused": rule.refused,
+        }  # fmt: skip
+    for policy in response.policies:
+        yield {
+            "section": "policy", "license_type": policy.license_type, "waited": policy.waited,
+            "granted": policy.granted, "gave_up": policy.gave_up,
+            "wait_seconds_median": round(policy.wait_seconds_median),
+            "wait_seconds_max": round(policy.wait_seconds_max), "overdrawn_seconds": round(policy.overdrawn_seconds),
+            "overdrawn_seat_hours": f"{policy.overdrawn_seat_hours:.3f}",
         }  # fmt: skip
     for silent in response.silent:
         yield {
