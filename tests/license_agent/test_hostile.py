@@ -241,7 +241,7 @@ async def test_a_caller_that_says_nothing_is_left(master: RestartableMaster, tmp
 
 async def test_a_caller_that_reads_no_answer_is_left(master: RestartableMaster, tmp_path: Path) -> None:
     """Neither do its answers pile up, nor is its connection kept."""
-    async with running_agent(agent_settings(master.address, tmp_path, request_timeout_seconds=0.3)) as pbx:
+    async with running_agent(agent_settings(master.address, tmp_path, request_timeout_seconds=3)) as pbx:
 
         async def connections(count: int) -> None:
             async with asyncio.timeout(HANG_SECONDS):

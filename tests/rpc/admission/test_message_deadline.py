@@ -24,11 +24,12 @@ async def test_who_reads_too_long_is_ended_one_after_the_other() -> None:
 
 
 async def test_what_comes_in_time_is_passed_on_and_its_task_is_left_alone_later() -> None:
-    deadline = MessageDeadline(0.05)
+    deadline = MessageDeadline(1)
 
     async def serve() -> bytes:
         message = await deadline.within(asyncio.sleep(0, b"message"))
-        await asyncio.sleep(0.15)
+        with pytest.raises(MessageLateError):  # of another call: by then the time of this one is over, too
+            await asyncio.create_task(deadline.within(asyncio.Event().wait()))
         return message
 
     assert await serve() == b"message"

@@ -15,7 +15,8 @@ from slave_client import State
 from tests.slow.chaos.world.world import ALLOWANCE_SECONDS, LOOK_SECONDS, World
 from tests.support.network.lines import FAIR, Weather
 
-_SLACK_SECONDS = 10.0
+_SLACK_SECONDS = 60.0
+"""A busy machine's; far less than the hour by which clocks are set."""
 
 
 class Fault(Protocol):

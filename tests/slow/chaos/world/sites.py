@@ -35,7 +35,7 @@ GIVE_UP_AFTER_SECONDS = 4.0
 ANSWER_SECONDS_MAX = 24.0
 """Joined calls take turns, and each may be repeated for GIVE_UP_AFTER_SECONDS and judge the line besides."""
 ASKING_SECONDS_MAX = 2.0
-_SLACK_SECONDS = 10.0
+_SLACK_SECONDS = 60.0
 """A hang is to be found, not a machine that has much else to do."""
 _REASONS = {"STORAGE_UNAVAILABLE", "STORAGE_LOCKED", "STORAGE_FULL", "OVERLOADED", "DRAINING"}
 _WITHOUT_A_MASTER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}

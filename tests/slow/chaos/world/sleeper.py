@@ -76,11 +76,7 @@ class Sleeper:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGCONT)
             process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 20)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await asyncio.wait_for(process.wait(), HANG_SECONDS)  # killed, it would close no lease, and seats would stay
         await self._reading
 
     def _signal(self, number: signal.Signals) -> None:
