@@ -27,6 +27,8 @@ from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import FairQueue, QueueLimits
 from master.store.backends.database import StorageError, StorageProblem, Tx
 
+_FEW = 4
+"""So many callers at once have their answers sooner where no batch is held back."""
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
 
@@ -147,7 +149,7 @@ class Committer:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            if last_length > 1 and len(self._queue) < last_length / 2 and not self._stopping:
+            if last_length > _FEW and len(self._queue) < last_length / 2 and not self._stopping:
                 await asyncio.sleep(self._limits.hold_seconds)
             taken = self._queue.take(self._limits.batch_seats_max, large=self._limits.batch_seats_max)
             batch = [waiting for waiting in taken if not waiting.answer.cancelled()]
