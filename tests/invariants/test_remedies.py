@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
-from master.domain.estate.estate import License
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import InUse, Release
 from master.domain.licenses import moves

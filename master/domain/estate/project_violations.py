@@ -12,7 +12,7 @@ from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
 from master.domain.catalog.versions import TEXT_MAX, Version
 from master.domain.catalog.words import PbxRole
-from master.domain.estate.estate import License
+from master.domain.estate.installations import License
 from master.domain.estate.project import (
     CAPACITY_MAX,
     DISPLAY_NAME_MAX,

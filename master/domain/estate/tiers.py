@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from master.domain.estate.estate import Device, Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import Device, License
 
 
 def missing_below_tier(estate: Estate, license: License, device: Device) -> int:

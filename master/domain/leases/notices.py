@@ -12,7 +12,8 @@ from enum import Enum
 from licensemaster.values.moments import second_text
 from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.words import LeaseState
-from master.domain.estate.estate import Estate, Installation, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import Installation, License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.leases.leases import Lease, Phase

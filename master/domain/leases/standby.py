@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from licensemaster.api_enums import StandbyProblemKind
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Feature, LeaseState
-from master.domain.estate.estate import Estate, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.tiers import missing_below_tier

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from master.domain.estate.estate import Device, License
+from master.domain.estate.installations import Device, License
 from master.domain.estate.license_release import InUse, Release
 
 

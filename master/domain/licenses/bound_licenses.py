@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.project import DeviceSpec, ProjectSpec, Violation
 
 

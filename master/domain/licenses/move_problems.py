@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from licensemaster.values.moments import minute_text, second_text
-from master.domain.estate.estate import Device, License
+from master.domain.estate.installations import Device, License
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.seats.refusals.reasons import TopHolder, Way
 

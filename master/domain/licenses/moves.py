@@ -20,7 +20,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Device, Estate, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import Device, License
 from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses import move_problems
 from master.domain.licenses.move_problems import MoveRefusal

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from master.domain.catalog.words import VersionBasis
-from master.domain.estate.estate import Estate, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import License
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses.move_problems import MoveProblem, MoveRefusal

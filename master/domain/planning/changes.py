@@ -17,7 +17,8 @@ from master.domain.catalog.catalog import Catalog, RequiredOf
 from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering, PbxRole
-from master.domain.estate.estate import Device, Estate, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import Device, License
 from master.domain.estate.project import Violation
 from master.domain.licenses import move_problems, moves
 from master.domain.licenses.move_problems import MoveRefusal

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
-from master.domain.estate.estate import Estate, Installation, License, Pbx, limits_software
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import Installation, License, limits_software
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.monitoring.overview import PoolUse
 from master.domain.planning.changes import Planned

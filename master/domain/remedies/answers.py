@@ -9,7 +9,7 @@ from typing import TypeVar
 from licensemaster.api_enums import RemedyAction
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Installation, License
+from master.domain.estate.installations import Installation, License
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.licenses import moves
 from master.domain.remedies.trial import Case, Trial, added_license, lowest_version, over

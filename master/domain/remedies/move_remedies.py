@@ -12,7 +12,8 @@ from enum import Enum
 
 from licensemaster.api_enums import RemedyAction
 from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Device, Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import Device, License
 from master.domain.licenses import moves
 from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
 from master.domain.remedies.answers import Steps, joined

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from licensemaster.api_enums import RemedyAction
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import VersionBasis
-from master.domain.estate.estate import Estate, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache

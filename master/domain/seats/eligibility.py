@@ -14,7 +14,8 @@ from licensemaster.api_enums import Basis, HolderKind
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering, VersionBasis
-from master.domain.estate.estate import Estate, Installation, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import Installation, License
 from master.domain.seats.refusals import explanations
 from master.domain.seats.refusals.reasons import Refusal, Remedy
 from master.domain.seats.seats import Granted

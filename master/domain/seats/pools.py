@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from master.domain.allocation.policies import PoolRules
 from master.domain.allocation.pool_division import PoolDivision
-from master.domain.estate.estate import Estate, Installation
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import Installation
 from master.domain.estate.lease_time import LeaseTime
 
 

@@ -9,7 +9,8 @@ from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2, project_pb2, sea
 from master.domain.audit.chain import Record
 from master.domain.catalog.words import LeaseState
 from master.domain.estate import project as spec
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.leases.leases import Lease
 from master.domain.leases.loans import Loan
 from master.domain.leases.notices import Notice

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from licensemaster.signing import documents as signing
 from licensemaster.v1 import document_pb2, license_pb2
 from licensemaster.values import BadValueError, public_key, resource
-from master.domain.estate.estate import License
+from master.domain.estate.installations import License
 from master.domain.estate.license_release import InUse
 from master.domain.estate.project import is_name
 from master.domain.licenses.move_problems import MoveRefusal

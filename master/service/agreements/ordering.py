@@ -26,7 +26,8 @@ from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.policies import Grants, SubjectKind
 from master.domain.catalog.subjects import Subject
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.service.agreements.entitlements import Reconciled, reconcile
 from master.service.estates.agreement_ledgers import known_now

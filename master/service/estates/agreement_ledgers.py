@@ -18,7 +18,8 @@ from master.domain.agreements.ledger.state import State
 from master.domain.agreements.rights.endings import endings, reminders, unpaid_renewals
 from master.domain.catalog.dates import day_of, first_instant_after, first_instant_of
 from master.domain.catalog.policies import SubjectKind
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.monitoring.overview import TermEnding, UnpaidRenewal
 from master.service.runtime.names import PbxName, UnknownPbxError
 from master.store.backends.database import Tx

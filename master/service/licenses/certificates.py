@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from master.domain.estate.estate import License
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.licenses import balance
 from master.service.estates.estate_cache import EstateCache

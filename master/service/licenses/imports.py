@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from licensemaster.values.moments import minute_text
 from master.domain.catalog.catalog import Catalog, LicenseName, UnknownLicenseNameError
-from master.domain.estate.estate import License
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 from master.service.estates.estate_cache import EstateCache

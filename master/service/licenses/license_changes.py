@@ -14,7 +14,8 @@ from typing import Any
 
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, software_in_use
 from master.domain.seats.refusals.reasons import MOST_HOLDERS, TopHolder

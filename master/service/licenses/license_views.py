@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from master.domain.catalog.words import LeaseState
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.store.backends.database import Tx
 from master.store.statements import queries

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.service_context import ServiceContext
 from master.service.licenses import keys

@@ -13,7 +13,8 @@ from typing import Any
 
 from master.auth.callers.identity import operator_of
 from master.domain.agreements.rights.entitlements import is_apart
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import InUse, Release
 from master.domain.licenses import balance, move_problems, moves

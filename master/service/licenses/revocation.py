@@ -15,7 +15,7 @@ from enum import Enum
 
 from master.domain.allocation.policies import NO_ALLOCATION
 from master.domain.allocation.shrink import Standings
-from master.domain.estate.estate import License
+from master.domain.estate.installations import License
 from master.domain.estate.license_release import InUse
 from master.domain.leases.claims import ClaimKind, Claims, floors, kept_by_kind
 from master.domain.seats.decide_seats import Decider

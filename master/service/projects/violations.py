@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from master.domain.catalog.catalog import Catalog
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import ProjectSpec, Violation, capacities
 from master.domain.leases.leases import software_in_use

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, func, insert, select, update
 
-from master.domain.estate.estate import License
+from master.domain.estate.installations import License
 from master.domain.estate.license_release import BY_LEDGER
 from master.domain.seats.seats import Seat
 from master.store import tables as t

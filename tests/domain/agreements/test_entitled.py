@@ -18,7 +18,8 @@ from master.domain.agreements.ordering.decide_order import Decision
 from master.domain.agreements.rights.entitlements import Entitled, Reconciliation, entitled, is_apart, syncing
 from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.subjects import Subject
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.license_release import InUse
 from master.domain.licenses import balance, moves
 from tests.domain.agreements.ledger_in_memory import ISYMPHONY, ZONE, LedgerInMemory

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import PbxRole
-from master.domain.estate.estate import Device, Estate, Installation, LeasePace, License, Pbx
+from master.domain.estate.estate import Estate, LeasePace, Pbx
+from master.domain.estate.installations import Device, Installation, License
 from tests.domain.catalogs import INNOVAPHONE
 
 HQ, BERLIN, CLOUD = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses.move_problems import MoveProblem, MoveRefusal, cooling_off
 from master.domain.licenses.moves import (

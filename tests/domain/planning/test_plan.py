@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from licensemaster.api_enums import HolderKind
 from master.domain.allocation.shrink import Standings
 from master.domain.catalog.versions import Version
-from master.domain.estate.estate import Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.license_release import InUse
 from master.domain.estate.license_release import Release as ReleaseUnderWay
 from master.domain.monitoring.overview import PoolUse

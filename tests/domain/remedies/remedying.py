@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from licensemaster.api_enums import HolderKind
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import PbxRole
-from master.domain.estate.estate import Device, Estate, LeasePace, License, Pbx
+from master.domain.estate.estate import Estate, LeasePace, Pbx
+from master.domain.estate.installations import Device, License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.remedies.remedies import Effort, with_remedies
 from master.domain.remedies.trial import Case

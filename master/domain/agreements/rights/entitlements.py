@@ -25,7 +25,8 @@ from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.policies import SubjectKind
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.words import Metering
-from master.domain.estate.estate import LEDGER_FILE, AgreedUse, Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import LEDGER_FILE, AgreedUse, License
 from master.domain.estate.license_release import BY_LEDGER, InUse, Release
 from master.domain.licenses import balance, moves
 

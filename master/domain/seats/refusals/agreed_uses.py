@@ -13,7 +13,8 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from master.domain.catalog.dates import day_of
-from master.domain.estate.estate import AgreedUse, Estate, License
+from master.domain.estate.estate import Estate
+from master.domain.estate.installations import AgreedUse, License
 from master.domain.seats.refusals.reasons import MOST_NAMED, Refusal
 
 _DAY_SECONDS = 86_400.0

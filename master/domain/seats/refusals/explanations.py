@@ -13,7 +13,8 @@ from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain.catalog.catalog import Catalog, LicenseType, RequiredOf, Requirement
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
-from master.domain.estate.estate import Installation, License, Pbx
+from master.domain.estate.estate import Pbx
+from master.domain.estate.installations import Installation, License
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason, Remedy, SeatRef, Step, Way, some
 from master.domain.seats.seats import Seat, Want
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from licensemaster.values.moments import second_text
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.words import DrawnFrom
-from master.domain.estate.estate import Estate, Installation, License, Pbx
+from master.domain.estate.estate import Estate, Pbx
+from master.domain.estate.installations import Installation, License
 from master.domain.seats.refusals.explanations import closed_by
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason, some
 from master.domain.seats.seat_working_set import PoolScore

@@ -13,7 +13,8 @@ from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import PbxRole
-from master.domain.estate.estate import AgreedUse, Device, Estate, LeasePace, License, Pbx
+from master.domain.estate.estate import Estate, LeasePace, Pbx
+from master.domain.estate.installations import AgreedUse, Device, License
 from master.domain.estate.learning import Learning
 from master.domain.estate.license_release import InUse, Release
 from master.domain.estate.project import DeviceSpec, LicenseSpec, PaceSpec, PbxSpec, ProjectSpec, SiteSpec, pace_of

@@ -1,0 +1,170 @@
+"""Devices, the licenses that are bound to them, and what these add up to.
+
+Licenses of a type add up whatever their versions (B4); the lowest version limits the installation (B3).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from master.domain.catalog.catalog import LicenseType
+from master.domain.catalog.subjects import Subject
+from master.domain.catalog.versions import Version
+from master.domain.catalog.words import VersionBasis
+from master.domain.estate.license_refs import LicenseRef
+from master.domain.estate.license_release import Release
+
+LEDGER_FILE = "agreement:ledger"
+"""Stands for the file of licenses that the agreement ledger brings; no vendor's file can be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A box or virtual machine."""
+
+    id: int
+    name: str
+    platform: str
+    model: str
+    public_key: bytes | None = None
+    """What its certificates are verified with (L2); None until it was enrolled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedUse:
+    """What the agreement ledger says of a license that it brings."""
+
+    subject: Subject
+    """What it was bought or tried as; with the license type it names the license for good."""
+    policy: str = ""
+    """The policy whose end stops the use; empty where nothing ever does (P5, Q7)."""
+    ends_at: float | None = None
+    """From when on it cannot be used, UNIX seconds; None for never."""
+
+    def is_over(self, now: float) -> bool:
+        """Whether the agreement lets the license be used no longer; `now` is UNIX seconds."""
+        return self.ends_at is not None and self.ends_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class License:
+    """A purchased item; free in the project balance while `device` is None. Times are UNIX seconds."""
+
+    id: str
+    type: LicenseType
+    version: int | None
+    tier: int | None
+    quantity: int
+    device: Device | None
+    file: str | None = None
+    """The vendor's file that brought it, or `LEDGER_FILE`; None where the project file declares it."""
+    binding: int = 0
+    """How often it was bound; names the current or last binding."""
+    first_bound_at: float | None = None
+    """Kept for good (L7)."""
+    bound_at: float | None = None
+    held_until: float | None = None
+    """Not to be bound before: its device could not certify the release."""
+    agreement_ends_at: float | None = None
+    release: Release | None = None
+    last_proof: bytes | None = None
+    """What the certificate of its last release says (`balance.proof_of`): that one may come again, or late."""
+    file_agreement_ends_at: float | None = None
+    """What the vendor's file said of its agreement; `agreement_ends_at` is what the ledger makes of it."""
+    agreed: AgreedUse | None = None
+    """What the agreement ledger says of it; None unless the ledger brought it."""
+    imported_at: float | None = None
+    """When the vendor's file that brought it was imported; None where none did."""
+    key_on_word_of: tuple[str, ...] = ()
+    """Who alone say that its device's key is the device's, where that came while the license was bound already: who
+    made the token, and who brought the key. What it certifies needs a second operator (L2); empty where
+    none is needed."""
+
+    @property
+    def ref(self) -> LicenseRef:
+        """The license as refusals and limits name it."""
+        printed = self.type.printed(version=self.version, tier=self.tier)
+        return LicenseRef(self.id, printed, self.quantity, self.device.name if self.device else "")
+
+    @property
+    def waits_for_operator(self) -> bool:
+        """Whether the license's release needs an approval: its device is dead, or has its key on others' word (L2)."""
+        release = self.release
+        if release is None or release.ends_use or release.approved_by:
+            return False
+        return bool(self.key_on_word_of) or (release.device_dead and not release.certified)
+
+    @property
+    def release_is_vouched_for(self) -> bool:
+        """Whether somebody answers for it that the device no longer uses the license (L2)."""
+        release = self.release
+        if release is None or self.waits_for_operator:
+            return False
+        return release.certified or release.device_dead
+
+    def use_is_over(self, now: float) -> bool:
+        """Whether the agreement that brought it lets it be used no longer (P1, R3)."""
+        return self.agreed is not None and self.agreed.is_over(now)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The licenses on one device, added up."""
+
+    device: Device
+    licenses: tuple[License, ...]
+    capacity: Mapping[str, int]
+    """Licenses per type, whatever their versions (B4)."""
+    leaving: Mapping[str, int]
+    """Of these, licenses whose release is under way, per type: nothing new is granted from them (L5)."""
+    limit: int | None
+    """The highest software version allowed (B3); None where nothing limits it."""
+    is_local: bool
+    """Whether it makes the PBX on its device a locally licensed one, were that PBX a slave (A3, A6, D5)."""
+
+    @classmethod
+    def of(cls, device: Device, licenses: Iterable[License]) -> Installation:
+        """Add up the licenses bound to a device."""
+        bound = tuple(licenses)
+        if not bound:  # of ten thousand devices, most
+            return cls(device, (), {}, {}, None, False)
+        capacity: defaultdict[str, int] = defaultdict(int)
+        leaving: defaultdict[str, int] = defaultdict(int)
+        for license in bound:
+            capacity[license.type.key] += license.quantity
+            if license.release is not None:
+                leaving[license.type.key] += license.quantity
+        versions = [license.version for license in bound if license.version is not None and limits_software(license)]
+        is_local = any(license.type.makes_local for license in bound)
+        return cls(device, bound, dict(capacity), dict(leaving), min(versions, default=None), is_local)
+
+    def of_type(self, key: str) -> tuple[License, ...]:
+        return tuple(license for license in self.licenses if license.type.key == key)
+
+    @property
+    def limiting(self) -> tuple[License, ...]:
+        """The licenses of the lowest version, which hold the installation's version limit down (B5)."""
+        return tuple(license for license in self.licenses if limits_software(license) and license.version == self.limit)
+
+    def limiting_below(self, software: Version) -> tuple[License, ...]:
+        """All licenses that a software version is too new for, the lowest first (B5)."""
+        below = (
+            license for license in self.licenses if limits_software(license) and (license.version or 0) < software.major
+        )
+        return tuple(sorted(below, key=lambda license: license.version or 0))
+
+    @property
+    def making_local(self) -> tuple[License, ...]:
+        """The licenses that make a slave on its device a locally licensed PBX (A3)."""
+        return tuple(license for license in self.licenses if license.type.makes_local)
+
+    def application_limit(self, key: str) -> int | None:
+        """The highest application version that its licenses of a type allow (B8)."""
+        return min((license.version for license in self.of_type(key) if license.version is not None), default=None)
+
+
+def limits_software(license: License) -> bool:
+    """Whether a license counts for the version limit of the PBX software (B3, B8, C3)."""
+    return license.type.version_basis is VersionBasis.PBX
