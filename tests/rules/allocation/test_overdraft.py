@@ -15,10 +15,10 @@ SITES = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}
 HOUR = 3600.0
 
 
-def overdraft(seats: int, budget: int, refill: int) -> allocation_pb2.TypePolicy:
-    """How many ports may be overdrawn, and the budget in seat hours, with what comes back in a day."""
+def overdraft(seats: int, budget: int, refill: int, license_type: str = "port") -> allocation_pb2.TypePolicy:
+    """How many seats may be overdrawn, and the budget in seat hours, with what comes back in a day."""
     policy = allocation_pb2.OverdraftPolicy(seats=seats, budget_seat_hours=budget, refill_seat_hours_per_day=refill)
-    return Policy(license_type="port", overdraft=policy)
+    return Policy(license_type=license_type, overdraft=policy)
 
 
 async def ports(wire: Wire) -> status_pb2.Pool:
@@ -60,6 +60,19 @@ async def test_so_many_above_what_is_installed_and_told_apart(ten: InProcess, da
     kinds = [(await all_events(ten.wire, kind))[0].kind for kind in ("pool.overdrawn", "pool.overdraft_ended")]
     assert kinds == ["pool.overdrawn", "pool.overdraft_ended"]
     assert await mismatches(database_url) == []
+
+
+@pytest.mark.rule("D1")
+async def test_a_companion_that_is_short_tells_of_its_overdraft(ten: InProcess) -> None:
+    await ten.wire.apply(
+        project({"PBX-Port12": 10, "PBX-IPVA12": 2}, pbxs={"hq": "master 12 ipva", "rome": "slave 12 ipva"})
+    )
+    await lay_down(ten.wire, overdraft(1, 30, 10, "ipva"))
+    rome = await opened(ten.wire, "rome")
+    count, (refusal, *_) = divided(await rome.acquire(*seats("port", 5)))
+    assert (count, refusal.reason) == (3, seat_pb2.REFUSAL_REASON_COMPANION_EXHAUSTED)
+    assert (refusal.license_type, refusal.overdraft.seats, refusal.overdraft.seats_max) == ("ipva", 1, 1)
+    assert "and the 1 above them that the overdraft allows" in refusal.message
 
 
 async def test_the_budget_is_spent_and_filled_again_in_healthy_time_only(ten: InProcess) -> None:

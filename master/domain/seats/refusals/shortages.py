@@ -51,9 +51,7 @@ class Shortages:
                 license_type, eligibility.pbx, own, in_use=pool.used, pool_id=last.pool_id
             )
         exhausted = shortage_explanations.pool_exhausted(license_type, last.installation, pool, pool_id=last.pool_id)
-        account = pool.account_after(self._now)
-        overdraft = Overdraft.of(self._estate.overdraft_of(last.pool_id), account, self._now)
-        return exhausted if overdraft is None else allocation_explanations.with_overdraft(exhausted, overdraft)
+        return self._with_overdraft(exhausted, last)
 
     def companion_used_up(self, license_type: LicenseType, companion: Eligibility) -> Refusal:
         """The seat itself was free, its companion was not (D1, D2)."""
@@ -64,7 +62,14 @@ class Shortages:
         pools = {source.pool_id: self._working_set.pools[source.pool_id] for source in companion.sources}
         local = self._estate.installations[self._pbx.device.id] if self._estate.is_local(self._pbx) else None
         used_up = shortage_explanations.UsedUp(companion.type, companion.installation, pools, companion.too_old)
-        return shortage_explanations.companion_exhausted(license_type, used_up, self._pbx, local=local)
+        exhausted = shortage_explanations.companion_exhausted(license_type, used_up, self._pbx, local=local)
+        return self._with_overdraft(exhausted, companion.sources[-1]) if companion.sources else exhausted
+
+    def _with_overdraft(self, exhausted: Refusal, source: Source) -> Refusal:
+        """The refusal, with why nothing more is granted above what is installed where that may be."""
+        account = self._working_set.pools[source.pool_id].account_after(self._now)
+        overdraft = Overdraft.of(self._estate.overdraft_of(source.pool_id), account, self._now)
+        return exhausted if overdraft is None else allocation_explanations.with_overdraft(exhausted, overdraft)
 
     def _divided(self, license_type: LicenseType, source: Source) -> Refusal | None:
         """Something is free, or would be no use: an allocation rule keeps it from this site."""
