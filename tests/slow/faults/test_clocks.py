@@ -13,11 +13,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from licensemaster.v1 import lease_pb2
+from tests.rules.allocation.test_waiting import queue, told
 from tests.support.databases.truth import all_events, used
 from tests.support.limits import HANG_SECONDS
 from tests.support.machine_clock import MachineClock
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
-from tests.support.pbxs.pbx import BarePbx, granted, opened, seat
+from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
+from tests.support.projects.allocations import lay_down
 from tests.support.projects.estates import project
 
 HOUR = 3600.0
@@ -154,5 +156,30 @@ async def test_a_clock_set_forward_ends_no_lease_early(sqlite_database_url: str,
                 assert (await used(wire))["port"] == 2
                 assert (await berlin.renew()).lease.epoch == berlin.epoch
                 assert await all_events(wire, "lease.expired") == []
+        finally:
+            await process.kill()
+
+
+async def test_a_clock_set_back_moves_nobody_who_waits(sqlite_database_url: str, machine_clock: MachineClock) -> None:
+    with machine_clock.in_force():
+        process = MasterProcess(sqlite_database_url, **SETTINGS)
+        await process.start()
+        try:
+            async with wire_to(process.address) as wire:
+                await _apply(wire, ttl_seconds=LASTING, grace_seconds=LASTING)
+                await lay_down(wire, queue())
+                hq, berlin, ulm = [await opened(wire, name) for name in ("hq", "berlin", "ulm")]
+                granted(await hq.acquire(*seats("port", 5)))
+                refused(await berlin.acquire(seat("port", "first"), wait=True))
+                machine_clock.set_by(-HOUR)
+                await _until(process, "license_master_clock_ahead_seconds", lambda ahead: ahead > HOUR / 2)
+                (refusal,) = refused(await ulm.acquire(seat("port", "second"), wait=True))
+                assert (refusal.place, refusal.waiting) == (2, 2), "it did not ask an hour before the other one"
+                await hq.give_back(seat("port", "phone-0"))
+                watching = lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch)
+                async for news in wire.leases.WatchLease(watching):
+                    if any(notice.kind == lease_pb2.NOTICE_KIND_SEATS_HANDED_ON for notice in news.notices):
+                        break
+                assert "HANDED_ON" not in await told(ulm)
         finally:
             await process.kill()

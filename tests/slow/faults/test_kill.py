@@ -15,15 +15,20 @@ from functools import partial
 import grpc
 import pytest
 
+from licensemaster.v1 import lease_pb2
+from tests.rules.allocation.test_waiting import queue, told
 from tests.slow.faults.databases.storm import Ledger, Storm, retry_what_is_unsure, until_gone
 from tests.support.databases.truth import held_by_pbx, mismatches, used
 from tests.support.limits import LONG
 from tests.support.masters import MasterProcess, Wire, master_process, wire_to
-from tests.support.pbxs.pbx import opened
+from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
+from tests.support.projects.allocations import lay_down
 from tests.support.projects.estates import project
 
 KILLS = 60 if LONG else 6
 RACES = 20 if LONG else 1
+LASTING = 3600
+"""For a lease that no pause of a busy machine ends."""
 PBXS = {f"site-{number}": f"slave 12 {'ipva' if number == 0 else 'gateway'}" for number in range(8)}
 PORTS, IPVAS = 150, 20
 
@@ -69,6 +74,33 @@ async def test_what_was_acknowledged_survives_sigkill(database_url: str) -> None
                     assert not ledger.unsure
                 await _check(wire, database_url, ledgers)
         assert sum(ledger.refused for ledger in ledgers), "the pool must have been scarce for this to mean anything"
+
+
+@pytest.mark.timeout(3600)
+async def test_who_waits_keeps_its_place_over_sigkill(database_url: str) -> None:
+    async with master_process(database_url) as process:
+        async with wire_to(process.address) as wire:
+            pbxs = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}
+            await wire.apply(project({"PBX-Port12": 3}, pbxs=pbxs, ttl_seconds=LASTING, grace_seconds=LASTING))
+            await lay_down(wire, queue())
+            hq, berlin, rome = [await opened(wire, name) for name in ("hq", "berlin", "rome")]
+            granted(await hq.acquire(*seats("port", 3)))
+            refused(await berlin.acquire(*seats("port", 2, "desk"), wait=True))
+            refused(await rome.acquire(seat("port", "late"), wait=True))
+        for number, (gets, holder) in enumerate(((berlin, "desk-0"), (rome, "late"))):
+            os.kill(process.pid, signal.SIGKILL)
+            await process.kill()  # it is dead; this only forgets it
+            await process.start()
+            async with wire_to(process.address) as wire:
+                hq.wire = berlin.wire = rome.wire = wire
+                await hq.give_back(seat("port", f"phone-{number}"))
+                watching = lease_pb2.WatchLeaseRequest(pbx=gets.name, epoch=gets.epoch)
+                async for news in wire.leases.WatchLease(watching):
+                    if any(notice.kind == lease_pb2.NOTICE_KIND_SEATS_HANDED_ON for notice in news.notices):
+                        break
+                assert (await told(gets))["HANDED_ON"] == [holder]
+                assert (await used(wire))["port"] == 3
+    assert await mismatches(database_url) == []
 
 
 @pytest.mark.timeout(3600)
