@@ -34,7 +34,7 @@ from slave_client.storage.state_files import StateDirError
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig, ConfigError
 from slave_client.values.notices import Notice, NoticeKind
-from slave_client.values.report import Report
+from slave_client.values.report import Loan, Report
 from slave_client.values.seats import (
     Awaited,
     Granted,
@@ -75,6 +75,7 @@ __all__ = [
     "Held",
     "HolderKind",
     "LicenseRef",
+    "Loan",
     "LossCause",
     "Lost",
     "NetworkSwitch",

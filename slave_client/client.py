@@ -21,7 +21,7 @@ from slave_client.values.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import Notice, NoticeKind
-from slave_client.values.report import Report
+from slave_client.values.report import Loan, Report
 from slave_client.values.seats import (
     Awaited,
     Granted,
@@ -269,7 +269,7 @@ class SlaveClient:
 
     def report(self) -> Report:
         """Return how the client stands at this moment."""
-        client_state = self._client_state
+        client_state, now = self._client_state, self._clock.now()
         state = client_state.state
         end = client_state.verified.end_time if client_state.verified else None
         return Report(
@@ -279,6 +279,15 @@ class SlaveClient:
             lease_end=datetime.fromtimestamp(end, UTC) if end is not None else None,
             remaining_seconds=client_state.remaining_seconds(),
             seats_held=len(self._local_seats.held),
+            loans=tuple(
+                Loan(
+                    license_type=loan.verified.license_type,
+                    seats=loan.verified.seats,
+                    end_time=datetime.fromtimestamp(loan.verified.end_time, UTC),
+                    remaining_seconds=loan.end - now,
+                )
+                for loan in self._runtime.parts.loans.running(now)
+            ),
             master=self._runtime.parts.masters.address,
             notices=self._board.current,
         )

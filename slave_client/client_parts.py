@@ -12,6 +12,7 @@ from slave_client.connection.client_state import ClientState, OnEnter
 from slave_client.connection.clocks import Clock
 from slave_client.connection.masters import Masters
 from slave_client.connection.network_switch import NetworkSwitch
+from slave_client.holdings.loans import Loans
 from slave_client.holdings.local_seats import LocalSeats
 from slave_client.values.callbacks import Callbacks
 from slave_client.values.config import ClientConfig
@@ -25,6 +26,7 @@ class ClientParts:
     clock: Clock
     backoff: Backoff
     local_seats: LocalSeats
+    loans: Loans
     board: NoticeBoard
     client_state: ClientState
     masters: Masters
@@ -43,7 +45,7 @@ class ClientParts:
         chance: random.Random,
     ) -> Self:
         """Make what a client with this configuration needs; `on_enter` is called with each new state."""
-        board = NoticeBoard(callbacks.notice)
+        board, loans = NoticeBoard(callbacks.notice), Loans()
         return cls(
             config=config,
             clock=clock,
@@ -51,8 +53,9 @@ class ClientParts:
                 base_seconds=config.backoff_base_seconds, max_seconds=config.backoff_max_seconds, chance=chance
             ),
             local_seats=LocalSeats(),
+            loans=loans,
             board=board,
-            client_state=ClientState(clock, on_enter),
+            client_state=ClientState(clock, on_enter, loans.next_end),
             masters=Masters(config, network, tell=board.set_own),
             tell=callbacks.seat,
         )

@@ -1,23 +1,33 @@
-"""What one client keeps over a restart: who it is, its signed lease, and the seats held under it.
+"""What one client keeps over a restart: who it is, its signed lease and loans, and the seats that it holds.
 
-Decides: what of the state directory is relied on after a start, which keys a lease may be signed with, and what is
-written. Leaves to others: when it is written (`state_writer`), and the format (`state_dir`).
+Decides: what of the state directory is relied on after a start, which keys a lease or loan may be signed with, and what
+is written. Loans stand in one file with the lease and the seats: one write has all that a restart needs.
+Leaves to others: when it is written (`state_writer`), and the format (`state_dir`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 
 from licensemaster.api_enums import HolderKind
-from licensemaster.signing.verified_lease import VerifiedLease, WallClock, proof_of, remaining_after_restart
-from licensemaster.v1 import lease_pb2
+from licensemaster.signing.verified_lease import (
+    LeaseVerificationError,
+    SignedTerms,
+    VerifiedLease,
+    WallClock,
+    proof_of,
+    remaining_after_restart,
+)
+from licensemaster.v1 import document_pb2, lease_pb2
 from slave_client.client_parts import ClientParts
+from slave_client.holdings.loans import RunningLoan
 from slave_client.holdings.numbered_seats import Numbers
 from slave_client.lease.lease_keeper import Memory
 from slave_client.standby.takeover import Takeover
-from slave_client.storage.kept_lease import KeptLease
+from slave_client.storage.kept_lease import KeptLease, KeptLoan
 from slave_client.storage.state_dir import Identity, StateDir, recover
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.notices import NoticeKind
@@ -37,6 +47,7 @@ class KeptState:
     def __init__(self, parts: ClientParts, *, takeover: Takeover | None) -> None:
         self._config, self._clock = config, clock = parts.config, parts.clock
         self._client_state, self._local_seats, self._board = parts.client_state, parts.local_seats, parts.board
+        self._loans = parts.loans
         self._takeover = takeover
         self._block_serial = 0
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
@@ -98,6 +109,17 @@ class KeptState:
         else:
             self.state_writer.changed()
 
+    async def loans_came(self, documents: Sequence[document_pb2.SignedDocument], sent: float) -> None:
+        """Rely on all loans that came in answer to a call made at `sent`, and on no others, and keep them."""
+        try:
+            are_new = self._loans.receive(documents, pbx=self._config.pbx, trusted_keys=self.trusted_keys(), sent=sent)
+        except LeaseVerificationError as failure:
+            self._board.raise_own(NoticeKind.LOAN_NOT_TRUSTED, f"{failure}; the loans from before stay")
+            return
+        self._board.clear_own(NoticeKind.LOAN_NOT_TRUSTED)
+        if are_new:
+            await self.state_writer.save_now()
+
     def block_uses(self) -> tuple[list[lease_pb2.BlockUse], int]:
         """Return what the next renewal says of seats used by number, and the serial of the blocks that are on disk."""
         uses = [
@@ -112,10 +134,10 @@ class KeptState:
         return None if verified is None else proof_of(verified, self._local_seats.in_use())
 
     async def age(self) -> None:
-        """While offline, note on disk now and then how much of the lease is used up, whatever the wall clock says."""
+        """Without a master, note on disk now and then how much time is used up, whatever the wall clock says."""
         while not self._client_state.state.is_final:
             await self._clock.sleep(_AGING_SECONDS)
-            if self._client_state.state is State.OFFLINE:
+            if self._client_state.state in (State.OFFLINE, State.BORROWING):
                 self.state_writer.changed()
 
     def leave(self) -> None:
@@ -131,30 +153,34 @@ class KeptState:
             self._client_state.hold(lease.verified, end=end)
 
     def _rely_on(self, kept: KeptLease) -> None:
-        wall = self._clock.wall()
-        remaining, clock = remaining_after_restart(
-            kept.verified, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=kept.remaining_seconds
-        )
+        now, wall = self._clock.now(), self._clock.wall()
+
+        def remaining_of(signed: SignedTerms, saved: float) -> tuple[float, WallClock]:
+            return remaining_after_restart(signed, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=saved)
+
+        remaining, clock = remaining_of(kept.verified, kept.remaining_seconds)
+        loans = [(loan.verified, remaining_of(loan.verified, loan.remaining_seconds)[0]) for loan in kept.loans]
+        self._loans.restore(RunningLoan(loan, now + left) for loan, left in loans)
         if clock is WallClock.SET_BACK:
-            message = (
-                f"the clock reads less than before the restart; of the kept lease {remaining:.0f} s remain at most"
-            )
+            left = max([remaining, *(left for _, left in loans)])
+            message = f"the clock reads less than before the restart; what is kept lasts {left:.0f} s at most"
             self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
         self._local_seats.restore(held=kept.held, idle=kept.idle)
         self._local_seats.numbers.go_by(_numbers_of(kept.verified))
-        self._client_state.hold(kept.verified, end=self._clock.now() + remaining)
+        self._client_state.hold(kept.verified, end=now + remaining)
 
     def _snapshot(self) -> KeptLease | None:
-        client_state = self._client_state
+        client_state, now = self._client_state, self._clock.now()
         by_document = self._takeover is not None and self._takeover.document is not None
         if client_state.verified is None or (by_document and client_state.epoch is None):
             return None
         return KeptLease(
             verified=client_state.verified,
-            remaining_seconds=client_state.remaining_seconds(),
+            remaining_seconds=client_state.lease_remaining_seconds(),
             saved_wall=self._clock.wall(),
             held=self._local_seats.held,
             idle=self._local_seats.idle,
+            loans=tuple(KeptLoan(loan.verified, loan.end - now) for loan in self._loans.running(now)),
         )
 
     def _tell_problem(self, problem: OSError | None) -> None:

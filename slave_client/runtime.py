@@ -92,7 +92,9 @@ class ClientRuntime:
             standby_leases=self.standby_leases if self._takeover is None else NoStandbyLeases(),
             seat_manager=self.seat_manager,
             on_notices=listener.on_notices,
-            kept=KeptLeases(memory, self.kept.trusted_keys, self.kept.lease_came, self.kept.block_uses),
+            kept=KeptLeases(
+                memory, self.kept.trusted_keys, self.kept.lease_came, self.kept.loans_came, self.kept.block_uses
+            ),
         )
         watcher = LeaseWatcher(self.parts, on_notices=listener.on_notices, hurry=self._keeper.hurry)
         for work in (self._keeper.run(), self._keeper.run_out(), watcher.run(), self.kept.age()):
@@ -131,25 +133,28 @@ class ClientRuntime:
 
     def _entered(self, old: State, new: State, event: Event, why: str) -> None:
         local_seats, state_writer = self.parts.local_seats, self.kept.state_writer
-        if new is State.EXPIRED:
+        if new in (State.BORROWING, State.EXPIRED):
             self._lose_seats(LossCause.EXPIRED, why)
         elif new is State.FENCED:
+            self.parts.loans.forget()
             self._lose_seats(LossCause.FENCED if self._takeover is None else LossCause.HANDED_BACK, why)
             local_seats.forget_all()
         elif new is State.CONNECTED:
             local_seats.allow_no_more()
         if self._takeover is not None:
             self._takeover.entered(new, now=self.parts.clock.now(), epoch=self._client_state.epoch or 0)
-        if new in (State.EXPIRED, State.FENCED):
+        if new in (State.BORROWING, State.EXPIRED, State.FENCED):
             state_writer.changed_for_good()
         elif not new.is_final:
             state_writer.changed()
-        self._callbacks.state(old, new, why)
+        if new is not old:
+            self._callbacks.state(old, new, why)
         if event is Event.LEASE_UNKNOWN:
             self.look_again()
 
     def _lose_seats(self, cause: LossCause, why: str) -> None:
-        for want in self.parts.local_seats.lose_all():
+        lent = self.parts.loans.seats(self.parts.clock.now())
+        for want in self.parts.local_seats.lose_all(lent=lent):
             self._callbacks.seat(Lost(want=want, cause=cause, message=why))
 
     async def _leave(self) -> None:

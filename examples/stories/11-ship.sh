@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A ship borrows 40 ports for a month, and returns 12 of them early.
 #
-# Borrowed seats count as used until their day, whether the ship reaches the master or not; what comes back early is free
-# for others at once (docs/fairness.md, docs/operations.md).
+# Borrowed seats count as used until their day, and the ship goes on with them, whether it reaches the master or not; what
+# comes back early is free for others at once (docs/fairness.md, docs/operations.md).
 source "$(dirname "$0")/stage.sh"
 start_master LICENSE_MASTER_EXPIRY_INTERVAL_SECONDS=1 LICENSE_MASTER_CLOCK_ALLOWANCE_SECONDS=0
 
@@ -38,6 +38,9 @@ run license-master loan open ship port 40 --days 30 --reason "voyage 12"
 expect "40 port until"
 run license-master loan list
 expect "ship" "40" "30"
+say "The ship renews its lease once more before it sails, and has the signed loan."
+run phones projects/acme/pbxs/ship 30
+expect "30 of 30"
 
 say "The ship sails. Its lease ends a minute later, its loan does not: the harbour cannot have more than the other 60."
 for _ in $(seq 120); do
@@ -49,6 +52,12 @@ run phones projects/acme/pbxs/harbour 70
 expect "60 of 70"
 run license-master pool show port
 expect "Borrowed" "40"
+
+say "At sea, without a line to any master, 40 phones go on, and no more; a PBX that is started again knows it."
+run phones projects/acme/pbxs/ship 45 --at-sea
+expect "40 of 45" "5 refused: OFFLINE"
+run phones projects/acme/pbxs/ship 40 --at-sea
+expect "40 of 40"
 
 say "Twelve passengers fewer: the operator takes back what the ship does not need, and knows what that risks."
 run license-master loan return ship port --keep 28 --reason "12 phones fewer" --yes

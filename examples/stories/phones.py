@@ -1,12 +1,12 @@
 """Lets so many phones be registered at a PBX, as the PBX itself does it, and tells how many got a license.
 
     python phones.py --server HOST:PORT --folder DIR --tls DIR projects/PROJECT/pbxs/PBX COUNT [SOFTWARE]
-        [--signed] [--wait] [--type TYPE]
+        [--signed] [--wait] [--at-sea] [--type TYPE]
 
 Each run is the PBX after a restart: it goes on under the lease that it kept in its folder, and asks for what it wants
 now. Afterwards it stops, as for a short maintenance: the master counts its seats until its lease ends. With --signed it
 stops only when its lease was renewed, so that the signed one in its folder says what it holds. With --wait it waits for
-what is short, where the operator lets it.
+what is short, where the operator lets it. With --at-sea it has no line to any master.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ def main() -> None:
     parser.add_argument("software", nargs="?", default="12")
     parser.add_argument("--signed", action="store_true")
     parser.add_argument("--wait", action="store_true")
+    parser.add_argument("--at-sea", action="store_true")
     parser.add_argument("--type", default="port", help="the license that each of them needs")
     given = parser.parse_args()
     folder = given.folder / given.pbx.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
     name = given.pbx.rpartition("/")[2]
     tls = TlsFiles(ca=given.tls / "ca.crt", certificate=given.tls / f"{name}.crt", key=given.tls / f"{name}.key")
+    server = "127.0.0.1:1" if given.at_sea else given.server
     config = ClientConfig(
-        addresses=(given.server,), pbx=given.pbx, software_version=given.software, state_dir=folder, tls=tls
+        addresses=(server,), pbx=given.pbx, software_version=given.software, state_dir=folder, tls=tls
     )
     client = BlockingSlaveClient(config)
     client.start()
     try:
-        client.wait_for_state(State.CONNECTED, timeout_seconds=30)
+        client.wait_for_state(State.BORROWING if given.at_sea else State.CONNECTED, timeout_seconds=30)
         wants = [Want(given.type, HolderKind.USER, f"phone-{number}") for number in range(given.count)]
         outcomes = list(client.sync(wants).outcomes)
         if given.wait:

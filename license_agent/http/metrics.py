@@ -45,6 +45,15 @@ class _OfAgent(Collector):
         for outcome, count in sorted(agent.outcomes.items()):
             outcomes.add_metric([outcome], count)
         yield outcomes
+        borrowed = GaugeMetricFamily("license_agent_seats_borrowed", "Seats borrowed", labels=["type"])
+        loan_remaining = GaugeMetricFamily(
+            "license_agent_loan_remaining_seconds", "How long borrowed seats last without a master", labels=["type"]
+        )
+        for loan in report.loans:
+            borrowed.add_metric([loan.license_type], loan.seats)
+            loan_remaining.add_metric([loan.license_type], loan.remaining_seconds)
+        yield borrowed
+        yield loan_remaining
         for name, meaning, value in (
             ("seats_held", "Seats in use", report.seats_held),
             ("lease_remaining_seconds", "How long seats last without a master", report.remaining_seconds),

@@ -104,6 +104,15 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         lease_end={"type": ["string", "null"], "format": "date-time"},
         remaining_seconds={"type": "number"},
         seats_held=_COUNT,
+        loans={
+            **_LIST,
+            "items": _object(
+                license_type=_TEXT,
+                seats=_COUNT,
+                end_time={"type": "string", "format": "date-time"},
+                remaining_seconds={"type": "number"},
+            ),
+        },
         master=_TEXT,
         notices={**_LIST, "items": _object(kind=_TEXT, message=_TEXT)},
     ),

@@ -1,4 +1,4 @@
-"""The signed lease or standby lease: is it genuine, is it ours, and how long does it last?
+"""The signed lease, standby lease or loan: is it genuine, is it ours, and how long does it last?
 
 Decides: whether a lease may be relied on, and how many seconds remain of a kept one after a restart. Pure: keys, bytes
 and times come in as arguments. Leaves to others: keeping it on disk (`state_dir`), acting on its end (`client_state`).
@@ -17,10 +17,10 @@ from typing import TypeVar
 
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError
-from licensemaster.v1 import document_pb2, lease_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 
 _NANOSECONDS = 1_000_000_000
-_Terms = TypeVar("_Terms", lease_pb2.LeaseTerms, lease_pb2.StandbyLeaseTerms)
+_Terms = TypeVar("_Terms", lease_pb2.LeaseTerms, lease_pb2.StandbyLeaseTerms, loan_pb2.LoanTerms)
 
 
 class LeaseVerificationError(Exception):
@@ -28,17 +28,23 @@ class LeaseVerificationError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedLease:
-    """Lease terms whose signature was verified, with the document that proves it. Times are seconds since 1970."""
+class SignedTerms:
+    """Terms whose signature was verified, with the document that proves it. Times are seconds since 1970."""
 
-    pbx: str
-    epoch: int
     issue_time: float
     end_time: float
     duration_seconds: float
-    ttl_seconds: int
     document: document_pb2.SignedDocument
     public_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedLease(SignedTerms):
+    """The terms of a lease."""
+
+    pbx: str
+    epoch: int
+    ttl_seconds: int
     blocks: tuple[tuple[str, int, frozenset[int]], ...] = ()
     """By license type, how many seats may be used by number, and the kinds of holders (`HolderKind`) that may."""
     block_serial: int = 0
@@ -56,6 +62,17 @@ class StandbyLease:
     serial: int
     seats: Mapping[str, int]
     """The number of seats that may be carried, by license type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedLoan(SignedTerms):
+    """The terms of a loan."""
+
+    license_type: str
+    seats: int
+    """How many may be used, whoever holds them."""
+    serial: int
+    """The loan of a license type with the highest one counts."""
 
 
 def verify(
@@ -107,6 +124,30 @@ def verify_standby_lease(
     )
 
 
+def verify_loan(signed: document_pb2.SignedDocument, *, pbx: str, trusted_keys: Collection[bytes]) -> VerifiedLoan:
+    """Return what a signed loan allows.
+
+    Raises:
+        LeaseVerificationError: none of the keys signed exactly this as a loan, or it is unreadable, of another PBX or
+            without a duration.
+    """
+    kind, what = document_pb2.DOCUMENT_KIND_LOAN, "the loan"
+    key, terms = _genuine(signed, kind, loan_pb2.LoanTerms, keys=trusted_keys, what=what)
+    if terms.pbx != pbx:
+        raise LeaseVerificationError(f"the loan is for {terms.pbx!r}, not for {pbx!r}")
+    issued, ends = _times(terms, what)
+    return VerifiedLoan(
+        license_type=terms.license_type,
+        seats=terms.seats,
+        serial=terms.serial,
+        issue_time=issued / _NANOSECONDS,
+        end_time=ends / _NANOSECONDS,
+        duration_seconds=(ends - issued) / _NANOSECONDS,
+        document=signed,
+        public_key=key,
+    )
+
+
 def _genuine(
     signed: document_pb2.SignedDocument,
     kind: documents.Kind,
@@ -134,12 +175,7 @@ def _verified_lease(
     public_key: bytes,
     what: str,
 ) -> VerifiedLease:
-    try:
-        issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
-    except ValueError as failure:
-        raise LeaseVerificationError(f"{what} has times that are none") from failure
-    if ends <= issued:
-        raise LeaseVerificationError(f"{what} ends before it begins")
+    issued, ends = _times(terms, what)
     return VerifiedLease(
         pbx=pbx,
         epoch=epoch,
@@ -150,6 +186,19 @@ def _verified_lease(
         document=signed,
         public_key=public_key,
     )
+
+
+def _times(
+    terms: lease_pb2.LeaseTerms | lease_pb2.StandbyLeaseTerms | loan_pb2.LoanTerms, what: str
+) -> tuple[int, int]:
+    """Return issue and end in nanoseconds since 1970."""
+    try:
+        issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
+    except ValueError as failure:
+        raise LeaseVerificationError(f"{what} has times that are none") from failure
+    if ends <= issued:
+        raise LeaseVerificationError(f"{what} ends before it begins")
+    return issued, ends
 
 
 def proof_of(verified: VerifiedLease, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
@@ -167,14 +216,14 @@ class WallClock(Enum):
 
 
 def remaining_after_restart(
-    verified: VerifiedLease, *, wall: float, saved_wall: float, saved_remaining_seconds: float
+    signed: SignedTerms, *, wall: float, saved_wall: float, saved_remaining_seconds: float
 ) -> tuple[float, WallClock]:
-    """Return how many seconds a kept lease still lasts, and whether the wall clock can be right.
+    """Return how many seconds a kept lease or loan still lasts, and whether the wall clock can be right.
 
     The signed end is the limit by the wall clock. The other limit is what remained when the state was last saved,
     measured then on the steady clock: a wall clock that was set back cannot bring time back that was used up. Never
-    negative, and never more than the lease's whole duration.
+    negative, and never more than the whole duration that was signed.
     """
-    clock = WallClock.SET_BACK if wall < saved_wall or wall < verified.issue_time else WallClock.PLAUSIBLE
-    remaining = min(verified.end_time - wall, saved_remaining_seconds, verified.duration_seconds)
+    clock = WallClock.SET_BACK if wall < saved_wall or wall < signed.issue_time else WallClock.PLAUSIBLE
+    remaining = min(signed.end_time - wall, saved_remaining_seconds, signed.duration_seconds)
     return max(remaining, 0.0), clock

@@ -1,6 +1,7 @@
 """Where the client stands now: its state, its lease, and those who wait for a change.
 
-Decides: when the signed end is reached, by the steady clock. The table of `states` decides what follows from an event.
+Decides: when the signed end is reached, by the steady clock, and whether a loan is left then. The table of `states`
+decides what follows from an event.
 Leaves to others: noticing events, and acting on a new state (`on_enter`).
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from licensemaster.signing.verified_lease import VerifiedLease
 from slave_client.connection.clocks import Clock
@@ -18,13 +20,19 @@ OnEnter = Callable[[State, State, Event, str], None]
 
 
 class ClientState:
-    """The state and the lease of one client. Used from one event loop."""
+    """The state and the lease of one client. Used from one event loop.
 
-    def __init__(self, clock: Clock, on_enter: OnEnter) -> None:
+    `next_loan_end` gives the moment at which the next loan ends, given the time; None without a loan. Both are in
+    seconds of the steady clock. `on_enter` is also called as one of several loans ends, with one state twice.
+    """
+
+    def __init__(self, clock: Clock, on_enter: OnEnter, next_loan_end: Callable[[float], float | None]) -> None:
         self._clock = clock
         self._on_enter = on_enter
+        self._next_loan_end = next_loan_end
         self._state = State.STARTING
-        self._end = 0.0
+        self._lease_end = 0.0
+        self._loan_end = 0.0
         self._waiters: list[tuple[frozenset[State], asyncio.Future[State]]] = []
         self.why = "not started yet"
         self.verified: VerifiedLease | None = None
@@ -40,18 +48,30 @@ class ClientState:
         return self._state
 
     def remaining_seconds(self) -> float:
-        """Return how long the lease still lasts; 0 without one."""
-        return max(self._end - self._clock.now(), 0.0) if self.verified else 0.0
+        """Return how long what is in use may be used without the master; 0 without a lease."""
+        return max((self._end or 0.0) - self._clock.now(), 0.0)
+
+    def lease_remaining_seconds(self) -> float:
+        """Return how long the lease still lasts; 0 without one, and where a loan took its place."""
+        return 0.0 if self._state is State.BORROWING else self.remaining_seconds()
 
     @property
     def is_over(self) -> bool:
         """True once the signed end has come, noticed or not. Changes nothing, so that any thread may ask."""
-        return self.verified is not None and self._clock.now() >= self._end
+        end = self._end
+        return end is not None and self._clock.now() >= end
+
+    @property
+    def _end(self) -> float | None:
+        """The moment after which what is in use may not be used; None without a lease."""
+        if self._state is State.BORROWING:
+            return self._loan_end
+        return self._lease_end if self.verified is not None else None
 
     def hold(self, verified: VerifiedLease, *, end: float) -> None:
         """Rely on a signed lease until `end`, in seconds of the steady clock."""
         self.verified = verified
-        self._end = end
+        self._lease_end = end
 
     def drop_lease(self) -> None:
         """Rely on no signed lease any more."""
@@ -61,21 +81,27 @@ class ClientState:
     def check_end(self) -> None:
         """Notice that the signed end has come."""
         if self.is_over:
-            self.happened(Event.END_REACHED, "the lease reached its signed end before a master was reached")
+            over = "what was borrowed" if self._state is State.BORROWING else "the lease"
+            self.happened(Event.END_REACHED, f"{over} reached its signed end before a master was reached")
 
     def happened(self, event: Event, why: str) -> None:
         """Change the state as the table of `states` says, and notify `on_enter` and those who wait for it."""
-        old, new = self._state, next_state(self._state, event)
-        if event is Event.LEASE_UNKNOWN:
-            self.epoch = None  # the signed lease still counts
-        if event is Event.LEASE_ENDED and new is State.EXPIRED:
+        old, ended_by_master = self._state, event is Event.LEASE_ENDED
+        if event in _LEASE_OVER and (loan_end := self._next_loan_end(self._clock.now())) is not None:
+            event, self._loan_end = Event.LOAN_LEFT, loan_end
+        new = next_state(old, event)
+        if event is Event.LEASE_UNKNOWN or (new is State.BORROWING and (new is not old or ended_by_master)):
+            self.epoch = None  # the signed lease still counts, or shows what it was
+        if ended_by_master and new in _LEASE_LOST:
             self.judged.clear()  # the master is there, so a new lease is a moment away
         if new is old:
             if event is Event.MASTER_LOST:
                 self.why = why  # the cause may be another by now, or the first one that is known
+            elif event is Event.LOAN_LEFT and new is State.BORROWING:
+                self._on_enter(old, new, event, why)
             return
         self._state, self.why = new, why
-        if new is not State.EXPIRED:
+        if new not in _LEASE_LOST:
             self.judged.set()
         if new is State.EXPIRED or new.is_final:
             self.drop_lease()
@@ -99,3 +125,7 @@ class ClientState:
         for states, arrival in list(self._waiters):
             if state in states and not arrival.done():
                 arrival.set_result(state)
+
+
+_LEASE_OVER: Final = frozenset({Event.END_REACHED, Event.LEASE_ENDED})
+_LEASE_LOST: Final = frozenset({State.EXPIRED, State.BORROWING})

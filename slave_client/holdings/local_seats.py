@@ -9,7 +9,7 @@ Decides, with no I/O and no clock:
 - a seat about which an answer was lost counts as not held, until the next reconciliation says;
 - seats lost to an expiry are still wanted, until they are returned;
 - a standby that carries another PBX's seats without a master may use as many of each type as its standby lease says,
-  whoever holds them: it knows their number, not their names.
+  whoever holds them: it knows their number, not their names. So may a PBX whose lease is over, of what it borrowed.
 Leaves to others: which seats may be used by number while a lease runs (`numbered_seats`), asking the master
 (`seat_manager`), keeping it on disk (`state_writer`), companions such as IPVA beside Port, which the master brings
 along and takes back by itself (rule D1).
@@ -17,6 +17,7 @@ along and takes back by itself (rule D1).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -139,7 +140,7 @@ class LocalSeats:
         self._use(Held.of(grant))
         return grant
 
-    # By the number of a standby lease.
+    # By the number of a standby lease, or of a loan.
 
     def allow(self, seats: Mapping[str, int]) -> None:
         """Let that many seats of each license type be acquired offline, whoever holds them. No seat may be held yet."""
@@ -352,16 +353,26 @@ class LocalSeats:
 
     # The end of a lease.
 
-    def lose_all(self) -> tuple[Want, ...]:
-        """Give up every seat because the lease is over; they stay wanted. Returns those that were in use."""
-        self._allowance = None
+    def lose_all(self, *, lent: Mapping[str, int] | None = None) -> tuple[Want, ...]:
+        """Give up every seat because the lease is over; they stay wanted. Returns those that were in use.
+
+        `lent` says how many of each license type are borrowed: so many go on, those used longest first, and others may
+        be acquired offline as these are returned.
+        """
+        self._allowance = lent or None
         self.numbers.forget()
-        lost = tuple(held.want for held in self._held.values())
+        left, lost = Counter(lent or {}), []
+        for key, held in tuple(self._held.items()):
+            if left[key.license_type] > 0:
+                left[key.license_type] -= 1
+                self._held[key] = replace(held, counted_as=key)  # the master counts numbers, and no names, any more
+            else:
+                del self._held[key]
+                lost.append(held.want)
         self._missed.update({want.key: want for want in lost})
-        self._held.clear()
         self._idle.clear()
         self._uncertain.clear()
-        return lost
+        return tuple(lost)
 
     def forget_all(self) -> None:
         """Want nothing any more: another installation took over, or the lease was closed."""

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Protocol
 
 from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
-from licensemaster.v1 import lease_pb2, seat_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2
 from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import LEASE_EVENTS, FailureKind, MasterError
 from slave_client.lease.lease_watcher import NoticeHandler
@@ -49,6 +49,18 @@ class Opened:
     offers: Sequence[lease_pb2.StandbyLeaseOffer] = ()
     results: Sequence[seat_pb2.SeatResult] = ()
     """One for each seat that was asked for; none where none was taken along."""
+    loans: Sequence[document_pb2.SignedDocument] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What counts once the seats are reconciled with the master that gave it."""
+
+    pause_seconds: float
+    """How long until the next renewal."""
+    loans: Sequence[document_pb2.SignedDocument]
+    sent: float
+    """When it was asked for, in seconds of the steady clock."""
 
 
 class Opener(Protocol):
@@ -81,6 +93,8 @@ class KeptLeases:
     """The keys a lease may be signed with now."""
     on_lease: Callable[[VerifiedLease], Awaitable[None]]
     """Awaited for each genuine lease."""
+    on_loans: Callable[[Sequence[document_pb2.SignedDocument], float], Awaitable[None]]
+    """Awaited with all loans that came in answer to a call, and when that was made."""
     block_uses: Callable[[], tuple[list[lease_pb2.BlockUse], int]]
     """What a renewal says of seats used by number."""
 
@@ -185,23 +199,22 @@ class LeaseKeeper:
 
     async def _attempt(self) -> float:
         """Open or renew at the present address, reconcile the seats, and return the pause before the next renewal."""
-        if self._client_state.epoch is None:
-            pause = await self._open()
-        else:
-            pause = await self._renew()
+        answer = await (self._open() if self._client_state.epoch is None else self._renew())
         state, epoch = self._client_state.state, self._client_state.epoch
         if epoch is None:
             return 0.0  # it ended while it was being renewed; the next run opens a new one
         if state is not State.CONNECTED:
             await self._reconcile(epoch)
+        if self._client_state.epoch == epoch:  # loans from before count until the seats are the master's again
+            await self._kept.on_loans(answer.loans, answer.sent)
         if self._client_state.epoch == epoch:
             opened, self._reconciled_epoch = self._reconciled_epoch != epoch, epoch
             self._memory = Memory.INTACT
             event = Event.OPENED if opened else Event.RENEWED
             self._client_state.happened(event, f"the master at {self._masters.address} answers")
-        return pause
+        return answer.pause_seconds
 
-    async def _open(self) -> float:
+    async def _open(self) -> _Answer:
         if self._opening_id is None:
             self._opening_id = uuid.uuid4().hex
         await asyncio.sleep(0)  # whoever asks right after the start goes along
@@ -220,9 +233,9 @@ class LeaseKeeper:
         self._on_notices(response.lease.epoch, response.notices)
         self._seats_held = response.seats_held
         await self._standby_leases.receive(response.offers, sent=sent)
-        return response.lease.renew_after_seconds
+        return _Answer(response.lease.renew_after_seconds, response.loans, sent)
 
-    async def _renew(self) -> float:
+    async def _renew(self) -> _Answer:
         epoch = self._client_state.epoch
         assert epoch is not None
         sent = self._clock.now()
@@ -245,7 +258,8 @@ class LeaseKeeper:
             await self._adopt(response.lease, sent=sent)
             self._on_notices(epoch, response.notices)
             await self._standby_leases.receive(response.standby_leases, sent=sent)
-        return max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
+        pause = max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
+        return _Answer(pause, response.loans, sent)
 
     async def _reconcile(self, epoch: int) -> None:
         try:

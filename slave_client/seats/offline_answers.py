@@ -16,6 +16,7 @@ _REFUSALS: Final[dict[State, tuple[Reason, str]]] = {
     State.STARTING: (Reason.NO_LEASE, "no master was reached since the start, and no lease is in force"),
     State.CONNECTED: (Reason.NO_ANSWER, "the master gave no answer in time"),
     State.OFFLINE: (Reason.OFFLINE, "the master does not answer, and no seat that this site holds is idle"),
+    State.BORROWING: (Reason.OFFLINE, "the lease is over, no master was reached, and no borrowed seat is free"),
     State.EXPIRED: (Reason.NO_LEASE, "the lease is over, and no master was reached to open a new one"),
     State.FENCED: (Reason.FENCED, "another installation took over this PBX's lease"),
     State.CLOSED: (Reason.CLOSED, "the client was closed"),
@@ -31,7 +32,7 @@ class OfflineAnswers:
     def acquire(self, want: Want, detail: str = "") -> Outcome:
         """Grant a seat from what the master counts for this site anyway, else refuse it; `detail` says what failed."""
         state = self._client_state.state
-        if state is State.OFFLINE and (grant := self._local_seats.acquire_offline(want)):
+        if state in (State.OFFLINE, State.BORROWING) and (grant := self._local_seats.acquire_offline(want)):
             return grant
         if state is State.STARTING and not detail:
             detail = self._client_state.why

@@ -209,7 +209,7 @@ class SeatManager:
 
     def known(self, want: Want) -> Granted | None:
         """Return the grant where the master need not be asked, because the seat is held just as wanted."""
-        if self._client_state.state in (State.CONNECTED, State.OFFLINE):
+        if self._client_state.state.has_seats:
             return None if self._batcher.is_pending(want.key) else self._local_seats.already(want)
         return None
 

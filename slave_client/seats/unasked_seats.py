@@ -48,7 +48,7 @@ class UnaskedSeats:
         """Grant a seat by number; None where the master has to be asked."""
         if not self._local_seats.may_use_unasked(want) or self._is_pending(want.key):
             return None
-        if self._client_state.state not in (State.CONNECTED, State.OFFLINE):
+        if not self._client_state.state.has_seats:
             return None
         if not self._state_writer.note([Held.of(Granted.by_number(want))]):
             return None

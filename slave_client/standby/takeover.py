@@ -251,6 +251,7 @@ class OwnOpener:
             seats_held=response.seats_held,
             offers=response.standby_leases,
             results=response.results,
+            loans=response.loans,
         )
 
 

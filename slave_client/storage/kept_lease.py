@@ -1,4 +1,4 @@
-"""The lease file: the last signed lease, the seats held under it, and how long it lasted when this was written.
+"""The lease file: the last signed lease and the loans, the seats held, and how long they lasted when this was written.
 
 Decides: what of it makes sense, with no I/O. Leaves to others: files (`state_files`), what the seats mean
 (`local_seats`).
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from licensemaster.api_enums import Basis, HolderKind
-from licensemaster.signing.verified_lease import VerifiedLease, verify
+from licensemaster.signing.verified_lease import VerifiedLease, VerifiedLoan, verify, verify_loan
 from licensemaster.values import short_text
 from slave_client.storage.state_files import as_json, document_fields, document_of, raw_bytes, text
 from slave_client.values.seats import Held, SeatKey, Want
@@ -21,17 +21,25 @@ from slave_client.values.seats import Held, SeatKey, Want
 _UNKNOWN_BASIS: Final = "UNKNOWN"
 
 
+@dataclass(frozen=True, slots=True)
+class KeptLoan:
+    verified: VerifiedLoan
+    remaining_seconds: float
+    """As of the lease."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptLease:
-    """A lease and what is held under it, as kept on disk."""
+    """A lease and what is held under it, or under the loans that came with it, as kept on disk."""
 
     verified: VerifiedLease
     remaining_seconds: float
-    """How long the signed lease still lasted when this was written, by the steady clock."""
+    """How long the signed lease still lasted when this was written, by the steady clock; 0 where it was over."""
     saved_wall: float
     """When this was written: seconds since 1970 by the PBX's wall clock."""
     held: tuple[Held, ...]
     idle: tuple[Held, ...]
+    loans: tuple[KeptLoan, ...] = ()
 
 
 class LeaseTexts:
@@ -53,6 +61,7 @@ class LeaseTexts:
             "public_key": base64.b64encode(verified.public_key).decode(),
             "remaining_seconds": lease.remaining_seconds,
             "saved_wall": lease.saved_wall,
+            "loans": [[document_fields(loan.verified.document), loan.remaining_seconds] for loan in lease.loans],
             "journal": journal,
         }
         held, idle = (self._joined(seats) for seats in (lease.held, lease.idle))
@@ -94,6 +103,10 @@ def lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes
         saved_wall=float(fields["saved_wall"]),
         held=held,
         idle=idle,
+        loans=tuple(
+            KeptLoan(verify_loan(document_of(document), pbx=pbx, trusted_keys=(verified.public_key,)), float(remaining))
+            for document, remaining in fields.get("loans", ())
+        ),
     )
 
 

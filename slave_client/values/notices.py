@@ -55,6 +55,8 @@ class NoticeKind(Enum):
     """For a standby: the master gives it no standby lease, or one that could not be verified; the message says why."""
     LEASE_NOT_TRUSTED = "lease_not_trusted"
     """A lease came whose signature does not verify, or by another key than the trusted one; it was not used."""
+    LOAN_NOT_TRUSTED = "loan_not_trusted"
+    """A loan came that is not genuine, of another PBX, or older than the one from before, which stays."""
     STATE_SET_ASIDE = "state_set_aside"
     """A file of the state directory was unusable and was renamed; the client started without it."""
     STATE_NOT_SAVED = "state_not_saved"

@@ -54,7 +54,7 @@ class Reason(Enum):
     UNKNOWN = "unknown"
     """A reason of the master's that this version of the client does not know; the message has it in words."""
     OFFLINE = "offline"
-    """The master does not answer, and no seat that the site holds is idle."""
+    """The master does not answer, and no seat that the site holds is idle, or that it borrowed is free."""
     NO_LEASE = "no_lease"
     """There is no lease in force: none was opened yet, or it expired."""
     FENCED = "fenced"
@@ -79,7 +79,7 @@ class LossCause(Enum):
     """Why a seat that was held is held no more, though nobody returned it."""
 
     EXPIRED = "expired"
-    """The lease passed its end, or the master ended it."""
+    """The lease passed its end, or the master ended it, and no loan is left for the seat."""
     FENCED = "fenced"
     """Another installation took over this PBX's lease."""
     HANDED_BACK = "handed_back"

@@ -21,6 +21,8 @@ class State(Enum):
     """A lease is open and the master answers."""
     OFFLINE = "offline"
     """The master does not answer; the site uses what it holds until the signed end."""
+    BORROWING = "borrowing"
+    """The lease is over, and the master does not answer; the site uses what it borrowed, until the end of the loan."""
     EXPIRED = "expired"
     """The lease passed its end or was ended by the master; its seats are lost. The client opens a new one."""
     FENCED = "fenced"
@@ -34,6 +36,11 @@ class State(Enum):
     def is_final(self) -> bool:
         """True where no event leads out of this state."""
         return self in _FINAL
+
+    @property
+    def has_seats(self) -> bool:
+        """True where seats may be in use."""
+        return self in _WITH_SEATS
 
 
 class Event(Enum):
@@ -51,6 +58,8 @@ class Event(Enum):
     """The signed end of the lease has come."""
     LEASE_ENDED = "lease_ended"
     """The master says that the lease is over, or that it knows of none."""
+    LOAN_LEFT = "loan_left"
+    """Either of these two, while a loan is in force."""
     LEASE_UNKNOWN = "lease_unknown"
     """The master does not know the lease any more, as its database was restored: it is opened anew, and shown."""
     FENCED = "fenced"
@@ -69,6 +78,7 @@ class Ignored(Enum):
 
 IGNORED: Final = Ignored.IGNORED
 _FINAL: Final = frozenset({State.FENCED, State.CLOSED, State.STOPPED})
+_WITH_SEATS: Final = frozenset({State.CONNECTED, State.OFFLINE, State.BORROWING})
 _NOTHING_MORE: Final[Mapping[Event, State | Ignored]] = MappingProxyType(dict.fromkeys(Event, IGNORED))
 
 TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingProxyType(
@@ -80,6 +90,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: IGNORED,  # nothing to lose yet
             Event.END_REACHED: State.EXPIRED,  # the kept lease ended before the master was reached
             Event.LEASE_ENDED: State.EXPIRED,
+            Event.LOAN_LEFT: State.BORROWING,
             Event.LEASE_UNKNOWN: IGNORED,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,
@@ -92,6 +103,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: State.OFFLINE,
             Event.END_REACHED: State.EXPIRED,
             Event.LEASE_ENDED: State.EXPIRED,
+            Event.LOAN_LEFT: State.BORROWING,
             Event.LEASE_UNKNOWN: State.OFFLINE,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,
@@ -104,6 +116,20 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: IGNORED,
             Event.END_REACHED: State.EXPIRED,
             Event.LEASE_ENDED: State.EXPIRED,
+            Event.LOAN_LEFT: State.BORROWING,
+            Event.LEASE_UNKNOWN: IGNORED,
+            Event.FENCED: State.FENCED,
+            Event.CLOSED: State.CLOSED,
+            Event.STOPPED: State.STOPPED,
+        },
+        State.BORROWING: {
+            Event.OPENED: State.CONNECTED,
+            Event.RENEWED: State.CONNECTED,
+            Event.RESUMED: IGNORED,
+            Event.MASTER_LOST: IGNORED,
+            Event.END_REACHED: State.EXPIRED,  # of the last loan
+            Event.LEASE_ENDED: State.EXPIRED,
+            Event.LOAN_LEFT: IGNORED,  # one of several loans is over
             Event.LEASE_UNKNOWN: IGNORED,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,
@@ -116,6 +142,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingPro
             Event.MASTER_LOST: IGNORED,
             Event.END_REACHED: IGNORED,
             Event.LEASE_ENDED: IGNORED,
+            Event.LOAN_LEFT: State.BORROWING,
             Event.LEASE_UNKNOWN: IGNORED,
             Event.FENCED: State.FENCED,
             Event.CLOSED: State.CLOSED,

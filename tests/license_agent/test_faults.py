@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +14,7 @@ from license_agent.daemon import running, serve
 from slave_client import FolderInUseError
 from tests.license_agent.conftest import agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
-from tests.support.folders import tiny_disk
+from tests.support.folders import fill, tiny_disk
 from tests.support.limits import HANG_SECONDS
 
 
@@ -24,12 +24,6 @@ async def test_a_state_that_cannot_be_written_stops_nothing(master: RestartableM
         assert await pbx.register("4711") == [200]
         notices = (await pbx.ask("GET", "/v1/lease")).body["notices"]
         assert "state_not_saved" in [notice["kind"] for notice in notices]
-
-
-def _fill(ballast: Path) -> None:
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4_096))
 
 
 async def test_a_full_disk_stops_nothing_and_loses_nothing(master: RestartableMaster, tmp_path: Path) -> None:
@@ -43,7 +37,7 @@ async def test_a_full_disk_stops_nothing_and_loses_nothing(master: RestartableMa
                 return "state_not_saved" in str((await pbx.ask("GET", "/v1/lease")).body["notices"])
 
             assert await pbx.register("4711", "4712") == [200, 200]
-            _fill(disk / "ballast")
+            fill(disk / "ballast")
             assert (await pbx.ask("DELETE", port("4712"))).status == 200
             assert await noticed()
             assert await pbx.register("4711", "4713") == [200, 200]

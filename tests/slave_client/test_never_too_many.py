@@ -7,10 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError
 
 from licensemaster.v1 import license_pb2
 from slave_client import HolderKind, NetworkSwitch, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
+from tests.slave_client.lending import DAY, allow_loans, hears_of, lend, sail
 from tests.slave_client.operating import Operator, operator_of, until
 from tests.support.limits import HANG_SECONDS, LONG
 
@@ -24,6 +27,7 @@ ACTIONS = [
     *("cut", "restore", "restore", "restore", "tear"),
     *("crash", "stop", "wait"),
 ]
+WITHOUT_MASTER = (State.OFFLINE, State.BORROWING, State.EXPIRED, State.STARTING)
 MOVES = ("move", "move", "move", "move", "cancel")
 
 
@@ -43,7 +47,7 @@ class Site:
 
     @property
     def in_use(self) -> int:
-        return len(self.client.held) if self.client.state in (State.CONNECTED, State.OFFLINE) else 0
+        return len(self.client.held) if self.client.state.has_seats else 0
 
     async def restart(self, *, crash: bool) -> None:
         await (self.client.crash() if crash else self.client.stop())
@@ -54,7 +58,7 @@ class Site:
         """Wait until the client has noticed how its line is."""
         self.client.look_again()
         if self.line.is_cut:
-            await self.client.wait_for_state(State.OFFLINE, State.EXPIRED, State.STARTING, timeout_seconds=HANG_SECONDS)
+            await self.client.wait_for_state(*WITHOUT_MASTER, timeout_seconds=HANG_SECONDS)
         else:
             await self.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
 
@@ -149,6 +153,54 @@ async def test_what_is_taken_away_and_released_is_used_by_nobody(
     assert sum(site.in_use for site in sites) <= PORTS
     for site in sites:
         await site.client.close()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_what_is_borrowed_is_never_used_beyond_what_is_lent(
+    master: RestartableMaster, tmp_path: Path, seed: int
+) -> None:
+    """Loans begin, grow, and come to their end; at sea, after a crash, and while the other site wants everything."""
+    chance = random.Random(seed)
+    time = HeldClock(master.clock)
+    await allow_loans(master)
+    sites = [Site(master, pbx, tmp_path / pbx, time) for pbx in ("berlin", "rome")]
+    for site in sites:
+        await site.client.start()
+        await site.judged()
+        await _lend(master, site, chance)
+    borrowing = 0
+    for _ in range(STEPS):
+        site = chance.choice(sites)
+        some = chance.sample(site.wants, chance.randint(1, PHONES))
+        match chance.choice([*ACTIONS, "lend", "lend", "sail", "sail"]):
+            case "lend":
+                await _lend(master, site, chance)
+            case "sail":
+                await step(site, "cut", chance, some)
+                sail(time)
+            case action:
+                await step(site, action, chance, some)
+        borrowing += sum(site.client.state is State.BORROWING and bool(site.client.held) for site in sites)
+        assert sum(site.in_use for site in sites) <= PORTS
+    for site in sites:
+        site.line.restore()
+        await site.judged()
+        assert await master.holders(site.name) == {held.want.holder for held in site.client.held}
+        await site.client.close()
+    assert borrowing > 0
+
+
+async def _lend(master: RestartableMaster, site: Site, chance: random.Random) -> None:
+    """Lend a site that is there some seats more, for minutes to come, or as many as there are."""
+    seats = sum(loan.seats for loan in site.client.report().loans) + chance.randint(1, 2)
+    try:
+        await lend(master, seats, days=600 / DAY, pbx=site.name)
+    except AioRpcError as error:
+        if error.code() is not StatusCode.FAILED_PRECONDITION:  # none is free, it would be shorter, it is away
+            raise
+    else:
+        if site.client.state is State.CONNECTED:
+            await hears_of(site.client, seats)
 
 
 async def _move(operator: Operator) -> None:

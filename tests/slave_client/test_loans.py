@@ -1,0 +1,395 @@
+"""A PBX goes on with what it borrowed when its lease is over: so many seats and no more, until the loan's end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc import aio
+
+from licensemaster.v1 import document_pb2, lease_pb2
+from slave_client import (
+    CallKind,
+    HolderKind,
+    Lost,
+    NetworkSwitch,
+    NoticeKind,
+    Reason,
+    Refused,
+    SeatChange,
+    SlaveClient,
+    Source,
+    State,
+    Want,
+)
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, client_config
+from tests.slave_client.lending import DAY, allow_loans, hears_of, lend, sail, take_back
+from tests.slave_client.operating import until
+from tests.slave_client.phones import PHONES, connected, port
+from tests.support.folders import fill, tiny_disk
+from tests.support.limits import HANG_SECONDS
+from tests.support.masters import wire_to
+
+LENT = 3
+
+
+class Ship:
+    """Berlin's PBX, which may be cut off and started again; what became of its seats is kept."""
+
+    def __init__(self, master: RestartableMaster, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self._config = master.config(state_dir=state_dir)
+        self.time, self.line = HeldClock(master.clock), NetworkSwitch()
+        self.changes: list[SeatChange] = []
+        self.noticed: set[NoticeKind] = set()
+        self.client = self._made()
+
+    def _made(self) -> SlaveClient:
+        return SlaveClient(
+            self._config,
+            network=self.line,
+            clock=self.time,
+            on_seat=lambda _, change: self.changes.append(change),
+            on_notice=lambda notice: self.noticed.add(notice.kind),
+        )
+
+    async def restart(self, *, crash: bool = False) -> None:
+        await (self.client.crash() if crash else self.client.stop())
+        self.client = self._made()
+        await self.client.start()
+
+    async def cut_off(self) -> None:
+        self.line.cut()
+        self.client.look_again()
+        await self.client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+
+    async def come_home(self) -> None:
+        self.line.restore()
+        self.client.look_again()
+        await connected(self.client)
+
+    async def reaches(self, state: State) -> None:
+        await self.client.wait_for_state(state, timeout_seconds=HANG_SECONDS)
+
+    @property
+    def lost(self) -> list[Want]:
+        return [change.want for change in self.changes if isinstance(change, Lost)]
+
+    @property
+    def holders(self) -> list[Want]:
+        return [held.want for held in self.client.held]
+
+
+async def given_up(master: RestartableMaster) -> None:
+    """Wait until the master has taken back what the ship held under its lease."""
+
+    async def is_over() -> bool:
+        return not await master.holders("berlin")
+
+    await until(is_over)
+
+
+async def on_disk(ship: Ship, wants: list[Want]) -> None:
+    """Wait until just these seats would be found after a crash."""
+
+    async def is_there() -> bool:
+        kept = json.loads((ship.state_dir / "lease").read_bytes().partition(b"\n")[2])
+        return sorted(seat[2] for seat in kept["held"]) == sorted(want.holder for want in wants)
+
+    await until(is_there)
+
+
+@pytest.fixture
+async def ship(master: RestartableMaster, tmp_path: Path) -> AsyncIterator[Ship]:
+    """Berlin's PBX has four ports, and has borrowed three for three days."""
+    await allow_loans(master)
+    ship = Ship(master, tmp_path / "ship")
+    await ship.client.start()
+    await connected(ship.client)
+    await ship.client.acquire_many(PHONES[:4])
+    await lend(master, LENT)
+    await hears_of(ship.client, LENT)
+    yield ship
+    await ship.client.stop()
+
+
+async def test_at_sea_the_borrowed_seats_go_on_until_the_end_of_the_loan(master: RestartableMaster, ship: Ship) -> None:
+    await ship.cut_off()
+    assert len(ship.holders) == 4, "while the lease lasts, all that it holds"
+    sail(ship.time)
+    assert ship.client.state is State.BORROWING
+    assert (ship.holders, ship.lost) == (PHONES[:3], PHONES[3:4])
+    assert ship.client.call_allowed(kind=CallKind.NEW, holder="phone-0", license_type="port")
+    assert not ship.client.call_allowed(kind=CallKind.NEW, holder="phone-3")
+    beyond = await ship.client.acquire(PHONES[3])
+    assert isinstance(beyond, Refused)
+    assert beyond.reason is Reason.OFFLINE
+    assert not (await ship.client.acquire(Want("fax", HolderKind.USER, "phone-0"))).granted, "no fax is borrowed"
+    await ship.client.return_seat(PHONES[1])
+    other = await ship.client.acquire(port("stoker"))
+    assert (other.granted, other.source) == (True, Source.LOCAL)  # type: ignore[union-attr]
+    (loan,) = ship.client.report().loans
+    assert (loan.license_type, loan.seats) == ("port", LENT)
+    assert 0 < loan.remaining_seconds == ship.client.report().remaining_seconds < 3 * DAY
+    ship.time.advance(loan.remaining_seconds - 1)
+    assert len(ship.holders) == LENT
+    ship.time.advance(1)
+    assert not ship.client.call_allowed(kind=CallKind.NEW, holder="phone-0"), "nobody had a turn since"
+    assert ship.holders == []
+    await ship.reaches(State.EXPIRED)
+    assert ship.client.report().loans == ()
+    assert ship.client.call_allowed(kind=CallKind.EMERGENCY)
+    assert ship.client.call_allowed(kind=CallKind.RUNNING)
+
+
+async def test_the_end_is_never_later_than_the_masters(master: RestartableMaster, ship: Ship) -> None:
+    (loan,) = ship.client.report().loans
+    assert master.clock() + loan.remaining_seconds <= loan.end_time.timestamp()
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["stopped", "killed"])
+async def test_a_restart_at_sea_goes_on_with_the_same_seats(ship: Ship, crash: bool) -> None:
+    await ship.cut_off()
+    sail(ship.time)
+    await ship.reaches(State.BORROWING)
+    await ship.client.return_seat(PHONES[2])
+    await on_disk(ship, PHONES[:2])
+    await ship.restart(crash=crash)
+    await ship.reaches(State.BORROWING)
+    assert ship.holders == PHONES[:2]
+    outcomes = await ship.client.acquire_many([port("stoker"), port("cook")])
+    assert [outcome.granted for outcome in outcomes] == [True, False]
+    ship.time.advance(3 * DAY)
+    await ship.restart(crash=crash)
+    assert not (await ship.client.acquire(PHONES[0])).granted
+    assert ship.holders == []
+
+
+async def test_a_lease_that_ends_while_the_ship_is_switched_off_leaves_the_loan(ship: Ship) -> None:
+    await ship.client.stop()
+    sail(ship.time, days=1)
+    ship.line.cut()
+    await ship.restart()
+    await ship.reaches(State.BORROWING)
+    assert ship.holders == PHONES[:3]
+    assert ship.client.report().remaining_seconds < 2 * DAY
+
+
+async def test_a_clock_set_back_at_sea_gains_nothing(master: RestartableMaster, ship: Ship) -> None:
+    await ship.cut_off()
+    sail(ship.time, days=2)
+    await ship.reaches(State.BORROWING)
+    await ship.client.stop()
+    master.clock.advance(-1_000_000)
+    await ship.restart()
+    await ship.reaches(State.BORROWING)
+    assert [notice.kind for notice in ship.client.notices] == [NoticeKind.CLOCK_SET_BACK]
+    assert ship.client.report().remaining_seconds < DAY
+    ship.time.advance(DAY)
+    assert ship.client.state is State.EXPIRED
+
+
+async def test_back_home_both_sides_agree_and_never_more_was_out(
+    master: RestartableMaster, ship: Ship, tmp_path: Path
+) -> None:
+    await ship.cut_off()
+    sail(ship.time)
+    await ship.reaches(State.BORROWING)
+    await ship.client.return_seat(PHONES[0])
+    assert (await ship.client.acquire(port("stoker"))).granted
+    await given_up(master)
+    async with SlaveClient(master.config("rome", state_dir=tmp_path / "rome"), clock=ship.time) as rome:
+        await connected(rome)
+        granted = [outcome.granted for outcome in await rome.acquire_many(PHONES)]
+        assert sum(granted) == PORTS - LENT
+        await ship.come_home()
+        assert {want.holder for want in ship.holders} == {"phone-1", "phone-2", "stoker"}
+        assert await master.holders("berlin") == {"phone-1", "phone-2", "stoker"}, "what was lost finds no seat"
+        assert [loan.seats for loan in ship.client.report().loans] == [LENT]
+
+
+async def test_a_lease_that_an_operator_ends_leaves_the_loan(master: RestartableMaster, ship: Ship) -> None:
+    request = lease_pb2.EndLeaseRequest(pbx=ship.client.config.pbx, reason="lost at sea", request_id="end-1")
+    left = asyncio.create_task(ship.client.wait_for_state(State.BORROWING, timeout_seconds=HANG_SECONDS))
+    await asyncio.sleep(0)
+    async with wire_to(master.address) as wire:
+        await wire.leases.EndLease(request)
+    await left
+    await connected(ship.client)
+    assert set(ship.holders) >= set(PHONES[:3])
+    assert ship.lost == PHONES[3:4], "it was beyond the loan until a new lease was there"
+
+
+async def test_what_is_taken_back_early_is_used_no_more_once_the_ship_hears(
+    master: RestartableMaster, ship: Ship, tmp_path: Path
+) -> None:
+    await ship.cut_off()
+    sail(ship.time)
+    await ship.reaches(State.BORROWING)
+    await given_up(master)
+    assert (await take_back(master, kept=1)).seats_at_risk == 2
+    async with SlaveClient(master.config("rome", state_dir=tmp_path / "rome"), clock=ship.time) as rome:
+        await connected(rome)
+        assert sum(outcome.granted for outcome in await rome.acquire_many(PHONES)) == PORTS - 1
+        await ship.come_home()
+        assert len(ship.holders) == 1
+        assert len(await master.holders("berlin")) == 1
+
+
+@pytest.mark.parametrize("kept", [1, 0])
+async def test_a_loan_that_is_returned_before_the_ship_sails_counts_as_it_is_left(
+    master: RestartableMaster, ship: Ship, kept: int
+) -> None:
+    await take_back(master, kept)
+    await hears_of(ship.client, kept)
+    await ship.client.crash()  # what it heard is on disk
+    sail(ship.time)
+    ship.line.cut()
+    await ship.restart()
+    await ship.reaches(State.BORROWING if kept else State.EXPIRED)
+    assert ship.holders == PHONES[:kept]
+
+
+async def test_a_longer_loan_counts_at_sea(master: RestartableMaster, ship: Ship) -> None:
+    await lend(master, 4, days=9)
+    await hears_of(ship.client, 4)
+    await ship.cut_off()
+    sail(ship.time, days=4)
+    assert ship.client.state is State.BORROWING
+    assert (ship.holders, ship.lost) == (PHONES[:4], [])
+
+
+async def test_a_full_disk_never_leaves_an_older_loan_on_it(master: RestartableMaster, tmp_path: Path) -> None:
+    await allow_loans(master)
+    (tmp_path / "disk").mkdir()
+    with tiny_disk(tmp_path / "disk", megabytes=1) as disk:
+        ship = Ship(master, disk / "ship")
+        await ship.client.start()
+        await connected(ship.client)
+        await ship.client.acquire_many(PHONES[:4])
+        await lend(master, LENT)
+        await hears_of(ship.client, LENT)
+        fill(disk / "ballast")
+        await take_back(master, kept=1)
+        await hears_of(ship.client, 1)
+        assert NoticeKind.STATE_NOT_SAVED in ship.noticed
+        await ship.cut_off()
+        sail(ship.time)
+        assert ship.client.state is State.BORROWING
+        assert ship.holders == PHONES[:1], "it goes on by what it remembers"
+        await ship.restart(crash=True)
+        granted = [outcome.granted for outcome in await ship.client.acquire_many(PHONES)]
+        assert sum(granted) <= 1, "whatever could be written"
+        await ship.client.stop()
+
+
+# Loans that must not be relied on.
+
+
+_WITH_LOANS = {"OpenLease": lease_pb2.OpenLeaseResponse, "RenewLease": lease_pb2.RenewLeaseResponse}
+
+
+class _Between(grpc.GenericRpcHandler):
+    """Hands on what the master answers, with other loans in it once there are some."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self._channel = channel
+        self.loans: list[document_pb2.SignedDocument] | None = None
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        call: aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(details.method)
+        method = details.method.rpartition("/")[2]
+
+        async def hand_on(request: bytes, _: object) -> bytes:
+            response = await call(request)
+            if method in _WITH_LOANS and self.loans is not None:
+                message = _WITH_LOANS[method]()
+                message.ParseFromString(response)
+                del message.loans[:]
+                message.loans.extend(self.loans)
+                response = message.SerializeToString()
+            return response
+
+        return grpc.unary_unary_rpc_method_handler(hand_on) if method != "WatchLease" else None
+
+
+@asynccontextmanager
+async def _between(master: RestartableMaster) -> AsyncIterator[tuple[_Between, str]]:
+    async with aio.insecure_channel(master.address) as channel:
+        between, server = _Between(channel), aio.server()
+        server.add_generic_rpc_handlers((between,))
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        await server.start()
+        yield between, address
+        await server.stop(None)
+
+
+def _altered(signed: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
+    altered = document_pb2.SignedDocument()
+    altered.CopyFrom(signed)
+    altered.signature = bytes([altered.signature[0] ^ 1]) + altered.signature[1:]
+    return altered
+
+
+@pytest.mark.parametrize("what", ["forged", "another PBX's", "older", "a lease"])
+async def test_a_loan_that_is_not_the_newest_genuine_one_of_this_pbx_changes_nothing(
+    master: RestartableMaster, tmp_path: Path, what: str
+) -> None:
+    await allow_loans(master)
+    time, line = HeldClock(master.clock), NetworkSwitch()
+    async with (
+        _between(master) as (between, address),
+        SlaveClient(client_config(address, state_dir=tmp_path / "b"), network=line, clock=time) as ship,
+        SlaveClient(master.config("rome", state_dir=tmp_path / "r"), clock=time) as rome,
+    ):
+        await connected(ship)
+        await connected(rome)
+        await ship.acquire_many(PHONES[:4])
+        older = await lend(master, 1)
+        await lend(master, 2)
+        await hears_of(ship, 2)
+        verified = ship._runtime.parts.client_state.verified
+        assert verified is not None
+        between.loans = [
+            {
+                "forged": _altered(older),
+                "another PBX's": await lend(master, 1, pbx="rome"),
+                "older": older,
+                "a lease": verified.document,
+            }[what]
+        ]
+        ship.look_again()
+
+        await _noticed(ship, NoticeKind.LOAN_NOT_TRUSTED)
+        line.cut()
+        ship.look_again()
+        await ship.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        sail(time)
+        assert ship.state is State.BORROWING
+        assert [held.want for held in ship.held] == PHONES[:2]
+
+
+async def _noticed(client: SlaveClient, kind: NoticeKind) -> None:
+    async def holds() -> bool:
+        return any(notice.kind is kind for notice in client.notices)
+
+    await until(holds)
+
+
+async def test_another_installation_takes_the_loan_with_the_lease(
+    master: RestartableMaster, ship: Ship, tmp_path: Path
+) -> None:
+    async with SlaveClient(master.config(state_dir=tmp_path / "other"), clock=ship.time) as other:
+        await connected(other)
+        await ship.reaches(State.FENCED)
+        assert [loan.seats for loan in other.report().loans] == [LENT]
+        assert ship.client.report().loans == ()
+    sail(ship.time)
+    ship.line.cut()
+    await ship.restart()
+    assert not (await ship.client.acquire(PHONES[0])).granted
