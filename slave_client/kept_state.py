@@ -165,7 +165,7 @@ class KeptState:
             left = max([remaining, *(left for _, left in loans)])
             message = f"the clock reads less than before the restart; what is kept lasts {left:.0f} s at most"
             self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
-        self._local_seats.restore(held=kept.held, idle=kept.idle)
+        self._local_seats.restore(held=kept.held, idle=kept.idle, awaited=kept.awaited)
         self._local_seats.numbers.go_by(_numbers_of(kept.verified))
         self._client_state.hold(kept.verified, end=now + remaining)
 
@@ -180,6 +180,7 @@ class KeptState:
             saved_wall=self._clock.wall(),
             held=self._local_seats.held,
             idle=self._local_seats.idle,
+            awaited=self._local_seats.places,
             loans=tuple(KeptLoan(loan.verified, loan.end - now) for loan in self._loans.running(now)),
         )
 

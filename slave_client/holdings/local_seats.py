@@ -150,11 +150,12 @@ class LocalSeats:
         """Grant nothing by number any more: the master has granted each seat by name."""
         self._allowance = None
 
-    def restore(self, *, held: Iterable[Held], idle: Iterable[Held]) -> None:
+    def restore(self, *, held: Iterable[Held], idle: Iterable[Held], awaited: Iterable[Awaited] = ()) -> None:
         """Take over what was kept on disk. No seat may be held yet."""
         for seat in held:
             self._held[seat.want.key] = seat
         self._idle.update({seat.counted_as: seat for seat in idle})
+        self._awaited.update({seat.want.key: seat for seat in awaited if seat.want.key not in self._held})
 
     def _use(self, held: Held) -> None:
         """Use a seat from now on: it is not missed any more."""

@@ -26,7 +26,18 @@ from slave_client.seats.retry import Retry
 from slave_client.seats.revocation import Revoker
 from slave_client.seats.unasked_seats import UnaskedSeats
 from slave_client.storage.state_writer import StateWriter
-from slave_client.values.seats import Granted, Outcome, Refused, Returned, ReturnOutcome, SeatKey, Source, Synced, Want
+from slave_client.values.seats import (
+    Granted,
+    Outcome,
+    Reason,
+    Refused,
+    Returned,
+    ReturnOutcome,
+    SeatKey,
+    Source,
+    Synced,
+    Want,
+)
 from slave_client.values.states import State
 
 
@@ -229,7 +240,7 @@ class SeatManager:
 
     def _keep(self, results: Sequence[Outcome | Returned]) -> None:
         """Have what the master granted written down at once, a line for each seat, and what else changed soon."""
-        changes = [result for result in results if not isinstance(result, Refused)]
+        changes = [result for result in results if not isinstance(result, Refused) or result.reason is Reason.WAITING]
         granted = [change for change in changes if isinstance(change, Granted) and change.source is Source.MASTER]
         held = [held for grant in granted if (held := self._local_seats.held_seat(grant.want.key)) is not None]
         if not self._state_writer.note(held) or len(held) < len(changes):

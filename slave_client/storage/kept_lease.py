@@ -16,7 +16,7 @@ from licensemaster.api_enums import Basis, HolderKind
 from licensemaster.signing.verified_lease import VerifiedLease, VerifiedLoan, verify, verify_loan
 from licensemaster.values import short_text
 from slave_client.storage.state_files import as_json, document_fields, document_of, raw_bytes, text
-from slave_client.values.seats import Held, SeatKey, Want
+from slave_client.values.seats import Awaited, Held, SeatKey, Want
 
 _UNKNOWN_BASIS: Final = "UNKNOWN"
 
@@ -39,6 +39,7 @@ class KeptLease:
     """When this was written: seconds since 1970 by the PBX's wall clock."""
     held: tuple[Held, ...]
     idle: tuple[Held, ...]
+    awaited: tuple[Awaited, ...] = ()
     loans: tuple[KeptLoan, ...] = ()
 
 
@@ -61,6 +62,7 @@ class LeaseTexts:
             "public_key": base64.b64encode(verified.public_key).decode(),
             "remaining_seconds": lease.remaining_seconds,
             "saved_wall": lease.saved_wall,
+            "awaited": [[*_want_fields(seat.want), seat.place] for seat in lease.awaited],
             "loans": [[document_fields(loan.verified.document), loan.remaining_seconds] for loan in lease.loans],
             "journal": journal,
         }
@@ -103,6 +105,7 @@ def lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes
         saved_wall=float(fields["saved_wall"]),
         held=held,
         idle=idle,
+        awaited=tuple(Awaited(want=_want_of(seat), place=int(seat[6])) for seat in fields.get("awaited", ())),
         loans=tuple(
             KeptLoan(verify_loan(document_of(document), pbx=pbx, trusted_keys=(verified.public_key,)), float(remaining))
             for document, remaining in fields.get("loans", ())
@@ -125,10 +128,9 @@ def _seats_of(fields: dict[str, Any]) -> tuple[tuple[Held, ...], tuple[Held, ...
 
 def seat_text(held: Held) -> str:
     """Return the JSON of a seat."""
-    want, counted = held.want, held.counted_as
-    fields: list[object] = [want.license_type, want.holder_kind.name, want.holder]
-    fields += [want.user, want.line, want.application_version]
-    fields += [
+    counted = held.counted_as
+    fields = [
+        *_want_fields(held.want),
         _UNKNOWN_BASIS if held.basis is None else held.basis.name,
         held.included_in,
         held.device,
@@ -139,9 +141,18 @@ def seat_text(held: Held) -> str:
     return as_json(fields)
 
 
-def _held_of(fields: list[Any]) -> Held:
+def _want_fields(want: Want) -> list[object]:
+    named = [want.license_type, want.holder_kind.name, want.holder]
+    return [*named, want.user, want.line, want.application_version]
+
+
+def _want_of(fields: list[Any]) -> Want:
     kind, holder, user, line, application = HolderKind[fields[1]], *fields[2:6]
-    want = Want(text(fields[0]), kind, text(holder), text(user), text(line), text(application))
+    return Want(text(fields[0]), kind, text(holder), text(user), text(line), text(application))
+
+
+def _held_of(fields: list[Any]) -> Held:
+    want = _want_of(fields)
     passed_on = len(fields) > 10
     return Held(
         want=want,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,27 @@ async def test_the_place_is_kept_while_the_master_is_away(queued: RestartableMas
             while not isinstance(await rome.hears(SECOND), Granted):
                 pass
         assert await queued.holders("rome") == {"second"}, "what was given up meanwhile is nobody's"
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["stopped", "killed"])
+async def test_the_place_is_kept_over_a_restart_of_the_pbx(
+    queued: RestartableMaster, tmp_path: Path, crash: bool
+) -> None:
+    config, lease = queued.config("rome", state_dir=tmp_path), tmp_path / "lease"
+    async with site(queued, "berlin") as berlin:
+        await berlin.client.acquire_many(HELD)
+        before = SlaveClient(config)
+        await before.start()
+        assert awaits(await before.acquire(FIRST, wait=True), 1)
+        await until(lambda: _is(lease.is_file() and b'"first"' in lease.read_bytes(), True))
+        assert awaits(await berlin.client.acquire(SECOND, wait=True), 2)
+        await (before.crash() if crash else before.stop())
+        async with SlaveClient(config) as rome:
+            await rome.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+            assert rome.awaited == (Awaited(want=FIRST, place=1),)
+            await berlin.client.return_seat(HELD[0])
+            await until(lambda: _is(rome.held_seat(FIRST.key) is not None, True))
+            assert [seat.want for seat in berlin.client.awaited] == [SECOND]
 
 
 async def test_what_may_not_be_waited_for_any_longer_is_refused(queued: RestartableMaster) -> None:
