@@ -223,6 +223,7 @@ class OwnOpener:
         self, parts: ClientParts, *, instance_id: str, proof: Callable[[], lease_pb2.LeaseProof | None]
     ) -> None:
         self._config, self._masters = parts.config, parts.masters
+        self._clock, self._loans = parts.clock, parts.loans
         self._instance_id = instance_id
         self._proof = proof
 
@@ -236,6 +237,7 @@ class OwnOpener:
             request_id=request_id,
             software_version=self._config.software_version,
             proof=self._proof(),
+            loans=[loan.verified.document for loan in self._loans.running(self._clock.now())][:_LOANS_MAX],
             seats=[seat_from_want(want) for want in wants],
         )
         try:
@@ -256,6 +258,7 @@ class OwnOpener:
 
 
 REFUSED = "TAKEOVER_REFUSED"
+_LOANS_MAX = 100
 _DECIDED = frozenset({State.CONNECTED, State.OFFLINE, *(state for state in State if state.is_final)})
 _ASK_AGAIN_SECONDS = 1.0
 """How often it is asked whether the other PBX is gone by now: its line may break at any moment."""

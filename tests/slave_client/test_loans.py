@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from licensemaster.v1 import document_pb2, lease_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 from slave_client import (
     CallKind,
     HolderKind,
@@ -225,20 +225,22 @@ async def test_a_lease_that_an_operator_ends_leaves_the_loan(master: Restartable
     assert ship.lost == PHONES[3:4], "it was beyond the loan until a new lease was there"
 
 
+@pytest.mark.parametrize("kept", [1, 0])
 async def test_what_is_taken_back_early_is_used_no_more_once_the_ship_hears(
-    master: RestartableMaster, ship: Ship, tmp_path: Path
+    master: RestartableMaster, ship: Ship, tmp_path: Path, kept: int
 ) -> None:
     await ship.cut_off()
     sail(ship.time)
     await ship.reaches(State.BORROWING)
     await given_up(master)
-    assert (await take_back(master, kept=1)).seats_at_risk == 2
+    assert (await take_back(master, kept)).seats_at_risk == LENT - kept
     async with SlaveClient(master.config("rome", state_dir=tmp_path / "rome"), clock=ship.time) as rome:
         await connected(rome)
-        assert sum(outcome.granted for outcome in await rome.acquire_many(PHONES)) == PORTS - 1
+        assert sum(outcome.granted for outcome in await rome.acquire_many(PHONES)) == PORTS - kept
         await ship.come_home()
-        assert len(ship.holders) == 1
-        assert len(await master.holders("berlin")) == 1
+        assert len(ship.holders) == kept
+        assert len(await master.holders("berlin")) == kept
+        assert NoticeKind.LEARNING not in ship.noticed, "a loan that was returned is no news to the master"
 
 
 @pytest.mark.parametrize("kept", [1, 0])
@@ -300,6 +302,8 @@ class _Between(grpc.GenericRpcHandler):
     def __init__(self, channel: aio.Channel) -> None:
         self._channel = channel
         self.loans: list[document_pb2.SignedDocument] | None = None
+        self.shown: list[document_pb2.SignedDocument] = []
+        """The loans that the last opening brought."""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         call: aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(details.method)
@@ -307,6 +311,8 @@ class _Between(grpc.GenericRpcHandler):
 
         async def hand_on(request: bytes, _: object) -> bytes:
             response = await call(request)
+            if method == "OpenLease":
+                self.shown = list(lease_pb2.OpenLeaseRequest.FromString(request).loans)
             if method in _WITH_LOANS and self.loans is not None:
                 message = _WITH_LOANS[method]()
                 message.ParseFromString(response)
@@ -372,6 +378,21 @@ async def test_a_loan_that_is_not_the_newest_genuine_one_of_this_pbx_changes_not
         sail(time)
         assert ship.state is State.BORROWING
         assert [held.want for held in ship.held] == PHONES[:2]
+
+
+async def test_a_loan_is_shown_as_the_lease_is_opened_anew(master: RestartableMaster, tmp_path: Path) -> None:
+    """A master that was restored learns of it so."""
+    await allow_loans(master)
+    async with _between(master) as (between, address):
+        config = client_config(address, state_dir=tmp_path)
+        async with SlaveClient(config) as ship:
+            await connected(ship)
+            lent = await lend(master, 2)
+            await hears_of(ship, 2)
+        async with SlaveClient(config) as ship:
+            await connected(ship)
+        (shown,) = between.shown
+        assert loan_pb2.LoanTerms.FromString(shown.payload).serial == loan_pb2.LoanTerms.FromString(lent.payload).serial
 
 
 async def _noticed(client: SlaveClient, kind: NoticeKind) -> None:
