@@ -5,7 +5,8 @@ Rules about it are laid down in `changing.py`; here is what is done under them, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import grpc
@@ -15,7 +16,7 @@ from hypothesis.stateful import precondition, rule
 
 from licensemaster.v1 import allocation_pb2, lease_pb2, loan_pb2
 from tests.invariants.arena import reason_of
-from tests.invariants.calling import AWAITED, HANDED_ON, Calling
+from tests.invariants.calling import AWAITED, HANDED_ON, Calling, answer_of, seats_of
 from tests.invariants.model_sharing import PORTS
 from tests.invariants.model_values import PBXS
 from tests.invariants.moving import masters
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
 
     from licensemaster.v1 import document_pb2
     from tests.invariants.arena import Arena
+    from tests.invariants.balance import Key
+    from tests.invariants.model_values import Answer
 
 pbxs = st.sampled_from(PBXS)
+ports = st.lists(
+    st.sampled_from([("port", name) for name in ("anna", "ben", "cleo", "dora")]), min_size=1, max_size=4, unique=True
+)
 borrowers = st.sampled_from(("paris", "paris", "spare", "berlin", "rome", "vm"))
 
 
@@ -152,6 +158,42 @@ class Sharing(Calling):
         }
         if self.model.user_of(pbx) == pbx:
             self._hears_of_loan(pbx, response.loans)
+
+    @rule(back=pbxs, asks=pbxs, keys=ports, wait=st.booleans())
+    def seats_come_back_as_others_ask(self, back: str, asks: str, keys: list[Key], wait: bool) -> None:
+        """Both at once, while some wait: whoever asks anew gets what those leave who wait, handed on by then or not."""
+        if back == asks or any(self.model.refusal_of_call(pbx, self._epoch(pbx)) for pbx in (back, asks)):
+            return
+        self._hand_on()
+        held = sorted(key for key in self.model.held[back] if key[0] == "port")
+        returning = lease_pb2.ReturnSeatsRequest(
+            pbx=self._name(back), epoch=self._epoch(back), seats=seats_of(held or keys)
+        )
+        asking = lease_pb2.AcquireSeatsRequest(
+            pbx=self._name(asks), epoch=self._epoch(asks), seats=seats_of(keys), wait=wait
+        )
+
+        async def race() -> tuple[list[bool | None], list[Answer]]:
+            returned, acquired = await asyncio.gather(
+                self._leases(0).ReturnSeats(returning), self._leases(1).AcquireSeats(asking)
+            )
+            gone = [None if result.HasField("refused") else result.returned for result in returned.results]
+            return gone, [answer_of(result) for result in acquired.results]
+
+        received = self.arena.run(race())
+        for order in ("return, ask", "return, hand on, ask", "ask, return"):
+            model, said = self.model.copy(), dict[str, Any]()
+            for step in order.split(", "):
+                if step == "hand on":
+                    model.hand_on()
+                elif step == "return":
+                    said[step] = model.give_back(back, held or keys)
+                else:
+                    said[step] = model.acquire(asks, keys, wait=wait)
+            if (said["return"], said["ask"]) == received:
+                self.model = model
+                return
+        raise AssertionError(f"no order explains {received}")
 
     @rule(pbx=pbxs, at=masters, license_type=st.sampled_from(("", "port", "PBX UC")))
     def an_operator_has_it_wait_no_longer(self, pbx: str, at: int, license_type: str) -> None:
