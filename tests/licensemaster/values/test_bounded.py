@@ -223,6 +223,7 @@ PARSERS: dict[str, dict[str, str]] = {
         "x509.load_pem_x509_csr": "at most 16 KiB",
     },
     "licensemaster/values/toml_lines.py": {"tomllib.loads": "one quoted part of a key, of a text that was counted"},
+    "master/domain/monitoring/policy_uses.py": {"json.loads": _OWN},
     "master/launch.py": {"json.loads": _OWN},
     "master/rpc/repeatable.py": {"self.kind.FromString": _OWN},
     "master/rpc/convert/refusals.py": {"type(response).FromString": _OWN},
@@ -252,7 +253,7 @@ PARSERS: dict[str, dict[str, str]] = {
         "x509.load_pem_x509_certificate": "at most 4 MiB, each byte looked at once",
     },
     "license_agent/http/server.py": {"base64.b64decode": "one header, of at most the 8 KiB that aiohttp takes"},
-    "slave_client/storage/state_dir.py": {"base64.b64decode": _OWN, "json.loads": _OWN},
+    "slave_client/storage/state_files.py": {"base64.b64decode": _OWN, "json.loads": _OWN},
     "licensemaster/tls/failure.py": {"x509.load_der_x509_certificate": _TLS},
 }
 
