@@ -179,13 +179,6 @@ class PoolRules:
             return (site,)
         return self.members[group]
 
-    def rule_of(self, kind: str, site: str) -> str:
-        """The name of the rule that gives a site its reserve or maximum; its own before its group's before every
-        site's."""
-        group = self.group_of.get(site, "")
-        scopes = (f"site {site}", f"group {group}", "every site")
-        return next((self.named[kind, scope] for scope in scopes if (kind, scope) in self.named), "")
-
 
 @dataclass(frozen=True)
 class Allocation:
