@@ -95,9 +95,13 @@ class AllocationRule:
 
     def meets(self, other: AllocationRule) -> bool:
         """Whether there is a moment at which both hold."""
-        begins = max(rule.starts_at if rule.starts_at is not None else float("-inf") for rule in (self, other))
         ends = min(rule.ends_at if rule.ends_at is not None else float("inf") for rule in (self, other))
-        return begins < ends
+        return max(self.begins, other.begins) < ends
+
+    @property
+    def begins(self) -> float:
+        """The moment from which it holds, UNIX seconds; without a beginning, before all others."""
+        return self.starts_at if self.starts_at is not None else float("-inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

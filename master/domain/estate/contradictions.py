@@ -7,7 +7,6 @@ contradiction: it is filled as they come back.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
@@ -16,16 +15,11 @@ from licensemaster.values.toml_lines import FieldPath
 from master.domain.allocation.policies import Allocation, AllocationRule, TypePolicy
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.words import DrawnFrom, Metering
+from master.domain.estate.contradicting_pairs import AMOUNTS, contradicting_pairs
 from master.domain.estate.estate import Estate
 from master.domain.estate.project import NAME_RULE, Violation, is_name
 from master.domain.estate.unkeepable_reserves import unkeepable_reserves
 
-_AMOUNTS: Final = {
-    "reserve": (1, 1_000_000),
-    "maximum": (0, 1_000_000),
-    "weight": (1, 1000),
-    "priority": (-100, 100),
-}
 _LIMITS: Final = {
     "queue.length_max": (1, 10_000),
     "queue.express_seats_max": (0, 10_000),
@@ -85,7 +79,7 @@ def contradictions(allocation: Allocation, grounds: Grounds) -> list[Violation]:
 
 def _contradicting(allocation: Allocation, grounds: Grounds) -> list[Violation]:
     """What contradicts each other where every rule is right by itself; a number is told of once."""
-    pairs = [*_pairs_that_contradict(allocation)]
+    pairs = [*contradicting_pairs(allocation)]
     kinds = {key: license_type.holders for key, license_type in grounds.catalog.types.items()}
     unkeepable = unkeepable_reserves(
         allocation, sites=grounds.sites, capacities=grounds.capacities, kinds=kinds, now=grounds.now
@@ -132,7 +126,7 @@ def _rule_violations(
     if not (rule.types or rule.serves_emergencies):
         says = "reserve, maximum, weight, priority, allow, deny or serves_emergencies"
         yield Violation(at, f"{rule.name!r} says nothing: give it a {says}")
-    for kind, (least, most) in _AMOUNTS.items():
+    for kind, (least, most) in AMOUNTS.items():
         for key, amount in getattr(rule, kind).items():
             here = (*at, kind, key)
             yield from _type_violation(key, here, grounds)
@@ -187,82 +181,3 @@ def _numbers(policy: TypePolicy) -> Iterator[tuple[str, int]]:
             value = getattr(value, of_part)
         if value is not None:
             yield name, value
-
-
-# --- What contradicts each other --------------------------------------------------------------------------------------
-
-
-def _pairs_that_contradict(allocation: Allocation) -> Iterator[Violation]:
-    by_scope: defaultdict[str, list[tuple[int, AllocationRule]]] = defaultdict(list)
-    for numbered in enumerate(allocation.rules):
-        by_scope[numbered[1].scope].append(numbered)
-    for scope, rules in by_scope.items():
-        yield from _said_twice(scope, rules)
-        yield from _allowed_and_denied(scope, rules)
-    for index, rule in enumerate(allocation.rules):
-        if rule.reserve:
-            group = allocation.group_of.get(rule.site, "")
-            scopes = dict.fromkeys((rule.scope, f"group {group}", "every site"))
-            limiting = [numbered for scope in scopes for numbered in by_scope.get(scope, ())]
-            for key in rule.reserve:
-                yield from _reserve_against(allocation, key, (index, rule), limiting)
-
-
-def _said_twice(scope: str, rules: Sequence[tuple[int, AllocationRule]]) -> Iterator[Violation]:
-    """Two numbers of one kind for the same at one moment."""
-    by_amount: defaultdict[tuple[str, str], list[tuple[int, AllocationRule]]] = defaultdict(list)
-    for index, rule in rules:
-        for kind in _AMOUNTS:
-            for key in getattr(rule, kind):
-                by_amount[kind, key].append((index, rule))
-    for (kind, key), given in by_amount.items():
-        for later, (index, rule) in enumerate(given):
-            for first, other in given[:later]:
-                if rule.meets(other):
-                    yield Violation(
-                        ("rules", index, kind, key),
-                        f"{rule.name!r} and {other.name!r} (rules[{first}]) both give {scope} a {kind} of {key};"
-                        " keep one of them",
-                    )
-                    return
-
-
-def _allowed_and_denied(scope: str, rules: Sequence[tuple[int, AllocationRule]]) -> Iterator[Violation]:
-    """What a rule allows and another one denies to the same at one moment: it would allow nothing."""
-    denying = [(index, rule) for index, rule in rules if rule.deny]
-    for index, rule in rules if denying else ():
-        for place, key in enumerate(rule.allow):
-            for number, other in denying:
-                covers = not other.holder_kinds or (rule.holder_kinds and {*rule.holder_kinds} <= {*other.holder_kinds})
-                if key in other.deny and covers and rule.meets(other):
-                    yield Violation(
-                        ("rules", index, "allow", place),
-                        f"{rule.name!r} allows {key} to {scope}, and {other.name!r} (rules[{number}]) denies it;"
-                        " keep one of them",
-                    )
-                    return
-
-
-def _reserve_against(
-    allocation: Allocation,
-    key: str,
-    reserving: tuple[int, AllocationRule],
-    limiting: Sequence[tuple[int, AllocationRule]],
-) -> Iterator[Violation]:
-    """A reserve that other rules keep from being used."""
-    index, rule = reserving
-    at, reserve = ("rules", index, "reserve", key), rule.reserve[key]
-    has_own_maximum = any(key in other.maximum for _, other in limiting if other.scope == rule.scope and rule.site)
-    for number, other in limiting:
-        if not rule.meets(other):
-            continue
-        against, maximum = f"{other.name!r} (rules[{number}])", other.maximum.get(key)
-        is_for_every = not (other.site or other.group)
-        if is_for_every and (has_own_maximum or rule.group):
-            maximum = None  # another holds for the site; a group has as many as its sites together
-        if maximum is not None and maximum < reserve:
-            yield Violation(
-                at,
-                f"{rule.name!r} reserves {reserve:,} {key} for {rule.scope}, and {against} lets {other.scope} have"
-                f" {maximum:,} at most; lower the reserve or raise the maximum",
-            )

@@ -13,10 +13,8 @@ from functools import cached_property
 
 from licensemaster.api_enums import HolderKind
 from master.domain.allocation.policies import Allocation, AllocationRule
+from master.domain.estate.contradicting_pairs import JUDGED_MAX, Numbered, too_many_to_judge
 from master.domain.estate.project import Violation
-
-Numbered = tuple[int, AllocationRule]
-"""A rule, and its place in the allocation."""
 
 
 def unkeepable_reserves(
@@ -36,20 +34,37 @@ def unkeepable_reserves(
         kinds: who may hold a seat, by license type.
         now: UNIX seconds.
     """
-    for key in sorted({key for rule in allocation.rules for key in rule.reserve}):
-        about = [(index, rule) for index, rule in enumerate(allocation.rules) if key in rule.types]
+    by_type = {
+        key: [(index, rule) for index, rule in enumerate(allocation.rules) if key in rule.types]
+        for key in sorted({key for rule in allocation.rules for key in rule.reserve})
+    }
+    moments = {key: _moments(key, about, now) for key, about in by_type.items()}
+    judged = sum(len(moments[key]) * len(about) for key, about in by_type.items())
+    if judged > JUDGED_MAX:
+        times = len({moment for of_type in moments.values() for moment in of_type})
+        yield too_many_to_judge(
+            f"{len(allocation.rules):,} rules that begin or end at {times:,} different times are {judged:,} to be"
+            f" judged, {JUDGED_MAX:,} at most: each counts at each time, for each license type"
+        )
+        return
+    for key, about in by_type.items():
         holders = kinds[key] if any(rule.holder_kinds for _, rule in about) else {*sorted(kinds[key])[:1]}
-        changes = {rule.starts_at for _, rule in about}
-        if any(key in rule.allow or not (rule.site or rule.group) for _, rule in about):
-            changes |= {rule.ends_at for _, rule in about}  # from then on a more general one counts
         told: set[object] = set()
-        for moment in sorted({now, *(at for at in changes if at is not None and at > now)}):
+        for moment in moments[key]:
             holding = tuple((index, rule) for index, rule in about if rule.holds(moment))
             division = _Reserves(key, holding, allocation, sites, holders)
             for violation in division.violations(capacities.get(key, 0)):
                 if violation.path not in told:
                     told.add(violation.path)
                     yield violation
+
+
+def _moments(key: str, about: Sequence[Numbered], now: float) -> list[float]:
+    """When what rules reserve of a license type may change, from now on."""
+    changes = {rule.starts_at for _, rule in about}
+    if any(key in rule.allow or not (rule.site or rule.group) for _, rule in about):
+        changes |= {rule.ends_at for _, rule in about}  # from then on a more general one counts
+    return sorted({now, *(at for at in changes if at is not None and at > now)})
 
 
 @dataclass(frozen=True)

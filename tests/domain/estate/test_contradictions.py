@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -261,3 +262,32 @@ def test_ten_thousand_sites_in_a_thousand_groups_are_judged() -> None:
     rules = tuple(rule(f"r-{number}", sites[number * 10], reserve={"port": 2}) for number in range(1000))
     rules += tuple(rule(f"q-{number}", group=f"g-{number}", maximum={"port": 9}) for number in range(1000))
     assert contradictions(Allocation(groups, rules), grounds) == []
+
+
+def series(name: str, count: int, **said: Any) -> list[AllocationRule]:
+    """Rules that say the same of Rome, each at a time of its own."""
+    return [
+        rule(f"{name}-{at}", "rome", **said, starts_at=2000.0 + 2 * at, ends_at=2001.0 + 2 * at) for at in range(count)
+    ]
+
+
+def test_what_would_take_too_long_to_judge_is_refused() -> None:
+    """A reserve may change whenever a rule begins or ends, and each rule is looked at then."""
+    every = rule("all", maximum={"port": 5})
+    assert told(*series("kept", 600, reserve={"port": 1}), every) == []
+    ((where, why),) = told(*series("kept", 800, reserve={"port": 1}), every)
+    assert where == "rules"
+    assert why.startswith(
+        "801 rules that begin or end at 1,601 different times are 1,282,401 to be judged, 1,000,000 at"
+    )
+
+
+def test_too_many_pairs_to_judge_are_refused() -> None:
+    def allowed_and_denied(count: int) -> list[AllocationRule]:
+        allowed = series("allowed", count, allow=("port",), holder_kinds=(HolderKind.USER,))
+        return allowed + series("denied", count, deny=("port",), holder_kinds=(HolderKind.TRUNK,))
+
+    assert told(*allowed_and_denied(900)) == []
+    ((where, why),) = told(*allowed_and_denied(1100))
+    assert where == "rules"
+    assert why.startswith("more than 1,000,000 pairs of them allow and deny, or reserve and limit, the same; let rules")
