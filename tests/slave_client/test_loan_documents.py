@@ -10,6 +10,7 @@ import grpc
 import pytest
 from grpc import aio
 
+from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 from slave_client import NetworkSwitch, NoticeKind, SlaveClient, State
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config
@@ -51,7 +52,7 @@ class _Between(grpc.GenericRpcHandler):
 
 @asynccontextmanager
 async def _between(master: RestartableMaster) -> AsyncIterator[tuple[_Between, str]]:
-    async with aio.insecure_channel(master.address) as channel:
+    async with open_channel(master.address) as channel:
         between, server = _Between(channel), aio.server()
         server.add_generic_rpc_handlers((between,))
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
