@@ -15,7 +15,7 @@ from master.service.monitoring.audit import Audit
 from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
 from tests.invariants.balance import BOXES, COOLING_OFF_SECONDS
-from tests.invariants.model_values import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
+from tests.invariants.model.values import GRACE_SECONDS, MODEL_CAPACITY, TTL_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from licensemaster.v1 import allocation_pb2, project_pb2
-from tests.invariants.model_allocation import GROUP, KINDS, ModelPolicy, ModelQueue, ModelRules
-from tests.invariants.model_sharing import BUDGET_SEAT_HOURS, REFILL_SEAT_HOURS_PER_DAY
+from tests.invariants.model.allocation import GROUP, KINDS, ModelPolicy, ModelQueue, ModelRules
+from tests.invariants.model.sharing import BUDGET_SEAT_HOURS, REFILL_SEAT_HOURS_PER_DAY
 from tests.invariants.moving import Moving, masters
 
 RULED = ("berlin", "paris", "vm")

@@ -17,12 +17,12 @@ from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.invariants.arena import PRINTED, Arena, reason_of
 from tests.invariants.balance import BOXES, Key, ModelLicense, ModelRelease
-from tests.invariants.model_values import TTL_SECONDS
+from tests.invariants.model.values import TTL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.invariants.model import Model
+    from tests.invariants.model.model import Model
     from tests.support.masters import InProcess
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from hypothesis.stateful import precondition, rule
 from licensemaster.v1 import allocation_pb2, lease_pb2, loan_pb2
 from tests.invariants.arena import reason_of
 from tests.invariants.calling import AWAITED, HANDED_ON, Calling, answer_of, seats_of
-from tests.invariants.model_sharing import PORTS
-from tests.invariants.model_values import PBXS
+from tests.invariants.model.sharing import PORTS
+from tests.invariants.model.values import PBXS
 from tests.invariants.moving import masters
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from licensemaster.v1 import document_pb2
     from tests.invariants.arena import Arena
     from tests.invariants.balance import Key
-    from tests.invariants.model_values import Answer
+    from tests.invariants.model.values import Answer
 
 pbxs = st.sampled_from(PBXS)
 ports = st.lists(

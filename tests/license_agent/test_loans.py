@@ -10,7 +10,7 @@ from license_agent.http.openapi import DOCUMENT
 from slave_client import State
 from tests.license_agent.conftest import agent_settings, port, running_agent
 from tests.slave_client.conftest import HeldClock, RestartableMaster
-from tests.slave_client.lending import allow_loans, hears_of, lend, sail
+from tests.slave_client.loans.lending import allow_loans, hears_of, lend, sail
 from tests.support.limits import HANG_SECONDS
 
 

@@ -13,7 +13,7 @@ from grpc.aio import AioRpcError
 from licensemaster.v1 import license_pb2
 from slave_client import HolderKind, NetworkSwitch, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
-from tests.slave_client.lending import DAY, allow_loans, hears_of, lend, sail
+from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail
 from tests.slave_client.operating import Operator, operator_of, until
 from tests.support.limits import HANG_SECONDS, LONG
 

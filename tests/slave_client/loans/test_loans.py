@@ -25,7 +25,7 @@ from slave_client import (
     Want,
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
-from tests.slave_client.lending import DAY, allow_loans, hears_of, lend, sail, take_back
+from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail, take_back
 from tests.slave_client.operating import until
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.folders import fill, tiny_disk

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.invariants.model_estate import SOFTWARE
+from tests.invariants.model.estate import SOFTWARE
 
 if TYPE_CHECKING:
     from tests.invariants.balance import PoolName

@@ -14,7 +14,7 @@ from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 from slave_client import NetworkSwitch, NoticeKind, SlaveClient, State
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config
-from tests.slave_client.lending import allow_loans, hears_of, lend, sail
+from tests.slave_client.loans.lending import allow_loans, hears_of, lend, sail
 from tests.slave_client.operating import until
 from tests.slave_client.phones import PHONES, connected
 from tests.support.limits import HANG_SECONDS

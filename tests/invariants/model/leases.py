@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.invariants.balance import HeldSeat, Key, PoolName
-from tests.invariants.model_estate import CENTRAL_FROM, SOFTWARE
-from tests.invariants.model_sharing import KEPT, PORTS, Kept, ModelSharing
-from tests.invariants.model_values import (
+from tests.invariants.model.estate import CENTRAL_FROM, SOFTWARE
+from tests.invariants.model.sharing import KEPT, PORTS, Kept, ModelSharing
+from tests.invariants.model.values import (
     ALLOWANCE_SECONDS,
     GRACE_SECONDS,
     MODEL_CAPACITY,

@@ -1,8 +1,8 @@
 """What the master must answer, worked out the slow and obvious way: dictionaries, no storage, no batches.
 
 Shares no code with the master. Knows the types that its histories use: Port with IPVA, UC with its parts; and one
-standby, `spare`, of `berlin`. Here are seats; leases are in `model_leases.py`, what is waited for and kept in
-`model_sharing.py`, licenses that move in `balance.py`.
+standby, `spare`, of `berlin`. Here are seats; leases are in `leases.py`, what is waited for and kept in
+`sharing.py`, licenses that move in `balance.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.invariants.balance import HeldSeat, Key, PoolName
-from tests.invariants.model_allocation import KINDS
-from tests.invariants.model_leases import ModelLeases
-from tests.invariants.model_sharing import SHORT
-from tests.invariants.model_values import PARTS, RANK, Answer, No, Yes
+from tests.invariants.model.allocation import KINDS
+from tests.invariants.model.leases import ModelLeases
+from tests.invariants.model.sharing import SHORT
+from tests.invariants.model.values import PARTS, RANK, Answer, No, Yes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -21,7 +21,7 @@ from tests.license_agent.conftest import PORTS, Pbx, agent_settings, port, runni
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.limits import HANG_SECONDS
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 TOKEN = "correct-horse-battery-staple"
 
 

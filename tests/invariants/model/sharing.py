@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.invariants.balance import Key, PoolName
-from tests.invariants.model_allocation import KINDS, NO_POLICY, ModelPolicy, ModelRules
-from tests.invariants.model_estate import CENTRAL_FROM, ModelEstate
-from tests.invariants.model_values import ALLOWANCE_SECONDS, PBXS, PRIMARY, Answer, No, Yes
+from tests.invariants.model.allocation import KINDS, NO_POLICY, ModelPolicy, ModelRules
+from tests.invariants.model.estate import CENTRAL_FROM, ModelEstate
+from tests.invariants.model.values import ALLOWANCE_SECONDS, PBXS, PRIMARY, Answer, No, Yes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

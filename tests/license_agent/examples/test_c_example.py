@@ -12,7 +12,7 @@ import pytest
 from tests.license_agent.conftest import PORTS, Pbx
 from tests.slave_client.conftest import RestartableMaster
 
-SOURCE = Path(__file__).parents[2] / "examples" / "c" / "seat.c"
+SOURCE = Path(__file__).parents[3] / "examples" / "c" / "seat.c"
 
 
 @pytest.fixture(scope="module")
