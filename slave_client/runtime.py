@@ -149,8 +149,8 @@ class ClientRuntime:
             state_writer.changed()
         if new is not old:
             self._callbacks.state(old, new, why)
-        if event is Event.LEASE_UNKNOWN:
-            self.look_again()
+            if event in _LEASE_GONE:  # as a stream tells, in the middle of the pause between two renewals
+                self.look_again()
 
     def _lose_seats(self, cause: LossCause, why: str) -> None:
         lent = self.parts.loans.seats(self.parts.clock.now())
@@ -167,3 +167,6 @@ class ClientRuntime:
             await self.kept.state_writer.stop()
         finally:
             self.kept.leave()
+
+
+_LEASE_GONE = frozenset({Event.LEASE_UNKNOWN, Event.LEASE_ENDED, Event.LOAN_LEFT})

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from licensemaster.v1 import lease_pb2
 from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, SlaveClient, State, Want
-from tests.slave_client.conftest import PORTS, RestartableMaster
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.support.limits import HANG_SECONDS
+from tests.support.masters import wire_to
 
 PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS)]
 
@@ -57,3 +59,17 @@ async def test_a_pbx_that_goes_for_good_gives_them_back(master: RestartableMaste
         assert await client.close() == PORTS
     assert client.state is State.CLOSED
     assert not await master.holders("berlin")
+
+
+async def test_a_lease_that_an_operator_ends_is_opened_anew_at_once(master: RestartableMaster) -> None:
+    """The stream tells of it in the middle of the pause between two renewals, which no time ends here."""
+    async with SlaveClient(master.config(), clock=HeldClock(master.clock)) as client:
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+        over = asyncio.create_task(client.wait_for_state(State.EXPIRED, timeout_seconds=HANG_SECONDS))
+        await asyncio.sleep(0)
+        request = lease_pb2.EndLeaseRequest(pbx=client.config.pbx, reason="by mistake", request_id="end-1")
+        async with wire_to(master.address) as wire:
+            await wire.leases.EndLease(request)
+        await over
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+        assert (await client.acquire(PHONES[0])).granted

@@ -73,6 +73,14 @@ class Ship:
     async def reaches(self, state: State) -> None:
         await self.client.wait_for_state(state, timeout_seconds=HANG_SECONDS)
 
+    async def notices(self, kind: NoticeKind) -> None:
+        """Wait until a notice is there: what the master says counts a moment before it is written."""
+
+        async def is_there() -> bool:
+            return kind in self.noticed
+
+        await until(is_there)
+
     @property
     def lost(self) -> list[Want]:
         return [change.want for change in self.changes if isinstance(change, Lost)]
@@ -276,7 +284,7 @@ async def test_a_full_disk_never_leaves_an_older_loan_on_it(master: RestartableM
         fill(disk / "ballast")
         await take_back(master, kept=1)
         await hears_of(ship.client, 1)
-        assert NoticeKind.STATE_NOT_SAVED in ship.noticed
+        await ship.notices(NoticeKind.STATE_NOT_SAVED)
         await ship.cut_off()
         sail(ship.time)
         assert ship.client.state is State.BORROWING
