@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from licensemaster.v1 import license_pb2, status_pb2
-from slave_client import DeviceKey
+from slave_client import DeviceKey, NoticeKind, SlaveClient
 from tests.slave_client.conftest import estate
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Wire, wire_to
@@ -25,6 +25,15 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             if await holds():
                 return
             await asyncio.sleep(0.01)
+
+
+async def noticed(client: SlaveClient, kind: NoticeKind) -> None:
+    """Wait until a notice of a kind is there."""
+
+    async def is_there() -> bool:
+        return any(notice.kind is kind for notice in client.notices)
+
+    await until(is_there)
 
 
 class Operator:

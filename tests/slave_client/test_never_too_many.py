@@ -63,25 +63,36 @@ class Site:
             await self.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
 
 
+async def started(master: RestartableMaster, folder: Path, time: HeldClock) -> list[Site]:
+    """Start two sites, which have a lease each then."""
+    sites = [Site(master, pbx, folder / pbx, time) for pbx in ("berlin", "rome")]
+    for site in sites:
+        await site.client.start()
+        await site.judged()
+    return sites
+
+
+async def reconciled_and_closed(master: RestartableMaster, sites: list[Site]) -> None:
+    """Reach the master again, hold what it counts and nothing else, and close."""
+    for site in sites:
+        site.line.restore()
+        await site.judged()
+        assert await master.holders(site.name) == {held.want.holder for held in site.client.held}
+        await site.client.close()
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_sites_never_use_more_than_there_is(master: RestartableMaster, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     time = HeldClock(master.clock)
-    sites = [Site(master, pbx, tmp_path / pbx, time) for pbx in ("berlin", "rome")]
-    for site in sites:
-        await site.client.start()
-        await site.judged()
+    sites = await started(master, tmp_path, time)
     granted = 0
     for _ in range(STEPS):
         site = chance.choice(sites)
         some = chance.sample(site.wants, chance.randint(1, PHONES))
         granted += await step(site, chance.choice(ACTIONS), chance, some)
         assert sum(site.in_use for site in sites) <= PORTS
-    for site in sites:
-        site.line.restore()
-        await site.judged()
-        assert await master.holders(site.name) == {held.want.holder for held in site.client.held}
-        await site.client.close()
+    await reconciled_and_closed(master, sites)
     assert granted > 0
 
 
@@ -127,10 +138,7 @@ async def test_what_is_taken_away_and_released_is_used_by_nobody(
     chance = random.Random(seed)
     time = HeldClock(master.clock)
     operator = await operator_of(master.address, tmp_path / "keys", now=master.clock(), ports=MORE)
-    sites = [Site(master, pbx, tmp_path / pbx, time) for pbx in ("berlin", "rome")]
-    for site in sites:
-        await site.client.start()
-        await site.judged()
+    sites = await started(master, tmp_path, time)
     for _ in range(STEPS):
         site = chance.choice(sites)
         some = chance.sample(site.wants, chance.randint(1, PHONES))
@@ -163,10 +171,8 @@ async def test_what_is_borrowed_is_never_used_beyond_what_is_lent(
     chance = random.Random(seed)
     time = HeldClock(master.clock)
     await allow_loans(master)
-    sites = [Site(master, pbx, tmp_path / pbx, time) for pbx in ("berlin", "rome")]
+    sites = await started(master, tmp_path, time)
     for site in sites:
-        await site.client.start()
-        await site.judged()
         await _lend(master, site, chance)
     borrowing = 0
     for _ in range(STEPS):
@@ -182,11 +188,7 @@ async def test_what_is_borrowed_is_never_used_beyond_what_is_lent(
                 await step(site, action, chance, some)
         borrowing += sum(site.client.state is State.BORROWING and bool(site.client.held) for site in sites)
         assert sum(site.in_use for site in sites) <= PORTS
-    for site in sites:
-        site.line.restore()
-        await site.judged()
-        assert await master.holders(site.name) == {held.want.holder for held in site.client.held}
-        await site.client.close()
+    await reconciled_and_closed(master, sites)
     assert borrowing > 0
 
 

@@ -34,8 +34,13 @@ if TYPE_CHECKING:
     from tests.support.masters import Clock, InProcess
 
 DAY = 86_400
-LEND = Policy(license_type="port", loan_days_max=30)
 Signed = document_pb2.SignedDocument
+
+
+async def pool_to_lend(master: InProcess) -> None:
+    """Install 100 ports, which may be lent for thirty days at most."""
+    await pool_of_100(master)
+    await lay_down(master.wire, Policy(license_type="port", loan_days_max=30))
 
 
 async def borrow(master: InProcess, site: Site, ports: int, days: float = 20) -> Signed:
@@ -95,8 +100,7 @@ async def test_a_loan_that_the_backup_does_not_know_is_shown_and_counted(
     database_url: str, clock: Clock, back_up: BackUp
 ) -> None:
     async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-        await lay_down(master.wire, LEND)
+        await pool_to_lend(master)
     backup = await back_up(database_url)
     async with serving(database_url, clock) as master:
         ship, bonn = await Site(master, "berlin").start(10), await Site(master, "bonn").start(30)
@@ -125,8 +129,7 @@ async def test_a_ship_that_returns_late_makes_the_master_learn(
 ) -> None:
     """Nobody said that the database was restored, and the ship is the first to know more."""
     async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-        await lay_down(master.wire, LEND)
+        await pool_to_lend(master)
         ship = await Site(master, "berlin").start(0)
     backup = await back_up(database_url)
     async with serving(database_url, clock) as master:
@@ -146,8 +149,7 @@ async def test_a_ship_that_returns_late_makes_the_master_learn(
 
 async def test_what_others_have_by_then_is_not_lent_twice(database_url: str, clock: Clock, back_up: BackUp) -> None:
     async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-        await lay_down(master.wire, LEND)
+        await pool_to_lend(master)
     backup = await back_up(database_url)
     async with serving(database_url, clock) as master:
         ship = await Site(master, "berlin").start(0)
@@ -166,8 +168,7 @@ async def test_what_others_have_by_then_is_not_lent_twice(database_url: str, clo
 
 async def test_a_loan_that_the_backup_knows_stays_counted(database_url: str, clock: Clock, back_up: BackUp) -> None:
     async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-        await lay_down(master.wire, LEND)
+        await pool_to_lend(master)
         ship, bonn = await Site(master, "berlin").start(10), await Site(master, "bonn").start(60)
         await borrow(master, ship, 40)
         ship.signed = (await ship.renew()).lease.signed
@@ -188,8 +189,7 @@ async def test_a_loan_that_the_backup_knows_stays_counted(database_url: str, clo
 async def test_what_was_returned_is_not_shown_anew(database_url: str, clock: Clock) -> None:
     """An operator returned a loan for a ship that is away; its old signed loan is no news."""
     async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-        await lay_down(master.wire, LEND)
+        await pool_to_lend(master)
         ship = await Site(master, "berlin").start(0)
         loan = await borrow(master, ship, 40)
         await give_back(master, ship)
@@ -204,8 +204,7 @@ async def test_what_was_returned_is_not_shown_anew(database_url: str, clock: Clo
 
 async def test_only_genuine_loans_count(database_url: str, clock: Clock) -> None:
     async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-        await lay_down(master.wire, LEND)
+        await pool_to_lend(master)
         ship, bonn = await Site(master, "berlin").start(0), await Site(master, "bonn").start(0)
         loan = await borrow(master, ship, 40)
         terms = loan_pb2.LoanTerms.FromString(loan.payload)
@@ -226,8 +225,7 @@ async def test_only_genuine_loans_count(database_url: str, clock: Clock) -> None
 
 async def test_a_loan_that_is_over_changes_nothing(database_url: str, clock: Clock, back_up: BackUp) -> None:
     async with serving(database_url, clock) as master:
-        await pool_of_100(master)
-        await lay_down(master.wire, LEND)
+        await pool_to_lend(master)
     backup = await back_up(database_url)
     async with serving(database_url, clock) as master:
         ship = await Site(master, "berlin").start(0)

@@ -15,7 +15,7 @@ from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 from slave_client import NetworkSwitch, NoticeKind, SlaveClient, State
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config
 from tests.slave_client.loans.lending import allow_loans, hears_of, lend, sail
-from tests.slave_client.operating import until
+from tests.slave_client.operating import noticed
 from tests.slave_client.phones import PHONES, connected
 from tests.support.limits import HANG_SECONDS
 
@@ -97,7 +97,7 @@ async def test_a_loan_that_is_not_the_newest_genuine_one_of_this_pbx_changes_not
         ]
         ship.look_again()
 
-        await _noticed(ship, NoticeKind.LOAN_NOT_TRUSTED)
+        await noticed(ship, NoticeKind.LOAN_NOT_TRUSTED)
         line.cut()
         ship.look_again()
         await ship.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
@@ -119,10 +119,3 @@ async def test_a_loan_is_shown_as_the_lease_is_opened_anew(master: RestartableMa
             await connected(ship)
         (shown,) = between.shown
         assert loan_pb2.LoanTerms.FromString(shown.payload).serial == loan_pb2.LoanTerms.FromString(lent.payload).serial
-
-
-async def _noticed(client: SlaveClient, kind: NoticeKind) -> None:
-    async def holds() -> bool:
-        return any(notice.kind is kind for notice in client.notices)
-
-    await until(holds)

@@ -26,7 +26,7 @@ from slave_client import (
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail, take_back
-from tests.slave_client.operating import until
+from tests.slave_client.operating import noticed, until
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.folders import fill, tiny_disk
 from tests.support.limits import HANG_SECONDS
@@ -72,14 +72,6 @@ class Ship:
 
     async def reaches(self, state: State) -> None:
         await self.client.wait_for_state(state, timeout_seconds=HANG_SECONDS)
-
-    async def notices(self, kind: NoticeKind) -> None:
-        """Wait until a notice is there: what the master says counts a moment before it is written."""
-
-        async def is_there() -> bool:
-            return kind in self.noticed
-
-        await until(is_there)
 
     @property
     def lost(self) -> list[Want]:
@@ -284,7 +276,9 @@ async def test_a_full_disk_never_leaves_an_older_loan_on_it(master: RestartableM
         fill(disk / "ballast")
         await take_back(master, kept=1)
         await hears_of(ship.client, 1)
-        await ship.notices(NoticeKind.STATE_NOT_SAVED)
+        await noticed(
+            ship.client, NoticeKind.STATE_NOT_SAVED
+        )  # what the master says counts a moment before it is written
         await ship.cut_off()
         sail(ship.time)
         assert ship.client.state is State.BORROWING
