@@ -83,7 +83,7 @@ async def test_a_certificate_that_does_not_fit(
     assert secured.running.authorizer is not None
     await secured.running.authorizer.run_once()
     with capture_logs() as logged:
-        async with running_agent(certified(secured.wire.address, tmp_path, give_up_after_seconds=0.2)) as pbx:
+        async with running_agent(certified(secured.wire.address, tmp_path)) as pbx:
             refused = await pbx.ask("PUT", port("4711"))
             assert (refused.status, refused.reason, "Retry-After" in refused.headers) == (503, "no_lease", True)
             async with asyncio.timeout(HANG_SECONDS):
@@ -121,7 +121,7 @@ async def test_a_certificate_that_is_revoked_in_use(secured: InProcess, pki: Pki
     """Phones go on; with a new one, put beside the running agent, nothing was lost."""
     first = pki.certified_key(BERLIN)
     put(tmp_path, first)
-    async with running_agent(certified(secured.wire.address, tmp_path, give_up_after_seconds=0.2)) as pbx:
+    async with running_agent(certified(secured.wire.address, tmp_path)) as pbx:
         await pbx.agent.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert await pbx.register("4711", "4712") == [200, 200]
         pki.authority.revoke([first.issued], now=time.time())
@@ -129,6 +129,7 @@ async def test_a_certificate_that_is_revoked_in_use(secured: InProcess, pki: Pki
         await secured.running.authorizer.run_once()
         refused = await pbx.ask("PUT", port("4713"))
         assert refused.status == 503, refused.body
+        await pbx.agent.client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         assert await pbx.register("4711", "4712") == [200, 200]
         put(tmp_path, pki.certified_key(BERLIN))
         pbx.agent.client.look_again()
