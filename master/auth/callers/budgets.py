@@ -109,6 +109,7 @@ BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
         "licensemaster.v1.AllocationService/ListWaiting": _NAMES,
         "licensemaster.v1.AllocationService/DropWaiting": _NAMES,
         "licensemaster.v1.LoanService/BorrowSeats": _NAMES,
+        "licensemaster.v1.LoanService/PreviewLoan": _NAMES,
         "licensemaster.v1.LoanService/ReturnLoan": _NAMES,
         "licensemaster.v1.LoanService/ListLoans": _NAMES,
         "licensemaster.v1.StandbyService/CheckStandby": _NAMES,

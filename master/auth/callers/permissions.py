@@ -95,6 +95,7 @@ TABLE: Final[Mapping[str, Access]] = MappingProxyType(
         "licensemaster.v1.AllocationService/ListWaiting": _READS,
         "licensemaster.v1.AllocationService/DropWaiting": Access(_OPERATORS, ("pbx",)),
         "licensemaster.v1.LoanService/BorrowSeats": Access(_PBXS | _OPERATORS, ("pbx",)),
+        "licensemaster.v1.LoanService/PreviewLoan": Access(_READERS, ("pbx",)),
         "licensemaster.v1.LoanService/ReturnLoan": Access(_PBXS | _OPERATORS, ("pbx",)),
         "licensemaster.v1.LoanService/ListLoans": _READS,
         "licensemaster.v1.StandbyService/CheckStandby": _READS,

@@ -9,14 +9,18 @@ from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
 from master.rpc.errors import InvalidArgumentError
-from master.rpc.messages import timestamp
+from master.rpc.messages import message, timestamp
 from master.rpc.repeatable import Repeatable
 from master.service.batch import answers
 from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
+from master.service.runtime.request_answers import RequestKey
 from master.signing import Signer
 
 _SEATS_MAX = 100_000
+_ASKED_ONLY: RequestKey[answers.LoanBorrowed] = RequestKey(
+    kind="PreviewLoan", request_id="", fingerprint="", encode=lambda _: b""
+)
 
 
 class LoanService(loan_pb2_grpc.LoanServiceServicer):
@@ -32,20 +36,14 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
             signed = outgoing.signed_loan(self._signer, name, answer.loan, self._clock())
             return loan_pb2.BorrowSeatsResponse(loan=outgoing.loan_message(name, answer.loan), signed=signed)
 
-        ends_at = incoming.moment("end_time", request.end_time)
-        if ends_at <= self._clock():
-            raise InvalidArgumentError("end_time", "must be a moment to come")
         repeatable = Repeatable(request, loan_pb2.BorrowSeatsResponse, borrowed)
-        asked = ask.BorrowSeats(
-            pbx=name,
-            caller=caller_of_call.get(),
-            license_type=incoming.text("license_type", request.license_type),
-            seats=_between("seats", request.seats, 1),
-            ends_at=ends_at,
-            reason=incoming.reason(request.reason),
-            key=repeatable.key(),
-        )
+        asked = self._borrowing(request, key=repeatable.key(), reason=incoming.reason(request.reason))
         return repeatable.response(await self._leases.borrow_seats(asked))
+
+    async def PreviewLoan(self, request: loan_pb2.PreviewLoanRequest, context: Context) -> loan_pb2.PreviewLoanResponse:
+        asked = self._borrowing(request)
+        preview = await self._leases.preview_loan(asked)
+        return message(loan_pb2.PreviewLoanResponse, preview, loan=outgoing.loan_message(asked.pbx, preview.loan))
 
     async def ReturnLoan(self, request: loan_pb2.ReturnLoanRequest, context: Context) -> loan_pb2.ReturnLoanResponse:
         name = incoming.pbx_name(request.pbx)
@@ -74,6 +72,26 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
     async def ListLoans(self, request: loan_pb2.ListLoansRequest, context: Context) -> loan_pb2.ListLoansResponse:
         loans = await self._leases.list_loans(incoming.project_name(request.project))
         return loan_pb2.ListLoansResponse(loans=[outgoing.loan_message(name, loan) for name, loan in loans])
+
+    def _borrowing(
+        self,
+        request: loan_pb2.BorrowSeatsRequest | loan_pb2.PreviewLoanRequest,
+        *,
+        key: RequestKey[answers.LoanBorrowed] = _ASKED_ONLY,
+        reason: str = "",
+    ) -> ask.BorrowSeats:
+        ends_at = incoming.moment("end_time", request.end_time)
+        if ends_at <= self._clock():
+            raise InvalidArgumentError("end_time", "must be a moment to come")
+        return ask.BorrowSeats(
+            pbx=incoming.pbx_name(request.pbx),
+            caller=caller_of_call.get(),
+            license_type=incoming.text("license_type", request.license_type),
+            seats=_between("seats", request.seats, 1),
+            ends_at=ends_at,
+            reason=reason,
+            key=key,
+        )
 
 
 def _between(field: str, value: int, least: int) -> int:

@@ -56,6 +56,7 @@ from master.service.leases.committer import Committer
 from master.service.leases.drill import DrillReport, drill, drilled_event
 from master.service.leases.learning import Learnings
 from master.service.leases.lease_views import read_loans, read_seat_news
+from master.service.leases.loan_preview import LoanPreview, preview_loan
 from master.service.leases.streams import StreamRecorder, StreamSeen
 from master.service.leases.waiting import WaitingTask
 from master.service.leases.waiting_lists import WaitingList, read_waiting
@@ -310,6 +311,19 @@ class Leases:
             RequestIdTakenError: the request id was used for something else.
         """
         return await self._committer.submit(request)
+
+    async def preview_loan(self, request: BorrowSeats) -> LoanPreview:
+        """What lending would come to, by the code that would do it, on a copy.
+
+        Raises:
+            UnknownProjectError, UnknownPbxError, LeaseError, LoanError: it would be refused.
+        """
+        time = self._context.lease_time()
+
+        def work(tx: Tx, estates: EstateCache) -> LoanPreview:
+            return preview_loan(tx, estates, request, time)
+
+        return await self._context.rehearse(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))
 
     async def return_loan(self, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
         """Take borrowed seats back before their day.

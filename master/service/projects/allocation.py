@@ -12,13 +12,11 @@ from typing import Any
 
 from licensemaster.values.moments import second_text
 from master.domain.allocation.policies import Allocation
-from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.contradictions import AllocationInvalidError, Grounds, contradictions
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import Change, ChangeAction
-from master.domain.seats.pools import grantable
-from master.domain.seats.seat_working_set import PoolScore
+from master.domain.seats.site_outlooks import SharedPool, SiteOutlook, site_outlooks
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.estates.service_context import ServiceContext
 from master.service.projects.apply import ProjectMovedError
@@ -27,10 +25,10 @@ from master.store.backends.database import Tx
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.allocation import write_allocation
 from master.store.statements.projects.projects import lock_for_apply, site_names
-from master.store.statements.seats import counted_of_pool, read_pools
+from master.store.statements.seats import counted_of_pool
+from master.store.statements.waiting import waits_of_project
 
 _APPLIED = "allocation.applied"
-_OUTLOOKS_MAX = 1000
 
 
 class AllocationChangedError(Exception):
@@ -56,17 +54,6 @@ class ApplyAllocation:
 
 
 @dataclass(frozen=True, slots=True)
-class SiteOutlook:
-    """What a site could get of a type before and after."""
-
-    site: str
-    license_type: str
-    has: int
-    left_before: int
-    left_after: int
-
-
-@dataclass(frozen=True, slots=True)
 class AllocationApplied:
     """What an apply changed, or would change."""
 
@@ -82,10 +69,10 @@ class _Situation:
 
     estate: Estate
     sites: frozenset[str]
-    pools: Mapping[int, PoolScore]
-    """The shared pools that rules are about, before or after."""
     counted: Mapping[int, Mapping[int, int]]
-    """By pool and PBX."""
+    """By pool and PBX, of the shared pools that rules are about, before or after."""
+    waits: Mapping[tuple[str, int], int]
+    """Seats waited for, by (license type, PBX id)."""
 
 
 async def apply_allocation(context: ServiceContext, request: ApplyAllocation) -> AllocationApplied | AnsweredBefore:
@@ -118,8 +105,8 @@ def _read(tx: Tx, estates: EstateCache, request: ApplyAllocation) -> _Situation:
     return _Situation(
         estate=estate,
         sites=site_names(tx, estate.project_id),
-        pools=read_pools(tx, pool_ids),
         counted={pool_id: counted_of_pool(tx, pool_id, None) for pool_id in pool_ids},
+        waits=waits_of_project(tx, estate.project_id) if pool_ids else {},
     )
 
 
@@ -199,32 +186,18 @@ def _text(part: Any) -> str:
 def _outlooks(
     situation: _Situation, allocation: Allocation, now: float
 ) -> tuple[tuple[SiteOutlook, ...], tuple[str, ...]]:
-    """What each site could get more or fewer of, and what has to be known of reserves that are not free yet."""
-    outlooks: list[SiteOutlook] = []
-    warnings: list[str] = []
-    before, after = situation.estate, replace(situation.estate, allocation=allocation)
-    installation = after.installations[after.master.device.id]
-    for pool_id, pool in situation.pools.items():
-        key, counted = after.shared_pools[pool_id], situation.counted[pool_id]
-        old, new = (_division(estate, pool_id, counted, now) for estate in (before, after))
-        if old is None and new is None:
-            continue
-        free = grantable(capacity=pool.capacity, counted=pool.used, leaving=installation.leaving.get(key, 0))
-        for site, (pbx_id, *_) in after.pbxs_at.items():
-            was, becomes = (free if division is None else division.left_for(pbx_id, free) for division in (old, new))
-            if was != becomes:
-                has = sum(counted.get(other, 0) for other in after.pbxs_at[site])
-                outlooks.append(SiteOutlook(site, key, has, was, becomes))
-        if new is not None and new.kept_free > free:
-            name = after.catalog.types[key].display_name
+    """What becomes of each site, and what has to be known of reserves that are not free yet."""
+    after_apply = replace(situation.estate, allocation=allocation)
+    pools, warnings = [], []
+    for pool_id, counted in situation.counted.items():
+        before, after = (
+            SharedPool(estate, pool_id, counted=counted, now=now) for estate in (situation.estate, after_apply)
+        )
+        pools.append((before, after))
+        if after.kept_free > after.free:
+            name = after_apply.catalog.types[after.license_type].display_name
             warnings.append(
-                f"{new.kept_free:,} {name} seats are to be kept free for their owners, {free:,} are free now; the rest"
-                " is filled as seats come back"
+                f"{after.kept_free:,} {name} seats are to be kept free for their owners, {after.free:,} are free now;"
+                " the rest is filled as seats come back"
             )
-    outlooks.sort(key=lambda outlook: (outlook.left_after - outlook.left_before, outlook.site))
-    return tuple(outlooks[:_OUTLOOKS_MAX]), tuple(warnings)
-
-
-def _division(estate: Estate, pool_id: int, counted: Mapping[int, int], now: float) -> PoolDivision | None:
-    rules = estate.rules_of_pool(pool_id, now)
-    return PoolDivision(rules, estate.site_of, counted) if rules is not None else None
+    return site_outlooks(pools, situation.waits), tuple(warnings)

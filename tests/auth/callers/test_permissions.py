@@ -58,7 +58,7 @@ MAY_CALL = {
         *("ListLicenses", "ListVendorKeys", "ListDevices", "GetProject", "ListProjects", "CheckStandby", "GetStatus"),
         *("ListSeats", "ListLeases", "ExplainSeats", "ListEvents", "ExportEvents", "VerifyAudit", "PlanChanges"),
         *("GetUsageReport", "ServerReflectionInfo", "QuoteOrder", "ListAgreements", "ListEntries", "CheckUpgrade"),
-        *("ListEndings", "GetRights", "GetAllocation", "ListLoans", "ListWaiting"),
+        *("ListEndings", "GetRights", "GetAllocation", "ListLoans", "PreviewLoan", "ListWaiting"),
     },
     Role.VENDOR: {"ImportLicenses"},
     Role.METRICS: set(),

@@ -119,7 +119,7 @@ async def test_who_gains_and_who_loses_is_shown_first(today: Cli, today_master: 
     dry = await today("allocation", "reserve", "site-berlin", "port", "4", "--dry-run")
     assert dry.code == 0, dry.err
     rows = [line.split() for line in dry.out.splitlines()]
-    assert ["site-rome", "port", "5", "5", "1", "-4"] in rows
+    assert ["site-rome", "port", "5", "5", "1", "-4", "5"] in rows
     assert (await today("allocation", "show")).out.startswith("# No rules")
     assert (await today("allocation", "reserve", "site-berlin", "port", "4")).code == 0
     assert (await today("allocation", "weight", "site-berlin", "port", "3")).code == 0

@@ -9,12 +9,14 @@ from uuid import uuid4
 import pytest
 
 from licensemaster.signing import documents
-from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2, project_pb2
+from licensemaster.v1 import allocation_pb2, document_pb2, lease_pb2, loan_pb2, project_pb2
 from master.domain.leases.claims import Claim, ClaimKind
 from master.store.backends.database import Tx
 from master.store.backends.opening import open_database
 from master.store.statements.claims import write_claims
 from tests.rpc.failures import NAME, failure
+from tests.rpc.services.test_planning import everything_stored
+from tests.support.databases.held import writer_held
 from tests.support.databases.truth import all_events, mismatches, used
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, seats
@@ -25,6 +27,7 @@ from tests.support.projects.estates import project
 TTL, GRACE, DAY = 60, 600, 86_400
 SITES = {"ship": "slave 12 gateway", "berlin": "slave 12 gateway"}
 LEND = Policy(license_type="port", loan_days_max=30)
+QUEUE = allocation_pb2.QueuePolicy(length_max=5)
 
 
 @pytest.fixture
@@ -171,6 +174,78 @@ async def test_what_cannot_be_lent_is_refused_with_its_reason(ten: InProcess) ->
     assert (await failure(loans.BorrowSeats(borrowing(ten, "ship", 2)))).reason == "LOAN_NOT_ALLOWED"
     wrong = borrowing(ten, "ship", 0)
     assert list((await failure(loans.BorrowSeats(wrong))).fields) == ["seats"]
+
+
+def preview_of(request: loan_pb2.BorrowSeatsRequest) -> loan_pb2.PreviewLoanRequest:
+    return loan_pb2.PreviewLoanRequest(
+        pbx=request.pbx, license_type=request.license_type, seats=request.seats, end_time=request.end_time
+    )
+
+
+def told(preview: loan_pb2.PreviewLoanResponse) -> dict[str, tuple[tuple[int, int], ...]]:
+    """By site, what it has, could get and would be dealt, each before and after."""
+    return {
+        outlook.site: (
+            (outlook.has, outlook.has_after),
+            (outlook.left_before, outlook.left_after),
+            (outlook.gets_before, outlook.gets_after),
+        )
+        for outlook in preview.outlooks
+    }
+
+
+async def test_what_a_dry_run_tells_is_what_then_happens_and_nothing_is_changed_by_it(
+    ten: InProcess, database_url: str
+) -> None:
+    ship, berlin = await opened(ten.wire, "ship"), await opened(ten.wire, "berlin")
+    granted(await ship.acquire(*seats("port", 2)))
+    granted(await berlin.acquire(*seats("port", 1)))
+    request = borrowing(ten, "ship", 6)
+    before = await everything_stored(database_url)
+    async with writer_held(ten, database_url):
+        preview = await ten.wire.loans.PreviewLoan(preview_of(request))
+    assert await everything_stored(database_url) == before
+    assert told(preview) == {
+        "site-berlin": ((1, 1), (7, 3), (1, 1)),
+        "site-hq": ((0, 0), (7, 3), (0, 0)),
+        "site-ship": ((2, 6), (7, 3), (2, 6)),
+    }
+    lent = (await ten.wire.loans.BorrowSeats(request)).loan
+    preview.loan.change_time.CopyFrom(lent.change_time)
+    assert preview.loan == lent
+    count, _ = divided(await berlin.acquire(*seats("port", 9, "more")))
+    assert count == 3
+
+
+async def test_it_tells_the_fair_shares_of_those_who_wait(ten: InProcess) -> None:
+    keep = Rule(name="keep", site="site-ship", reserve={"port": 3})
+    await lay_down(ten.wire, Policy(license_type="port", loan_days_max=30, queue=QUEUE), keep)
+    await opened(ten.wire, "ship")
+    berlin = await opened(ten.wire, "berlin")
+    assert divided(await berlin.acquire(*seats("port", 9), wait=True))[0] == 7
+    assert told(await ten.wire.loans.PreviewLoan(preview_of(borrowing(ten, "ship", 3)))) == {
+        "site-ship": ((0, 3), (3, 0), (0, 3)),
+        "site-berlin": ((7, 7), (0, 0), (9, 7)),
+    }
+
+
+async def test_what_would_be_refused_is_refused_with_the_same_reason(ten: InProcess) -> None:
+    loans = ten.wire.loans
+    await _ship(ten)
+    unknown = borrowing(ten, "ship", 1)
+    unknown.license_type = "prot"
+    for request, reason in (
+        (borrowing(ten, "berlin", 1), "LEASE_NOT_OPEN"),
+        (borrowing(ten, "nowhere", 1), "UNKNOWN_PBX"),
+        (borrowing(ten, "ship", 11), "LOAN_SHORT"),
+        (borrowing(ten, "ship", 5, days=31), "LOAN_TOO_LONG"),
+        (unknown, "LOAN_NOT_ALLOWED"),
+        (borrowing(ten, "ship", 0), "INVALID_ARGUMENT"),
+        (borrowing(ten, "ship", 5, days=-1), "INVALID_ARGUMENT"),
+    ):
+        would = await failure(loans.PreviewLoan(preview_of(request)))
+        assert would == await failure(loans.BorrowSeats(request))
+        assert would.reason == reason
 
 
 async def test_the_end_of_a_lease_by_an_operator_leaves_the_loan(ten: InProcess) -> None:

@@ -131,6 +131,7 @@ license-master leases end kiel --reason "site closed, box scrapped" --yes
 refused license-master leases end kiel --reason "once more" --yes
 
 ## Lend seats for days
+refused license-master loan open kiel port 1 --days 30 --reason "no policy yet" --dry-run
 refused license-master loan open kiel port 1 --days 30 --reason "no policy yet"
 license-master loan list
 refused license-master loan return kiel port --keep 0 --reason "nothing is borrowed" --yes

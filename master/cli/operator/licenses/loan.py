@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
+from rich.text import Text
 
 from licensemaster.v1 import loan_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.options import NeededReasonOption, PbxArgument, TypeArgument, YesOption
+from master.cli.operator.monitoring.pool import outlooks_view
 from master.cli.output.rendering import add_row, distance, moment, short_name, stdout_console, table, visible
 
 app = typer.Typer(help="Seats that a PBX borrows for days: open, list, return.", no_args_is_help=True)
@@ -25,22 +28,31 @@ def open_loan(
     seats: Annotated[int, typer.Argument(min=1, help="How many in all.", show_default=False)],
     days: Annotated[int, typer.Option("--days", min=1, help="For how many days from now.", show_default=False)],
     reason: NeededReasonOption,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show whether it would be lent, and which sites could get fewer.")
+    ] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Every site, however many.")] = False,
 ) -> None:
     """Lend a PBX seats for days, or extend what it has borrowed: more of them, or for longer.
 
     They are counted for it until their day whether it reaches a master or not, and nobody else gets them. It is handed
     the signed loan with its next renewal. `license-master loan return` is the way back.
     """
+    name, end_time = f"{master.project}/pbxs/{pbx}", Timestamp()
+    end_time.FromDatetime(datetime.now(UTC) + timedelta(days=days))
+    if dry_run:
+        asked = loan_pb2.PreviewLoanRequest(pbx=name, license_type=license_type, seats=seats, end_time=end_time)
+        preview = master.call(master.loans.PreviewLoan, asked)
+        if not master.shows_json(preview):
+            stdout_console().print(_opened(pbx, preview.loan, "would have borrowed"))
+            stdout_console().print(outlooks_view(preview.outlooks, show_all=show_all))
+        return
     request = loan_pb2.BorrowSeatsRequest(
-        pbx=f"{master.project}/pbxs/{pbx}", license_type=license_type, seats=seats, reason=reason
+        pbx=name, license_type=license_type, seats=seats, end_time=end_time, reason=reason
     )
-    request.end_time.FromDatetime(datetime.now(UTC) + timedelta(days=days))
     response = master.call(master.loans.BorrowSeats, request)
     if not master.shows_json(response):
-        loan = response.loan
-        stdout_console().print(
-            visible(f"{pbx} has borrowed {loan.seats:,} {loan.license_type} until {moment(loan.end_time)}")
-        )
+        stdout_console().print(_opened(pbx, response.loan, "has borrowed"))
 
 
 @app.command("list")
@@ -84,6 +96,10 @@ def return_loan(
         lines.append(f"at risk until {until}: {risk} may stay in use and be granted to others as well")
     for line in lines:
         stdout_console().print(visible(line))
+
+
+def _opened(pbx: str, loan: loan_pb2.Loan, has: str) -> Text:
+    return visible(f"{pbx} {has} {loan.seats:,} {loan.license_type} until {moment(loan.end_time)}")
 
 
 def _table(answer: loan_pb2.ListLoansResponse) -> Table:

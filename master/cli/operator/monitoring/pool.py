@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from licensemaster.v1 import status_pb2
+from licensemaster.v1 import allocation_pb2, status_pb2
 from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import OfDeviceOption, TypeArgument
 from master.cli.operator.monitoring.status import ROWS_SHOWN_MAX, in_column, is_of
@@ -111,6 +111,33 @@ def shares_view(shares: Sequence[status_pb2.SiteShare]) -> RenderableType:
             *(getattr(share, part) or "" for part in more),
         )
     return shown
+
+
+def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: bool) -> RenderableType:
+    """What becomes of sites by a change, those that lose most first."""
+
+    def rows(shown_outlooks: Sequence[allocation_pb2.SiteOutlook]) -> RenderableType:
+        headings = ("Has", "Could get", "Then", "", "Fair share")
+        shown = table("Site", "Type", *headings, numbers=headings)
+        for outlook in shown_outlooks:
+            gain = outlook.left_after - outlook.left_before
+            add_row(
+                shown,
+                outlook.site,
+                outlook.license_type,
+                _becomes(outlook.has, outlook.has_after),
+                outlook.left_before,
+                outlook.left_after,
+                Text(f"{gain:+,}" if gain else "", style="green" if gain > 0 else "red"),
+                _becomes(outlook.gets_before, outlook.gets_after),
+            )
+        return shown
+
+    return Group(*section(outlooks, rows, None if show_all else ROWS_SHOWN_MAX, "sites"))
+
+
+def _becomes(before: int, after: int) -> str:
+    return f"{before:,}" if before == after else f"{before:,} → {after:,}"
 
 
 def _bar(pool: status_pb2.Pool) -> Text:

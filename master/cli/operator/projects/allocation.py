@@ -1,20 +1,20 @@
 """`license-master allocation`: how shared pools are divided between sites when they are short."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from licensemaster.v1 import allocation_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.options import ReasonOption, TypeArgument, YesOption
 from master.cli.connection.rpc_failure import RpcFailure
+from master.cli.operator.monitoring.pool import outlooks_view
 from master.cli.operator.projects.allocation_edits import (
     GROUP,
     Amount,
@@ -29,19 +29,14 @@ from master.cli.operator.projects.changes_view import joined_counts, print_chang
 from master.cli.operator.projects.message_file import ALLOCATION, MessageFile, problems_error, read_file
 from master.cli.operator.projects.message_toml import message_toml
 from master.cli.output.rendering import (
-    add_row,
     print_json,
     print_warnings,
-    section,
     stderr_console,
     stdout_console,
-    table,
     visible,
     write_out,
 )
 from master.shipped import shipped
-
-OUTLOOKS_SHOWN_MAX = 15
 
 app = typer.Typer(help="Who gets the last seats: apply, check, show, example, and single rules.", no_args_is_help=True)
 
@@ -277,29 +272,6 @@ def remove(
     stored = _stored(master)
     take_back(stored.allocation, rule)
     _carry_out(master, _Wanted(stored.allocation, stored.revision), _How(dry_run, yes, reason))
-
-
-def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: bool) -> RenderableType:
-    """Who could get more, or fewer, seats than before; those that lose most first."""
-
-    def rows(shown_outlooks: Sequence[allocation_pb2.SiteOutlook]) -> RenderableType:
-        headings = ("Has", "Could get", "Then", "")
-        shown = table("Site", "Type", *headings, numbers=headings)
-        for outlook in shown_outlooks:
-            gain = outlook.left_after - outlook.left_before
-            style = "green" if gain > 0 else "red"
-            add_row(
-                shown,
-                outlook.site,
-                outlook.license_type,
-                outlook.has,
-                outlook.left_before,
-                outlook.left_after,
-                Text(f"{gain:+,}", style=style),
-            )
-        return shown
-
-    return Group(*section(outlooks, rows, None if show_all else OUTLOOKS_SHOWN_MAX, "sites"))
 
 
 def _give(master: Master, scope: Scope, amount: Amount, license_type: str, number: int, how: _How) -> None:

@@ -16,9 +16,17 @@ async def test_a_loan_from_its_opening_to_its_return(today: Cli, today_master: I
     await wire.apply(project({"PBX-Port12": 10}, pbxs={"ship": "slave 12 gateway"}))
     granted(await (await opened(wire, "ship")).acquire(*seats("port", 2)))
     lending = ("loan", "open", "ship", "PBX-Port", "6", "--days", "30", "--reason", "voyage 12")
-    refused = await today(*lending)
-    assert (refused.code, "loan_days_max" in refused.err) == (1, True)
+    for refused in (await today(*lending), await today(*lending, "--dry-run")):
+        assert (refused.code, "loan_days_max" in refused.err) == (1, True)
     await lay_down(wire, Policy(license_type="port", loan_days_max=30))
+    dry = await today(*lending, "--dry-run")
+    assert (dry.code, dry.out.startswith("ship would have borrowed 6 port until ")) == (0, True), dry.err
+    rows = [line.split() for line in dry.out.splitlines()]
+    assert ["site-ship", "port", "2", "→", "6", "8", "4", "-4", "2", "→", "6"] in rows
+    assert ["site-hq", "port", "0", "8", "4", "-4", "0"] in rows
+    told = json.loads((await today(*lending, "--dry-run", "--json")).out)
+    assert (told["loan"]["seats"], len(told["outlooks"])) == (6, 2)
+    assert (await today("loan", "list")).err == "nothing is borrowed\n"
     lent = await today(*lending)
     assert (lent.code, lent.out.startswith("ship has borrowed 6 port until ")) == (0, True), lent.err
     listed = await today("loan", "list")

@@ -1,0 +1,101 @@
+"""What each site has of a shared pool, could get and would be dealt, before a change and after it.
+
+Pure arithmetic on what is counted: what changes may be the rules (an allocation) or the seats (a loan).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+from master.domain.allocation.fair_shares import fair_shares
+from master.domain.allocation.pool_division import PoolDivision
+from master.domain.estate.estate import Estate
+from master.domain.seats.pools import grantable
+
+OUTLOOKS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOutlook:
+    """What a site has and could get of a type before and after."""
+
+    site: str
+    license_type: str
+    has: int
+    has_after: int
+    left_before: int
+    """Seats more that it could get if it asked right then."""
+    left_after: int
+    gets_before: int
+    """What it would have if the pool were dealt anew."""
+    gets_after: int
+
+
+class _Standing(NamedTuple):
+    has: int
+    left: int
+    gets: int
+
+
+class SharedPool:
+    """A shared pool at a moment."""
+
+    def __init__(self, estate: Estate, pool_id: int, *, counted: Mapping[int, int], now: float) -> None:
+        """Begin with what is counted, by PBX id; `now` is UNIX seconds."""
+        installation = estate.installations[estate.master.device.id]
+        self.license_type = estate.shared_pools[pool_id]
+        self._estate = estate
+        self._counted = counted
+        self._capacity = installation.capacity.get(self.license_type, 0)
+        self.free = grantable(
+            capacity=self._capacity,
+            counted=sum(counted.values()),
+            leaving=installation.leaving.get(self.license_type, 0),
+        )
+        self._rules = estate.rules_of_pool(pool_id, now)
+        self._division = PoolDivision(self._rules, estate.site_of, counted) if self._rules is not None else None
+
+    @property
+    def kept_free(self) -> int:
+        """Seats to be kept free for owners of reserves, be there so many free or not."""
+        return self._division.kept_free if self._division is not None else 0
+
+    def standings(self, waits: Mapping[tuple[str, int], int]) -> dict[str, _Standing]:
+        """How each site that has PBXs stands; `waits` are seats waited for, by (license type, PBX id)."""
+        has: Counter[str] = Counter(dict.fromkeys(self._rules.site_reserves, 0) if self._rules is not None else {})
+        wanted: Counter[str] = Counter()
+        for pbx_id, site in self._estate.site_of.items():
+            has[site] += self._counted.get(pbx_id, 0)
+            wanted[site] += waits.get((self.license_type, pbx_id), 0)
+        shares = fair_shares(self._rules, capacity=self._capacity, has=has, waits=wanted)
+        return {
+            site: _Standing(has[site], self._left_for(pbx_id), shares[site].gets)
+            for site, (pbx_id, *_) in self._estate.pbxs_at.items()
+        }
+
+    def _left_for(self, pbx_id: int) -> int:
+        return self.free if self._division is None else self._division.left_for(pbx_id, self.free)
+
+
+def site_outlooks(
+    changes: Iterable[tuple[SharedPool, SharedPool]], waits: Mapping[tuple[str, int], int]
+) -> tuple[SiteOutlook, ...]:
+    """The sites for which pools are no longer what they were, those that lose most first; `OUTLOOKS_MAX` at most.
+
+    Args:
+        changes: each pool before and after.
+        waits: seats waited for, by (license type, PBX id).
+    """
+    outlooks = []
+    for before, after in changes:
+        becomes = after.standings(waits)
+        for site, was in before.standings(waits).items():
+            if was != becomes[site]:
+                numbers = chain.from_iterable(zip(was, becomes[site], strict=True))
+                outlooks.append(SiteOutlook(site, after.license_type, *numbers))
+    outlooks.sort(key=lambda outlook: (outlook.left_after - outlook.left_before, outlook.site))
+    return tuple(outlooks[:OUTLOOKS_MAX])

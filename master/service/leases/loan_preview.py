@@ -1,0 +1,47 @@
+"""What lending seats would come to: decided by the code that lends them, on a copy, and compared with what is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.leases.loans import Loan
+from master.domain.seats.site_outlooks import SharedPool, SiteOutlook, site_outlooks
+from master.service.batch.answers import LoanBorrowed
+from master.service.batch.batch import answer_to
+from master.service.batch.requests import BorrowSeats
+from master.service.estates.estate_cache import EstateCache, read_estate
+from master.store.backends.database import Tx
+from master.store.statements.seats import counted_of_pool
+from master.store.statements.waiting import waits_of_project
+
+
+@dataclass(frozen=True, slots=True)
+class LoanPreview:
+    """A loan as it would be, and what would become of each site."""
+
+    loan: Loan
+    outlooks: tuple[SiteOutlook, ...]
+
+
+def preview_loan(tx: Tx, estates: EstateCache, request: BorrowSeats, time: LeaseTime) -> LoanPreview:
+    """Lend seats on a copy, and say who could get how many before and after.
+
+    Raises:
+        UnknownProjectError, UnknownPbxError, LeaseError, LoanError: they would not be lent.
+    """
+    estate = read_estate(tx, estates, request.pbx.project)
+
+    def pools() -> dict[str, SharedPool]:
+        """The pool of the type, by its type; empty where there is none."""
+        return {
+            key: SharedPool(estate, pool_id, counted=counted_of_pool(tx, pool_id, None), now=time.now)
+            for pool_id, key in estate.shared_pools.items()
+            if key == estate.catalog.key_of(request.license_type)
+        }
+
+    before = pools()
+    answer = answer_to(tx, estates, time, request)
+    assert isinstance(answer, LoanBorrowed), "a copy has no answers of before"
+    changes = [(before[key], after) for key, after in pools().items()]
+    return LoanPreview(answer.loan, site_outlooks(changes, waits_of_project(tx, estate.project_id)))
