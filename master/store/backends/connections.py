@@ -7,7 +7,7 @@ to others: transactions (`database`).
   will do: that is how masters find the replica that was promoted.
 - A statement that makes no progress for `timeout_seconds` costs the connection. It is dropped, not cancelled: a commit
   that waits for a synchronous replica would be visible once cancelled, and an answer could go out for what the replica
-  never got.
+  never got. What is computed between two statements says nothing about the server, however long it takes.
 - Settings are made after connecting, and what answers is looked at: it must be UTF-8, the same database as before, and,
   where a pooler stands between, a session of our own, or settings and prepared statements would not hold.
 - When a connection breaks, the idle ones are dropped with it, and those that the server closed are not used: an outage
@@ -50,6 +50,12 @@ _STATEMENT_LATER_SECONDS = 1.0
 """How much later than we the server gives up a statement that waits for a lock."""
 _TRANSACTION_TIMES = 1.5
 """How many times as long as a statement a whole change may take: who waits for its locks gives up before it does."""
+_IDLE_CHANGE_TIMES = 0.5
+"""How many times as long as a statement a change may leave the server idle: a master that hangs lets go of its locks."""
+_IDLE_READ_TIMES = 6
+"""The same where something is only read: no lock is held, and what is computed in between may be much."""
+_HALTED_SECONDS = 0.5
+"""Whoever is so late to see that time is over was busy or halted, and cannot judge others."""
 _KNOWS_TRANSACTION_TIMEOUT = (17,)
 COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 """A commit that waits for a synchronous replica is never broken off: it would be visible without it."""
@@ -65,8 +71,7 @@ SESSION_SETTINGS: Mapping[str, str] = {
     "enable_seqscan": "off",
     "jit": "off",
     "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
-    # The locks of a master that hangs, or whose machine died, are let go within seconds, not hours.
-    "idle_in_transaction_session_timeout": "5s",
+    # The locks of a master whose machine died are let go within seconds, not hours.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -126,11 +131,13 @@ class Connections:
     @property
     def begin_to_read(self) -> str:
         """Begins a transaction that sees one state; the server ends a statement that nobody waits for any more."""
-        return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._statement_timeout}"
+        return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._server_limits(_IDLE_READ_TIMES)}"
 
-    @property
-    def _statement_timeout(self) -> str:
-        return f"SET LOCAL statement_timeout = '{self._timeout_seconds + _STATEMENT_LATER_SECONDS:.1f}s'"
+    def _server_limits(self, idle_times: float) -> str:
+        return (
+            f"SET LOCAL statement_timeout = '{self._timeout_seconds + _STATEMENT_LATER_SECONDS:.1f}s';"
+            f" SET LOCAL idle_in_transaction_session_timeout = '{self._timeout_seconds * idle_times:.2f}s'"
+        )
 
     def begin_to_change(self, raw: Raw) -> str:
         """Begins a transaction that takes locks, which are let go whatever becomes of us.
@@ -138,7 +145,7 @@ class Connections:
         Where something between the two keeps the connection open, the server never hears that it was given up: it waits
         for a lock, and then for us to go on, even in the middle of a statement, where it does not count as idle.
         """
-        begin = f"BEGIN; {self._statement_timeout}"
+        begin = f"BEGIN; {self._server_limits(_IDLE_CHANGE_TIMES)}"
         if raw.get_server_version() >= _KNOWS_TRANSACTION_TIMEOUT:
             begin += f"; SET LOCAL transaction_timeout = '{self._timeout_seconds * _TRANSACTION_TIMES:.1f}s'"
         return begin
@@ -234,22 +241,31 @@ class Connections:
 
 
 class ConnectionWatchdog:
-    """Drops a connection that makes no progress for a while."""
+    """Drops a connection on which a statement makes no progress for a while."""
 
     def __init__(self, raw: Raw, seconds: float) -> None:
         self._raw = raw
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._end = self._loop.call_later(seconds, raw.terminate)
+        self._due = 0.0
+        self._end: asyncio.TimerHandle | None = None
 
-    def progress(self) -> None:
-        """Something was answered; the next thing may take as long again."""
-        self._end.cancel()
-        self._end = self._loop.call_later(self._seconds, self._raw.terminate)
+    def start(self) -> None:
+        """A statement goes out."""
+        self.stop()
+        self._due = self._loop.time() + self._seconds
+        self._end = self._loop.call_at(self._due, self._over)
 
     def stop(self) -> None:
-        """The connection is not used any more."""
-        self._end.cancel()
+        """It was answered, or the connection is not used any more."""
+        if self._end is not None:
+            self._end.cancel()
+
+    def _over(self) -> None:
+        if self._loop.time() - self._due > _HALTED_SECONDS:
+            self.start()  # this process was halted itself: it has not read yet what the server may have answered
+        else:
+            self._raw.terminate()
 
 
 async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:

@@ -64,9 +64,15 @@ class _PostgresTx(Tx):
 
     def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         """Wait for the driver from within plain code, over SQLAlchemy's documented bridge."""
+        self._watchdog.start()
         result: T = self._adapted.run_async(call)
-        self._watchdog.progress()
+        self._watchdog.stop()
         return result
+
+    @property
+    def connection(self) -> Connection:
+        self._watchdog.start()
+        return super().connection
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         self._stop.check()
@@ -128,7 +134,13 @@ class _Remote:
 
     def execute(self, statement: Executable) -> CursorResult[Any]:
         """All that it returns has come when it is done."""
-        return self._tx.run_sync(lambda: self._tx._connection.execute(statement))
+        return self._tx.run_sync(lambda: self._watched(statement))
+
+    def _watched(self, statement: Executable) -> CursorResult[Any]:
+        self._tx._watchdog.start()
+        result = self._tx._connection.execute(statement)
+        self._tx._watchdog.stop()
+        return result
 
 
 class PostgresDatabase(Database):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from threading import Event
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -60,6 +61,23 @@ async def test_a_connection_that_is_given_up_between_two_statements(postgres: Po
                 await verb(interrupted)
             assert failed.value.problem is StorageProblem.STORAGE_UNAVAILABLE
         assert await database.read(lambda tx: tx.rows("SELECT 3")[0][0]) == 3
+    finally:
+        await database.close()
+
+
+async def test_what_is_computed_between_two_statements_says_nothing_of_the_server(postgres: PostgresServer) -> None:
+    """A question may compute for longer than a statement may take, above all on a busy machine."""
+    database = PostgresDatabase(parse_url(await postgres.new_database()), timeout_seconds=3)
+
+    def slow(tx: Tx) -> int:
+        seen: int = tx.rows("SELECT 1")[0][0]
+        tx.connection.execute(text("SELECT 2"))
+        time.sleep(3.5)
+        return seen + int(tx.rows("SELECT 3")[0][0])
+
+    try:
+        assert await database.ask(slow) == 4
+        assert await database.read(slow) == 4
     finally:
         await database.close()
 
