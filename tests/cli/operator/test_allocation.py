@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,9 @@ async def test_policies_go_by_single_commands_too(today: Cli, today_master: InPr
         ("queue", "port", "300"),
         ("overdraft", "PBX Port", "10", "--budget", "80", "--refill", "16"),
         ("overdraft", "port", "5"),
+        ("loans", "PBX-Port", "30"),
+        ("first-claim", "port", "900"),
+        ("blocks", "PBX Port", "4", "--yes"),
         ("emergencies", "site-rome"),
         ("reserve", "site-rome", "PBX-Port", "2", "--reason", "the clinic"),
         ("reserve", "site-rome", "port", "3"),
@@ -188,6 +192,9 @@ async def test_policies_go_by_single_commands_too(today: Cli, today_master: InPr
     shown = " ".join((await today("allocation", "show")).out.split())
     assert "queue = { length_max = 300, express_seats_max = 2, patience_seconds = 900 }" in shown
     assert "overdraft = { seats = 5, budget_seat_hours = 80, refill_seat_hours_per_day = 16 }" in shown
+    assert "loan_days_max = 30" in shown
+    assert "first_claim_seconds = 900" in shown
+    assert "block_seats_max = 4" in shown
     assert "reserve = { port = 3 }" in shown
     assert "serves_emergencies = true" in shown
     told = (await today("events", "--kind", "allocation.applied")).out
@@ -195,11 +202,46 @@ async def test_policies_go_by_single_commands_too(today: Cli, today_master: InPr
     assert "the clinic" in told
     without_budget = await today("allocation", "overdraft", "fax", "1")
     assert (without_budget.code, "overdraft.budget_seat_hours: 0 must be" in without_budget.err) == (1, True)
-    for command in (("queue", "port", "0"), ("overdraft", "port", "0"), ("emergencies", "site-rome", "--no-longer")):
-        assert (await today("allocation", *command)).code == 0
+    for too_much in (("loans", "port", "367"), ("first-claim", "port", "86401"), ("blocks", "port", "1001")):
+        refused = await today("allocation", *too_much)
+        assert (refused.code, "should be less than or equal to" in refused.err) == (2, True), refused.err
+    for taken_back in ("queue", "overdraft", "loans", "first-claim", "blocks"):
+        assert (await today("allocation", taken_back, "port", "0")).code == 0
+    assert (await today("allocation", "emergencies", "site-rome", "--no-longer")).code == 0
     left = (await today("allocation", "show")).out
-    assert not any(word in left for word in ("queue", "overdraft", "serves_emergencies"))
+    assert not any(word in left for word in ("types", "serves_emergencies")), "a policy that says nothing goes"
     assert "reserve" in left
+
+
+async def test_a_change_asks_a_person_first_and_is_one_call_where_nobody_is_asked(
+    today: Cli, today_master: InProcess
+) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
+    assert (await today("allocation", "loans", "port", "30", "--yes")).code == 0
+    assert (await today("allocation", "loans", "port", "30")).out == "nothing to change\n"
+    shown = (await today("allocation", "show")).out
+    assert _applies(today_master) == 2
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, b"n\n")
+        answered_no = await today("allocation", "loans", "port", "0", stdin=terminal)
+        assert (answered_no.code, "nothing was changed" in answered_no.err) == (1, True)
+        assert "loan days max: 30" in answered_no.out, "what would change is shown before the question"
+        assert (await today("allocation", "show")).out == shown
+        os.write(keyboard, b"y\n")
+        answered_yes = await today("allocation", "loans", "port", "0", stdin=terminal)
+        assert (answered_yes.code, answered_yes.out.count("loan days max: 30")) == (0, 1), answered_yes.err
+        unchanged = await today("allocation", "loans", "port", "0", stdin=terminal)
+        assert unchanged.out == "nothing to change\n"
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert (await today("allocation", "show")).out.startswith("# No rules")
+
+
+def _applies(master: InProcess) -> float | None:
+    labels = {"grpc_service": "licensemaster.v1.AllocationService", "grpc_method": "ApplyAllocation", "grpc_code": "OK"}
+    return master.running.metrics.registry.get_sample_value("grpc_server_handled_total", labels)
 
 
 async def test_a_dry_run_of_a_single_change_tells_it_alone(today: Cli, today_master: InProcess) -> None:

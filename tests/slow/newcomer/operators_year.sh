@@ -150,9 +150,15 @@ refused license-master pool show port
 license-master allocation remove kiel --reason "the fair is over" --yes
 license-master allocation queue PBX-Port 500 --express 2 --patience 900
 license-master allocation overdraft port 10 --budget 80 --refill 16 --reason "until the licenses come"
+license-master allocation loans port 30
+license-master allocation first-claim port 900
+license-master allocation blocks port 20
 license-master allocation emergencies kiel
 license-master allocation overdraft port 0
 license-master allocation queue port 0
+license-master allocation loans port 0
+license-master allocation first-claim port 0
+license-master allocation blocks port 0
 license-master allocation emergencies kiel --no-longer
 
 ## From local to central

@@ -10,6 +10,7 @@ from master.cli.output.failure import CommandFailed
 
 GROUP = "group:"
 Amount = Literal["reserve", "maximum", "weight", "priority"]
+Limit = Literal["loan_days_max", "first_claim_seconds", "block_seats_max"]
 _SCOPE = frozenset({"name", "site", "group", "start_time", "end_time"})
 """What says whom a rule is about, and when; a rule that has nothing else says nothing."""
 
@@ -97,6 +98,13 @@ def let_overdraw(
         overdraft.refill_seat_hours_per_day = overdraft.refill_seat_hours_per_day if refill is None else refill
     else:
         policy.ClearField("overdraft")
+    _drop_if_empty(allocation, policy)
+
+
+def set_limit(allocation: allocation_pb2.Allocation, license_type: str, limit: Limit, number: int) -> None:
+    """Have the policy of a type set a limit; none where it is 0."""
+    policy = _policy_of(allocation, license_type)
+    setattr(policy, limit, number)
     _drop_if_empty(allocation, policy)
 
 

@@ -1,0 +1,138 @@
+"""How an allocation is applied by commands, a whole file or a single change: shown, confirmed, sent, reported.
+
+A command edits the allocation as it stands; `changing` adds the options, and carries it out.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from licensemaster.v1 import allocation_pb2
+from master.cli.connection.asking import Master, asks_master, confirm
+from master.cli.connection.options import ReasonOption, YesOption
+from master.cli.connection.rpc_failure import RpcFailure
+from master.cli.operator.monitoring.pool import outlooks_view
+from master.cli.operator.projects.changes_view import joined_counts, print_changes
+from master.cli.operator.projects.message_file import MessageFile, problems_error
+from master.cli.output.rendering import stderr_console, stdout_console
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would change, who gains and who loses.")]
+_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "dry_run": (DryRunOption, False),
+    "yes": (YesOption, False),
+    "reason": (ReasonOption, ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An allocation to be applied."""
+
+    allocation: allocation_pb2.Allocation
+    revision: int = 0
+    """The project's revision that it was made from; 0 where it was made from none."""
+    file: MessageFile[allocation_pb2.Allocation] | None = None
+    """What it was read from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How it is to be carried out."""
+
+    dry_run: bool
+    yes: bool
+    reason: str
+    show_all: bool = False
+
+
+def changing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function that edits the allocation as it stands.
+
+    A `license_type` reaches it as its catalog key, however it is typed.
+    """
+
+    def decorate(edit: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(edit)
+        def change(master: Master, **given: Any) -> None:
+            how = How(**{option: given.pop(option) for option in _OPTIONS})
+            stored = stored_allocation(master, given.get("license_type", ""))
+            if "license_type" in given:
+                given["license_type"] = stored.license_type
+            edit(stored.allocation, **given)
+            carry_out(master, Wanted(stored.allocation, stored.revision), how)
+
+        allocation, *own = inspect.signature(edit, eval_str=True).parameters.values()
+        added = [
+            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for option, (annotation, default) in _OPTIONS.items()
+        ]
+        kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        change.__signature__ = inspect.Signature([allocation, *kept, *added])  # type: ignore[attr-defined]
+        app.command(name, **shown)(asks_master()(change))
+        return edit
+
+    return decorate
+
+
+def stored_allocation(master: Master, license_type: str = "") -> allocation_pb2.GetAllocationResponse:
+    """The allocation as it stands, and the catalog key of a type."""
+    request = allocation_pb2.GetAllocationRequest(project=master.project, license_type=license_type)
+    return master.call(master.allocations.GetAllocation, request)
+
+
+def carry_out(master: Master, wanted: Wanted, how: How) -> None:
+    """Apply an allocation; where a person looks on who did not say yes, show first who gains and who loses, and ask."""
+    planned = None
+    if sys.stdin.isatty() and not how.yes and not how.dry_run:
+        planned = send(master, wanted, dry_run=True)
+        if planned.changes:
+            _print(planned, stderr_console() if master.as_json else stdout_console(), show_all=how.show_all)
+            confirm(f"Apply {joined_counts([(len(planned.changes), 'change')])}?")
+    applied = send(master, wanted, dry_run=how.dry_run, reason=how.reason)
+    if master.shows_json(applied):
+        return
+    if planned is None or not applied.changes or list(applied.changes) != list(planned.changes):
+        _print(applied, stdout_console(), show_all=how.show_all)
+    if applied.changes and not how.dry_run:
+        made = joined_counts([(len(applied.changes), "change")])
+        stdout_console().print(Text.assemble(("applied: ", "bold green"), f"{made}, revision {applied.revision}"))
+
+
+def send(master: Master, wanted: Wanted, *, dry_run: bool, reason: str = "") -> allocation_pb2.ApplyAllocationResponse:
+    """Hand the master an allocation.
+
+    Raises:
+        CommandFailed: it is refused; what is wrong is named with its line where it was read from a file.
+    """
+    request = allocation_pb2.ApplyAllocationRequest(
+        project=master.project,
+        allocation=wanted.allocation,
+        dry_run=dry_run,
+        reason=reason,
+        expected_revision=wanted.revision,
+    )
+    try:
+        return master.call(master.allocations.ApplyAllocation, request)
+    except RpcFailure as failure:
+        if not failure.violations:
+            raise
+        if wanted.file is None:
+            said = [f"{wrong.field}: {wrong.description}" for wrong in failure.violations]
+            raise problems_error("the allocation", said) from failure
+        problems = [wanted.file.violation(wrong.field, wrong.description) for wrong in failure.violations]
+        raise problems_error(wanted.file.source, problems) from failure
+
+
+def _print(response: allocation_pb2.ApplyAllocationResponse, console: Console, *, show_all: bool) -> None:
+    print_changes(response, console, show_all=show_all)
+    if response.outlooks:
+        console.print(outlooks_view(response.outlooks, show_all=show_all))
