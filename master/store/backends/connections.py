@@ -51,7 +51,7 @@ _STATEMENT_LATER_SECONDS = 1.0
 _TRANSACTION_TIMES = 1.5
 """How many times as long as a statement a whole change may take: who waits for its locks gives up before it does."""
 _IDLE_CHANGE_TIMES = 0.5
-"""How many times as long as a statement a change may leave the server idle: a master that hangs lets go of its locks."""
+"""How many times as long as a statement a change may leave the server idle: one that hangs lets go of its locks."""
 _IDLE_READ_TIMES = 6
 """The same where something is only read: no lock is held, and what is computed in between may be much."""
 _HALTED_SECONDS = 0.5
