@@ -1,18 +1,20 @@
 """What queues and overdrafts of a project came to over some days, told by its audit alone.
 
 A seat that is waited for is granted as it is handed on, or given up; whoever still waits, and whose lease ended, is
-neither. An overdraft is from the moment at which a pool has more seats out than licenses until it has none more; what
-it cost is what its budget had less then. Pure arithmetic over events, oldest first.
+neither. An event of an overdraft says how many seats are above what is installed from then on, and how many were until
+then: so what it cost is known exactly, be it begun before these days or not yet over. Pure arithmetic over events,
+oldest first.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
+from master.domain.allocation.overdraft import Overdraft
 from master.domain.audit.chain import Record
 
 AWAITED, GIVEN_UP, DROPPED, ACQUIRED = "seats.awaited", "seats.given_up", "waiting.dropped", "seats.acquired"
@@ -35,8 +37,12 @@ class PolicyUse:
     """Of those granted; 0 where none was."""
     wait_seconds_max: float
     overdrawn_seconds: float
+    overdrawn_peak: int
+    """The most seats at once."""
     overdrawn_seat_hours: float
     """What was spent of the budget."""
+    budget_left_seat_hours: float | None
+    """What is left of it now; None where nothing may be overdrawn, and nothing is."""
 
 
 @dataclass(slots=True)
@@ -46,26 +52,51 @@ class _Use:
     waited: int = 0
     gave_up: int = 0
     waits: list[float] = field(default_factory=list)
-    overdrawn_since: float | None = None
-    budget_then: float = 0.0
+    overdrawn: int = 0
+    overdrawn_at: float | None = None
+    """Since when so many are; None before the first event."""
     overdrawn_seconds: float = 0.0
-    seat_hours: float = 0.0
+    overdrawn_peak: int = 0
+    seat_seconds: float = 0.0
+
+    def become(self, overdrawn: int, at: float) -> None:
+        """Count what is overdrawn up to a moment, after which it is another number of seats."""
+        if self.overdrawn and self.overdrawn_at is not None:
+            passed = max(at - self.overdrawn_at, 0.0)
+            self.overdrawn_seconds += passed
+            self.seat_seconds += passed * self.overdrawn
+        self.overdrawn_peak = max(self.overdrawn_peak, self.overdrawn, overdrawn)
+        self.overdrawn, self.overdrawn_at = overdrawn, at
 
 
-def policy_uses(events: Iterable[Record], *, now: float) -> list[PolicyUse]:
-    """What queues and overdrafts came to, by license type; `now` is UNIX seconds."""
+def policy_uses(
+    events: Iterable[Record], overdrafts: Mapping[str, Overdraft], *, since: float, now: float
+) -> list[PolicyUse]:
+    """What queues and overdrafts came to, by license type.
+
+    Args:
+        events: what happened since then.
+        overdrafts: as they stand now, by license type.
+        since: from when on, UNIX seconds.
+        now: until when.
+    """
     uses: defaultdict[str, _Use] = defaultdict(_Use)
     for event in events:
         at, details = event.time_us / _MICROSECONDS, json.loads(event.details)
         if event.kind in (OVERDRAWN, OVERDRAFT_ENDED):
-            _overdrawn(uses[details["type"]], at, details["budget_left_seat_hours"], begins=event.kind == OVERDRAWN)
+            use = uses[details["type"]]
+            if use.overdrawn_at is None:
+                use.become(details["overdrawn_before"], since)
+            use.become(details["overdrawn"], at)
             continue
         for license_type, holders in details.items():
             for holder in holders:
                 _waits(uses[license_type], event.kind, (event.pbx, holder), at)
+    for license_type, overdraft in overdrafts.items():
+        if overdraft.seats and uses[license_type].overdrawn_at is None:
+            uses[license_type].become(overdraft.seats, since)
     for use in uses.values():
-        if use.overdrawn_since is not None:  # it is still
-            use.overdrawn_seconds += max(now - use.overdrawn_since, 0.0)
+        use.become(use.overdrawn, now)
     return [
         PolicyUse(
             license_type=license_type,
@@ -75,7 +106,11 @@ def policy_uses(events: Iterable[Record], *, now: float) -> list[PolicyUse]:
             wait_seconds_median=median(use.waits) if use.waits else 0.0,
             wait_seconds_max=max(use.waits, default=0.0),
             overdrawn_seconds=use.overdrawn_seconds,
-            overdrawn_seat_hours=use.seat_hours,
+            overdrawn_peak=use.overdrawn_peak,
+            overdrawn_seat_hours=use.seat_seconds / 3600,
+            budget_left_seat_hours=(
+                overdrafts[license_type].budget_left_seat_hours if license_type in overdrafts else None
+            ),
         )
         for license_type, use in sorted(uses.items())
     ]
@@ -90,12 +125,3 @@ def _waits(use: _Use, kind: str, seat: tuple[str, str], at: float) -> None:
     elif kind in (GIVEN_UP, DROPPED) and seat in use.since:
         del use.since[seat]
         use.gave_up += 1
-
-
-def _overdrawn(use: _Use, at: float, budget_left: float, *, begins: bool) -> None:
-    if begins:
-        use.overdrawn_since, use.budget_then = at, budget_left
-    elif use.overdrawn_since is not None:
-        use.overdrawn_seconds += max(at - use.overdrawn_since, 0.0)
-        use.seat_hours += max(use.budget_then - budget_left, 0.0)
-        use.overdrawn_since = None

@@ -191,9 +191,9 @@ class Batch:
         return answer
 
     def _note_overdrafts(self) -> None:
-        """Note the pools that became overdrawn by this batch, and those that are no longer."""
+        """Note the pools that this batch left overdrawn by another number of seats."""
         for pool_id, pool in sorted(self._loaded.working_set.pools.items()):
-            if bool(pool.overdrawn) is bool(pool.account.overdrawn):
+            if pool.overdrawn == (before := pool.account.overdrawn):
                 continue
             estates = (
                 resolved.eligibilities.estate
@@ -201,4 +201,4 @@ class Batch:
                 if isinstance(resolved, ResolvedRequest)
             )
             estate = next(estate for estate in estates if pool_id in estate.pool_devices)
-            self._events.overdrawn(estate, pool_id, pool.account_after(self._loaded.time.now))
+            self._events.overdrawn(estate, pool_id, before, pool.account_after(self._loaded.time.now))

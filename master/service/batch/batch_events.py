@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from licensemaster.api_enums import Basis
-from master.domain.allocation.overdraft import NO_OVERDRAFT, OverdraftAccount, budget_left
+from master.domain.allocation.overdraft import OverdraftAccount
 from master.domain.estate.estate import Estate
 from master.domain.leases.leases import Lease
 from master.domain.seats.outcomes import Outcome
@@ -20,11 +20,11 @@ from master.domain.seats.seats import SeatKey, Want, runs_of
 from master.service.batch.answers import Tally
 from master.service.batch.claims.standby_claims import TwoClaims
 from master.service.batch.resolved_request import ResolvedRequest
+from master.service.estates.overdrafts import overdraft_event
 from master.store.statements.events import Event
 
 _log = structlog.get_logger(__name__)
 LEASE_ENDED = "lease.ended"
-_OVERDRAFT = "master:overdraft"
 _TYPE, _HOLDER = attrgetter("type"), attrgetter("holder")
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
@@ -67,17 +67,9 @@ class BatchEvents:
             self.add(resolved, "seats.acquired", acquired)
         return Tally(debited, refused, resolved.pbx.site, wants)
 
-    def overdrawn(self, estate: Estate, pool_id: int, overdraft: OverdraftAccount) -> None:
-        """Note that a pool is above what is installed from now on, or no longer."""
-        policy = estate.overdraft_of(pool_id) or NO_OVERDRAFT
-        details = {
-            "device": estate.pool_devices[pool_id].name,
-            "type": estate.shared_pools[pool_id],
-            "overdrawn": overdraft.overdrawn,
-            "budget_left_seat_hours": round(budget_left(policy, overdraft, self._now) / 3600, 3),
-        }
-        kind = "pool.overdrawn" if overdraft.overdrawn else "pool.overdraft_ended"
-        self.noted.append(Event(self._now, estate.project_id, "", kind, _OVERDRAFT, None, _JSON.encode(details), ""))
+    def overdrawn(self, estate: Estate, pool_id: int, before: int, account: OverdraftAccount) -> None:
+        """Note how many seats of a pool are above what is installed from now on, after so many."""
+        self.noted.append(overdraft_event(estate, pool_id, before, account, self._now))
 
     def two_claims(self, resolved: ResolvedRequest, overlap: TwoClaims | None) -> None:
         """Note, and log, that a PBX and its standby used the same seats, if they did."""

@@ -1,17 +1,26 @@
-"""Which pools of a project are overdrawn now, as its PBXs are to hear it; read only where an operator allows any."""
+"""Which pools of a project are overdrawn now, as its PBXs are to hear it, and what the audit tells of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 
-from master.domain.allocation.overdraft import Overdraft
+from master.domain.allocation.overdraft import NO_OVERDRAFT, Overdraft, OverdraftAccount, budget_left
 from master.domain.estate.estate import Estate
+from master.domain.monitoring.policy_uses import OVERDRAFT_ENDED, OVERDRAWN
+from master.domain.seats.seat_working_set import PoolScore
 from master.store.backends.database import Tx
+from master.store.statements.events import Event
 from master.store.statements.seats import read_pools
+
+_CALLER = "master:overdraft"
 
 
 def overdrawn_pools(tx: Tx, estate: Estate, now: float) -> Mapping[int, Overdraft]:
-    """How far the shared pools of a project are above what is installed, by pool id; those that are; without locks."""
+    """How far the shared pools of a project are above what is installed, by pool id; those that are; without locks.
+
+    Read only where an operator allows any.
+    """
     allowed = [pool_id for pool_id in estate.shared_pools if estate.overdraft_of(pool_id) is not None]
     overdrawn: dict[int, Overdraft] = {}
     for pool_id, pool in read_pools(tx, allowed).items() if allowed else ():
@@ -19,3 +28,25 @@ def overdrawn_pools(tx: Tx, estate: Estate, now: float) -> Mapping[int, Overdraf
         if overdraft is not None and overdraft.seats:
             overdrawn[pool_id] = overdraft
     return overdrawn
+
+
+def overdraft_event(estate: Estate, pool_id: int, before: int, account: OverdraftAccount, now: float) -> Event:
+    """The event of a pool of which so many seats are above what is installed from now on, and so many were before."""
+    policy = estate.overdraft_of(pool_id) or NO_OVERDRAFT
+    details = {
+        "device": estate.pool_devices[pool_id].name,
+        "type": estate.shared_pools[pool_id],
+        "overdrawn_before": before,
+        "overdrawn": account.overdrawn,
+        "budget_left_seat_hours": round(budget_left(policy, account, now) / 3600, 3),
+    }
+    kind = OVERDRAWN if account.overdrawn else OVERDRAFT_ENDED
+    text = json.dumps(details, separators=(",", ":"), ensure_ascii=False)
+    return Event(now, estate.project_id, "", kind, _CALLER, None, text)
+
+
+def overdraft_events(tx: Tx, estate: Estate, before: Mapping[int, PoolScore], now: float) -> Iterator[Event]:
+    """The same for each of an estate's pools, by id, that is not overdrawn by as many as before."""
+    for pool_id, pool in sorted(read_pools(tx, before).items()):
+        if pool.account.overdrawn != (was := before[pool_id].account.overdrawn):
+            yield overdraft_event(estate, pool_id, was, pool.account, now)

@@ -20,13 +20,14 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, software_in_use
 from master.domain.seats.refusals.reasons import MOST_HOLDERS, TopHolder
 from master.service.estates.estate_cache import EstateCache
+from master.service.estates.overdrafts import overdraft_events
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.project_writes import recompute_pools
 from master.store.statements.queries import leases_of_project, pools_used
-from master.store.statements.seats import biggest_holders
+from master.store.statements.seats import biggest_holders, read_pools
 
 
 class LicenseChanges:
@@ -128,7 +129,9 @@ class LicenseChanges:
             store.remove_licenses(self.tx, project_id, gone)
         store.write_licenses(self.tx, project_id, changed, fresh=frozenset(after.keys() - self._before.keys()))
         if changed or gone:
+            before = read_pools(self.tx, self.estate.shared_pools)
             recompute_pools(self.tx, project_id, now=self.now)
+            self._events += overdraft_events(self.tx, self.estate, before, self.now)
         if changed or gone or self._estate_changed:
             store.next_revision(self.tx, project_id)
         write_events(self.tx, self._events)

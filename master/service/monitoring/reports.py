@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.estate import Estate
+from master.domain.monitoring.overview import Overview
 from master.domain.monitoring.policy_uses import PolicyUse, policy_uses
 from master.domain.monitoring.report import LATELY_DAYS, PoolReport, SilentPbx, pool_reports, silent_pbxs
 from master.domain.monitoring.usage import DAY_SECONDS, day_of
@@ -69,7 +70,7 @@ class Reports:
                 catalog=estate.catalog,
                 sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
                 rules=store.rules_since(tx, estate.project_id, day=first),
-                policies=self._policies(tx, estate, first * DAY_SECONDS, time.now),
+                policies=_policies(tx, estate, overview, first * DAY_SECONDS, time.now),
                 pools=pool_reports(overview, estate.catalog.types, pools, today=today),
                 silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, time),
                 denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),
@@ -77,8 +78,12 @@ class Reports:
 
         return await self._context.read_project(project, look)
 
-    def _policies(self, tx: Tx, estate: Estate, since: float, now: float) -> list[PolicyUse]:
-        """Read from the audit, and so only where there is anything to look for."""
-        if not any(policy.queue or policy.overdraft for policy in estate.allocation.types):
-            return []
-        return policy_uses(policy_events(tx, estate.project_id, since=since), now=now)
+
+def _policies(tx: Tx, estate: Estate, overview: Overview, since: float, now: float) -> list[PolicyUse]:
+    """Read from the audit, and so only where there is anything to look for."""
+    overdrafts = {
+        pool.license_type: pool.overdraft for pool in overview.pools if pool.central and pool.overdraft is not None
+    }
+    if not overdrafts and not estate.allocation.queues:
+        return []
+    return policy_uses(policy_events(tx, estate.project_id, since=since), overdrafts, since=since, now=now)

@@ -17,6 +17,7 @@ from master.domain.estate.project_violations import tier_violations, violations
 from master.domain.leases.leases import software_in_use
 from master.domain.monitoring.project_warnings import warnings_of
 from master.service.estates.estate_cache import EstateCache
+from master.service.estates.overdrafts import overdraft_events
 from master.service.projects.platforms import elsewhere, record_platforms
 from master.service.projects.violations import ProjectBefore, violations_of_change
 from master.service.runtime.errors import RequestIdTakenError
@@ -27,7 +28,7 @@ from master.store.statements.events import Event, write_events
 from master.store.statements.projects import projects as store
 from master.store.statements.projects.project_writes import write_project
 from master.store.statements.queries import leases_of_project
-from master.store.statements.seats import who_hold
+from master.store.statements.seats import read_pools, who_hold
 
 _APPLIED = "project.applied"
 
@@ -135,7 +136,9 @@ def _write(
     if row != before.row:
         raise ProjectMovedError
     _refuse(violations_of_change(tx, before, spec, catalog, time))
+    pools = read_pools(tx, before.known.shared_pools) if before.known is not None else {}
     revision = write_project(tx, spec, catalog, row, now=time.now)
+    overdrafts = overdraft_events(tx, before.known, pools, time.now) if before.known is not None else ()
     applied = replace(judged.applied, revision=revision)
     if who_hold(tx, judged.moved):
         assert before.known is not None
@@ -154,7 +157,7 @@ def _write(
         reason=request.reason,
     )
     keep_answer(tx, written.id, request.key, applied, now=time.now)
-    write_events(tx, [event])
+    write_events(tx, [event, *overdrafts])
     return applied
 
 

@@ -94,4 +94,5 @@ async def test_what_queues_and_overdrafts_gained_and_cost(master: InProcess) -> 
     rows = list(csv.DictReader(io.StringIO((await _report(master, "--format", "csv")).out)))
     (policy,) = [row for row in rows if row["section"] == "policy"]
     assert (policy["granted"], policy["wait_seconds_max"], policy["overdrawn_seconds"]) == ("2", "2400", "2400")
-    assert 0.6 < float(policy["overdrawn_seat_hours"]) < 0.7
+    assert (policy["overdrawn_peak"], policy["overdrawn_seat_hours"]) == ("1", "0.667")
+    assert policy["budget_left_seat_hours"] == "7.333"

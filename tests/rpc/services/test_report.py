@@ -8,15 +8,16 @@ import grpc
 import pytest
 
 from licensemaster.v1 import report_pb2, seat_pb2, status_pb2
+from licensemaster.v1.allocation_pb2 import OverdraftPolicy
 from master.domain.monitoring.usage import DAY_SECONDS
 from tests.rpc.failures import NAME, failure
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, seat, seats
-from tests.support.projects.allocations import Rule, lay_down
+from tests.support.projects.allocations import Policy, Rule, lay_down
 from tests.support.projects.estates import project
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
-MINUTES = 60
+MINUTES, HOURS = 60, 3600
 
 
 @pytest.fixture
@@ -164,3 +165,37 @@ async def test_what_rules_gained_and_cost(master: InProcess) -> None:
     await master.running.usage.run_once()
     rules = [(rule.rule, rule.used, rule.unused, rule.refused) for rule in (await _report(master)).rules]
     assert rules == [("keep", 3, 2, 2), ("less", 0, 0, 2)]
+
+
+async def test_an_overdraft_that_goes_on_costs_what_it_cost_until_now(master: InProcess) -> None:
+    """Also where it began before the days that are asked for, and where nothing changed in them."""
+    await master.wire.apply(project({"PBX-Port12": 10}, pbxs=PBXS, ttl_seconds=86_400, grace_seconds=30 * 86_400))
+    policy = OverdraftPolicy(seats=3, budget_seat_hours=300)
+    await lay_down(master.wire, Policy(license_type="port", overdraft=policy))
+    assert not (await _report(master)).policies
+    berlin = await opened(master.wire, "berlin")
+    granted(await berlin.acquire(*seats("port", 12)))
+    master.clock.advance(2 * HOURS)
+    granted(await berlin.acquire(*seats("port", 1, "more")))
+    master.clock.advance(HOURS)
+    assert _cost(await _report(master)) == (3 * HOURS, 3, 7.0, 293.0)
+    await berlin.give_back(*seats("port", 2))
+    await berlin.renew()
+    master.clock.advance(21 * HOURS)  # midnight
+    assert _cost(await _report(master, days=2)) == (24 * HOURS, 3, 28.0, 272.0)
+    assert _cost(await _report(master, days=1)) == (0, 1, 0.0, 272.0)
+    master.clock.advance(HOURS)
+    assert _cost(await _report(master, days=1)) == (HOURS, 1, 1.0, 271.0)
+    await berlin.give_back(*seats("port", 1, "more"))
+    master.clock.advance(HOURS)
+    assert _cost(await _report(master, days=1)) == (HOURS, 1, 1.0, 271.0)
+
+
+def _cost(report: report_pb2.GetUsageReportResponse) -> tuple[float, int, float, float]:
+    (use,) = report.policies
+    return (
+        round(use.overdrawn_seconds),
+        use.overdrawn_peak,
+        round(use.overdrawn_seat_hours, 3),
+        round(use.budget_left_seat_hours, 3),
+    )

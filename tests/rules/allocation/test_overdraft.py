@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from licensemaster.v1 import allocation_pb2, seat_pb2, status_pb2
@@ -10,6 +12,7 @@ from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.pbxs.pbx import divided, granted, opened, refused, seat, seats
 from tests.support.projects.allocations import Policy, Rule, lay_down
 from tests.support.projects.estates import project
+from tests.support.projects.signed_documents import Vendor, bind, imported
 
 SITES = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}
 HOUR = 3600.0
@@ -133,4 +136,33 @@ async def test_more_licenses_end_an_overdraft(ten: InProcess, database_url: str)
     assert (pool.capacity, pool.overdraft.seats, pool.overdraft.budget_left_seat_hours) == (12, 1, 27.0)
     await ten.wire.apply(project({"PBX-Port12": 20}, pbxs=SITES))
     assert (await ports(ten.wire)).overdraft.seats == 0
+    assert await _told(ten) == [(0, 3), (3, 1), (1, 0)]
     assert await mismatches(database_url) == []
+
+
+async def _told(ten: InProcess) -> list[tuple[int, int]]:
+    """What the audit tells of seats above what is installed, until and from each event on, the oldest first."""
+    events = [event for event in await all_events(ten.wire) if event.kind in ("pool.overdrawn", "pool.overdraft_ended")]
+    details = [json.loads(event.details) for event in sorted(events, key=lambda event: event.id)]
+    return [(detail["overdrawn_before"], detail["overdrawn"]) for detail in details]
+
+
+async def test_the_audit_tells_each_change_of_what_is_overdrawn(ten: InProcess) -> None:
+    await lay_down(ten.wire, overdraft(3, 30, 10))
+    rome = await opened(ten.wire, "rome")
+    granted(await rome.acquire(*seats("port", 10)))
+    assert await _told(ten) == []
+    granted(await rome.acquire(*seats("port", 2, "desk")))
+    granted(await rome.acquire(*seats("port", 1, "hall")))
+    await rome.give_back(*seats("port", 2, "desk"))
+    await rome.renew()
+    assert await _told(ten) == [(0, 2), (2, 3), (3, 1)]
+
+
+async def test_licenses_that_are_bound_end_an_overdraft_too(ten: InProcess) -> None:
+    await lay_down(ten.wire, overdraft(3, 30, 10))
+    rome = await opened(ten.wire, "rome")
+    granted(await rome.acquire(*seats("port", 12)))
+    await imported(ten.wire, Vendor(), {"more": ("PBX-Port12", 5)}, now=ten.clock.now)
+    await bind(ten.wire, "hq-box", "more")
+    assert await _told(ten) == [(0, 2), (2, 0)]

@@ -31,7 +31,7 @@ COLUMNS = (
     "section", "site", "device", "pbx", "license_type", "peak_seven_days", "peak", "peak_time", "refused", "denied",
     "capacity", "used", "unused", "outlook", "run_out_date", "state", "contact_time", "seats", "holder", "reason",
     "refuse_time", "rule", "waited", "granted", "gave_up", "wait_seconds_median", "wait_seconds_max",
-    "overdrawn_seconds", "overdrawn_seat_hours",
+    "overdrawn_seconds", "overdrawn_seat_hours", "overdrawn_peak", "budget_left_seat_hours",
 )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def _rules(rules: Sequence[report_pb2.RuleHistory], days: int) -> Table:
 
 def _policies(policies: Sequence[report_pb2.PolicyHistory]) -> Table:
     """What queues and overdrafts gained (seats that were handed on) and cost (time that was waited, and budget)."""
-    numbers = ["Waited", "Granted", "Gave up", "Median", "Longest", "Overdrawn", "Seat hours"]
+    numbers = ["Waited", "Granted", "Gave up", "Median", "Longest", "Overdrawn", "At most", "Seat hours", "Left"]
     shown = table("License", *numbers, title="Queues and overdrafts", numbers=numbers)
     for policy in policies:
         add_row(
@@ -152,7 +152,9 @@ def _policies(policies: Sequence[report_pb2.PolicyHistory]) -> Table:
             f"{policy.wait_seconds_median:,.0f} s",
             f"{policy.wait_seconds_max:,.0f} s",
             f"{policy.overdrawn_seconds / 3600:,.1f} h",
+            policy.overdrawn_peak,
             f"{policy.overdrawn_seat_hours:,.1f}",
+            f"{policy.budget_left_seat_hours:,.1f}" if policy.HasField("budget_left_seat_hours") else "",
         )
     return shown
 
@@ -220,7 +222,10 @@ def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, 
             "granted": policy.granted, "gave_up": policy.gave_up,
             "wait_seconds_median": round(policy.wait_seconds_median),
             "wait_seconds_max": round(policy.wait_seconds_max), "overdrawn_seconds": round(policy.overdrawn_seconds),
-            "overdrawn_seat_hours": f"{policy.overdrawn_seat_hours:.3f}",
+            "overdrawn_seat_hours": f"{policy.overdrawn_seat_hours:.3f}", "overdrawn_peak": policy.overdrawn_peak,
+            "budget_left_seat_hours": (
+                f"{policy.budget_left_seat_hours:.3f}" if policy.HasField("budget_left_seat_hours") else ""
+            ),
         }  # fmt: skip
     for silent in response.silent:
         yield {
