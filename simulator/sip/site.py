@@ -30,7 +30,7 @@ class Kamailio(Program):
                 *(word for name, value in given.items() for word in ("-A", f"{name}={value}" if value else name)),
                 *("-l", f"udp:{listening}", "-l", f"tcp:{listening}"),
                 *("-Y", str(folder), "-P", str(folder / "kamailio.pid")),
-                *("-m", str(shared_megabytes), "-M", "32"),
+                *("-m", str(shared_megabytes), "-M", "32", "-x", "tlsf"),
             ],
             log=folder / "kamailio.log",
         )
