@@ -13,7 +13,7 @@ import asyncio
 import os
 import socket
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from license_agent.kamailio.netstrings import MessageReader, message
 from licensemaster.values.addresses import Address
@@ -48,8 +48,8 @@ class EvapiConnection:
         reader, writer = await asyncio.open_connection(at.host, at.port)
         return cls(reader, writer, unanswered_max=unanswered_max)
 
-    async def read(self) -> list[dict[str, Any]]:
-        """Read the next messages, as many as have arrived.
+    async def read(self) -> list[list[str]]:
+        """Read the next messages, as many as have arrived, as their words.
 
         Raises:
             ValueError: something else has arrived.
@@ -61,18 +61,17 @@ class EvapiConnection:
             raise EOFError("the connection has ended")
         # Kamailio sends small messages and waits for each to be acknowledged (Nagle): the kernel would take 40 ms.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        messages = []
-        for said in self._arriving.feed(data):
-            if said.get("event") == "read":
-                self._unread -= int(said.get("bytes", 0))
-                self._flush()
-            else:
-                messages.append(said)
-        return messages
+        messages = self._arriving.feed(data)
+        signs = [words for words in messages if words[0] == "read"]
+        if not signs:
+            return messages
+        self._unread -= sum(int(words[-1]) for words in signs)
+        self._flush()
+        return [words for words in messages if words[0] != "read"]
 
-    def send(self, **fields: object) -> None:
+    def send(self, *words: object) -> None:
         """Send a message as soon as Kamailio has read enough of those before; never fails."""
-        self._waiting.append(message(**fields))
+        self._waiting.append(message(*words))
         if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._flush)
@@ -89,7 +88,7 @@ class EvapiConnection:
         while self._waiting and self._unread + len(self._waiting[0]) <= _UNREAD_MAX:
             self._add(parts, self._waiting.popleft())
             if self._unsigned >= _UNSIGNED_MAX:
-                sign = message(read=self._unsigned)
+                sign = message("read", self._unsigned)
                 self._unsigned = 0
                 self._add(parts, sign)
         if parts and not self._writer.is_closing():
@@ -102,5 +101,5 @@ class EvapiConnection:
 
     async def _say_alive(self, unanswered_max: int) -> None:
         while True:
-            self.send(alive=unanswered_max)
+            self.send("alive", unanswered_max)
             await asyncio.sleep(_ALIVE_SECONDS)

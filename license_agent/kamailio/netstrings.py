@@ -1,16 +1,13 @@
-"""Messages of Kamailio's evapi: JSON objects as netstrings, `12:{"code":200},`."""
+"""Messages of Kamailio's evapi: words as netstrings, `11:200|17|4711,`."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
-from licensemaster.values.bounded import Limits, read_json
-
+MARK: Final = "|"
+"""Separates words, and is part of none."""
 _MESSAGE_MAX: Final = 65_536
 _SIZE_DIGITS: Final = len(str(_MESSAGE_MAX))
-_LIMITS: Final = Limits(size=_MESSAGE_MAX, depth=2, items=64)
-_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class MessageReader:
@@ -19,8 +16,8 @@ class MessageReader:
     def __init__(self) -> None:
         self._begun = b""
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Return the messages that end in `data`; what begins there is kept for the next piece.
+    def feed(self, data: bytes) -> list[list[str]]:
+        """Return the messages that end in `data`, as their words; what begins there is kept for the next piece.
 
         Raises:
             ValueError: that is no message.
@@ -36,7 +33,7 @@ class MessageReader:
                 break
             if data[end : end + 1] != b",":
                 raise ValueError("a netstring does not end with a comma")
-            messages.append(_object(data[colon + 1 : end]))
+            messages.append(data[colon + 1 : end].decode().split(MARK))
             at = end + 1
         self._begun = begun = data[at:]
         if colon < 0 and begun and not (begun.isdigit() and len(begun) <= _SIZE_DIGITS):
@@ -44,14 +41,7 @@ class MessageReader:
         return messages
 
 
-def message(**fields: object) -> bytes:
+def message(*words: object) -> bytes:
     """A message as it is sent."""
-    body = _json(fields).encode()
+    body = MARK.join(map(str, words)).encode()
     return b"%d:%b," % (len(body), body)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    found = read_json(body.decode(), _LIMITS)
-    if not isinstance(found, dict):
-        raise ValueError("a message is no object")
-    return found

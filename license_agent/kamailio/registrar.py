@@ -17,6 +17,7 @@ from license_agent.agent import Agent, TooManyWaitingError
 from license_agent.kamailio.evapi import EvapiConnection
 from license_agent.kamailio.locations import Locations, LocationsError
 from license_agent.kamailio.lost_contacts import LostContacts
+from license_agent.kamailio.netstrings import MARK
 from license_agent.seat_rules import seat_of
 from license_agent.settings import AgentSettings
 from license_agent.views import UNDECIDED
@@ -26,12 +27,16 @@ from slave_client import Granted, LossCause, Lost, NoticeKind, Outcome, Refused,
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS: Final = 1.0
 _DETAIL_MAX: Final = 200
+_NOT_SHOWN: Final = '"\\' + MARK
 _HEARD: Final = 100
 """The answer to a message that is to have none."""
 _ANSWERED_SECONDS: Final = 20.0
 """Longer than Kamailio waits for an answer."""
 _REOPENING_SECONDS: Final = 5.0
 """A lease that a master ends is opened again at once, and its seats are acquired again: phones need not notice."""
+
+_Transaction = Sequence[str]
+"""Kamailio's index and label of a REGISTER that waits."""
 
 
 class Registrar:
@@ -94,29 +99,32 @@ class Registrar:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a message of Kamailio's failed", exc_info=error)
 
-    def _answer(self, messages: Sequence[dict[str, Any]], connection: EvapiConnection) -> None:
+    def _answer(self, messages: Sequence[Sequence[str]], connection: EvapiConnection) -> None:
         """Answer each message once: Kamailio counts those that are not answered."""
-        asked: list[tuple[dict[str, Any], Want]] = []
-        for said in messages:
+        asked: list[tuple[_Transaction, Want]] = []
+        for words in messages:
+            if len(words) < 2:
+                raise ValueError("license.cfg is of another version than this agent")
+            event, *transaction, name = words
             want, problem = None, ""
             try:
-                want = seat_of(self._rules, bytes.fromhex(said["holder"]).decode())
-            except (KeyError, TypeError, ValueError) as error:
+                want = seat_of(self._rules, bytes.fromhex(name).decode())
+            except ValueError as error:
                 problem = str(error)
-            if said.get("event") != "register":
-                connection.send(code=_HEARD)
+            if event != "register":
+                connection.send(_HEARD)
                 if want is not None:
                     self._start(self._give_back_if_gone(want))
             elif problem:
-                self._decide(said, connection, 403, "Bad Address of Record", problem)
+                self._decide(transaction, connection, 403, "Bad Address of Record", problem)
             elif want is None:
-                self._decide(said, connection, 200, "OK")
+                self._decide(transaction, connection, 200, "OK")
             else:
-                asked.append((said, want))
+                asked.append((transaction, want))
         if asked:
             self._start(self._register(asked, connection))
 
-    async def _register(self, asked: Sequence[tuple[dict[str, Any], Want]], connection: EvapiConnection) -> None:
+    async def _register(self, asked: Sequence[tuple[_Transaction, Want]], connection: EvapiConnection) -> None:
         """Answer registrations: those whose seat is held at once, all others when their seats were asked for."""
         self._asked.update(dict.fromkeys((want.holder for _, want in asked), asyncio.get_running_loop().time()))
         await self._may_acquire.wait()
@@ -124,35 +132,34 @@ class Registrar:
         self._is_quiet.clear()
         try:
             new = []
-            for said, want in asked:
+            for transaction, want in asked:
                 if (grant := self._agent.already_held(want)) is not None:
-                    self._decide(said, connection, *_in_sip(grant))
+                    self._decide(transaction, connection, *_in_sip(grant))
                 else:
-                    new.append((said, want))
+                    new.append((transaction, want))
             try:
                 outcomes = await self._agent.acquire_new([want for _, want in new])
             except TooManyWaitingError:
-                for said, _ in new:
-                    self._decide(said, connection, 503, "License Agent Busy", "too many wait")
+                for transaction, _ in new:
+                    self._decide(transaction, connection, 503, "License Agent Busy", "too many wait")
                 return
-            for (said, _), outcome in zip(new, outcomes, strict=True):
-                self._decide(said, connection, *_in_sip(outcome))
+            for (transaction, _), outcome in zip(new, outcomes, strict=True):
+                self._decide(transaction, connection, *_in_sip(outcome))
         finally:
             self._acquiring -= 1
             if not self._acquiring:
                 self._is_quiet.set()
 
     def _decide(
-        self, said: dict[str, Any], connection: EvapiConnection, code: int, reason: str, detail: str = ""
+        self, transaction: _Transaction, connection: EvapiConnection, code: int, reason: str, detail: str = ""
     ) -> None:
-        transaction = {"code": code, "index": said.get("index"), "label": said.get("label")}
         if code == 200:
-            connection.send(**transaction)
+            connection.send(code, *transaction)
             return
-        shown = "".join(letter for letter in detail if " " <= letter <= "~" and letter not in '"\\')[:_DETAIL_MAX]
+        shown = "".join(letter for letter in detail if " " <= letter <= "~" and letter not in _NOT_SHOWN)[:_DETAIL_MAX]
         is_refused = code == 403
         retry = self._settings.kamailio_retry_after_seconds if is_refused else self._settings.retry_after_seconds
-        connection.send(**transaction, reason=reason, detail=shown, retry_after=retry)
+        connection.send(code, *transaction, retry, reason, shown)
 
     async def _give_back_if_gone(self, want: Want) -> None:
         """Return a seat whose last contact has gone."""
