@@ -9,7 +9,7 @@ whole set (`reconciliation`), what is answered without it (`offline_answers`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -220,9 +220,9 @@ class SeatManager:
 
     def known(self, want: Want) -> Granted | None:
         """Return the grant where the master need not be asked, because the seat is held just as wanted."""
-        if self._client_state.state.has_seats:
-            return None if self._batcher.is_pending(want.key) else self._local_seats.already(want)
-        return None
+        if not self._local_seats.holds(want.key) or self._batcher.is_pending(want.key):
+            return None
+        return self._local_seats.already(want) if self._client_state.state.has_seats else None
 
     async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
         await self._retry.judged()
@@ -247,20 +247,19 @@ class SeatManager:
             self._state_writer.changed()
 
     async def _answered_online(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
-        wants = {
-            action: [operation.want for operation in operations if operation.action is action] for action in Action
-        }
-        acquired, awaited, returned = await asyncio.gather(
-            self._acquire(wants[Action.ACQUIRE]),
-            self._await(wants[Action.AWAIT]),
-            self._online.give_back(wants[Action.RETURN]),
-        )
-        results: dict[Action, Iterator[Outcome | Returned]] = {
-            Action.ACQUIRE: iter(acquired),
-            Action.AWAIT: iter(awaited),
-            Action.RETURN: iter(returned),
-        }
+        asked: dict[Action, list[Want]] = {}
+        for operation in operations:
+            asked.setdefault(operation.action, []).append(operation.want)
+        calls = [self._ask(action, wants) for action, wants in asked.items()]
+        if len(calls) == 1:  # mostly, and tasks cost
+            return list(await calls[0])
+        results = dict(zip(asked, map(iter, await asyncio.gather(*calls)), strict=True))
         return [next(results[operation.action]) for operation in operations]
+
+    async def _ask(self, action: Action, wants: Sequence[Want]) -> Sequence[Outcome | Returned]:
+        if action is Action.RETURN:
+            return await self._online.give_back(wants)
+        return await (self._acquire(wants) if action is Action.ACQUIRE else self._await(wants))
 
     async def _acquire(self, wants: Sequence[Want]) -> Sequence[Outcome]:
         with_lease = [self._opening_seats.outcome(want) for want in wants]

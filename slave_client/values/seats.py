@@ -123,6 +123,12 @@ class Want:
     """The seat's name within the PBX."""
 
     def __post_init__(self) -> None:
+        texts = (self.license_type, self.holder, *filter(None, (self.user, self.line, self.application_version)))
+        if not values.are_holders(texts):
+            self._respell()
+        object.__setattr__(self, "key", SeatKey(self.license_type, self.holder_kind, self.holder))
+
+    def _respell(self) -> None:
         for name in ("license_type", "holder", "user", "line", "application_version"):
             text = getattr(self, name)
             if not text and name not in ("license_type", "holder"):
@@ -132,7 +138,6 @@ class Want:
             except values.BadValueError as error:
                 raise ValueError(f"{name}: {error}") from error
             object.__setattr__(self, name, meant)
-        object.__setattr__(self, "key", SeatKey(self.license_type, self.holder_kind, self.holder))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
