@@ -125,13 +125,17 @@ async def any_master(database_url: str, clock: Clock) -> AsyncIterator[InProcess
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where PostgreSQL runs once a test asks for it: in one place for all workers, which it outlives."""
+    """Where tests keep their files, and where PostgreSQL runs once a test asks for it: in one place for all workers,
+    which it outlives."""
     if (given := getattr(config, "workerinput", None)) is not None:
         config.stash[_PLACE_FOR_POSTGRES] = Path(given["place_for_postgres"])
     else:
         stack = ExitStack()
         config.add_cleanup(stack.close)
-        config.stash[_PLACE_FOR_POSTGRES] = stack.enter_context(place_for_postgres(in_memory()))
+        folder = in_memory()
+        if folder is not None and not os.statvfs(folder).f_flag & os.ST_NOEXEC:  # programs are among them
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))  # where no commit waits for a disk
+        config.stash[_PLACE_FOR_POSTGRES] = stack.enter_context(place_for_postgres(folder))
 
 
 @pytest.hookimpl(optionalhook=True)
