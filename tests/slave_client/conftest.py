@@ -48,6 +48,7 @@ class RestartableMaster:
             metrics_listen="",
             plaintext=True,
             drain_seconds=0.1,
+            keepalive_timeout_seconds=HANG_SECONDS,
             expiry_interval_seconds=0.05,
             release_interval_seconds=0.05,
             clock_allowance_seconds=0,

@@ -35,7 +35,11 @@ from master.store.upkeep import schema
 from tests.support.limits import HANG_SECONDS
 
 PROJECT = "acme"
+_PING_MS = 60_000
+UNHURRIED = (("grpc.keepalive_timeout_ms", _PING_MS), ("grpc.http2.ping_timeout_ms", _PING_MS))
+"""Channel options: a process that is halted for a few seconds is no lost master."""
 __all__ = [
+    "UNHURRIED",
     "Clock",
     "InProcess",
     "MasterProcess",
@@ -101,7 +105,7 @@ class Wire:
 
 @asynccontextmanager
 async def wire_to(address: str) -> AsyncIterator[Wire]:
-    async with open_channel(address, options=(("grpc.max_receive_message_length", -1),)) as channel:
+    async with open_channel(address, options=(*UNHURRIED, ("grpc.max_receive_message_length", -1))) as channel:
         yield wire_over(address, channel)
 
 
@@ -143,6 +147,7 @@ async def in_process_master(database_url: str, clock: Clock, **settings: object)
         "webhook_interval_seconds": 3600,
         "agreement_interval_seconds": 3600,
         "database_timeout_seconds": HANG_SECONDS,  # a slow disk is no silent server
+        "keepalive_timeout_seconds": HANG_SECONDS,  # nor is a busy machine a lost PBX
         "drain_seconds": 0.5,
         "listen": "127.0.0.1:0",
         "metrics_listen": "",

@@ -18,6 +18,7 @@ from tests.slave_client.loans.lending import allow_loans, hears_of, lend, sail
 from tests.slave_client.operating import noticed
 from tests.slave_client.phones import PHONES, connected
 from tests.support.limits import HANG_SECONDS
+from tests.support.masters import UNHURRIED
 
 _WITH_LOANS = {"OpenLease": lease_pb2.OpenLeaseResponse, "RenewLease": lease_pb2.RenewLeaseResponse}
 
@@ -52,7 +53,7 @@ class _Between(grpc.GenericRpcHandler):
 
 @asynccontextmanager
 async def _between(master: RestartableMaster) -> AsyncIterator[tuple[_Between, str]]:
-    async with open_channel(master.address) as channel:
+    async with open_channel(master.address, options=UNHURRIED) as channel:
         between, server = _Between(channel), aio.server()
         server.add_generic_rpc_handlers((between,))
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
