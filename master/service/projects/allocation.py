@@ -12,6 +12,7 @@ from typing import Any
 
 from licensemaster.values.moments import second_text
 from master.domain.allocation.policies import Allocation
+from master.domain.allocation.type_names import as_written, with_keys
 from master.domain.estate.contradictions import AllocationInvalidError, Grounds, contradictions
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
@@ -68,6 +69,8 @@ class _Situation:
     """What an allocation is judged by."""
 
     estate: Estate
+    allocation: Allocation
+    """What is wanted, by catalog keys."""
     sites: frozenset[str]
     counted: Mapping[int, Mapping[int, int]]
     """By pool and PBX, of the shared pools that rules are about, before or after."""
@@ -100,10 +103,12 @@ async def apply_allocation(context: ServiceContext, request: ApplyAllocation) ->
 
 def _read(tx: Tx, estates: EstateCache, request: ApplyAllocation) -> _Situation:
     estate = read_estate(tx, estates, request.project)
-    divided = {key for rule in (*estate.allocation.rules, *request.allocation.rules) for key in rule.types}
+    allocation = with_keys(request.allocation, estate.catalog.key_of)
+    divided = {key for rule in (*estate.allocation.rules, *allocation.rules) for key in rule.types}
     pool_ids = [pool_id for pool_id, key in estate.shared_pools.items() if key in divided]
     return _Situation(
         estate=estate,
+        allocation=allocation,
         sites=site_names(tx, estate.project_id),
         counted={pool_id: counted_of_pool(tx, pool_id, None) for pool_id in pool_ids},
         waits=waits_of_project(tx, estate.project_id) if pool_ids else {},
@@ -114,10 +119,13 @@ def _judge(situation: _Situation, request: ApplyAllocation, time: LeaseTime) -> 
     estate = situation.estate
     if request.expected_revision not in (0, estate.revision):
         raise AllocationChangedError(request.expected_revision, estate.revision)
-    if wrong := contradictions(request.allocation, Grounds.of(estate, situation.sites, time.now)):
-        raise AllocationInvalidError(wrong)
-    changes = tuple(_changes(estate.allocation, request.allocation))
-    outlooks, warnings = _outlooks(situation, request.allocation, time.now) if changes else ((), ())
+    if wrong := contradictions(situation.allocation, Grounds.of(estate, situation.sites, time.now)):
+        key_of = estate.catalog.key_of
+        raise AllocationInvalidError(
+            [replace(said, path=as_written(said.path, request.allocation, key_of)) for said in wrong]
+        )
+    changes = tuple(_changes(estate.allocation, situation.allocation))
+    outlooks, warnings = _outlooks(situation, time.now) if changes else ((), ())
     return AllocationApplied(changes, estate.revision, outlooks, warnings)
 
 
@@ -132,7 +140,7 @@ def _write(
         raise ProjectMovedError
     if not judged.changes:
         return judged
-    write_allocation(tx, estate.project_id, request.allocation)
+    write_allocation(tx, estate.project_id, with_keys(request.allocation, estate.catalog.key_of))
     applied = replace(judged, revision=estate.revision + 1)
     details = json.dumps({"changes": [change.details for change in applied.changes], "revision": applied.revision})
     keep_answer(tx, estate.project_id, request.key, applied, now=time.now)
@@ -183,11 +191,9 @@ def _text(part: Any) -> str:
 # --- Who gains and who loses ------------------------------------------------------------------------------------------
 
 
-def _outlooks(
-    situation: _Situation, allocation: Allocation, now: float
-) -> tuple[tuple[SiteOutlook, ...], tuple[str, ...]]:
+def _outlooks(situation: _Situation, now: float) -> tuple[tuple[SiteOutlook, ...], tuple[str, ...]]:
     """What becomes of each site, and what has to be known of reserves that are not free yet."""
-    after_apply = replace(situation.estate, allocation=allocation)
+    after_apply = replace(situation.estate, allocation=situation.allocation)
     pools, warnings = [], []
     for pool_id, counted in situation.counted.items():
         before, after = (

@@ -113,6 +113,42 @@ port = 5
     assert (await today("allocation", "show")).out == "# No rules: first come, first served.\n"
 
 
+@pytest.mark.rule("L8")
+async def test_a_file_may_name_license_types_as_licenses_are_printed(
+    today: Cli, today_master: InProcess, tmp_path: Path
+) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
+    rules = """
+[[types]]
+license_type = "PBX-Port"
+loan_days_max = 30
+
+[[rules]]
+name = "keep"
+site = "site-rome"
+reserve = { "PBX Port" = 5 }
+deny = ["PBX UC"]
+"""
+    applied = await today("allocation", "apply", written(tmp_path, rules))
+    assert applied.code == 0, applied.err
+    shown = (await today("allocation", "show")).out
+    assert all(said in shown for said in ('license_type = "port"', "reserve = { port = 5 }", 'deny = ["uc"]')), shown
+    assert (await today("allocation", "apply", written(tmp_path, shown))).out == "nothing to change\n"
+    assert (await today("allocation", "apply", written(tmp_path, rules))).out == "nothing to change\n"
+    for reserve, line in (
+        ('"PBX-Port12" = 5', "reserve.PBX-Port12: 'PBX-Port12' names a version or price tier, and this is about all"),
+        ('"PBX-Port12" = 5', "licenses of the type; write 'port'"),
+        ('"PBX Port" = 11', "shares.toml:9: rules[0].reserve.PBX Port: with 'keep' 11 port are reserved, and 10"),
+        ('"PBX Port" = 5, port = 5', "reserve.PBX Port: 'PBX Port' is port, which is there too; give one number"),
+        ('"PBX Part" = 5', "rules[0].reserve.PBX Part: 'PBX Part' is no license type; use one of"),
+    ):
+        refused = await today("allocation", "apply", written(tmp_path, rules.replace('"PBX Port" = 5', reserve)))
+        assert (refused.code, line in " ".join(refused.err.split())) == (1, True), refused.err
+    single = await today("allocation", "queue", "PBX-Port12", "5")
+    assert (single.code, "'PBX-Port12' names a version" in single.err) == (1, True), single.err
+    assert (await today("allocation", "show")).out == shown
+
+
 async def test_who_gains_and_who_loses_is_shown_first(today: Cli, today_master: InProcess) -> None:
     await today_master.wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
     rome = await opened(today_master.wire, "rome")

@@ -10,6 +10,7 @@ import pytest
 from licensemaster.api_enums import HolderKind
 from licensemaster.values.toml_lines import path_text
 from master.domain.allocation.policies import Allocation, AllocationRule, QueuePolicy, SiteGroup, TypePolicy
+from master.domain.allocation.type_names import as_written, with_keys
 from master.domain.estate.contradictions import Grounds, contradictions
 from tests.domain.catalogs import INNOVAPHONE
 
@@ -291,3 +292,33 @@ def test_too_many_pairs_to_judge_are_refused() -> None:
     ((where, why),) = told(*allowed_and_denied(1100))
     assert where == "rules"
     assert why.startswith("more than 1,000,000 pairs of them allow and deny, or reserve and limit, the same; let rules")
+
+
+def test_types_are_named_by_key_or_by_any_printed_name_and_told_of_as_they_were_written() -> None:
+    named = Allocation(
+        rules=(
+            rule("a", "rome", reserve={"PBX-Port": 4, "ipva": 1}, deny=("PBX UC",)),
+            rule("b", "rome", reserve={"PBX Port": 3, "pbx-port": 4, "PBX-IPVA": 9}),
+        ),
+        types=(TypePolicy(license_type="PBX-Fax"),),
+    )
+    key_of = INNOVAPHONE.key_of
+    allocation = with_keys(named, key_of)
+    assert (allocation.rules[0].reserve, allocation.rules[0].deny) == ({"port": 4, "ipva": 1}, ("uc",))
+    assert allocation.rules[1].reserve == {"port": 3, "pbx-port": 4, "ipva": 9}
+    assert allocation.types[0].license_type == "fax"
+    assert with_keys(allocation, key_of) == allocation
+    said = {
+        as_written(violation.path, named, key_of): violation.reason for violation in contradictions(allocation, GROUNDS)
+    }
+    assert said == {
+        ("rules", 1, "reserve", "pbx-port"): "'pbx-port' is port, which is there too; give one number for it"
+    }
+    for path in (
+        ("rules", 0, "reserve", "port"),
+        ("rules", 1, "reserve", "ipva"),
+        ("rules", 0, "deny", 0),
+        ("types", 0),
+    ):
+        written = as_written(path, named, key_of)
+        assert written == {"port": (*path[:-1], "PBX-Port"), "ipva": (*path[:-1], "PBX-IPVA")}.get(str(path[-1]), path)

@@ -1,0 +1,50 @@
+"""An operator's names for license types as catalog keys, and back where somebody is told what is wrong (L8).
+
+An allocation is judged, kept and shown by keys. Leaves out names that mean no type, and a second name of one type where
+each type has one number: they stay as they are, and `domain/estate/contradictions.py` says what is wrong with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from licensemaster.values.toml_lines import FieldPath
+from master.domain.allocation.policies import Allocation, AllocationRule, Amounts
+
+KeyOf = Callable[[str], str]
+"""The catalog key that a name means; the name itself where it means none."""
+
+
+def with_keys(allocation: Allocation, key_of: KeyOf) -> Allocation:
+    """The same allocation, its license types named by catalog keys."""
+
+    def keyed(amounts: Amounts) -> Amounts:
+        by_key: dict[str, int] = {}
+        for name, amount in amounts.items():
+            key = key_of(name)
+            by_key[name if key in amounts or key in by_key else key] = amount
+        return by_key
+
+    def of_rule(rule: AllocationRule) -> AllocationRule:
+        return replace(
+            rule,
+            reserve=keyed(rule.reserve),
+            maximum=keyed(rule.maximum),
+            weight=keyed(rule.weight),
+            priority=keyed(rule.priority),
+            allow=tuple(map(key_of, rule.allow)),
+            deny=tuple(map(key_of, rule.deny)),
+        )
+
+    types = tuple(replace(policy, license_type=key_of(policy.license_type)) for policy in allocation.types)
+    return replace(allocation, rules=tuple(map(of_rule, allocation.rules)), types=types)
+
+
+def as_written(path: FieldPath, allocation: Allocation, key_of: KeyOf) -> FieldPath:
+    """A field of an allocation with keys, as the allocation that it was made of names it."""
+    match path:
+        case ("rules", int(index), str(kind), str(key)):
+            amounts: Amounts = getattr(allocation.rules[index], kind)
+            return (*path[:-1], key if key in amounts else next(name for name in amounts if key_of(name) == key))
+    return path
