@@ -28,11 +28,21 @@ class Loans:
     def __init__(self) -> None:
         self._loans: dict[str, RunningLoan] = {}
         self._serials: dict[str, int] = {}
-        """The newest loan of each license type that was ever relied on."""
+        """The newest loan of each license type that was relied on under this lease."""
 
     def running(self, now: float) -> tuple[RunningLoan, ...]:
         """Return the loans that are not over, by license type."""
         return tuple(loan for _, loan in sorted(self._loans.items()) if now < loan.end)
+
+    def to_show(self, now: float) -> list[document_pb2.SignedDocument]:
+        """Return the signed loans that a new lease is opened with.
+
+        A master that was restored answers with what its backup has: of a type of which there is nothing to show that
+        may be a loan from before another that was returned or is over. It counts it, so it is relied on.
+        """
+        running = self.running(now)
+        self._serials = {loan.verified.license_type: loan.verified.serial for loan in running}
+        return [loan.verified.document for loan in running]
 
     def seats(self, now: float) -> dict[str, int]:
         """Return how many seats are borrowed, by license type."""

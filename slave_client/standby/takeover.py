@@ -237,7 +237,7 @@ class OwnOpener:
             request_id=request_id,
             software_version=self._config.software_version,
             proof=self._proof(),
-            loans=[loan.verified.document for loan in self._loans.running(self._clock.now())][:_LOANS_MAX],
+            loans=self._loans.to_show(self._clock.now())[:_LOANS_MAX],
             seats=[seat_from_want(want) for want in wants],
         )
         try:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from licensemaster.daemon.settings import load
 from licensemaster.v1 import project_pb2, status_pb2
-from master.app import running
+from master.app import mark_restored, running
 from master.launch import reserved_port
 from master.settings import Settings
+from master.store.upkeep.backup import copied
 from slave_client import ClientConfig
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, wire_to
 from tests.support.projects.estates import project
 
 PORTS = 5
+DATABASE = "license-master.db"
 PBXS = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}
 
 
@@ -72,9 +75,46 @@ class RestartableMaster:
         async with wire_to(self.address) as wire:
             return {held.seat.holder for held in (await wire.status.ListSeats(request)).seats}
 
+    async def learning(self) -> bool:
+        """Whether it learns after a restore."""
+        async with wire_to(self.address) as wire:
+            request = status_pb2.GetStatusRequest(project=f"projects/{PROJECT}")
+            return (await wire.status.GetStatus(request)).HasField("learning")
+
+    async def learned(self) -> bool:
+        """Whether it learns no more."""
+        return not await self.learning()
+
     def config(self, pbx: str = "berlin", *, state_dir: Path | None = None, **changes: object) -> ClientConfig:
         """How a PBX of the estate reaches this master; impatient."""
         return client_config(self.address, pbx=pbx, state_dir=state_dir, **changes)
+
+
+@dataclass(slots=True)
+class Vault:
+    """Backups of a master's database, and putting one back."""
+
+    master: RestartableMaster
+    folder: Path
+    made: list[Path] = field(default_factory=list)
+
+    def back_up(self) -> None:
+        """While the master serves."""
+        target = self.folder / f"backup-{len(self.made)}.db"
+        with copied(self.folder / DATABASE, target, progress=lambda _done, _total: None):
+            pass
+        self.made.append(target)
+
+    async def restore(self, backup: Path, *, said: bool = True) -> None:
+        """Put a backup in place, as `license-master db restore` does, and serve it; `said`: that it was restored."""
+        await self.master.stop()
+        for name in self.folder.glob(f"{DATABASE}*"):
+            name.unlink()
+        with copied(backup, self.folder / DATABASE, progress=lambda _done, _total: None) as copy:
+            settings = load(Settings, None, database_url=f"sqlite:///{copy}", plaintext=True, clock_allowance_seconds=0)
+            if said:
+                await mark_restored(settings, caller="test", clock=self.master.clock)
+        await self.master.start()
 
 
 def client_config(address: str, *, pbx: str = "berlin", **changes: object) -> ClientConfig:
@@ -138,3 +178,10 @@ async def master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[Restar
     await restartable_master.apply(estate())
     yield restartable_master
     await restartable_master.stop()
+
+
+@pytest.fixture
+def vault(master: RestartableMaster, tmp_path: Path) -> Vault:
+    made_vault = Vault(master, tmp_path)
+    made_vault.back_up()
+    return made_vault

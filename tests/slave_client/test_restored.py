@@ -8,14 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from licensemaster.daemon.settings import load
 from licensemaster.v1 import project_pb2, status_pb2
-from master.app import mark_restored
-from master.settings import Settings
-from master.store.upkeep.backup import copied
 from slave_client import HolderKind, LossCause, NoticeKind, Reason, SlaveClient, State, Want
 from slave_client.values.seats import Lost, SeatChange
-from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, Vault
 from tests.slave_client.operating import until
 from tests.slave_client.test_never_too_many import ACTIONS, PHONES, Site, step
 from tests.support.limits import HANG_SECONDS, LONG
@@ -24,51 +20,6 @@ from tests.support.masters import PROJECT, wire_to
 SEEDS = 40 if LONG else 4
 STEPS = 60
 LEASE_SECONDS = 60
-DATABASE = "license-master.db"
-
-
-@dataclass(slots=True)
-class Vault:
-    """Backups of a master's database, and putting one back."""
-
-    master: RestartableMaster
-    folder: Path
-    made: list[Path] = field(default_factory=list)
-
-    def back_up(self) -> None:
-        """While the master serves."""
-        target = self.folder / f"backup-{len(self.made)}.db"
-        with copied(self.folder / DATABASE, target, progress=lambda _done, _total: None):
-            pass
-        self.made.append(target)
-
-    async def restore(self, backup: Path, *, said: bool = True) -> None:
-        """Put a backup in place, as `license-master db restore` does, and serve it; `said`: that it was restored."""
-        await self.master.stop()
-        for name in self.folder.glob(f"{DATABASE}*"):
-            name.unlink()
-        with copied(backup, self.folder / DATABASE, progress=lambda _done, _total: None) as copy:
-            settings = load(Settings, None, database_url=f"sqlite:///{copy}", plaintext=True, clock_allowance_seconds=0)
-            if said:
-                await mark_restored(settings, caller="test", clock=self.master.clock)
-        await self.master.start()
-
-
-@pytest.fixture
-def vault(master: RestartableMaster, tmp_path: Path) -> Vault:
-    made_vault = Vault(master, tmp_path)
-    made_vault.back_up()
-    return made_vault
-
-
-async def learning(master: RestartableMaster) -> bool:
-    async with wire_to(master.address) as wire:
-        request = status_pb2.GetStatusRequest(project=f"projects/{PROJECT}")
-        return (await wire.status.GetStatus(request)).HasField("learning")
-
-
-async def learned(master: RestartableMaster) -> bool:
-    return not await learning(master)
 
 
 async def proven(master: RestartableMaster, site: Site) -> None:
@@ -112,7 +63,7 @@ async def test_sites_never_use_more_than_there_is_whatever_is_restored(
                     await step(reached, "acquire", chance, reached.wants)  # everything that it can get
             case "learn":
                 time.advance(LEASE_SECONDS + 1)
-                await until(lambda: learned(master))
+                await until(master.learned)
             case action:
                 granted += await step(site, action, chance, some)
         assert sum(site.in_use for site in sites) <= PORTS
@@ -120,7 +71,7 @@ async def test_sites_never_use_more_than_there_is_whatever_is_restored(
         site.line.restore()
         site.client.look_again()
     time.advance(LEASE_SECONDS + 1)
-    await until(lambda: learned(master))
+    await until(master.learned)
     assert sum(site.in_use for site in sites) <= PORTS
     for site in sites:
         await site.restart(crash=False)
@@ -184,7 +135,7 @@ async def test_a_site_keeps_its_phones_through_a_restore(
     await site.renewed(time)
     site.states.clear()
     await vault.restore(vault.made[0])
-    assert await learning(master)
+    assert await master.learning()
     site.client.look_again()
 
     async def entered() -> bool:
@@ -212,7 +163,7 @@ async def test_a_site_keeps_its_phones_when_nobody_says_that_it_was_restored(
     await site.renewed(time)
     await vault.restore(vault.made[-1], said=False)
     site.client.look_again()
-    await until(lambda: learning(master))
+    await until(master.learning)
     await site.client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
     assert site.lost == []
     assert len(site.client.held) == 3

@@ -13,19 +13,17 @@ from licensemaster.v1 import lease_pb2
 from slave_client import (
     CallKind,
     HolderKind,
-    Lost,
-    NetworkSwitch,
     NoticeKind,
     Reason,
     Refused,
-    SeatChange,
     SlaveClient,
     Source,
     State,
     Want,
 )
-from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
+from tests.slave_client.conftest import PORTS, RestartableMaster
 from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail, take_back
+from tests.slave_client.loans.ship import Ship, given_up
 from tests.slave_client.operating import noticed, until
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.folders import fill, tiny_disk
@@ -33,62 +31,6 @@ from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
 
 LENT = 3
-
-
-class Ship:
-    """Berlin's PBX, which may be cut off and started again; what became of its seats is kept."""
-
-    def __init__(self, master: RestartableMaster, state_dir: Path) -> None:
-        self.state_dir = state_dir
-        self._config = master.config(state_dir=state_dir)
-        self.time, self.line = HeldClock(master.clock), NetworkSwitch()
-        self.changes: list[SeatChange] = []
-        self.noticed: set[NoticeKind] = set()
-        self.client = self._made()
-
-    def _made(self) -> SlaveClient:
-        return SlaveClient(
-            self._config,
-            network=self.line,
-            clock=self.time,
-            on_seat=lambda _, change: self.changes.append(change),
-            on_notice=lambda notice: self.noticed.add(notice.kind),
-        )
-
-    async def restart(self, *, crash: bool = False) -> None:
-        await (self.client.crash() if crash else self.client.stop())
-        self.client = self._made()
-        await self.client.start()
-
-    async def cut_off(self) -> None:
-        self.line.cut()
-        self.client.look_again()
-        await self.client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
-
-    async def come_home(self) -> None:
-        self.line.restore()
-        self.client.look_again()
-        await connected(self.client)
-
-    async def reaches(self, state: State) -> None:
-        await self.client.wait_for_state(state, timeout_seconds=HANG_SECONDS)
-
-    @property
-    def lost(self) -> list[Want]:
-        return [change.want for change in self.changes if isinstance(change, Lost)]
-
-    @property
-    def holders(self) -> list[Want]:
-        return [held.want for held in self.client.held]
-
-
-async def given_up(master: RestartableMaster) -> None:
-    """Wait until the master has taken back what the ship held under its lease."""
-
-    async def is_over() -> bool:
-        return not await master.holders("berlin")
-
-    await until(is_over)
 
 
 async def on_disk(ship: Ship, wants: list[Want]) -> None:
