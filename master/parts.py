@@ -85,10 +85,10 @@ class Parts(ServiceParts):
         return PeriodicCall("ReleaseTask", self.licenses.complete_releases, interval_seconds=seconds)
 
     @cached_property
-    def overdrafts(self) -> PeriodicCall[int]:
-        """Takes back what is overdrawn once the budget is spent."""
+    def shrinking(self) -> PeriodicCall[int]:
+        """Takes seats back from pools that hold more than is to stay."""
         seconds = self.settings.release_interval_seconds
-        return PeriodicCall("OverdraftTask", self.licenses.end_overdrafts, interval_seconds=seconds)
+        return PeriodicCall("ShrinkTask", self.licenses.shrink_pools, interval_seconds=seconds)
 
     @cached_property
     def renewals(self) -> PeriodicCall[int]:
@@ -148,7 +148,7 @@ class Parts(ServiceParts):
             self.stream_recorder,
             self.learning,
             self.releases,
-            self.overdrafts,
+            self.shrinking,
             self.renewals,
             self.uses,
             self.change_poller,

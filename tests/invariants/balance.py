@@ -93,11 +93,11 @@ class Balance:
     held: dict[str, dict[Key, HeldSeat]] = field(default_factory=dict)
     revoked: dict[str, set[Key]] = field(default_factory=dict)
 
-    def leaving(self) -> dict[PoolName, int]:
-        """Licenses whose release is under way, by pool."""
+    def leaving(self, *, at_least: int = REFUSE) -> dict[PoolName, int]:
+        """Licenses whose release is under way, doing so much about seats in use, by pool."""
         collected: dict[PoolName, int] = {}
         for license in self.licenses.values():
-            if license.release is not None:
+            if license.release is not None and license.release.in_use >= at_least:
                 collected[license.device, license.kind] = (
                     collected.get((license.device, license.kind), 0) + license.quantity
                 )
@@ -190,8 +190,12 @@ class Balance:
 
     # --- Seats that are taken away ------------------------------------------------------------------------------------
 
-    def give_up_idle(self, pool: PoolName, excess: int, order: Sequence[str]) -> int:
-        """Let go of what lies idle, and of what will be let go of; how many seats that is."""
+    def going(self, pool: PoolName) -> int:
+        """Seats that are counted and not used, and will be let go of."""
+        raise NotImplementedError
+
+    def end_first_claims(self, pool: PoolName, excess: int, order: Sequence[str]) -> None:
+        """Let go of what is kept for a return, as much as it takes."""
         raise NotImplementedError
 
     def standing(self, pbx: str, kind: str) -> tuple[bool, int, bool]:
@@ -206,11 +210,14 @@ class Balance:
         """Take seats away until so many are left; how many that was, and how many are at risk."""
         debited = [(pbx, key) for pbx, seats in self.held.items() for key, seat in seats.items() if seat.pool == pool]
         pending = [(pbx, key) for pbx, key in debited if key in self.revoked[pbx]]
-        excess = self.used()[pool] - len(pending) - stays
+        stays = max(stays, sum(self.lent(pbx, pool) for pbx in self.held))
+
+        def excess() -> int:
+            return self.used()[pool] - len(pending) - self.going(pool) - stays
+
         order = list(self.held)
         by_standing = sorted(order, key=lambda pbx: (self.standing(pbx, pool[1]), order.index(pbx)))
-        if excess > 0:
-            excess -= self.give_up_idle(pool, excess, by_standing)
+        self.end_first_claims(pool, excess(), by_standing)
 
         def turn(given: tuple[str, Key]) -> tuple[object, ...]:
             pbx, key = given
@@ -221,7 +228,7 @@ class Balance:
             of_pbx = [seat for seat in able if seat[0] == pbx]
             for seat in of_pbx[max(len(of_pbx) - self.lent(pbx, pool), 0) :]:
                 able.remove(seat)
-        chosen = able[: max(excess, 0)]
+        chosen = able[: max(excess(), 0)]
         counted = sum(self.used().values())
         for pbx, key in [*chosen, *(pending if force else [])]:
             gone = [dependent for dependent in self._with_dependents(pbx, key) if dependent in self.held[pbx]]

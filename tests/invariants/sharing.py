@@ -211,11 +211,11 @@ class Sharing(Calling):
     # --- Overdrafts, and time -----------------------------------------------------------------------------------------
 
     @rule(at=masters)
-    def end_overdrafts(self, at: int) -> None:
-        """What is overdrawn without a budget is taken back, in the documented order."""
+    def look_again(self, at: int) -> None:
+        """What is overdrawn without a budget, or in the way of a license that leaves, is taken back in order."""
         self._hand_on()
-        self.arena.run(self._master(at).running.overdrafts.run_once())
-        self.model.end_overdrafts()
+        self.arena.run(self._master(at).running.shrinking.run_once())
+        self.model.look_again()
 
     @precondition(lambda self: not self.model.stepped)
     @rule(seconds=st.sampled_from((4, 100, 4000, 8000)))

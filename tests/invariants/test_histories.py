@@ -289,7 +289,7 @@ class Lending(Sharing):
 
     @rule(at=masters)
     def crash(self, at: int) -> None:
-        self.end_overdrafts(at)  # a new master does so at some moment, before or after it lets leases expire
+        self.look_again(at)  # a new master does so at some moment, before or after it lets leases expire
         self._hand_on()
         self.arena.run(self.arena.restart(at % len(self.arena.masters)))
         self._a_master_has_started()
@@ -310,7 +310,7 @@ class Lending(Sharing):
             await self.arena.restart(at % len(self.arena.masters))
             return not isinstance((await asyncio.gather(task, return_exceptions=True))[0], BaseException)
 
-        self.end_overdrafts(at)
+        self.look_again(at)
         self._hand_on()
         answered = self.arena.run(crash())
         before, done = self.model, self.model.copy()

@@ -3,7 +3,8 @@
 A block follows demand: twice what was acquired since the last renewal, or half of what lies idle, whichever is more, so
 that one that is not used is gone after a few renewals. It is made of half of what is free beyond a tenth of the pool:
 that tenth is for those who ask, so nobody is refused for want of an idle seat unless the pool loses a tenth between
-two renewals; and as the pool runs short, blocks shrink to nothing.
+two renewals; and as the pool runs short, blocks shrink to nothing. Where the pool has to become smaller, they are the
+first to do (`shrink.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def seats_ahead(*, acquired: int, idle: int, left: int, capacity: int, most: int
     Args:
         acquired: seats that it began to use since it was last asked.
         idle: seats counted for it that it does not use.
-        left: how many more may be counted for it.
+        left: how many more may be counted for it; less than none where the pool holds more than is to stay.
         capacity: licenses of the pool.
         most: what the policy allows.
     """

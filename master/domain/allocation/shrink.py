@@ -3,8 +3,8 @@
 It does where licenses are released with their seats taken away, where an agreement ends, and where the budget of an
 overdraft is spent. The order, which `docs/overdraft.md` explains to operators:
 
-1. What lies idle goes before what is used: first claims at once, blocks with the next renewal of whoever has them. A
-   loan was promised until its day and stays.
+1. What lies idle goes before what is used: first claims at once, blocks with the next renewal of whoever has them,
+   promises to standbys once these have heard. A loan was promised until its day and stays.
 2. Of what is used, seats of sites with a low priority go before those of sites with a high one.
 3. Of these, seats of PBXs that can be told now go before those of PBXs that cannot.
 4. Of these, the newest go first.

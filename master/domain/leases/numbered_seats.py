@@ -35,6 +35,11 @@ class NumberedSeats:
         free = grantable(capacity=pool.capacity, counted=pool.used, leaving=self.leaving)
         return working_set.left_for(pbx_id, self.pool_id, free)
 
+    def missing(self, working_set: SeatWorkingSet) -> int:
+        """How many seats more are counted than stay once what leaves has left, or than are installed."""
+        pool = working_set.pools[self.pool_id]
+        return max(pool.used + self.leaving - pool.capacity, 0)
+
 
 def numbered_seats(
     eligibilities: EligibilityCache, pbx: Pbx, software: Version, type_key: str, now: float

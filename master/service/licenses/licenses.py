@@ -17,14 +17,14 @@ from master.service.licenses.documents import Certificate, Enrollment
 from master.service.licenses.imports import Imported, ImportLicenses, import_licenses
 from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
-from master.service.licenses.overdraft_ends import projects_with_spent_overdrafts, take_back_overdrawn
+from master.service.licenses.shrinking import projects_with_shrinking_pools, shrink_pools
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:releases"
-_OVERDRAFT_CALLER = "master:overdraft"
+_SHRINK_CALLER = "master:shrink"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,24 +121,24 @@ class Licenses:
             _log.info("releases completed", licenses=[license.id for license in done])
         return len(done)
 
-    async def end_overdrafts(self) -> int:
-        """Take back what is overdrawn without a budget; how many seats that was."""
+    async def shrink_pools(self) -> int:
+        """Take back the seats of pools that hold more than is to stay; how many that was."""
         time, taken = self._context.lease_time(), 0
         overdrawn = await self._context.questions.read(store.overdrawn_projects)
         if overdrawn != self._overdrawn:  # PBXs hear at once that it began, and that it is over
             self._overdrawn = overdrawn
             self._context.hub.wake_all()
         for project in await self._context.questions.read(
-            lambda tx: projects_with_spent_overdrafts(tx, self._context.estates, time)
+            lambda tx: projects_with_shrinking_pools(tx, self._context.estates, time)
         ):
 
             def work(tx: Tx, project: str = project) -> int:
-                return take_back_overdrawn(tx, self._context.estates, project, caller=_OVERDRAFT_CALLER, time=time)
+                return shrink_pools(tx, self._context.estates, project, caller=_SHRINK_CALLER, time=time)
 
             seats = await self._context.questions.transact(work)
             self._context.hub.wake_all()
             self._context.metrics.seats_revoked.inc(seats)
-            _log.info("overdrawn seats taken back", project=project, seats=seats)
+            _log.info("seats taken back", project=project, seats=seats)
             taken += seats
         return taken
 

@@ -17,13 +17,14 @@ from master.domain.allocation.policies import NO_ALLOCATION
 from master.domain.allocation.shrink import Standings
 from master.domain.estate.installations import License
 from master.domain.estate.license_release import InUse
-from master.domain.leases.claims import ClaimKind, Claims, floors, kept_by_kind
+from master.domain.leases.claims import ClaimKind, Claims, floors, only
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.seat_working_set import PoolScore
 from master.domain.seats.seats import Seat, SeatKey
 from master.service.batch.prefetch import Prefetch, fill_working_set
 from master.service.licenses.license_changes import LicenseChanges
+from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements import licenses as store
 from master.store.statements.queries import pools_used
@@ -63,8 +64,7 @@ def revoke(changes: LicenseChanges, license: License, in_use: InUse) -> Revoked:
 def shrink(changes: LicenseChanges, pool_id: int, stays: int, in_use: InUse) -> Revoked:
     """Take seats of a pool away until no more than `stays` are left; REVOKE or FORCE them."""
     pending = store.revoked_of_pool(changes.tx, pool_id)
-    excess = pools_used(changes.tx, changes.estate.project_id)[pool_id] - len(pending) - stays
-    chosen = _first_to_go(changes, pool_id, excess, pending) if excess > 0 else []
+    chosen = _first_to_go(changes, pool_id, stays, pending)
     counted = at_risk = 0
     for pbx_id, seats in _by_pbx(chosen).items():
         counted += len(seats)
@@ -80,31 +80,55 @@ def shrink(changes: LicenseChanges, pool_id: int, stays: int, in_use: InUse) -> 
     return Revoked(counted, at_risk)
 
 
-def _first_to_go(changes: LicenseChanges, pool_id: int, excess: int, pending: Sequence[Seat]) -> list[Seat]:
+def excess(tx: Tx, project_id: int, pool_id: int, *, used: int, stays: int) -> int:
+    """How many seats of a pool, of `used` that are counted, have to be given up for the rest to fit into `stays`.
+
+    What was taken already counts as given up, and so does what its PBX does not use and nobody keeps for it: blocks
+    become smaller with the next renewals, promises to standbys end when these have heard (F5). What is lent stays.
+    """
+    lent = _lent(tx, project_id, pool_id)
+    idle = 0
+    by_pbx = claim_store.claims_of(tx, claim_store.pbxs_with_idle_claims(tx, pool_id))
+    for pbx_id, shares in claim_store.shares_of(tx, by_pbx).items():
+        if (share := shares.get(pool_id)) is not None:
+            kept = (claim.seats for claim in only(by_pbx[pbx_id], ClaimKind.FIRST_CLAIM) if claim.pool_id == pool_id)
+            idle += share.counted - max(share.seats, lent.get(pbx_id, 0), *kept)
+    return used - len(store.revoked_of_pool(tx, pool_id)) - idle - max(stays, sum(lent.values()))
+
+
+def _first_to_go(changes: LicenseChanges, pool_id: int, stays: int, pending: Sequence[Seat]) -> list[Seat]:
     """The seats to be taken, once what lies idle is given up; `pending` were taken before. What a PBX has borrowed
     stays: taking such seats would free nothing.
     """
-    estate = changes.estate
+    estate, tx = changes.estate, changes.tx
+
+    def too_many() -> int:
+        return excess(tx, estate.project_id, pool_id, used=pools_used(tx, estate.project_id)[pool_id], stays=stays)
+
     standings = Standings(estate.allocation, estate.site_of, reachable=changes.connected, now=changes.now)
     order = standings.in_order(estate.type_of_pool(pool_id))
-    excess -= _given_up_idle(changes, pool_id, order, excess)
-    lent = {pbx_id: seats for (pool, pbx_id), seats in _lent(changes).items() if pool == pool_id}
+    if (left := too_many()) > 0 and _end_first_claims(changes, pool_id, order, left):
+        left = too_many()
+    lent = _lent(tx, estate.project_id, pool_id)
     may_go = Counter({pbx_id: seats - lent[pbx_id] for pbx_id, seats in _held(changes, pool_id, [*lent]).items()})
     may_go.subtract(seat.pbx_id for seat in pending)
     chosen: list[Seat] = []
     for pbx_ids in order:
-        if len(chosen) >= excess:
+        if len(chosen) >= left:
             break
-        limit = excess - len(chosen) + sum(lent.get(pbx_id, 0) for pbx_id in pbx_ids)
-        for seat in store.newest_seats(changes.tx, pool_id, pbx_ids=pbx_ids, limit=limit):
-            if len(chosen) < excess and (seat.pbx_id not in lent or may_go[seat.pbx_id] > 0):
+        limit = left - len(chosen) + sum(lent.get(pbx_id, 0) for pbx_id in pbx_ids)
+        for seat in store.newest_seats(tx, pool_id, pbx_ids=pbx_ids, limit=limit):
+            if len(chosen) < left and (seat.pbx_id not in lent or may_go[seat.pbx_id] > 0):
                 may_go[seat.pbx_id] -= 1
                 chosen.append(seat)
     return chosen
 
 
-def _lent(changes: LicenseChanges) -> dict[tuple[int, int], int]:
-    return claim_store.lent_seats(changes.tx, changes.estate.project_id)
+def _lent(tx: Tx, project_id: int, pool_id: int) -> dict[int, int]:
+    """Seats of a pool that PBXs have borrowed, by PBX id."""
+    return {
+        pbx_id: seats for (pool, pbx_id), seats in claim_store.lent_seats(tx, project_id).items() if pool == pool_id
+    }
 
 
 def _held(changes: LicenseChanges, pool_id: int, pbx_ids: Sequence[int]) -> dict[int, int]:
@@ -113,22 +137,15 @@ def _held(changes: LicenseChanges, pool_id: int, pbx_ids: Sequence[int]) -> dict
     return {pbx_id: by_pool[pool_id].seats if pool_id in by_pool else 0 for pbx_id, by_pool in shares.items()}
 
 
-def _given_up_idle(changes: LicenseChanges, pool_id: int, order: Sequence[Sequence[int]], excess: int) -> int:
-    """Let go of first claims to a pool, as many as it takes; how many seats less are counted, and how many more will
-    be as soon as those who have blocks renew: nothing is free for these.
-    """
-    idle = set(claim_store.pbxs_with_idle_claims(changes.tx, pool_id))
+def _end_first_claims(changes: LicenseChanges, pool_id: int, order: Sequence[Sequence[int]], most: int) -> int:
+    """Let go of first claims to a pool, as many as it takes; how many seats less are counted."""
+    by_pbx = claim_store.claims_of(changes.tx, claim_store.pbxs_with_idle_claims(changes.tx, pool_id))
     given_up = 0
-    for pbx_id in [pbx_id for alike in order for pbx_id in alike if pbx_id in idle]:
-        claims = claim_store.claims_of(changes.tx, [pbx_id])[pbx_id]
-        first = [claim for claim in claims if claim.pool_id == pool_id and claim.kind is ClaimKind.FIRST_CLAIM]
-        if first and given_up < excess:
-            kept = tuple(claim for claim in claims if claim not in first)
-            given_up += _freed(changes, pbx_id, claims, kept)
-            claims = kept
-        on_pool = [claim for claim in claims if claim.pool_id == pool_id]
-        share = claim_store.shares_of(changes.tx, {pbx_id: claims})[pbx_id].get(pool_id)
-        given_up += kept_by_kind(on_pool, seats=share.seats if share else 0).get(ClaimKind.BLOCK, 0)
+    for pbx_id in (pbx_id for alike in order for pbx_id in alike if pbx_id in by_pbx):
+        claims = by_pbx[pbx_id]
+        first = [claim for claim in only(claims, ClaimKind.FIRST_CLAIM) if claim.pool_id == pool_id]
+        if first and given_up < most:
+            given_up += _freed(changes, pbx_id, claims, tuple(claim for claim in claims if claim not in first))
     return given_up
 
 

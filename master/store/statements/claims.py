@@ -73,8 +73,8 @@ def _key(claim: Claim) -> tuple[str, int, int]:
 
 
 def pbxs_with_idle_claims(tx: Tx, pool_id: int) -> list[int]:
-    """The ids of PBXs that have a claim to seats of a pool which may lie idle: a first claim or a block."""
-    statement = "SELECT DISTINCT pbx_id FROM claim WHERE pool_id = ?1 AND kind IN ('first_claim', 'block')"
+    """The ids of PBXs that have a claim to seats of a pool which may lie idle: any but a loan."""
+    statement = "SELECT DISTINCT pbx_id FROM claim WHERE pool_id = ?1 AND kind <> 'loan'"
     return [row[0] for row in tx.rows(statement, pool_id)]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, func, insert, select, update
 
 from master.domain.estate.installations import License
-from master.domain.estate.license_release import BY_LEDGER
+from master.domain.estate.license_release import BY_LEDGER, InUse
 from master.domain.seats.seats import Seat
 from master.store import tables as t
 from master.store.backends.database import Tx
@@ -131,6 +131,18 @@ def projects_with_releases_to_complete(tx: Tx) -> list[str]:
         .join(pool, (pool.c.device_id == license_.c.device_id) & (pool.c.type == license_.c.type))
         .where(release.c.certified | (release.c.approved_by != ""))
         .where(pool.c.used <= pool.c.capacity - license_.c.quantity)
+    )
+    return list(tx.connection.execute(query).scalars())
+
+
+def projects_with_releases(tx: Tx, in_use: Collection[InUse]) -> list[str]:
+    """Projects that have a release under way which does one of these about seats in use, by name."""
+    release = t.license_release.c
+    query = (
+        select(t.project.c.name)
+        .distinct()
+        .join(t.license_release, release.project_id == t.project.c.id)
+        .where(release.in_use.in_([each.value for each in in_use]))
     )
     return list(tx.connection.execute(query).scalars())
 

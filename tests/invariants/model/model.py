@@ -11,7 +11,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.invariants.balance import HeldSeat, Key, PoolName
+from tests.invariants.balance import REVOKE, HeldSeat, Key, PoolName
 from tests.invariants.model.allocation import KINDS
 from tests.invariants.model.leases import ModelLeases
 from tests.invariants.model.sharing import SHORT
@@ -158,27 +158,25 @@ class Model(ModelLeases):
         """Seats that were promised to a PBX for days."""
         return self.keeps(pbx, "loan", pool)
 
-    def give_up_idle(self, pool: PoolName, excess: int, order: Sequence[str]) -> int:
-        """First claims at once, as many as it takes; blocks with the next renewals."""
+    def going(self, pool: PoolName) -> int:
+        """Seats that are counted and not used, and go by themselves: blocks, and what was promised (F5)."""
+        return sum(
+            count - max(self.debited(pbx).get(pool, 0), self.lent(pbx, pool), self.keeps(pbx, "first", pool))
+            for pbx, count in self.counted(pool).items()
+        )
+
+    def end_first_claims(self, pool: PoolName, excess: int, order: Sequence[str]) -> None:
+        """At once, as many as it takes."""
         given_up = 0
         for pbx in order:
             if given_up < excess and self.keeps(pbx, "first", pool):
                 before = self.counted(pool)[pbx]
                 self.drop(pbx, "first", pool=pool)
                 given_up += before - self.counted(pool)[pbx]
-            others = max(self.debited(pbx).get(pool, 0), self.promised(pbx, pool), self.lent(pbx, pool))
-            given_up += max(self.keeps(pbx, "block", pool) - max(others, self.keeps(pbx, "first", pool)), 0)
-        return given_up
 
-    def end_overdrafts(self) -> None:
-        """Take back what is overdrawn without a budget."""
-        for kind in KINDS:
-            pool = ("hq-box", kind)
-            pending = [
-                key
-                for pbx, keys in self.revoked.items()
-                for key in keys
-                if key in self.held[pbx] and self.held[pbx][key].pool == pool
-            ]
-            if self.overdrawn(kind) > len(pending) and not self.budget_left(kind):
-                self.shrink(pool, self.capacity()[pool])
+    def look_again(self) -> None:
+        """Take back what is overdrawn without a budget, and what is still in the way of licenses that leave."""
+        leaving = self.leaving(at_least=REVOKE)
+        spent = [("hq-box", kind) for kind in KINDS if self.overdrawn(kind) and not self.budget_left(kind)]
+        for pool in {*spent, *leaving}:
+            self.shrink(pool, self.capacity()[pool] - leaving.get(pool, 0))

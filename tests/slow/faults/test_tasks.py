@@ -32,7 +32,7 @@ KEPT = {
     "Expiry",
     "LearningTask",
     "ReleaseTask",
-    "OverdraftTask",
+    "ShrinkTask",
     "WaitingTask",
     "AutoRenewalTask",
     "AgreementUseTask",

@@ -84,7 +84,7 @@ class BatchBlocks:
         ahead = seats_ahead(
             acquired=use.acquired,
             idle=counted - used,
-            left=source.left(self._working_set, pbx_id),
+            left=source.left(self._working_set, pbx_id) - source.missing(self._working_set),
             capacity=self._working_set.pools[pool_id].capacity,
             most=most,
         )

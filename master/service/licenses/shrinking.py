@@ -1,0 +1,61 @@
+"""Takes back the seats of pools that hold more than is to stay, as long as they do.
+
+That is where licenses leave with their seats taken away (L5, P1, R3), and where the budget of an overdraft is spent.
+What lies idle is left to go by itself, and may be used before it has; so pools are looked at again and again. In the
+order of `domain/allocation/shrink.py`, by the ways of releases: a seat counts until its PBX has given it back. Until
+then an overdrawn pool stays overdrawn, and nothing of its budget comes back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from master.domain.allocation.overdraft import NO_OVERDRAFT, budget_left
+from master.domain.estate.estate import Estate
+from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.license_release import InUse
+from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.licenses.license_changes import LicenseChanges
+from master.service.licenses.revocation import excess, shrink
+from master.store.backends.database import Tx
+from master.store.statements import licenses as store
+from master.store.statements.seats import read_pools
+
+_TAKES_SEATS = (InUse.REVOKE, InUse.FORCE)
+
+
+def projects_with_shrinking_pools(tx: Tx, estates: EstateCache, time: LeaseTime) -> list[str]:
+    """Projects with seats that are to be taken back and are not yet, by name."""
+    concerned = {*store.overdrawn_projects(tx), *store.projects_with_releases(tx, _TAKES_SEATS)}
+    return [name for name in sorted(concerned) if any(_shrinking(tx, read_estate(tx, estates, name), time))]
+
+
+def shrink_pools(tx: Tx, estates: EstateCache, project: str, *, caller: str, time: LeaseTime) -> int:
+    """Take back what is to be taken in one project; how many seats of the pools that was."""
+    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
+    taken = 0
+    for pool_id, stays, is_overdrawn in list(_shrinking(tx, changes.estate, time)):
+        revoked = shrink(changes, pool_id, stays, InUse.REVOKE).seats
+        if is_overdrawn:
+            details = {"type": changes.estate.type_of_pool(pool_id), "seats_revoked": revoked}
+            changes.event("pool.overdraft_spent", {"device": changes.estate.pool_devices[pool_id].name, **details})
+        taken += revoked
+    changes.write()
+    return taken
+
+
+def _shrinking(tx: Tx, estate: Estate, time: LeaseTime) -> Iterator[tuple[int, int, bool]]:
+    """(Pool id, seats that may stay, whether it is overdrawn without a budget) of pools that hold more."""
+    if estate.learns(time.ends_by):  # what is out is not known yet
+        return
+    leaving: Counter[int] = Counter()
+    for license in estate.licenses:
+        if license.device is not None and license.release is not None and license.release.in_use in _TAKES_SEATS:
+            leaving[estate.pool_ids.get((license.device.id, license.type.key), 0)] += license.quantity
+    for pool_id, pool in sorted(read_pools(tx, {*estate.shared_pools, *leaving}).items()):
+        policy = estate.overdraft_of(pool_id) or NO_OVERDRAFT
+        is_spent = bool(pool.overdrawn) and not budget_left(policy, pool.account, time.now)
+        stays = pool.capacity - leaving[pool_id]
+        if (is_spent or leaving[pool_id]) and excess(tx, estate.project_id, pool_id, used=pool.used, stays=stays) > 0:
+            yield pool_id, stays, is_spent
