@@ -39,6 +39,7 @@ event = Table(
         unique=True,
         # WHERE request_id IS NOT NULL: saying so here would load the dialects of both databases at every start
     ),
+    Index("ix_event_policy", "project_id", "time_us"),  # only of POLICY_EVENTS in `statements/events.py`
 )
 """What happened, one hash chain per project: written in the transaction that made it happen. Every column is hashed."""
 

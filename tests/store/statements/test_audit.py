@@ -13,7 +13,7 @@ from licensemaster.v1 import audit_pb2, project_pb2, status_pb2
 from master.domain.audit.chain import DefectKind, genesis
 from master.service.monitoring.audit import Audit, AuditBrokenError
 from master.store.backends.database import Database, Tx
-from master.store.statements.events import Event, write_events
+from master.store.statements.events import POLICY_EVENTS, Event, policy_events, write_events
 from tests.rpc.failures import NAME, failure
 from tests.support.databases.truth import all_events
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
@@ -269,3 +269,30 @@ async def test_events_of_a_pbx_that_was_removed(any_master: InProcess) -> None:
     assert {event.pbx for event in listed} == {f"{NAME}/pbxs/berlin"}
     request.pbx = "nobody"
     assert (await failure(wire.status.ListEvents(request))).reason == "UNKNOWN_PBX"
+
+
+async def test_what_the_report_reads_of_a_large_audit_is_looked_up(
+    chain: Audit, database: Database, database_url: str
+) -> None:
+    """An index of these events alone has them, as long as the statement repeats its condition."""
+    at, telling = 1_800_001_000.0, ["seats.awaited", "seats.given_up", "waiting.dropped", "pool.overdrawn"]
+
+    def look(tx: Tx) -> tuple[list[tuple[str, str]], str]:
+        def event(kind: str, caller: str = "berlin", before: float = 0.0) -> Event:
+            return Event(at - before, 1, "berlin", kind, caller, None, "{}")
+
+        write_events(tx, [event("seats.acquired") for _ in range(2000)])
+        write_events(tx, [event(kind) for kind in (*telling, "pool.overdraft_ended", "lease.opened")])
+        write_events(tx, [event("seats.acquired", "master:waiting"), event("seats.awaited", before=1)])
+        found = [(record.kind, record.caller) for record in policy_events(tx, 1, since=at)]
+        if database_url.startswith("postgresql"):
+            tx.rows("ANALYZE event")
+        explain = "EXPLAIN" if database_url.startswith("postgresql") else "EXPLAIN QUERY PLAN"
+        return found, str(tx.rows(f"{explain} {POLICY_EVENTS}", 1, round(at * 1_000_000)))
+
+    found, plan = await database.transact(look)
+    assert found == [
+        *((kind, "berlin") for kind in (*telling, "pool.overdraft_ended")),
+        ("seats.acquired", "master:waiting"),
+    ]
+    assert "ix_event_policy" in plan, plan
