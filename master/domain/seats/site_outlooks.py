@@ -12,6 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from master.domain.allocation.fair_shares import fair_shares
+from master.domain.allocation.policies import PoolRules
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate
 from master.domain.seats.pools import grantable
@@ -42,10 +43,10 @@ class _Standing(NamedTuple):
 
 
 class SharedPool:
-    """A shared pool at a moment."""
+    """A shared pool at a moment, as rules divide it."""
 
-    def __init__(self, estate: Estate, pool_id: int, *, counted: Mapping[int, int], now: float) -> None:
-        """Begin with what is counted, by PBX id; `now` is UNIX seconds."""
+    def __init__(self, estate: Estate, pool_id: int, rules: PoolRules | None, *, counted: Mapping[int, int]) -> None:
+        """Begin with what is counted, by PBX id."""
         installation = estate.installations[estate.master.device.id]
         self.license_type = estate.shared_pools[pool_id]
         self._estate = estate
@@ -56,8 +57,8 @@ class SharedPool:
             counted=sum(counted.values()),
             leaving=installation.leaving.get(self.license_type, 0),
         )
-        self._rules = estate.rules_of_pool(pool_id, now)
-        self._division = PoolDivision(self._rules, estate.site_of, counted) if self._rules is not None else None
+        self._rules = rules
+        self._division = PoolDivision(rules, estate.site_of, counted) if rules is not None else None
 
     @property
     def kept_free(self) -> int:

@@ -35,7 +35,9 @@ def preview_loan(tx: Tx, estates: EstateCache, request: BorrowSeats, time: Lease
     def pools() -> dict[str, SharedPool]:
         """The pool of the type, by its type; empty where there is none."""
         return {
-            key: SharedPool(estate, pool_id, counted=counted_of_pool(tx, pool_id, None), now=time.now)
+            key: SharedPool(
+                estate, pool_id, estate.rules_of_pool(pool_id, time.now), counted=counted_of_pool(tx, pool_id, None)
+            )
             for pool_id, key in estate.shared_pools.items()
             if key == estate.catalog.key_of(request.license_type)
         }

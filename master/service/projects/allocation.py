@@ -193,15 +193,16 @@ def _text(part: Any) -> str:
 
 def _outlooks(situation: _Situation, now: float) -> tuple[tuple[SiteOutlook, ...], tuple[str, ...]]:
     """What becomes of each site, and what has to be known of reserves that are not free yet."""
-    after_apply = replace(situation.estate, allocation=situation.allocation)
-    pools, warnings = [], []
+    estate, pools, warnings = situation.estate, [], []
     for pool_id, counted in situation.counted.items():
+        key = estate.shared_pools[pool_id]
         before, after = (
-            SharedPool(estate, pool_id, counted=counted, now=now) for estate in (situation.estate, after_apply)
+            SharedPool(estate, pool_id, allocation.rules_at(key, now, estate.pbxs_at), counted=counted)
+            for allocation in (estate.allocation, situation.allocation)
         )
         pools.append((before, after))
         if after.kept_free > after.free:
-            name = after_apply.catalog.types[after.license_type].display_name
+            name = estate.catalog.types[key].display_name
             warnings.append(
                 f"{after.kept_free:,} {name} seats are to be kept free for their owners, {after.free:,} are free now;"
                 " the rest is filled as seats come back"
