@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ METRIC = re.compile(r"\b(?:license_master|grpc_server)[a-z0-9_:]*\b")
 ALERT = re.compile(r'ALERTS_FOR_STATE\{alertname=~?"([^"]+)"')
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
+@cache
 def panels() -> list[dict[str, Any]]:
     collected: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
     return collected
@@ -34,6 +37,7 @@ def expressions() -> list[str]:
     return [rule["expr"] for rule in rules()] + [target["expr"] for panel in panels() for target in panel["targets"]]
 
 
+@cache
 def known() -> set[str]:
     page = set(re.findall(r"^\| `([a-z_]+)`", METRICS_PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
     return page | {rule["record"] for rule in rules() if "record" in rule}
