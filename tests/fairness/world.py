@@ -54,14 +54,6 @@ class History:
         wanted = sum(self.wanted[site][minutes])
         return sum(map(min, self.had[site][minutes], self.wanted[site][minutes])) / wanted if wanted else 1.0
 
-    def longest_want(self, site: str, at_least: int) -> int:
-        """For how many minutes in a row a site had less than so many seats, though it wanted more than it had."""
-        longest = run = 0
-        for wanted, had in zip(self.wanted[site], self.had[site], strict=True):
-            run = run + 1 if had < min(wanted, at_least) else 0
-            longest = max(longest, run)
-        return longest
-
     def moves(self, site: str, minutes: slice) -> int:
         """How many seats a site was given or lost while it wanted the same all the time."""
         had = self.had[site][minutes]
