@@ -123,3 +123,58 @@ async def test_no_items_need_no_call() -> None:
     counter = Counter()
     assert await counter.batcher().submit_many([]) == []
     assert counter.calls == []
+
+
+async def test_many_items_do_not_wait_for_a_call_of_a_few() -> None:
+    counter = Counter()
+    batcher = counter.batcher()
+    counter.gate.clear()
+    lone = asyncio.create_task(_submitted(batcher, "a"))
+    await counter.wait_for_calls(1)
+    few, many = [f"few-{number}" for number in range(15)], [f"many-{number}" for number in range(5)]
+    groups = [asyncio.create_task(batcher.submit_many(few))]
+    await _settled()
+    assert counter.calls == [["a"]]
+    groups.append(asyncio.create_task(batcher.submit_many(many)))
+    await counter.wait_for_calls(2)
+    groups.append(asyncio.create_task(batcher.submit_many([f"more-{number}" for number in range(59)])))
+    await _settled()
+    assert counter.calls == [["a"], [*few, *many]], "59 are not three times 20"
+    counter.gate.set()
+    await asyncio.gather(lone, *groups)
+    assert [len(call) for call in counter.calls] == [1, 20, 59]
+
+
+async def test_an_item_is_not_in_two_calls_at_the_same_time() -> None:
+    counter = Counter()
+    batcher = counter.batcher()
+    counter.gate.clear()
+    first = asyncio.create_task(_submitted(batcher, "a#1"))
+    await counter.wait_for_calls(1)
+    others = [f"{number}#1" for number in range(20)]
+    rest = asyncio.create_task(batcher.submit_many(["a#2", *others]))
+    await counter.wait_for_calls(2)
+    assert counter.calls[1] == others
+    assert batcher.unanswered == ["a#1", *others]
+    counter.gate.set()
+    await asyncio.gather(first, rest)
+    assert counter.calls[2] == ["a#2"]
+
+
+async def test_calls_of_the_same_size_follow_each_other() -> None:
+    counter = Counter()
+    batcher = counter.batcher(items_max=20)
+    counter.gate.clear()
+    task = asyncio.create_task(batcher.submit_many([str(number) for number in range(100)]))
+    await counter.wait_for_calls(1)
+    await _settled()
+    assert len(counter.calls) == 1
+    counter.gate.set()
+    await task
+    assert [len(call) for call in counter.calls] == [20] * 5
+
+
+async def _settled() -> None:
+    """Let everything go on that waits for nothing."""
+    for _ in range(5):
+        await asyncio.sleep(0)
