@@ -78,6 +78,7 @@ async def serve(settings: AgentSettings) -> None:
             version=version("license-master-agent"),
         )
         gc.freeze()  # what was loaded stays: to look through it again and again would keep the PBX waiting
+        gc.set_threshold(100_000, 20, 50)  # as in the master: seats make no cycles
         tell_systemd("READY=1")
         alive = asyncio.create_task(keep_watchdog_quiet())
         stopping = asyncio.create_task(stop.wait())
