@@ -69,7 +69,6 @@ class Parts(ServiceParts):
             committer=self.committer,
             interval_seconds=self.settings.expiry_interval_seconds,
             holders_max=self.settings.expiry_holders_max,
-            came_back=self.leases.waiting.came_back,
         )
 
     @cached_property

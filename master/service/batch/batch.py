@@ -6,7 +6,7 @@ Requests are decided in order, each on what those before it left. The caller com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.ending import NoLeaseToEndError
@@ -67,6 +67,15 @@ CONCERNS_ONE = (LeaseError, LoanError, NoLeaseToEndError, RequestIdTakenError, U
 """What a request may be answered with instead; its neighbours go on."""
 
 
+class BatchAnswers(NamedTuple):
+    """What came of a batch."""
+
+    answers: list[object]
+    """In the order of the requests."""
+    frees_seats: bool
+    """Whether others may have what they could not before: less is counted of a pool, or somebody waits no longer."""
+
+
 def run_batch(
     tx: Tx,
     estates: EstateCache,
@@ -74,8 +83,8 @@ def run_batch(
     requests: Sequence[Request[object]],
     *,
     observer: Observer | None = None,
-) -> list[object]:
-    """Decide and write all requests; returns each one's answer, or the exception that concerns it alone.
+) -> BatchAnswers:
+    """Decide and write all requests; each is answered, or the exception that concerns it alone stands for the answer.
 
     `observer` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
     """
@@ -85,8 +94,7 @@ def run_batch(
         batch.answer(resolved) if isinstance(resolved, ResolvedRequest) else resolved
         for resolved in loaded.resolved_requests
     ]
-    batch.write()
-    return answers
+    return BatchAnswers(answers, frees_seats=batch.write())
 
 
 def answer_to(tx: Tx, estates: EstateCache, time: LeaseTime, request: Request[Answer]) -> Answer:
@@ -95,7 +103,7 @@ def answer_to(tx: Tx, estates: EstateCache, time: LeaseTime, request: Request[An
     Raises:
         *CONCERNS_ONE: it is not served.
     """
-    (answer,) = run_batch(tx, estates, time, [request])
+    (answer,) = run_batch(tx, estates, time, [request]).answers
     if isinstance(answer, Exception):
         raise answer
     return cast(Answer, answer)  # `answered_by` of this very request gave it
@@ -121,10 +129,12 @@ class Batch:
         except CONCERNS_ONE as error:
             return error
 
-    def write(self) -> None:
-        """Write claims, seats, counters, leases and, last of all, events; then name who holds most of what is short."""
+    def write(self) -> bool:
+        """Write claims, seats, counters, leases and, last of all, events; then name who holds most of what is short.
+        Returns whether others may have what they could not have before.
+        """
         self._loaded.standby_claims.write(self._tx)
-        store.write_working_set(self._tx, self._loaded.working_set, now=self._loaded.time.now)
+        frees_seats = store.write_working_set(self._tx, self._loaded.working_set, now=self._loaded.time.now)
         for pbx_id, revoked in self._loaded.revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._loaded.working_set.seats[pbx_id].revoked)
         self._waiting.write(self._tx)
@@ -133,6 +143,7 @@ class Batch:
         self._note_overdrafts()
         write_events(self._tx, self._events.noted)
         self._seats.name_top_holders(self._tx)
+        return frees_seats or self._waiting.is_shorter
 
     # --- Who answers what -------------------------------------------------------------------------------------------
 

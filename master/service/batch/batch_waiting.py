@@ -38,6 +38,11 @@ class BatchWaiting:
         self._handed_on: set[Name] = set()
         self._begun: dict[Name, int] = {}
 
+    @property
+    def is_shorter(self) -> bool:
+        """Whether anybody waits no longer, so that others move up."""
+        return bool(self._gone)
+
     def of(self, pbx_id: int) -> Collection[Awaited]:
         """What a PBX waits for by now, and what was handed on to it."""
         return self._awaited.get(pbx_id, {}).values()

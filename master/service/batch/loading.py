@@ -129,6 +129,7 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
             needs.revoked.add(pbx.id)
         if types := _block_types(resolved):
             need_for_types(needs, eligibilities, pbx, types)
+            need_for_queues(needs, eligibilities, pbx, types)
         if isinstance(resolved.request, OpenLease) and resolved.request.loans:
             types = [loan.license_type for loan in resolved.request.loans]
             need_for_types(needs, eligibilities, pbx, eligibilities.estate.catalog.types.keys() & types)

@@ -19,7 +19,7 @@ import structlog
 from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.domain.leases.presence import Observer
 from master.process.tasks import Kept, Tasks
-from master.service.batch.batch import run_batch
+from master.service.batch.batch import BatchAnswers, run_batch
 from master.service.batch.request_queueing import lane_of, load_of, urgency_of
 from master.service.batch.requests import Answer, Request
 from master.service.estates.service_context import ServiceContext
@@ -203,12 +203,15 @@ class Committer:
     async def _transact(self, requests: Sequence[Request[object]]) -> list[object]:
         time, observer = self._context.lease_time(), self._observer()
 
-        def work(tx: Tx) -> list[object]:
+        def work(tx: Tx) -> BatchAnswers:
             return run_batch(tx, self._context.estates, time, requests, observer=observer)
 
         why = f"a commit has no answer for {self._limits.late_seconds:g} s"
         late = asyncio.get_running_loop().call_later(self._limits.late_seconds, self._doubt, why)
         try:
-            return await self._context.database.transact(work)
+            answered = await self._context.database.transact(work)
         finally:
             late.cancel()
+        if answered.frees_seats:
+            self._context.hub.seats_freed()
+        return answered.answers

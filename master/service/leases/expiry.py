@@ -6,8 +6,6 @@ renewed at the last moment is left alone, and two masters that find the same one
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
 from master.service.batch.requests import EndClaims, ReclaimSeats
@@ -34,14 +32,11 @@ class Expiry(PeriodicTask):
         committer: Committer,
         interval_seconds: float,
         holders_max: int,
-        came_back: Callable[[], None],
     ) -> None:
-        """`came_back` is called when seats were taken back."""
         super().__init__(interval_seconds=interval_seconds)
         self._context = context
         self._committer = committer
         self._holders_max = holders_max
-        self._came_back = came_back
 
     async def run_once(self) -> int:
         """Take back what can be taken back now; how many seats that was."""
@@ -57,8 +52,6 @@ class Expiry(PeriodicTask):
         )
         for project, pbx in claimed:
             await self._end_claims(PbxName(project, pbx))
-        if ended or claimed:
-            self._came_back()
         return total
 
     async def _end_claims(self, name: PbxName) -> None:

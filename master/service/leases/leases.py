@@ -154,7 +154,6 @@ class Leases:
     async def close_lease(self, request: CloseLease) -> LeaseClosed:
         answer = await self._committer.submit(request)
         self._context.metrics.seats_returned.inc(answer.seats_returned)
-        self.waiting.came_back()
         self._context.hub.wake(request.pbx)
         return answer
 
@@ -171,7 +170,6 @@ class Leases:
         if isinstance(answer, AnsweredBefore):
             return answer
         self._context.metrics.seats_returned.inc(answer.seats_returned)
-        self.waiting.came_back()
         self._context.hub.wake(request.pbx)
         risk = sum(answer.at_risk.values())
         _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
@@ -254,14 +252,12 @@ class Leases:
         answer = await self._committer.submit(request)
         held = sum(1 for outcome in answer.outcomes if not isinstance(outcome, Refusal) and outcome.was_held)
         self._context.metrics.seats_returned.inc(held)
-        self.waiting.came_back()
         return answer
 
     async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
         """Make what is held equal to what is wanted."""
         answer = await self._committer.submit(request)
         self._context.metrics.seats_returned.inc(answer.seats_returned)
-        self.waiting.came_back()
         self._count(request.pbx, answer)
         return answer
 
@@ -297,7 +293,6 @@ class Leases:
             RequestIdTakenError: the request id was used for something else.
         """
         answer = await self._committer.submit(request)
-        self.waiting.came_back()
         self._context.hub.wake(request.pbx)
         return answer
 
@@ -332,9 +327,7 @@ class Leases:
             UnknownPbxError, LoanError: nothing is borrowed.
             RequestIdTakenError: the request id was used for something else.
         """
-        answer = await self._committer.submit(request)
-        self.waiting.came_back()
-        return answer
+        return await self._committer.submit(request)
 
     async def list_loans(self, project: str) -> list[tuple[PbxName, Loan]]:
         """Everything that is borrowed in a project, by PBX and license type."""

@@ -1,9 +1,9 @@
 """Hands free seats on to those who wait for them, and tells them their places.
 
 Looks whose turn it is, and has each of their PBXs granted its seats by an ordinary request in the same queue as the
-living: decided again under lock, so two masters that look at once hand each seat on once. Woken when this master took
-seats back or somebody began to wait; looks by itself at an interval for what others did: other masters, rules that
-begin or end, PBXs that are heard of again.
+living: decided again under lock, so two masters that look at once hand each seat on once. Woken when a batch of this
+master's left fewer seats counted, an operator changed anything, or somebody began to wait; looks by itself at an
+interval for what nobody says: what other masters did, rules that begin or end, PBXs that are heard of again.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class WaitingTask(PeriodicTask):
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self._anybody_waits = False
+        context.hub.seats_freed = self.came_back
         self._took_seconds = 0.0
         """How long the last run took: a long queue is looked at less often."""
 

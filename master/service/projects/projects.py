@@ -63,6 +63,7 @@ class Projects:
         applied = await apply_allocation(self._context, request)
         if isinstance(applied, AllocationApplied) and applied.changes and not request.dry_run:
             await self._read_estate(request.project)
+            self._context.hub.wake_all()
         return applied
 
     async def get_allocation(self, project: str, license_type: str) -> tuple[Allocation, int, str]:

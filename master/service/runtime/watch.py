@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from master.process.tasks import Tasks
@@ -19,10 +19,12 @@ from master.store.backends.database import Database, Tx
 
 
 class WatchHub:
-    """The open streams of this process."""
+    """The open streams of this process, and who hands on seats that come free."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[PbxName, set[asyncio.Event]] = defaultdict(set)
+        self.seats_freed: Callable[[], None] = lambda: None
+        """Called whenever seats came free, or may be had by others from now on."""
         self.draining = False
 
     def __len__(self) -> int:
@@ -51,6 +53,7 @@ class WatchHub:
         for events in self._watchers.values():
             for event in events:
                 event.set()
+        self.seats_freed()
 
     def drain(self) -> None:
         """Wake all watchers with the notice that this process is about to stop."""

@@ -195,8 +195,10 @@ def counted_of_pool(tx: Tx, pool_id: int, pbx_ids: Sequence[int] | None) -> dict
     return {row[0]: row[1] for row in rows}
 
 
-def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> None:
-    """Write what a batch changed: seats, pools with their peaks, and who uses them; `now` is UNIX time in seconds."""
+def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> bool:
+    """Write what a batch changed: seats, pools with their peaks, and who uses them; `now` is UNIX time in seconds.
+    Returns whether less is counted of any pool than before.
+    """
     if removed := working_set.removed():
         tx.many(
             "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
@@ -220,6 +222,7 @@ def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> Non
             ],
         )
         tx.many(_USAGE_UPSERT, [(*name, *change) for name, change in sorted(changes.items())])
+    return min(totals.values(), default=0) < 0
 
 
 def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:

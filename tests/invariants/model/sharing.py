@@ -295,14 +295,15 @@ class ModelSharing(ModelEstate):
 
     def offers(self, pbx: str, used: int, acquired: int, ends_at: float) -> int:
         """Seats in all of the block that a PBX is given: twice what it acquired or half of what lies idle, of half of
-        what is free beyond a tenth of the pool; none where anybody waits.
+        what is free beyond a tenth of the pool, less what the pool has to give up; none where anybody waits.
         """
         most, offered = self.policy("port").block_seats_max, 0
         is_waited_for = self.policy("port").queue is not None and bool(self.waiters("port"))
         if most and self.lends_by_number(pbx) and not is_waited_for:
             counted = self.counted(PORTS)[pbx]
             used = max(self.debited(pbx).get(PORTS, 0), min(used, counted))
-            left = self.left_for(pbx, PORTS, self.free(PORTS)) + counted - used
+            missing = max(self.used()[PORTS] + self.leaving().get(PORTS, 0) - self.capacity()[PORTS], 0)
+            left = self.left_for(pbx, PORTS, self.free(PORTS)) - missing + counted - used
             ahead = min(max(2 * acquired, (counted - used) // 2), most, (left - -(-self.capacity()[PORTS] // 10)) // 2)
             offered = used + ahead if ahead > 0 else 0
         before = self.kept.get((pbx, "block", PORTS))

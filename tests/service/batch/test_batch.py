@@ -61,7 +61,7 @@ class Batches:
     estates: EstateCache
 
     async def run(self, now: float, *requests: Request[object]) -> list[object]:
-        return await self.database.transact(lambda tx: run_batch(tx, self.estates, _at(now), requests))
+        return await self.database.transact(lambda tx: run_batch(tx, self.estates, _at(now), requests).answers)
 
     async def statements(self, now: float, request: Request[object]) -> int:
         """How many statements a request takes, but for those that begin and end its transaction."""
