@@ -19,6 +19,7 @@ from master.store.upkeep.backup import copied
 from slave_client import ClientConfig
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, wire_to
+from tests.support.network.relay import Relay, relay_to
 from tests.support.projects.estates import project
 
 PORTS = 5
@@ -178,6 +179,13 @@ async def master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[Restar
     await restartable_master.apply(estate())
     yield restartable_master
     await restartable_master.stop()
+
+
+@pytest.fixture
+async def relay(master: RestartableMaster) -> AsyncIterator[Relay]:
+    """A line to the master that a test can cut."""
+    async with relay_to(master.address) as relay:
+        yield relay
 
 
 @pytest.fixture

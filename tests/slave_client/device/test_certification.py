@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.operating import Operator, operator_of, until
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
-from tests.support.network.relay import Relay, relay_to
+from tests.support.network.relay import Relay
 from tests.support.projects.signed_documents import NAME, enrolled
 
 MORE = 2
@@ -38,12 +38,6 @@ PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(P
 async def operator(master: RestartableMaster, tmp_path: Path) -> Operator:
     """The folder of the license master's device is tmp_path / "hq-box"."""
     return await operator_of(master.address, tmp_path, now=master.clock(), ports=MORE)
-
-
-@pytest.fixture
-async def relay(master: RestartableMaster) -> AsyncIterator[Relay]:
-    async with relay_to(master.address) as relay:
-        yield relay
 
 
 class Noticed:

@@ -5,26 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
 from slave_client import Granted, HolderKind, NoticeKind, Reason, Refused, SeatChange, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, RestartableMaster, client_config
 from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
-from tests.support.network.relay import Relay, relay_to
+from tests.support.network.relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 WANTS = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(2)]
 METHODS = ("OpenLease", "AcquireSeats", "ReturnSeats", "SyncSeats")
-
-
-@pytest.fixture
-async def relay(master: RestartableMaster) -> AsyncIterator[Relay]:
-    async with relay_to(master.address) as relay:
-        yield relay
 
 
 def _calls(relay: Relay) -> list[int]:

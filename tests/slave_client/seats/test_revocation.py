@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,12 +80,6 @@ def time_held(master: RestartableMaster) -> HeldClock:
 @pytest.fixture
 async def operator(master: RestartableMaster, tmp_path: Path) -> Operator:
     return await operator_of(master.address, tmp_path, now=master.clock(), ports=MORE)
-
-
-@pytest.fixture
-async def relay(master: RestartableMaster) -> AsyncIterator[Relay]:
-    async with relay_to(master.address) as relay:
-        yield relay
 
 
 async def acquired(client: SlaveClient, time: HeldClock) -> None:
