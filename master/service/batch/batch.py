@@ -133,7 +133,7 @@ class Batch:
         """Write claims, seats, counters, leases and, last of all, events; then name who holds most of what is short.
         Returns whether others may have what they could not have before.
         """
-        self._loaded.standby_claims.write(self._tx)
+        self._loaded.claims.write(self._tx)
         frees_seats = store.write_working_set(self._tx, self._loaded.working_set, now=self._loaded.time.now)
         for pbx_id, revoked in self._loaded.revoked.items():
             store.forget_revoked(self._tx, pbx_id, revoked - self._loaded.working_set.seats[pbx_id].revoked)

@@ -18,7 +18,7 @@ from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import SeatKey, Want, runs_of
 from master.service.batch.answers import Tally
-from master.service.batch.claims.standby_claims import TwoClaims
+from master.service.batch.claims.batch_claims import TwoClaims
 from master.service.batch.resolved_request import ResolvedRequest
 from master.service.estates.overdrafts import overdraft_event
 from master.store.statements.events import Event

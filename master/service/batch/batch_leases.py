@@ -69,9 +69,9 @@ class BatchLeases:
         self._events = events
         self._seats = seats
         self._waiting = waiting
-        self._claims = loaded.standby_claims
+        self._claims = loaded.claims
         self.loans = BatchLoans(loaded, events)
-        self._blocks = BatchBlocks(loaded.working_set, loaded.standby_claims, loaded.time)
+        self._blocks = BatchBlocks(loaded.working_set, loaded.claims, loaded.time)
         self._leases = dict(loaded.leases)
         self._changed: set[int] = set()
         self._overdrawn: dict[int, Mapping[int, Overdraft]] = {}

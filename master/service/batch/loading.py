@@ -16,8 +16,8 @@ from master.domain.leases.leases import Lease, Phase, is_reclaimable
 from master.domain.leases.notices import Awaited
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import KEY, Key, Seat
+from master.service.batch.claims.batch_claims import BatchClaims
 from master.service.batch.claims.proofs import Proofs
-from master.service.batch.claims.standby_claims import StandbyClaims
 from master.service.batch.prefetch import (
     Prefetch,
     fill_working_set,
@@ -61,7 +61,7 @@ class LoadedBatch:
     leases: Mapping[int, Lease]
     """By PBX id, those of all PBXs concerned."""
     working_set: SeatWorkingSet
-    standby_claims: StandbyClaims
+    claims: BatchClaims
     proofs: Proofs
     held: Mapping[int, Mapping[str, int]]
     """Seats debited, by PBX id and license type, of PBXs that ask for a lease."""
@@ -95,7 +95,7 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
         resolved_requests=outcomes,
         leases=leases,
         working_set=working_set,
-        standby_claims=StandbyClaims(claims, records, working_set, time),
+        claims=BatchClaims(claims, records, working_set, time),
         proofs=Proofs(known_seats(tx, needs.proving)),
         held=store.holdings(tx, sorted(asking)) if asking else {},
         awaited=awaited_by(

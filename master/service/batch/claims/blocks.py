@@ -19,13 +19,13 @@ from master.domain.leases.leases import Lease
 from master.domain.leases.numbered_seats import NumberedSeats, numbered_seats
 from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.service.batch.answers import Blocks, SeatBlock
-from master.service.batch.claims.standby_claims import StandbyClaims
+from master.service.batch.claims.batch_claims import BatchClaims
 from master.service.batch.requests import BlockUse
 from master.service.batch.resolved_request import ResolvedRequest
 
 
 class BatchBlocks:
-    def __init__(self, working_set: SeatWorkingSet, claims: StandbyClaims, time: LeaseTime) -> None:
+    def __init__(self, working_set: SeatWorkingSet, claims: BatchClaims, time: LeaseTime) -> None:
         self._working_set = working_set
         self._claims = claims
         self._time = time

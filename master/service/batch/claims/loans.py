@@ -1,6 +1,6 @@
 """The loans that a batch makes, extends and takes back; each change becomes an event of the audit.
 
-A loan is a claim on the pool and is counted with the others (`standby_claims.py`); what may be borrowed at all is for
+A loan is a claim on the pool and is counted with the others (`batch_claims.py`); what may be borrowed at all is for
 `domain/leases/numbered_seats.py`.
 """
 
@@ -35,7 +35,7 @@ from master.service.batch.resolved_request import ResolvedRequest
 class BatchLoans:
     def __init__(self, loaded: LoadedBatch, events: BatchEvents) -> None:
         self._working_set = loaded.working_set
-        self._claims = loaded.standby_claims
+        self._claims = loaded.claims
         self._events = events
         self._time = loaded.time
 

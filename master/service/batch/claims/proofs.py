@@ -13,7 +13,7 @@ from master.domain.catalog.words import Metering
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.learning import Proof, placed, rights
 from master.domain.leases.leases import Lease
-from master.service.batch.claims.standby_claims import StandbyClaims
+from master.service.batch.claims.batch_claims import BatchClaims
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.backends.database import Tx
 from master.store.statements import learning as store
@@ -26,9 +26,7 @@ class Proofs:
         self._known = known
         self._taken: dict[int, tuple[dict[str, int], dict[str, int]]] = {}
 
-    def take(
-        self, resolved: ResolvedRequest, lease: Lease, proof: Proof, standby_claims: StandbyClaims
-    ) -> dict[str, Any]:
+    def take(self, resolved: ResolvedRequest, lease: Lease, proof: Proof, claims: BatchClaims) -> dict[str, Any]:
         """Count what a PBX has proven under its new lease; returns the details for the audit."""
         estate, pbx = resolved.eligibilities.estate, resolved.pbx
         assert estate.learning is not None
@@ -39,12 +37,12 @@ class Proofs:
         by_pool: dict[int, int] = {}
         unplaced: dict[str, int] = {}
         for key, seats in sorted(proven.items()):
-            free = [(pool_id, standby_claims.left_for(pbx.id, pool_id)) for pool_id in _pools(estate, pbx, key)]
+            free = [(pool_id, claims.left_for(pbx.id, pool_id)) for pool_id in _pools(estate, pbx, key)]
             debited, left = placed(seats, free)
             by_pool |= debited
             if left:
                 unplaced[key] = left
-        standby_claims.prove(lease, by_pool, ends_at=estate.learning.until, serial=proof.epoch)
+        claims.prove(lease, by_pool, ends_at=estate.learning.until, serial=proof.epoch)
         self._taken[pbx.id] = (proven, unplaced)
         return {
             "epoch": proof.epoch,

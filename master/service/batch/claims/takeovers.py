@@ -31,7 +31,7 @@ class BatchTakeovers:
         """`observer` is what is seen of PBXs; without it nobody is taken for gone before its lease says so."""
         self._tx = tx
         self._time = loaded.time
-        self._claims = loaded.standby_claims
+        self._claims = loaded.claims
         self._leases = leases
         self._events = events
         self._observer = observer

@@ -58,7 +58,7 @@ class TwoClaims:
         }
 
 
-class StandbyClaims:
+class BatchClaims:
     """Claims by the PBX in whose name they are, and what is known of the standby leases for it."""
 
     def __init__(
