@@ -13,7 +13,8 @@ from typing import Final
 
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.allocation.policies import Allocation, AllocationRule, TypePolicy
-from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
+from master.domain.allocation.type_names import why_unknown
+from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.words import DrawnFrom, Metering
 from master.domain.estate.contradicting_pairs import AMOUNTS, contradicting_pairs
 from master.domain.estate.estate import Estate
@@ -148,26 +149,13 @@ def _rule_violations(
 def _type_violation(key: str, at: FieldPath, grounds: Grounds) -> Iterator[Violation]:
     license_type = grounds.catalog.types.get(key)
     if license_type is None:
-        yield Violation(at, _unknown(key, grounds.catalog))
+        yield Violation(at, why_unknown(key, grounds.catalog))
     elif license_type.metering in (Metering.FREE, Metering.SWITCH):
         yield Violation(at, f"{license_type.display_name} is not lent by the seat; there is nothing to share")
     elif license_type.drawn_from is DrawnFrom.OWN_DEVICE:
         yield Violation(
             at, f"{license_type.display_name} is drawn on by its own device alone; there is nothing to share"
         )
-
-
-def _unknown(name: str, catalog: Catalog) -> str:
-    """Why a name is none of a license type here; one that has a key was not put in its place, as the key is there."""
-    if (same := catalog.type_named(name)) is not None:
-        return f"{name!r} is {same.key}, which is there too; give one number for it"
-    try:
-        of_version = catalog.read_name(name).type
-    except UnknownLicenseNameError:
-        return f"{name!r} is no license type; use one of {', '.join(sorted(catalog.types))}"
-    return (
-        f"{name!r} names a version or price tier, and this is about all licenses of the type; write {of_version.key!r}"
-    )
 
 
 def _type_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:

@@ -234,18 +234,23 @@ async def test_what_would_be_refused_is_refused_with_the_same_reason(ten: InProc
     await _ship(ten)
     unknown = borrowing(ten, "ship", 1)
     unknown.license_type = "prot"
+    versioned = borrowing(ten, "ship", 1)
+    versioned.license_type = "PBX-Port12"
     for request, reason in (
         (borrowing(ten, "berlin", 1), "LEASE_NOT_OPEN"),
         (borrowing(ten, "nowhere", 1), "UNKNOWN_PBX"),
         (borrowing(ten, "ship", 11), "LOAN_SHORT"),
         (borrowing(ten, "ship", 5, days=31), "LOAN_TOO_LONG"),
-        (unknown, "LOAN_NOT_ALLOWED"),
+        (unknown, "LOAN_NOT_POSSIBLE"),
+        (versioned, "LOAN_NOT_POSSIBLE"),
         (borrowing(ten, "ship", 0), "INVALID_ARGUMENT"),
         (borrowing(ten, "ship", 5, days=-1), "INVALID_ARGUMENT"),
     ):
         would = await failure(loans.PreviewLoan(preview_of(request)))
         assert would == await failure(loans.BorrowSeats(request))
         assert would.reason == reason
+    assert "'prot' is no license type; use one of" in (await failure(loans.BorrowSeats(unknown))).message
+    assert "write 'port'" in (await failure(loans.BorrowSeats(versioned))).message
 
 
 async def test_the_end_of_a_lease_by_an_operator_leaves_the_loan(ten: InProcess) -> None:

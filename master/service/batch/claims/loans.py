@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from licensemaster.values.moments import second_text
+from master.domain.allocation.type_names import why_unknown
 from master.domain.estate.estate import Estate
 from master.domain.leases.claims import in_force
 from master.domain.leases.leases import Lease, running
@@ -142,6 +143,8 @@ class BatchLoans:
 
     def _source(self, resolved: ResolvedRequest, lease: Lease, request: BorrowSeats) -> NumberedSeats:
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
+        if request.license_type not in estate.catalog.types:
+            raise LoanError(LoanProblem.LOAN_NOT_POSSIBLE, why_unknown(request.license_type, estate.catalog))
         policy = estate.allocation.by_type.get(request.license_type)
         days = policy.loan_days_max if policy is not None else 0
         if not days:
