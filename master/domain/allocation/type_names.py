@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.allocation.policies import Allocation, AllocationRule, Amounts
-from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
 
 KeyOf = Callable[[str], str]
 """The catalog key that a name means; the name itself where it means none."""
@@ -49,16 +48,3 @@ def as_written(path: FieldPath, allocation: Allocation, key_of: KeyOf) -> FieldP
             amounts: Amounts = getattr(allocation.rules[index], kind)
             return (*path[:-1], key if key in amounts else next(name for name in amounts if key_of(name) == key))
     return path
-
-
-def why_unknown(name: str, catalog: Catalog) -> str:
-    """Return why a name is none of a license type; one that has a key was not put in its place, as the key is there."""
-    if (same := catalog.type_named(name)) is not None:
-        return f"{name!r} is {same.key}, which is there too; give one number for it"
-    try:
-        of_version = catalog.read_name(name).type
-    except UnknownLicenseNameError:
-        return f"{name!r} is no license type; use one of {', '.join(sorted(catalog.types))}"
-    return (
-        f"{name!r} names a version or price tier, and this is about all licenses of the type; write {of_version.key!r}"
-    )

@@ -13,8 +13,7 @@ from typing import Final
 
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.allocation.policies import Allocation, AllocationRule, TypePolicy
-from master.domain.allocation.type_names import why_unknown
-from master.domain.catalog.catalog import Catalog
+from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
 from master.domain.catalog.words import DrawnFrom, Metering
 from master.domain.estate.contradicting_pairs import AMOUNTS, contradicting_pairs
 from master.domain.estate.estate import Estate
@@ -156,6 +155,19 @@ def _type_violation(key: str, at: FieldPath, grounds: Grounds) -> Iterator[Viola
         yield Violation(
             at, f"{license_type.display_name} is drawn on by its own device alone; there is nothing to share"
         )
+
+
+def why_unknown(name: str, catalog: Catalog) -> str:
+    """Return why a name is none of a license type; one that has a key was not put in its place, as the key is there."""
+    if (same := catalog.type_named(name)) is not None:
+        return f"{name!r} is {same.key}, which is there too; give one number for it"
+    try:
+        of_version = catalog.read_name(name).type
+    except UnknownLicenseNameError:
+        return f"{name!r} is no license type; use one of {', '.join(sorted(catalog.types))}"
+    return (
+        f"{name!r} names a version or price tier, and this is about all licenses of the type; write {of_version.key!r}"
+    )
 
 
 def _type_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from licensemaster.values.moments import second_text
-from master.domain.allocation.type_names import why_unknown
+from master.domain.estate.contradictions import why_unknown
 from master.domain.estate.estate import Estate
 from master.domain.leases.claims import in_force
 from master.domain.leases.leases import Lease, running
