@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -15,6 +16,8 @@ _ENDED: Final = 5
 _SECONDS: Final = 30.0
 _BYTES_MAX: Final = 64 * 1024 * 1024
 _LIMITS: Final = Limits(size=_BYTES_MAX, depth=16, items=5_000_000)
+_ABSENT: Final = re.compile("not found|doesn't exist", re.IGNORECASE)
+"""What Kamailio's modules say of what there is not."""
 
 
 class LocationsError(Exception):
@@ -64,9 +67,11 @@ class Locations:
         await self._call("htable.flush", "license_held")
 
     async def unanswered(self) -> int:
-        """Return how many of its messages Kamailio takes for unanswered. Raises LocationsError."""
+        """Return how many of its messages Kamailio takes for unanswered, 0 where it has none. Raises LocationsError."""
         try:
             return int((await self._call("htable.get", "license", "unanswered"))["item"]["value"])
+        except _NotFoundError:
+            return 0
         except (KeyError, TypeError, ValueError) as error:
             raise LocationsError(f"htable.get answered something else: {error!r}") from error
 
@@ -88,7 +93,7 @@ class Locations:
             found = read_json(text, _LIMITS)
             if "error" in found:
                 said = str(found["error"].get("message", ""))
-                raise (_NotFoundError if "not found" in said.lower() else LocationsError)(f"{method}: {said}")
+                raise (_NotFoundError if _ABSENT.search(said) else LocationsError)(f"{method}: {said}")
             return found["result"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LocationsError(f"{self._url}: no JSON-RPC: {text[:200]!r}") from error
@@ -108,4 +113,4 @@ def _names_of(uri: str) -> tuple[str, ...]:
 
 
 class _NotFoundError(LocationsError):
-    """There is no such address of record."""
+    """There is no such address of record, or no such key."""

@@ -24,6 +24,7 @@ async def test_no_message_is_lost_whatever_its_size(kamailio: Kamailio, size: in
     assert len(message(_HEARD, pad)) == size
     locations = Locations(kamailio.rpc)
     connection = await _connected(kamailio)
+    assert await locations.unanswered() == 0
     reading = asyncio.create_task(_read_all(connection))
     for _ in range(MESSAGES):
         connection.send(_HEARD, pad)
