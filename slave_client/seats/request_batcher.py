@@ -1,11 +1,8 @@
-"""Joins what concurrent callers ask for into few calls.
+"""Joins what concurrent callers ask for into one call at a time.
 
-While a call is under way, whatever arrives waits; all of it goes out as the next call. A lone caller waits for nothing,
-and many do not wait for a call of a few: what waits goes out beside the calls under way once it is several times as
-much as any of them. As each is so much larger than those before, there are few, and there comes an end to them.
+While a call is under way, whatever arrives waits; all of it goes out as the next call. A lone caller waits for nothing.
 
-Decides: which items go out together, and that items with the same key go out in the order they came, never in one call,
-nor in two at the same time.
+Decides: which items go out together, and that items with the same key go out in the order they came, never in one call.
 Leaves to others: what a call is, its retries and its time limit. A caller that is cancelled harms nobody: an item that
 has not gone out is dropped, the result of one that has is handed to `orphaned`.
 """
@@ -16,14 +13,10 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_BESIDE_MIN: Final = 16
-_BESIDE_TIMES: Final = 3
-"""A call goes out beside others with so many items at least, and so many times the items of any of them: a call itself
-costs a master as much as some thirty seats."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,8 +48,8 @@ class RequestBatcher(Generic[Item, Result]):
         self._items_max = items_max
         self._pending: Counter[Hashable] = Counter()
         self._waiting: deque[_Entry[Item, Result]] = deque()
-        self._under_way: list[Sequence[_Entry[Item, Result]]] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._under_way: Sequence[_Entry[Item, Result]] = ()
+        self._worker: asyncio.Task[None] | None = None
 
     async def submit_many(self, items: Sequence[Item]) -> list[Result]:
         """Send items with the next calls and return their results in order; raises what a call raises."""
@@ -64,8 +57,8 @@ class RequestBatcher(Generic[Item, Result]):
         entries: list[_Entry[Item, Result]] = [_Entry(item, loop.create_future()) for item in items]
         self._waiting.extend(entries)
         self._pending.update(self._key(item) for item in items)
-        if entries:
-            loop.call_soon(self._send_more)  # together with what others submit right now
+        if entries and self._worker is None:
+            self._worker = asyncio.create_task(self._work())
         try:
             return [await entry.answer for entry in entries]
         except BaseException:
@@ -75,8 +68,7 @@ class RequestBatcher(Generic[Item, Result]):
     @property
     def unanswered(self) -> list[Item]:
         """The items under way, or else those that go out next; those whose callers left are not among them."""
-        batches = self._under_way or [self._waiting]
-        return [entry.item for batch in batches for entry in batch if not entry.answer.cancelled()]
+        return [entry.item for entry in self._under_way or self._waiting if not entry.answer.cancelled()]
 
     def is_pending(self, key: Hashable) -> bool:
         """Tell whether an item with that key is waiting or under way."""
@@ -84,8 +76,8 @@ class RequestBatcher(Generic[Item, Result]):
 
     async def drained(self) -> None:
         """Wait until nothing is waiting or under way."""
-        while self._sending or self._waiting:
-            await (asyncio.wait(self._sending) if self._sending else asyncio.sleep(0))
+        while self._worker is not None:
+            await asyncio.wait([self._worker])
 
     def _abandon(self, entries: Sequence[_Entry[Item, Result]]) -> None:
         """Drop the entries of a caller who left; hand the results of those that went out to `orphaned`."""
@@ -95,25 +87,19 @@ class RequestBatcher(Generic[Item, Result]):
             elif not entry.answer.cancelled() and entry.answer.exception() is None:
                 self._orphaned(entry.item, entry.answer.result())
 
-    def _send_more(self) -> None:
-        """Begin calls with what waits, unless it had better wait for those under way."""
-        while min(len(self._waiting), self._items_max) >= self._worth_a_call and (batch := self._take()):
-            self._under_way.append(batch)
-            task = asyncio.create_task(self._send(batch))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
-
-    @property
-    def _worth_a_call(self) -> int:
-        """How many items have to wait for a call of theirs."""
-        most = max(map(len, self._under_way), default=0)
-        return max(_BESIDE_MIN, _BESIDE_TIMES * most) if most else 1
+    async def _work(self) -> None:
+        try:
+            while batch := self._take():
+                self._under_way = batch
+                await self._send(batch)
+        finally:
+            self._under_way, self._worker = (), None
 
     def _take(self) -> list[_Entry[Item, Result]]:
-        """Take the next call's entries: in order, each key once, nothing overtaking or joining one with its own key."""
+        """Take the next call's entries: in order, each key once, nothing overtaking an entry with its own key."""
         batch: list[_Entry[Item, Result]] = []
         later: deque[_Entry[Item, Result]] = deque()
-        keys = {self._key(entry.item) for under_way in self._under_way for entry in under_way}
+        keys: set[Hashable] = set()
         while self._waiting and len(batch) < self._items_max:
             entry = self._waiting.popleft()
             key = self._key(entry.item)
@@ -126,25 +112,19 @@ class RequestBatcher(Generic[Item, Result]):
         self._waiting = later
         return batch
 
-    async def _send(self, batch: Sequence[_Entry[Item, Result]]) -> None:
-        results: Sequence[Result] = ()
-        failure: Exception | None = None
+    async def _send(self, batch: list[_Entry[Item, Result]]) -> None:
         try:
             results = await self._call([entry.item for entry in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(batch)} items were sent, {len(results)} results came back")
-        except Exception as error:
-            failure = error
-        finally:
-            self._under_way = [other for other in self._under_way if other is not batch]
+        except Exception as failure:
             for entry in batch:
                 self._no_longer_pending(entry)
-        self._send_more()  # before the callers go on
-        if failure is not None:
-            for entry in batch:
                 if not entry.answer.done():
                     entry.answer.set_exception(failure)
             return
+        for entry in batch:
+            self._no_longer_pending(entry)
         for entry, result in zip(batch, results, strict=True):
             if entry.answer.done():
                 self._orphaned(entry.item, result)

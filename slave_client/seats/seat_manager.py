@@ -1,6 +1,7 @@
 """Acquires and returns seats: with the master while it answers, from the local seats while it does not.
 
-Decides: what is asked of whom, and in which order. Joined calls and reconciliations take turns (`turn`).
+Decides: what is asked of whom, and in which order. One thing at a time changes the local seats: joined calls and
+reconciliations take turns.
 Leaves to others: whether the master answers (`lease_keeper`), what it is asked for some seats (`online_answers`) or a
 whole set (`reconciliation`), what is answered without it (`offline_answers`).
 """
@@ -23,7 +24,6 @@ from slave_client.seats.reconciliation import Ask, Reconciler, once
 from slave_client.seats.request_batcher import RequestBatcher
 from slave_client.seats.retry import Retry
 from slave_client.seats.revocation import Revoker
-from slave_client.seats.turn import Turn
 from slave_client.seats.unasked_seats import UnaskedSeats
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.seats import (
@@ -78,7 +78,7 @@ class SeatManager:
         self._retry = Retry(parts, check_connection=check_connection)
         self._reconciler = Reconciler(parts, state_writer=state_writer)
         self._offline = OfflineAnswers(local_seats=parts.local_seats, client_state=parts.client_state)
-        self._turn = Turn()
+        self._turn = asyncio.Lock()
         self.revoker = Revoker(
             parts, state_writer=state_writer, retry=self._retry, turn=self._turn, look_again=look_again
         )
@@ -226,7 +226,7 @@ class SeatManager:
 
     async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
         await self._retry.judged()
-        async with self._turn.shared():
+        async with self._turn:
             if self._client_state.state is not State.CONNECTED:
                 results = [self._answered_offline(operation) for operation in operations]
             else:

@@ -43,7 +43,6 @@ class UnaskedSeats:
         self._turn = turn
         self._is_pending = is_pending
         self._working: asyncio.Task[None] | None = None
-        self._telling = asyncio.Lock()
 
     def acquire(self, want: Want) -> Granted | None:
         """Grant a seat by number; None where the master has to be asked."""
@@ -66,17 +65,16 @@ class UnaskedSeats:
 
     async def tell(self) -> None:
         """Have the master enter the seats that it was not asked for. The caller has the turn. Raises MasterError."""
-        async with self._telling:  # calls that share a turn each tell before they ask
-            while (epoch := self._client_state.epoch) is not None:
-                wants = self._local_seats.numbers.unasked[: self._config.seats_per_call_max]
-                if not wants:
-                    return
-                results = await self._asked(epoch, wants)
-                if self._client_state.epoch != epoch:
-                    return
-                for want, result in zip(wants, results, strict=True):
-                    self._told(outcome_from_result(want, result))
-                self._state_writer.changed()
+        while (epoch := self._client_state.epoch) is not None:
+            wants = self._local_seats.numbers.unasked[: self._config.seats_per_call_max]
+            if not wants:
+                return
+            results = await self._asked(epoch, wants)
+            if self._client_state.epoch != epoch:
+                return
+            for want, result in zip(wants, results, strict=True):
+                self._told(outcome_from_result(want, result))
+            self._state_writer.changed()
 
     async def _asked(self, epoch: int, wants: Sequence[Want]) -> Sequence[seat_pb2.SeatResult]:
         request = lease_pb2.AcquireSeatsRequest(
