@@ -19,13 +19,14 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._read_from = 0
         self._number: int | None = None
         self._handle: int | None = None
 
     def begin(self) -> int:
         """Begin a journal and return its number."""
         self.close()
-        before = self._number if self._number is not None else max(self._numbers(), default=0)
+        before = self._number if self._number is not None else max((self._read_from, *self._numbers()))
         self._number = before + 1
         return self._number
 
@@ -41,7 +42,8 @@ class Journal:
             raise OSError("the disk is full")
 
     def lines(self, first: int) -> list[str]:
-        """The whole lines of a journal and all after it, oldest first."""
+        """The whole lines of a journal and all after it, oldest first; what begins later has a higher number."""
+        self._read_from = first
         lines: list[str] = []
         for number in sorted(number for number in self._numbers() if number >= first):
             *whole, _ = self._file(number).read_bytes().split(b"\n")

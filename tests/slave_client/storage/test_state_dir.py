@@ -69,6 +69,19 @@ def test_what_was_kept_is_found_again(state_dir: StateDir) -> None:
     assert (recovered.identity, recovered.lease, recovered.problems) == (IDENTITY, _kept(), ())
 
 
+def test_seats_used_after_a_restart_are_found_at_the_next_one(tmp_path: Path) -> None:
+    """Killed before the state is written again, which may name a journal to which nothing was ever added."""
+    first = StateDir(tmp_path)
+    first.save_identity(IDENTITY)
+    first.save_lease(_kept(), journal=7)
+    again = StateDir(tmp_path)
+    assert recover(again, pbx=PBX).lease == _kept()
+    again.append([_held("erin")])
+    last = recover(StateDir(tmp_path), pbx=PBX).lease
+    assert last is not None
+    assert last.held == (*_kept().held, _held("erin"))
+
+
 def test_nothing_kept_is_no_problem(tmp_path: Path) -> None:
     recovered = recover(StateDir(tmp_path / "new"), pbx=PBX)
     assert (recovered.identity, recovered.lease, recovered.problems) == (None, None, ())
