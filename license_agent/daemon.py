@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from license_agent.http.server import LocalServer
 from license_agent.kamailio.registrar import Registrar
 from license_agent.readiness import keep_watchdog_quiet, tell_systemd
 from license_agent.settings import AgentSettings
+from licensemaster.daemon.garbage import collect_garbage_less_often
 from licensemaster.daemon.open_files import allow_open_files
 from slave_client.connection.clocks import Clock
 
@@ -77,8 +77,7 @@ async def serve(settings: AgentSettings) -> None:
             port=found.server.port,
             version=version("license-master-agent"),
         )
-        gc.freeze()  # what was loaded stays: to look through it again and again would keep the PBX waiting
-        gc.set_threshold(100_000, 20, 50)  # as in the master: seats make no cycles
+        collect_garbage_less_often()
         tell_systemd("READY=1")
         alive = asyncio.create_task(keep_watchdog_quiet())
         stopping = asyncio.create_task(stop.wait())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import gc
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from licensemaster.daemon.garbage import collect_garbage_less_often
 from licensemaster.daemon.open_files import allow_open_files
 from master.auth.certificates.certificates import Certificates
 from master.catalogs import load_catalogs
@@ -149,7 +149,7 @@ async def serve(settings: Settings) -> None:
     if stop.is_set():
         return
     async with running(settings) as master:
-        _collect_garbage_less_often()
+        collect_garbage_less_often()
         sys.setswitchinterval(_SWITCH_SECONDS)
         stopped, lost = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(master.tasks.lost())
         await asyncio.wait((stopped, lost), return_when=asyncio.FIRST_COMPLETED)
@@ -203,13 +203,3 @@ async def _until_the_database_answers(settings: Settings, stop: asyncio.Event) -
                     await stop.wait()
     finally:
         await database.close()
-
-
-def _collect_garbage_less_often() -> None:
-    """A storm makes a hundred thousand short-lived tuples and no cycles; looking for some took a fifth of its time.
-
-    Nor is it looked for in what was loaded, which lasts as long as the process: that keeps the first caller waiting.
-    """
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
-    gc.enable()
