@@ -250,14 +250,22 @@ class ConnectionWatchdog:
         self._due = 0.0
         self._end: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         """A statement goes out."""
+        self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """It was answered."""
+        self.stop()
+
+    def start(self) -> None:
+        """A statement goes out, and nothing tells when it was answered but the next one."""
         self.stop()
         self._due = self._loop.time() + self._seconds
         self._end = self._loop.call_at(self._due, self._over)
 
     def stop(self) -> None:
-        """It was answered, or the connection is not used any more."""
+        """Nothing is waited for."""
         if self._end is not None:
             self._end.cancel()
 

@@ -64,9 +64,8 @@ class _PostgresTx(Tx):
 
     def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
         """Wait for the driver from within plain code, over SQLAlchemy's documented bridge."""
-        self._watchdog.start()
-        result: T = self._adapted.run_async(call)
-        self._watchdog.stop()
+        with self._watchdog:
+            result: T = self._adapted.run_async(call)
         return result
 
     @property
@@ -137,10 +136,8 @@ class _Remote:
         return self._tx.run_sync(lambda: self._watched(statement))
 
     def _watched(self, statement: Executable) -> CursorResult[Any]:
-        self._tx._watchdog.start()
-        result = self._tx._connection.execute(statement)
-        self._tx._watchdog.stop()
-        return result
+        with self._tx._watchdog:
+            return self._tx._connection.execute(statement)
 
 
 class PostgresDatabase(Database):
