@@ -100,10 +100,9 @@ def _opposing(allocation: Allocation, saying: _Saying, rule: AllocationRule, say
     scopes = [saying.scope]
     if rule.site and (group := allocation.group_of.get(rule.site)):
         scopes.append(f"group {group}")
+    # No maximum of the site's own goes before that of every site; a group has as much as its sites together.
     if rule.site and saying._replace(kind="maximum") not in sayings:
-        scopes.append(
-            "every site"
-        )  # which no maximum of its own goes before; a group has as much as its sites together
+        scopes.append("every site")
     return [numbered for scope in scopes for numbered in sayings.get(_Saying(scope, "maximum", saying.key), ())]
 
 
