@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from operator import attrgetter
@@ -21,12 +20,11 @@ from master.service.batch.answers import Tally
 from master.service.batch.claims.batch_claims import TwoClaims
 from master.service.batch.resolved_request import ResolvedRequest
 from master.service.estates.overdrafts import overdraft_event
-from master.store.statements.events import Event
+from master.store.statements.events import Event, details_text
 
 _log = structlog.get_logger(__name__)
 LEASE_ENDED = "lease.ended"
 _TYPE, _HOLDER = attrgetter("type"), attrgetter("holder")
-_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 class BatchEvents:
@@ -46,7 +44,7 @@ class BatchEvents:
         request_id: str | None = None,
     ) -> None:
         """Note an event of what a request changed; with the request's id where it has one."""
-        project_id, text = resolved.eligibilities.estate.project_id, _JSON.encode(details)
+        project_id, text = resolved.eligibilities.estate.project_id, details_text(details)
         caller = resolved.request.caller
         self.noted.append(Event(self._now, project_id, resolved.pbx.name, kind, caller, request_id, text, reason))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 from master.domain.allocation.overdraft import NO_OVERDRAFT, Overdraft, OverdraftAccount, budget_left
@@ -10,7 +9,7 @@ from master.domain.estate.estate import Estate
 from master.domain.monitoring.policy_uses import OVERDRAFT_ENDED, OVERDRAWN
 from master.domain.seats.seat_working_set import PoolScore
 from master.store.backends.database import Tx
-from master.store.statements.events import Event
+from master.store.statements.events import Event, details_text
 from master.store.statements.seats import read_pools
 
 _CALLER = "master:overdraft"
@@ -41,8 +40,7 @@ def overdraft_event(estate: Estate, pool_id: int, before: int, account: Overdraf
         "budget_left_seat_hours": round(budget_left(policy, account, now) / 3600, 3),
     }
     kind = OVERDRAWN if account.overdrawn else OVERDRAFT_ENDED
-    text = json.dumps(details, separators=(",", ":"), ensure_ascii=False)
-    return Event(now, estate.project_id, "", kind, _CALLER, None, text)
+    return Event(now, estate.project_id, "", kind, _CALLER, None, details_text(details))
 
 
 def overdraft_events(tx: Tx, estate: Estate, before: Mapping[int, PoolScore], now: float) -> Iterator[Event]:

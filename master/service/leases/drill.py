@@ -6,7 +6,6 @@ compares. What it leaves is an event that says that it was done, by whom and wit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements import queries
-from master.store.statements.events import Event
+from master.store.statements.events import Event, details_text
 from master.store.statements.seats import seats_of_pbxs
 
 
@@ -88,8 +87,8 @@ def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
         "passed": report.passed,
         "steps": {step.name: step.message for step in report.steps},
     }
-    text = json.dumps(details, separators=(",", ":"), ensure_ascii=False)
-    return Event(now, report.project_id, report.pair.standby.name, "standby.drilled", caller, None, text)
+    pbx = report.pair.standby.name
+    return Event(now, report.project_id, pbx, "standby.drilled", caller, None, details_text(details))
 
 
 class _Drill:

@@ -7,7 +7,6 @@ forbids it is for `violations.py`.
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, replace
 
 from master.domain.estate.estate import Estate
@@ -24,7 +23,7 @@ from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Transactions, Tx
 from master.store.backends.rehearsal import Rehearsals
-from master.store.statements.events import Event, write_events
+from master.store.statements.events import Event, details_text, write_events
 from master.store.statements.projects import projects as store
 from master.store.statements.projects.project_writes import write_project
 from master.store.statements.queries import leases_of_project
@@ -202,4 +201,4 @@ def _details(applied: Applied) -> str:
         "revision": applied.revision,
         "warnings": applied.warnings,
     }
-    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    return details_text(plain)
