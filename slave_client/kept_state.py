@@ -171,11 +171,11 @@ class KeptState:
 
     def _snapshot(self) -> KeptLease | None:
         client_state, now = self._client_state, self._clock.now()
-        by_document = self._takeover is not None and self._takeover.document is not None
-        if client_state.verified is None or (by_document and client_state.epoch is None):
+        verified, document = client_state.verified, self._takeover.document if self._takeover is not None else None
+        if verified is None or (document is not None and verified is document.verified):
             return None
         return KeptLease(
-            verified=client_state.verified,
+            verified=verified,
             remaining_seconds=client_state.lease_remaining_seconds(),
             saved_wall=self._clock.wall(),
             held=self._local_seats.held,

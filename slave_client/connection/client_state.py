@@ -103,7 +103,9 @@ class ClientState:
         self._state, self.why = new, why
         if new not in _LEASE_LOST:
             self.judged.set()
-        if new is State.EXPIRED or new.is_final:
+        if new is State.STOPPED:
+            self.epoch = None  # the master hears no more under this lease, which a restart carries on with
+        elif new is State.EXPIRED or new.is_final:
             self.drop_lease()
         self._on_enter(old, new, event, why)
         self._wake(new)

@@ -76,18 +76,17 @@ class StateWriter:
 
     async def save_now(self) -> None:
         """Write, and return when it is on disk (or cannot be written, which is reported)."""
-        if self._state_dir is not None:
-            await asyncio.shield(asyncio.ensure_future(self._save(self._state_dir)))
+        await asyncio.shield(asyncio.ensure_future(self._save()))
 
     async def save_identity(self, identity: Identity) -> None:
         """Write the identity, and return when it is on disk (or cannot be written, which is reported)."""
-        if self._state_dir is not None:
-            await asyncio.shield(asyncio.ensure_future(self._save(self._state_dir, identity)))
+        await asyncio.shield(asyncio.ensure_future(self._save(identity)))
 
     async def stop(self) -> None:
-        """Write nothing later; what is being written is finished."""
+        """Write what is still to be written, and nothing later."""
         if self._later is not None:
             self._later.cancel()
+            await self.save_now()
         async with self._lock:
             self._state_dir = None
 
@@ -100,14 +99,16 @@ class StateWriter:
         self._later = None
         await self.save_now()
 
-    async def _save(self, state_dir: StateDir, identity: Identity | None = None) -> None:
+    async def _save(self, identity: Identity | None = None) -> None:
         async with self._lock:  # the snapshot is taken inside, so that an older one never follows a newer one
+            if self._state_dir is None:  # asked inside, too: the directory may be another client's by now
+                return
             try:
                 if identity is not None:
-                    await asyncio.to_thread(state_dir.save_identity, identity)
+                    await asyncio.to_thread(self._state_dir.save_identity, identity)
                 else:
-                    journal = state_dir.journal.begin()
-                    await asyncio.to_thread(_write, state_dir, self._snapshot(), journal)
+                    journal = self._state_dir.journal.begin()
+                    await asyncio.to_thread(_write, self._state_dir, self._snapshot(), journal)
             except OSError as failure:
                 self._is_saved = False
                 self._problem(failure)

@@ -1,0 +1,76 @@
+"""What is still to be written when a client stops is written; nothing is written afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from licensemaster.signing.verified_lease import verify
+from slave_client.connection.clocks import SystemClock
+from slave_client.storage.kept_lease import KeptLease
+from slave_client.storage.state_dir import StateDir
+from slave_client.storage.state_writer import StateWriter
+from tests.slave_client.signing import PBX, Signer
+
+SIGNER = Signer()
+
+
+class Kept:
+    """A state directory with its writer; `lease` is what is to be kept now."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lease: KeptLease | None = KeptLease(
+            verified=verify(SIGNER.sign(), pbx=PBX, public_key=SIGNER.public_key),
+            remaining_seconds=300.0,
+            saved_wall=1_000_100.0,
+            held=(),
+            idle=(),
+        )
+        self.state_dir = StateDir(folder)
+        self.writer = StateWriter(
+            self.state_dir,
+            snapshot=lambda: self.lease,
+            problem=lambda _: None,
+            every_seconds=3600.0,
+            clock=SystemClock(),
+        )
+
+    def on_disk(self) -> KeptLease | None:
+        return self.state_dir.load_lease(pbx=PBX, trusted_keys=(SIGNER.public_key,))
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
+
+
+async def test_a_write_asked_for_before_the_stop_and_begun_after_it_changes_nothing(kept: Kept) -> None:
+    await kept.writer.save_now()
+    late = asyncio.create_task(kept.writer.save_now())
+    await asyncio.sleep(0)  # it is asked for, and begins with the next turn
+    await kept.writer.stop()  # takes no turn
+    kept.lease = None
+    await late
+    assert kept.on_disk() is not None
+
+
+async def test_what_waits_to_be_written_is_written_by_the_stop(kept: Kept) -> None:
+    await kept.writer.save_now()
+    assert kept.lease is not None
+    kept.lease = replace(kept.lease, remaining_seconds=200.0)
+    kept.writer.changed()
+    await kept.writer.stop()
+    written = kept.on_disk()
+    assert written is not None
+    assert written.remaining_seconds == 200.0
+
+
+async def test_a_lease_that_is_over_is_off_the_disk_after_a_stop(kept: Kept) -> None:
+    await kept.writer.save_now()
+    kept.lease = None
+    kept.writer.changed_for_good()
+    await kept.writer.stop()
+    assert kept.on_disk() is None
