@@ -143,7 +143,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
 def _operation(summary: str, answer: Schema, *, problems: tuple[int, ...] = (), **more: Any) -> Schema:
     problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
     later = {**problem, "headers": {"Retry-After": {"required": True, "schema": _COUNT, "description": "Seconds"}}}
-    answers = {str(code): later if code == 503 else problem for code in (401, *problems)}
+    answers = {str(code): later if code == 503 else problem for code in (401, 422, *problems)}
     return {"summary": summary, "responses": {"200": {"description": "Done", "content": answer}, **answers}, **more}
 
 
@@ -155,7 +155,7 @@ def _parameter(name: str, schema: Schema, example: str, where: str = "path") -> 
     return {"name": name, "in": where, "required": where == "path", "schema": schema, "example": example}
 
 
-_IN_BODY: Final = (400, 408, 413, 422, 503)
+_IN_BODY: Final = (400, 408, 413, 503)
 _PATHS: Final[dict[str, Schema]] = {
     "/v1/seats/{license_type}/{holder_kind}/{holder}": {
         "parameters": [
@@ -169,8 +169,8 @@ _PATHS: Final[dict[str, Schema]] = {
             problems=(403, 409, *_IN_BODY),
             requestBody={"required": False, "content": _json("Details")},
         ),
-        "delete": _operation("Return a seat", _json("Returned"), problems=(409, 422, 503)),
-        "get": _operation("Show a seat in use", _json("Held"), problems=(404, 422)),
+        "delete": _operation("Return a seat", _json("Returned"), problems=(409, 503)),
+        "get": _operation("Show a seat in use", _json("Held"), problems=(404,)),
     },
     "/v1/seats": {
         "get": _operation("List all seats in use", _json("HeldSeats")),
@@ -196,7 +196,6 @@ _PATHS: Final[dict[str, Schema]] = {
         "get": _operation(
             "Tell whether a call may be made or go on",
             _json("Allowed"),
-            problems=(422,),
             parameters=[
                 _parameter("kind", _enum([kind.value for kind in CallKind]), "new", "query"),
                 _parameter("holder", _TEXT, "4711", "query"),

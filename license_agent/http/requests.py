@@ -22,6 +22,7 @@ _DETAILS: Final = ("user", "line", "application_version")
 _SEAT: Final = ("license_type", "holder_kind", "holder", *_DETAILS)
 _ITEMS_MAX: Final = SEATS_MAX * (len(_SEAT) + 1) + 16
 _SMALL_BYTES_MAX: Final = 131_072
+_QUERIES: Final = {"/v1/calls/allowed": ("kind", "holder", "license_type")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,30 +111,25 @@ async def takeover_of_body(request: web.Request, limits: BodyLimits) -> Takeover
     return TakeoverRequest(texts["primary"], texts.get("reason", ""), force)
 
 
-def check_text(request: web.Request) -> None:
-    """See that path and query are text.
+def check_target(request: web.Request) -> None:
+    """See that path and query are text, and that what asks about seats or calls says nothing that is not heeded.
 
     Raises:
-        ProblemError: 422, they are not UTF-8.
+        ProblemError: 422, they are not UTF-8, or a name in the query is not known, or stands there twice.
     """
     try:
         unquote_to_bytes(request.raw_path).decode()
     except UnicodeDecodeError as error:
         raise malformed(f"the path is not UTF-8, percent-encoded: {error}"[:500]) from None
-
-
-def query_of(request: web.Request, *known: str) -> dict[str, str]:
-    """The query, in which each of the known names may stand once.
-
-    Raises:
-        ProblemError: 422, another name, or one twice.
-    """
+    if not request.query or not request.path.startswith("/v1/"):  # health checks and scrapes may bring names of theirs
+        return
+    known = _QUERIES.get(request.path, ())
     for name in request.query:
         if name not in known:
-            raise malformed(f"query: {name[:80]!r} is none of {', '.join(known)}")
+            heeded = f"is none of {', '.join(known)}" if known else "is not heeded here; a body may say more"
+            raise malformed(f"query: {name[:80]!r} {heeded}")
         if len(request.query.getall(name)) > 1:
             raise malformed(f"query: {name} stands there twice")
-    return dict(request.query)
 
 
 async def _body(request: web.Request, size: int, seconds: float) -> bytes:

@@ -21,7 +21,7 @@ from aiohttp.typedefs import Handler
 from license_agent.agent import Agent, TooManyWaitingError
 from license_agent.http.metrics import registry_of
 from license_agent.http.problems import ProblemError
-from license_agent.http.requests import BodyLimits, check_text
+from license_agent.http.requests import BodyLimits, check_target
 from license_agent.http.routes import AGENT, LIMITS, METRICS, SETTINGS, routes
 from license_agent.http.unix_socket import unix_socket
 from license_agent.settings import AgentSettings
@@ -132,7 +132,7 @@ class LocalServer:
             await request.writer.drain()
         try:
             self._check_caller(request)
-            check_text(request)
+            check_target(request)
             return await handler(request)
         except ProblemError as problem:
             found = problem

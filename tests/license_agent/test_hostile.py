@@ -53,6 +53,24 @@ async def test_a_body_that_is_none(pbx: Pbx, body: bytes, status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "target", "said"),
+    [
+        ("PUT", f"{port('4711')}?wait=true", "'wait' is not heeded here; a body may say more"),
+        ("DELETE", f"{port('4711')}?force=1", "'force'"),
+        ("GET", "/v1/seats?limit=10", "'limit'"),
+        ("GET", "/v1/events?after=7", "'after'"),
+        ("GET", "/v1/calls/allowed?hodler=4711", "'hodler' is none of kind, holder, license_type"),
+        ("GET", "/v1/calls/allowed?kind=new&kind=running", "kind stands there twice"),
+        ("GET", "/v1/lease?%ff=1", "not UTF-8"),
+    ],
+)
+async def test_a_query_that_nobody_heeds_is_refused(pbx: Pbx, method: str, target: str, said: str) -> None:
+    answer = await pbx.ask(method, target)
+    assert (answer.status, said in answer.body["detail"]) == (422, True), answer.body
+    assert (await pbx.ask("GET", "/healthz?t=1")).status == 200
+
+
+@pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
         ("Content-Encoding: gzip\r\nContent-Length: 9", b"no gzip..", 400),
