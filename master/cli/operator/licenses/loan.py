@@ -25,7 +25,7 @@ def open_loan(
     master: Master,
     pbx: PbxArgument,
     license_type: TypeArgument,
-    seats: Annotated[int, typer.Argument(min=1, help="How many in all.", show_default=False)],
+    seats: Annotated[int, typer.Argument(metavar="SEATS", min=1, help="How many in all.", show_default=False)],
     days: Annotated[int, typer.Option("--days", min=1, help="For how many days from now.", show_default=False)],
     reason: NeededReasonOption,
     dry_run: Annotated[

@@ -86,7 +86,8 @@ class BatchLoans:
             assert claim is not None
             raise LoanError(
                 LoanProblem.LOAN_SHORTENED,
-                f"{pbx.name} has borrowed {claim.seats} {source.license_type} already: return what is too many",
+                f"{pbx.name} has borrowed {claim.seats} {source.license_type} until {second_text(claim.ends_at)}, and "
+                "what is borrowed is only extended: return what is too many",
             )
         missing = request.seats - self._claims.counted(pbx.id, source.pool_id)
         if missing > (left := source.left(self._working_set, pbx.id)):
@@ -149,7 +150,9 @@ class BatchLoans:
         days = policy.loan_days_max if policy is not None else 0
         if not days:
             raise LoanError(
-                LoanProblem.LOAN_NOT_ALLOWED, f"the allocation sets no loan_days_max for {request.license_type}"
+                LoanProblem.LOAN_NOT_ALLOWED,
+                f"the allocation sets no loan_days_max for {request.license_type}; `license-master allocation loans` "
+                "sets it",
             )
         if request.ends_at > now + days * DAY_SECONDS:
             raise LoanError(LoanProblem.LOAN_TOO_LONG, f"{request.license_type} is lent for {days} days at most")
