@@ -195,6 +195,26 @@ async def test_a_pool_is_shown_part_by_part(today: Cli, today_master: InProcess)
     assert (missing.code, "no licenses of 'fax' are installed" in missing.err) == (1, True)
 
 
+async def test_what_is_overdrawn_is_a_number_of_its_own(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 3}, pbxs=SITES))
+    assert (await today("allocation", "overdraft", "port", "2", "--budget", "8", "--refill", "4")).code == 0
+    rome = await opened(today_master.wire, "rome")
+    granted(await rome.acquire(*seats("port", 3)))
+    shown = (await today("pool", "show", "port")).out
+    assert "none is overdrawn, up to 2 may be: 8.0 seat hours are left" in shown
+    assert "Overdrawn" not in (await today("pools")).out
+    granted(await rome.acquire(*seats("port", 5)[3:]))
+    shown = (await today("pool", "show", "port")).out
+    assert "2 of these are overdrawn, up to 2 may be: 8.0 seat hours are left, spent 20" in shown
+    for screen in ((await today("pools")).out, (await today("status")).out):
+        rows = [line.split() for line in screen.splitlines()]
+        assert any(row[-3:] == ["Of", "Overdrawn", "Peak"] for row in rows)
+        assert any(row[:1] == ["PBX-Port"] and row[-5:] == ["5", "0", "3", "2", "5"] for row in rows), screen
+    assert (await today("allocation", "overdraft", "port", "0")).code == 0
+    shown = (await today("pool", "show", "port")).out
+    assert "2 of these are overdrawn, up to 0 may be: 0.0 seat hours are left" in shown
+
+
 def test_single_changes_go_to_the_rule_of_just_that_scope() -> None:
     allocation = allocation_pb2.Allocation(rules=[Rule(name="berlin", group="south", weight={"port": 2})])
     assert give(allocation, Scope(whom="berlin"), "reserve", "port", 4) == "berlin-2"

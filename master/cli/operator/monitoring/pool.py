@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from licensemaster.v1 import allocation_pb2, status_pb2
+from licensemaster.v1 import allocation_pb2, seat_pb2, status_pb2
 from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import OfDeviceOption, TypeArgument
 from master.cli.operator.monitoring.status import ROWS_SHOWN_MAX, in_column, is_of
@@ -15,6 +15,7 @@ from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import (
     add_row,
     json_object,
+    moment,
     print_json_object,
     section,
     stdout_console,
@@ -85,6 +86,8 @@ def pool_view(pool: status_pb2.Pool, shares: Sequence[status_pb2.SiteShare], *, 
         if seats := getattr(pool, part):
             add_row(shown, Text(_MARKS[part], style=style), in_column(part), seats)
     lines: list[RenderableType] = [heading, _bar(pool), shown]
+    if pool.HasField("overdraft"):
+        lines.append(_overdraft_line(pool.overdraft))
     if pool.waiting:
         lines.append(Text(f"{pool.waiting:,} seats are waited for", style="yellow"))
     lacking = sorted(shares, key=lambda share: (share.has - share.gets, share.site))
@@ -138,6 +141,16 @@ def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: b
 
 def _becomes(before: int, after: int) -> str:
     return f"{before:,}" if before == after else f"{before:,} → {after:,}"
+
+
+def _overdraft_line(overdraft: seat_pb2.Overdraft) -> Text:
+    """How many seats are counted above what is installed, and what is left to spend."""
+    left = f"{overdraft.budget_left_seat_hours:,.1f} seat hours are left"
+    if not overdraft.seats:
+        return Text(f"none is overdrawn, up to {overdraft.seats_max:,} may be: {left}", style="dim")
+    spent = f", spent {moment(overdraft.spent_time)}" if overdraft.HasField("spent_time") else ""
+    most = f"{overdraft.seats:,} of these are overdrawn, up to {overdraft.seats_max:,} may be"
+    return Text(f"{most}: {left}{spent}", style="bold red")
 
 
 def _bar(pool: status_pb2.Pool) -> Text:

@@ -146,9 +146,12 @@ def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
 
 
 def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
-    """Pools with bars; the columns between used and free are there where they are not all 0."""
+    """Pools with bars; the columns between used and free, and that of what is overdrawn, are there where they are not
+    all 0.
+    """
     between = [part for part in _PARTS_BETWEEN if any(getattr(pool, part) for pool in pools)]
-    headings = ["Used", *(in_column(part) for part in between), "Free", "Of", "Peak"]
+    above = ["Overdrawn"] if any(pool.overdraft.seats for pool in pools) else []
+    headings = ["Used", *(in_column(part) for part in between), "Free", "Of", *above, "Peak"]
     shown = table("Pool", "Device", "", *headings, "", numbers=headings)
     for pool in pools:
         style = _fill_style(pool)
@@ -167,6 +170,7 @@ def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
             *(getattr(pool, part) or "" for part in between),
             Text(f"{pool.free:,}", style=style),
             pool.capacity,
+            *(Text(f"{pool.overdraft.seats:,}", style="bold red") if pool.overdraft.seats else "" for _ in above),
             pool.peak,
             _pool_note(pool),
         )
