@@ -143,6 +143,23 @@ class Installation:
     def of_type(self, key: str) -> tuple[License, ...]:
         return tuple(license for license in self.licenses if license.type.key == key)
 
+    def seats_staying(self, key: str) -> int:
+        """How many seats of a type may stay: licenses, but for those whose release takes seats away (L5)."""
+        taken = sum(
+            license.quantity
+            for license in self.of_type(key)
+            if license.release is not None and license.release.in_use.takes_seats
+        )
+        return self.capacity.get(key, 0) - taken
+
+    def seats_staying_without(self, leaving: License) -> int:
+        """How many seats may stay once the release of a license is complete; one that drains ends behind all for
+        which seats are taken away, so that these find the room that they made (L5).
+        """
+        drains = leaving.release is None or not leaving.release.in_use.takes_seats
+        room = self.seats_staying(leaving.type.key) if drains else self.capacity.get(leaving.type.key, 0)
+        return room - leaving.quantity
+
     @property
     def limiting(self) -> tuple[License, ...]:
         """The licenses of the lowest version, which hold the installation's version limit down (B5)."""

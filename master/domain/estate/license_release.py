@@ -14,6 +14,11 @@ class InUse(Enum):
     REVOKE = 3
     FORCE = 4
 
+    @property
+    def takes_seats(self) -> bool:
+        """Whether seats are taken away for it; else it waits until as many as it needs were returned."""
+        return self in (InUse.REVOKE, InUse.FORCE)
+
 
 BY_LEDGER = "master:agreements"
 """Who asks for the release of licenses whose use ended; no operator's name."""

@@ -46,10 +46,8 @@ def license_views(tx: Tx, estate: Estate, licenses: list[License], time: LeaseTi
             views.append(view(license))
             continue
         pool_id = estate.pool_ids.get((license.device.id, license.type.key), 0)  # none: it went in the meantime
-        left = (
-            estate.installations[license.device.id].capacity.get(license.type.key, license.quantity) - license.quantity
-        )
-        to_go = max(used.get(pool_id, 0) - left, 0)
+        stays = max(estate.installations[license.device.id].seats_staying_without(license), 0)
+        to_go = max(used.get(pool_id, 0) - stays, 0)
         away = {pbx: use.seats for (pool, pbx), use in usage.items() if pool == pool_id and pbx in silent and use.seats}
         unreachable = min(sum(away.values()), to_go)
         until = max(silent[pbx] for pbx in away) if unreachable else None

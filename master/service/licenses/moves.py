@@ -152,8 +152,8 @@ def try_to_complete(changes: LicenseChanges, license: License, rules: MoveRules)
     assert license.device is not None
     if changes.estate.learns(changes.time.ends_by):  # who uses it is not known yet
         return None
-    installed = changes.estate.installations[license.device.id].capacity[license.type.key]
-    if not license.release_is_vouched_for or changes.used(license) > installed - license.quantity:
+    stays = changes.estate.installations[license.device.id].seats_staying_without(license)
+    if not license.release_is_vouched_for or changes.used(license) > stays:
         return None
     is_certain = release.certified and (release.ends_use or not license.key_on_word_of)
     held_until = None if is_certain else changes.now + rules.cooling_off_seconds
@@ -242,7 +242,7 @@ def _release(
         license = balance.pressed(license, request.in_use)
     changes.put(license)
     revoked = NOTHING_REVOKED
-    if request.in_use in (InUse.REVOKE, InUse.FORCE):
+    if request.in_use.takes_seats:
         revoked = revoke(changes, license, request.in_use)
     return Moved(license.id, try_to_complete(changes, license, rules) or license, revoked=revoked)
 

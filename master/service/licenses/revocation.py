@@ -56,8 +56,7 @@ def revoke(changes: LicenseChanges, license: License, in_use: InUse) -> Revoked:
     pool_id = changes.pool_id(license)
     if pool_id is None or license.device is None:
         return NOTHING_REVOKED
-    installation = changes.estate.installations[license.device.id]
-    stays = installation.capacity[license.type.key] - installation.leaving[license.type.key]
+    stays = changes.estate.installations[license.device.id].seats_staying(license.type.key)
     return shrink(changes, pool_id, stays, in_use)
 
 

@@ -8,7 +8,6 @@ then an overdrawn pool stays overdrawn, and nothing of its budget comes back.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from master.domain.allocation.overdraft import NO_OVERDRAFT, budget_left
@@ -22,12 +21,10 @@ from master.store.backends.database import Tx
 from master.store.statements import licenses as store
 from master.store.statements.seats import read_pools
 
-_TAKES_SEATS = (InUse.REVOKE, InUse.FORCE)
-
 
 def projects_with_shrinking_pools(tx: Tx, estates: EstateCache, time: LeaseTime) -> list[str]:
     """Projects with seats that are to be taken back and are not yet, by name."""
-    concerned = {*store.overdrawn_projects(tx), *store.projects_with_releases(tx, _TAKES_SEATS)}
+    concerned = {*store.overdrawn_projects(tx), *store.projects_with_releases_that_take_seats(tx)}
     return [name for name in sorted(concerned) if any(_shrinking(tx, read_estate(tx, estates, name), time))]
 
 
@@ -49,13 +46,16 @@ def _shrinking(tx: Tx, estate: Estate, time: LeaseTime) -> Iterator[tuple[int, i
     """(Pool id, seats that may stay, whether it is overdrawn without a budget) of pools that hold more."""
     if estate.learns(time.ends_by):  # what is out is not known yet
         return
-    leaving: Counter[int] = Counter()
-    for license in estate.licenses:
-        if license.device is not None and license.release is not None and license.release.in_use in _TAKES_SEATS:
-            leaving[estate.pool_ids.get((license.device.id, license.type.key), 0)] += license.quantity
-    for pool_id, pool in sorted(read_pools(tx, {*estate.shared_pools, *leaving}).items()):
+    staying = {
+        estate.pool_ids.get((device.id, license.type.key), 0): estate.installations[device.id].seats_staying(
+            license.type.key
+        )
+        for license in estate.licenses
+        if (device := license.device) is not None and license.release is not None and license.release.in_use.takes_seats
+    }
+    for pool_id, pool in sorted(read_pools(tx, {*estate.shared_pools, *staying}).items()):
         policy = estate.overdraft_of(pool_id) or NO_OVERDRAFT
         is_spent = bool(pool.overdrawn) and not budget_left(policy, pool.account, time.now)
-        stays = pool.capacity - leaving[pool_id]
-        if (is_spent or leaving[pool_id]) and excess(tx, estate.project_id, pool_id, used=pool.used, stays=stays) > 0:
+        stays = staying.get(pool_id, pool.capacity)
+        if (is_spent or pool_id in staying) and excess(tx, estate.project_id, pool_id, used=pool.used, stays=stays) > 0:
             yield pool_id, stays, is_spent

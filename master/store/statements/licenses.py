@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, func, insert, select, update
@@ -135,14 +135,14 @@ def projects_with_releases_to_complete(tx: Tx) -> list[str]:
     return list(tx.connection.execute(query).scalars())
 
 
-def projects_with_releases(tx: Tx, in_use: Collection[InUse]) -> list[str]:
-    """Projects that have a release under way which does one of these about seats in use, by name."""
+def projects_with_releases_that_take_seats(tx: Tx) -> list[str]:
+    """Projects that have a release under way for which seats are taken away, by name."""
     release = t.license_release.c
     query = (
         select(t.project.c.name)
         .distinct()
         .join(t.license_release, release.project_id == t.project.c.id)
-        .where(release.in_use.in_([each.value for each in in_use]))
+        .where(release.in_use.in_([in_use.value for in_use in InUse if in_use.takes_seats]))
     )
     return list(tx.connection.execute(query).scalars())
 

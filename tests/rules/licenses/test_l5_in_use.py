@@ -121,6 +121,30 @@ async def test_draining_takes_nothing_away_and_ends_by_itself(any_master: InProc
 
 
 @pytest.mark.rule("L5")
+async def test_draining_takes_nothing_away_beside_a_release_that_does(any_master: InProcess, tmp_path: Path) -> None:
+    """Nor does it end first, with the seats that the other one freed: as many again would have to go then."""
+    wire, licenses = any_master.wire, {"drained": ("PBX-Port12", 3), "taken": ("PBX-Port12", 2)}
+    key = await estate_of(any_master, tmp_path, licenses, {"PBX-Port12": 4})
+    berlin = await opened(wire, "berlin")
+    await grant_all(berlin, *seats("port", 9))
+    asked = [moved(await release(wire, "drained", in_use=DRAIN))]
+    (result,) = await release(wire, "taken", in_use=REVOKE)
+    assert result.seats_revoked == 2
+    for status in (*asked, result.moved):
+        await certify(wire, key, status.release.request)
+    told = await seats_told(berlin)
+    assert len(told) == 2
+    await berlin.give_back(*told)
+    assert (await listed(wire))["drained"].release.seats_to_go == 3
+    assert (await released(any_master, "taken")).state == FREE
+    assert (await released(any_master, "drained")).release.seats_to_go == 3
+    assert await any_master.running.shrinking.run_once() == 0
+    assert await used(wire, "port") == (7, 7)
+    await berlin.give_back(*seats("port", 9))
+    assert (await released(any_master, "drained")).state == FREE
+
+
+@pytest.mark.rule("L5")
 async def test_giving_a_release_up_grants_again(any_master: InProcess, tmp_path: Path) -> None:
     wire = any_master.wire
     await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
