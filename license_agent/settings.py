@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import grp
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field, ValidationInfo, field_validator
-
 from license_agent.seat_rules import SeatRule
+from licensemaster.daemon.setting_values import Limits
 from licensemaster.daemon.settings import DaemonSettings
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.values import listening_address, target, token
@@ -20,12 +20,43 @@ _TOKEN_MIN: Final = 16
 _TLS: Final = "tls_certificate_file, tls_key_file, tls_ca_file"
 
 
+def _seat_rule(text: str) -> str:
+    SeatRule.read(text)
+    return text
+
+
+def _mode(value: str) -> str:
+    if not (2 < len(value) <= 5 and set(value) <= set("01234567") and int(value, 8) <= 0o777):
+        raise ValueError("must be an octal mode like 0660")
+    return value
+
+
+def _group(value: str) -> str:
+    try:
+        grp.getgrnam(value)
+    except KeyError:
+        raise ValueError("there is no such group on this machine") from None
+    return value
+
+
+def _loopback(value: str) -> str:
+    address = listening_address(value)
+    try:
+        is_loopback = ip_address(address.host).is_loopback
+    except ValueError:
+        is_loopback = address.host == "localhost"
+    if not is_loopback:
+        raise ValueError("is no loopback address, like 127.0.0.1:7610: the agent talks to its own machine")
+    return str(address)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AgentSettings(DaemonSettings):
     """Settings of one agent: one PBX, one lease, one state directory."""
 
     prefix = PREFIX
 
-    masters: tuple[str, ...] = ("127.0.0.1:7600",)
+    masters: tuple[Annotated[str, target], ...] = ("127.0.0.1:7600",)
     """The masters as `HOST:PORT,HOST:PORT`, tried in this order, from the last good one on."""
     pbx: str
     """Which PBX this agent is for: `projects/PROJECT/pbxs/PBX`."""
@@ -46,89 +77,46 @@ class AgentSettings(DaemonSettings):
 
     socket: Path = Path("license-agent.sock")
     """The Unix socket of the local API."""
-    socket_mode: str = "0660"
+    socket_mode: Annotated[str, _mode] = "0660"
     """Who may connect to it, as an octal mode: by default, the agent's user and the group."""
-    socket_group: str | None = None
+    socket_group: Annotated[str, _group] | None = None
     """The group of the socket: that of the PBX."""
-    listen: str | None = None
+    listen: Annotated[str, _loopback] | None = None
     """A loopback address for the local API besides the socket, `127.0.0.1:7610`; then with the token."""
     token_file: Path | None = None
     """The token that callers over `listen` show, as bearer token or as password: a file, at least 16 characters."""
 
-    asks_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 4_000
+    asks_waiting_max: Annotated[int, Limits(ge=1, le=100_000)] = 4_000
     """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody. Kamailio is told
     this number, of 4,000 at most, and asks no further."""
-    connections_max: Annotated[int, Field(ge=8, le=100_000)] = 500
+    connections_max: Annotated[int, Limits(ge=8, le=100_000)] = 500
     """Connections to the local API at a time; further ones are answered 503."""
-    readers_max: Annotated[int, Field(ge=1, le=1_000)] = 16
+    readers_max: Annotated[int, Limits(ge=1, le=1_000)] = 16
     """Readers of /v1/events among them."""
-    events_waiting_max: Annotated[int, Field(ge=16, le=1_000_000)] = 4_096
+    events_waiting_max: Annotated[int, Limits(ge=16, le=1_000_000)] = 4_096
     """Events that may wait for one reader; one that is further behind is dropped."""
-    body_bytes_max: Annotated[int, Field(ge=4_096, le=67_108_864)] = 8_388_608
+    body_bytes_max: Annotated[int, Limits(ge=4_096, le=67_108_864)] = 8_388_608
     """Bytes of one request's body."""
-    request_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    request_timeout_seconds: Annotated[float, Limits(gt=0, le=600)] = 10
     """How long a caller may take to send a request."""
-    give_up_after_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    give_up_after_seconds: Annotated[float, Limits(gt=0, le=600)] = 10
     """How long a request may wait for a master in all, before it is answered 503."""
-    call_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 5
+    call_timeout_seconds: Annotated[float, Limits(gt=0, le=600)] = 5
     """How long one attempt of one call to a master may take."""
-    retry_after_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
+    retry_after_seconds: Annotated[int, Limits(ge=1, le=3600)] = 5
     """When a caller that was answered 503 is told to come back."""
 
-    kamailio: str | None = None
+    kamailio: Annotated[str, _loopback] | None = None
     """The evapi of the Kamailio beside this agent, `127.0.0.1:8448`: registrations are decided for it."""
     kamailio_rpc: str = "http://127.0.0.1:5060/license-rpc"
     """Its JSON-RPC: who is registered."""
-    kamailio_seats: tuple[str, ...] = ("*=port/user",)
+    kamailio_seats: tuple[Annotated[str, _seat_rule], ...] = ("*=port/user",)
     """What an address of record needs to register, `PATTERN=TYPE/KIND` or `PATTERN=none`, the first that fits (rule
     E2): `trunk-*=port/trunk,group-*=none,*=port/user`. Without one that fits it needs nothing."""
-    kamailio_retry_after_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    kamailio_retry_after_seconds: Annotated[int, Limits(ge=1, le=86_400)] = 60
     """When a phone that was refused is told to try again."""
-    kamailio_compare_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
+    kamailio_compare_seconds: Annotated[float, Limits(gt=0, le=86_400)] = 60
     """How often seats are compared with who is registered."""
-
-    @field_validator("masters")
-    @classmethod
-    def _targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(target(text) for text in value)
-
-    @field_validator("kamailio_seats")
-    @classmethod
-    def _seats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            SeatRule.read(text)
-        return value
-
-    @field_validator("socket_mode")
-    @classmethod
-    def _mode(cls, value: str) -> str:
-        if not (2 < len(value) <= 5 and set(value) <= set("01234567") and int(value, 8) <= 0o777):
-            raise ValueError("must be an octal mode like 0660")
-        return value
-
-    @field_validator("socket_group")
-    @classmethod
-    def _group(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                grp.getgrnam(value)
-            except KeyError:
-                raise ValueError("there is no such group on this machine") from None
-        return value
-
-    @field_validator("listen", "kamailio")
-    @classmethod
-    def _loopback(cls, value: str | None, field: ValidationInfo) -> str | None:
-        if value is None:
-            return None
-        found = listening_address(value)
-        try:
-            is_loopback = ip_address(found.host).is_loopback
-        except ValueError:
-            is_loopback = found.host == "localhost"
-        if not is_loopback:
-            raise ValueError("is no loopback address, like 127.0.0.1:7610: the agent talks to its own machine")
-        return str(found)
 
     @property
     def seat_rules(self) -> tuple[SeatRule, ...]:

@@ -6,21 +6,21 @@ is wrong is said. Leaves to others: which settings there are, each a field with 
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args, get_origin
+from textwrap import dedent
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
-
+from licensemaster.daemon.setting_values import Limits, WrongValueError, read_value
 from licensemaster.files.texts import FileError, read_text
-from licensemaster.values import plain, setting
 from licensemaster.values.bounded import OF_SETTINGS, read_toml
 from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath, TomlLines
-
-_LIMITS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 
 
 class SettingsError(Exception):
@@ -31,41 +31,23 @@ class SettingsError(Exception):
         self.message, self.lines, self.remedy = message, tuple(lines), remedy
 
 
-class DaemonSettings(BaseModel):
-    """What all have in common. A setting that `repr` hides is never shown."""
+class WrongSettingsError(ValueError):
+    """Settings are unknown, missing or out of bounds: where each stands in a file, and what is wrong with it."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    def __init__(self, problems: Iterable[tuple[FieldPath, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{_name(at)}\n  {reason}" for at, reason in self.problems))
+
+
+class DaemonSettings:
+    """What all have in common; each is a dataclass that no `repr` shows, with a docstring for every setting."""
+
     prefix: ClassVar[str]
     """What the names of variables begin with."""
     may_be_empty: ClassVar[frozenset[str]] = frozenset()
     """Texts and lists that may be set to nothing."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _cleaned(cls, value: object, field: ValidationInfo) -> object:
-        """A value without what came along when it was pasted, exported or kept as a secret; a list may be a text with
-        commas in it, as variables have no lists."""
-        name = str(field.field_name)
-        kind, may_be_empty = cls.model_fields[name].annotation, name in cls.may_be_empty
-        if isinstance(value, str) and get_origin(kind) is tuple:
-            value = [part for part in map(setting, setting(value).split(",")) if part]
-            if not value and not may_be_empty:
-                raise ValueError("must not be empty")
-        if isinstance(value, list | tuple):
-            return [_text(part) if isinstance(part, str) else part for part in value]
-        if not isinstance(value, str):
-            return value
-        if kind in (int, float):
-            return plain(setting(value))
-        if type(None) in get_args(kind):
-            return setting(value) or None
-        return setting(value) if may_be_empty else _text(value)
-
-
-def _text(value: str) -> str:
-    if not (bare := setting(value)):
-        raise ValueError("must not be empty")
-    return bare
+    never_shown: ClassVar[frozenset[str]] = frozenset()
+    """Secrets."""
 
 
 Kind = TypeVar("Kind", bound=DaemonSettings)
@@ -75,10 +57,31 @@ def load(kind: type[Kind], file: Path | None, **values: object) -> Kind:
     """Settings from a file, the environment and `values`, the later ones first.
 
     Raises:
-        pydantic.ValidationError: a setting is unknown or out of bounds.
+        WrongSettingsError: a setting is unknown, missing or out of bounds.
         licensemaster.files.texts.FileError: the file cannot be read.
     """
-    return kind.model_validate({**_in_file(file), **_in_variables(kind), **values})
+    given = {**_in_file(file), **_in_variables(kind), **values}
+    settings, types = settings_of(kind), get_type_hints(kind, include_extras=True)
+    read, problems = dict[str, Any](), list[tuple[FieldPath, str]]()
+    for name, field in settings.items():
+        try:
+            if name in given:
+                read[name] = read_value(types[name], given[name], may_be_empty=name in kind.may_be_empty)
+            elif field.default is MISSING:
+                problems.append(((name,), "not set"))
+        except WrongValueError as error:
+            seen = "" if name in kind.never_shown else f"{error.value!r}: "
+            problems.append(((name, *error.at), f"{seen}{error.reason}"))
+    # The value of an unknown one is not told: it may be a secret under a misspelt name.
+    problems += [((name,), f"no such setting{closest(name, settings)}") for name in given if name not in settings]
+    if problems:
+        raise WrongSettingsError(problems)
+    return kind(**read)
+
+
+def settings_of(kind: type[DaemonSettings]) -> Mapping[str, Field[Any]]:
+    """The settings of a kind by name, in the order in which they stand there."""
+    return {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # each kind is a dataclass
 
 
 def _in_file(file: Path | None) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def _in_file(file: Path | None) -> dict[str, Any]:
 
 
 def _in_variables(kind: type[DaemonSettings]) -> dict[str, str]:
-    settings = {f"{kind.prefix}{name.upper()}": name for name in kind.model_fields}
+    settings = {f"{kind.prefix}{name.upper()}": name for name in settings_of(kind)}
     return {settings[name.upper()]: value for name, value in os.environ.items() if name.upper() in settings}
 
 
@@ -101,18 +104,9 @@ def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection
         raise SettingsError("the environment names what is no setting", lines=lines, remedy="correct or unset them")
     try:
         return load(kind, file, **{key: value for key, value in values.items() if value is not None})
-    except ValidationError as error:
-        for problem in error.errors():
-            name, place = ".".join(map(str, problem["loc"])), _place(kind.prefix, file, problem["loc"], besides=values)
-            field = kind.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
-            said = "not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-            if field is None and problem["loc"]:  # its value may be a secret under a misspelt name
-                lines.append(f"{place}{name}: no such setting{closest(name, kind.model_fields)}")
-            elif field is None:
-                lines.append(said)
-            else:
-                seen = f"{problem['input']!r}: " if field.repr and problem["type"] != "missing" else ""
-                lines.append(f"{place}{name}: {seen}{said}")
+    except WrongSettingsError as error:
+        for at, reason in error.problems:
+            lines.append(f"{_place(kind.prefix, file, at, besides=values)}{_name(at)}: {reason}")
         raise SettingsError("the settings are wrong", lines=lines) from error
     except FileError as error:
         raise SettingsError(str(error)) from error
@@ -122,7 +116,7 @@ def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection
 
 def unknown_variables(given: Iterable[str], kind: type[DaemonSettings], besides: Collection[str]) -> list[str]:
     """Variables of our prefix that nobody reads, a line each, with the closest that somebody does."""
-    known = {*besides, *(f"{kind.prefix}{name.upper()}" for name in kind.model_fields)}
+    known = {*besides, *(f"{kind.prefix}{name.upper()}" for name in settings_of(kind))}
     return [
         f"{name}: no such setting{closest(name.upper(), known)}"
         for name in sorted(given)
@@ -130,9 +124,13 @@ def unknown_variables(given: Iterable[str], kind: type[DaemonSettings], besides:
     ]
 
 
+def _name(at: FieldPath) -> str:
+    return ".".join(map(str, at))
+
+
 def _place(prefix: str, file: Path | None, at: FieldPath, *, besides: Mapping[str, object]) -> str:
     """Where in the file a setting stands; empty where the command line or a variable says it."""
-    name = str(at[0]) if at else ""
+    name = str(at[0])
     if file is None or besides.get(name) is not None or f"{prefix}{name}".upper() in map(str.upper, os.environ):
         return ""
     return f"{file}:{TomlLines(read_text(file)).line_of(at)}: "
@@ -150,13 +148,25 @@ class Described:
 
 
 def described(kind: type[DaemonSettings]) -> Iterator[Described]:
-    """All settings, in the order of the model."""
-    for name, field in kind.model_fields.items():
-        bounds = [(key, getattr(bound, key)) for bound in field.metadata for key in _LIMITS if hasattr(bound, key)]
-        limits = ", ".join(f"{_LIMITS[key]} {value:,}" for key, value in bounds)
-        meaning = " ".join((field.description or "").split())
-        default = "" if field.is_required() else shown(field.default)
-        yield Described(name, f"{kind.prefix}{name.upper()}", default, limits, meaning)
+    """All settings, in the order in which they stand there."""
+    types, meanings = get_type_hints(kind, include_extras=True), _meanings(kind)
+    for name, field in settings_of(kind).items():
+        limits = next((str(part) for part in get_args(types[name]) if isinstance(part, Limits)), "")
+        default = "" if field.default is MISSING else shown(field.default)
+        yield Described(name, f"{kind.prefix}{name.upper()}", default, limits, meanings.get(name, ""))
+
+
+def _meanings(kind: type[DaemonSettings]) -> dict[str, str]:
+    """The docstring below each setting, which only its source has."""
+    [definition] = ast.parse(dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        setting.target.id: " ".join(text.split())
+        for setting, below in pairwise(definition.body)
+        if isinstance(setting, ast.AnnAssign) and isinstance(setting.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if isinstance(text := below.value.value, str)
+    }
 
 
 def rows_of_page(kind: type[DaemonSettings]) -> str:
@@ -178,7 +188,7 @@ def values_and_sources(
     in_file = _in_file(file)
     for row in described(type(settings)):
         value = shown(getattr(settings, row.name))
-        if not type(settings).model_fields[row.name].repr and value != row.default:
+        if row.name in settings.never_shown and value != row.default:
             value = hidden
         variable = next((name for name in os.environ if name.upper() == row.variable), None)
         source = variable or (str(file) if row.name in in_file else "default")

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -63,6 +62,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # loads what reads e-mail
+
         typer.echo(f"license-master {version('license-master')}")
         raise typer.Exit
 

@@ -67,13 +67,22 @@ def test_names_of_commands_behind_tab() -> None:
 
 def test_a_command_loads_no_other() -> None:
     _, modules = loaded("profile", "--help")
-    assert modules & {"grpc", "master.cli.operator.monitoring.status", "sqlalchemy"} == set()
+    assert modules & {"email", "grpc", "master.cli.operator.monitoring.status", "pydantic", "sqlalchemy"} == set()
 
 
 def test_a_master_on_a_file_loads_what_it_serves_with(tmp_path: Path) -> None:
     _, modules = loaded("serve", "--plaintext", f"--database-url=sqlite:///{tmp_path}/absent.db")
     assert "master.app" in modules
     assert (
-        modules & {"alembic", "asyncpg", "icalendar", "pygments", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm"}
+        modules
+        & {
+            "alembic",
+            "asyncpg",
+            "icalendar",
+            "pydantic",
+            "pygments",
+            "sqlalchemy.dialects.postgresql",
+            "sqlalchemy.orm",
+        }
         == set()
     )

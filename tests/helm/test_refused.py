@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import helm_python
 import pytest
 import yaml
 
+from licensemaster.daemon.setting_values import Limits
+from licensemaster.daemon.settings import settings_of
 from master.settings import Settings
 from tests.helm.charts import CHART, POSTGRESQL, SETS, SQLITE, Values, files, resources
 
@@ -208,14 +210,19 @@ MADE_BY_THE_CHART = {"database_url", "listen", "metrics_listen", "catalog_files"
 }
 
 
+def bounded(annotated: Any) -> dict[str, Any]:
+    """What the schema is to say of a setting of that type."""
+    kind, *checks = get_args(annotated) if get_origin(annotated) is Annotated else (annotated,)
+    limits = next((check for check in checks if isinstance(check, Limits)), Limits())
+    names = {int: "integer", float: "number", tuple: "array"}
+    values = (names[get_origin(kind) or kind], limits.ge, limits.gt, limits.le, limits.lt)
+    return {key: value for key, value in zip(BOUNDS, values, strict=True) if value is not None}
+
+
 def test_settings_and_their_limits_are_those_of_the_master() -> None:
     """A setting that is new in master/settings.py belongs into values.schema.json, with the same limits."""
-    known = Settings.model_json_schema()["properties"]
-    wanted = {
-        name: {key: described[key] for key in BOUNDS if key in described}
-        for name, described in known.items()
-        if name not in MADE_BY_THE_CHART
-    }
+    types = get_type_hints(Settings, include_extras=True)
+    wanted = {name: bounded(types[name]) for name in settings_of(Settings) if name not in MADE_BY_THE_CHART}
     offered = SCHEMA["properties"]["settings"]["properties"]
     assert {
         name: {key: described[key] for key in BOUNDS if key in described} for name, described in offered.items()

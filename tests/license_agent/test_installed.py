@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from license_agent.commands import app, main, page
 from license_agent.settings import AgentSettings
+from licensemaster.daemon.settings import settings_of
 from tests.license_agent.conftest import port
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.limits import HANG_SECONDS
@@ -55,7 +56,7 @@ def test_systemd_takes_the_unit_and_little_is_exposed(unit: Path) -> None:
 
 
 def test_units_and_image_name_settings_that_exist() -> None:
-    known = {f"LICENSE_AGENT_{name.upper()}" for name in AgentSettings.model_fields}
+    known = {f"LICENSE_AGENT_{name.upper()}" for name in settings_of(AgentSettings)}
     image = (ROOT / "license_agent" / "Containerfile").read_text()
     for text in (UNIT, image, (FOLDER / "license-agent.env").read_text()):
         named = set(re.findall(r"LICENSE_AGENT_[A-Z_]+", text))

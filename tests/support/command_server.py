@@ -105,8 +105,6 @@ def _load() -> None:
 
 
 def _load_commands(command: Any) -> None:
-    for parameter in command.params:
-        parameter.get_runtime_param()
     for below in getattr(command, "commands", {}).values():
         _load_commands(below)
 

@@ -5,6 +5,7 @@ import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -142,7 +143,7 @@ def restore(
         ):
             schema.upgrade(_url_of(copy))
             projects = _checked(_url_of(copy))
-            ends = asyncio.run(_mark_restored(settings.model_copy(update={"database_url": _url_of(copy)})))
+            ends = asyncio.run(_mark_restored(replace(settings, database_url=_url_of(copy))))
     if as_json:
         summary = {"file": str(target), "kept": str(aside) if aside else None}
         print_json_object(summary | {"projects": _learning_rows(ends, projects)})
