@@ -25,6 +25,7 @@ from master.parts import Parts
 from master.process.tasks import IfEnded
 from master.service.runtime.database_health import Clocks, started_lease_clock
 from master.service.runtime.lease_clock import lease_times, never_stepped
+from master.service.runtime.periodic import places
 from master.service.runtime.watch import WatchHub
 from master.service_parts import VERSION, learnings_of
 from master.settings import Settings
@@ -117,16 +118,16 @@ async def _start(master: Running, stack: AsyncExitStack) -> None:
     stack.push_async_callback(master.committer.stop)
     master.committer.start(master.tasks)
     stack.push_async_callback(master.webhook_sender.close)
-    for task in master.periodic_tasks:
+    for task, place in zip(master.periodic_tasks, places(len(master.periodic_tasks)), strict=True):
         stack.push_async_callback(task.stop)
-        task.start(master.tasks, master.database_health.there)
+        task.start(master.tasks, master.database_health.there, place=place)
     stack.push_async_callback(master.database_health.stop)
     stack.push_async_callback(master.server.stop, master.settings.drain_seconds)
     stack.callback(master.hub.drain)
     master.port = await master.server.start(master.settings.listen, master.certificates)
     serving = master.tasks.keep("gRPC", master.server.run, if_ended=IfEnded.END_PROCESS)
     stack.push_async_callback(serving.stop)
-    master.database_health.start(master.tasks)
+    master.database_health.start(master.tasks, place=1.0)  # it has just answered
 
 
 def _steady_seconds() -> float:

@@ -108,9 +108,9 @@ class StreamRecorder(PeriodicTask):
             self._news[line.name] = line
             self._happened.set()
 
-    async def _rest(self) -> None:
+    async def _rest(self, seconds: float) -> None:
         if self._news:  # it could not be written, or there is more by now
-            await asyncio.sleep(self._interval_seconds)
+            await asyncio.sleep(seconds)
             return
         self._happened.clear()
         await self._happened.wait()

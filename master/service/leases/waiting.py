@@ -139,9 +139,9 @@ class WaitingTask(PeriodicTask):
                 raise answer
         return seats
 
-    async def _rest(self) -> None:
+    async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_seconds):
+            async with asyncio.timeout(seconds):
                 await asyncio.sleep(_RESTS * self._took_seconds)
                 await self._woken.wait()
         self._woken.clear()

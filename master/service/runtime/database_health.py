@@ -125,12 +125,12 @@ class DatabaseHealth(PeriodicTask):
                 self._correct(self._lease_clock, reading)
         await self._tell_if_new()
 
-    async def _rest(self) -> None:
+    async def _rest(self, seconds: float) -> None:
         if self._doubted.is_set():
-            await asyncio.sleep(min(_DOWN_INTERVAL_SECONDS, self._interval_seconds))
+            await asyncio.sleep(min(_DOWN_INTERVAL_SECONDS, seconds))
             return
         try:
-            async with asyncio.timeout(self._interval_seconds):
+            async with asyncio.timeout(seconds):
                 await self._doubted.wait()
         except TimeoutError:
             return

@@ -1,11 +1,16 @@
 """A task that runs again and again until it is stopped; a failure costs one run, never the task, and is logged.
 
 While the database is away, it waits: that is logged once, not with every run.
+
+Tasks of one master have their runs at places of their own within the interval, from the first one on. Were all of them
+run as soon as a master starts, each would open a connection of its own for it, and several masters that start together
+would come at once, again with every interval; what they look at does not change because a master starts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -22,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PeriodicTask(ABC):
-    """Calls `run_once` at an interval, first at once; where it needs the database, not while that is away."""
+    """Calls `run_once` at an interval; where it needs the database, not while that is away."""
 
     needs_database = True
 
@@ -32,14 +37,19 @@ class PeriodicTask(ABC):
         self._interval_seconds = interval_seconds
         self._kept: Kept | None = None
         self._there: asyncio.Event | None = None
+        self._place = 0.0
         self._waits = False
 
     @abstractmethod
     async def run_once(self) -> object:
         """Do the work once."""
 
-    def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
-        """Begin; `there` is set while the database is there, None leaves it to the run to find out."""
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
+        """Begin; `there` is set while the database is there, None leaves it to the run to find out.
+
+        `place` is the part of an interval that passes before the first run: 0 has it at once.
+        """
+        self._place = place
         self._there = there if self.needs_database else None
         self._kept = tasks.keep(self._name, self._run)
 
@@ -49,15 +59,16 @@ class PeriodicTask(ABC):
             await self._kept.stop()
 
     async def _run(self) -> None:
+        await self._rest(self._interval_seconds * self._place)
         while True:
             if self._there is not None:
                 await self._there.wait()
             await self._look_safely()
-            await self._rest()
+            await self._rest(self._interval_seconds)
 
-    async def _rest(self) -> None:
-        """Wait until the next run."""
-        await asyncio.sleep(self._interval_seconds)
+    async def _rest(self, seconds: float) -> None:
+        """Wait until the next run: for as long as that, unless something happens that asks for one."""
+        await asyncio.sleep(seconds)
 
     async def _look_safely(self) -> None:
         try:
@@ -82,3 +93,8 @@ class PeriodicCall(PeriodicTask, Generic[T]):
 
     async def run_once(self) -> T:
         return await self._call()
+
+
+def places(count: int) -> list[float]:
+    """Parts of an interval, in order: for each task one of its own, none at the start, at no other master the same."""
+    return [(number + random.random()) / (count + 1) for number in range(1, count + 1)]

@@ -70,10 +70,10 @@ class ChangePoller(PeriodicTask):
         self._hub = hub
         self._seen: dict[PbxName, tuple[object, ...]] = {}
 
-    def start(self, tasks: Tasks, there: asyncio.Event | None = None) -> None:
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
         """Begin, where the database is shared at all."""
         if self._database.is_shared:
-            super().start(tasks, there)
+            super().start(tasks, there, place=place)
 
     async def run_once(self) -> None:
         """Wake the watchers of every PBX whose lease or project has changed since the last run."""

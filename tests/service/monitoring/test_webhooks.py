@@ -273,6 +273,7 @@ async def test_a_receiver_that_does_not_answer_keeps_nobody_waiting(any_master: 
         any_master.clock.advance(700)
         await running.alarms.run_once()  # berlin is silent by now; all without waiting for the one that is stuck
         await receiver.has(2)
+        await stuck.has(3)
         assert receiver.kinds == [("pool.used_up", "began"), ("site.silent", "began")]
         assert stuck.kinds == [("pool.used_up", "began")] * 3
         stuck.answers.set()
