@@ -59,6 +59,11 @@ class DenialBuffer:
         self.unnoted = 0
         """Holders that were not noted because too many were; their refusals are counted all the same."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing happened since the history was last written."""
+        return self._recent == RecentDenials()
+
     def note(self, pbx: PbxName, tally: Tally, outcomes: Sequence[Outcome], *, now: float) -> None:
         """Note the holders that an answer refused or granted."""
         if not tally.refused and pbx not in self._open:

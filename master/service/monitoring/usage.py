@@ -26,7 +26,7 @@ _LAST_LOOK_SECONDS = 5.0
 
 
 class UsageTask(PeriodicTask):
-    """Adds to the usage history at an interval, and once more when it is stopped."""
+    """Adds to the usage history at an interval, and when it is stopped what is in memory alone."""
 
     def __init__(
         self,
@@ -53,8 +53,10 @@ class UsageTask(PeriodicTask):
         """What was used and unused of reserves today, as far as it has been written."""
 
     async def stop(self) -> None:
-        """End, after a last run that writes what is in memory."""
+        """End, after a last run where there are refusals in memory: peaks are found by whoever looks next."""
         await super().stop()
+        if self._denials.is_empty:
+            return
         try:
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
                 await self._look_safely()
