@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -9,9 +10,11 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
@@ -36,6 +39,9 @@ class PostgresServer:
     def __init__(self, host: str, user: str) -> None:
         self._host = host
         self._user = user
+        self._thread = ThreadPoolExecutor(1)
+        self._runner = asyncio.Runner()
+        self._connection: asyncpg.Connection[Any] | None = None
 
     async def new_database(self, *, like: str = "template1") -> str:
         """The URL of a database that nobody used before: empty, or a copy of one that nobody uses now."""
@@ -49,11 +55,14 @@ class PostgresServer:
         await self._execute(f'DROP DATABASE "{urlsplit(url).path.removeprefix("/")}" WITH (FORCE)')
 
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(host=self._host, user=self._user, database="postgres")
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+        """Over one connection for all tests, which have an event loop each; opening it costs as much as the copy."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, lambda: self._runner.run(self._execute_here(statement)))
+
+    async def _execute_here(self, statement: str) -> None:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(host=self._host, user=self._user, database="postgres")
+        await self._connection.execute(statement)
 
     def _url(self, name: str) -> str:
         return f"postgresql://{self._user}@/{name}?host={quote(self._host, safe='')}"
