@@ -18,21 +18,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from master.domain.monitoring.overview import Overview
 from master.metrics import SITES_MAX, EstateCollector, Metrics
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import MasterProcess, Wire, master_process, sqlite_url, upgraded, wire_to
+from tests.support.masters import Clock, InProcess, Wire, in_process_master
 from tests.support.network.prometheus import program, running_prometheus
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
 
 
 @pytest.fixture
-async def process(sqlite_database_url: str) -> AsyncIterator[MasterProcess]:
+async def master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[InProcess]:
     """A master that is scraped."""
-    async with master_process(sqlite_database_url) as started:
-        yield started
+    async with in_process_master(sqlite_database_url, clock, metrics_listen="127.0.0.1:0") as scraped:
+        yield scraped
 
 
-async def _page(process: MasterProcess) -> str:
-    address = f"http://127.0.0.1:{process.metrics_port}/metrics"
+async def _page(master: InProcess) -> str:
+    address = f"http://127.0.0.1:{master.running.metrics_port}/metrics"
 
     def get() -> str:
         with urllib.request.urlopen(address) as response:
@@ -41,8 +41,8 @@ async def _page(process: MasterProcess) -> str:
     return await asyncio.to_thread(get)
 
 
-async def _families(process: MasterProcess) -> dict[str, Metric]:
-    return {family.name: family for family in text_string_to_metric_families(await _page(process))}
+async def _families(master: InProcess) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(await _page(master))}
 
 
 def _value(families: dict[str, Metric], name: str, **labels: str) -> float:
@@ -70,10 +70,9 @@ async def _known_actions(wire: Wire) -> None:
     await paris.close()
 
 
-async def test_values_after_known_actions(process: MasterProcess) -> None:
-    async with wire_to(process.address) as wire:
-        await _known_actions(wire)
-    families = await _families(process)
+async def test_values_after_known_actions(master: InProcess) -> None:
+    await _known_actions(master.wire)
+    families = await _families(master)
     pool = {"project": "acme", "device": "hq-box", "type": "port"}
     assert _value(families, "license_master_up") == 1
     assert _value(families, "license_master_pool_capacity", **pool) == 5
@@ -102,14 +101,13 @@ async def test_values_after_known_actions(process: MasterProcess) -> None:
     assert _value(families, "grpc_server_handling_seconds_count", grpc_method="AcquireSeats") == 3
 
 
-async def test_no_label_takes_what_callers_write(process: MasterProcess) -> None:
-    async with wire_to(process.address) as wire:
-        await _known_actions(wire)
-        before = len((await _page(process)).splitlines())
-        berlin = await opened(wire, "berlin")
-        for number in range(50):
-            await berlin.acquire(seat(f"type-{number}", f"user-{number}"))
-    page = await _page(process)
+async def test_no_label_takes_what_callers_write(master: InProcess) -> None:
+    await _known_actions(master.wire)
+    before = len((await _page(master)).splitlines())
+    berlin = await opened(master.wire, "berlin")
+    for number in range(50):
+        await berlin.acquire(seat(f"type-{number}", f"user-{number}"))
+    page = await _page(master)
     assert "type-7" not in page
     assert "user-7" not in page
     assert len(page.splitlines()) - before < 30
@@ -151,22 +149,18 @@ def test_the_sites_that_are_silent_longest_are_shown() -> None:
     assert {sample.labels["site"]: sample.value for sample in family.samples} == dict(list(since.items())[:SITES_MAX])
 
 
-async def test_a_database_that_does_not_answer_shows(tmp_path: Path) -> None:
-    url = await upgraded(sqlite_url(tmp_path))
-    async with master_process(url) as process:
-        async with wire_to(process.address) as wire:
-            await wire.apply(project({"PBX-Port12": 5}))
-        with sqlite3.connect(tmp_path / "license-master.db") as other:
-            other.execute("ALTER TABLE lease RENAME TO gone")
-        families = await _families(process)
-        assert _value(families, "license_master_up") == 0
-        assert "license_master_batch_requests" in families
+async def test_a_database_that_does_not_answer_shows(master: InProcess, tmp_path: Path) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
+    with sqlite3.connect(tmp_path / "license-master.db") as other:
+        other.execute("ALTER TABLE lease RENAME TO gone")
+    families = await _families(master)
+    assert _value(families, "license_master_up") == 0
+    assert "license_master_batch_requests" in families
 
 
-async def test_promtool_finds_nothing_to_criticise(process: MasterProcess) -> None:
+async def test_promtool_finds_nothing_to_criticise(master: InProcess) -> None:
     promtool = program("promtool")
-    async with wire_to(process.address) as wire:
-        await _known_actions(wire)
+    await _known_actions(master.wire)
     check = await asyncio.create_subprocess_exec(
         promtool,
         "check",
@@ -175,15 +169,14 @@ async def test_promtool_finds_nothing_to_criticise(process: MasterProcess) -> No
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await check.communicate((await _page(process)).encode())
+    said, _ = await check.communicate((await _page(master)).encode())
     ours = [line for line in said.decode().splitlines() if line.startswith(("license_master", "grpc_server"))]
     assert ours == []
 
 
-async def test_a_real_prometheus_scrapes_and_answers(process: MasterProcess, tmp_path: Path) -> None:
-    async with wire_to(process.address) as wire:
-        await _known_actions(wire)
-    async with running_prometheus(tmp_path, metrics_port=process.metrics_port) as prometheus:
+async def test_a_real_prometheus_scrapes_and_answers(master: InProcess, tmp_path: Path) -> None:
+    await _known_actions(master.wire)
+    async with running_prometheus(tmp_path, metrics_port=master.running.metrics_port) as prometheus:
         query = 'license_master_pool_used{type="port"} / license_master_pool_capacity{type="port"}'
         (answer,) = await prometheus.until_answered(query)
         assert answer["metric"]["device"] == "hq-box"

@@ -14,7 +14,7 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, seat_pb2, status_pb2
 from tests.cli.command import COMMAND, Done, run, surroundings
-from tests.support.masters import InProcess, master_process, sqlite_url, wire_to
+from tests.support.masters import Clock, InProcess, in_process_master, master_process, sqlite_url, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
 from tests.support.projects.estates import project
 
@@ -32,9 +32,8 @@ def left_in(folder: Path) -> set[str]:
 
 async def held(url: str) -> int:
     """Seats held, as a master over that database tells."""
-    async with master_process(url) as process, wire_to(process.address) as wire:
-        pbx = BarePbx(wire, "berlin")
-        return (await pbx.open()).seats_held
+    async with in_process_master(url, Clock()) as master:
+        return (await BarePbx(master.wire, "berlin").open()).seats_held
 
 
 async def test_a_backup_is_one_moment_of_a_busy_master(
