@@ -53,7 +53,6 @@ class KeptState:
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self.state_dir = StateDir(config.state_dir) if config.state_dir else None
         self.state_writer = StateWriter(
-            self.state_dir,
             snapshot=self._snapshot,
             problem=self._tell_problem,
             every_seconds=config.save_every_seconds,
@@ -79,22 +78,27 @@ class KeptState:
         if self.state_dir is None:
             self._rely_on_standby_lease()
             return Memory.BLANK
-        await asyncio.to_thread(self.state_dir.claim)
+        claiming = asyncio.ensure_future(asyncio.to_thread(self.state_dir.claim))
+        try:
+            await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.wait((claiming,))  # what was claimed by then is let go of
+            raise
         recovered = await asyncio.to_thread(
             recover, self.state_dir, pbx=self._config.pbx, trusted_keys=self._config.trusted_keys
         )
         if recovered.problems:
             self._board.raise_own(NoticeKind.STATE_SET_ASIDE, " ".join(recovered.problems))
         if recovered.identity is not None:
-            self.state_dir.claim_identity(recovered.identity.instance_id)
             self._identity = recovered.identity
-        else:
-            self.state_dir.claim_identity(self._identity.instance_id)
-            await self.state_writer.save_identity(self._identity)
+        self.state_dir.claim_identity(self._identity.instance_id)
         if recovered.lease is not None:
             self._rely_on(recovered.lease)
         else:
             self._rely_on_standby_lease()
+        self.state_writer.begin(self.state_dir)
+        if recovered.identity is None:
+            await self.state_writer.save_identity(self._identity)
         return Memory.BLANK if recovered.identity is None or recovered.problems else Memory.INTACT
 
     async def lease_came(self, verified: VerifiedLease) -> None:
@@ -103,7 +107,7 @@ class KeptState:
             self._identity = replace(self._identity, pinned_key=verified.public_key)
             await self.state_writer.save_identity(self._identity)
         self._local_seats.numbers.go_by(_numbers_of(verified))
-        if verified.block_serial or self._block_serial:
+        if verified.block_serial or self._block_serial or not self.state_writer.keeps_lease:
             await self.state_writer.save_now()
             self._block_serial = verified.block_serial if self.state_writer.is_saved else 0
         else:
@@ -140,8 +144,9 @@ class KeptState:
             if self._client_state.state in (State.OFFLINE, State.BORROWING):
                 self.state_writer.changed()
 
-    def leave(self) -> None:
-        """Let others use the state directory."""
+    async def leave(self) -> None:
+        """Write what is still to be written, and let others use the state directory."""
+        await self.state_writer.stop()
         if self.state_dir is not None:
             self.state_dir.leave()
 

@@ -51,6 +51,7 @@ class ClientRuntime:
         self.standby_leases = StandbyLeases(
             standby=config.pbx,
             state_dir=self.kept.state_dir,
+            state_writer=self.kept.state_writer,
             clock=clock,
             board=parts.board,
             trusted_keys=self.kept.trusted_keys,
@@ -74,7 +75,7 @@ class ClientRuntime:
             await self._certifier.check_device()
             memory = await self.kept.resume()
         except BaseException:
-            self.kept.leave()
+            await self.kept.leave()
             raise
         listener = Listener(
             self.parts,
@@ -164,9 +165,8 @@ class ClientRuntime:
             await self._masters.close()
             await self._certifier.stop()
             await self.seat_manager.stop()
-            await self.kept.state_writer.stop()
         finally:
-            self.kept.leave()
+            await self.kept.leave()
 
 
 _LEASE_GONE = frozenset({Event.LEASE_UNKNOWN, Event.LEASE_ENDED, Event.LOAN_LEFT})

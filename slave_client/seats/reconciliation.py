@@ -109,6 +109,10 @@ class Reconciler:
         changes: list[SeatChange] = [*reconciled.gained, *reconciled.refused]
         kept_keys = {refused.want.key for refused in kept}
         changes += [Returned(want=want, held=True) for key, want in dropped.items() if key not in kept_keys]
+        uncertain = [grant.want for grant in (*reconciled.gained, *stay)]
+        uncertain += [held.want for held in reconciliation.in_doubt]
+        held_now = (self._local_seats.held_seat(want.key) for want in uncertain)
+        self._state_writer.note([held for held in held_now if held is not None])
         for change in changes:
             self._tell(change)
         self._state_writer.changed()

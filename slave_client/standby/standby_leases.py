@@ -21,6 +21,7 @@ from licensemaster.v1 import lease_pb2
 from slave_client.connection.clocks import Clock
 from slave_client.storage.state_dir import StateDir
 from slave_client.storage.state_files import StateDirError, document_fields, document_of
+from slave_client.storage.state_writer import StateWriter
 from slave_client.values.notices import NoticeBoard, NoticeKind
 
 
@@ -41,12 +42,16 @@ class StandbyLeases:
         *,
         standby: str,
         state_dir: StateDir | None,
+        state_writer: StateWriter,
         clock: Clock,
         board: NoticeBoard,
         trusted_keys: Callable[[], tuple[bytes, ...]],
     ) -> None:
         self._standby = standby
         self._state_dir = state_dir
+        self._state_writer = state_writer
+        self._turn = asyncio.Lock()
+        """Whoever has it changes what is relied on, on disk and here."""
         self._clock = clock
         self._board = board
         self._trusted_keys = trusted_keys
@@ -104,40 +109,39 @@ class StandbyLeases:
                 lease = verify_standby_lease(
                     offer.signed, standby=self._standby, primary=offer.primary, trusted_keys=self._trusted_keys()
                 )
-                await self._save(offer.primary, lease)
+                await self._keep(offer.primary, lease, end=sent + lease.verified.duration_seconds)
             except (LeaseVerificationError, OSError) as failure:
                 self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the standby lease is not kept: {failure}")
                 continue
             self._board.clear_own(NoticeKind.NO_STANDBY_LEASE)
-            state = self._primaries.setdefault(offer.primary, _PrimaryState())
-            state.lease, state.end, state.serial = lease, sent + lease.verified.duration_seconds, lease.serial
 
     async def discard(self, primary: str) -> None:
         """Stop relying on the standby lease for a PBX, and report that to the master."""
-        state = self._primaries.get(primary)
-        if state is None or state.lease is None:
-            return
-        if self._state_dir is not None:
+        async with self._turn:
+            state = self._primaries.get(primary)
+            if state is None or state.lease is None:
+                return
             try:
-                await asyncio.to_thread(self._state_dir.remove_standby_lease, primary)
+                await self._state_writer.write(lambda state_dir: state_dir.remove_standby_lease(primary))
             except OSError:
                 return  # a restart may find it again, so the master must go on counting it
-        state.lease = None
+            state.lease = None
 
     def released(self, primary: str, epoch: int) -> None:
         """Note that no seat is in use under a PBX's lease with that epoch, and report that to the master."""
         state = self._primaries.setdefault(primary, _PrimaryState())
         state.released_epoch = max(state.released_epoch, epoch)
 
-    async def _save(self, primary: str, lease: StandbyLease) -> None:
-        if self._state_dir is None:
-            return
+    async def _keep(self, primary: str, lease: StandbyLease, *, end: float) -> None:
         fields: dict[str, object] = {
             "document": document_fields(lease.verified.document),
             "remaining_seconds": lease.verified.duration_seconds,
             "saved_wall": self._clock.wall(),
         }
-        await asyncio.to_thread(self._state_dir.save_standby_lease, primary, fields)
+        async with self._turn:
+            await self._state_writer.write(lambda state_dir: state_dir.save_standby_lease(primary, fields))
+            state = self._primaries.setdefault(primary, _PrimaryState())
+            state.lease, state.end, state.serial = lease, end, lease.serial
 
 
 class NoStandbyLeases:

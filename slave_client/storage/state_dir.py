@@ -76,6 +76,7 @@ class StateDir:
         self._locks.append(NameLock.take(f"license-master-slave-{instance_id}", self.path))
 
     def leave(self) -> None:
+        self.journal.close()
         while self._locks:
             self._locks.pop().release()
 
@@ -123,10 +124,10 @@ class StateDir:
         self._files.write(LEASE, self._lease_texts.of(lease, journal=journal))
         self.journal.forget_before(journal)
 
-    def remove_lease(self) -> None:
-        """Make sure that no lease is kept. Raises OSError."""
+    def remove_lease(self, *, journal: int = 0) -> None:
+        """Make sure that no lease is kept; seats used since stand in the journal of that number. Raises OSError."""
         self._files.remove(LEASE)
-        self.journal.forget_before(self.journal.begin())
+        self.journal.forget_before(journal)
 
     def append(self, seats: Iterable[Held]) -> None:
         """Write down, for a restart, seats that are used from now on. Raises OSError."""

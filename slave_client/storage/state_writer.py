@@ -20,28 +20,35 @@ from slave_client.values.seats import Held
 
 
 class StateWriter:
-    """Writes one client's state. Does nothing without a state directory.
+    """Writes one client's state, from `begin` to `stop`; before and after, the directory may be another client's.
 
     `snapshot` gives what is to be kept now, None for "no lease". `problem` hears an OSError, and None once it works.
     """
 
     def __init__(
         self,
-        state_dir: StateDir | None,
         *,
         snapshot: Callable[[], KeptLease | None],
         problem: Callable[[OSError | None], None],
         every_seconds: float,
         clock: Clock,
     ) -> None:
-        self._state_dir = state_dir
+        self._state_dir: StateDir | None = None
         self._snapshot = snapshot
         self._problem = problem
         self._every_seconds = every_seconds
         self._clock = clock
         self._lock = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
+        self._is_due = False
+        """Whether there is something that is not being written yet."""
         self._is_saved = False
+        self.keeps_lease = False
+        """True where a lease was written last: only then does a restart find the seats that are noted beside it."""
+
+    def begin(self, state_dir: StateDir) -> None:
+        """Write to a directory from now on."""
+        self._state_dir = state_dir
 
     @property
     def is_saved(self) -> bool:
@@ -64,11 +71,13 @@ class StateWriter:
         return True
 
     def changed(self) -> None:
+        self._is_due = True
         if self._state_dir is not None and self._later is None:
             self._later = asyncio.create_task(self._save_later(self._every_seconds))
 
     def changed_for_good(self) -> None:
         """Write at once, without waiting for it: the lease is over, and a restart must not rely on it."""
+        self._is_due = True
         if self._state_dir is not None:
             if self._later is not None:
                 self._later.cancel()
@@ -76,16 +85,22 @@ class StateWriter:
 
     async def save_now(self) -> None:
         """Write, and return when it is on disk (or cannot be written, which is reported)."""
+        self._is_due = True
         await asyncio.shield(asyncio.ensure_future(self._save()))
 
     async def save_identity(self, identity: Identity) -> None:
         """Write the identity, and return when it is on disk (or cannot be written, which is reported)."""
         await asyncio.shield(asyncio.ensure_future(self._save(identity)))
 
+    async def write(self, work: Callable[[StateDir], None]) -> None:
+        """Have `work` write something else, when its turn comes; raises OSError."""
+        await asyncio.shield(asyncio.ensure_future(self._write(work)))
+
     async def stop(self) -> None:
         """Write what is still to be written, and nothing later."""
         if self._later is not None:
             self._later.cancel()
+        if self._is_due:
             await self.save_now()
         async with self._lock:
             self._state_dir = None
@@ -107,8 +122,10 @@ class StateWriter:
                 if identity is not None:
                     await asyncio.to_thread(self._state_dir.save_identity, identity)
                 else:
-                    journal = self._state_dir.journal.begin()
-                    await asyncio.to_thread(_write, self._state_dir, self._snapshot(), journal)
+                    self._is_due, self.keeps_lease = False, False
+                    lease, journal = self._snapshot(), self._state_dir.journal.begin()
+                    await asyncio.to_thread(_write_lease, self._state_dir, lease, journal)
+                    self.keeps_lease = lease is not None
             except OSError as failure:
                 self._is_saved = False
                 self._problem(failure)
@@ -116,14 +133,19 @@ class StateWriter:
                 self._is_saved = True
                 self._problem(None)
 
+    async def _write(self, work: Callable[[StateDir], None]) -> None:
+        async with self._lock:
+            if self._state_dir is not None:
+                await asyncio.to_thread(work, self._state_dir)
 
-def _write(state_dir: StateDir, lease: KeptLease | None, journal: int) -> None:
+
+def _write_lease(state_dir: StateDir, lease: KeptLease | None, journal: int) -> None:
     if lease is None:
-        state_dir.remove_lease()
+        state_dir.remove_lease(journal=journal)
         return
     try:
         state_dir.save_lease(lease, journal=journal)
     except OSError:
         with contextlib.suppress(OSError):
-            state_dir.remove_lease()  # an old file may name seats that were returned since
+            state_dir.remove_lease(journal=journal)  # an old file may name seats that were returned since
         raise

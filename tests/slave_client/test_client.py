@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from licensemaster.v1 import lease_pb2
 from simulator import SiteSimulator
 from slave_client import (
     BlockingSlaveClient,
@@ -26,6 +27,7 @@ from slave_client import (
 from tests.slave_client.conftest import PORTS, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.limits import HANG_SECONDS
+from tests.support.masters import wire_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,6 +261,33 @@ async def test_a_crash_leaves_on_disk_what_the_master_granted(master: Restartabl
         await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         assert {held.want for held in second.held} == set(PHONES[1:5])
         line.restore()
+
+
+@pytest.mark.parametrize("reopened", [False, True], ids=["first lease", "opened anew"])
+async def test_a_crash_right_after_a_lease_was_opened_leaves_its_seats_on_disk(
+    master: RestartableMaster, tmp_path: Path, reopened: bool
+) -> None:
+    first = SlaveClient(master.config(state_dir=tmp_path, save_every_seconds=3600.0))
+    await first.start()
+    await first.acquire_many(PHONES[:3])
+    if reopened:
+        over = asyncio.create_task(first.wait_for_state(State.EXPIRED, timeout_seconds=HANG_SECONDS))
+        await asyncio.sleep(0)
+        async with wire_to(master.address) as wire:
+            request = lease_pb2.EndLeaseRequest(pbx=first.config.pbx, reason="by mistake", request_id="end-1")
+            await wire.leases.EndLease(request)
+        await over
+        await connected(first)
+    assert {held.want for held in first.held} == set(PHONES[:3])
+    await first.crash()
+    line = NetworkSwitch()
+    line.cut()
+    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        assert {held.want for held in second.held} == set(PHONES[:3])
+        line.restore()
+        await connected(second)
+        assert len(await master.holders("berlin")) == 3
 
 
 async def test_a_corrupt_state_directory_is_set_aside_and_told(master: RestartableMaster, tmp_path: Path) -> None:

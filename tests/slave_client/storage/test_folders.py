@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from slave_client import (
     State,
     Want,
 )
+from slave_client.storage.state_dir import StateDir
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.folders import held_by_another
 from tests.support.limits import HANG_SECONDS
@@ -55,6 +57,50 @@ async def test_the_second_client_is_refused_and_the_first_goes_on(
     async with SlaveClient(config) as later:
         await later.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert later.state is State.CONNECTED
+
+
+@pytest.mark.parametrize("ended", ["stop", "close"])
+async def test_a_client_that_was_refused_the_folder_changes_nothing_in_it(
+    master: RestartableMaster, tmp_path: Path, ended: str
+) -> None:
+    config = master.config(state_dir=tmp_path)
+    async with SlaveClient(config) as first:
+        assert (await first.acquire(ANNA)).granted
+    kept = (tmp_path / "lease").read_bytes()
+    lock = FolderLock.take(tmp_path)
+    for was_started in (True, False):
+        client = SlaveClient(config)
+        if was_started:
+            with pytest.raises(FolderInUseError):
+                await client.start()
+        await getattr(client, ended)()
+        assert (tmp_path / "lease").read_bytes() == kept
+    lock.release()
+
+
+async def test_a_start_that_is_called_off_while_it_takes_the_folder_lets_go_of_it(
+    master: RestartableMaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go_on, claimed = threading.Event(), threading.Event(), threading.Event()
+    claim = StateDir.claim
+
+    def slow_claim(state_dir: StateDir) -> None:
+        begun.set()
+        may_go_on.wait(HANG_SECONDS)
+        claim(state_dir)
+        claimed.set()
+
+    monkeypatch.setattr(StateDir, "claim", slow_claim)
+    client = SlaveClient(master.config(state_dir=tmp_path))
+    starting = asyncio.create_task(client.start())
+    await asyncio.to_thread(begun.wait, HANG_SECONDS)
+    starting.cancel()
+    await asyncio.sleep(0)
+    may_go_on.set()
+    await asyncio.wait((starting,))
+    await asyncio.to_thread(claimed.wait, HANG_SECONDS)
+    FolderLock.take(tmp_path).release()
+    assert client.state is State.STARTING
 
 
 async def test_a_folder_that_another_process_has_is_free_when_that_is_killed(

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from licensemaster.signing.verified_lease import verify
+from slave_client import Granted, HolderKind, Want
 from slave_client.connection.clocks import SystemClock
 from slave_client.storage.kept_lease import KeptLease
 from slave_client.storage.state_dir import StateDir
 from slave_client.storage.state_writer import StateWriter
+from slave_client.values.seats import Held
 from tests.slave_client.signing import PBX, Signer
 
 SIGNER = Signer()
@@ -31,12 +33,12 @@ class Kept:
         )
         self.state_dir = StateDir(folder)
         self.writer = StateWriter(
-            self.state_dir,
             snapshot=lambda: self.lease,
             problem=lambda _: None,
             every_seconds=3600.0,
             clock=SystemClock(),
         )
+        self.writer.begin(self.state_dir)
 
     def on_disk(self) -> KeptLease | None:
         return self.state_dir.load_lease(pbx=PBX, trusted_keys=(SIGNER.public_key,))
@@ -74,3 +76,26 @@ async def test_a_lease_that_is_over_is_off_the_disk_after_a_stop(kept: Kept) -> 
     kept.writer.changed_for_good()
     await kept.writer.stop()
     assert kept.on_disk() is None
+
+
+async def test_a_write_that_begins_with_the_stop_is_finished(kept: Kept) -> None:
+    """A fenced client's: a restart that found the lease would use seats that another installation has."""
+    await kept.writer.save_now()
+    kept.lease = None
+    kept.writer.changed_for_good()
+    for _ in range(2):  # its task begins; its pause is over, and the write is asked for
+        await asyncio.sleep(0)
+    await kept.writer.stop()
+    assert kept.on_disk() is None
+
+
+async def test_seats_noted_while_a_lease_is_removed_are_read_with_the_next_one(kept: Kept) -> None:
+    seat = Held.of(Granted.by_number(Want("port", HolderKind.USER, "anna")))
+    journal = kept.state_dir.journal.begin()
+    assert kept.writer.note([seat])
+    kept.state_dir.remove_lease(journal=journal)  # on a thread: the journal is the event loop's
+    assert kept.lease is not None
+    kept.state_dir.save_lease(kept.lease, journal=journal)
+    written = kept.on_disk()
+    assert written is not None
+    assert written.held == (seat,)
