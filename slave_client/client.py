@@ -16,7 +16,7 @@ from slave_client.connection.clocks import Clock, SystemClock
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.runtime import ClientRuntime
 from slave_client.seats.online_answers import Action
-from slave_client.standby.takeover import Takeover
+from slave_client.standby.takeover import Takeover, TakeoverError
 from slave_client.values.callbacks import Callbacks, OnNotice, OnSeat, OnState
 from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig
@@ -63,6 +63,8 @@ class SlaveClient:
     ) -> None:
         self._config = config
         self._carrying: dict[str, SlaveClient] = {}
+        self._taking_over: dict[str, asyncio.Lock] = {}
+        self._is_leaving = False
         self._network = network or NetworkSwitch()
         self._clock = clock or SystemClock()
         self._runtime = ClientRuntime(
@@ -114,13 +116,15 @@ class SlaveClient:
 
     async def crash(self) -> None:
         """Leave as a killed process would: nobody is notified, nothing more is written. For simulations and tests."""
-        for carrying in self._carrying.values():
+        self._is_leaving = True
+        for carrying in tuple(self._carrying.values()):
             await carrying.crash()
         self._runtime.kept.state_writer.abandon()
         await self._runtime.stop()
 
     async def _stop_carrying(self) -> None:
-        for carrying in self._carrying.values():
+        self._is_leaving = True
+        for carrying in tuple(self._carrying.values()):
             await carrying.stop()
 
     # Seats.
@@ -216,40 +220,45 @@ class SlaveClient:
         planned work: a PBX that is alive is notified; one that is alive and out of reach goes on using its seats as
         well, until its signed end.
 
+        Safe to repeat, also while it is under way: whoever comes second waits for what the first one brings.
+
         Raises TakeoverError where the master refuses, or where none answers and there is no standby lease in force.
         """
-        before = self._carrying.get(primary)
-        if before is not None:
-            if not before.state.is_final:
-                return before
-            await before.stop()  # its folder is needed
-        await self._runtime.standby_leases.load(primary)
-        await self._client_state.judged.wait()  # it takes a lease of its own, or that no master answers
-        takeover = Takeover(
-            standby=self._config,
-            primary=primary,
-            reason=reason,
-            force=force,
-            own=self._client_state,
-            standby_leases=self._runtime.standby_leases,
-        )
-        client = SlaveClient(
-            takeover.config(self._runtime.kept.trusted_keys()),
-            on_state=on_state,
-            on_seat=on_seat,
-            on_notice=on_notice,
-            network=self._network,
-            clock=self._clock,
-            takeover=takeover,
-        )
-        await client.start()
-        try:
-            await takeover.decide(client._client_state, wait_seconds)
-        except BaseException:
-            await client.stop()
-            raise
-        self._carrying[primary] = client
-        return client
+        async with self._taking_over.setdefault(primary, asyncio.Lock()):
+            before = self._carrying.get(primary)
+            if before is not None:
+                if not before.state.is_final:
+                    return before
+                await before.stop()  # its folder is needed
+            await self._runtime.standby_leases.load(primary)
+            await self._client_state.judged.wait()  # it takes a lease of its own, or that no master answers
+            takeover = Takeover(
+                standby=self._config,
+                primary=primary,
+                reason=reason,
+                force=force,
+                own=self._client_state,
+                standby_leases=self._runtime.standby_leases,
+            )
+            client = SlaveClient(
+                takeover.config(self._runtime.kept.trusted_keys()),
+                on_state=on_state,
+                on_seat=on_seat,
+                on_notice=on_notice,
+                network=self._network,
+                clock=self._clock,
+                takeover=takeover,
+            )
+            await client.start()
+            self._carrying[primary] = client  # from here on, whoever stops this client stops that one
+            try:
+                if self._is_leaving:
+                    raise TakeoverError(f"{self._config.pbx} is leaving")
+                await takeover.decide(client._client_state, wait_seconds)
+            except BaseException:
+                await client.stop()
+                raise
+            return client
 
     # How it stands.
 

@@ -226,13 +226,12 @@ class LeaseKeeper:
                 self._client_state.happened(Event.FENCED, str(failure))
             raise
         await self._adopt(response.lease, sent=sent)  # each answer is signed anew, a retry's too
-        self._opening_id = None
-        self._client_state.epoch = response.lease.epoch
-        self._remembers_seats = self._seat_manager.remembers_seats  # before those that came with it
-        self._seat_manager.opened(response.results)
-        self._on_notices(response.lease.epoch, response.notices)
-        self._seats_held = response.seats_held
-        await self._standby_leases.receive(response.offers, sent=sent)
+        if self._client_state.epoch == response.lease.epoch:  # otherwise it ended meanwhile: the next run opens another
+            self._remembers_seats = self._seat_manager.remembers_seats  # before those that came with it
+            self._seat_manager.opened(response.results)
+            self._on_notices(response.lease.epoch, response.notices)
+            self._seats_held = response.seats_held
+            await self._standby_leases.receive(response.offers, sent=sent)
         return _Answer(response.lease.renew_after_seconds, response.loans, sent)
 
     async def _renew(self) -> _Answer:
@@ -282,7 +281,9 @@ class LeaseKeeper:
             raise MasterError(FailureKind.DENIED, str(failure), reason=_NOT_TRUSTED) from failure
         self._board.clear_own(NoticeKind.LEASE_NOT_TRUSTED)
         self._board.clear_own(NoticeKind.MASTER_REFUSES)
+        self._opening_id = None
         self._client_state.hold(verified, end=sent + verified.duration_seconds)
+        self._client_state.epoch = verified.epoch  # with it: what ends one ends the other
         await self._kept.on_lease(verified)
 
     def _occasion(self, epoch: int) -> Occasion:

@@ -115,6 +115,8 @@ class Takeover:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
                     await carrying.wait_for(_DECIDED)
+        if carrying.epoch is not None:  # granted at the last moment: what is left to be done takes no time
+            await carrying.wait_for(_DECIDED | {State.EXPIRED})
         if self.problems or carrying.state not in (State.CONNECTED, State.OFFLINE):
             message = "; ".join(problem.message for problem in self.problems) or (
                 f"no master answers, and no standby lease for {self._primary} is in force ({carrying.why})"

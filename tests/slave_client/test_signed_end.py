@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from slave_client import (
     State,
     Want,
 )
+from slave_client.storage.state_dir import Identity, StateDir
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.limits import HANG_SECONDS
@@ -153,3 +155,27 @@ async def test_a_pbx_that_slept_past_its_end_uses_nothing_before_it_notices(
     assert client.held == ()
     assert client.call_allowed(kind=CallKind.RUNNING, holder="anna")
     await client.crash()
+
+
+async def test_a_lease_that_ends_while_it_is_written_down_is_not_relied_on(
+    master: RestartableMaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the machine sleeps between the master's answer and the disk's: seats without an end must not follow."""
+    time, writing, may_go_on = HeldClock(master.clock), asyncio.Event(), threading.Event()
+    loop, save_identity = asyncio.get_running_loop(), StateDir.save_identity
+
+    def slow_save(state_dir: StateDir, identity: Identity) -> None:
+        if identity.pinned_key:  # which the first lease brings
+            loop.call_soon_threadsafe(writing.set)
+            may_go_on.wait(HANG_SECONDS)
+        save_identity(state_dir, identity)
+
+    monkeypatch.setattr(StateDir, "save_identity", slow_save)
+    async with SlaveClient(master.config(state_dir=tmp_path), clock=time) as client:
+        await writing.wait()
+        time.advance(client.report().remaining_seconds)
+        assert client.state is State.EXPIRED
+        may_go_on.set()
+        await connected(client)
+        assert client.report().remaining_seconds > 0
+        assert (await client.acquire(PHONES[0])).granted
