@@ -6,6 +6,7 @@ Decides: that a takeover outlives this process, and when it is over. Leaves to o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ class Takeover:
         self._own, self._file, self._wait_seconds = own, folder / _FILE, wait_seconds
         self._on_seat = on_seat
         self._carrying: SlaveClient | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def client(self) -> SlaveClient | None:
@@ -53,31 +55,33 @@ class Takeover:
             ConfigError: that is no name of a PBX.
         """
         replace(self._own.config, pbx=request.primary)  # the name is looked at before it names a file
-        before = self.client
-        if before is not None and before.config.pbx != request.primary:
-            raise TakeoverError(f"{before.config.pbx} is carried already")
-        self._carrying = carrying = await self._own.take_over(
-            request.primary,
-            reason=request.reason,
-            force=request.force,
-            wait_seconds=self._wait_seconds,
-            on_state=self._on_state,
-            on_seat=self._on_seat,
-        )
-        self._remember(request.primary)
-        return carrying
+        async with self._turn:
+            before = self.client
+            if before is not None and before.config.pbx != request.primary:
+                raise TakeoverError(f"{before.config.pbx} is carried already")
+            self._carrying = carrying = await self._own.take_over(
+                request.primary,
+                reason=request.reason,
+                force=request.force,
+                wait_seconds=self._wait_seconds,
+                on_state=self._on_state,
+                on_seat=self._on_seat,
+            )
+            self._remember(request.primary)
+            return carrying
 
     async def end(self) -> None:
         """Carry no more: the seats stay the other PBX's, for its return. Whoever has one here loses it."""
-        carrying, self._carrying = self.client, None
-        self._forget()
-        if carrying is None:
-            return
-        held = carrying.held
-        await carrying.stop()
-        for seat in held:
-            lost = Lost(want=seat.want, cause=LossCause.HANDED_BACK, message="handed back")
-            self._on_seat(seat.want, lost)
+        async with self._turn:
+            carrying, self._carrying = self.client, None
+            self._forget()
+            if carrying is None:
+                return
+            held = carrying.held
+            await carrying.stop()
+            for seat in held:
+                lost = Lost(want=seat.want, cause=LossCause.HANDED_BACK, message="handed back")
+                self._on_seat(seat.want, lost)
 
     async def resume(self) -> None:
         """Carry on with what was carried when this process ended."""

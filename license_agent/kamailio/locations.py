@@ -30,6 +30,7 @@ class Locations:
     def __init__(self, url: str) -> None:
         self._url = url
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def holders(self) -> set[str]:
         """Return every address of record that has a contact. Raises LocationsError."""
@@ -76,11 +77,14 @@ class Locations:
             raise LocationsError(f"htable.get answered something else: {error!r}") from error
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; what is asked afterwards fails."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 
     async def _call(self, method: str, *parameters: str) -> Any:
+        if self._is_closed:
+            raise LocationsError("the agent stops")
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_SECONDS))
         try:

@@ -1,14 +1,16 @@
 """Removes the contacts of phones that lost their seat; of a phone that is in a call, after the call.
 
-Decides: when. Leaves to others: which seats are lost. What the phone does next, it does like any other: it registers
-again, and is answered.
+Decides: when; never while the phone is being answered, whose contact could come just before and go with the others.
+Leaves to others: which seats are lost. What the phone does next, it does like any other: it registers again, and is
+answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -25,6 +27,8 @@ class LostContacts:
     def __init__(self, locations: Locations, is_licensed: Callable[[str], bool]) -> None:
         self._locations, self._is_licensed = locations, is_licensed
         self._due: dict[str, float] = {}
+        self._spared: Counter[str] = Counter()
+        self._being_removed, self._is_removed = "", asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -37,6 +41,21 @@ class LostContacts:
         self._due[holder] = asyncio.get_running_loop().time() + after_seconds
         if self._task is None:
             self._task = asyncio.create_task(self._remove_all())
+
+    @asynccontextmanager
+    async def spared(self, holders: Collection[str]) -> AsyncIterator[None]:
+        """Remove nothing of these holders until the context ends; waits for what is being removed."""
+        self._spared.update(holders)
+        try:
+            while self._being_removed in holders:
+                await self._is_removed.wait()
+            yield
+        finally:
+            self._spared -= Counter(holders)
+
+    def spares(self, holder: str) -> bool:
+        """Tell whether a holder is being answered."""
+        return holder in self._spared
 
     async def stop(self) -> None:
         """Leave what is to be removed: the next comparison finds it."""
@@ -63,7 +82,16 @@ class LostContacts:
         for holder, due in list(self._due.items()):
             if self._is_licensed(holder):
                 self._due.pop(holder, None)
-            elif due <= now and holder not in in_call:
-                await self._locations.remove(holder)
+            elif due <= now and holder not in in_call and not self.spares(holder):
+                await self._remove(holder)
                 if self._due.get(holder) == due:
                     del self._due[holder]
+
+    async def _remove(self, holder: str) -> None:
+        self._being_removed = holder
+        self._is_removed.clear()
+        try:
+            await self._locations.remove(holder)
+        finally:
+            self._being_removed = ""
+            self._is_removed.set()

@@ -8,7 +8,8 @@ between. Leaves to others: the seats (`license_agent.agent`), which one an addre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -52,6 +53,7 @@ class Registrar:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, float] = {}
         """Who asked lately, and when: their contact may not be there yet."""
+        self._have_asked(held.want.holder for held in agent.held)  # perhaps just before this agent was started again
         self._acquiring = 0
         self._may_acquire, self._is_quiet = asyncio.Event(), asyncio.Event()
         self._may_acquire.set()
@@ -125,8 +127,13 @@ class Registrar:
             self._start(self._register(asked, connection))
 
     async def _register(self, asked: Sequence[tuple[_Transaction, Want]], connection: EvapiConnection) -> None:
+        holders = [want.holder for _, want in asked]
+        self._have_asked(holders)
+        async with self._lost.spared(holders):
+            await self._register_spared(asked, connection)
+
+    async def _register_spared(self, asked: Sequence[tuple[_Transaction, Want]], connection: EvapiConnection) -> None:
         """Answer registrations: those whose seat is held at once, all others when their seats were asked for."""
-        self._asked.update(dict.fromkeys((want.holder for _, want in asked), asyncio.get_running_loop().time()))
         await self._may_acquire.wait()
         self._acquiring += 1
         self._is_quiet.clear()
@@ -162,9 +169,12 @@ class Registrar:
         connection.send(code, *transaction, retry, reason, shown)
 
     async def _give_back_if_gone(self, want: Want) -> None:
-        """Return a seat whose last contact has gone."""
+        """Return a seat whose last contact has gone, unless its holder has asked again since."""
+        gone = asyncio.get_running_loop().time()
         try:
-            if not await self._locations.has_contacts(want.holder):
+            if await self._locations.has_contacts(want.holder):
+                return
+            if self._asked.get(want.holder, -math.inf) < gone and not self._lost.spares(want.holder):
                 await self._agent.give_back(want)
         except (LocationsError, TooManyWaitingError) as error:
             _log.info("a seat is looked at later", holder=want.holder, reason=str(error))
@@ -197,6 +207,7 @@ class Registrar:
         registered = await self._locations.holders()
         if self._gone(registered):
             await self._locations.forget_licensed()  # whoever comes back asks, and counts as here
+            registered = await self._locations.holders()  # with who came back before, and did not ask
         gone = self._gone(registered)
         held = {held.want.holder for held in self._agent.held if self._is_ours(held.want)}
         unlicensed = sorted(registered - held - self._lost.holders)
@@ -225,6 +236,9 @@ class Registrar:
         left = set(gone)
         kept = [held.want for held in self._agent.client.held if held.want not in left]
         return (await self._agent.client.sync([*kept, *missing])).outcomes
+
+    def _have_asked(self, holders: Iterable[str]) -> None:
+        self._asked.update(dict.fromkeys(holders, asyncio.get_running_loop().time()))
 
     def _asked_lately(self) -> set[str]:
         since = asyncio.get_running_loop().time() - _ANSWERED_SECONDS
