@@ -25,6 +25,9 @@ from master.store.backends.database import StorageError
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
+_FIRST_WITHIN_SECONDS = 60.0
+"""What is due once an hour is not put off for an hour by each start."""
+
 
 class PeriodicTask(ABC):
     """Calls `run_once` at an interval; where it needs the database, not while that is away."""
@@ -47,7 +50,8 @@ class PeriodicTask(ABC):
     def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
         """Begin; `there` is set while the database is there, None leaves it to the run to find out.
 
-        `place` is the part of an interval that passes before the first run: 0 has it at once.
+        `place` is the part of an interval, or of a minute where that is shorter, that passes before the first run: 0
+        has it at once.
         """
         self._place = place
         self._there = there if self.needs_database else None
@@ -59,7 +63,7 @@ class PeriodicTask(ABC):
             await self._kept.stop()
 
     async def _run(self) -> None:
-        await self._rest(self._interval_seconds * self._place)
+        await self._rest(min(self._interval_seconds, _FIRST_WITHIN_SECONDS) * self._place)
         while True:
             if self._there is not None:
                 await self._there.wait()
