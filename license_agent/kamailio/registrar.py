@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Sequence
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -170,7 +171,7 @@ class Registrar:
 
     async def _give_back_if_gone(self, want: Want) -> None:
         """Return a seat whose last contact has gone, unless its holder has asked again since."""
-        gone = asyncio.get_running_loop().time()
+        gone = monotonic()
         try:
             if await self._locations.has_contacts(want.holder):
                 return
@@ -238,10 +239,10 @@ class Registrar:
         return (await self._agent.client.sync([*kept, *missing])).outcomes
 
     def _have_asked(self, holders: Iterable[str]) -> None:
-        self._asked.update(dict.fromkeys(holders, asyncio.get_running_loop().time()))
+        self._asked.update(dict.fromkeys(holders, monotonic()))
 
     def _asked_lately(self) -> set[str]:
-        since = asyncio.get_running_loop().time() - _ANSWERED_SECONDS
+        since = monotonic() - _ANSWERED_SECONDS
         self._asked = {holder: moment for holder, moment in self._asked.items() if moment > since}
         return set(self._asked)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from master.rpc.admission.large_requests import Aside
+from tests.support.limits import HANG_SECONDS
 
 LARGE = 10_000
 
@@ -20,13 +21,13 @@ async def test_callers_take_turns_whatever_one_of_them_asks() -> None:
 
     def waits() -> None:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(HANG_SECONDS)
 
     def noted(name: str) -> Callable[[], None]:
         return lambda: order.append(name)
 
     jobs = [asyncio.create_task(aside.run(LARGE, waits))]
-    await asyncio.to_thread(begun.wait, 30)
+    await asyncio.to_thread(begun.wait, HANG_SECONDS)
     jobs += [asyncio.create_task(aside.run(LARGE, noted("mad"))) for _ in range(5)]
     await asyncio.sleep(0)
     who = "berlin"
@@ -44,10 +45,10 @@ async def test_who_gives_up_leaves_its_turn_and_what_fails_fails_for_its_caller(
 
     def waits() -> None:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(HANG_SECONDS)
 
     first = asyncio.create_task(aside.run(LARGE, waits))
-    await asyncio.to_thread(begun.wait, 30)
+    await asyncio.to_thread(begun.wait, HANG_SECONDS)
     second = asyncio.create_task(aside.run(LARGE, lambda: pytest.fail("nobody waits for it")))
     await asyncio.sleep(0)
     second.cancel()

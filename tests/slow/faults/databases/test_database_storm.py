@@ -78,14 +78,14 @@ async def test_while_the_line_is_silent_few_new_connections_are_made(clock: Cloc
 
 async def test_when_all_connections_are_in_use_the_database_is_not_away(clock: Clock) -> None:
     def slow(tx: Tx) -> None:
-        for _ in range(9):
+        for _ in range(13):
             tx.rows("SELECT pg_sleep(1)")  # each is an answer in time, all of them are longer than anybody waits
 
     async with nodes(1) as (server,):
         await server.make()
         url = await upgraded(url_of(server))
         async with in_process_master(
-            url, clock, database_timeout_seconds=3.0, database_health_interval_seconds=0.1
+            url, clock, database_timeout_seconds=8.0, database_health_interval_seconds=0.1
         ) as master:
             database = master.running.database
             reading = [asyncio.create_task(database.read(slow)) for _ in range(24)]
