@@ -108,21 +108,24 @@ class DatabaseHealth(PeriodicTask):
 
     async def run_once(self) -> None:
         """Ask the database once; report a change by `tell`, in the log and the metrics."""
-        asks_for_commit = self._doubted.is_set()
+        asks_for_commit, is_certain = self._doubted.is_set(), False
+        self._doubted.clear()  # whoever doubts from here on, doubts what comes after the answer
         try:
             reading = await self._answered(self._ask_with_commit if asks_for_commit else self._ask)
+            is_certain = True
         except StorageError as error:
             if not error.problem.ends_service:
                 raise
-            self._doubted.set()
+            asks_for_commit = True
             self._lost(error)
         else:
-            if asks_for_commit:
-                self._doubted.clear()
             self._found()
             if self._lease_clock is not None:
                 self._compare(reading)
                 self._correct(self._lease_clock, reading)
+        finally:
+            if asks_for_commit and not is_certain:
+                self._doubted.set()
         await self._tell_if_new()
 
     async def _rest(self, seconds: float) -> None:
