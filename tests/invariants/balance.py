@@ -104,9 +104,11 @@ class Balance:
         return collected
 
     def seats_to_go(self, license: ModelLicense) -> int:
-        """Seats in the way of a release."""
+        """Seats in the way of a release; one that drains ends behind those that take seats away."""
         pool = license.device, license.kind
-        return max(self.used()[pool] - (self.capacity()[pool] - license.quantity), 0)
+        drains = license.release is not None and license.release.in_use < REVOKE
+        before = self.leaving(at_least=REVOKE).get(pool, 0) if drains else 0
+        return max(self.used()[pool] - (self.capacity()[pool] - before - license.quantity), 0)
 
     # --- Moves: whether they are done, and what they come to ----------------------------------------------------------
 
@@ -137,7 +139,8 @@ class Balance:
         taken = (0, 0)
         if asked.in_use in (REVOKE, FORCE):
             pool = license.device, license.kind
-            taken = self.shrink(pool, self.capacity()[pool] - self.leaving()[pool], force=asked.in_use == FORCE)
+            stays = self.capacity()[pool] - self.leaving(at_least=REVOKE)[pool]
+            taken = self.shrink(pool, stays, force=asked.in_use == FORCE)
         self._complete(license)
         return taken
 
