@@ -9,7 +9,7 @@ whole set (`reconciliation`), what is answered without it (`offline_answers`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -227,6 +227,7 @@ class SeatManager:
     async def _run(self, operations: Sequence[Operation]) -> list[Outcome | Returned]:
         await self._retry.judged()
         async with self._turn:
+            awaited = {operation.want.key for operation in operations if self._local_seats.awaits(operation.want.key)}
             if self._client_state.state is not State.CONNECTED:
                 results = [self._answered_offline(operation) for operation in operations]
             else:
@@ -234,7 +235,7 @@ class SeatManager:
         self._opening_seats.forget(operation.want for operation in operations)
         self._keep(results)
         for result in results:
-            if not (isinstance(result, Granted) and result.already_held):
+            if not _is_known(result, awaited):
                 self._tell(result)
         return results
 
@@ -332,6 +333,13 @@ class SeatManager:
             pass  # the local seats remember; the next reconciliation takes it up
         finally:
             self._reconciling = None
+
+
+def _is_known(result: Outcome | Returned, awaited: Collection[SeatKey]) -> bool:
+    """Tell whether an answer changes nothing for the PBX, given what was waited for before."""
+    if isinstance(result, Granted):
+        return result.already_held
+    return isinstance(result, Refused) and result.reason is Reason.WAITING and result.want.key in awaited
 
 
 def _key_of(operation: Operation) -> object:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from slave_client import HolderKind, SlaveClient, State, Want
+from slave_client.connection import attempts as attempts_module
 from slave_client.connection.attempts import Attempts, Outcome, TriedJustNowError
 from slave_client.connection.backoff import Backoff
 from tests.slave_client.conftest import RestartableMaster
@@ -18,7 +19,7 @@ from tests.support.projects.estates import project
 
 CLIENTS = 10
 _PAUSES = Backoff(base_seconds=0.01, max_seconds=0.02)
-_LONG_PAUSES = Backoff(base_seconds=60, max_seconds=60)
+_LONG_PAUSES = Backoff(base_seconds=HANG_SECONDS, max_seconds=HANG_SECONDS)
 
 
 @dataclass(slots=True)
@@ -73,7 +74,8 @@ async def test_many_clients_of_a_process_knock_one_by_one_and_are_all_back(maste
             assert len(client.held) == 1
 
 
-async def test_what_one_attempt_brings_is_known_to_all_who_wait() -> None:
+async def test_what_one_attempt_brings_is_known_to_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts_module, "_PAUSE_SECONDS_MAX", HANG_SECONDS)  # which no machine that stalls outlasts
     attempts = Attempts()
     assert await attempts.begin("a:1")
     waiting = [asyncio.create_task(attempts.begin("a:1")) for _ in range(3)]

@@ -26,6 +26,7 @@ from tests.slave_client.conftest import PORTS, RestartableMaster
 from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
+from tests.support.network.relay import Relay, relay_to
 from tests.support.projects.allocations import Policy, lay_down
 
 HELD = [Want("port", HolderKind.USER, f"held-{number}") for number in range(PORTS)]
@@ -48,9 +49,10 @@ class Site:
 
 
 @asynccontextmanager
-async def site(master: RestartableMaster, pbx: str) -> AsyncIterator[Site]:
+async def site(master: RestartableMaster, pbx: str, *, over: Relay | None = None) -> AsyncIterator[Site]:
     changes: asyncio.Queue[SeatChange] = asyncio.Queue()
-    async with SlaveClient(master.config(pbx), on_seat=lambda want, change: changes.put_nowait(change)) as client:
+    config = master.config(pbx, addresses=(master.address if over is None else over.address,))
+    async with SlaveClient(config, on_seat=lambda want, change: changes.put_nowait(change)) as client:
         await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         yield Site(client, changes)
 
@@ -82,6 +84,20 @@ async def test_a_seat_is_granted_over_the_stream(queued: RestartableMaster) -> N
         assert rome.client.awaited == ()
         await berlin.client.return_seat(HELD[1])
         assert isinstance(await berlin.client.acquire(HELD[1]), Granted), "who gave up is not waited on"
+
+
+async def test_a_place_that_is_asked_for_again_is_no_news(queued: RestartableMaster) -> None:
+    """What the stream says of what is waited for was written before the PBX waited."""
+    async with relay_to(queued.address) as relay, site(queued, "berlin") as berlin:
+        await berlin.client.acquire_many(HELD)
+        on_the_way = relay.hold_answers("WatchLease")
+        async with site(queued, "rome", over=relay) as rome:
+            await on_the_way.wait()
+            assert awaits(await rome.client.acquire(FIRST, wait=True), 1)
+            relay.let_through("WatchLease")
+            await until(lambda: _is(relay.answered["AcquireSeats"], 2))
+            await berlin.client.return_seat(HELD[0])
+            assert [type(await rome.hears(FIRST)) for _ in range(2)] == [Refused, Granted]
 
 
 async def test_the_place_is_kept_while_the_master_is_away(queued: RestartableMaster) -> None:
