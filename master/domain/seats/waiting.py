@@ -61,9 +61,12 @@ def with_places(
         queue = working_set.queues[pool_id]
         names = [(pbx.id, wants[index][:3]) for index in indices]
         places = queue.places(names, working_set.divisions[pool_id])
-        for index in indices:
-            refusal = outcomes[index]
+        worded: dict[tuple[int, int], Refusal] = {}
+        for index, name in zip(indices, names, strict=True):
+            refusal, place = outcomes[index], places[name]
             assert isinstance(refusal, Refusal)
-            place = places[pbx.id, wants[index][:3]]
-            outcomes[index] = allocation_explanations.waiting(refusal, place=place, waiting=len(queue))
+            alike = id(refusal), place
+            if alike not in worded:  # one object, so that it is explained, converted and written once
+                worded[alike] = allocation_explanations.waiting(refusal, place=place, waiting=len(queue))
+            outcomes[index] = worded[alike]
     return outcomes
