@@ -71,7 +71,13 @@ def upgrade() -> None:
         sa.Column("call_seats", sa.Integer, nullable=False),
         sa.Column("place", sa.Integer, nullable=False),
     )
-    op.create_index("ix_waiter_type", "waiter", ["type", "pbx_id", "place"])
+    op.create_index("ix_waiter_type", "waiter", ["type", "pbx_id"])
+    op.create_table(
+        "seat_queue",
+        sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), autoincrement=False, primary_key=True),
+        sa.Column("type", sa.String(63), primary_key=True),
+        sa.Column("waiting", sa.Integer, nullable=False),
+    )
     op.create_index(
         "ix_event_policy",
         "event",

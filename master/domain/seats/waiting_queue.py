@@ -29,13 +29,12 @@ class Unread(NamedTuple):
     """Those in a queue of whom only the number is known."""
 
     waiting: int
-    there: int
-    """How many of them could be granted a seat."""
+    """They count as connected."""
     free_max: int
     """Up to how many free seats it does not matter who they are."""
 
 
-NOBODY = Unread(0, 0, 0)
+NOBODY = Unread(0, 0)
 
 
 class WaitingQueue:
@@ -84,8 +83,8 @@ class WaitingQueue:
 
     @property
     def first_in_turn(self) -> int:
-        """How many could be granted a seat, were there any."""
-        return sum(waiter.is_there for waiter in self._waiters.values()) + self._unread.there
+        """How many could be granted a seat, were there any; at most."""
+        return sum(waiter.is_there for waiter in self._waiters.values()) + self._unread.waiting
 
     def join(self, waiter: Waiter, want: Want) -> None:
         """Wait from now on, at the place that the order gives."""
@@ -106,7 +105,7 @@ class WaitingQueue:
     def turns(self, free: int, division: PoolDivision) -> HandedOn:
         """Whose turn it is where so many seats are free, and what is left then."""
         if free > self._unread.free_max:  # beyond that, whoever is not known may get one
-            free = max(free - self._unread.there, self._unread.free_max)
+            free = max(free - self._unread.waiting, self._unread.free_max)
         if self._handed_on is None or len(self._handed_on.served) + self._handed_on.free != free:
             self._handed_on = hand_on(self._waiters.values(), self.policy, division, free=free, now=self.now)
             self._served = frozenset((waiter.pbx_id, waiter.key) for waiter in self._handed_on.served)

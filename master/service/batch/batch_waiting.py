@@ -7,7 +7,7 @@ again or returns it, so that it hears of it whatever breaks in between.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from master.domain.allocation.waiting_line import place_told
@@ -28,9 +28,16 @@ class BatchWaiting:
     """What PBXs wait for."""
 
     def __init__(
-        self, awaited: Mapping[int, Mapping[Key, Awaited]], working_set: SeatWorkingSet, events: BatchEvents
+        self,
+        awaited: Mapping[int, Mapping[Key, Awaited]],
+        projects: Mapping[int, int],
+        working_set: SeatWorkingSet,
+        events: BatchEvents,
     ) -> None:
-        """`awaited` is what the PBXs of the batch wait for, or were handed on, before it."""
+        """`awaited` is what the PBXs of the batch wait for, or were handed on, before it; `projects` are the ids of
+        theirs, by PBX id."""
+        self._before = awaited
+        self._projects = projects
         self._awaited = {pbx_id: dict(of_pbx) for pbx_id, of_pbx in awaited.items()}
         self._working_set = working_set
         self._events = events
@@ -113,6 +120,14 @@ class BatchWaiting:
             ]
         store.write_waiters(tx, begun)
         store.note_handed_on(tx, self._handed_on - self._gone)
+        changes = Counter((self._projects[waiter.pbx_id], want.type) for waiter, want, _ in begun)
+        ended = [name for name in self._gone | self._handed_on if self._waited_before(*name)]
+        changes.subtract((self._projects[pbx_id], key[0]) for pbx_id, key in ended)
+        store.lengthen_queues(tx, changes)
+
+    def _waited_before(self, pbx_id: int, key: Key) -> bool:
+        before = self._before.get(pbx_id, {}).get(key)
+        return before is not None and not before.is_handed_on
 
     def _forget(self, pbx_id: int, keys: Collection[Key]) -> None:
         for key in keys:

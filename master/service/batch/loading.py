@@ -70,6 +70,15 @@ class LoadedBatch:
     awaited: Mapping[int, Mapping[Key, Awaited]]
     """What PBXs wait for, or were handed on, by PBX id; only where a policy has a queue, or had one."""
 
+    @property
+    def projects(self) -> dict[int, int]:
+        """The ids of projects, by the ids of PBXs that ask."""
+        return {
+            resolved.pbx.id: resolved.eligibilities.estate.project_id
+            for resolved in self.resolved_requests
+            if isinstance(resolved, ResolvedRequest)
+        }
+
 
 def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
     """Read, under lock, everything that some requests need."""

@@ -24,7 +24,7 @@ from master.domain.seats.waiting_queue import NOBODY, SHORT, Unread, WaitingQueu
 from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements import seats as store
-from master.store.statements.waiting import Waiting, count_waiters, first_waiters, waiters_at, waiters_of_type
+from master.store.statements.waiting import Waiting, first_waiters, queue_length, waiters_at, waiters_of_type
 
 _TYPE, _HOLDER, _USER, _LINE = map(attrgetter, ("type", "holder", "user", "line"))
 Named = TypeVar("Named", Want, SeatKey)
@@ -162,7 +162,7 @@ def _read_queue_for(
 ) -> tuple[WaitingQueue, PoolDivision]:
     """Of who waits for seats of a pool those who matter to a batch in which at most so many seats are free."""
     project_id, key, now = estate.project_id, estate.shared_pools[pool_id], needs.now
-    waiting, there = count_waiters(tx, project_id, key, now=now)
+    waiting = queue_length(tx, project_id, key)
     if waiting <= SHORT:
         waiters = waiters_of_type(tx, project_id, key, now=now) if waiting else []
         return _queue(tx, estate, pool_id, waiters, NOBODY, sites=needs.sites, now=now)
@@ -172,8 +172,7 @@ def _read_queue_for(
         policy = estate.allocation.queues[key]
         first = first_waiters(tx, project_id, key, policy, of_each=free_max, now=now)
         waiters += [waiter for waiter in first if waiter[0].pbx_id not in needs.waiting]
-    read_there = sum(waiter.is_there for waiter, _, _ in waiters)
-    unread = Unread(waiting - len(waiters), there - read_there, free_max)
+    unread = Unread(waiting - len(waiters), free_max)
     return _queue(tx, estate, pool_id, waiters, unread, sites=needs.sites, now=now)
 
 

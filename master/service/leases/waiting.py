@@ -37,6 +37,7 @@ from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Tx
 from master.store.statements import waiting as store
 from master.store.statements.events import Event, write_events
+from master.store.statements.projects.projects import lock_for_apply
 from master.store.statements.seats import read_pools
 
 _log = structlog.get_logger(__name__)
@@ -178,6 +179,7 @@ class WaitingTask(PeriodicTask):
         """Nobody may wait for a type any longer: its policy was changed."""
 
         def work(tx: Tx) -> int:
+            lock_for_apply(tx, project)
             estate = read_estate(tx, self._context.estates, project)
             if license_type in estate.allocation.queues:
                 return 0

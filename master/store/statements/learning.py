@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from master.domain.estate.learning import Learning
 from master.store.backends.database import Tx
+from master.store.statements.waiting import count_queues
 
 _PBXS = "(SELECT id FROM pbx WHERE project_id = ?1)"
 ALL_SPENT = 1e15
@@ -51,6 +52,7 @@ def set_aside(tx: Tx, project_id: int, *, first_number: int, now: float) -> None
     tx.rows(f"DELETE FROM seat WHERE pbx_id IN {_PBXS}", project_id)
     tx.rows(f"DELETE FROM claim WHERE kind <> 'loan' AND pbx_id IN {_PBXS}", project_id)
     tx.rows(f"UPDATE waiter SET place = 1 WHERE place = 0 AND pbx_id IN {_PBXS}", project_id)  # it waits on
+    count_queues(tx, project_id)
     tx.rows(f"DELETE FROM pool_usage WHERE pool_id IN {_POOLS}", project_id)
     tx.rows(
         f"""

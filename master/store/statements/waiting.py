@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from licensemaster.api_enums import HolderKind
 from master.domain.allocation.policies import QueuePolicy
@@ -20,7 +20,10 @@ _COLUMNS = (
     "waiter.pbx_id, waiter.type, waiter.kind, waiter.holder, waiter.user_name, waiter.line, waiter.application,"
     " waiter.asked_at, waiter.call_seats, waiter.place"
 )
-_OF_TYPE = "waiter.type = ?2 AND waiter.place > 0 AND pbx.project_id = ?1"
+_OF_TYPE = (
+    "waiter.type = ?2 AND waiter.place > 0 AND (SELECT project_id FROM pbx WHERE pbx.id = waiter.pbx_id) = ?1"
+)
+"""Not a join: with numbers of rows from when nobody waited, one would be planned that reads all PBXs for each."""
 
 Waiting = tuple[Waiter, Want, int]
 """Who waits, but for the site, which the estate knows; what for; and the place that was told."""
@@ -29,8 +32,7 @@ Waiting = tuple[Waiter, Want, int]
 def waiters_of_type(tx: Tx, project_id: int, license_type: str, *, now: float) -> list[Waiting]:
     """Who waits for seats of a type; `now` is UNIX seconds."""
     statement = (
-        f"SELECT {_COLUMNS}, {_IS_THERE} FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
-        f" LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id WHERE {_OF_TYPE}"
+        f"SELECT {_COLUMNS}, {_IS_THERE} FROM waiter LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id WHERE {_OF_TYPE}"
     )
     return _waiting(tx.rows(statement, project_id, license_type, now))
 
@@ -44,16 +46,10 @@ def waiters_at(tx: Tx, pbx_ids: Sequence[int], license_type: str, *, now: float)
     return _waiting(tx.rows(statement, list(pbx_ids), license_type, now))
 
 
-def count_waiters(tx: Tx, project_id: int, license_type: str, *, now: float) -> tuple[int, int]:
-    """How many seats of a type are waited for, and how many of them by PBXs that are connected; `now` is UNIX
-    seconds."""
-    statement = f"""
-        SELECT COALESCE(SUM(seats), 0), COALESCE(SUM(CASE WHEN {_IS_THERE} THEN seats ELSE 0 END), 0)
-        FROM (SELECT pbx_id, COUNT(*) AS seats FROM waiter WHERE type = ?2 AND place > 0 GROUP BY pbx_id) AS waits
-        JOIN pbx ON pbx.id = waits.pbx_id LEFT JOIN lease ON lease.pbx_id = waits.pbx_id WHERE pbx.project_id = ?1
-    """
-    ((waiting, there),) = tx.rows(statement, project_id, license_type, now)
-    return int(waiting), int(there)
+def queue_length(tx: Tx, project_id: int, license_type: str) -> int:
+    """How many seats of a type are waited for."""
+    rows = tx.rows("SELECT waiting FROM seat_queue WHERE project_id = ?1 AND type = ?2", project_id, license_type)
+    return int(rows[0][0]) if rows else 0
 
 
 def first_waiters(
@@ -66,7 +62,7 @@ def first_waiters(
                 PARTITION BY waiter.pbx_id
                 ORDER BY CASE WHEN asked_at < ?4 THEN 0 WHEN call_seats <= ?5 THEN 1 ELSE 2 END, asked_at, kind, holder
             ) AS turn
-            FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id JOIN lease ON lease.pbx_id = waiter.pbx_id
+            FROM waiter JOIN lease ON lease.pbx_id = waiter.pbx_id
             WHERE {_OF_TYPE} AND {_IS_THERE}
         ) AS line WHERE turn <= ?6
     """
@@ -99,8 +95,8 @@ def awaited_by(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[Key, Awaited]]:
 def queued_types(tx: Tx) -> list[tuple[str, str]]:
     """(project, license type) of everything that is waited for."""
     rows = tx.rows(
-        "SELECT DISTINCT project.name, waiter.type FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
-        " JOIN project ON project.id = pbx.project_id WHERE waiter.place > 0"
+        "SELECT project.name, seat_queue.type FROM seat_queue JOIN project ON project.id = seat_queue.project_id"
+        " WHERE seat_queue.waiting > 0"
     )
     return sorted((row[0], row[1]) for row in rows)
 
@@ -159,9 +155,31 @@ def _row(pbx_id: int, key: Key) -> tuple[int, str, str, int]:
     return pbx_id, holder, license_type, int(kind)
 
 
+def lengthen_queues(tx: Tx, changes: Mapping[tuple[int, str], int]) -> None:
+    """Note by how many seats more, or fewer, are waited for, by (project id, license type)."""
+    if rows := [(*queue, change) for queue, change in sorted(changes.items()) if change]:
+        tx.many(
+            "INSERT INTO seat_queue (project_id, type, waiting) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (project_id, type) DO UPDATE SET waiting = seat_queue.waiting + excluded.waiting",
+            rows,
+        )
+
+
+def count_queues(tx: Tx, project_id: int) -> None:
+    """Count anew who waits in a project; its lock must keep every batch out."""
+    tx.rows("DELETE FROM seat_queue WHERE project_id = ?1", project_id)
+    tx.rows(
+        "INSERT INTO seat_queue (project_id, type, waiting) SELECT ?1, waiter.type, COUNT(*) FROM waiter"
+        " JOIN pbx ON pbx.id = waiter.pbx_id WHERE pbx.project_id = ?1 AND waiter.place > 0 GROUP BY waiter.type",
+        project_id,
+    )
+
+
 def end_queue(tx: Tx, project_id: int, license_type: str) -> int:
-    """Nobody waits for a type any longer; how many seats were waited for."""
+    """Nobody waits for a type any longer; how many seats were waited for. The project's lock must keep every batch
+    out."""
+    ended = queue_length(tx, project_id, license_type)
     mine = "type = ?2 AND place > 0 AND pbx_id IN (SELECT id FROM pbx WHERE project_id = ?1)"
-    rows = tx.rows(f"SELECT count(*) FROM waiter WHERE {mine}", project_id, license_type)
     tx.rows(f"DELETE FROM waiter WHERE {mine}", project_id, license_type)
-    return int(rows[0][0])
+    tx.rows("DELETE FROM seat_queue WHERE project_id = ?1 AND type = ?2", project_id, license_type)
+    return ended

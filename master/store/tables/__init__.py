@@ -33,6 +33,7 @@ from master.store.tables.leases import (
     pool_usage,
     revocation,
     seat,
+    seat_queue,
     standby_lease,
     waiter,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "revocation",
     "rule_day",
     "seat",
+    "seat_queue",
     "signing_key",
     "site",
     "site_day",

@@ -123,10 +123,20 @@ waiter = Table(
     Column("asked_at", Float(53), nullable=False),
     Column("call_seats", Integer, nullable=False),
     Column("place", Integer, nullable=False),
-    Index("ix_waiter_type", "type", "pbx_id", "place"),
+    Index("ix_waiter_type", "type", "pbx_id"),
 )
 """Seats that are waited for, with the place that their PBX was told; 0 where they were handed on, until their PBX has
-taken them up."""
+taken them up. No index has the place: it changes often.
+"""
+
+seat_queue = Table(
+    "seat_queue",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True, autoincrement=False),
+    Column("type", String(63), primary_key=True),
+    Column("waiting", Integer, nullable=False),
+)
+"""How many seats of a type are waited for, so that nobody has to count who waits."""
 
 lease = Table(
     "lease",

@@ -46,7 +46,19 @@ def counter_mismatches(tx: Tx) -> list[str]:
     )
     mismatches += [f"PBX {pbx_id}: there are claims in its name that its lease does not know of" for (pbx_id,) in
               tx.connection.execute(unmarked)]  # fmt: skip
-    return mismatches
+    return mismatches + _queue_mismatches(tx)
+
+
+def _queue_mismatches(tx: Tx) -> list[str]:
+    waiting = select(t.pbx.c.project_id, t.waiter.c.type, func.count()).join(t.pbx, t.pbx.c.id == t.waiter.c.pbx_id)
+    waiting = waiting.where(t.waiter.c.place > 0).group_by(t.pbx.c.project_id, t.waiter.c.type)
+    right = {(row[0], row[1]): row[2] for row in tx.connection.execute(waiting)}
+    counted = {(row[0], row[1]): row[2] for row in tx.connection.execute(select(t.seat_queue))}
+    return [
+        f"project {queue[0]}, {queue[1]}: {counted.get(queue, 0)} are counted as waited for, {right.get(queue, 0)} are"
+        for queue in sorted(right.keys() | counted.keys())
+        if right.get(queue, 0) != counted.get(queue, 0)
+    ]
 
 
 def _claims_by_pool(tx: Tx) -> dict[tuple[int, int], int]:

@@ -99,13 +99,13 @@ def test_the_first_of_each_pbx_are_enough(
     for pbx in PBXS.keys() - {asking}:
         there = [line for line in waiting if line[0].pbx_id == pbx and line[0].is_there]
         read += sorted(there, key=lambda line: _turn(line[0], policy))[:free_max]
-    unread_there = sum(line[0].is_there for line in waiting if line not in read)
-    part = WaitingQueue(policy, read, NOW, Unread(len(waiting) - len(read), unread_there, free_max))
+    unread = [line[0] for line in waiting if line not in read]
+    part = WaitingQueue(policy, read, NOW, Unread(len(unread), free_max))
     assert len(part) == len(whole)
-    assert part.first_in_turn == whole.first_in_turn
+    assert part.first_in_turn == whole.first_in_turn + sum(not waiter.is_there for waiter in unread)
     for key in [None, *(line[0].key for line in read if line[0].pbx_id == asking)]:
         left, left_of_whole = (queue.left_for(asking, key, free, division) for queue in (part, whole))
-        assert left == left_of_whole if free <= free_max or not unread_there else left <= left_of_whole
+        assert left == left_of_whole if free <= free_max or not unread else left <= left_of_whole
 
 
 def _turn(waiter: Waiter, policy: QueuePolicy) -> tuple[int, float, str]:

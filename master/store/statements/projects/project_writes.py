@@ -13,6 +13,7 @@ from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.claims import forget_pbxs
 from master.store.statements.projects.projects import ProjectRow
+from master.store.statements.waiting import count_queues
 
 _CAPACITY_UPDATE = """
     UPDATE pool SET
@@ -104,6 +105,7 @@ def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
     forget_pbxs(tx, gone)
     tx.rows("DELETE FROM lease WHERE pbx_id IN {?1:int}", gone)
     tx.rows("DELETE FROM pbx WHERE id IN {?1:int}", gone)
+    count_queues(tx, project_id)
 
 
 @dataclass(frozen=True, slots=True)
