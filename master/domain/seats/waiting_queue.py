@@ -77,6 +77,11 @@ class WaitingQueue:
         return len(self) >= self.policy.length_max
 
     @property
+    def is_long(self) -> bool:
+        """Whether places are told now and then only, and most of who waits may not be known."""
+        return len(self) > SHORT
+
+    @property
     def waiters(self) -> Mapping[Name, Waiter]:
         """Who waits now, as far as it is known."""
         return self._waiters
@@ -125,7 +130,7 @@ class WaitingQueue:
     def places(self, names: Iterable[Name], division: PoolDivision) -> dict[Name, int]:
         """The places of some who wait, 1 for the next: in a queue that is not short the place that each was told last,
         or the end of the line for who has just begun to wait."""
-        if self._unread.waiting or len(self) > SHORT:
+        if self._unread.waiting or self.is_long:
             end = len(self)
             return {name: min(self.told.get(name, place_told(end)), end) for name in names}
         ordered = in_line(self._waiters.values(), self.policy, division, now=self.now)

@@ -24,7 +24,14 @@ from master.domain.seats.waiting_queue import NOBODY, SHORT, Unread, WaitingQueu
 from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements import seats as store
-from master.store.statements.waiting import Waiting, first_waiters, queue_length, waiters_at, waiters_of_type
+from master.store.statements.waiting import (
+    Waiting,
+    first_waiters,
+    queue_length,
+    waiters_at,
+    waiters_of_type,
+    waiting_pbxs,
+)
 
 _TYPE, _HOLDER, _USER, _LINE = map(attrgetter, ("type", "holder", "user", "line"))
 Named = TypeVar("Named", Want, SeatKey)
@@ -137,6 +144,8 @@ def fill_working_set(
         working_set.share_out(pbx_id, shares)
         shared_pools |= shares.keys()
     working_set.pools = store.lock_pools(tx, needs.pools | shared_pools | working_set.pools_debited())
+    for estate in {estate.project_id: estate for estate in needs.queued.values()}.values():
+        needs.sites.update(estate.site_of[pbx_id] for pbx_id in working_set.seats if pbx_id in estate.site_of)
     for pool_id, estate in needs.queued.items():
         free_max = _free_at_most(working_set, estate, pool_id, needs)
         queue, division = _read_queue_for(tx, estate, pool_id, needs, free_max)
@@ -157,23 +166,42 @@ def read_queue(tx: Tx, estate: Estate, pool_id: int, *, now: float) -> tuple[Wai
     return _queue(tx, estate, pool_id, waiters, NOBODY, now=now)
 
 
+def read_turns(tx: Tx, estate: Estate, pool_id: int, free: int, *, now: float) -> tuple[WaitingQueue, PoolDivision]:
+    """Of who waits for seats of a pool those whose turns might have come where at most so many are free, and how it is
+    divided; all of them where they are few. `now` is UNIX seconds."""
+    return _read_queue_for(tx, estate, pool_id, Prefetch(now), free)
+
+
 def _read_queue_for(
     tx: Tx, estate: Estate, pool_id: int, needs: Prefetch, free_max: int
 ) -> tuple[WaitingQueue, PoolDivision]:
     """Of who waits for seats of a pool those who matter to a batch in which at most so many seats are free."""
-    project_id, key, now = estate.project_id, estate.shared_pools[pool_id], needs.now
-    waiting = queue_length(tx, project_id, key)
+    key, now = estate.shared_pools[pool_id], needs.now
+    waiting = queue_length(tx, estate.project_id, key)
     if waiting <= SHORT:
-        waiters = waiters_of_type(tx, project_id, key, now=now) if waiting else []
+        waiters = waiters_of_type(tx, estate.project_id, key, now=now) if waiting else []
         return _queue(tx, estate, pool_id, waiters, NOBODY, sites=needs.sites, now=now)
     asking = [pbx_id for pbx_id in sorted(needs.waiting) if pbx_id in estate.pbxs]
-    waiters = waiters_at(tx, asking, key, now=now)
+    waiters = waiters_at(tx, asking, key, now=now) if asking else []
     if free_max:
-        policy = estate.allocation.queues[key]
-        first = first_waiters(tx, project_id, key, policy, of_each=free_max, now=now)
-        waiters += [waiter for waiter in first if waiter[0].pbx_id not in needs.waiting]
+        others = [pbx_id for pbx_id in waiting_pbxs(tx, key) if pbx_id in estate.pbxs and pbx_id not in needs.waiting]
+        may_have = _who_may_have(tx, estate, pool_id, others, needs, free_max)
+        waiters += first_waiters(tx, may_have, key, estate.allocation.queues[key], of_each=free_max, now=now)
     unread = Unread(waiting - len(waiters), free_max)
     return _queue(tx, estate, pool_id, waiters, unread, sites=needs.sites, now=now)
+
+
+def _who_may_have(
+    tx: Tx, estate: Estate, pool_id: int, pbx_ids: Sequence[int], needs: Prefetch, free_max: int
+) -> Sequence[int]:
+    """Which PBXs the division of a pool leaves any of so many free seats, and those too whose site or group is part of
+    the batch: what is counted there may become less."""
+    rules = estate.rules_of_pool(pool_id, needs.now)
+    if rules is None:
+        return pbx_ids
+    division = _division(tx, estate, pool_id, rules, {estate.site_of[pbx_id] for pbx_id in pbx_ids})
+    concerned = set(needs.sites).union(*map(rules.companions_of, needs.sites))
+    return [pbx_id for pbx_id in pbx_ids if estate.site_of[pbx_id] in concerned or division.left_for(pbx_id, free_max)]
 
 
 def _queue(

@@ -19,6 +19,7 @@ from time import perf_counter
 import structlog
 
 from master.domain.allocation.overdraft import overdraft_allowed
+from master.domain.allocation.pool_division import PoolDivision
 from master.domain.allocation.waiting_line import in_line, place_told
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
@@ -26,8 +27,9 @@ from master.domain.monitoring.policy_uses import HANDS_ON
 from master.domain.seats.pools import grantable
 from master.domain.seats.seat_working_set import PoolScore
 from master.domain.seats.seats import Key, Want
+from master.domain.seats.waiting_queue import WaitingQueue
 from master.service.batch.answers import SeatsAcquired
-from master.service.batch.prefetch import read_queue
+from master.service.batch.prefetch import read_queue, read_turns
 from master.service.batch.requests import GrantWaiting
 from master.service.estates.estate_cache import read_estate
 from master.service.estates.service_context import ServiceContext
@@ -45,6 +47,8 @@ _CALLER = HANDS_ON
 _PBXS_AT_ONCE = 100
 _RESTS = 4
 """For how many times as long as it works it rests at least, where it is woken again and again."""
+_PLACES_REST = 50
+"""The same for the places of long queues: who waits is looked through one by one, and places matter less than turns."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,8 @@ class _Line:
     """Places that have to be told anew: PBX, its id, seat, place."""
     endless: list[tuple[str, str]] = field(default_factory=list)
     """(project, license type) that may not be waited for any longer."""
+    long: list[tuple[str, int]] = field(default_factory=list)
+    """(project, pool id) of queues whose places are not among these."""
     is_empty: bool = True
 
 
@@ -80,7 +86,9 @@ class WaitingTask(PeriodicTask):
         self._anybody_waits = False
         context.hub.seats_freed = self.came_back
         self._took_seconds = 0.0
-        """How long the last run took: a long queue is looked at less often."""
+        """How long the last run took: much is looked at less often."""
+        self._places_at = 0.0
+        """When places of long queues are due, by `perf_counter`."""
 
     def began(self) -> None:
         """Somebody waits: there is a place to be told, and from now on what comes back matters."""
@@ -93,15 +101,26 @@ class WaitingTask(PeriodicTask):
             self._woken.set()
 
     async def run_once(self) -> int:
-        """Hand on what can be handed on now; how many seats that was. One run waits for another to end."""
+        """Hand on what can be handed on now, and tell all places; how many seats were handed on. One run waits for
+        another to end."""
+        async with self._turn:
+            seats, line = await self._hand_on_all()
+            await self._tell_long_queues(line)
+            return seats
+
+    async def run_in_turn(self) -> None:
         async with self._turn:
             started = perf_counter()
             try:
-                return await self._hand_on_all()
+                _, line = await self._hand_on_all()
             finally:
                 self._took_seconds = perf_counter() - started
+            if line.long and self._places_at <= started:
+                started = perf_counter()
+                await self._tell_long_queues(line)
+                self._places_at = perf_counter() + _PLACES_REST * (perf_counter() - started)
 
-    async def _hand_on_all(self) -> int:
+    async def _hand_on_all(self) -> tuple[int, _Line]:
         total = 0
         while True:
             time = self._context.lease_time()
@@ -109,16 +128,33 @@ class WaitingTask(PeriodicTask):
             self._anybody_waits = not line.is_empty
             for project, license_type in line.endless:
                 await self._end(project, license_type, time)
-            if line.places:
-                await self._context.database.transact(
-                    lambda tx, line=line: store.tell_places(tx, (place[1:] for place in line.places))  # type: ignore[misc]
-                )
+            await self._tell(line)
             seats = await self._hand_on(list(line.turns.items())[:_PBXS_AT_ONCE])
-            for name, *_ in line.places:
-                self._context.hub.wake(name)
             total += seats
             if not seats:
-                return total
+                return total, line
+
+    async def _tell_long_queues(self, long: _Line) -> None:
+        """Tell the places of those who wait in long queues; whoever asks something else goes on meanwhile."""
+
+        def look(tx: Tx) -> _Line:
+            line, now = _Line(), self._context.lease_time().now
+            for project, pool_id in long.long:
+                with suppress(UnknownProjectError):
+                    estate = read_estate(tx, self._context.estates, project)
+                    if estate.shared_pools.get(pool_id) in estate.allocation.queues:
+                        _look_at_places(estate, line, *read_queue(tx, estate, pool_id, now=now))
+            return line
+
+        if long.long:
+            await self._tell(await self._context.database.ask(look))
+
+    async def _tell(self, line: _Line) -> None:
+        if line.places:
+            places = [place[1:] for place in line.places]
+            await self._context.database.transact(lambda tx: store.tell_places(tx, places))
+        for name in {name for name, *_ in line.places}:
+            self._context.hub.wake(name)
 
     async def _hand_on(self, turns: Sequence[tuple[PbxName, Sequence[Want]]]) -> int:
         """Have PBXs granted what it is their turn for; how many seats that was.
@@ -162,18 +198,17 @@ class WaitingTask(PeriodicTask):
         if pool_id is None or license_type not in estate.allocation.queues:
             line.endless.append((estate.name, license_type))
             return
-        queue, division = read_queue(tx, estate, pool_id, now=time.now)
         pool = read_pools(tx, [pool_id])[pool_id]
         leaving = estate.installations[master].leaving.get(license_type, 0)
         free = 0 if estate.learns(time.ends_by) else _free(estate, pool_id, pool, leaving, time)
+        queue, division = read_turns(tx, estate, pool_id, free, now=time.now)
         for waiter in queue.turns(free, division).served:
             name = PbxName(estate.name, estate.pbxs[waiter.pbx_id].name)
             line.turns[name].append(queue.wants[waiter.pbx_id, waiter.key])
-        ordered = in_line(queue.waiters.values(), queue.policy, division, now=time.now)
-        for place, waiter in enumerate(ordered, 1):
-            if queue.told[waiter.pbx_id, waiter.key] != (now_told := place_told(place)):
-                name = PbxName(estate.name, estate.pbxs[waiter.pbx_id].name)
-                line.places.append((name, waiter.pbx_id, waiter.key, now_told))
+        if queue.is_long:
+            line.long.append((estate.name, pool_id))
+        else:
+            _look_at_places(estate, line, queue, division)
 
     async def _end(self, project: str, license_type: str, time: LeaseTime) -> None:
         """Nobody may wait for a type any longer: its policy was changed."""
@@ -192,6 +227,14 @@ class WaitingTask(PeriodicTask):
         if ended := await self._context.database.transact(work):
             self._context.hub.wake_all()
             _log.warning("nobody waits any longer", project=project, license_type=license_type, seats=ended)
+
+
+def _look_at_places(estate: Estate, line: _Line, queue: WaitingQueue, division: PoolDivision) -> None:
+    """Note which places are told otherwise than they are."""
+    for place, waiter in enumerate(in_line(queue.waiters.values(), queue.policy, division, now=queue.now), 1):
+        if queue.told[waiter.pbx_id, waiter.key] != (now_told := place_told(place)):
+            name = PbxName(estate.name, estate.pbxs[waiter.pbx_id].name)
+            line.places.append((name, waiter.pbx_id, waiter.key, now_told))
 
 
 def _free(estate: Estate, pool_id: int, pool: PoolScore, leaving: int, time: LeaseTime) -> int:

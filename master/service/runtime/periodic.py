@@ -30,7 +30,7 @@ _FIRST_WITHIN_SECONDS = 60.0
 
 
 class PeriodicTask(ABC):
-    """Calls `run_once` at an interval; where it needs the database, not while that is away."""
+    """Calls `run_in_turn` at an interval; where it needs the database, not while that is away."""
 
     needs_database = True
 
@@ -46,6 +46,10 @@ class PeriodicTask(ABC):
     @abstractmethod
     async def run_once(self) -> object:
         """Do the work once."""
+
+    async def run_in_turn(self) -> object:
+        """Do what is due of it; called again and again."""
+        return await self.run_once()
 
     def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
         """Begin; `there` is set while the database is there, None leaves it to the run to find out.
@@ -76,7 +80,7 @@ class PeriodicTask(ABC):
 
     async def _look_safely(self) -> None:
         try:
-            await self.run_once()
+            await self.run_in_turn()
             self._waits = False
         except (StorageError, QueueFullError, StoppedError, UnknownPbxError) as error:
             if not self._waits:

@@ -20,9 +20,7 @@ _COLUMNS = (
     "waiter.pbx_id, waiter.type, waiter.kind, waiter.holder, waiter.user_name, waiter.line, waiter.application,"
     " waiter.asked_at, waiter.call_seats, waiter.place"
 )
-_OF_TYPE = (
-    "waiter.type = ?2 AND waiter.place > 0 AND (SELECT project_id FROM pbx WHERE pbx.id = waiter.pbx_id) = ?1"
-)
+_OF_TYPE = "waiter.type = ?2 AND waiter.place > 0 AND (SELECT project_id FROM pbx WHERE pbx.id = waiter.pbx_id) = ?1"
 """Not a join: with numbers of rows from when nobody waited, one would be planned that reads all PBXs for each."""
 
 Waiting = tuple[Waiter, Want, int]
@@ -52,10 +50,24 @@ def queue_length(tx: Tx, project_id: int, license_type: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
+def waiting_pbxs(tx: Tx, license_type: str) -> list[int]:
+    """The ids of PBXs of all projects that wait for seats of a type; one look into an index for each of them, however
+    many seats each waits for."""
+    after = "(SELECT MIN(waiter.pbx_id) FROM waiter WHERE waiter.type = ?1 AND waiter.pbx_id > waits.pbx_id)"
+    rows = tx.rows(
+        "WITH RECURSIVE waits(pbx_id) AS (SELECT MIN(pbx_id) FROM waiter WHERE type = ?1"
+        f" UNION ALL SELECT {after} FROM waits WHERE waits.pbx_id IS NOT NULL)"
+        " SELECT pbx_id FROM waits WHERE pbx_id IS NOT NULL",
+        license_type,
+    )
+    return [row[0] for row in rows]
+
+
 def first_waiters(
-    tx: Tx, project_id: int, license_type: str, policy: QueuePolicy, *, of_each: int, now: float
+    tx: Tx, pbx_ids: Sequence[int], license_type: str, policy: QueuePolicy, *, of_each: int, now: float
 ) -> list[Waiting]:
-    """Of each connected PBX those who wait for a type and whose turns come first, so many; `now` is UNIX seconds."""
+    """Of each of some PBXs, if it is connected, those who wait for a type and whose turns come first, so many; `now` is
+    UNIX seconds."""
     statement = f"""
         SELECT pbx_id, type, kind, holder, user_name, line, application, asked_at, call_seats, place, true FROM (
             SELECT {_COLUMNS}, ROW_NUMBER() OVER (
@@ -63,12 +75,12 @@ def first_waiters(
                 ORDER BY CASE WHEN asked_at < ?4 THEN 0 WHEN call_seats <= ?5 THEN 1 ELSE 2 END, asked_at, kind, holder
             ) AS turn
             FROM waiter JOIN lease ON lease.pbx_id = waiter.pbx_id
-            WHERE {_OF_TYPE} AND {_IS_THERE}
+            WHERE waiter.pbx_id IN {{?1:int}} AND waiter.type = ?2 AND waiter.place > 0 AND {_IS_THERE}
         ) AS line WHERE turn <= ?6
     """
     impatient_since = now - policy.patience_seconds
     return _waiting(
-        tx.rows(statement, project_id, license_type, now, impatient_since, policy.express_seats_max, of_each)
+        tx.rows(statement, list(pbx_ids), license_type, now, impatient_since, policy.express_seats_max, of_each)
     )
 
 
