@@ -189,15 +189,12 @@ class Decider:
             is_new
             and isinstance(eligibility, Eligibility)
             and eligibility.is_plain
-            and not self._is_queued(eligibility)
+            and not self._working_set.is_waited_for(self._pbx.id, keys)
         ):
             if denied := self._denied(wants[0], eligibility):
                 return [denied] * len(wants)
             return self._debits.charge(eligibility, wants, parent="")
         return [self._acquire_one(want) for want in wants]
-
-    def _is_queued(self, eligibility: Eligibility) -> bool:
-        return self._working_set.is_waited_for(source.pool_id for source in eligibility.sources)
 
     def _acquire_one(self, want: Want) -> Outcome:
         if self._revoked and want.key in self._revoked:

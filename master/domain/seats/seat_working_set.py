@@ -294,9 +294,9 @@ class SeatWorkingSet:
             return free
         return division.left_for(pbx_id, free) if queue is None else queue.left_for(pbx_id, key, free, division)
 
-    def is_waited_for(self, pool_ids: Iterable[int]) -> bool:
-        """Whether anybody waits for seats of some pools, so that who asks matters."""
-        return bool(self.queues) and any(self.queues.get(pool_id) for pool_id in pool_ids)
+    def is_waited_for(self, pbx_id: int, keys: Iterable[Key]) -> bool:
+        """Whether a PBX waits for any of some seats, so that each of them has a turn of its own."""
+        return bool(self.queues) and any((pbx_id, key) in queue for queue in self.queues.values() for key in keys)
 
     def kept_from(self, pbx_id: int) -> dict[int, int]:
         """How many seats are kept free for others than a PBX's site, or for those who wait, by pool id."""

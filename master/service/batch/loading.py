@@ -48,7 +48,7 @@ from master.store.backends.database import Tx
 from master.store.statements import seats as store
 from master.store.statements.claims import claims_of, standby_leases
 from master.store.statements.learning import known_seats
-from master.store.statements.waiting import awaited_by
+from master.store.statements.waiting import waiters_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,10 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
     pbx_wide = frozenset[str]().union(
         *(resolved.eligibilities.estate.catalog.pbx_wide_types for resolved in resolved_requests)
     )
+    may_wait = {
+        resolved.pbx.id for resolved in resolved_requests if resolved.eligibilities.estate.may_wait(resolved.pbx.id)
+    }
+    needs.awaited = waiters_at(tx, sorted(may_wait), now=time.now)
     working_set = fill_working_set(tx, needs, pbx_wide, claims, _first_seats(tx, resolved_requests))
     asking = {
         request.pbx.id
@@ -107,14 +111,10 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
         claims=BatchClaims(claims, records, working_set, time),
         proofs=Proofs(known_seats(tx, needs.proving)),
         held=store.holdings(tx, sorted(asking)) if asking else {},
-        awaited=awaited_by(
-            tx,
-            [
-                resolved.pbx.id
-                for resolved in resolved_requests
-                if resolved.eligibilities.estate.may_wait(resolved.pbx.id)
-            ],
-        ),
+        awaited={
+            pbx_id: {waiter.key: Awaited(waiter.key, place) for waiter, _, place in of_pbx}
+            for pbx_id, of_pbx in needs.awaited.items()
+        },
         revoked={pbx_id: frozenset(working_set.seats[pbx_id].revoked) for pbx_id in needs.revoked},
     )
 

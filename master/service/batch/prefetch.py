@@ -28,7 +28,6 @@ from master.store.statements.waiting import (
     Waiting,
     first_waiters,
     queue_length,
-    waiters_at,
     waiters_of_type,
     waiting_pbxs,
 )
@@ -58,8 +57,8 @@ class Prefetch:
     """The project of each pool that an operator has divided between sites, by pool id."""
     queued: dict[int, Estate] = field(default_factory=dict)
     """The project of each pool whose seats may be waited for, by pool id."""
-    waiting: set[int] = field(default_factory=set)
-    """PBXs that may wait for seats of queued pools themselves."""
+    awaited: Mapping[int, Sequence[Waiting]] = field(default_factory=dict)
+    """What the PBXs that may wait themselves wait for, and what was handed on to them, by PBX id."""
     staying: set[tuple[int, Key]] = field(default_factory=set)
     """Seats that are wanted, by PBX id: if they are held, they do not come free."""
     sites: set[str] = field(default_factory=set)
@@ -114,7 +113,6 @@ def need_for_queues(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, 
     if not estate.allocation.queues:
         return
     for key in estate.allocation.queues.keys() & types:
-        needs.waiting.add(pbx.id)
         needs.sites.add(pbx.site)
         needs.queued.update(
             {pool_id: estate for pool_id in eligibilities.pools_of(pbx, key) if estate.shared_pools.get(pool_id) == key}
@@ -181,10 +179,10 @@ def _read_queue_for(
     if waiting <= SHORT:
         waiters = waiters_of_type(tx, estate.project_id, key, now=now) if waiting else []
         return _queue(tx, estate, pool_id, waiters, NOBODY, sites=needs.sites, now=now)
-    asking = [pbx_id for pbx_id in sorted(needs.waiting) if pbx_id in estate.pbxs]
-    waiters = waiters_at(tx, asking, key, now=now) if asking else []
+    own = (own for pbx_id, of_pbx in needs.awaited.items() if pbx_id in estate.pbxs for own in of_pbx)
+    waiters = [(waiter, want, place) for waiter, want, place in own if want.type == key and place]
     if free_max:
-        others = [pbx_id for pbx_id in waiting_pbxs(tx, key) if pbx_id in estate.pbxs and pbx_id not in needs.waiting]
+        others = [pbx_id for pbx_id in waiting_pbxs(tx, key) if pbx_id in estate.pbxs and pbx_id not in needs.awaited]
         may_have = _who_may_have(tx, estate, pool_id, others, needs, free_max)
         waiters += first_waiters(tx, may_have, key, estate.allocation.queues[key], of_each=free_max, now=now)
     unread = Unread(waiting - len(waiters), free_max)
@@ -218,6 +216,8 @@ def _queue(
     rules = estate.rules_of_pool(pool_id, now) or NO_RULES
     concerned = {*sites, *(waiter.site for waiter, _, _ in at_sites)}
     queue = WaitingQueue(estate.allocation.queues[estate.shared_pools[pool_id]], at_sites, now, unread)
+    if rules is NO_RULES and unread.waiting and not unread.free_max:  # nothing is divided, and nobody's turn comes
+        return queue, PoolDivision(rules, estate.site_of, {})
     return queue, _division(tx, estate, pool_id, rules, concerned)
 
 

@@ -28,7 +28,7 @@ from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements.claims import borrowers, claims_of, shares_of
 from master.store.statements.seats import holdings, read_leases, read_pools, revoked_seats
-from master.store.statements.waiting import awaited_by
+from master.store.statements.waiting import awaited_by, waiters_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ def read_explanation(
     wants = canonical(wants, eligibilities)
     needs = Prefetch(time.now)
     need_for_wants(needs, eligibilities, pbx, wants)
+    needs.awaited = waiters_at(tx, [pbx.id] if needs.queued else [], now=time.now)
     needs.revoked |= {pbx.id} & eligibilities.estate.revoked_from
     catalog = eligibilities.estate.catalog
     claims = claims_of(tx, [pbx.id]) if view.lease is not None and view.lease.claimed else {}

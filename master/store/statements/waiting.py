@@ -15,13 +15,20 @@ from master.store.backends.database import Row, Tx
 _NAME = "pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4"
 
 
-_IS_THERE = "lease.phase = 'open' AND lease.renewed_at + lease.ttl_seconds >= ?3"
+_IS_THERE = "lease.phase = 'open' AND lease.renewed_at + lease.ttl_seconds >= {now}"
 _COLUMNS = (
     "waiter.pbx_id, waiter.type, waiter.kind, waiter.holder, waiter.user_name, waiter.line, waiter.application,"
     " waiter.asked_at, waiter.call_seats, waiter.place"
 )
 _OF_TYPE = "waiter.type = ?2 AND waiter.place > 0 AND (SELECT project_id FROM pbx WHERE pbx.id = waiter.pbx_id) = ?1"
 """Not a join: with numbers of rows from when nobody waited, one would be planned that reads all PBXs for each."""
+
+_WRITTEN = (
+    ("pbx_id", "int"), ("holder", "text"), ("type", "text"), ("kind", "int"), ("user_name", "text"), ("line", "text"),
+    ("application", "text"), ("asked_at", "float8"), ("call_seats", "int"), ("place", "int"),
+)  # fmt: skip
+_HOLDER = 1
+"""The column in which seats differ that are asked for together."""
 
 Waiting = tuple[Waiter, Want, int]
 """Who waits, but for the site, which the estate knows; what for; and the place that was told."""
@@ -30,18 +37,23 @@ Waiting = tuple[Waiter, Want, int]
 def waiters_of_type(tx: Tx, project_id: int, license_type: str, *, now: float) -> list[Waiting]:
     """Who waits for seats of a type; `now` is UNIX seconds."""
     statement = (
-        f"SELECT {_COLUMNS}, {_IS_THERE} FROM waiter LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id WHERE {_OF_TYPE}"
+        f"SELECT {_COLUMNS}, {_IS_THERE.format(now='?3')} FROM waiter"
+        f" LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id WHERE {_OF_TYPE}"
     )
     return _waiting(tx.rows(statement, project_id, license_type, now))
 
 
-def waiters_at(tx: Tx, pbx_ids: Sequence[int], license_type: str, *, now: float) -> list[Waiting]:
-    """Who waits for seats of a type at some PBXs; `now` is UNIX seconds."""
+def waiters_at(tx: Tx, pbx_ids: Sequence[int], *, now: float) -> dict[int, list[Waiting]]:
+    """What some PBXs wait for, of all types, and what was handed on to them, which has the place 0, by the id of each;
+    `now` is UNIX seconds."""
+    by_pbx: dict[int, list[Waiting]] = {pbx_id: [] for pbx_id in pbx_ids}
     statement = (
-        f"SELECT {_COLUMNS}, {_IS_THERE} FROM waiter LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id"
-        " WHERE waiter.pbx_id IN {?1:int} AND waiter.type = ?2 AND waiter.place > 0"
+        f"SELECT {_COLUMNS}, {_IS_THERE.format(now='?2')} FROM waiter LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id"
+        " WHERE waiter.pbx_id IN {?1:int}"
     )
-    return _waiting(tx.rows(statement, list(pbx_ids), license_type, now))
+    for waiting in _waiting(tx.rows(statement, list(pbx_ids), now)) if pbx_ids else ():
+        by_pbx[waiting[0].pbx_id].append(waiting)
+    return by_pbx
 
 
 def queue_length(tx: Tx, project_id: int, license_type: str) -> int:
@@ -75,7 +87,8 @@ def first_waiters(
                 ORDER BY CASE WHEN asked_at < ?4 THEN 0 WHEN call_seats <= ?5 THEN 1 ELSE 2 END, asked_at, kind, holder
             ) AS turn
             FROM waiter JOIN lease ON lease.pbx_id = waiter.pbx_id
-            WHERE waiter.pbx_id IN {{?1:int}} AND waiter.type = ?2 AND waiter.place > 0 AND {_IS_THERE}
+            WHERE waiter.pbx_id IN {{?1:int}} AND waiter.type = ?2 AND waiter.place > 0
+                AND {_IS_THERE.format(now="?3")}
         ) AS line WHERE turn <= ?6
     """
     impatient_since = now - policy.patience_seconds
@@ -123,7 +136,7 @@ def waits_of_project(tx: Tx, project_id: int) -> dict[tuple[str, int], int]:
     return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
-def write_waiters(tx: Tx, waiters: Iterable[tuple[Waiter, Want, int]]) -> None:
+def write_waiters(tx: Tx, waiters: Iterable[Waiting]) -> None:
     """Note who waits from now on, with the place that is told."""
     rows = [
         (
@@ -134,11 +147,7 @@ def write_waiters(tx: Tx, waiters: Iterable[tuple[Waiter, Want, int]]) -> None:
         for waiter, want, place in waiters
     ]  # fmt: skip
     if rows:
-        tx.many(
-            "INSERT INTO waiter (pbx_id, holder, type, kind, user_name, line, application, asked_at, call_seats, place)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            sorted(rows),
-        )
+        tx.insert("waiter", _WRITTEN, rows, differ_in=_HOLDER)
 
 
 def tell_places(tx: Tx, places: Iterable[tuple[int, Key, int]]) -> None:

@@ -77,7 +77,7 @@ class BatchBlocks:
     def _size(self, source: NumberedSeats, pbx_id: int, use: BlockUse, most: int) -> int:
         """Seats in all of a block; 0 where there is to be none."""
         pool_id = source.pool_id
-        if self._working_set.is_waited_for([pool_id]):
+        if self._working_set.queues.get(pool_id):  # anybody waits
             return 0
         counted = self._claims.counted(pbx_id, pool_id)
         used = max(self._claims.seats(pbx_id).get(pool_id, 0), min(use.used, counted))
