@@ -87,8 +87,8 @@ class WaitingTask(PeriodicTask):
         context.hub.seats_freed = self.came_back
         self._took_seconds = 0.0
         """How long the last run took: much is looked at less often."""
-        self._places_at = 0.0
-        """When places of long queues are due, by `perf_counter`."""
+        self._places_at: float | None = None
+        """When places of long queues are due, by `perf_counter`; None while there is no such queue."""
 
     def began(self) -> None:
         """Somebody waits: there is a place to be told, and from now on what comes back matters."""
@@ -115,7 +115,11 @@ class WaitingTask(PeriodicTask):
                 _, line = await self._hand_on_all()
             finally:
                 self._took_seconds = perf_counter() - started
-            if line.long and self._places_at <= started:
+            if not line.long:
+                self._places_at = None
+            elif self._places_at is None:  # it grows quickly at first
+                self._places_at = started + self._interval_seconds
+            elif self._places_at <= started:
                 started = perf_counter()
                 await self._tell_long_queues(line)
                 self._places_at = perf_counter() + _PLACES_REST * (perf_counter() - started)

@@ -10,7 +10,7 @@ from licensemaster.v1 import allocation_pb2, lease_pb2, seat_pb2
 from tests.support.databases.truth import mismatches, used
 from tests.support.masters import PROJECT, Clock, InProcess, two_masters
 from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, refused, seat, seats
-from tests.support.projects.allocations import Policy, Rule, lay_down
+from tests.support.projects.allocations import Group, Policy, Rule, lay_down
 from tests.support.projects.estates import project
 
 SITES = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway", "oslo": "slave 12 gateway"}
@@ -250,5 +250,28 @@ async def test_of_a_long_queue_only_what_matters_is_read(three: InProcess, datab
     assert [*await told(oslo)] == ["HANDED_ON"]
     await rome.give_back(*seats("port", 2))
     assert granted(await rome.acquire(seat("port", "new"))), "those who may not have more hold up nobody"
+    assert (await used(three.wire))["port"] == 3
+    assert await mismatches(database_url) == []
+
+
+async def test_a_long_queue_that_may_have_nothing_holds_up_nobody(three: InProcess, database_url: str) -> None:
+    """Of a reserve of others, and beyond a maximum until a colleague of the group makes room."""
+    keep = Rule(name="keep", site="site-oslo", reserve={"port": 2})
+    await lay_down(three.wire, queue(length_max=302), keep)
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
+    granted(await rome.acquire(seat("port", "only")))
+    refused(await berlin.acquire(*seats("port", 300, "many"), wait=True))
+    assert len(granted(await oslo.acquire(*seats("port", 2)))) == 2, "its own, whoever waits"
+    await oslo.give_back(*seats("port", 2))
+    await hand_on(three)
+    assert [*await told(berlin)] == ["AWAITED"]
+    south = Group(name="south", sites=["site-berlin", "site-rome"])
+    await lay_down(three.wire, queue(length_max=302), south, Rule(name="most", group="south", maximum={"port": 1}))
+    await hand_on(three)
+    assert granted(await oslo.acquire(seat("port", "free"))), "nobody who waits may have it"
+    await rome.close()
+    await hand_on(three)
+    assert (await told(berlin))["HANDED_ON"] == ["many-0"]
+    assert granted(await oslo.acquire(seat("port", "last")))
     assert (await used(three.wire))["port"] == 3
     assert await mismatches(database_url) == []
