@@ -21,7 +21,7 @@ from master.domain.leases.presence import Observer
 from master.process.tasks import Kept, Tasks
 from master.service.batch.batch import BatchAnswers, run_batch
 from master.service.batch.request_queueing import lane_of, load_of, urgency_of
-from master.service.batch.requests import Answer, Request
+from master.service.batch.requests import Answer, CloseLease, DropWaiting, EndLease, OpenLease, Request, TakeOverLease
 from master.service.estates.service_context import ServiceContext
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import FairQueue, QueueLimits
@@ -29,6 +29,8 @@ from master.store.backends.database import StorageError, StorageProblem, Tx
 
 _FEW = 4
 """So many callers at once have their answers sooner where no batch is held back."""
+_NEWS = (OpenLease, TakeOverLease, CloseLease, EndLease, DropWaiting)
+"""What whoever watches a PBX's lease hears of at once; its caller may have gone by then."""
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
 
@@ -212,6 +214,9 @@ class Committer:
             answered = await self._context.database.transact(work)
         finally:
             late.cancel()
+        for request in requests:
+            if isinstance(request, _NEWS):
+                self._context.hub.wake(request.pbx)
         if answered.frees_seats:
             self._context.hub.seats_freed()
         return answered.answers

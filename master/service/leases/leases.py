@@ -120,7 +120,6 @@ class Leases:
         self._context.metrics.leases_opened.inc()
         if answer.acquired is not None:
             self._count(request.pbx, answer.acquired)
-        self._context.hub.wake(request.pbx)
         for notice in answer.notices:
             _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
         return self._with_draining(answer)
@@ -142,7 +141,6 @@ class Leases:
             _log.warning("takeover refused", pbx=str(request.pbx), standby=str(request.standby), problems=problems)
             return answer
         self._context.metrics.takeovers.labels("granted").inc()
-        self._context.hub.wake(request.pbx)
         _log.warning("taken over", pbx=str(request.pbx), standby=str(request.standby), reason=request.reason)
         return self._with_draining(answer)
 
@@ -154,7 +152,6 @@ class Leases:
     async def close_lease(self, request: CloseLease) -> LeaseClosed:
         answer = await self._committer.submit(request)
         self._context.metrics.seats_returned.inc(answer.seats_returned)
-        self._context.hub.wake(request.pbx)
         return answer
 
     async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded | AnsweredBefore:
@@ -170,7 +167,6 @@ class Leases:
         if isinstance(answer, AnsweredBefore):
             return answer
         self._context.metrics.seats_returned.inc(answer.seats_returned)
-        self._context.hub.wake(request.pbx)
         risk = sum(answer.at_risk.values())
         _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
         return answer
@@ -292,9 +288,7 @@ class Leases:
             UnknownPbxError: there is no such PBX.
             RequestIdTakenError: the request id was used for something else.
         """
-        answer = await self._committer.submit(request)
-        self._context.hub.wake(request.pbx)
-        return answer
+        return await self._committer.submit(request)
 
     # --- Loans --------------------------------------------------------------------------------------------------------
 

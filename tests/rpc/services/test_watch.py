@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import grpc
 
 from licensemaster.v1 import lease_pb2
 from tests.rpc.failures import failure
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, Wire, in_process_master, two_masters
 from tests.support.pbxs.pbx import BarePbx, opened
 from tests.support.projects.estates import project
@@ -52,6 +56,35 @@ async def test_a_fenced_holder_is_told_and_can_do_nothing_more(any_master: InPro
     assert await _ends(stream)
     for call in (old.renew(), old.close(), old.sync(), _watch(any_master.wire, old).read()):
         assert (await failure(call)).reason == "LEASE_FENCED"
+
+
+async def test_a_fenced_holder_is_told_though_who_fenced_it_has_gone(master: InProcess) -> None:
+    """It gave up while its opening was committed."""
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    old = await opened(master.wire, "berlin")
+    stream = _watch(master.wire, old)
+    assert await _next(stream) == []
+    may_commit = threading.Event()
+    busy = asyncio.create_task(master.running.database.transact(lambda _: may_commit.wait(HANG_SECONDS)))
+    opening = lease_pb2.OpenLeaseRequest(
+        pbx=old.name, instance_id="another", request_id="opening", software_version="12"
+    )
+    call = master.wire.leases.OpenLease(opening)
+    asking = asyncio.ensure_future(failure(call))
+    async with asyncio.timeout(HANG_SECONDS):
+        while len(master.running.committer) or not master.running.committer.is_busy:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.01)
+        call.cancel()
+        while not _given_up(master, "OpenLease"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    may_commit.set()
+    assert await _next(stream) == [FENCED]
+    await asyncio.gather(busy, asking, return_exceptions=True)
+
+
+def _given_up(master: InProcess, method: str) -> float:
+    labels = {"grpc_service": "licensemaster.v1.LeaseService", "grpc_method": method, "grpc_code": "CANCELLED"}
+    return master.running.metrics.registry.get_sample_value("grpc_server_handled_total", labels) or 0
 
 
 async def test_a_closed_lease(any_master: InProcess) -> None:
