@@ -93,7 +93,8 @@ class Parts(ServiceParts):
     def renewals(self) -> PeriodicCall[int]:
         """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
         seconds = self.settings.agreement_interval_seconds
-        return PeriodicCall("AutoRenewalTask", self.agreements.renew_and_reconcile, interval_seconds=seconds)
+        renew = self.agreements.renew_and_reconcile
+        return PeriodicCall("AutoRenewalTask", renew, interval_seconds=seconds, begins_at_once=True)
 
     @cached_property
     def uses(self) -> PeriodicCall[int]:

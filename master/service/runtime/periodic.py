@@ -25,9 +25,6 @@ from master.store.backends.database import StorageError
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
-_FIRST_WITHIN_SECONDS = 60.0
-"""What is due once an hour is not put off for an hour by each start."""
-
 
 class PeriodicTask(ABC):
     """Calls `run_in_turn` at an interval; where it needs the database, not while that is away."""
@@ -54,8 +51,7 @@ class PeriodicTask(ABC):
     def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
         """Begin; `there` is set while the database is there, None leaves it to the run to find out.
 
-        `place` is the part of an interval, or of a minute where that is shorter, that passes before the first run: 0
-        has it at once.
+        `place` is the part of an interval that passes before the first run: 0 has it at once.
         """
         self._place = place
         self._there = there if self.needs_database else None
@@ -67,7 +63,7 @@ class PeriodicTask(ABC):
             await self._kept.stop()
 
     async def _run(self) -> None:
-        await self._rest(min(self._interval_seconds, _FIRST_WITHIN_SECONDS) * self._place)
+        await self._rest(self._interval_seconds * self._place)
         while True:
             if self._there is not None:
                 await self._there.wait()
@@ -95,9 +91,16 @@ class PeriodicTask(ABC):
 class PeriodicCall(PeriodicTask, Generic[T]):
     """Calls one function at an interval, and returns what that returns."""
 
-    def __init__(self, name: str, call: Callable[[], Awaitable[T]], *, interval_seconds: float) -> None:
+    def __init__(
+        self, name: str, call: Callable[[], Awaitable[T]], *, interval_seconds: float, begins_at_once: bool = False
+    ) -> None:
+        """`begins_at_once` is for what has hours between its runs, which no start is to put off by another hour."""
         super().__init__(interval_seconds=interval_seconds, name=name)
         self._call = call
+        self._begins_at_once = begins_at_once
+
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
+        super().start(tasks, there, place=0.0 if self._begins_at_once else place)
 
     async def run_once(self) -> T:
         return await self._call()

@@ -12,10 +12,10 @@ from master.service.runtime.periodic import PeriodicCall, places
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master
 
-_INTERVAL_SECONDS = 1e9
+_INTERVAL_SECONDS = 3600.0
 
 
-async def test_the_first_run_comes_at_its_place_within_a_minute() -> None:
+async def test_the_first_run_comes_at_its_place_within_the_interval() -> None:
     tasks, names = Tasks(Metrics()), list[str]()
     ran = asyncio.Event()
 
@@ -34,6 +34,19 @@ async def test_the_first_run_comes_at_its_place_within_a_minute() -> None:
     await early.stop()
     await late.stop()
     assert names == ["early"]
+
+
+async def test_what_is_not_to_be_put_off_by_a_start_begins_with_it() -> None:
+    tasks, ran = Tasks(Metrics()), asyncio.Event()
+
+    async def run() -> None:
+        ran.set()
+
+    at_once = PeriodicCall("hourly", run, interval_seconds=_INTERVAL_SECONDS, begins_at_once=True)
+    at_once.start(tasks, place=0.5)
+    async with asyncio.timeout(HANG_SECONDS):
+        await ran.wait()
+    await at_once.stop()
 
 
 def test_every_task_has_a_place_of_its_own_and_none_is_at_the_start() -> None:
