@@ -6,9 +6,9 @@ Decides nothing but which way work goes: what is only asked or tried out never w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
+from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.metrics import Metrics

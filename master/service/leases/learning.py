@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
+from licensemaster.data_classes import dataclass
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.estate import Estate, LeasePace
 from master.domain.estate.learning import Learning

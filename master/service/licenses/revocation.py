@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
+from licensemaster.data_classes import dataclass
 from master.domain.allocation.policies import NO_ALLOCATION
 from master.domain.allocation.shrink import Standings
 from master.domain.estate.installations import License

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from licensemaster.data_classes import dataclass
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason
 from master.domain.seats.seats import SeatKey
