@@ -5,6 +5,7 @@ Decides nothing but which way work goes: what is only asked or tried out never w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -44,8 +45,12 @@ class ServiceContext:
         return await self.questions.read(lambda tx: look(tx, read_estate(tx, self.estates, project)))
 
     async def change(self, work: Callable[[Tx, EstateCache], T]) -> T:
-        """Have work done for a caller, in one transaction."""
-        return await self.questions.transact(lambda tx: work(tx, self.estates))
+        """Have work done for a caller, in one transaction. Where the caller has gone, PBXs are told all the same."""
+        try:
+            return await self.questions.transact(lambda tx: work(tx, self.estates))
+        except asyncio.CancelledError:  # it may have been done, and whoever would have told of it has gone
+            self.hub.wake_all()
+            raise
 
     async def rehearse(
         self, project: str, work: Callable[[Tx, EstateCache], T], *, seats_of: SeatsOf | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -38,13 +39,17 @@ class Projects:
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
         """
-        applied = await apply_project(
-            self._context.questions,
-            self._context.rehearsals,
-            request,
-            self._context.estates,
-            self._context.lease_time(),
-        )
+        try:
+            applied = await apply_project(
+                self._context.questions,
+                self._context.rehearsals,
+                request,
+                self._context.estates,
+                self._context.lease_time(),
+            )
+        except asyncio.CancelledError:  # as in `change`
+            self._context.hub.wake_all()
+            raise
         if isinstance(applied, Applied) and applied.changes and not request.dry_run:
             await self._read_estate(request.spec.name)
             self._context.hub.wake_all()

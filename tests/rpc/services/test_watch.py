@@ -7,7 +7,8 @@ import threading
 
 import grpc
 
-from licensemaster.v1 import lease_pb2
+from licensemaster.v1 import lease_pb2, project_pb2
+from master.store.backends.database import Tx
 from tests.rpc.failures import failure
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, Wire, in_process_master, two_masters
@@ -64,8 +65,7 @@ async def test_a_fenced_holder_is_told_though_who_fenced_it_has_gone(master: InP
     old = await opened(master.wire, "berlin")
     stream = _watch(master.wire, old)
     assert await _next(stream) == []
-    may_commit = threading.Event()
-    busy = asyncio.create_task(master.running.database.transact(lambda _: may_commit.wait(HANG_SECONDS)))
+    busy, may_commit = await _busy_writer(master)
     opening = lease_pb2.OpenLeaseRequest(
         pbx=old.name, instance_id="another", request_id="opening", software_version="12"
     )
@@ -80,6 +80,39 @@ async def test_a_fenced_holder_is_told_though_who_fenced_it_has_gone(master: InP
     may_commit.set()
     assert await _next(stream) == [FENCED]
     await asyncio.gather(busy, asking, return_exceptions=True)
+
+
+async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(master: InProcess) -> None:
+    """A large project may take longer to apply than its operator waits."""
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(master.wire, "berlin", software="12")
+    stream = _watch(master.wire, berlin)
+    assert await _next(stream) == []
+    busy, may_commit = await _busy_writer(master)
+    wanted = project({"PBX-Port12": 1, "PBX-Port10": 1})
+    call = master.wire.projects.ApplyProject(project_pb2.ApplyProjectRequest(project=wanted, request_id="apply-2"))
+    asking = asyncio.ensure_future(failure(call))
+    async with asyncio.timeout(HANG_SECONDS):
+        while not master.running.database._writer._waiting.qsize():  # type: ignore[attr-defined]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    call.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    may_commit.set()
+    assert await _next(stream) == [lease_pb2.NOTICE_KIND_VERSION_LIMIT]
+    await busy
+
+
+async def _busy_writer(master: InProcess) -> tuple[asyncio.Task[bool], threading.Event]:
+    """Have nothing committed until the event is set."""
+    begun, may_commit = threading.Event(), threading.Event()
+
+    def work(_: Tx) -> bool:
+        begun.set()
+        return may_commit.wait(HANG_SECONDS)
+
+    busy = asyncio.create_task(master.running.database.transact(work))
+    await asyncio.to_thread(begun.wait, HANG_SECONDS)
+    return busy, may_commit
 
 
 def _given_up(master: InProcess, method: str) -> float:
