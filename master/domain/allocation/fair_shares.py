@@ -3,12 +3,14 @@
 Pure arithmetic, for showing: nobody's seats are taken away for it. Seats are dealt one by one: first what is reserved,
 then to sites of the highest priority that want any, each seat to the site that has fewest for its weight. So a larger
 pool never gives anybody less, and equal sites differ by one seat at most. Ties go by name, so the same facts always
-give the same shares.
+give the same shares. What many seats one by one come to is found at once, so that a pool of a million costs what its
+sites do.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
@@ -38,8 +40,10 @@ def fair_shares(
         has: seats counted, by site.
         waits: seats waited for, by site.
     """
-    wants = {site: has.get(site, 0) + waits.get(site, 0) for site in sorted({*has, *waits})}
+    wants = {site: has.get(site, 0) + waits.get(site, 0) for site in sorted(has.keys() | waits.keys())}
     deal = _Deal(rules, wants, capacity)
+    if deal.to_all():
+        return {site: FairShare(has.get(site, 0), wanted, deal.dealt[site]) for site, wanted in wants.items()}
     if rules is not None:
         deal.to(wants, tops=rules.site_reserves)
         grouped = [site for site in wants if rules.group_of.get(site) in rules.group_reserves]
@@ -58,10 +62,21 @@ class _Deal:
 
     def __init__(self, rules: PoolRules | None, wants: Mapping[str, int], capacity: int) -> None:
         self._rules = rules
+        self._group_of: Mapping[str, str] = rules.group_of if rules is not None else {}
         self._left = capacity
         self.dealt: Counter[str] = Counter()
         self._of_group: Counter[str] = Counter()
-        self._tops = {site: min(wanted, self._maximum(site, wanted)) for site, wanted in wants.items()}
+        self._tops = dict(wants)
+        if rules is not None and (rules.site_maxima or rules.every_maximum is not None):
+            maxima = ((site, rules.maximum_of(site)) for site in wants)
+            self._tops |= {site: most for site, most in maxima if most is not None and most < wants[site]}
+
+    def to_all(self) -> bool:
+        """Deal to every site all that it may have, if that fits; whether it does."""
+        fits = self._fits(self._tops, self._rules.group_maxima if self._rules is not None else {})
+        for site, top in self._tops.items() if fits else ():
+            self._give(site, top)
+        return fits
 
     def to(
         self,
@@ -81,6 +96,7 @@ class _Deal:
             for site, top in most.items():
                 self._give(site, max(top - self.dealt[site], 0))
             return
+        self._to_a_level(most, group_most)
         heap = [(self._level(site), site) for site in most if self.dealt[site] < most[site]]
         heapify(heap)
         while heap and self._left:
@@ -94,11 +110,44 @@ class _Deal:
             self._give(site, 1)
             heapreplace(heap, (self._level(site), site))
 
+    def _to_a_level(self, most: Mapping[str, int], group_most: Mapping[str, int]) -> None:
+        """Deal what single seats come to while all sites are below a level: the highest for which there are seats
+        enough and, for the sites of a group, at most the highest at which it is within its own. Of those that are left
+        no site gets more than one before the next level.
+        """
+        weights = self._rules.weights if self._rules is not None else {}
+        weight_of = {site: weights.get(site, WEIGHT_USUAL) for site, top in most.items() if self.dealt[site] < top}
+        if not weight_of:
+            return
+        finest = max(weight_of.values())
+        by_group: defaultdict[str, list[tuple[str, int, int, int]]] = defaultdict(list)
+        for site, weight in weight_of.items():
+            by_group[self._group(site)].append((site, self.dealt[site], most[site], weight))
+        highest = max((most[site] - 1) * finest // weight + 1 for site, weight in weight_of.items())
+        room = {group: max(group_most[group] - self._of_group[group], 0) for group in by_group if group in group_most}
+
+        def given(group: str, level: int) -> int:
+            return sum(_below(level, finest, *standing) for _, *standing in by_group[group])
+
+        stops = {
+            group: bisect_right(range(highest + 1), seats, key=lambda level, group=group: given(group, level)) - 1  # type: ignore[misc]
+            for group, seats in room.items()
+        }
+
+        def given_in_all(level: int) -> int:
+            return sum(given(group, level) if level <= stops.get(group, highest) else room[group] for group in by_group)
+
+        reached = bisect_right(range(highest + 1), self._left, key=given_in_all) - 1
+        for group, standings in by_group.items():
+            level = min(reached, stops.get(group, highest))
+            for site, *standing in standings:
+                self._give(site, _below(level, finest, *standing))
+
     def _fits(self, most: Mapping[str, int], group_most: Mapping[str, int]) -> bool:
         """Whether all of them can have all they may."""
         more = {site: max(top - self.dealt[site], 0) for site, top in most.items()}
         of_group: Counter[str] = Counter()
-        for site, seats in more.items():
+        for site, seats in more.items() if group_most else ():
             of_group[self._group(site)] += seats
         return sum(more.values()) <= self._left and all(
             not seats or self._of_group[group] + seats <= group_most.get(group, self._left + self._of_group[group])
@@ -115,8 +164,9 @@ class _Deal:
         return self.dealt[site] / weights.get(site, WEIGHT_USUAL)
 
     def _group(self, site: str) -> str:
-        return self._rules.group_of.get(site, "") if self._rules is not None else ""
+        return self._group_of.get(site, "")
 
-    def _maximum(self, site: str, wanted: int) -> int:
-        most = self._rules.maximum_of(site) if self._rules is not None else None
-        return wanted if most is None else most
+
+def _below(level: int, finest: int, dealt: int, most: int, weight: int) -> int:
+    """How many seats a site gets while it has fewer for its weight than a level, in parts of the `finest` weight."""
+    return max(min(-(-level * weight // finest), most) - dealt, 0)

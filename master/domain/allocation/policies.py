@@ -8,6 +8,7 @@ of its own is drawn on by that device's PBX alone, and there is nothing to share
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -215,11 +216,11 @@ class Allocation:
 
     @cached_property
     def _rules_by_type(self) -> dict[str, tuple[AllocationRule, ...]]:
-        by_type: dict[str, tuple[AllocationRule, ...]] = {}
+        by_type: defaultdict[str, list[AllocationRule]] = defaultdict(list)
         for rule in self.rules:
             for key in rule.types:
-                by_type[key] = (*by_type.get(key, ()), rule)
-        return by_type
+                by_type[key].append(rule)
+        return {key: tuple(rules) for key, rules in by_type.items()}
 
     @cached_property
     def _moments(self) -> dict[str, list[float]]:

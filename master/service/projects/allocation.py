@@ -171,21 +171,21 @@ def _text(part: Any) -> str:
     """A group, a rule or a policy in one line, without its name and what is empty."""
     said = []
     for field in fields(part):
-        value = getattr(part, field.name)
-        if field.name in ("name", "license_type") or value in ("", None, (), 0) or value == {}:
+        name, value = field.name, getattr(part, field.name)
+        if not value or name in ("name", "license_type"):
             continue
         if value is True:
-            said.append(field.name.replace("_", " "))
+            said.append(name.replace("_", " "))
             continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{key} {amount:,}" for key, amount in value.items())
         elif isinstance(value, tuple):
             value = ", ".join(str(getattr(entry, "name", entry)) for entry in value)
-        elif field.name.endswith("_at"):
+        elif name.endswith("_at"):
             value = second_text(value)
         elif hasattr(value, "__dataclass_fields__"):
             value = f"({_text(value)})"
-        said.append(f"{field.name.replace('_', ' ').removesuffix(' at')}: {value}")
+        said.append(f"{name.replace('_', ' ').removesuffix(' at')}: {value}")
     return "; ".join(said)
 
 

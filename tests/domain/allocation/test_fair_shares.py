@@ -81,3 +81,26 @@ def test_equal_sites_differ_by_one_at_most(wants: dict[str, int], capacity: int)
     dealt = gets(None, capacity, **wants)
     short = [dealt[site] for site in wants if dealt[site] < wants[site]]
     assert not short or max(dealt.values()) - min(short) <= 1
+
+
+@given(RULES, WANTS, st.integers(0, 60))
+def test_what_is_found_at_once_is_what_single_seats_come_to(
+    ruled: PoolRules, wants: dict[str, int], capacity: int
+) -> None:
+    """A pool that is larger by one seat gives what it gave before, and that seat where the order says."""
+    before = gets(ruled, 0, **wants)
+    for seats in range(1, capacity + 1):
+        after = gets(ruled, seats, **wants)
+        more = [site for site in wants if after[site] != before[site]]
+        assert len(more) <= 1
+        assert sum(after.values()) - sum(before.values()) == len(more)
+        before = after
+
+
+def test_a_million_seats_are_dealt_in_whole_seats() -> None:
+    ruled = rules(
+        AllocationRule(name="w", site="rome", weight={"port": 3}),
+        AllocationRule(name="g", group="south", maximum={"port": 500_001}),
+    )
+    wants = dict.fromkeys(SITES, 1_000_000)
+    assert gets(ruled, 1_000_000, **wants) == {"berlin": 250_000, "oslo": 249_999, "rome": 375_001, "turin": 125_000}
