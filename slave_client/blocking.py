@@ -74,6 +74,8 @@ class BlockingSlaveClient:
         self._thread = threading.Thread(target=self._loop.run_forever, name="slave-client", daemon=True)
         self._client: SlaveClient | None = None
         self._ended = False
+        self._entering = threading.Lock()
+        """Whoever has it may hand work to the thread, or end it: what comes too late would be waited for for ever."""
         self._carrying: list[BlockingSlaveClient] = []
         self._is_carried = False
 
@@ -149,6 +151,7 @@ class BlockingSlaveClient:
         carried = BlockingSlaveClient(client.config)
         carried._loop.close()
         carried._loop, carried._thread, carried._client, carried._is_carried = self._loop, self._thread, client, True
+        carried._entering = self._entering
         self._carrying = [*(known for known in self._carrying if not known._ended), carried]
         return carried
 
@@ -167,22 +170,25 @@ class BlockingSlaveClient:
         return self._client
 
     def _wait(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        if self._ended:
-            work.close()
-            raise RuntimeError("the client was closed")
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a callback must not block the client that called it")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._entering:
+            if self._ended:
+                work.close()
+                raise RuntimeError("the client was closed")
+            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return waiting.result()
 
     def _end_thread(self) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if self._is_carried:
-            return  # the thread is another client's
-        for carried in self._carrying:
-            carried._ended = True
+        with self._entering:
+            if self._ended:
+                return
+            self._ended = True
+            if self._is_carried:
+                return  # the thread is another client's
+            for carried in self._carrying:
+                carried._ended = True
         asyncio.run_coroutine_threadsafe(_break_off_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

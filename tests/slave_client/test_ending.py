@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +77,39 @@ async def test_a_lease_that_an_operator_ends_is_opened_anew_at_once(master: Rest
         await over
         await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert (await client.acquire(PHONES[0])).granted
+
+
+async def test_a_call_that_comes_as_a_blocking_client_ends_is_not_waited_for_for_ever(
+    master: RestartableMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread's: it has found the client running, and hands its work over when that has stopped."""
+    client = BlockingSlaveClient(master.config())
+    await asyncio.to_thread(client.start)
+    found_running, closing, hand_over = threading.Event(), threading.Event(), threading.Event()
+    schedule, close = asyncio.run_coroutine_threadsafe, client._loop.close
+
+    def slow_schedule(work: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Future[Any]:
+        if threading.current_thread() is late:
+            found_running.set()
+            closing.wait(1)  # as far as the other one comes
+            hand_over.set()
+        return schedule(work, loop)
+
+    def slow_close() -> None:
+        closing.set()
+        hand_over.wait(HANG_SECONDS)
+        time.sleep(0.1)
+        close()
+
+    def ask() -> None:
+        with contextlib.suppress(CancelledError, RuntimeError):
+            client.acquire(PHONES[0])
+
+    late = threading.Thread(target=ask, daemon=True)
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", slow_schedule)
+    monkeypatch.setattr(client._loop, "close", slow_close)
+    late.start()
+    await asyncio.to_thread(found_running.wait, HANG_SECONDS)
+    await asyncio.to_thread(client.stop)
+    await asyncio.to_thread(late.join, HANG_SECONDS)
+    assert not late.is_alive()
