@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,6 +16,8 @@ from typing import Final
 NEEDED: Final = {"kamailio": "kamailio and kamailio-extra-modules", "sipp": "sip-tester"}
 """What has to be installed, and Debian's packages for it."""
 _LOOK_SECONDS: Final = 0.05
+_PORTS: Final = 20_000, 32_000
+_RESERVED: Final[list[socket.socket]] = []
 
 
 def missing_programs() -> list[str]:
@@ -23,17 +26,24 @@ def missing_programs() -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free for UDP and TCP."""
+    """Return a port of 127.0.0.1, free for UDP and TCP, that nobody else gets while this process lives.
+
+    It is below those that systems give to whoever asks for none: a program may be away for a while and listen again. A
+    socket that never listens keeps other callers of this function away.
+    """
     while True:
-        with (
-            closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as tcp,
-            closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as udp,
-        ):
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            with suppress(OSError):
+        port = random.randrange(*_PORTS)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            tcp.bind(("127.0.0.1", port))
+            with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as udp:
                 udp.bind(("127.0.0.1", port))
-                return port
+        except OSError:
+            tcp.close()
+            continue
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # from now on others may that say the same
+        _RESERVED.append(tcp)
+        return port
 
 
 class Program:
