@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from master.launch import reserved_port
 from tests.cli.command import Done, run
 from tests.support.masters import Clock, InProcess, in_process_master
 
@@ -48,10 +48,8 @@ async def test_a_master_that_takes_no_calls_is_alive(health: Health, master: InP
 
 
 async def test_waiting_for_a_master_that_is_not_up_yet(sqlite_database_url: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-        gone = await run("health", "--wait", "--timeout", "0.5", "--server", address)
+    address = f"127.0.0.1:{reserved_port()}"
+    gone = await run("health", "--wait", "--timeout", "0.5", "--server", address)
     assert (gone.code, f"no master answers at {address}" in gone.err) == (1, True)
     waiting = asyncio.create_task(run("health", "--wait", "--server", address))
     async with in_process_master(sqlite_database_url, Clock(), listen=address):
@@ -69,9 +67,7 @@ async def test_waiting_for_a_master_that_takes_no_calls_yet(health: Health, mast
 
 @pytest.mark.parametrize("arguments", [[], ["--alive"]], ids=["health", "alive"])
 async def test_nobody_answers(arguments: list[str]) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-        done = await run("health", *arguments, "--server", address)
+    address = f"127.0.0.1:{reserved_port()}"
+    done = await run("health", *arguments, "--server", address)
     assert (done.code, done.out) == (1, "")
     assert f"error: no master answers at {address}" in done.err
