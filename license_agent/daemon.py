@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import structlog
@@ -18,7 +19,6 @@ from license_agent.readiness import keep_watchdog_quiet, tell_systemd
 from license_agent.settings import AgentSettings
 from licensemaster.daemon.garbage import collect_garbage_less_often
 from licensemaster.daemon.open_files import allow_open_files
-from licensemaster.data_classes import dataclass
 from slave_client.connection.clocks import Clock
 
 _log = structlog.get_logger(__name__)

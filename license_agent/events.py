@@ -10,12 +10,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import structlog
 
 from license_agent.views import Json, as_json, change_view
-from licensemaster.data_classes import dataclass
 from slave_client import Notice, SeatChange, State, Want
 
 _log = structlog.get_logger(__name__)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from license_agent.views import holder_kind
-from licensemaster.data_classes import dataclass
 from licensemaster.values import license_name
 from slave_client import HolderKind, Want
 

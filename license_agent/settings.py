@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,7 +11,6 @@ from typing import Annotated, Final
 from license_agent.seat_rules import SeatRule
 from licensemaster.daemon.setting_values import Limits
 from licensemaster.daemon.settings import DaemonSettings
-from licensemaster.data_classes import dataclass
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.values import listening_address, target, token
 from slave_client import ClientConfig, TlsFiles

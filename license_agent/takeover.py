@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from licensemaster.data_classes import dataclass
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.files.writer import write_file
 from slave_client import LossCause, Lost, SeatChange, SlaveClient, State, TakeoverError, Want

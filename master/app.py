@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import structlog
 
 from licensemaster.daemon.garbage import collect_garbage_less_often
 from licensemaster.daemon.open_files import allow_open_files
-from licensemaster.data_classes import dataclass
 from master.auth.certificates.certificates import Certificates
 from master.catalogs import load_catalogs
 from master.parts import Parts

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from licensemaster.daemon.open_files import connections_allowed
-from licensemaster.data_classes import dataclass
 from master.auth.callers.authorization import Authorization
 from master.auth.callers.budgets import Budgets
 from master.auth.callers.limits import CallerLimits, Paces, Shares

@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 
-from licensemaster.data_classes import dataclass
 from master.auth.certificates.certificates import Certificates
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.lease_time import LeaseTime

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
 from licensemaster.daemon.setting_values import Limits
 from licensemaster.daemon.settings import DaemonSettings
-from licensemaster.data_classes import dataclass
 from licensemaster.values import listening_address
 from master.auth.certificates.certificate_files import CertificateFiles
 from master.domain.estate.estate import LeasePace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
-from licensemaster.data_classes import dataclass
 from slave_client.connection.backoff import Backoff
 from slave_client.connection.client_state import ClientState, OnEnter
 from slave_client.connection.clocks import Clock

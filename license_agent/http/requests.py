@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -12,7 +13,6 @@ from aiohttp import web
 from license_agent.http.problems import ProblemError
 from license_agent.takeover import TakeoverRequest
 from license_agent.views import holder_kind
-from licensemaster.data_classes import dataclass
 from licensemaster.values.bounded import Limits, read_json
 from slave_client import SeatKey, Want
 

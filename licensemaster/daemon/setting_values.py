@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Final, get_args, get_origin
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values import plain, setting
 from licensemaster.values.toml_lines import FieldPath
 

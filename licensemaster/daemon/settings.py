@@ -10,14 +10,13 @@ import ast
 import inspect
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from licensemaster.daemon.setting_values import Limits, WrongValueError, read_value
-from licensemaster.data_classes import dataclass
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.values.bounded import OF_SETTINGS, read_toml
 from licensemaster.values.similar import closest

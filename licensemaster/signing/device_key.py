@@ -15,7 +15,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from licensemaster import values
-from licensemaster.data_classes import dataclass
 from licensemaster.files.folder_lock import FolderInUseError, FolderLock
 from licensemaster.files.writer import write_file
 from licensemaster.signing import documents

@@ -11,11 +11,10 @@ whatever the two wall clocks read. After a restart there is only the wall clock;
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
-from licensemaster.data_classes import dataclass
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError
 from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2

@@ -16,13 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 
-from licensemaster.data_classes import dataclass
 from licensemaster.files.writer import write_file
 from licensemaster.tls.handshake import server_names
 from licensemaster.tls.pem import Pair

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import dataclass
 from typing import Any, Final
-
-from licensemaster.data_classes import dataclass
 
 _JSON_TEXTS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|".*+', re.DOTALL)
 _TOML_TEXTS: Final = re.compile(

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -19,7 +20,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from licensemaster.data_classes import dataclass
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
 from master.demo.interruptible import interruptible_folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -13,8 +14,6 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-
-from licensemaster.data_classes import dataclass
 
 _STATE_STYLES = {"connected": "green", "offline": "yellow", "expired": "red", "fenced": "red"}
 

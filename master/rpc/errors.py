@@ -7,7 +7,7 @@ delay stand in plain trailing metadata too (`error-reason`, `retry-after-ms`), f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -16,7 +16,6 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values.toml_lines import path_text
 from master.auth.callers.limits import CallerLimitError
 from master.auth.callers.permissions import AccessDeniedError, Denial

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from licensemaster.data_classes import dataclass
 from master.rpc.convert import incoming
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey
 

@@ -11,10 +11,10 @@ import asyncio
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from licensemaster.data_classes import dataclass
 from slave_client.connection.backoff import Backoff
 
 _PAUSE_SECONDS_MAX: Final = 2.0

@@ -6,9 +6,7 @@ Decides: the pause. Leaves to others: what is attempted, and when to give up.
 from __future__ import annotations
 
 import random
-from dataclasses import field
-
-from licensemaster.data_classes import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ Leaves to others: keeping them on disk (`kept_state`), and when they are gone by
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLoan, verify_loan
 from licensemaster.v1 import document_pb2
 

@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from licensemaster.api_enums import Basis, HolderKind
-from licensemaster.data_classes import dataclass
 from slave_client.holdings.numbered_seats import HeldSeats, SeatNumbers
 from slave_client.values.seats import Awaited, Granted, Held, Reason, Refused, SeatKey, Want
 

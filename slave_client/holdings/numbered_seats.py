@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from licensemaster.api_enums import HolderKind
-from licensemaster.data_classes import dataclass
 from slave_client.values.seats import Held, SeatKey, Want
 
 

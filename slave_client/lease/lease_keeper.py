@@ -14,10 +14,10 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from licensemaster.data_classes import dataclass
 from licensemaster.signing.verified_lease import LeaseVerificationError, VerifiedLease, verify
 from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2
 from slave_client.client_parts import ClientParts

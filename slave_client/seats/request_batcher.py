@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
-
-from licensemaster.data_classes import dataclass
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

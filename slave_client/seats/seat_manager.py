@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import FailureKind, MasterError

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from licensemaster.signing.verified_lease import (
     LeaseVerificationError,
     StandbyLease,

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from licensemaster.api_enums import StandbyProblemKind
-from licensemaster.data_classes import dataclass
 from licensemaster.signing.verified_lease import StandbyLease
 from licensemaster.v1 import lease_pb2, standby_pb2
 from slave_client.client_parts import ClientParts

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from licensemaster.api_enums import Basis, HolderKind
-from licensemaster.data_classes import dataclass
 from licensemaster.signing.verified_lease import VerifiedLease, VerifiedLoan, verify, verify_loan
 from licensemaster.values import short_text
 from slave_client.storage.state_files import as_json, document_fields, document_of, raw_bytes, text

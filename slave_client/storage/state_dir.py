@@ -16,10 +16,10 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from licensemaster.data_classes import dataclass
 from licensemaster.files.folder_lock import FolderLock, NameLock
 from licensemaster.signing.verified_lease import LeaseVerificationError
 from slave_client.storage.journal import Journal

@@ -5,12 +5,12 @@ environment.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import grpc
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values import BadValueError, clean, public_key, resource, target
 from slave_client.values.tls_files import TlsFiles
 

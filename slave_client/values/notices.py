@@ -7,10 +7,10 @@ after it was gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import lease_pb2
 from slave_client.values.messages import keys_from_seats, licenses_from_refs
 from slave_client.values.seats import LicenseRef, SeatKey

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from licensemaster.data_classes import dataclass
 from slave_client.values.notices import Notice
 from slave_client.values.states import State
 

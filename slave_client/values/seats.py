@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Final, NamedTuple
 
 from licensemaster import values
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
-from licensemaster.data_classes import dataclass
 
 
 class Source(Enum):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
-from licensemaster.data_classes import dataclass
 from licensemaster.tls.pem import NamedFile, Pair, read_pair
 
 

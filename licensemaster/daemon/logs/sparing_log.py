@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
-
-from licensemaster.data_classes import dataclass
 
 _CALLERS_MAX = 1_000
 _SHARE = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from ipaddress import ip_address
@@ -12,7 +13,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values import token_hash
 from master.auth.callers.identity import MASTER, Identity
 from master.auth.certificates.peer_certificate import identity_in, serial_text

@@ -8,11 +8,10 @@ there may be (`limits.py`), and what may be in a field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from licensemaster.data_classes import dataclass
 from master.auth.callers.identity import Role
 from master.auth.callers.permissions import TABLE
 

@@ -13,9 +13,9 @@ One without such a URI is a master's own: it may ask for a master's health and n
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.project import NAME, NAME_RULE
 
 SCHEME = "license-master://"

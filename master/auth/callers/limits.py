@@ -9,8 +9,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-
-from licensemaster.data_classes import dataclass
+from dataclasses import dataclass
 
 COME_BACK_SECONDS = 0.25
 """When a caller that has too much under way should come back."""

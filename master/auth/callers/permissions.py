@@ -7,12 +7,12 @@ others: who the caller is, and which PBX is the standby of which, which only the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values import resource
 from master.auth.callers.identity import Identity, Role
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 
-from licensemaster.data_classes import dataclass
 from licensemaster.files.writer import write_file
 from licensemaster.tls import handshake
 from licensemaster.tls.pem import CertificateFilesError, NamedFile, Pair, read_pair

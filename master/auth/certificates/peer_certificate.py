@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptography import x509
 
-from licensemaster.data_classes import dataclass
 from master.auth.callers.identity import MASTER, SCHEME, Identity, IdentityError, identity_of
 from master.auth.certificates.revoked_keys import key_hash
 

@@ -17,12 +17,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
 
-from licensemaster.data_classes import dataclass
 from licensemaster.files.texts import read_text, write_text
 from licensemaster.values import setting
 from licensemaster.values.similar import closest

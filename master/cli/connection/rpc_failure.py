@@ -5,13 +5,12 @@ The API names things by path; people read "PBX berlin" and "HOLDER". Programs (`
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from licensemaster.data_classes import dataclass
 from licensemaster.tls.failure import Side, TlsFailureKind, tls_failure
 from master.cli.output.failure import CommandFailed
 

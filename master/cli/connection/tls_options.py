@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-
-from licensemaster.data_classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

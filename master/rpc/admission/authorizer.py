@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,7 +21,6 @@ import structlog
 from cryptography import x509
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
-from licensemaster.data_classes import dataclass
 from master.auth.callers.authorization import Authorization
 from master.auth.callers.identity import Identity, IdentityError, Role
 from master.auth.callers.limits import CallerLimitError, Paces, Share, Shares

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import agreement_pb2
 from master.domain.agreements.ledger.entries import Entry
 from master.domain.agreements.ledger.pricing import totals

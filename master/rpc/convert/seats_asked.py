@@ -7,13 +7,13 @@ in the order of the request.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from operator import attrgetter
 from typing import Generic, TypeVar
 
 from licensemaster import values
 from licensemaster.api_enums import HolderKind
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import seat_pb2
 from master.domain.catalog.versions import Version
 from master.domain.seats.refusals import explanations

@@ -8,9 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from socket import SHUT_RDWR, socket
-
-from licensemaster.data_classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

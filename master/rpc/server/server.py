@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from licensemaster.data_classes import dataclass
 from licensemaster.tls.channels import pings_borne
 from licensemaster.v1 import (
     agreement_pb2,

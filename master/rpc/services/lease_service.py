@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import document_pb2, lease_pb2, lease_pb2_grpc
 from master.domain.leases.notices import Notice
 from master.metrics import Metrics

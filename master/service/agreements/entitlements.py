@@ -8,10 +8,10 @@ are taken away by the ways of releases (rules L5, P1, R3). Doing it again change
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from licensemaster.data_classes import dataclass
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.rights.entitlements import Reconciliation, entitled, syncing
 from master.domain.estate.lease_time import LeaseTime

@@ -7,12 +7,11 @@ and the end of their agreement, is written with it, so that leasing sees it at o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from licensemaster.data_classes import dataclass
 from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.agreements.ledger.fold import fold
 from master.domain.agreements.ledger.order_data import order_to_plain

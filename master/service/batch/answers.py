@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from licensemaster.api_enums import HolderKind
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Pbx
 from master.domain.estate.learning import Learning
 from master.domain.leases.leases import Lease

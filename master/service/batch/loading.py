@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import Proof
 from master.domain.leases.leases import Lease, Phase, is_reclaimable

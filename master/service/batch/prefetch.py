@@ -6,12 +6,11 @@ Knows which seats and pools matter for a request; what follows from them is for 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import TypeVar
 
-from licensemaster.data_classes import dataclass
 from master.domain.allocation.policies import NO_RULES, PoolRules
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate, Pbx

@@ -6,8 +6,8 @@ Reads, without a lock, only the pools that a remedy may turn on and the request 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Pbx
 from master.domain.estate.lease_time import LeaseTime

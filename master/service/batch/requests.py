@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.versions import Version
 from master.domain.leases.learning import Proof
 from master.domain.leases.loans import SignedLoan

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.leases import Opening
 from master.domain.seats.eligibility import EligibilityCache

@@ -7,11 +7,10 @@ when they were bound first (L7), and the versions that the ledger gave them sinc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from licensemaster.data_classes import dataclass
 from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.agreements.ledger.fold import fold, recorded_before
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts

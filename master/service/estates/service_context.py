@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.metrics import Metrics

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import cast
 
 import structlog
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
-from licensemaster.data_classes import dataclass
 from master.domain.leases.presence import Observer
 from master.process.tasks import Kept, Tasks
 from master.service.batch.batch import BatchAnswers, run_batch

@@ -7,9 +7,9 @@ compares. What it leaves is an event that says that it was done, by whom and wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from licensemaster.api_enums import StandbyProblemKind
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import LeaseError, LeaseProblem

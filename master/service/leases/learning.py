@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.estate import Estate, LeasePace
 from master.domain.estate.learning import Learning

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate, Pbx

@@ -9,12 +9,11 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate, LeasePace, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, running

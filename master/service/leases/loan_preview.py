@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from licensemaster.data_classes import dataclass
+from dataclasses import dataclass
+
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.loans import Loan
 from master.domain.seats.site_outlooks import SharedPool, SiteOutlook, site_outlooks

@@ -13,12 +13,11 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import structlog
 
-from licensemaster.data_classes import dataclass
 from master.domain.allocation.overdraft import overdraft_allowed
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.allocation.waiting_line import in_line, place_told

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from master.domain.allocation.waiting_line import Waiter, in_line
 from master.domain.estate.estate import Estate
 from master.service.batch.prefetch import read_queue

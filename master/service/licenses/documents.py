@@ -6,9 +6,9 @@ That a signature is genuine was found before anything was read; whether its key 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate
 from master.service.runtime.names import PbxName
 

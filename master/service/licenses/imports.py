@@ -5,9 +5,8 @@ A file that was imported before changes nothing and is answered alike; another o
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values.moments import minute_text
 from master.domain.catalog.catalog import Catalog, LicenseName, UnknownLicenseNameError
 from master.domain.estate.installations import License

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values import token_hash
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.licenses import balance

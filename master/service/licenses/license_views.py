@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
 from master.service.estates.estate_cache import EstateCache

@@ -8,10 +8,9 @@ is held stays held, nothing new is granted from it. `domain/licenses/moves.py` j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from licensemaster.data_classes import dataclass
 from master.auth.callers.identity import operator_of
 from master.domain.agreements.rights.entitlements import is_apart
 from master.domain.estate.estate import Estate

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from licensemaster.data_classes import dataclass
 from master.domain.allocation.policies import NO_ALLOCATION
 from master.domain.allocation.shrink import Standings
 from master.domain.estate.installations import License

@@ -7,8 +7,8 @@ and no transaction stays open for long. Where a chain ends is read first; what i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, genesis
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Transactions, Tx

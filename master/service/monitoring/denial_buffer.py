@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from licensemaster.data_classes import dataclass
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason
 from master.domain.seats.seats import SeatKey

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.estate import Estate
 from master.domain.monitoring.overview import Overview

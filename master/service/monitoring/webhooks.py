@@ -6,9 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from licensemaster.data_classes import dataclass
 from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, Notification, body_of
 from master.service.estates.estate_cache import read_estate
 from master.service.estates.service_context import ServiceContext

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from licensemaster.data_classes import dataclass
 from licensemaster.values.moments import second_text
 from master.domain.allocation.policies import Allocation
 from master.domain.allocation.type_names import as_written, with_keys

@@ -7,9 +7,8 @@ forbids it is for `violations.py`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import Change, ProjectInvalidError, ProjectSpec, Violation, changes

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.project_removal import in_the_way
 from master.service.estates.estate_cache import EstateCache

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
-from licensemaster.data_classes import dataclass
 from master.metrics import Metrics
 from master.service.runtime.lease_clock import STEP_SECONDS, Correction, LeaseClock, Reading
 from master.service.runtime.periodic import PeriodicTask

@@ -15,12 +15,10 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
-
-from licensemaster.data_classes import dataclass
 
 T = TypeVar("T", bound=Hashable)
 _SPARE = 1024

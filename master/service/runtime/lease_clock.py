@@ -15,9 +15,9 @@ after it was set forward. Leaves to others: reading the clocks (`database_health
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.lease_time import LeaseTime
 
 STEP_SECONDS = 1.0

@@ -15,10 +15,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from licensemaster.data_classes import dataclass
 from master.auth.callers.limits import CallerLimitError
 from master.store.backends.database import Database, Tx
 from master.store.backends.stopping import Stop, until_ended

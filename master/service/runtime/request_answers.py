@@ -7,9 +7,9 @@ people; no retry is answered from it. A lease's opening is not here: its retry g
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from licensemaster.data_classes import dataclass
 from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Tx
 from master.store.statements import request_answers as store

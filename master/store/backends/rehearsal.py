@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -18,7 +19,6 @@ from sqlalchemy import Column, Engine, Table, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from licensemaster.data_classes import dataclass
 from master.store import tables as t
 from master.store.backends.database import Row, Transactions, Tx
 from master.store.backends.problems import storage_error

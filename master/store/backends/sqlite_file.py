@@ -16,12 +16,11 @@ import os
 import re
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from threading import Lock
 from typing import Final
-
-from licensemaster.data_classes import dataclass
 
 _COUNT_AT: Final = 60
 """Where the count is in the file, as four bytes (https://sqlite.org/fileformat.html)."""

@@ -7,8 +7,8 @@ of it happens under the project's lock (`projects.lock_for_apply`), which keeps 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.learning import Learning
 from master.store.backends.database import Tx
 from master.store.statements.waiting import count_queues

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, func, insert, select, update
 
-from licensemaster.data_classes import dataclass
 from master.domain.estate.installations import License
 from master.domain.estate.license_release import BY_LEDGER, InUse
 from master.domain.seats.seats import Seat

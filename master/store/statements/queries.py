@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select, tuple_
 
-from licensemaster.data_classes import dataclass
 from master.domain.allocation.overdraft import OverdraftAccount
 from master.domain.audit.chain import Record
 from master.domain.leases.leases import Lease

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import license_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.options import (

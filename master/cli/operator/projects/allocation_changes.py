@@ -9,13 +9,13 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import allocation_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.options import ReasonOption, YesOption

@@ -1,9 +1,9 @@
 """Single changes of an allocation: what a rule or a type's policy says, and rules taken back."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from licensemaster.data_classes import dataclass
 from licensemaster.v1 import allocation_pb2
 from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed

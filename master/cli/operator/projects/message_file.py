@@ -9,6 +9,7 @@ Whether it makes sense is the master's to say, and `MessageFile.violation` puts 
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,6 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.data_classes import dataclass
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.v1 import allocation_pb2, project_pb2
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, insert, select, update
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.project import LicenseSpec, PaceSpec, ProjectSpec
 from master.store import tables as t

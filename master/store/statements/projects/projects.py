@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Table, select
 from sqlalchemy.engine import RowMapping
 
-from licensemaster.data_classes import dataclass
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.versions import Version
