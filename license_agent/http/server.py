@@ -31,6 +31,8 @@ _log = structlog.get_logger(__name__)
 _BACKLOG: Final = 1024
 _KEEPALIVE_SECONDS: Final = 75.0
 _DRAIN_SECONDS: Final = 5.0
+_HALTED_SECONDS: Final = 0.5
+"""Whoever is so late to see that time is over was busy or halted, and cannot judge others."""
 _SETS_AT_ONCE: Final = 4
 """Whole wanted sets that are read at the same time: the largest bodies there are."""
 
@@ -111,14 +113,17 @@ class LocalServer:
         self._look_later(transport, protocol, unread=0)
 
     def _look_later(self, transport: asyncio.Transport, protocol: web.RequestHandler, *, unread: int) -> None:
-        seconds = self._settings.request_timeout_seconds
-        asyncio.get_running_loop().call_later(seconds, self._look, transport, protocol, unread)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._settings.request_timeout_seconds
+        loop.call_at(due, self._look, transport, protocol, unread, due)
 
-    def _look(self, transport: asyncio.Transport, protocol: web.RequestHandler, unread_before: int) -> None:
+    def _look(self, transport: asyncio.Transport, protocol: web.RequestHandler, unread_before: int, due: float) -> None:
         """Leave a caller of whom no request came in time, or who meanwhile took nothing of what there is to read."""
         unread = transport.get_write_buffer_size()
         if transport.is_closing() and not unread:
             self._silent.discard(protocol)
+        elif asyncio.get_running_loop().time() - due > _HALTED_SECONDS:  # its request may be there, and is read next
+            self._look_later(transport, protocol, unread=-1)
         elif protocol in self._silent or 0 < unread == unread_before:
             self._silent.discard(protocol)
             transport.abort()

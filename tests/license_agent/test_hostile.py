@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import resource
+import time
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -254,6 +255,21 @@ async def test_a_caller_that_says_nothing_is_left(master: RestartableMaster, tmp
         writer.write(b"GET /v1/lease HTTP/1.1\r\nX-Slow: ")
         with suppress(ConnectionResetError):
             assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_caller_whose_request_came_while_the_agent_was_halted_is_answered(
+    master: RestartableMaster, tmp_path: Path
+) -> None:
+    """As on a machine that stalls: its time is over before the request is read."""
+    seconds = 0.2
+    async with running_agent(agent_settings(master.address, tmp_path, request_timeout_seconds=seconds)) as pbx:
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        while not pbx.server.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: agent\r\n\r\n")
+        time.sleep(seconds + 1)  # noqa: ASYNC251  # the whole process
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         writer.close()
 
 
