@@ -12,6 +12,8 @@ from typing import TypeVar
 from master.rpc.errors import MessageLateError
 
 T = TypeVar("T")
+_HALTED_SECONDS = 0.5
+"""Whoever is so late to see that time is over was busy or halted, and cannot judge others."""
 
 
 class MessageDeadline:
@@ -34,7 +36,7 @@ class MessageDeadline:
         assert task is not None
         self._ends_at[task] = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_later(self._seconds, self._end_late)
+            self._look_at(self._ends_at[task])
         try:
             return await reading
         except asyncio.CancelledError:
@@ -45,12 +47,18 @@ class MessageDeadline:
             del self._ends_at[task]
             self._late.discard(task)
 
-    def _end_late(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _look_at(self, due: float) -> None:
+        self._timer = asyncio.get_running_loop().call_at(due, self._end_late, due)
+
+    def _end_late(self, due: float) -> None:
+        now = asyncio.get_running_loop().time()
         self._timer = None
+        if now - due > _HALTED_SECONDS:  # messages may be there, and are read next
+            self._look_at(now + _HALTED_SECONDS)
+            return
         for task, ends_at in self._ends_at.items():
-            if ends_at > loop.time():
-                self._timer = loop.call_at(ends_at, self._end_late)
+            if ends_at > now:
+                self._look_at(ends_at)
                 return
             if task not in self._late:
                 self._late.add(task)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 
 import pytest
 
@@ -41,3 +43,15 @@ async def test_a_caller_that_gives_up_is_not_late() -> None:
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
+
+
+async def test_a_message_that_came_while_the_master_was_halted_is_in_time() -> None:
+    there, here = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=here)
+    reading = asyncio.create_task(MessageDeadline(0.05).within(reader.readline()))
+    await asyncio.sleep(0)
+    there.sendall(b"message\n")
+    time.sleep(1)  # noqa: ASYNC251  # the whole process
+    assert await reading == b"message\n"
+    writer.close()
+    there.close()
