@@ -41,8 +41,9 @@ settings.load_profile("proof")
 share_compiled_statements()
 asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # what masters and agents run on in earnest
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # else Ctrl-C of tests ends none of their processes
+# A shell has it ignored for what runs in the background; then Ctrl-C of tests would end none of their processes. Where
+# the handler is Python's own, asyncio puts in another for each test and each fixture, and writes their task out for it.
+signal.signal(signal.SIGINT, lambda number, frame: signal.default_int_handler(number, frame))
 
 structlog.configure(  # the default renders every local of a traceback, which takes minutes for a big estate
     processors=[structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]

@@ -28,12 +28,17 @@ async def explain(pbx: BarePbx, *wanted: seat_pb2.Seat, software: str = "") -> s
 
 async def ask(pbx: BarePbx, *wanted: seat_pb2.Seat) -> Sequence[seat_pb2.SeatResult]:
     """Explain, then acquire: the answers must be equal, and explaining must have changed nothing."""
+    return (await _ask(pbx, *wanted))[0]
+
+
+async def _ask(pbx: BarePbx, *wanted: seat_pb2.Seat) -> tuple[Sequence[seat_pb2.SeatResult], list[status_pb2.HeldSeat]]:
+    """The answers, and what was held before."""
     before = await holdings(pbx.wire)
     explained = await explain(pbx, *wanted)
     assert await holdings(pbx.wire) == before
     results = await pbx.acquire(*wanted)
     assert _but_holders(results) == _but_holders(explained.results)
-    return results
+    return results, before
 
 
 def _but_holders(results: Sequence[seat_pb2.SeatResult]) -> list[seat_pb2.SeatResult]:
@@ -59,8 +64,8 @@ async def grant_all(pbx: BarePbx, *wanted: seat_pb2.Seat) -> list[seat_pb2.Grant
 
 async def refuse(pbx: BarePbx, wanted: seat_pb2.Seat) -> seat_pb2.Refusal:
     """The refusal of one seat; refusing must have changed nothing."""
-    before = await holdings(pbx.wire)
-    refusal = refused(await ask(pbx, wanted))[0]
+    results, before = await _ask(pbx, wanted)
+    refusal = refused(results)[0]
     assert await holdings(pbx.wire) == before
     return refusal
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.invariants.balance import HeldSeat, Key, PoolName
 from tests.invariants.model.estate import CENTRAL_FROM, SOFTWARE
-from tests.invariants.model.sharing import KEPT, PORTS, Kept, ModelSharing
+from tests.invariants.model.sharing import PORTS, Kept, ModelSharing
 from tests.invariants.model.values import (
     ALLOWANCE_SECONDS,
     GRACE_SECONDS,
@@ -67,7 +67,8 @@ class ModelLeases(ModelSharing):
 
     def floor(self, pbx: str, pool: PoolName) -> int:
         """The least that is counted."""
-        return max(self.promised(pbx, pool), *(self.keeps(pbx, why, pool) for why in KEPT))
+        kept = (kept.seats for (whose, _, of), kept in self.kept.items() if whose == pbx and of == pool)
+        return max((self.promised(pbx, pool), *kept))
 
     def promised(self, pbx: str, pool: PoolName) -> int:
         """What is counted for PRIMARY because its standby, or it itself unheard, may use it."""
