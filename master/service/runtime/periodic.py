@@ -4,7 +4,8 @@ While the database is away, it waits: that is logged once, not with every run.
 
 Tasks of one master have their runs at places of their own within the interval, from the first one on. Were all of them
 run as soon as a master starts, each would open a connection of its own for it, and several masters that start together
-would come at once, again with every interval; what they look at does not change because a master starts.
+would come at once, again with every interval; what they look at does not change because a master starts. Only what has
+an hour between its runs begins with the start.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_every_task_has_a_place_of_its_own_and_none_is_at_the_start() -> None:
 
 
 async def test_a_start_takes_one_of_the_databases_connections(postgresql_database_url: str) -> None:
-    async with in_process_master(postgresql_database_url, Clock()):
+    async with in_process_master(postgresql_database_url, Clock(), database_health_interval_seconds=3600):
         connection = await asyncpg.connect(postgresql_database_url)
         try:
             query = (
