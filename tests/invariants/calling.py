@@ -132,25 +132,32 @@ class Calling(Changing):
 
     def _hand_on(self) -> None:
         """Have everything handed on, and all places told: masters do so at some moment by themselves."""
-        if not self.model.waiting:
-            return
+        if self.model.waiting:
+            self._masters_hand_on()
+            self.model.hand_on()
+
+    def _masters_hand_on(self) -> None:
         for master in self.arena.masters:
             self.arena.run(master.running.leases.waiting.run_once())
-        self.model.hand_on()
 
     def _settle(self, pbx: str, keys: list[Key], received: tuple[list[Answer], int, set[Key]], *, wait: bool) -> None:
-        """The master may try unwanted seats in any order; one of them must explain its answer."""
+        """The master may try unwanted seats in any order; one of them must explain its answer, and what is held."""
         tried = []
         unwanted = self.model.unwanted(pbx, keys)
         whole = [key for key in unwanted if key[0] == "uc"]
         for order in permutations(whole):
             model = self.model.copy()
             order_tried = [key for key in unwanted if key not in whole] + list(order)
-            tried.append(model.sync(pbx, keys, order_tried, wait=wait))
-            if tried[-1] == received and expected(model) == self._listed():
+            tried.append((model.sync(pbx, keys, order_tried, wait=wait), model))
+        if any(model.waiting for _, model in tried):  # what came back may have been handed on by now, or not yet
+            self._masters_hand_on()
+        listed = self._listed()
+        for answer, model in tried:
+            model.hand_on()
+            if answer == received and expected(model) == listed:
                 self.model = model
                 return
-        raise AssertionError(f"the master answered {received}; possible were {tried[:3]}")
+        raise AssertionError(f"the master answered {received}; possible were {[answer for answer, _ in tried][:3]}")
 
     def _under_lease(self, pbx: str, call: Callable[[], Awaitable[T]]) -> T | None:
         reason = self.model.refusal_of_call(pbx, self._epoch(pbx))
