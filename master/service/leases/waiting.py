@@ -83,7 +83,8 @@ class WaitingTask(PeriodicTask):
         self._granted = granted
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._anybody_waits = False
+        self._anybody_waits = True
+        """Whether anybody may; until it was looked, that is not known."""
         context.hub.seats_freed = self.came_back
         self._took_seconds = 0.0
         """How long the last run took: much is looked at less often."""
