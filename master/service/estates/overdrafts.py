@@ -48,3 +48,12 @@ def overdraft_events(tx: Tx, estate: Estate, before: Mapping[int, PoolScore], no
     for pool_id, pool in sorted(read_pools(tx, before).items()):
         if pool.account.overdrawn != (was := before[pool_id].account.overdrawn):
             yield overdraft_event(estate, pool_id, was, pool.account, now)
+
+
+def restored_overdraft_events(tx: Tx, estate: Estate, before: Mapping[int, PoolScore], now: float) -> Iterator[Event]:
+    """The same for each pool that is overdrawn once what a backup says is set aside, or was: nothing of its budget is
+    left, and the audit of the backup ends with what was true then."""
+    for pool_id, pool in sorted(read_pools(tx, before).items()):
+        was = before[pool_id].account.overdrawn
+        if was or pool.account.overdrawn:
+            yield overdraft_event(estate, pool_id, was, pool.account, now)

@@ -19,6 +19,7 @@ from master.domain.estate.learning import Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import first_number, longest_lease_seconds
 from master.service.batch.answers import DatabaseOutdatedError
+from master.service.estates.overdrafts import restored_overdraft_events
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.service.runtime.watch import WatchHub
@@ -26,6 +27,7 @@ from master.store.backends.database import Database, Tx
 from master.store.statements import learning as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import load_estate, lock_for_apply
+from master.store.statements.seats import read_pools
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:learning"
@@ -109,11 +111,13 @@ class Learnings:
         self, tx: Tx, estate: Estate, why: str, caller: str, time: LeaseTime, *, at_least_until: float = 0.0
     ) -> float:
         until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
+        pools = read_pools(tx, estate.shared_pools)
         store.set_aside(tx, estate.project_id, first_number=first_number(time.now), now=time.now)
         store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
         learned = store.learned(tx, estate.project_id)
         details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}
-        write_events(tx, [_event(time.now, estate, "learning.began", _By(caller, why), details)])
+        began = _event(time.now, estate, "learning.began", _By(caller, why), details)
+        write_events(tx, [began, *restored_overdraft_events(tx, estate, pools, time.now)])
         return until
 
     async def end(self, project: str, *, reason: str, key: RequestKey[Ended], caller: str) -> Ended | AnsweredBefore:
