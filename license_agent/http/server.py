@@ -25,14 +25,13 @@ from license_agent.http.requests import BodyLimits, check_target
 from license_agent.http.routes import AGENT, LIMITS, METRICS, SETTINGS, routes
 from license_agent.http.unix_socket import unix_socket
 from license_agent.settings import AgentSettings
+from licensemaster.daemon.halts import was_halted
 from licensemaster.values import listening_address
 
 _log = structlog.get_logger(__name__)
 _BACKLOG: Final = 1024
 _KEEPALIVE_SECONDS: Final = 75.0
 _DRAIN_SECONDS: Final = 5.0
-_HALTED_SECONDS: Final = 0.5
-"""Whoever is so late to see that time is over was busy or halted, and cannot judge others."""
 _SETS_AT_ONCE: Final = 4
 """Whole wanted sets that are read at the same time: the largest bodies there are."""
 
@@ -122,7 +121,7 @@ class LocalServer:
         unread = transport.get_write_buffer_size()
         if transport.is_closing() and not unread:
             self._silent.discard(protocol)
-        elif asyncio.get_running_loop().time() - due > _HALTED_SECONDS:  # its request may be there, and is read next
+        elif was_halted(due=due, now=asyncio.get_running_loop().time()):  # its request may be there, and is read next
             self._look_later(transport, protocol, unread=-1)
         elif protocol in self._silent or 0 < unread == unread_before:
             self._silent.discard(protocol)

@@ -97,6 +97,11 @@ class License:
         return bool(self.key_on_word_of) or (release.device_dead and not release.certified)
 
     @property
+    def takes_seats(self) -> bool:
+        """Whether it is being released, and seats are taken away for it (L5)."""
+        return self.release is not None and self.release.in_use.takes_seats
+
+    @property
     def release_is_vouched_for(self) -> bool:
         """Whether somebody answers for it that the device no longer uses the license (L2)."""
         release = self.release
@@ -145,19 +150,14 @@ class Installation:
 
     def seats_staying(self, key: str) -> int:
         """How many seats of a type may stay: licenses, but for those whose release takes seats away (L5)."""
-        taken = sum(
-            license.quantity
-            for license in self.of_type(key)
-            if license.release is not None and license.release.in_use.takes_seats
-        )
-        return self.capacity.get(key, 0) - taken
+        return self.capacity.get(key, 0) - sum(license.quantity for license in self.of_type(key) if license.takes_seats)
 
     def seats_staying_without(self, leaving: License) -> int:
         """How many seats may stay once the release of a license is complete; one that drains ends behind all for
         which seats are taken away, so that these find the room that they made (L5).
         """
-        drains = leaving.release is None or not leaving.release.in_use.takes_seats
-        room = self.seats_staying(leaving.type.key) if drains else self.capacity.get(leaving.type.key, 0)
+        key = leaving.type.key
+        room = self.capacity.get(key, 0) if leaving.takes_seats else self.seats_staying(key)
         return room - leaving.quantity
 
     @property

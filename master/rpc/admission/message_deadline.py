@@ -9,11 +9,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from licensemaster.daemon.halts import HALTED_SECONDS, was_halted
 from master.rpc.errors import MessageLateError
 
 T = TypeVar("T")
-_HALTED_SECONDS = 0.5
-"""Whoever is so late to see that time is over was busy or halted, and cannot judge others."""
 
 
 class MessageDeadline:
@@ -53,8 +52,8 @@ class MessageDeadline:
     def _end_late(self, due: float) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
-        if now - due > _HALTED_SECONDS:  # messages may be there, and are read next
-            self._look_at(now + _HALTED_SECONDS)
+        if was_halted(due=due, now=now):  # messages may be there, and are read next
+            self._look_at(now + HALTED_SECONDS)
             return
         for task, ends_at in self._ends_at.items():
             if ends_at > now:

@@ -6,7 +6,8 @@ Decides nothing but which way work goes: what is only asked or tried out never w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -46,9 +47,15 @@ class ServiceContext:
 
     async def change(self, work: Callable[[Tx, EstateCache], T]) -> T:
         """Have work done for a caller, in one transaction. Where the caller has gone, PBXs are told all the same."""
-        try:
+        with self.telling_of_what_was_left():
             return await self.questions.transact(lambda tx: work(tx, self.estates))
-        except asyncio.CancelledError:  # it may have been done, and whoever would have told of it has gone
+
+    @contextmanager
+    def telling_of_what_was_left(self) -> Iterator[None]:
+        """Have PBXs told of a change whose caller goes meanwhile: it may have been made, and nobody else would."""
+        try:
+            yield
+        except asyncio.CancelledError:
             self.hub.wake_all()
             raise
 

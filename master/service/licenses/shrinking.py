@@ -46,13 +46,11 @@ def _shrinking(tx: Tx, estate: Estate, time: LeaseTime) -> Iterator[tuple[int, i
     """(Pool id, seats that may stay, whether it is overdrawn without a budget) of pools that hold more."""
     if estate.learns(time.ends_by):  # what is out is not known yet
         return
-    staying = {
-        estate.pool_ids.get((device.id, license.type.key), 0): estate.installations[device.id].seats_staying(
-            license.type.key
-        )
-        for license in estate.licenses
-        if (device := license.device) is not None and license.release is not None and license.release.in_use.takes_seats
-    }
+    staying: dict[int, int] = {}
+    for license in estate.licenses:
+        if license.takes_seats and license.device is not None:
+            device_id, key = license.device.id, license.type.key
+            staying[estate.pool_ids.get((device_id, key), 0)] = estate.installations[device_id].seats_staying(key)
     for pool_id, pool in sorted(read_pools(tx, {*estate.shared_pools, *staying}).items()):
         policy = estate.overdraft_of(pool_id) or NO_OVERDRAFT
         is_spent = bool(pool.overdrawn) and not budget_left(policy, pool.account, time.now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -39,7 +38,7 @@ class Projects:
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
         """
-        try:
+        with self._context.telling_of_what_was_left():
             applied = await apply_project(
                 self._context.questions,
                 self._context.rehearsals,
@@ -47,9 +46,6 @@ class Projects:
                 self._context.estates,
                 self._context.lease_time(),
             )
-        except asyncio.CancelledError:  # as in `change`
-            self._context.hub.wake_all()
-            raise
         if isinstance(applied, Applied) and applied.changes and not request.dry_run:
             await self._read_estate(request.spec.name)
             self._context.hub.wake_all()

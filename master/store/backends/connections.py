@@ -31,6 +31,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from licensemaster.daemon.halts import was_halted
 from master.process.attempts import Attempts
 from master.store.backends.problems import AllInUseError, StorageError, StorageProblem, storage_error
 
@@ -54,8 +55,6 @@ _IDLE_CHANGE_TIMES = 0.5
 """How many times as long as a statement a change may leave the server idle: one that hangs lets go of its locks."""
 _IDLE_READ_TIMES = 6
 """The same where something is only read: no lock is held, and what is computed in between may be much."""
-_HALTED_SECONDS = 0.5
-"""Whoever is so late to see that time is over was busy or halted, and cannot judge others."""
 _KNOWS_TRANSACTION_TIMEOUT = (17,)
 COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 """A commit that waits for a synchronous replica is never broken off: it would be visible without it."""
@@ -270,8 +269,8 @@ class ConnectionWatchdog:
             self._end.cancel()
 
     def _over(self) -> None:
-        if self._loop.time() - self._due > _HALTED_SECONDS:
-            self.start()  # this process was halted itself: it has not read yet what the server may have answered
+        if was_halted(due=self._due, now=self._loop.time()):
+            self.start()  # what the server may have answered is not read yet
         else:
             self._raw.terminate()
 
