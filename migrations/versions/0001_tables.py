@@ -11,13 +11,6 @@ branch_labels = None
 depends_on = None
 
 
-_OF_POLICIES = (
-    "kind IN ('seats.awaited', 'seats.given_up', 'waiting.dropped', 'pool.overdrawn', 'pool.overdraft_ended')"
-    " OR (kind = 'seats.acquired' AND caller = 'master:waiting')"
-)
-"""What the report reads of the audit: an index of these alone costs other events nothing."""
-
-
 def upgrade() -> None:
     op.create_table(
         "claim",
@@ -200,13 +193,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("request_id IS NOT NULL"),
         postgresql_where=sa.text("request_id IS NOT NULL"),
     )
-    op.create_index(
-        "ix_event_policy",
-        "event",
-        ["project_id", "time_us"],
-        sqlite_where=sa.text(_OF_POLICIES),
-        postgresql_where=sa.text(_OF_POLICIES),
-    )
     op.create_table(
         "license_file",
         sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), primary_key=True),
@@ -326,10 +312,7 @@ def upgrade() -> None:
         sa.Column("used", sa.Integer, nullable=False),
         sa.Column("peak", sa.Integer, server_default="0", nullable=False),
         sa.Column("peak_at", sa.Float(precision=53), nullable=True),
-        sa.Column("overdrawn", sa.Integer, server_default="0", nullable=False),
-        sa.Column("overdraft_spent", sa.Float(precision=53), server_default="0", nullable=False),
-        sa.Column("overdraft_at", sa.Float(precision=53), server_default="0", nullable=False),
-        sa.CheckConstraint("overdrawn >= 0 AND used >= 0 AND used <= capacity + overdrawn", name="never_overdrawn"),
+        sa.CheckConstraint("used >= 0 AND used <= capacity", name="never_overdrawn"),
         sa.UniqueConstraint("device_id", "type"),
     )
     op.create_table(
@@ -393,42 +376,4 @@ def upgrade() -> None:
             ["license.project_id", "license.id"],
             name=op.f("fk_license_release_project_id_license_id"),
         ),
-    )
-    op.create_table(
-        "allocation",
-        sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), autoincrement=False, primary_key=True),
-        sa.Column("document", sa.Text, nullable=False),
-    )
-    op.create_table(
-        "rule_day",
-        sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), nullable=False),
-        sa.Column("rule", sa.String(length=63), nullable=False),
-        sa.Column("type", sa.String(length=63), nullable=False),
-        sa.Column("day", sa.Integer, nullable=False),
-        sa.Column("used", sa.Integer, nullable=False),
-        sa.Column("unused", sa.Integer),
-        sa.Column("refused", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("project_id", "day", "rule", "type"),
-    )
-    op.create_table(
-        "waiter",
-        sa.Column(
-            "pbx_id", sa.Integer, sa.ForeignKey("pbx.id", ondelete="CASCADE"), autoincrement=False, primary_key=True
-        ),
-        sa.Column("holder", sa.String(length=128), primary_key=True),
-        sa.Column("type", sa.String(length=63), primary_key=True),
-        sa.Column("kind", sa.Integer, autoincrement=False, primary_key=True),
-        sa.Column("user_name", sa.String(length=128), nullable=False),
-        sa.Column("line", sa.String(length=128), nullable=False),
-        sa.Column("application", sa.String(length=63), nullable=False),
-        sa.Column("asked_at", sa.Float(precision=53), nullable=False),
-        sa.Column("call_seats", sa.Integer, nullable=False),
-        sa.Column("place", sa.Integer, nullable=False),
-    )
-    op.create_index("ix_waiter_type", "waiter", ["type", "pbx_id"])
-    op.create_table(
-        "seat_queue",
-        sa.Column("project_id", sa.Integer, sa.ForeignKey("project.id"), autoincrement=False, primary_key=True),
-        sa.Column("type", sa.String(length=63), primary_key=True),
-        sa.Column("waiting", sa.Integer, nullable=False),
     )
