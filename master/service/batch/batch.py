@@ -117,7 +117,7 @@ class Batch:
         self._loaded = loaded
         self._observer = observer
         self._events = BatchEvents(loaded.time.now)
-        self._waiting = BatchWaiting(loaded.awaited, loaded.projects, loaded.working_set, self._events)
+        self._waiting = BatchWaiting(loaded, self._events)
         remedies = Remedies(tx, loaded.working_set, loaded.time)
         self._seats = BatchSeats(loaded.working_set, self._events, remedies, self._waiting, loaded.time)
         self._leases = BatchLeases(tx, loaded, self._events, self._seats, self._waiting)

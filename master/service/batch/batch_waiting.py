@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable, Mapping
 from master.domain.allocation.waiting_line import place_told
 from master.domain.estate.estate import Pbx
 from master.domain.leases.notices import Awaited
-from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Key
 from master.service.batch.batch_events import BatchEvents
+from master.service.batch.loading import LoadedBatch
 from master.service.batch.requests import DropWaiting
 from master.service.batch.resolved_request import ResolvedRequest
 from master.store.backends.database import Tx
@@ -27,19 +27,10 @@ Name = tuple[int, Key]
 class BatchWaiting:
     """What PBXs wait for."""
 
-    def __init__(
-        self,
-        awaited: Mapping[int, Mapping[Key, Awaited]],
-        projects: Mapping[int, int],
-        working_set: SeatWorkingSet,
-        events: BatchEvents,
-    ) -> None:
-        """`awaited` is what the PBXs of the batch wait for, or were handed on, before it; `projects` are the ids of
-        theirs, by PBX id."""
-        self._before = awaited
-        self._projects = projects
-        self._awaited = {pbx_id: dict(of_pbx) for pbx_id, of_pbx in awaited.items()}
-        self._working_set = working_set
+    def __init__(self, loaded: LoadedBatch, events: BatchEvents) -> None:
+        self._loaded = loaded
+        self._awaited = {pbx_id: dict(of_pbx) for pbx_id, of_pbx in loaded.awaited.items()}
+        self._working_set = loaded.working_set
         self._events = events
         self._gone: set[Name] = set()
         self._handed_on: set[Name] = set()
@@ -120,13 +111,15 @@ class BatchWaiting:
             ]
         store.write_waiters(tx, begun)
         store.note_handed_on(tx, self._handed_on - self._gone)
-        changes = Counter((self._projects[waiter.pbx_id], want.type) for waiter, want, _ in begun)
         ended = [name for name in self._gone | self._handed_on if self._waited_before(*name)]
-        changes.subtract((self._projects[pbx_id], key[0]) for pbx_id, key in ended)
-        store.lengthen_queues(tx, changes)
+        if begun or ended:
+            projects = self._loaded.projects
+            changes = Counter((projects[waiter.pbx_id], want.type) for waiter, want, _ in begun)
+            changes.subtract((projects[pbx_id], key[0]) for pbx_id, key in ended)
+            store.lengthen_queues(tx, changes)
 
     def _waited_before(self, pbx_id: int, key: Key) -> bool:
-        before = self._before.get(pbx_id, {}).get(key)
+        before = self._loaded.awaited.get(pbx_id, {}).get(key)
         return before is not None and not before.is_handed_on
 
     def _forget(self, pbx_id: int, keys: Collection[Key]) -> None:
