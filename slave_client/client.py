@@ -22,16 +22,7 @@ from slave_client.values.calls import CallKind, SeatPossession, call_allowed
 from slave_client.values.config import ClientConfig
 from slave_client.values.notices import Notice, NoticeKind
 from slave_client.values.report import Loan, Report
-from slave_client.values.seats import (
-    Awaited,
-    Granted,
-    Held,
-    Outcome,
-    ReturnOutcome,
-    SeatKey,
-    Synced,
-    Want,
-)
+from slave_client.values.seats import Awaited, Granted, Held, Outcome, ReturnOutcome, SeatKey, Synced, Want
 from slave_client.values.states import State
 
 TAKEOVER_WAIT_SECONDS = 30.0

@@ -19,15 +19,7 @@ from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOpt
 from master.cli.output.document_files import read_document
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import (
-    add_row,
-    json_object,
-    moment,
-    print_json_object,
-    stdout_console,
-    table,
-    visible,
-)
+from master.cli.output.rendering import add_row, json_object, moment, print_json_object, stdout_console, table, visible
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -12,21 +12,10 @@ from rich.table import Table
 
 from licensemaster.v1 import document_pb2, license_pb2
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.options import (
-    DeviceArgument,
-    ReasonOption,
-)
+from master.cli.connection.options import DeviceArgument, ReasonOption
 from master.cli.device import device_agreement, device_folder
 from master.cli.output.document_files import read_document, write_document
-from master.cli.output.rendering import (
-    add_row,
-    distance,
-    moment,
-    stderr_console,
-    stdout_console,
-    table,
-    visible,
-)
+from master.cli.output.rendering import add_row, distance, moment, stderr_console, stdout_console, table, visible
 
 OPERATOR_PANEL = "By an operator, at the master"
 

@@ -22,13 +22,7 @@ from master.cli.operator.licenses import license_release
 from master.cli.operator.licenses.move_results import RELEASING, end, licenses_view, print_results, waits_for
 from master.cli.output.document_files import binding_file, folder_for, read_document, request_file, write_document
 from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import (
-    json_object,
-    print_json_object,
-    stderr_console,
-    stdout_console,
-    visible,
-)
+from master.cli.output.rendering import json_object, print_json_object, stderr_console, stdout_console, visible
 
 app = typer.Typer(help="Licenses: import, bind, release, rebind.", no_args_is_help=True)
 

@@ -16,12 +16,7 @@ import typer
 
 from licensemaster.v1 import license_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
-from master.cli.connection.options import (
-    LicensesArgument,
-    ReasonOption,
-    ToDeviceOption,
-    YesOption,
-)
+from master.cli.connection.options import LicensesArgument, ReasonOption, ToDeviceOption, YesOption
 from master.cli.operator.licenses.move_results import RELEASING, end, print_results, revoked_text
 from master.cli.operator.licenses.release_progress import wait_for_releases
 from master.cli.output.document_files import binding_file, folder_for, request_file, write_document

@@ -10,10 +10,7 @@ from rich.text import Text
 
 from licensemaster.v1 import seat_pb2, status_pb2
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.options import (
-    PbxArgument,
-    TypeArgument,
-)
+from master.cli.connection.options import PbxArgument, TypeArgument
 from master.cli.operator.monitoring.seat_result_view import holder_text, result_view
 from master.cli.output.enum_names import in_words
 from master.cli.output.rendering import distance, joined, short_name, stdout_console, visible

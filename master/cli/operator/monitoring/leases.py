@@ -9,20 +9,9 @@ import typer
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
-from master.cli.connection.options import (
-    LimitOption,
-    NeededReasonOption,
-    PbxArgument,
-    YesOption,
-)
+from master.cli.connection.options import LimitOption, NeededReasonOption, PbxArgument, YesOption
 from master.cli.operator.monitoring.listings import State, lease_state, leases_view
-from master.cli.output.rendering import (
-    distance,
-    moment,
-    short_name,
-    stdout_console,
-    visible,
-)
+from master.cli.output.rendering import distance, moment, short_name, stdout_console, visible
 
 app = typer.Typer(help="The lease of each PBX: list, end.", invoke_without_command=True)
 

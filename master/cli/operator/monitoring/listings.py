@@ -13,25 +13,11 @@ from rich.text import Text
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.options import (
-    LimitOption,
-    OfLicenseOption,
-    OfPbxOption,
-    OfSiteOption,
-    OfTypeOption,
-)
+from master.cli.connection.options import LimitOption, OfLicenseOption, OfPbxOption, OfSiteOption, OfTypeOption
 from master.cli.operator.monitoring.past_moment import SINCE_HELP, past_moment
 from master.cli.operator.monitoring.seat_result_view import basis_text, holder_text
 from master.cli.output.enum_names import in_words
-from master.cli.output.rendering import (
-    add_row,
-    distance,
-    joined,
-    moment,
-    short_name,
-    table,
-    visible,
-)
+from master.cli.output.rendering import add_row, distance, joined, moment, short_name, table, visible
 
 LEASE_STYLES = {
     status_pb2.LEASE_STATE_NONE: "dim",

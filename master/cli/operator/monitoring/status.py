@@ -15,10 +15,7 @@ from rich.text import Text
 from licensemaster.v1 import status_pb2
 from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.connection import Connection
-from master.cli.connection.options import (
-    OfDeviceOption,
-    OfTypeOption,
-)
+from master.cli.connection.options import OfDeviceOption, OfTypeOption
 from master.cli.operator.monitoring.listings import LEASE_STYLES
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed

@@ -8,12 +8,7 @@ import typer
 from licensemaster.v1 import plan_pb2
 from licensemaster.values import BadValueError, license_name, whole_number
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.options import (
-    LicensesArgument,
-    OfSiteOption,
-    PbxArgument,
-    ToDeviceOption,
-)
+from master.cli.connection.options import LicensesArgument, OfSiteOption, PbxArgument, ToDeviceOption
 from master.cli.operator.projects.plan_view import plan_view
 from master.cli.output.failure import CommandFailed
 
