@@ -23,19 +23,12 @@ VENDOR_PANEL = "By a vendor, on its own machine"
 
 app = typer.Typer(help="Vendors' keys and license files.", no_args_is_help=True)
 
-KeyOption = Annotated[
-    Path, typer.Option("--key", metavar="FILE", help="The vendor's private key.", show_default=False, dir_okay=False)
-]
+KeyOption = Annotated[Path, typer.Option("--key", metavar="FILE", help="The vendor's private key.", dir_okay=False)]
 
 
 @app.command("keygen", rich_help_panel=VENDOR_PANEL)
 def keygen(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="DIR|FILE", help="Where the private key goes; beside it .pub.", show_default=False
-        ),
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR|FILE", help="Where the private key goes; beside it .pub.")],
     as_json: JsonOption = False,
 ) -> None:
     """Make a key pair. The private key stays with the vendor; the .pub file goes to customers."""
@@ -60,12 +53,9 @@ def keygen(
 @app.command("issue", rich_help_panel=VENDOR_PANEL)
 def issue(
     key: KeyOption,
-    project: Annotated[
-        str, typer.Option("--project", metavar="NAME", help="The project that bought them.", show_default=False)
-    ],
+    project: Annotated[str, typer.Option("--project", metavar="NAME", help="The project that bought them.")],
     licenses: Annotated[
-        list[str] | None,
-        typer.Option("--license", metavar="ID=TYPE:QUANTITY", help="One item; as often as needed.", show_default=False),
+        list[str] | None, typer.Option("--license", metavar="ID=TYPE:QUANTITY", help="One item; as often as needed.")
     ] = None,
     source: Annotated[
         Path | None,
@@ -73,19 +63,14 @@ def issue(
             "--from",
             metavar="FILE",
             help=r"Items as \[\[licenses]] tables in TOML: id, type, quantity, replaces, agreement_end.",
-            show_default=False,
         ),
     ] = None,
     catalog: Annotated[
         str, typer.Option("--catalog", metavar="NAME", help="The catalog that the types belong to.")
     ] = "innovaphone",
     valid_days: Annotated[int, typer.Option("--valid-days", min=1, max=3650, help="To be imported within.")] = 30,
-    file_id: Annotated[
-        str, typer.Option("--id", metavar="NAME", help="The file's number. Default: a new one.", show_default=False)
-    ] = "",
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Default: standard output.", show_default=False)
-    ] = None,
+    file_id: Annotated[str, typer.Option("--id", metavar="NAME", help="The file's number. Default: a new one.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: standard output.")] = None,
 ) -> None:
     """Issue licenses: a signed file that one project can import, once."""
     from licensemaster.signing import documents
@@ -117,13 +102,9 @@ def issue(
 
 @app.command("introduce", rich_help_panel=VENDOR_PANEL)
 def introduce(
-    key: Annotated[
-        Path, typer.Option("--key", metavar="FILE", help="The private key in use until now.", show_default=False)
-    ],
-    new: Annotated[
-        str, typer.Option("--new", metavar="FILE|HEX", help="The next key's public half.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The introduction.", show_default=False)],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key in use until now.")],
+    new: Annotated[str, typer.Option("--new", metavar="FILE|HEX", help="The next key's public half.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The introduction.")],
     retire_previous: Annotated[
         datetime | None,
         typer.Option(
@@ -131,7 +112,6 @@ def introduce(
             metavar="DATE",
             formats=["%Y-%m-%d"],
             help="Files issued with the key in use after this day are refused.",
-            show_default=False,
         ),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="What people call the new key.")] = "",

@@ -50,17 +50,11 @@ def add_to(app: typer.Typer) -> None:
 def trust(
     master: Master,
     key: Annotated[
-        str | None,
-        typer.Argument(metavar="[PUBLIC_KEY]", help="A .pub file, or 64 hexadecimal digits.", show_default=False),
+        str | None, typer.Argument(metavar="[PUBLIC_KEY]", help="A .pub file, or 64 hexadecimal digits.")
     ] = None,
     introduction: Annotated[
         Path | None,
-        typer.Option(
-            "--introduction",
-            metavar="FILE",
-            help="Instead: a key on the word of one trusted already.",
-            show_default=False,
-        ),
+        typer.Option("--introduction", metavar="FILE", help="Instead: a key on the word of one trusted already."),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="What people call the key.")] = "",
     reason: ReasonOption = "",
@@ -84,7 +78,7 @@ def trust(
 @asks_master()
 def distrust(
     master: Master,
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `vendor keys` lists it.", show_default=False)],
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `vendor keys` lists it.")],
     reason: ReasonOption = "",
 ) -> None:
     """Take no more files of a key. What was imported stays."""
@@ -103,10 +97,9 @@ def keys(master: Master) -> None:
 
 
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any signed document.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any signed document.")],
     with_keys: Annotated[
-        list[str] | None,
-        typer.Option("--key", metavar="FILE|HEX", help="A public key to verify it with.", show_default=False),
+        list[str] | None, typer.Option("--key", metavar="FILE|HEX", help="A public key to verify it with.")
     ] = None,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Verify it with the keys that the master's project trusts.")

@@ -73,7 +73,6 @@ def _tls_file(name: str, helps: str) -> Any:
         envvar=f"{PREFIX}TLS_{name.upper()}_FILE",  # the settings of a master: its probes show its own
         metavar="FILE",
         help=helps,
-        show_default=False,
         rich_help_panel=_CONNECTION_PANEL,
         callback=_chosen,
     )
@@ -89,7 +88,6 @@ ProfileOption = Annotated[
         envvar=PROFILE,
         metavar="NAME",
         help="What `profile set` kept under that name.",
-        show_default=False,
         rich_help_panel=_CONNECTION_PANEL,
         callback=_chosen,
         is_eager=True,
@@ -121,18 +119,15 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=0, help="At most this many rows; 0 for all.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
-NeededReasonOption = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.", show_default=False)
-]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def _name(metavar: str, helps: str, completer: Completer) -> Any:
-    return typer.Argument(metavar=metavar, help=helps, show_default=False, autocompletion=completer)
+    return typer.Argument(metavar=metavar, help=helps, autocompletion=completer)
 
 
 def _only(option: str, metavar: str, helps: str, completer: Completer) -> Any:
-    return typer.Option(option, metavar=metavar, help=helps, show_default=False, autocompletion=completer)
+    return typer.Option(option, metavar=metavar, help=helps, autocompletion=completer)
 
 
 LicensesArgument = Annotated[list[str], _name("LICENSE...", "Ids, as `license list` shows them.", complete_license)]

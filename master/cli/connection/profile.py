@@ -14,15 +14,12 @@ from master.cli.output.rendering import add_row, print_json_object, stderr_conso
 
 app = typer.Typer(help="Names for a master, a project and a certificate, for --profile.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The profile's name.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The profile's name.")]
 
 
 @app.command("set")
 def set_profile(
-    context: typer.Context,
-    name: NameArgument,
-    project: ProjectOption = None,
-    server: ServerOption = DEFAULT_SERVER,
+    context: typer.Context, name: NameArgument, project: ProjectOption = None, server: ServerOption = DEFAULT_SERVER
 ) -> None:
     """Keep --server, --project and --tls-* as typed here under NAME. The first profile is the default."""
     profiles = read_profiles()

@@ -51,12 +51,8 @@ def list_devices(master: Master) -> None:
 @asks_master(project=False, as_json=False)
 def admit(
     master: Master,
-    request_file: Annotated[
-        Path, typer.Argument(metavar="REQUEST", help="What `device enroll --request-out` wrote.", show_default=False)
-    ],
-    answer_out: Annotated[
-        Path, typer.Option("--answer-out", metavar="FILE", help="To be carried back to the device.", show_default=False)
-    ],
+    request_file: Annotated[Path, typer.Argument(metavar="REQUEST", help="What `device enroll --request-out` wrote.")],
+    answer_out: Annotated[Path, typer.Option("--answer-out", metavar="FILE", help="To be carried back to the device.")],
 ) -> None:
     """Take a device's key that was carried here as a file, and write the answer to carry back."""
     document = read_document(request_file, document_pb2.DOCUMENT_KIND_ENROLLMENT)

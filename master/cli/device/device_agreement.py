@@ -16,7 +16,7 @@ from master.cli.output.failure import CommandFailed
 
 PANEL = "Warranty, maintenance, releases"
 
-ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 7.4.", show_default=False)]
+ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 7.4.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,13 +32,10 @@ def add_to(app: typer.Typer) -> None:
 def register(
     master: Master,
     device: DeviceArgument,
-    product: Annotated[str, typer.Option("--product", metavar="NAME", help="Of the catalog.", show_default=False)],
-    delivered: Annotated[
-        str, typer.Option("--delivered", metavar="DAY", help="The day of its purchase.", show_default=False)
-    ],
+    product: Annotated[str, typer.Option("--product", metavar="NAME", help="Of the catalog.")],
+    delivered: Annotated[str, typer.Option("--delivered", metavar="DAY", help="The day of its purchase.")],
     serial: Annotated[
-        str,
-        typer.Option("--serial", metavar="TEXT", help="Its serial number: the device, whatever its name."),
+        str, typer.Option("--serial", metavar="TEXT", help="Its serial number: the device, whatever its name.")
     ] = "",
     release: Annotated[str, typer.Option("--release", metavar="RELEASE", help="What it runs.")] = "",
     shipped: Annotated[
@@ -75,8 +72,8 @@ def allow(master: Master, device: DeviceArgument, release: ReleaseArgument) -> o
 def feature(
     master: Master,
     device: DeviceArgument,
-    name: Annotated[str, typer.Argument(metavar="FEATURE", help="A license type.", show_default=False)],
-    key: Annotated[str, typer.Option("--key", metavar="KEY", help="The feature key.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="FEATURE", help="A license type.")],
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="The feature key.")],
 ) -> orders.AddFeature:
     """Turn an optional feature on with its key."""
     return orders.AddFeature(device=device, feature=name, key=key)

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 DEVICE_PANEL = "On the device, in its folder"
 
-FolderOption = Annotated[
-    Path, typer.Option("--folder", metavar="DIR", help="Where the device keeps its key.", show_default=False)
-]
+FolderOption = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the device keeps its key.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,10 +52,7 @@ def add_to(app: typer.Typer) -> None:
 
 def create(
     folder: FolderOption,
-    name: Annotated[
-        str,
-        typer.Option("--name", metavar="projects/P/devices/D", help="What the device is called.", show_default=False),
-    ],
+    name: Annotated[str, typer.Option("--name", metavar="projects/P/devices/D", help="What the device is called.")],
 ) -> None:
     """Make the device's key. It never leaves the folder."""
     with _device_errors():
@@ -75,7 +70,6 @@ def enroll(
             "--token",
             envvar=DEVICE_TOKEN,
             help="What `license-master device token` gave the operator; in the variable it shows in no `ps`.",
-            show_default=False,
         ),
     ],
     request_out: Annotated[
@@ -102,8 +96,7 @@ def enroll(
 
 
 def answer(
-    folder: FolderOption,
-    file: Annotated[Path, typer.Argument(metavar="ANSWER", help="What `device admit` wrote.", show_default=False)],
+    folder: FolderOption, file: Annotated[Path, typer.Argument(metavar="ANSWER", help="What `device admit` wrote.")]
 ) -> None:
     """Take the master's answer to the enrollment that was carried here."""
     with _device_errors(file):
@@ -116,9 +109,7 @@ def accept(
     folder: FolderOption,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[BINDING]...", help="Bindings carried here. Default: ask the master.", show_default=False
-        ),
+        typer.Argument(metavar="[BINDING]...", help="Bindings carried here. Default: ask the master."),
     ] = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
@@ -145,9 +136,7 @@ def certify(
     folder: FolderOption,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[REQUEST]...", help="Release requests carried here. Default: ask the master.", show_default=False
-        ),
+        typer.Argument(metavar="[REQUEST]...", help="Release requests carried here. Default: ask the master."),
     ] = None,
     out: Annotated[
         Path | None,

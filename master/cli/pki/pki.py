@@ -58,9 +58,7 @@ def token(
     kind: Annotated[Kind, typer.Argument()],
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME", help="projects/P/pbxs/X for a PBX; else a person's or a system's name.", show_default=False
-        ),
+        typer.Argument(metavar="NAME", help="projects/P/pbxs/X for a PBX; else a person's or a system's name."),
     ] = None,
     names_file: Annotated[
         Path | None,

@@ -33,9 +33,7 @@ class Kind(StrEnum):
 
 FolderOption = Annotated[Path, typer.Option("--folder", envvar=PKI, metavar="DIR", help="The authority's folder.")]
 DaysOption = Annotated[float, typer.Option("--days", min=0.01, max=3650, help="How long it is good for.")]
-ConfinedOption = Annotated[
-    str | None, typer.Option("--project", metavar="NAME", help="Confine it to this project.", show_default=False)
-]
+ConfinedOption = Annotated[str | None, typer.Option("--project", metavar="NAME", help="Confine it to this project.")]
 FOLDER = Path("pki")
 _NEAR_SECONDS = 365 * 86_400
 """How long before its end an authority asks for another: from then on it cannot give a year any more."""

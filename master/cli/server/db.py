@@ -67,7 +67,7 @@ def check(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
 
 @app.command()
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; a new file.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; a new file.")],
     as_json: JsonOption = False,
     file: SettingsFile = None,
     database_url: DatabaseUrl = None,
@@ -108,7 +108,7 @@ def backup(
 
 @app.command()
 def restore(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
     force: Annotated[
         bool, typer.Option("--force", help="Although there is a database: it is kept beside, under another name.")
     ] = False,

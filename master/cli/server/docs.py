@@ -17,7 +17,7 @@ from master.shipped import shipped
 
 
 def docs(
-    page: Annotated[str, typer.Argument(metavar="[PAGE]", help="A page's name.", show_default=False)] = "",
+    page: Annotated[str, typer.Argument(metavar="[PAGE]", help="A page's name.")] = "",
     plain: Annotated[bool, typer.Option("--plain", help="As the Markdown that it is.")] = False,
 ) -> None:
     """Show a page of the documentation, or list the pages."""

@@ -46,7 +46,6 @@ DatabaseUrl = Annotated[
     typer.Option(
         "--database-url",
         help=f"sqlite:///FILE or postgresql://USER@HOST/NAME; with a password in {PREFIX}DATABASE_URL only.",
-        show_default=False,
         callback=without_password,
     ),
 ]
@@ -81,8 +80,8 @@ def _without(*packages: str) -> Iterator[None]:
 def serve(
     file: SettingsFile = None,
     database_url: DatabaseUrl = None,
-    listen: Annotated[str | None, typer.Option(help="Address of the gRPC services.", show_default=False)] = None,
-    metrics_listen: Annotated[str | None, typer.Option(help="Address of the metrics page.", show_default=False)] = None,
+    listen: Annotated[str | None, typer.Option(help="Address of the gRPC services.")] = None,
+    metrics_listen: Annotated[str | None, typer.Option(help="Address of the metrics page.")] = None,
     plaintext: Annotated[
         bool, typer.Option("--plaintext", help="Serve without certificates, to this machine only: for trying out.")
     ] = False,
@@ -102,11 +101,7 @@ def serve(
     from master.store.backends.database import StorageError
 
     settings = settings_from(
-        file,
-        database_url=database_url,
-        listen=listen,
-        metrics_listen=metrics_listen,
-        plaintext=plaintext or None,
+        file, database_url=database_url, listen=listen, metrics_listen=metrics_listen, plaintext=plaintext or None
     )
     try:
         with logging_to_stderr():

@@ -22,17 +22,13 @@ credits_app = typer.Typer(help="Credits, which service agreements are paid with.
 
 SubjectsArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="NAME...", help="Licenses, devices, contracts; device:NAME where it is several.", show_default=False
-    ),
+    typer.Argument(metavar="NAME...", help="Licenses, devices, contracts; device:NAME where it is several."),
 ]
-LicenseArgument = Annotated[str, typer.Argument(metavar="LICENSE", help="The license's id.", show_default=False)]
-OfferOption = Annotated[
-    str, typer.Option("--offer", metavar="NAME", help="By which offer of the catalog.", show_default=False)
-]
+LicenseArgument = Annotated[str, typer.Argument(metavar="LICENSE", help="The license's id.")]
+OfferOption = Annotated[str, typer.Option("--offer", metavar="NAME", help="By which offer of the catalog.")]
 KeyOption = Annotated[str, typer.Option("--key", metavar="KEY", help="The key that the vendor sent.")]
 MajorOption = Annotated[int, typer.Option("--major", metavar="N", help="The major version, where it is for one.")]
-OrderArgument = Annotated[int, typer.Argument(metavar="ORDER", help="The order's number.", show_default=False)]
+OrderArgument = Annotated[int, typer.Argument(metavar="ORDER", help="The order's number.")]
 
 
 @placing(app, "extend", rich_help_panel=ORDER_PANEL)
@@ -57,10 +53,8 @@ def extend(
 @placing(app, "buy", rich_help_panel=ORDER_PANEL)
 def buy(
     master: Master,
-    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Of the catalog.", show_default=False)],
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="What it is called; its trial's name.", show_default=False)
-    ],
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Of the catalog.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called; its trial's name.")],
     tier: CountsArgument,
     major: MajorOption = 0,
     premier: Annotated[bool, typer.Option("--premier", help="With premier support for the whole.")] = False,
@@ -74,9 +68,7 @@ def trial(
     master: Master,
     license_id: LicenseArgument,
     key: KeyOption,
-    tier: Annotated[
-        list[str] | None, typer.Argument(metavar="TYPE=N...", help="The tier to try.", show_default=False)
-    ] = None,
+    tier: Annotated[list[str] | None, typer.Argument(metavar="TYPE=N...", help="The tier to try.")] = None,
     product: Annotated[str, typer.Option("--product", metavar="NAME", help="To begin one; else it is extended.")] = "",
     major: MajorOption = 0,
 ) -> orders.StartTrial | orders.ExtendTrial:
@@ -95,8 +87,7 @@ def trial(
 def upgrade(
     master: Master,
     names: Annotated[
-        list[str],
-        typer.Argument(metavar="LICENSE... | LICENSE TYPE=N...", help="With new totals, or --to.", show_default=False),
+        list[str], typer.Argument(metavar="LICENSE... | LICENSE TYPE=N...", help="With new totals, or --to.")
     ],
     to: Annotated[int, typer.Option("--to", metavar="VERSION", help="The version that they get.")] = 0,
 ) -> orders.UpgradeVersion | orders.UpgradeTier:
@@ -117,7 +108,7 @@ def upgrade(
 def convert(
     master: Master,
     licenses: LicensesArgument,
-    to: Annotated[int, typer.Option("--to", metavar="VERSION", help="The version that they get.", show_default=False)],
+    to: Annotated[int, typer.Option("--to", metavar="VERSION", help="The version that they get.")],
     offer: OfferOption,
 ) -> orders.ConvertVersion:
     """Give free licenses another version: their agreement is void, a new year is charged."""
@@ -150,8 +141,8 @@ def cancel(master: Master, order: OrderArgument) -> orders.CancelOrder:
 @placing(app, "publish", rich_help_panel=ORDER_PANEL)
 def publish(
     master: Master,
-    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 14 or 7.4.", show_default=False)],
-    day: Annotated[str, typer.Option("--on", metavar="DAY", help="Such as 2026-03-01.", show_default=False)],
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 14 or 7.4.")],
+    day: Annotated[str, typer.Option("--on", metavar="DAY", help="Such as 2026-03-01.")],
     correct: Annotated[bool, typer.Option("--correct", help="Another day was entered: put it right.")] = False,
 ) -> orders.PublishRelease:
     """Enter that the vendor published a release."""
@@ -167,9 +158,7 @@ def reverse(master: Master, order: OrderArgument) -> orders.Reverse:
 @placing(credits_app, "add", context_settings=NEGATIVE_NUMBERS)
 def add_credits(
     master: Master,
-    amount: Annotated[
-        str, typer.Argument(metavar="AMOUNT", help="A decimal; below 0 it takes credits back.", show_default=False)
-    ],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="A decimal; below 0 it takes credits back.")],
 ) -> orders.AddCredits:
     """Credits were bought: into the balance; what was entered too much is taken back by -AMOUNT."""
     return orders.AddCredits(amount=amount)
@@ -178,8 +167,8 @@ def add_credits(
 @placing(credits_app, "pay")
 def pay(
     master: Master,
-    license_type: Annotated[str, typer.Argument(metavar="TYPE", help="Such as PBX-Port12.", show_default=False)],
-    quantity: Annotated[int, typer.Argument(metavar="N", help="How many.", show_default=False)],
+    license_type: Annotated[str, typer.Argument(metavar="TYPE", help="Such as PBX-Port12.")],
+    quantity: Annotated[int, typer.Argument(metavar="N", help="How many.")],
 ) -> orders.PayLicenses:
     """Pay for licenses with credits (needs --prices); the licenses come with the vendor's file."""
     return orders.PayLicenses(type=license_type, quantity=quantity)

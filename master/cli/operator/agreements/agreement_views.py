@@ -126,9 +126,7 @@ def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
 @asks_master()
 def ledger(
     master: Master,
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]", help="Only about this.", show_default=False)
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]", help="Only about this.")] = None,
     as_of: AsOfOption = "",
     limit: LimitOption = 100,
 ) -> None:
@@ -156,8 +154,8 @@ def calendar(master: Master, day: DayOption = "", days: DaysOption = 1100) -> No
 @asks_master()
 def may_run(
     master: Master,
-    license_id: Annotated[str, typer.Argument(metavar="LICENSE", help="Bought as a product.", show_default=False)],
-    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 3.2.", show_default=False)],
+    license_id: Annotated[str, typer.Argument(metavar="LICENSE", help="Bought as a product.")],
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 3.2.")],
     day: DayOption = "",
 ) -> None:
     """Ask whether a license may run a release. Exits with 1 where it may not."""

@@ -13,13 +13,10 @@ from master.cli.operator.agreements.ordering import CountsArgument, counts, plac
 
 app = typer.Typer(help="Contracts for yearly seats, and who has them.", no_args_is_help=True)
 
-ContractArgument = Annotated[str, typer.Argument(metavar="CONTRACT", help="Its name.", show_default=False)]
-UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Who has the seat.", show_default=False)]
+ContractArgument = Annotated[str, typer.Argument(metavar="CONTRACT", help="Its name.")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Who has the seat.")]
 UsesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--use", metavar="WHAT", help="team_member, configures or views; may be repeated.", show_default=False
-    ),
+    list[str] | None, typer.Option("--use", metavar="WHAT", help="team_member, configures or views; may be repeated.")
 ]
 
 
@@ -40,7 +37,7 @@ def reassign(
     master: Master,
     contract: ContractArgument,
     user: UserArgument,
-    to: Annotated[str, typer.Option("--to", metavar="USER", help="Who gets it.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", metavar="USER", help="Who gets it.")],
     use: UsesOption = None,
 ) -> orders.ReassignSeat:
     """Pass a seat on to another user."""

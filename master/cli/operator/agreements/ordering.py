@@ -30,9 +30,7 @@ KINDS = {
     "device": agreement_order_pb2.SUBJECT_KIND_DEVICE,
     "contract": agreement_order_pb2.SUBJECT_KIND_CONTRACT,
 }
-CountsArgument = Annotated[
-    list[str], typer.Argument(metavar="TYPE=N...", help="How many of each license type.", show_default=False)
-]
+CountsArgument = Annotated[list[str], typer.Argument(metavar="TYPE=N...", help="How many of each license type.")]
 NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 """For a command whose argument may be a number below zero: `-50` is no option of it."""
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {

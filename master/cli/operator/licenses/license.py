@@ -44,7 +44,7 @@ def license_state(state: State | None) -> license_pb2.LicenseState.ValueType:
 @asks_master()
 def import_licenses(
     master: Master,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Vendors' license files.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Vendors' license files.")],
     reason: ReasonOption = "",
 ) -> None:
     """Take the licenses of signed files into the project balance. Importing a file again changes nothing.
@@ -83,7 +83,7 @@ def list_licenses(
     master: Master,
     device: OfDeviceOption = "",
     license_type: OfTypeOption = "",
-    state: Annotated[State | None, typer.Option("--state", help="Only in this state.", show_default=False)] = None,
+    state: Annotated[State | None, typer.Option("--state", help="Only in this state.")] = None,
     limit: LimitOption = 100,
 ) -> None:
     """Show licenses and where they stand: free, bound, releasing (and what that waits for), cooling off."""
@@ -148,9 +148,7 @@ def approve(master: Master, licenses: LicensesArgument, reason: ReasonOption = "
 @asks_master(project=False)
 def certify(
     master: Master,
-    files: Annotated[
-        list[Path], typer.Argument(metavar="CERTIFICATE...", help="What devices signed.", show_default=False)
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="CERTIFICATE...", help="What devices signed.")],
     binding_out: Annotated[
         Path | None,
         typer.Option("--binding-out", metavar="DIR", help="Write the bindings of licenses that went to other devices."),
@@ -180,7 +178,7 @@ def certify(
 @asks_master()
 def documents(
     master: Master,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
     device: OfDeviceOption = "",
 ) -> None:
     """Write what is to be carried to devices without a network: bindings, and requests to certify releases."""

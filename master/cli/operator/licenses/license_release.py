@@ -29,17 +29,12 @@ RevokeOption = Annotated[
     bool, typer.Option("--revoke", help="Where in use: take the newest seats away now; their holders are notified.")
 ]
 ForceOption = Annotated[
-    bool,
-    typer.Option("--force", help="As --revoke, and count no longer what PBXs out of reach hold: risks over-use."),
+    bool, typer.Option("--force", help="As --revoke, and count no longer what PBXs out of reach hold: risks over-use.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 WaitOption = Annotated[
     bool | None,
-    typer.Option(
-        "--wait/--no-wait",
-        help="Stay until the release is complete. Default: where a person looks on.",
-        show_default=False,
-    ),
+    typer.Option("--wait/--no-wait", help="Stay until the release is complete. Default: where a person looks on."),
 ]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0, help="Wait so long at most; 0 for ever.")

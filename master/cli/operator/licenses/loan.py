@@ -12,7 +12,7 @@ from rich.text import Text
 
 from licensemaster.v1 import loan_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
-from master.cli.connection.options import NeededReasonOption, PbxArgument, TypeArgument, YesOption
+from master.cli.connection.options import PbxArgument, ReasonOption, TypeArgument, YesOption
 from master.cli.operator.monitoring.pool import outlooks_view
 from master.cli.output.rendering import add_row, distance, moment, short_name, stdout_console, table, visible
 
@@ -25,9 +25,9 @@ def open_loan(
     master: Master,
     pbx: PbxArgument,
     license_type: TypeArgument,
-    seats: Annotated[int, typer.Argument(metavar="SEATS", min=1, help="How many in all.", show_default=False)],
-    days: Annotated[int, typer.Option("--days", min=1, help="For how many days from now.", show_default=False)],
-    reason: NeededReasonOption,
+    seats: Annotated[int, typer.Argument(metavar="SEATS", min=1, help="How many in all.")],
+    days: Annotated[int, typer.Option("--days", min=1, help="For how many days from now.")],
+    reason: ReasonOption,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show whether it would be lent, and which sites could get fewer.")
     ] = False,
@@ -69,7 +69,7 @@ def return_loan(
     master: Master,
     pbx: PbxArgument,
     license_type: TypeArgument,
-    reason: NeededReasonOption,
+    reason: ReasonOption,
     keep: Annotated[int, typer.Option("--keep", min=0, help="How many stay borrowed.")] = 0,
     yes: YesOption = False,
 ) -> None:

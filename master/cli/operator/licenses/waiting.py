@@ -9,7 +9,7 @@ from rich.table import Table
 
 from licensemaster.v1 import allocation_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
-from master.cli.connection.options import NeededReasonOption, OfTypeOption, PbxArgument, YesOption
+from master.cli.connection.options import OfTypeOption, PbxArgument, ReasonOption, YesOption
 from master.cli.output.rendering import add_row, distance, moment, short_name, stdout_console, table, visible
 
 app = typer.Typer(help="Who waits for seats: list, drop.", invoke_without_command=True)
@@ -31,7 +31,7 @@ def waiting(master: Master, context: typer.Context, license_type: OfTypeOption =
 def drop(
     master: Master,
     pbx: PbxArgument,
-    reason: NeededReasonOption,
+    reason: ReasonOption,
     license_type: OfTypeOption = "",
     yes: YesOption = False,
 ) -> None:

@@ -62,10 +62,7 @@ def export(
 @app.command("verify")
 def verify(
     file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FILE]", help="An export; without one the master verifies its own chain.", show_default=False
-        ),
+        Path | None, typer.Argument(metavar="[FILE]", help="An export; without one the master verifies its own chain.")
     ] = None,
     key: Annotated[
         str, typer.Option("--key", metavar="HEX_OR_FILE", help="The master's public key, as known from elsewhere.")

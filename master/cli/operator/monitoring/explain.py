@@ -41,7 +41,7 @@ def explain(
     master: Master,
     pbx: PbxArgument,
     license_type: TypeArgument,
-    holder: Annotated[str, typer.Argument(metavar="HOLDER", help="Who would hold the seat.", show_default=False)],
+    holder: Annotated[str, typer.Argument(metavar="HOLDER", help="Who would hold the seat.")],
     kind: Annotated[Kind, typer.Option("--kind", help="What kind of thing the holder is.")] = Kind.USER,
     user: Annotated[str, typer.Option("--user", help="The user that a channel or login is opened for.")] = "",
     line: Annotated[str, typer.Option("--line", help="The outside line of a recorded user.")] = "",

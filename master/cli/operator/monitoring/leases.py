@@ -9,7 +9,7 @@ import typer
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
-from master.cli.connection.options import LimitOption, NeededReasonOption, PbxArgument, YesOption
+from master.cli.connection.options import LimitOption, PbxArgument, ReasonOption, YesOption
 from master.cli.operator.monitoring.listings import State, lease_state, leases_view
 from master.cli.output.rendering import distance, moment, short_name, stdout_console, visible
 
@@ -21,7 +21,7 @@ app = typer.Typer(help="The lease of each PBX: list, end.", invoke_without_comma
 def leases(
     master: Master,
     context: typer.Context,
-    state: Annotated[State | None, typer.Option("--state", help="Only in this state.", show_default=False)] = None,
+    state: Annotated[State | None, typer.Option("--state", help="Only in this state.")] = None,
     limit: LimitOption = 100,
 ) -> None:
     """Show each PBX's lease: its state, when it was last heard of, how long it may carry on."""
@@ -39,7 +39,7 @@ def leases(
 def end(
     master: Master,
     pbx: PbxArgument,
-    reason: NeededReasonOption,
+    reason: ReasonOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it would come to.")] = False,
     yes: YesOption = False,
 ) -> None:

@@ -79,8 +79,7 @@ def events(
         str, typer.Option("--caller", metavar="TEXT", help="Only what somebody did whose name contains this.")
     ] = "",
     since: Annotated[
-        datetime | None,
-        typer.Option("--since", metavar="WHEN", parser=past_moment, help=SINCE_HELP, show_default=False),
+        datetime | None, typer.Option("--since", metavar="WHEN", parser=past_moment, help=SINCE_HELP)
     ] = None,
     limit: LimitOption = 50,
 ) -> None:

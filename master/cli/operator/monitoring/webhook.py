@@ -22,7 +22,7 @@ from master.cli.output.rendering import (
 )
 
 app = typer.Typer(help="Receivers of messages about what is wrong, by signed HTTP.", no_args_is_help=True)
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name.")]
 
 
 @app.command()
@@ -35,7 +35,6 @@ def add(
         typer.Argument(
             metavar="URL",
             help="Where to send, http or https; - reads it from standard input: a token in it shows in no `ps`.",
-            show_default=False,
         ),
     ],
     kinds: Annotated[

@@ -36,12 +36,10 @@ from master.shipped import shipped
 
 app = typer.Typer(help="Who gets the last seats: apply, check, show, example, and single rules.", no_args_is_help=True)
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An allocation file, in TOML.", show_default=False)]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An allocation file, in TOML.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every change and every site, however many.")]
-WhomArgument = Annotated[
-    str, typer.Argument(metavar="SITE", help=f"The site, or {GROUP}NAME for a group of sites.", show_default=False)
-]
-NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", min=-100, max=1_000_000, show_default=False)]
+WhomArgument = Annotated[str, typer.Argument(metavar="SITE", help=f"The site, or {GROUP}NAME for a group of sites.")]
+NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", min=-100, max=1_000_000)]
 
 
 def _parsed(text: str) -> datetime:
@@ -55,15 +53,15 @@ def _parsed(text: str) -> datetime:
 
 def _moment(option: str, what: str) -> Any:
     helps = f'{what}: "2026-11-25", "2026-11-25T14:30" (in your time zone) or with an offset.'
-    return typer.Option(option, metavar="MOMENT", help=helps, show_default=False, parser=_parsed)
+    return typer.Option(option, metavar="MOMENT", help=helps, parser=_parsed)
 
 
 def _up_to(most: int, metavar: str) -> Any:
-    return typer.Argument(metavar=metavar, min=0, max=most, show_default=False)
+    return typer.Argument(metavar=metavar, min=0, max=most)
 
 
 def _kept(option: str, what: str) -> Any:
-    return typer.Option(option, metavar="NUMBER", min=0, help=f"{what}; as it was where not given.", show_default=False)
+    return typer.Option(option, metavar="NUMBER", min=0, help=f"{what}; as it was where not given.")
 
 
 @app.command("apply")
@@ -213,8 +211,7 @@ def blocks(allocation: Allocation, license_type: TypeArgument, number: Annotated
 
 @changing(app, "remove")
 def remove(
-    allocation: Allocation,
-    rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule's name.", show_default=False)],
+    allocation: Allocation, rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule's name.")]
 ) -> None:
     """Take RULE back."""
     take_back(allocation, rule)

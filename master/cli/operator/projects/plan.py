@@ -25,7 +25,7 @@ AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and gr
 @asks_master()
 def upgrade(
     master: Master,
-    to: Annotated[str, typer.Option("--to", metavar="VERSION", help='E.g. "13" or "13r1".', show_default=False)],
+    to: Annotated[str, typer.Option("--to", metavar="VERSION", help='E.g. "13" or "13r1".')],
     site: OfSiteOption = "",
     release: ReleaseOption = None,
     show_all: AllOption = False,
@@ -68,10 +68,9 @@ def central(master: Master, pbx: PbxArgument, show_all: AllOption = False) -> No
 @asks_master()
 def site(
     master: Master,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the site would be called.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the site would be called.")],
     need: Annotated[
-        list[str],
-        typer.Option("--need", metavar="TYPE=SEATS", help='E.g. "port=50"; once for each type.', show_default=False),
+        list[str], typer.Option("--need", metavar="TYPE=SEATS", help='E.g. "port=50"; once for each type.')
     ],
     platform: Annotated[str, typer.Option("--platform", help="Of its device; usually that of the master's.")] = "",
     software: Annotated[
@@ -91,7 +90,7 @@ def site(
 @asks_master()
 def at(
     master: Master,
-    day: Annotated[str, typer.Argument(metavar="DAY", help='E.g. "2026-03-01".', show_default=False)],
+    day: Annotated[str, typer.Argument(metavar="DAY", help='E.g. "2026-03-01".')],
     show_all: AllOption = False,
 ) -> None:
     """What can still be used on a day ahead, and who loses seats by then, if nothing more is bought or renewed?"""

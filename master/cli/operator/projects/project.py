@@ -11,14 +11,7 @@ from licensemaster.v1 import project_pb2
 from licensemaster.values.similar import closest
 from master.cli.connection.asking import Master, asks_master, confirm
 from master.cli.connection.connection import Connection
-from master.cli.connection.options import (
-    DEFAULT_SERVER,
-    LimitOption,
-    NeededReasonOption,
-    ReasonOption,
-    ServerOption,
-    YesOption,
-)
+from master.cli.connection.options import DEFAULT_SERVER, LimitOption, ReasonOption, ServerOption, YesOption
 from master.cli.connection.rpc_failure import RpcFailure
 from master.cli.operator.projects.changes_view import joined_counts, print_changes
 from master.cli.operator.projects.message_file import PROJECT, MessageFile, problems_error, read_file
@@ -39,7 +32,7 @@ from master.shipped import shipped
 
 app = typer.Typer(help="The estate as a file: apply, check, show, list, delete.", no_args_is_help=True)
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project file, in TOML.", show_default=False)]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project file, in TOML.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every change, however many.")]
 
 
@@ -105,7 +98,7 @@ def check(
 @asks_master()
 def show(
     master: Master,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     as_toml: Annotated[bool, typer.Option("--toml", help="As a project file, which is the default.")] = False,
 ) -> None:
     """Print a project as the project file that it was last made from."""
@@ -130,9 +123,7 @@ def list_projects(master: Master, limit: LimitOption = 0) -> None:
 
 
 @app.command("example")
-def example(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.", show_default=False)] = "",
-) -> None:
+def example(name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.")] = "") -> None:
     """Print an example of a project file to begin with, or list the examples."""
     files = {path.stem: path for path in sorted(shipped("examples").glob("*.toml"))}
     if not name:
@@ -154,7 +145,7 @@ def example(
 def delete(
     master: Master,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.")],
-    reason: NeededReasonOption,
+    reason: ReasonOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go, or what is in the way.")] = False,
     yes: YesOption = False,
 ) -> None:
@@ -187,7 +178,7 @@ def _deleted(name: str, response: project_pb2.DeleteProjectResponse, done: str) 
 
 @app.command("end-learning")
 @asks_master()
-def end_learning(master: Master, reason: NeededReasonOption) -> None:
+def end_learning(master: Master, reason: ReasonOption) -> None:
     """End the learning after a restore before its time: what was not proven may be lent again, and so twice."""
     name = master.project
     request = project_pb2.EndLearningRequest(project=name, reason=reason)
