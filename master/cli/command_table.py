@@ -5,7 +5,8 @@ A command starts in a fraction of the time that it takes to load all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections import UserDict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -93,7 +94,7 @@ class RootGroup(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = _Loaded()
+        self.commands = _Loaded(TABLE)
         self._lists = False
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -125,28 +126,11 @@ class RootGroup(TyperGroup):
         return list(self.commands)
 
 
-class _Loaded(MutableMapping[str, Any]):
-    """The commands by name, loaded when they are first asked for."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
+class _Loaded(UserDict[str, Any]):
+    """The commands by name, made of the places in the table: each is loaded when it is first asked for."""
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            self._loaded[name] = _load(name, TABLE[name])
-        return self._loaded[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(TABLE)
-
-    def __len__(self) -> int:
-        return len(TABLE)
+        return _load(name, super().__getitem__(name))
 
 
 @cache

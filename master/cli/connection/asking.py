@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -18,7 +18,9 @@ from master.cli.output.failure import CommandFailed
 from master.cli.output.paging import print_listing
 from master.cli.output.rendering import print_json, stderr_console, stdout_console, visible
 
-_OPTIONS: dict[str, tuple[Any, Any]] = {
+Options = Mapping[str, tuple[Any, Any]]
+"""Options by the name of their parameter, each with its declaration and its default."""
+_OPTIONS: Options = {
     "as_json": (JsonOption, False),
     "project": (ProjectOption, None),
     "server": (ServerOption, DEFAULT_SERVER),
@@ -54,18 +56,21 @@ class Master(Connection):
         print_listing(answer, view, as_json=self.as_json, empty=empty)
 
 
-def asks_master(*, project: bool = True, as_json: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def asks_master(
+    *, project: bool = True, as_json: bool = True, of: Callable[..., object] | None = None, more: Options | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Hand a command the master that it asks, as its first parameter, and add the options for that behind its own.
 
-    Not every command has `--project` and `--json`.
+    Not every command has `--project` and `--json`. Where a command makes something of a function, `of`, it is shown as
+    that one, with its parameters but for the first; `more` are options behind these.
     """
     has = {"as_json": as_json, "project": project, "server": True}
     options = {name: option for name, option in _OPTIONS.items() if has[name]}
 
     def decorate(ask: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(ask, eval_str=True).parameters.values())[1:]
+        _, *own = inspect.signature(of or ask, eval_str=True).parameters.values()
 
-        @functools.wraps(ask)
+        @functools.wraps(of or ask)
         def command(**given: Any) -> None:
             with Master(**{name: given.pop(name) for name in options}) as master:
                 ask(master, **given)
@@ -73,7 +78,7 @@ def asks_master(*, project: bool = True, as_json: bool = True) -> Callable[[Call
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         parameters += [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (annotation, default) in options.items()
+            for name, (annotation, default) in {**(more or {}), **options}.items()
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -5,9 +5,7 @@ A command makes the order; `placing` adds the options, sends it and prints what 
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +16,7 @@ from rich.text import Text
 from licensemaster.files.texts import read_text
 from licensemaster.v1 import agreement_order_pb2, agreement_pb2
 from licensemaster.values import BadValueError, license_name, whole_number
-from master.cli.connection.asking import Master, asks_master
+from master.cli.connection.asking import Master, Options, asks_master
 from master.cli.connection.options import ReasonOption
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
@@ -33,7 +31,7 @@ KINDS = {
 CountsArgument = Annotated[list[str], typer.Argument(metavar="TYPE=N...", help="How many of each license type.")]
 NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 """For a command whose argument may be a number below zero: `-50` is no option of it."""
-_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+_OPTIONS: Options = {
     "prices": (
         Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="The price file to pay by.")],
         None,
@@ -54,7 +52,6 @@ def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[...
     """Make a command of a function that makes an order from the master and its own options."""
 
     def decorate(make: Callable[..., Message]) -> Callable[..., None]:
-        @functools.wraps(make)
         def place(master: Master, **given: Any) -> None:
             common = {option: given.pop(option) for option in _OPTIONS}
             order = make(master, **given)
@@ -62,14 +59,7 @@ def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[...
             getattr(sent, _field_of(order)).CopyFrom(order)
             _send(master, sent, **common)
 
-        master, *own = inspect.signature(make, eval_str=True).parameters.values()
-        added = [
-            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for option, (annotation, default) in _OPTIONS.items()
-        ]
-        kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        place.__signature__ = inspect.Signature([master, *kept, *added])  # type: ignore[attr-defined]
-        command = asks_master()(place)
+        command = asks_master(of=make, more=_OPTIONS)(place)
         app.command(name, **shown)(command)
         return command
 

@@ -5,10 +5,8 @@ A command edits the allocation as it stands; `changing` adds the options, and ca
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -17,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from licensemaster.v1 import allocation_pb2
-from master.cli.connection.asking import Master, asks_master, confirm
+from master.cli.connection.asking import Master, Options, asks_master, confirm
 from master.cli.connection.options import ReasonOption, YesOption
 from master.cli.connection.rpc_failure import RpcFailure
 from master.cli.operator.monitoring.pool import outlooks_view
@@ -26,7 +24,7 @@ from master.cli.operator.projects.message_file import MessageFile, problems_erro
 from master.cli.output.rendering import stderr_console, stdout_console
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would change, who gains and who loses.")]
-_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+_OPTIONS: Options = {
     "dry_run": (DryRunOption, False),
     "yes": (YesOption, False),
     "reason": (ReasonOption, ""),
@@ -61,7 +59,6 @@ def changing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..
     """
 
     def decorate(edit: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(edit)
         def change(master: Master, **given: Any) -> None:
             how = How(**{option: given.pop(option) for option in _OPTIONS})
             stored = stored_allocation(master, given.get("license_type", ""))
@@ -70,14 +67,7 @@ def changing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..
             edit(stored.allocation, **given)
             carry_out(master, Wanted(stored.allocation, stored.revision), how)
 
-        allocation, *own = inspect.signature(edit, eval_str=True).parameters.values()
-        added = [
-            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for option, (annotation, default) in _OPTIONS.items()
-        ]
-        kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        change.__signature__ = inspect.Signature([allocation, *kept, *added])  # type: ignore[attr-defined]
-        app.command(name, **shown)(asks_master()(change))
+        app.command(name, **shown)(asks_master(of=edit, more=_OPTIONS)(change))
         return edit
 
     return decorate
