@@ -3,7 +3,7 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import cast, get_args
 
 import pytest
 import typer
@@ -148,9 +148,9 @@ def test_an_explanation_tells_the_lease_and_the_way() -> None:
 
 
 def test_holder_kinds_and_lease_states_are_complete() -> None:
-    kinds = {kind.value.replace("-", "_"): holder_kind(kind) for kind in Kind}
+    kinds = {kind.replace("-", "_"): holder_kind(kind) for kind in get_args(Kind)}
     assert kinds == short_names(seat_pb2.HolderKind.DESCRIPTOR)
-    states = {state.value: lease_state(state) for state in State}
+    states = {state: lease_state(state) for state in get_args(State)}
     assert states == short_names(status_pb2.LeaseState.DESCRIPTOR)
     assert set(LEASE_STYLES) == set(states.values())
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,17 +26,13 @@ from master.cli.output.rendering import json_object, print_json_object, stderr_c
 app = typer.Typer(help="Licenses: import, bind, release, rebind.", no_args_is_help=True)
 
 
-class State(StrEnum):
-    FREE = "free"
-    BOUND = "bound"
-    RELEASING = "releasing"
-    COOLING_OFF = "cooling-off"
-    ENDED = "ended"
+State = Literal["free", "bound", "releasing", "cooling-off", "ended"]
 
 
 def license_state(state: State | None) -> license_pb2.LicenseState.ValueType:
     """The API's value for a state as typed."""
-    return license_pb2.LicenseState.Value(f"LICENSE_STATE_{state.name if state else 'UNSPECIFIED'}")
+    name = state.replace("-", "_").upper() if state else "UNSPECIFIED"
+    return license_pb2.LicenseState.Value(f"LICENSE_STATE_{name}")
 
 
 @app.command("import")

@@ -1,8 +1,7 @@
 """`license-master explain`: would this PBX get this seat, and if not, why not?"""
 
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -15,25 +14,15 @@ from master.cli.operator.monitoring.seat_result_view import holder_text, result_
 from master.cli.output.enum_names import in_words
 from master.cli.output.rendering import distance, joined, short_name, stdout_console, visible
 
-
-class Kind(StrEnum):
-    """Holder kinds as they are typed."""
-
-    USER = "user"
-    EXECUTIVE = "executive"
-    TRUNK = "trunk"
-    GATEWAY = "gateway"
-    GROUP = "group"
-    WAITING_QUEUE = "waiting-queue"
-    LOGIN = "login"
-    CHANNEL = "channel"
-    INTERFACE = "interface"
-    PBX = "pbx"
+Kind = Literal[
+    "user", "executive", "trunk", "gateway", "group", "waiting-queue", "login", "channel", "interface", "pbx"
+]
+"""Holder kinds as they are typed."""
 
 
 def holder_kind(kind: Kind) -> seat_pb2.HolderKind.ValueType:
     """The API's value for a kind as typed."""
-    return seat_pb2.HolderKind.Value(f"HOLDER_KIND_{kind.name}")
+    return seat_pb2.HolderKind.Value(f"HOLDER_KIND_{kind.replace('-', '_').upper()}")
 
 
 @asks_master()
@@ -42,7 +31,7 @@ def explain(
     pbx: PbxArgument,
     license_type: TypeArgument,
     holder: Annotated[str, typer.Argument(metavar="HOLDER", help="Who would hold the seat.")],
-    kind: Annotated[Kind, typer.Option("--kind", help="What kind of thing the holder is.")] = Kind.USER,
+    kind: Annotated[Kind, typer.Option("--kind", help="What kind of thing the holder is.")] = "user",
     user: Annotated[str, typer.Option("--user", help="The user that a channel or login is opened for.")] = "",
     line: Annotated[str, typer.Option("--line", help="The outside line of a recorded user.")] = "",
     app_version: Annotated[str, typer.Option("--app-version", help="The application's own version.")] = "",

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -32,19 +31,13 @@ _NAMING = ("license", "id", "name", "holder")
 """Keys whose value says what an object of an event's details is about."""
 
 
-class State(StrEnum):
-    """Lease states as they are typed."""
-
-    NONE = "none"
-    ACTIVE = "active"
-    OVERDUE = "overdue"
-    EXPIRED = "expired"
-    CLOSED = "closed"
+State = Literal["none", "active", "overdue", "expired", "closed"]
+"""Lease states as they are typed."""
 
 
 def lease_state(state: State) -> status_pb2.LeaseState.ValueType:
     """The API's value for a state as typed."""
-    return status_pb2.LeaseState.Value(f"LEASE_STATE_{state.name}")
+    return status_pb2.LeaseState.Value(f"LEASE_STATE_{state.upper()}")
 
 
 def state_text(state: status_pb2.LeaseState.ValueType) -> Text:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -35,27 +37,21 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Format(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
 @asks_master()
 def report(
     master: Master,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="Days to look back, today included.")] = 30,
-    as_format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    as_format: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to write it.")] = "table",
     holders: Annotated[bool, typer.Option("--holders", help="Name the holders that were denied.")] = False,
 ) -> None:
     """Show peaks, denials, silent sites, licenses unused, and when pools run out at their trend."""
-    if master.as_json and as_format is Format.CSV:
+    if master.as_json and as_format == "csv":
         raise CommandFailed("--json and --format csv ask for two things; give one of them")
     request = report_pb2.GetUsageReportRequest(project=master.project, days=days, include_holders=holders)
     response = master.call(master.reports.GetUsageReport, request)
-    if master.as_json or as_format is Format.JSON:
+    if master.as_json or as_format == "json":
         print_json(response)
-    elif as_format is Format.CSV:
+    elif as_format == "csv":
         write_out(csv_table(COLUMNS, csv_rows(response)))
     else:
         stdout_console().print(report_view(response, holders=holders))
@@ -162,15 +158,9 @@ def _policies(policies: Sequence[report_pb2.PolicyHistory]) -> Table:
 def _silent(pbxs: Sequence[report_pb2.SilentPbx], now: datetime) -> Table:
     shown = table("Site", "PBX", "Lease", "Last heard of", "Seats", title="Silent", numbers=["Seats"])
     for pbx in pbxs:
+        state = in_words(status_pb2.LeaseState.DESCRIPTOR, pbx.state)
         heard = distance(pbx.contact_time, now) or "never"
-        add_row(
-            shown,
-            visible(pbx.site, "bold"),
-            short_name(pbx.pbx),
-            _state(pbx),
-            heard,
-            pbx.seats,
-        )
+        add_row(shown, visible(pbx.site, "bold"), short_name(pbx.pbx), state, heard, pbx.seats)
     return shown
 
 
@@ -191,52 +181,33 @@ def _denied(holders: Sequence[report_pb2.DeniedHolder]) -> Table:
     return shown
 
 
-def _state(pbx: report_pb2.SilentPbx) -> str:
-    return in_words(status_pb2.LeaseState.DESCRIPTOR, pbx.state)
-
-
 def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, str | int]]:
-    """One row for each line of each section; columns that a section does not have stay empty. Times are UTC."""
-    for pool in response.pools:
-        yield {
-            "section": "pool" if pool.device else "balance", "device": pool.device, "license_type": pool.license_type,
-            "peak_seven_days": pool.peak_seven_days, "peak": pool.peak, "capacity": pool.capacity, "used": pool.used,
-            "unused": pool.unused, "outlook": short_name_of(report_pb2.Outlook.DESCRIPTOR, pool.outlook),
-            "run_out_date": _date(pool),
-        }  # fmt: skip
-    for site in response.sites:
-        yield {
-            "section": "site", "site": site.site, "license_type": site.license_type,
-            "peak_seven_days": site.peak_seven_days, "peak": site.peak,
-            "peak_time": site.peak_time.ToJsonString() if site.HasField("peak_time") else "",
-            "refused": site.refused, "denied": site.denied,
-        }  # fmt: skip
-    for rule in response.rules:
-        yield {
-            "section": "rule", "rule": rule.rule, "license_type": rule.license_type, "used": rule.used,
-            "unused": rule.unused, "refused": rule.refused,
-        }  # fmt: skip
-    for policy in response.policies:
-        yield {
-            "section": "policy", "license_type": policy.license_type, "waited": policy.waited,
-            "granted": policy.granted, "gave_up": policy.gave_up,
-            "wait_seconds_median": round(policy.wait_seconds_median),
-            "wait_seconds_max": round(policy.wait_seconds_max), "overdrawn_seconds": round(policy.overdrawn_seconds),
-            "overdrawn_seat_hours": f"{policy.overdrawn_seat_hours:.3f}", "overdrawn_peak": policy.overdrawn_peak,
-            "budget_left_seat_hours": (
-                f"{policy.budget_left_seat_hours:.3f}" if policy.HasField("budget_left_seat_hours") else ""
-            ),
-        }  # fmt: skip
-    for silent in response.silent:
-        yield {
-            "section": "silent", "site": silent.site, "pbx": short_name(silent.pbx), "state": _state(silent),
-            "contact_time": silent.contact_time.ToJsonString() if silent.HasField("contact_time") else "",
-            "seats": silent.seats,
-        }  # fmt: skip
-    for denied in response.denied:
-        yield {
-            "section": "denied", "site": denied.site, "pbx": short_name(denied.pbx),
-            "license_type": denied.license_type, "holder": denied.holder,
-            "reason": short_name_of(seat_pb2.RefusalReason.DESCRIPTOR, denied.reason),
-            "refuse_time": denied.refuse_time.ToJsonString(),
-        }  # fmt: skip
+    """One row for each line of each section, with those of its fields that are columns. Times are UTC."""
+    sections: dict[str, Sequence[Message]] = {
+        "pool": response.pools,
+        "site": response.sites,
+        "rule": response.rules,
+        "policy": response.policies,
+        "silent": response.silent,
+        "denied": response.denied,
+    }
+    for section, lines in sections.items():
+        for line in lines:
+            fields = cast(Descriptor, line.DESCRIPTOR).fields
+            cells = {field.name: _cell(line, field) for field in fields if field.name in COLUMNS}
+            if isinstance(line, report_pb2.PoolHistory):
+                cells |= {"section": section if line.device else "balance", "run_out_date": _date(line)}
+            yield {"section": section, **cells}
+
+
+def _cell(line: Message, field: FieldDescriptor) -> str | int:
+    value = getattr(line, field.name)
+    if field.has_presence and not line.HasField(field.name):
+        return ""
+    if field.enum_type is not None:
+        return short_name_of(field.enum_type, value)
+    if isinstance(value, Timestamp):
+        return value.ToJsonString()
+    if isinstance(value, str):
+        return short_name(value) if field.name == "pbx" else value
+    return f"{value:.3f}" if field.name.endswith("_hours") else round(value)
