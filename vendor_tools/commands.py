@@ -132,7 +132,7 @@ def introduce(
     stdout_console().print(visible(f"{out}: for customers, who trust it with `vendor trust --introduction {out}`"))
 
 
-trust_commands.add_to(app)
+app.add_typer(trust_commands.app)
 
 
 def _catalog(name: str) -> Catalog:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 OPERATOR_PANEL = "By an operator, at the master"
 ANYONE_PANEL = "By anyone"
 
+app = typer.Typer()
+
 _PAYLOADS: Mapping[int, type[Message]] = {
     document_pb2.DOCUMENT_KIND_LICENSE_FILE: document_pb2.LicenseFile,
     document_pb2.DOCUMENT_KIND_VENDOR_KEY: document_pb2.VendorKey,
@@ -38,14 +40,7 @@ _PAYLOADS: Mapping[int, type[Message]] = {
 }
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put these commands into `license-master vendor`."""
-    app.command("trust", rich_help_panel=OPERATOR_PANEL)(trust)
-    app.command("distrust", rich_help_panel=OPERATOR_PANEL)(distrust)
-    app.command("keys", rich_help_panel=OPERATOR_PANEL)(keys)
-    app.command("show", rich_help_panel=ANYONE_PANEL)(show)
-
-
+@app.command("trust", rich_help_panel=OPERATOR_PANEL)
 @asks_master()
 def trust(
     master: Master,
@@ -75,6 +70,7 @@ def trust(
     master.show(response, lambda: visible(f"trusted: key {response.key.key_id} {response.key.display_name}".rstrip()))
 
 
+@app.command("distrust", rich_help_panel=OPERATOR_PANEL)
 @asks_master()
 def distrust(
     master: Master,
@@ -87,6 +83,7 @@ def distrust(
     master.show(response, lambda: visible(f"distrusted: key {response.key.key_id}; what it brought stays"))
 
 
+@app.command("keys", rich_help_panel=OPERATOR_PANEL)
 @asks_master()
 def keys(master: Master) -> None:
     """List the vendors' keys that the project trusts or trusted."""
@@ -96,6 +93,7 @@ def keys(master: Master) -> None:
     master.show_listing(response, lambda: keys_view(response.keys), empty=empty)
 
 
+@app.command("show", rich_help_panel=ANYONE_PANEL)
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Any signed document.")],
     with_keys: Annotated[

@@ -70,5 +70,5 @@ def devices_view(devices: Sequence[license_pb2.DeviceKey]) -> Table:
     return shown
 
 
-device_agreement.add_to(app)
-device_folder.add_to(app)
+app.add_typer(device_agreement.app)
+app.add_typer(device_folder.app)

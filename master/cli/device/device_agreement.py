@@ -16,19 +16,12 @@ from master.cli.output.failure import CommandFailed
 
 PANEL = "Warranty, maintenance, releases"
 
+app = typer.Typer()
+
 ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Such as 7.4.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """The commands, in the group of devices."""
-    placing(app, "register", rich_help_panel=PANEL)(register)
-    placing(app, "correct", rich_help_panel=PANEL)(correct)
-    placing(app, "install", rich_help_panel=PANEL)(install)
-    placing(app, "allow", rich_help_panel=PANEL)(allow)
-    placing(app, "feature", rich_help_panel=PANEL)(feature)
-    app.command("check-upgrade", rich_help_panel=PANEL)(check_upgrade)
-
-
+@placing(app, "register", rich_help_panel=PANEL)
 def register(
     master: Master,
     device: DeviceArgument,
@@ -48,6 +41,7 @@ def register(
     )
 
 
+@placing(app, "correct", rich_help_panel=PANEL)
 def correct(
     master: Master,
     device: DeviceArgument,
@@ -59,16 +53,19 @@ def correct(
     return orders.CorrectDevice(device=device, delivered_on=delivered, shipped_on=shipped, serial=serial)
 
 
+@placing(app, "install", rich_help_panel=PANEL)
 def install(master: Master, device: DeviceArgument, release: ReleaseArgument) -> orders.InstallRelease:
     """A device has installed a release; refused where the gate refuses."""
     return orders.InstallRelease(device=device, release=release)
 
 
+@placing(app, "allow", rich_help_panel=PANEL)
 def allow(master: Master, device: DeviceArgument, release: ReleaseArgument) -> orders.AllowBuild:
     """The vendor lets one build through."""
     return orders.AllowBuild(device=device, release=release)
 
 
+@placing(app, "feature", rich_help_panel=PANEL)
 def feature(
     master: Master,
     device: DeviceArgument,
@@ -79,6 +76,7 @@ def feature(
     return orders.AddFeature(device=device, feature=name, key=key)
 
 
+@app.command("check-upgrade", rich_help_panel=PANEL)
 @asks_master()
 def check_upgrade(
     master: Master,

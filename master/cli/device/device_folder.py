@@ -34,22 +34,12 @@ if TYPE_CHECKING:
 
 DEVICE_PANEL = "On the device, in its folder"
 
+app = typer.Typer()
+
 FolderOption = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the device keeps its key.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put these commands into `license-master device`."""
-    for name, command in (
-        ("create", create),
-        ("enroll", enroll),
-        ("answer", answer),
-        ("accept", accept),
-        ("certify", certify),
-        ("show", show),
-    ):
-        app.command(name, rich_help_panel=DEVICE_PANEL)(command)
-
-
+@app.command("create", rich_help_panel=DEVICE_PANEL)
 def create(
     folder: FolderOption,
     name: Annotated[str, typer.Option("--name", metavar="projects/P/devices/D", help="What the device is called.")],
@@ -62,6 +52,7 @@ def create(
     stdout_console().print(visible(f"{made.device} has a key in {folder}; next: `license-master device enroll`"))
 
 
+@app.command("enroll", rich_help_panel=DEVICE_PANEL)
 def enroll(
     folder: FolderOption,
     token: Annotated[
@@ -95,6 +86,7 @@ def enroll(
     stdout_console().print(visible(said))
 
 
+@app.command("answer", rich_help_panel=DEVICE_PANEL)
 def answer(
     folder: FolderOption, file: Annotated[Path, typer.Argument(metavar="ANSWER", help="What `device admit` wrote.")]
 ) -> None:
@@ -105,6 +97,7 @@ def answer(
     stdout_console().print(visible(f"{device.device} is enrolled"))
 
 
+@app.command("accept", rich_help_panel=DEVICE_PANEL)
 def accept(
     folder: FolderOption,
     files: Annotated[
@@ -132,6 +125,7 @@ def accept(
         stderr_console().print("nothing is bound to this device")
 
 
+@app.command("certify", rich_help_panel=DEVICE_PANEL)
 def certify(
     folder: FolderOption,
     files: Annotated[
@@ -177,6 +171,7 @@ def certify(
             stdout_console().print(visible(f"{file}: for the operator's `license-master license certify`"))
 
 
+@app.command("show", rich_help_panel=DEVICE_PANEL)
 def show(folder: FolderOption, as_json: JsonOption = False) -> None:
     """Show who this device is, and which licenses it knows to be bound to it."""
     with _device_errors():

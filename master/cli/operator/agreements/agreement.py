@@ -174,4 +174,5 @@ def pay(
     return orders.PayLicenses(type=license_type, quantity=quantity)
 
 
-agreement_views.add_to(app, credits_app)
+app.add_typer(agreement_views.app)
+credits_app.command("show")(agreement_views.show_credits)

@@ -29,6 +29,8 @@ from master.cli.output.rendering import (
 )
 
 QUESTION_PANEL = "Ask"
+
+app = typer.Typer()
 _DAYS = "Days are those of the project's time zone; what ends on a day is over when that day begins."
 
 DayOption = Annotated[str, typer.Option("--day", metavar="DAY", help="On this day, such as 2026-03-01; else today.")]
@@ -38,20 +40,7 @@ AsOfOption = Annotated[
 DaysOption = Annotated[int, typer.Option("--days", metavar="N", min=1, max=36_600, help="So many days.")]
 
 
-def add_to(app: typer.Typer, credits_app: typer.Typer) -> None:
-    """The commands, in the groups of agreements and credits."""
-    for name, command in (
-        ("list", list_agreements),
-        ("endings", list_endings),
-        ("rights", rights),
-        ("ledger", ledger),
-        ("calendar", calendar),
-        ("may-run", may_run),
-    ):
-        app.command(name, rich_help_panel=QUESTION_PANEL)(command)
-    credits_app.command("show")(show_credits)
-
-
+@app.command("list", rich_help_panel=QUESTION_PANEL)
 @asks_master()
 def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     """Show what everything has: agreements, maintenance, trials, what ends when; and orders that await payment."""
@@ -74,6 +63,7 @@ def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "")
         stdout_console().print(visible(text, "yellow"))
 
 
+@app.command("endings", rich_help_panel=QUESTION_PANEL)
 @asks_master()
 def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> None:
     """Show what ends in the next days, what stops working then, and what goes on."""
@@ -100,6 +90,7 @@ def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> 
     stdout_console().print(shown if answer.endings else nothing)
 
 
+@app.command("rights", rich_help_panel=QUESTION_PANEL)
 @asks_master()
 def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     """Show what the project may run on a day; for a day ahead, if nothing more is ordered."""
@@ -123,6 +114,7 @@ def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     stdout_console().print(shown if answer.rights else "nothing")
 
 
+@app.command("ledger", rich_help_panel=QUESTION_PANEL)
 @asks_master()
 def ledger(
     master: Master,
@@ -141,6 +133,7 @@ def ledger(
         stdout_console().print(visible(f"{answer.balance} credits in the balance"))
 
 
+@app.command("calendar", rich_help_panel=QUESTION_PANEL)
 @asks_master(as_json=False)
 def calendar(master: Master, day: DayOption = "", days: DaysOption = 1100) -> None:
     """Write everything that ends as a calendar (iCalendar) to standard output, with the reminders."""
@@ -151,6 +144,7 @@ def calendar(master: Master, day: DayOption = "", days: DaysOption = 1100) -> No
     write_out(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
 
 
+@app.command("may-run", rich_help_panel=QUESTION_PANEL)
 @asks_master()
 def may_run(
     master: Master,

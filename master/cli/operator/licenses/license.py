@@ -211,4 +211,4 @@ def _after_certificate(license: license_pb2.LicenseStatus) -> str:
     return f"certified; {f'on {license.device}' if license.device else 'free in the project balance'}"
 
 
-license_release.add_to(app)
+app.add_typer(license_release.app)

@@ -22,6 +22,8 @@ from master.cli.operator.licenses.release_progress import wait_for_releases
 from master.cli.output.document_files import binding_file, folder_for, request_file, write_document
 from master.cli.output.rendering import moment, print_json
 
+app = typer.Typer()
+
 DrainOption = Annotated[
     bool, typer.Option("--drain", help="Where in use: grant no new seats, wait until enough are returned.")
 ]
@@ -49,12 +51,7 @@ BindingOutOption = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put these commands into `license-master license`."""
-    app.command("release")(release)
-    app.command("rebind")(rebind)
-
-
+@app.command("release")
 @asks_master()
 def release(
     master: Master,
@@ -81,6 +78,7 @@ def release(
     _run(master, asked, _Manner(dry_run, yes, wait, timeout, request_out, None))
 
 
+@app.command("rebind")
 @asks_master()
 def rebind(
     master: Master,
