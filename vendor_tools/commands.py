@@ -36,8 +36,6 @@ def keygen(
 
     try:
         made = vendor_documents.generate(out)
-    except vendor_documents.VendorError as error:
-        raise CommandFailed(str(error)) from error
     except OSError as error:
         raise CommandFailed(f"cannot write {error.filename or out}: {error.strerror or error}") from error
     if as_json:
@@ -119,15 +117,12 @@ def introduce(
     """Introduce the vendor's next key, signed with the one in use, so that no customer has to compare keys again."""
     from vendor_tools import vendor_documents
 
-    try:
-        document = vendor_documents.introduce(
-            vendor_documents.read_public_key(new),
-            signed_with=vendor_documents.read_private_key(key),
-            display_name=name,
-            retire_previous=vendor_documents.last_moment(retire_previous.date()) if retire_previous else None,
-        )
-    except vendor_documents.VendorError as error:
-        raise CommandFailed(str(error)) from error
+    document = vendor_documents.introduce(
+        vendor_documents.read_public_key(new),
+        signed_with=vendor_documents.read_private_key(key),
+        display_name=name,
+        retire_previous=vendor_documents.last_moment(retire_previous.date()) if retire_previous else None,
+    )
     write_document(out, document)
     stdout_console().print(visible(f"{out}: for customers, who trust it with `vendor trust --introduction {out}`"))
 

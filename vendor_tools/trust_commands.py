@@ -58,13 +58,15 @@ def trust(
 
     Compare the key's id with what the vendor says by another way. Trusting it again changes nothing.
     """
+    from vendor_tools.vendor_documents import read_public_key
+
     if (key is None) == (introduction is None):
         raise typer.BadParameter("name a public key, or a file with --introduction, and not both")
     request = license_pb2.TrustVendorKeyRequest(reason=reason)
     if introduction is not None:
         request.introduction.CopyFrom(read_document(introduction, document_pb2.DOCUMENT_KIND_VENDOR_KEY))
     else:
-        request.key.CopyFrom(license_pb2.NamedVendorKey(public_key=_public_key(key or ""), display_name=name))
+        request.key.CopyFrom(license_pb2.NamedVendorKey(public_key=read_public_key(key or ""), display_name=name))
     request.project = master.project
     response = master.call(master.licenses.TrustVendorKey, request)
     master.show(response, lambda: visible(f"trusted: key {response.key.key_id} {response.key.display_name}".rstrip()))
@@ -111,9 +113,10 @@ def show(
     Without a key to verify it with it is shown as "not verified". Exits with 1 where it is forged or altered.
     """
     from licensemaster.signing import documents
+    from vendor_tools.vendor_documents import read_public_key
 
     document = read_document(file)
-    known = [_public_key(path) for path in with_keys or ()]
+    known = [read_public_key(path) for path in with_keys or ()]
     if trusted:
         known += _trusted_keys(server, project)
     if document.kind not in _PAYLOADS:
@@ -213,15 +216,6 @@ def _lines(fields: Mapping[str, Any], indent: str = "") -> Sequence[str]:
         elif value not in ("", 0):
             lines.append(f"{label}: {value}")
     return lines
-
-
-def _public_key(text: str) -> bytes:
-    from vendor_tools import vendor_documents
-
-    try:
-        return vendor_documents.read_public_key(text)
-    except vendor_documents.VendorError as error:
-        raise CommandFailed(str(error)) from error
 
 
 def _trusted_keys(server: str, project: str | None) -> list[bytes]:

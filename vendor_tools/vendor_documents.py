@@ -34,6 +34,7 @@ from licensemaster.v1 import document_pb2
 from licensemaster.values import BadValueError, key_text, license_name, plain, public_key, resource, whole_number
 from licensemaster.values.bounded import Limits, OverLimitError, read_toml
 from licensemaster.values.toml_lines import TomlLines, path_text
+from master.cli.output.failure import CommandFailed
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
 from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 
@@ -45,7 +46,7 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ITEM_KEYS: Final = {"id", "type", "quantity", "replaces", "agreement_end"}
 
 
-class VendorError(Exception):
+class VendorError(CommandFailed):
     """A key or a license file cannot be made or read; says which, why, and what to do."""
 
 

@@ -18,7 +18,7 @@ from master.cli.connection.completion import (
     complete_type,
 )
 from master.cli.connection.profiles import read_profiles
-from master.cli.connection.tls_options import tls_options
+from master.cli.connection.tls import tls_options
 from master.cli.output.failure import CommandFailed
 from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 

@@ -1,15 +1,30 @@
-"""TLS between a command and a master: what is shown, checked before it is."""
+"""TLS between a command and a master: what is shown, as it was said for the command that runs, checked before it is."""
 
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from master.cli.connection.tls_options import tls_options
 from master.cli.output.failure import CommandFailed
 
 if TYPE_CHECKING:
     from licensemaster.tls.pem import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """What a command shows a master, and whom it believes: files in PEM, all three or none for plain text."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptions())  # noqa: B039  # frozen
+"""What counts for the command that runs."""
 
 
 def pair_to_show() -> Pair | None:

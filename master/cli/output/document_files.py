@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from licensemaster.files import texts
-from licensemaster.files.texts import FileError, read_bytes
+from licensemaster.files.texts import FileError, read_bytes, write_text
 from licensemaster.v1 import document_pb2
 from master.cli.output.failure import CommandFailed
 
@@ -41,23 +40,11 @@ def write_document(file: Path, document: document_pb2.SignedDocument) -> None:
     """Write a document, whole or not at all, over what was there.
 
     Raises:
-        CommandFailed: it cannot be written.
+        FileError: it cannot be written.
     """
     from licensemaster.signing import documents
 
     write_text(file, documents.to_text(document))
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        CommandFailed: it cannot be written.
-    """
-    try:
-        texts.write_text(file, text)
-    except FileError as error:
-        raise CommandFailed(str(error)) from error
 
 
 def folder_for(out: Path) -> Path:

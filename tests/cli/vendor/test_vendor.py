@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from typer.testing import CliRunner, Result
 
+from licensemaster.files.texts import FileError
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2
 from master.cli.main import app
@@ -25,8 +26,8 @@ def typed(*arguments: str | Path) -> Result:
 def failure(*arguments: str | Path) -> str:
     """What a command that fails says."""
     done = typed(*arguments)
-    assert isinstance(done.exception, CommandFailed), done.output
-    return "\n".join([done.exception.message, *done.exception.lines])
+    assert isinstance(done.exception, CommandFailed | FileError), done.output
+    return "\n".join([str(done.exception), *getattr(done.exception, "lines", ())])
 
 
 @pytest.fixture
