@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from sqlalchemy import select
-
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.claims import Claim, ClaimKind, Claims
 from master.domain.leases.standby import StandbyLease
 from master.domain.seats.seat_working_set import Share
-from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.tables.columns import field_names, upsert_into
 
@@ -165,15 +162,13 @@ def claimed_seats(tx: Tx, project_id: int, pbx_names: Iterable[str]) -> dict[str
 
 def carried_by(tx: Tx, project_id: int) -> dict[str, list[str]]:
     """The PBXs whose running leases standbys have, by the standby's name."""
-    standby = t.pbx.alias("standby")
-    query = (
-        select(standby.c.name, t.pbx.c.name)
-        .join(t.lease, t.lease.c.carrier_id == standby.c.id)
-        .join(t.pbx, t.pbx.c.id == t.lease.c.pbx_id)
-        .where(t.pbx.c.project_id == project_id, t.lease.c.phase == "open")
-        .order_by(t.pbx.c.name)
+    rows = tx.rows(
+        "SELECT standby.name, pbx.name FROM pbx JOIN lease ON lease.pbx_id = pbx.id"
+        " JOIN pbx standby ON standby.id = lease.carrier_id"
+        " WHERE pbx.project_id = ?1 AND lease.phase = 'open' ORDER BY pbx.name",
+        project_id,
     )
     by_pbx: dict[str, list[str]] = {}
-    for name, primary in tx.connection.execute(query):
+    for name, primary in rows:
         by_pbx.setdefault(name, []).append(primary)
     return by_pbx

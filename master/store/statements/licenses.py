@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-
-from sqlalchemy import delete, func, insert, select, update
+from dataclasses import astuple, dataclass
 
 from master.domain.estate.installations import License
 from master.domain.estate.license_release import BY_LEDGER, InUse
 from master.domain.seats.seats import Seat
-from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.projects.projects import LICENSE_COLUMNS, RELEASE_COLUMNS
 from master.store.statements.seats import SEAT_COLUMNS, seats_of
-from master.store.tables.columns import field_names
+from master.store.tables.columns import assignments, field_names, insert_into, upsert_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +63,7 @@ def lock_project(tx: Tx, name: str) -> bool:
 
 def next_revision(tx: Tx, project_id: int) -> None:
     """Every master reads the project anew from its next batch on."""
-    tx.connection.execute(
-        update(t.project).where(t.project.c.id == project_id).values(revision=t.project.c.revision + 1)
-    )
+    tx.rows("UPDATE project SET revision = revision + 1 WHERE id = ?1", project_id)
 
 
 def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fresh: frozenset[str]) -> None:
@@ -84,84 +79,66 @@ def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fres
             "use_ends_at": license.agreed.ends_at if license.agreed else None,
         }
         if license.id in fresh:
-            tx.connection.execute(insert(t.license_).values(project_id=project_id, id=license.id, **values))
+            tx.rows(insert_into("license", ("project_id", "id", *values)), project_id, license.id, *values.values())
         else:
-            named = (t.license_.c.project_id == project_id) & (t.license_.c.id == license.id)
-            tx.connection.execute(update(t.license_).where(named).values(values))
+            statement = f"UPDATE license SET {assignments(values, first=3)} WHERE project_id = ?1 AND id = ?2"
+            tx.rows(statement, project_id, license.id, *values.values())
         _write_release(tx, project_id, license)
 
 
 def remove_licenses(tx: Tx, project_id: int, ids: Sequence[str]) -> None:
     """Licenses that left the project, and their releases."""
-    release = t.license_release.c
-    tx.connection.execute(
-        delete(t.license_release).where(release.project_id == project_id, release.license_id.in_(ids))
-    )
-    tx.connection.execute(delete(t.license_).where(t.license_.c.project_id == project_id, t.license_.c.id.in_(ids)))
+    tx.rows("DELETE FROM license_release WHERE project_id = ?1 AND license_id IN {?2:text}", project_id, list(ids))
+    tx.rows("DELETE FROM license WHERE project_id = ?1 AND id IN {?2:text}", project_id, list(ids))
 
 
 def _write_release(tx: Tx, project_id: int, license: License) -> None:
-    release = t.license_release.c
-    named = (release.project_id == project_id) & (release.license_id == license.id)
-    tx.connection.execute(delete(t.license_release).where(named))
-    if license.release is None:
+    tx.rows("DELETE FROM license_release WHERE project_id = ?1 AND license_id = ?2", project_id, license.id)
+    if (release := license.release) is None:
         return
-    to_device = select(t.device.c.id).where(
-        t.device.c.project_id == project_id, t.device.c.name == license.release.to_device
-    )
-    tx.connection.execute(
-        insert(t.license_release).values(
-            project_id=project_id,
-            license_id=license.id,
-            in_use=license.release.in_use.value,
-            to_device_id=to_device.scalar_subquery() if license.release.to_device else None,
-            **{name: getattr(license.release, name) for name in RELEASE_COLUMNS},
-        )
-    )
+    device = "SELECT id FROM device WHERE project_id = ?1 AND name = ?2"
+    device_ids = tx.rows(device, project_id, release.to_device) if release.to_device else []
+    values = {name: getattr(release, name) for name in RELEASE_COLUMNS} | {
+        "in_use": release.in_use.value,
+        "to_device_id": device_ids[0][0] if device_ids else None,
+    }
+    statement = insert_into("license_release", ("project_id", "license_id", *values))
+    tx.rows(statement, project_id, license.id, *values.values())
 
 
 def projects_with_releases_to_complete(tx: Tx) -> list[str]:
     """Projects that have a release which nothing stands in the way of any more, by name."""
-    release, license_, pool = t.license_release, t.license_, t.pool
-    query = (
-        select(t.project.c.name)
-        .distinct()
-        .join(release, release.c.project_id == t.project.c.id)
-        .join(license_, (license_.c.project_id == release.c.project_id) & (license_.c.id == release.c.license_id))
-        .join(pool, (pool.c.device_id == license_.c.device_id) & (pool.c.type == license_.c.type))
-        .where(release.c.certified | (release.c.approved_by != ""))
-        .where(pool.c.used <= pool.c.capacity - license_.c.quantity)
+    rows = tx.rows(
+        "SELECT DISTINCT project.name FROM license_release JOIN project ON project.id = license_release.project_id"
+        " JOIN license ON license.project_id = license_release.project_id AND license.id = license_release.license_id"
+        " JOIN pool ON pool.device_id = license.device_id AND pool.type = license.type"
+        " WHERE (license_release.certified OR license_release.approved_by <> '')"
+        " AND pool.used <= pool.capacity - license.quantity"
     )
-    return list(tx.connection.execute(query).scalars())
+    return [row[0] for row in rows]
 
 
 def projects_with_releases_that_take_seats(tx: Tx) -> list[str]:
     """Projects that have a release under way for which seats are taken away, by name."""
-    release = t.license_release.c
-    query = (
-        select(t.project.c.name)
-        .distinct()
-        .join(t.license_release, release.project_id == t.project.c.id)
-        .where(release.in_use.in_([in_use.value for in_use in InUse if in_use.takes_seats]))
+    rows = tx.rows(
+        "SELECT DISTINCT project.name FROM license_release JOIN project ON project.id = license_release.project_id"
+        " WHERE license_release.in_use IN {?1:int}",
+        [in_use.value for in_use in InUse if in_use.takes_seats],
     )
-    return list(tx.connection.execute(query).scalars())
+    return [row[0] for row in rows]
 
 
 def projects_with_ended_use(tx: Tx, *, now: float) -> list[str]:
     """Projects with bound licenses whose use has ended and that are not being taken away yet, by name."""
-    license_, release = t.license_, t.license_release.c
-    taken = select(release.license_id).where(
-        release.project_id == license_.c.project_id, release.license_id == license_.c.id,
-        release.requested_by == BY_LEDGER,
-    )  # fmt: skip
-    query = (
-        select(t.project.c.name)
-        .distinct()
-        .join(license_, license_.c.project_id == t.project.c.id)
-        .where(license_.c.use_ends_at <= now, license_.c.device_id.is_not(None), ~taken.exists())
-        .order_by(t.project.c.name)
+    rows = tx.rows(
+        "SELECT DISTINCT project.name FROM license JOIN project ON project.id = license.project_id"
+        " WHERE license.use_ends_at <= ?1 AND license.device_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM"
+        " license_release r WHERE r.project_id = license.project_id AND r.license_id = license.id"
+        " AND r.requested_by = ?2) ORDER BY project.name",
+        now,
+        BY_LEDGER,
     )
-    return list(tx.connection.execute(query).scalars())
+    return [row[0] for row in rows]
 
 
 def overdrawn_projects(tx: Tx) -> list[str]:
@@ -174,37 +151,27 @@ def overdrawn_projects(tx: Tx) -> list[str]:
 
 # --- Seats of a pool --------------------------------------------------------------------------------------------------
 
+_SEAT = ", ".join(f"s.{name}" for name, _ in SEAT_COLUMNS)
+_IS_SEAT = "r.pbx_id = s.pbx_id AND r.holder = s.holder AND r.type = s.type AND r.kind = s.kind"
+
 
 def newest_seats(tx: Tx, pool_id: int, *, pbx_ids: Sequence[int], limit: int) -> list[Seat]:
     """The seats debited from a pool last, of some PBXs, that were not revoked yet."""
-    seat, revoked = t.seat.c, t.revocation.c
-    taken = select(revoked.pbx_id).where(
-        revoked.pbx_id == seat.pbx_id, revoked.holder == seat.holder, revoked.type == seat.type,
-        revoked.kind == seat.kind,
-    )  # fmt: skip
-    query = (
-        select(*(seat[name] for name, _ in SEAT_COLUMNS))
-        .where(seat.pool_id == pool_id, seat.pbx_id.in_(pbx_ids), ~taken.exists())
-        .order_by(seat.acquired_at.desc(), seat.pbx_id, seat.holder)
-        .limit(limit)
+    rows = tx.rows(
+        f"SELECT {_SEAT} FROM seat s WHERE s.pool_id = ?1 AND s.pbx_id IN {{?2:int}}"
+        f" AND NOT EXISTS (SELECT 1 FROM revocation r WHERE {_IS_SEAT})"
+        " ORDER BY s.acquired_at DESC, s.pbx_id, s.holder LIMIT ?3",
+        pool_id,
+        list(pbx_ids),
+        limit,
     )
-    return seats_of(tuple(row) for row in tx.connection.execute(query))
+    return seats_of(rows)
 
 
 def revoked_of_pool(tx: Tx, pool_id: int) -> list[Seat]:
     """Seats still debited from a pool although they were revoked."""
-    seat, revoked = t.seat.c, t.revocation.c
-    same = (
-        (revoked.pbx_id == seat.pbx_id) & (revoked.holder == seat.holder) & (revoked.type == seat.type)
-        & (revoked.kind == seat.kind)
-    )  # fmt: skip
-    query = (
-        select(*(seat[name] for name, _ in SEAT_COLUMNS))
-        .join(t.revocation, same)
-        .where(seat.pool_id == pool_id)
-        .order_by(seat.pbx_id, seat.holder)
-    )
-    return seats_of(tuple(row) for row in tx.connection.execute(query))
+    joined = f"seat s JOIN revocation r ON {_IS_SEAT}"
+    return seats_of(tx.rows(f"SELECT {_SEAT} FROM {joined} WHERE s.pool_id = ?1 ORDER BY s.pbx_id, s.holder", pool_id))
 
 
 # --- Files and keys ---------------------------------------------------------------------------------------------------
@@ -212,66 +179,61 @@ def revoked_of_pool(tx: Tx, pool_id: int) -> list[Seat]:
 
 def imported_file(tx: Tx, project_id: int, file_id: str) -> ImportedFile | None:
     """A file that was imported before."""
-    file = t.license_file.c
-    query = select(file.id, file.key_id, file.document).where(file.project_id == project_id, file.id == file_id)
-    row = tx.connection.execute(query).first()
-    return ImportedFile(row[0], row[1], row[2]) if row else None
+    rows = tx.rows(
+        "SELECT id, key_id, document FROM license_file WHERE project_id = ?1 AND id = ?2", project_id, file_id
+    )
+    return ImportedFile(*rows[0]) if rows else None
 
 
 def write_file(tx: Tx, project_id: int, file: ImportedFile, now: float) -> None:
     """Keep a file with its signature."""
-    row = {"project_id": project_id, "id": file.id, "key_id": file.key_id, "imported_at": now}
-    tx.connection.execute(insert(t.license_file).values(**row, document=file.document))
+    statement = insert_into("license_file", ("project_id", "id", "key_id", "imported_at", "document"))
+    tx.rows(statement, project_id, file.id, file.key_id, now, file.document)
+
+
+_VENDOR_KEY = field_names(VendorKey)
+_VENDOR_KEY_UPSERT = upsert_into("vendor_key", ("project_id", *_VENDOR_KEY), key=["project_id", "key_id"])
 
 
 def vendor_keys(tx: Tx, project_id: int) -> list[VendorKey]:
     """All keys that a project trusts or trusted, the newest first."""
-    key = t.vendor_key.c
-    columns = (key[name] for name in field_names(VendorKey))
-    query = select(*columns).where(key.project_id == project_id).order_by(key.trusted_at.desc(), key.key_id)
-    return [VendorKey(**row) for row in tx.connection.execute(query).mappings()]
+    statement = (
+        f"SELECT {', '.join(_VENDOR_KEY)} FROM vendor_key WHERE project_id = ?1 ORDER BY trusted_at DESC, key_id"
+    )
+    return [VendorKey(**dict(zip(_VENDOR_KEY, row, strict=True))) for row in tx.rows(statement, project_id)]
 
 
 def write_vendor_key(tx: Tx, project_id: int, key: VendorKey) -> None:
-    row = t.vendor_key.c
-    tx.connection.execute(delete(t.vendor_key).where(row.project_id == project_id, row.key_id == key.key_id))
-    tx.connection.execute(insert(t.vendor_key).values(project_id=project_id, **asdict(key)))
+    tx.rows(_VENDOR_KEY_UPSERT, project_id, *astuple(key))
 
 
 def devices(tx: Tx, project_id: int) -> list[StoredDevice]:
-    device, license_ = t.device.c, t.license_.c
-    licenses = select(func.count()).where(license_.device_id == device.id).scalar_subquery()
-    query = (
-        select(
-            device.id, device.name, device.key_id, device.public_key, device.enrolled_at, device.token_hash,
-            device.token_ends_at, licenses, device.token_by,
-        )
-        .where(device.project_id == project_id)
-        .order_by(device.name)
-    )  # fmt: skip
-    return [StoredDevice(*row) for row in tx.connection.execute(query)]
+    rows = tx.rows(
+        "SELECT id, name, key_id, public_key, enrolled_at, token_hash, token_ends_at,"
+        " (SELECT COUNT(*) FROM license WHERE license.device_id = device.id), token_by"
+        " FROM device WHERE project_id = ?1 ORDER BY name",
+        project_id,
+    )
+    return [StoredDevice(*row) for row in rows]
 
 
 def write_token(tx: Tx, device_id: int, *, token_hash: str, ends_at: float, by: str) -> None:
     """A device may show its key with this token; one given before no longer counts."""
-    tx.connection.execute(
-        update(t.device)
-        .where(t.device.c.id == device_id)
-        .values(token_hash=token_hash, token_ends_at=ends_at, token_by=by)
-    )
+    statement = "UPDATE device SET token_hash = ?2, token_ends_at = ?3, token_by = ?4 WHERE id = ?1"
+    tx.rows(statement, device_id, token_hash, ends_at, by)
 
 
 def devices_with_key(tx: Tx, key_id: str) -> list[tuple[str, str, bytes]]:
     """(project, device, public key) of those that enrolled a key."""
-    query = (
-        select(t.project.c.name, t.device.c.name, t.device.c.public_key)
-        .join(t.project, t.project.c.id == t.device.c.project_id)
-        .where(t.device.c.key_id == key_id)
+    rows = tx.rows(
+        "SELECT project.name, device.name, device.public_key FROM device"
+        " JOIN project ON project.id = device.project_id WHERE device.key_id = ?1",
+        key_id,
     )
-    return [(row[0], row[1], row[2]) for row in tx.connection.execute(query)]
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def write_device_key(tx: Tx, device_id: int, *, key_id: str, public_key: bytes, now: float) -> None:
     """A device showed its key; the token is used up."""
-    values = {"key_id": key_id, "public_key": public_key, "enrolled_at": now, "token_ends_at": None}
-    tx.connection.execute(update(t.device).where(t.device.c.id == device_id).values(values))
+    statement = "UPDATE device SET key_id = ?2, public_key = ?3, enrolled_at = ?4, token_ends_at = NULL WHERE id = ?1"
+    tx.rows(statement, device_id, key_id, public_key, now)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from sqlalchemy import and_, func, select, tuple_
+from typing import Any
 
 from master.domain.allocation.overdraft import OverdraftAccount
 from master.domain.audit.chain import Record
@@ -14,10 +14,11 @@ from master.domain.leases.leases import Lease
 from master.domain.monitoring.overview import PoolUse
 from master.domain.monitoring.pool_counts import PoolUsage
 from master.domain.seats.seats import Seat
-from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.events import record_of
-from master.store.statements.seats import SEAT_COLUMNS, lease_of, seats_of
+from master.store.statements.seats import LEASE_COLUMNS, SEAT_COLUMNS, lease_of, seats_of
+
+_CONTAINS = "{} LIKE ? ESCAPE '/'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,27 +36,28 @@ SeatPlace = tuple[int, str, str, int]
 
 def list_seats(tx: Tx, which: SeatFilter, *, after: SeatPlace | None, limit: int) -> list[Seat]:
     """Seats by PBX, holder, type and kind, from behind `after` on."""
-    seat = t.seat.c
-    key = (seat.pbx_id, seat.holder, seat.type, seat.kind)
-    query = (
-        select(*(seat[name] for name, _ in SEAT_COLUMNS))
-        .where(seat.pbx_id.in_(which.pbx_ids))
-        .order_by(*key)
-        .limit(limit)
-    )
-    if which.license_type is not None:
-        query = query.where(seat.type == which.license_type)
-    if which.holder is not None:
-        query = query.where(seat.holder == which.holder)
+    names = ", ".join(name for name, _ in SEAT_COLUMNS)
+    conditions = ["pbx_id IN {?1:int}"]
+    values: list[Any] = [list(which.pbx_ids), limit]
+    for column, value in (("type", which.license_type), ("holder", which.holder)):
+        if value is not None:
+            values.append(value)
+            conditions.append(f"{column} = ?{len(values)}")
     if after is not None:
-        query = query.where(tuple_(*key) > after)
-    return seats_of(tuple(row) for row in tx.connection.execute(query))
+        first = len(values) + 1
+        conditions.append(f"(pbx_id, holder, type, kind) > (?{first}, ?{first + 1}, ?{first + 2}, ?{first + 3})")
+        values += after
+    statement = (
+        f"SELECT {names} FROM seat WHERE {' AND '.join(conditions)} ORDER BY pbx_id, holder, type, kind LIMIT ?2"
+    )
+    return seats_of(tx.rows(statement, *values))
 
 
 def leases_of_project(tx: Tx, project_id: int) -> dict[int, Lease]:
     """All leases of a project, by PBX id."""
-    query = select(t.lease).join(t.pbx, t.pbx.c.id == t.lease.c.pbx_id).where(t.pbx.c.project_id == project_id)
-    return {row[0]: lease_of(tuple(row)) for row in tx.connection.execute(query)}
+    columns = ", ".join(f"lease.{column}" for column in LEASE_COLUMNS)
+    rows = tx.rows(f"SELECT {columns} FROM lease JOIN pbx ON pbx.id = lease.pbx_id WHERE project_id = ?1", project_id)
+    return {row[0]: lease_of(row) for row in rows}
 
 
 def applied_at(tx: Tx, project_id: int) -> float:
@@ -70,24 +72,21 @@ def pools_used(tx: Tx, project_id: int) -> dict[int, int]:
 
 def pool_uses(tx: Tx, project_id: int) -> dict[int, PoolUse]:
     """Seats debited now and at the peak, by pool id."""
-    pool = t.pool.c
-    query = select(
-        pool.id, pool.used, pool.peak, pool.peak_at, pool.overdrawn, pool.overdraft_spent, pool.overdraft_at
-    ).where(pool.project_id == project_id)
-    return {
-        row.id: PoolUse(row.used, row.peak, row.peak_at, OverdraftAccount(*row[4:]))
-        for row in tx.connection.execute(query)
-    }
+    rows = tx.rows(
+        "SELECT id, used, peak, peak_at, overdrawn, overdraft_spent, overdraft_at FROM pool WHERE project_id = ?1",
+        project_id,
+    )
+    return {row[0]: PoolUse(row[1], row[2], row[3], OverdraftAccount(row[4], row[5], row[6])) for row in rows}
 
 
 def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], PoolUsage]:
     """Seats debited and counted, by (pool id, PBX id); those without any are left out."""
-    query = (
-        select(t.pool_usage)
-        .join(t.pool, t.pool.c.id == t.pool_usage.c.pool_id)
-        .where(and_(t.pool.c.project_id == project_id, t.pool_usage.c.counted > 0))
+    rows = tx.rows(
+        "SELECT pool_id, pbx_id, seats, counted FROM pool_usage JOIN pool ON pool.id = pool_usage.pool_id"
+        " WHERE pool.project_id = ?1 AND counted > 0",
+        project_id,
     )
-    return {(row.pool_id, row.pbx_id): PoolUsage(row.seats, row.counted) for row in tx.connection.execute(query)}
+    return {(row[0], row[1]): PoolUsage(row[2], row[3]) for row in rows}
 
 
 def counted_by_pbx(tx: Tx, project_id: int) -> dict[int, int]:
@@ -102,12 +101,8 @@ def counted_by_pbx(tx: Tx, project_id: int) -> dict[int, int]:
 
 def seats_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
     """Seats counted one by one, by (pool id, PBX id): what the counters must agree with."""
-    query = (
-        select(t.seat.c.pool_id, t.seat.c.pbx_id, func.count())
-        .where(t.seat.c.pool_id.is_not(None))
-        .group_by(t.seat.c.pool_id, t.seat.c.pbx_id)
-    )
-    return {(row[0], row[1]): int(row[2]) for row in tx.connection.execute(query)}
+    rows = tx.rows("SELECT pool_id, pbx_id, COUNT(*) FROM seat WHERE pool_id IS NOT NULL GROUP BY pool_id, pbx_id")
+    return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,23 +122,27 @@ class EventFilter:
 
 def list_events(tx: Tx, project_id: int, which: EventFilter, *, before: int | None, limit: int) -> list[Record]:
     """Events, newest first, from before the number `before` on."""
-    event = t.event.c
-    query = (
-        select(*(event[name] for name in Record._fields))
-        .where(event.project_id == project_id)
-        .order_by(event.seq.desc())
-        .limit(limit)
-    )
-    if which.pbx:
-        query = query.where(event.pbx == which.pbx)
-    if which.kind:
-        query = query.where(event.kind == which.kind)
-    if which.license_id:
-        query = query.where(event.details.contains(json.dumps(which.license_id, ensure_ascii=False), autoescape=True))
-    if which.caller:
-        query = query.where(event.caller.contains(which.caller, autoescape=True))
-    if which.since:
-        query = query.where(event.time_us >= round(which.since * 1_000_000))
+    details = json.dumps(which.license_id, ensure_ascii=False) if which.license_id else ""
+    conditions = ["project_id = ?1"]
+    values: list[Any] = [project_id, limit]
+    for condition, value in (
+        ("pbx = ?", which.pbx),
+        ("kind = ?", which.kind),
+        (_CONTAINS.format("details"), _pattern(details)),
+        (_CONTAINS.format("caller"), _pattern(which.caller)),
+        ("time_us >= ?", round(which.since * 1_000_000)),
+    ):
+        if value:
+            values.append(value)
+            conditions.append(condition.replace("?", f"?{len(values)}"))
     if before is not None:
-        query = query.where(event.seq < before)
-    return [record_of(tuple(row)) for row in tx.connection.execute(query)]
+        values.append(before)
+        conditions.append(f"seq < ?{len(values)}")
+    statement = f"SELECT {', '.join(Record._fields)} FROM event WHERE {' AND '.join(conditions)}"
+    return [record_of(row) for row in tx.rows(f"{statement} ORDER BY seq DESC LIMIT ?2", *values)]
+
+
+def _pattern(part: str) -> str:
+    """What a text is like that contains a part; empty where there is none."""
+    escaped = re.sub("[/%_]", r"/\g<0>", part)
+    return f"%{escaped}%" if part else ""

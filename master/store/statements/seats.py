@@ -27,13 +27,13 @@ SEAT_COLUMNS = (
 )  # fmt: skip
 _HOLDER = 3
 """The column in which seats acquired together differ."""
-_LEASE_COLUMNS = (
+LEASE_COLUMNS = (
     "pbx_id", "epoch", "phase", "instance_id", "request_id", "software", "opened_at", "renewed_at", "ttl_seconds",
     "ends_at", "takeovers", "takeovers_since", "carrier_id", "carried_since", "primary_heard_at", "claimed",
     "unanswered_calls",
 )  # fmt: skip
-_LEASE = ", ".join(_LEASE_COLUMNS)
-_LEASE_UPSERT = upsert_into("lease", _LEASE_COLUMNS, key=["pbx_id"])
+_LEASE = ", ".join(LEASE_COLUMNS)
+_LEASE_UPSERT = upsert_into("lease", LEASE_COLUMNS, key=["pbx_id"])
 _POOLS = "SELECT id, capacity, used, overdrawn, overdraft_spent, overdraft_at FROM pool WHERE id IN {?1:int}"
 _POOL_UPDATE = """
     UPDATE pool SET

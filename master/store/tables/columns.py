@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -16,6 +16,11 @@ def insert_into(table: str, columns: Sequence[str]) -> str:
     """A statement that adds a row; its parameters are the columns, in their order."""
     marks = ", ".join(f"?{number}" for number in range(1, len(columns) + 1))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+
+
+def assignments(columns: Iterable[str], *, first: int) -> str:
+    """What an update sets: the columns, to parameters in their order, from number `first` on."""
+    return ", ".join(f"{column} = ?{number}" for number, column in enumerate(columns, start=first))
 
 
 def upsert_into(table: str, columns: Sequence[str], *, key: Collection[str]) -> str:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sqlalchemy import func, select
-
-from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.queries import seats_by_pool
 
@@ -15,12 +12,8 @@ def counter_mismatches(tx: Tx) -> list[str]:
     """Every pool whose counters differ from its seats and claims, in words; empty where all is right."""
     held = seats_by_pool(tx)
     claimed = _claims_by_pool(tx)
-    usage = {
-        (row.pool_id, row.pbx_id): (row.seats, row.counted)
-        for row in tx.connection.execute(
-            select(t.pool_usage).where((t.pool_usage.c.seats != 0) | (t.pool_usage.c.counted != 0))
-        )
-    }
+    rows = tx.rows("SELECT pool_id, pbx_id, seats, counted FROM pool_usage WHERE seats <> 0 OR counted <> 0")
+    usage = {(row[0], row[1]): (row[2], row[3]) for row in rows}
     mismatches = []
     by_pool: Counter[int] = Counter()
     for pool in sorted(usage.keys() | held.keys() | claimed.keys()):
@@ -33,27 +26,26 @@ def counter_mismatches(tx: Tx) -> list[str]:
                 f"pool {pool[0]}, PBX {pool[1]}: {counted} counted with its claims, {right} would be right"
             )
         by_pool[pool[0]] += right
-    for row in tx.connection.execute(select(t.pool.c.id, t.pool.c.used, t.pool.c.capacity, t.pool.c.overdrawn)):
-        if row.overdrawn != max(row.used - row.capacity, 0):
-            mismatches.append(f"pool {row.id}: {row.overdrawn} overdrawn, {row.used} of {row.capacity} are counted")
-        if row.used != by_pool[row.id]:
-            mismatches.append(f"pool {row.id}: counted {row.used} of {row.capacity}, there are {by_pool[row.id]}")
-    unmarked = (
-        select(t.claim.c.pbx_id)
-        .distinct()
-        .outerjoin(t.lease, t.lease.c.pbx_id == t.claim.c.pbx_id)
-        .where(func.coalesce(t.lease.c.claimed, False).is_(False))
+    for pool_id, used, capacity, overdrawn in tx.rows("SELECT id, used, capacity, overdrawn FROM pool"):
+        if overdrawn != max(used - capacity, 0):
+            mismatches.append(f"pool {pool_id}: {overdrawn} overdrawn, {used} of {capacity} are counted")
+        if used != by_pool[pool_id]:
+            mismatches.append(f"pool {pool_id}: counted {used} of {capacity}, there are {by_pool[pool_id]}")
+    unmarked = tx.rows(
+        "SELECT DISTINCT claim.pbx_id FROM claim LEFT JOIN lease ON lease.pbx_id = claim.pbx_id"
+        " WHERE NOT COALESCE(lease.claimed, FALSE)"
     )
-    mismatches += [f"PBX {pbx_id}: there are claims in its name that its lease does not know of" for (pbx_id,) in
-              tx.connection.execute(unmarked)]  # fmt: skip
+    mismatches += [f"PBX {row[0]}: there are claims in its name that its lease does not know of" for row in unmarked]
     return mismatches + _queue_mismatches(tx)
 
 
 def _queue_mismatches(tx: Tx) -> list[str]:
-    waiting = select(t.pbx.c.project_id, t.waiter.c.type, func.count()).join(t.pbx, t.pbx.c.id == t.waiter.c.pbx_id)
-    waiting = waiting.where(t.waiter.c.place > 0).group_by(t.pbx.c.project_id, t.waiter.c.type)
-    right = {(row[0], row[1]): row[2] for row in tx.connection.execute(waiting)}
-    counted = {(row[0], row[1]): row[2] for row in tx.connection.execute(select(t.seat_queue))}
+    waiting = tx.rows(
+        "SELECT pbx.project_id, waiter.type, COUNT(*) FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
+        " WHERE waiter.place > 0 GROUP BY pbx.project_id, waiter.type"
+    )
+    right = {(row[0], row[1]): row[2] for row in waiting}
+    counted = {(row[0], row[1]): row[2] for row in tx.rows("SELECT project_id, type, waiting FROM seat_queue")}
     return [
         f"project {queue[0]}, {queue[1]}: {counted.get(queue, 0)} are counted as waited for, {right.get(queue, 0)} are"
         for queue in sorted(right.keys() | counted.keys())
@@ -63,7 +55,5 @@ def _queue_mismatches(tx: Tx) -> list[str]:
 
 def _claims_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
     """The highest claim by (pool id, PBX id)."""
-    query = select(t.claim.c.pool_id, t.claim.c.pbx_id, func.max(t.claim.c.seats)).group_by(
-        t.claim.c.pool_id, t.claim.c.pbx_id
-    )
-    return {(row[0], row[1]): int(row[2]) for row in tx.connection.execute(query)}
+    rows = tx.rows("SELECT pool_id, pbx_id, MAX(seats) FROM claim GROUP BY pool_id, pbx_id")
+    return {(row[0], row[1]): int(row[2]) for row in rows}

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import delete, select, update
-
-from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.projects.project_writes import remove_pbxs
 
-_STAY: Final = frozenset({t.event, t.audit_head, t.agreement_entry, t.request_answer})
+REMOVED: Final = (
+    "license_release", "pool", "license", "webhook", "vendor_key", "site_day", "site", "seat_queue", "rule_day",
+    "pool_day", "license_file", "device", "denial", "allocation", "alarm",
+)  # fmt: skip
+"""Tables of what belongs to a project; what names another comes before it."""
+KEPT: Final = frozenset({"event", "audit_head", "agreement_entry", "request_answer"})
 """Chains and ledgers are only ever appended to: a project that comes back under the name carries them on. Answers stay
 for their time, so that whoever deleted the project is answered alike."""
 
@@ -22,14 +24,11 @@ def delete_project(tx: Tx, project_id: int, *, now: float) -> None:
     Its revision grows, so that no master takes a project that comes back for the one that it knows; so does its floor
     of epochs, so that no signed lease of before is ever current again.
     """
-    pools = select(t.pool.c.id).where(t.pool.c.project_id == project_id)
-    pbxs = select(t.pbx.c.id).where(t.pbx.c.project_id == project_id)
-    tx.connection.execute(delete(t.pool_usage).where(t.pool_usage.c.pool_id.in_(pools)))
-    for of_pbxs in (t.seat, t.claim, t.learning_seat):
-        tx.connection.execute(delete(of_pbxs).where(of_pbxs.c.pbx_id.in_(pbxs)))
+    tx.rows("DELETE FROM pool_usage WHERE pool_id IN (SELECT id FROM pool WHERE project_id = ?1)", project_id)
+    for of_pbxs in ("seat", "claim", "learning_seat"):
+        tx.rows(f"DELETE FROM {of_pbxs} WHERE pbx_id IN (SELECT id FROM pbx WHERE project_id = ?1)", project_id)
     remove_pbxs(tx, project_id, keep=())
-    for table in reversed(t.metadata.sorted_tables):
-        if "project_id" in table.c and table not in _STAY:
-            tx.connection.execute(delete(table).where(table.c.project_id == project_id))
-    gone = {"deleted_at": now, "revision": t.project.c.revision + 1, "learning_until": None}
-    tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(gone))
+    for table in REMOVED:
+        tx.rows(f"DELETE FROM {table} WHERE project_id = ?1", project_id)
+    gone = "deleted_at = ?2, revision = revision + 1, learning_until = NULL"
+    tx.rows(f"UPDATE project SET {gone} WHERE id = ?1", project_id, now)

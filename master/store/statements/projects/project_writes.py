@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
-
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.project import LicenseSpec, PaceSpec, ProjectSpec
-from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.claims import forget_pbxs
 from master.store.statements.projects.projects import ProjectRow
 from master.store.statements.waiting import count_queues
+from master.store.tables.columns import assignments, insert_into
 
 _CAPACITY_UPDATE = """
     UPDATE pool SET
@@ -36,11 +34,11 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
         "applied_at": now, "time_zone": spec.time_zone or None, "deleted_at": None, **_pace_values(spec.lease),
     }  # fmt: skip
     if known is None:
-        result = tx.connection.execute(insert(t.project).values(epoch_floor=0, **values).returning(t.project.c.id))
-        project_id = int(result.scalar_one())
+        statement = f"{insert_into('project', (*values, 'epoch_floor'))} RETURNING id"
+        project_id = int(tx.rows(statement, *values.values(), 0)[0][0])
     else:
         project_id = known.id
-        tx.connection.execute(update(t.project).where(t.project.c.id == project_id).values(values))
+        tx.rows(f"UPDATE project SET {assignments(values, first=2)} WHERE id = ?1", project_id, *values.values())
     remove_pbxs(tx, project_id, keep={pbx.name for pbx in spec.pbxs})
     sites = {site.name: {"display_name": site.display_name} for site in spec.sites}
     _remove(tx, _SITES, project_id, _merge(tx, _SITES, project_id, sites))
@@ -69,9 +67,11 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
 
 def recompute_pools(tx: Tx, project_id: int, *, now: float) -> None:
     """Make the pools what the bound licenses add up to (A1, B4). They keep their ids; one without licenses goes."""
-    bound = (t.license_.c.project_id == project_id) & t.license_.c.device_id.is_not(None)
-    total = select(t.license_.c.device_id, t.license_.c.type, func.sum(t.license_.c.quantity)).where(bound)
-    rows = tx.connection.execute(total.group_by(t.license_.c.device_id, t.license_.c.type))
+    rows = tx.rows(
+        "SELECT device_id, type, SUM(quantity) FROM license WHERE project_id = ?1 AND device_id IS NOT NULL"
+        " GROUP BY device_id, type",
+        project_id,
+    )
     wanted = {(int(row[0]), str(row[1])): int(row[2]) for row in rows}
     tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
     existing = {
@@ -137,11 +137,10 @@ def _merge(tx: Tx, which: _Rows, project_id: int, wanted: Mapping[str, Mapping[s
     if changed := [
         (project_id, name, *values_of) for name, values_of in values.items() if there.get(name, values_of) != values_of
     ]:
-        sets = ", ".join(f"{column} = ?{at}" for at, column in enumerate(columns, start=3))
+        sets = assignments(columns, first=3)
         tx.many(f"UPDATE {table} SET {sets} WHERE project_id = ?1 AND {key} = ?2", changed)
     if fresh := [(project_id, name, *values_of) for name, values_of in values.items() if name not in there]:
-        marks = ", ".join(f"?{at}" for at in range(1, len(columns) + 3))
-        tx.many(f"INSERT INTO {table} ({', '.join(['project_id', key, *columns])}) VALUES ({marks})", fresh)
+        tx.many(insert_into(table, ("project_id", key, *columns)), fresh)
     return gone
 
 

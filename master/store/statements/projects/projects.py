@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from sqlalchemy import Table, select
-from sqlalchemy.engine import RowMapping
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.subjects import Subject
@@ -18,7 +15,6 @@ from master.domain.estate.installations import AgreedUse, Device, License
 from master.domain.estate.learning import Learning
 from master.domain.estate.license_release import InUse, Release
 from master.domain.estate.project import DeviceSpec, LicenseSpec, PaceSpec, PbxSpec, ProjectSpec, SiteSpec, pace_of
-from master.store import tables as t
 from master.store.backends.database import Tx
 from master.store.statements.projects.allocation import load_allocation
 
@@ -28,7 +24,20 @@ LICENSE_COLUMNS = (
 )  # fmt: skip
 """What a license and its row have by the same name, beside its id."""
 RELEASE_COLUMNS = ("requested_by", "requested_at", "reason", "nonce", "certified", "device_dead", "approved_by")
-_LIVES = t.project.c.deleted_at.is_(None)
+_FLAGS = ("certified", "device_dead")
+"""SQLite knows numbers only."""
+_PACE = ("ttl_seconds", "grace_seconds", "renew_every_seconds")
+_PROJECT = (
+    "id", "name", "display_name", "catalog", "time_zone", "revision", "applied_at", "epoch_floor", "learning_since",
+    "learning_until", "learning_why", *_PACE,
+)  # fmt: skip
+_DEVICE = ("id", "name", "platform", "model", "public_key")
+_PBX = ("id", "name", "site", "device_id", "role", "software_version", "standby_for", *_PACE)
+_LICENSE = (
+    "id", "type", "device_id", "key_on_word_of", "agreed_kind", "agreed_id", "use_policy", "use_ends_at",
+    *LICENSE_COLUMNS,
+)  # fmt: skip
+_RELEASE = ("license_id", "in_use", "to_device_id", *RELEASE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +68,19 @@ def lock_for_apply(tx: Tx, name: str) -> None:
 
 def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) -> list[str]:
     """Names of projects behind `after`, sorted; at most one where `only` that one is asked about."""
-    query = select(t.project.c.name).where(t.project.c.name > after, _LIVES).order_by(t.project.c.name).limit(limit)
-    if only is not None:
-        query = query.where(t.project.c.name == only)
-    return list(tx.connection.execute(query).scalars())
-
-
-_ALL_NAMES = select(t.project.c.name).order_by(t.project.c.name)
+    which, named = ("", ()) if only is None else (" AND name = ?3", (only,))
+    statement = f"SELECT name FROM project WHERE name > ?1 AND deleted_at IS NULL{which} ORDER BY name LIMIT ?2"
+    return [row[0] for row in tx.rows(statement, after, limit, *named)]
 
 
 def all_project_names(tx: Tx) -> list[str]:
     """Names of all projects, sorted."""
-    return list(tx.connection.execute(_ALL_NAMES.where(_LIVES)).scalars())
+    return [row[0] for row in tx.rows("SELECT name FROM project WHERE deleted_at IS NULL ORDER BY name")]
 
 
 def names_with_audit(tx: Tx) -> list[str]:
     """Names of all projects and of those that were deleted, whose audit stays; sorted."""
-    return list(tx.connection.execute(_ALL_NAMES).scalars())
+    return [row[0] for row in tx.rows("SELECT name FROM project ORDER BY name")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +113,20 @@ def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:
 
 def site_names(tx: Tx, project_id: int) -> frozenset[str]:
     """All sites of a project, those without a PBX included."""
-    return frozenset(tx.connection.execute(select(t.site.c.name).where(t.site.c.project_id == project_id)).scalars())
+    return frozenset(row[0] for row in tx.rows("SELECT name FROM site WHERE project_id = ?1", project_id))
 
 
 def device_names(tx: Tx, project_id: int) -> frozenset[str]:
     """All devices of a project, those without a PBX included."""
-    return frozenset(
-        tx.connection.execute(select(t.device.c.name).where(t.device.c.project_id == project_id)).scalars()
-    )
+    return frozenset(row[0] for row in tx.rows("SELECT name FROM device WHERE project_id = ?1", project_id))
 
 
 def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredProject | None:
     """A project as its operator wrote it."""
-    row = tx.connection.execute(select(t.project).where(t.project.c.name == name, _LIVES)).mappings().first()
+    row = _project(tx, name)
     if row is None:
         return None
-    catalog, devices = catalogs[row["catalog"]], _rows(tx, t.device, row["id"])
+    catalog, devices = catalogs[row["catalog"]], _rows(tx, "device", _DEVICE, row["id"])
     device_names = {device["id"]: device["name"] for device in devices}
     spec = ProjectSpec(
         name=row["name"],
@@ -131,7 +134,10 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
         catalog=row["catalog"],
         time_zone=row["time_zone"] or "",
         lease=_pace(row),
-        sites=tuple(SiteSpec(site_row["name"], site_row["display_name"]) for site_row in _rows(tx, t.site, row["id"])),
+        sites=tuple(
+            SiteSpec(site_row["name"], site_row["display_name"])
+            for site_row in _rows(tx, "site", ("name", "display_name"), row["id"])
+        ),
         devices=tuple(DeviceSpec(device["name"], device["platform"], device["model"]) for device in devices),
         pbxs=tuple(
             PbxSpec(
@@ -143,7 +149,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
                 pbx_row["standby_for"],
                 _pace(pbx_row),
             )
-            for pbx_row in _rows(tx, t.pbx, row["id"])
+            for pbx_row in _rows(tx, "pbx", _PBX, row["id"])
         ),
         licenses=tuple(
             LicenseSpec(
@@ -152,7 +158,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
                 license_row["quantity"],
                 device_names.get(license_row["device_id"], ""),
             )
-            for license_row in _rows(tx, t.license_, row["id"])
+            for license_row in _rows(tx, "license", _LICENSE, row["id"])
             if license_row["file"] is None
         ),
     )
@@ -161,7 +167,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
 
 def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: LeasePace) -> Estate | None:
     """A project as the deciding core reads it."""
-    row = tx.connection.execute(select(t.project).where(t.project.c.name == name, _LIVES)).mappings().first()
+    row = _project(tx, name)
     if row is None:
         return None
     catalog = catalogs[row["catalog"]]
@@ -169,7 +175,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         device_row["id"]: Device(
             device_row["id"], device_row["name"], device_row["platform"], device_row["model"], device_row["public_key"]
         )
-        for device_row in _rows(tx, t.device, row["id"])
+        for device_row in _rows(tx, "device", _DEVICE, row["id"])
     }
     own = _pace(row)
     pbxs = {
@@ -183,9 +189,9 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
             pace=pace_of(own, _pace(pbx_row), default),
             standby_for=pbx_row["standby_for"] or None,
         )
-        for pbx_row in _rows(tx, t.pbx, row["id"])
+        for pbx_row in _rows(tx, "pbx", _PBX, row["id"])
     }
-    pool_ids = {(pool_row["device_id"], pool_row["type"]): pool_row["id"] for pool_row in _rows(tx, t.pool, row["id"])}
+    pools = tx.rows("SELECT device_id, type, id FROM pool WHERE project_id = ?1 ORDER BY id", row["id"])
     allocation = load_allocation(tx, row["id"])
     return Estate(
         project_id=row["id"],
@@ -194,17 +200,17 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
         catalog=catalog,
         pbxs=pbxs,
         licenses=load_licenses(tx, row["id"], catalog, devices),
-        pool_ids=pool_ids,
+        pool_ids={(pool[0], pool[1]): pool[2] for pool in pools},
         epoch_floor=row["epoch_floor"],
-        revoked_from=_pbxs_in(tx, t.revocation, row["id"]),
-        waited=_pbxs_in(tx, t.waiter, row["id"]) if not allocation.queues else frozenset(),
+        revoked_from=_pbxs_in(tx, "revocation", row["id"]),
+        waited=_pbxs_in(tx, "waiter", row["id"]) if not allocation.queues else frozenset(),
         learning=_learning(row),
         time_zone=row["time_zone"] or "UTC",
         allocation=allocation,
     )
 
 
-def _learning(row: RowMapping) -> Learning | None:
+def _learning(row: Mapping[str, Any]) -> Learning | None:
     if row["learning_until"] is None:
         return None
     return Learning(row["learning_since"], row["learning_until"], row["learning_why"])
@@ -212,10 +218,10 @@ def _learning(row: RowMapping) -> Learning | None:
 
 def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[int, Device]) -> tuple[License, ...]:
     """All licenses of a project, by id; their releases with them."""
-    query = select(t.license_release).where(t.license_release.c.project_id == project_id)
-    releases = {row["license_id"]: row for row in tx.connection.execute(query).mappings()}
-    files = select(t.license_file.c.id, t.license_file.c.imported_at).where(t.license_file.c.project_id == project_id)
-    imported = {row["id"]: row["imported_at"] for row in tx.connection.execute(files).mappings()}
+    rows = tx.rows(f"SELECT {', '.join(_RELEASE)} FROM license_release WHERE project_id = ?1", project_id)
+    releases = {row[0]: dict(zip(_RELEASE, row, strict=True)) for row in rows}
+    files = tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)
+    imported = {row[0]: row[1] for row in files}
     return tuple(
         License(
             id=license_row["id"],
@@ -227,7 +233,7 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
             key_on_word_of=tuple((license_row["key_on_word_of"] or "").splitlines()),
             **{name: license_row[name] for name in LICENSE_COLUMNS},
         )
-        for license_row in _rows(tx, t.license_, project_id)
+        for license_row in _rows(tx, "license", _LICENSE, project_id)
     )
 
 
@@ -253,11 +259,11 @@ def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str,
     return {row[0]: int(row[1]) for row in rows}
 
 
-def _release(row: RowMapping, devices: Mapping[int, Device]) -> Release:
+def _release(row: Mapping[str, Any], devices: Mapping[int, Device]) -> Release:
     return Release(
         in_use=InUse(row["in_use"]),
         to_device=devices[row["to_device_id"]].name if row["to_device_id"] is not None else "",
-        **{name: row[name] for name in RELEASE_COLUMNS},
+        **{name: row[name] for name in RELEASE_COLUMNS} | {name: bool(row[name]) for name in _FLAGS},
     )
 
 
@@ -268,19 +274,22 @@ def _agreed(row: Mapping[str, Any]) -> AgreedUse | None:
     return AgreedUse(subject=subject, policy=row["use_policy"], ends_at=row["use_ends_at"])
 
 
-def _pbxs_in(tx: Tx, table: Table, project_id: int) -> frozenset[int]:
+def _pbxs_in(tx: Tx, table: str, project_id: int) -> frozenset[int]:
     """The PBXs of a project that a table says anything of."""
-    query = select(table.c.pbx_id).distinct().join(t.pbx, t.pbx.c.id == table.c.pbx_id)
-    return frozenset(tx.connection.execute(query.where(t.pbx.c.project_id == project_id)).scalars())
+    pbxs = f"SELECT DISTINCT pbx_id FROM {table} JOIN pbx ON pbx.id = {table}.pbx_id WHERE pbx.project_id = ?1"
+    return frozenset(row[0] for row in tx.rows(pbxs, project_id))
 
 
-def _rows(tx: Tx, table: Table, project_id: int) -> list[Mapping[str, Any]]:
-    """A project's rows of a table, in an order that stays."""
-    names = [column.name for column in table.c]
-    statement = f"SELECT {', '.join(names)} FROM {table.name} WHERE project_id = ?1 ORDER BY"
-    rows = tx.rows(f"{statement} {'id' if 'id' in table.c else 'name'}", project_id)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+def _project(tx: Tx, name: str) -> Mapping[str, Any] | None:
+    rows = tx.rows(f"SELECT {', '.join(_PROJECT)} FROM project WHERE name = ?1 AND deleted_at IS NULL", name)
+    return dict(zip(_PROJECT, rows[0], strict=True)) if rows else None
 
 
-def _pace(row: Mapping[str, Any] | RowMapping) -> PaceSpec:
+def _rows(tx: Tx, table: str, columns: Sequence[str], project_id: int) -> list[Mapping[str, Any]]:
+    """A project's rows of a table, in the order of the first column."""
+    statement = f"SELECT {', '.join(columns)} FROM {table} WHERE project_id = ?1 ORDER BY {columns[0]}"
+    return [dict(zip(columns, row, strict=True)) for row in tx.rows(statement, project_id)]
+
+
+def _pace(row: Mapping[str, Any]) -> PaceSpec:
     return PaceSpec(row["ttl_seconds"], row["grace_seconds"], row["renew_every_seconds"])
