@@ -42,7 +42,7 @@ from master.service.monitoring.reports import Reports
 from master.service.monitoring.usage import UsageTask
 from master.service.monitoring.webhook_delivery import WebhookDelivery
 from master.service.monitoring.webhooks import Webhooks
-from master.service.runtime.periodic import PeriodicCall, PeriodicTask
+from master.service.runtime.periodic import PeriodicCall, PeriodicTask, RareCall
 from master.service.runtime.watch import ChangePoller
 from master.service_parts import VERSION, ServiceParts, current_caller
 
@@ -94,7 +94,7 @@ class Parts(ServiceParts):
         """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
         seconds = self.settings.agreement_interval_seconds
         renew = self.agreements.renew_and_reconcile
-        return PeriodicCall("AutoRenewalTask", renew, interval_seconds=seconds, begins_at_once=True)
+        return RareCall("AutoRenewalTask", renew, interval_seconds=seconds)
 
     @cached_property
     def uses(self) -> PeriodicCall[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 
 from master.domain.allocation.overdraft import NO_OVERDRAFT, Overdraft, OverdraftAccount, budget_left
 from master.domain.estate.estate import Estate
@@ -43,17 +44,16 @@ def overdraft_event(estate: Estate, pool_id: int, before: int, account: Overdraf
     return Event(now, estate.project_id, "", kind, _CALLER, None, details_text(details))
 
 
-def overdraft_events(tx: Tx, estate: Estate, before: Mapping[int, PoolScore], now: float) -> Iterator[Event]:
-    """The same for each of an estate's pools, by id, that is not overdrawn by as many as before."""
+def overdraft_events(
+    tx: Tx,
+    estate: Estate,
+    before: Mapping[int, PoolScore],
+    now: float,
+    *,
+    is_told: Callable[[int, int], bool] = operator.ne,
+) -> Iterator[Event]:
+    """The same for each of an estate's pools, by id, that is not overdrawn by as many as before; or which `is_told`
+    chooses by how many that were, and how many they are."""
     for pool_id, pool in sorted(read_pools(tx, before).items()):
-        if pool.account.overdrawn != (was := before[pool_id].account.overdrawn):
-            yield overdraft_event(estate, pool_id, was, pool.account, now)
-
-
-def restored_overdraft_events(tx: Tx, estate: Estate, before: Mapping[int, PoolScore], now: float) -> Iterator[Event]:
-    """The same for each pool that is overdrawn once what a backup says is set aside, or was: nothing of its budget is
-    left, and the audit of the backup ends with what was true then."""
-    for pool_id, pool in sorted(read_pools(tx, before).items()):
-        was = before[pool_id].account.overdrawn
-        if was or pool.account.overdrawn:
+        if is_told(was := before[pool_id].account.overdrawn, pool.account.overdrawn):
             yield overdraft_event(estate, pool_id, was, pool.account, now)

@@ -19,7 +19,7 @@ from master.domain.estate.learning import Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import first_number, longest_lease_seconds
 from master.service.batch.answers import DatabaseOutdatedError
-from master.service.estates.overdrafts import restored_overdraft_events
+from master.service.estates.overdrafts import overdraft_events
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.service.runtime.watch import WatchHub
@@ -117,7 +117,9 @@ class Learnings:
         learned = store.learned(tx, estate.project_id)
         details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}
         began = _event(time.now, estate, "learning.began", _By(caller, why), details)
-        write_events(tx, [began, *restored_overdraft_events(tx, estate, pools, time.now)])
+        # an overdraft that stays is told of as well: its budget is gone, and the backup's audit ends before that
+        overdrafts = overdraft_events(tx, estate, pools, time.now, is_told=lambda was, is_now: was > 0 or is_now > 0)
+        write_events(tx, [began, *overdrafts])
         return until
 
     async def end(self, project: str, *, reason: str, key: RequestKey[Ended], caller: str) -> Ended | AnsweredBefore:

@@ -92,19 +92,19 @@ class PeriodicTask(ABC):
 class PeriodicCall(PeriodicTask, Generic[T]):
     """Calls one function at an interval, and returns what that returns."""
 
-    def __init__(
-        self, name: str, call: Callable[[], Awaitable[T]], *, interval_seconds: float, begins_at_once: bool = False
-    ) -> None:
-        """`begins_at_once` is for what has hours between its runs, which no start is to put off by another hour."""
+    def __init__(self, name: str, call: Callable[[], Awaitable[T]], *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds, name=name)
         self._call = call
-        self._begins_at_once = begins_at_once
-
-    def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
-        super().start(tasks, there, place=0.0 if self._begins_at_once else place)
 
     async def run_once(self) -> T:
         return await self._call()
+
+
+class RareCall(PeriodicCall[T]):
+    """One with hours between its runs: the first is at the start, wherever its place, so that none is put off."""
+
+    def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
+        super().start(tasks, there)
 
 
 def places(count: int) -> list[float]:

@@ -8,7 +8,7 @@ import asyncpg
 
 from master.metrics import Metrics
 from master.process.tasks import Tasks
-from master.service.runtime.periodic import PeriodicCall, places
+from master.service.runtime.periodic import PeriodicCall, RareCall, places
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, in_process_master
 
@@ -42,7 +42,7 @@ async def test_what_is_not_to_be_put_off_by_a_start_begins_with_it() -> None:
     async def run() -> None:
         ran.set()
 
-    at_once = PeriodicCall("hourly", run, interval_seconds=_INTERVAL_SECONDS, begins_at_once=True)
+    at_once = RareCall("hourly", run, interval_seconds=_INTERVAL_SECONDS)
     at_once.start(tasks, place=0.5)
     async with asyncio.timeout(HANG_SECONDS):
         await ran.wait()
