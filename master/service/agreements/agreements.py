@@ -49,10 +49,9 @@ class Agreements:
         Raises:
             UnknownProjectError, RequestIdTakenError, PriceFileError: nothing was changed.
         """
-        time = self._context.lease_time()
         await self._fold(request.project)
 
-        def work(tx: Tx, estates: EstateCache) -> Placed | AgreementRefusal | AnsweredBefore:
+        def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> Placed | AgreementRefusal | AnsweredBefore:
             return place_order(tx, estates, request, time)
 
         if request.dry_run:
@@ -142,25 +141,25 @@ class Agreements:
 
     async def end_uses(self) -> int:
         """Take away the licenses whose use has ended (P1, R3); how many licenses changed."""
-        time = self._context.lease_time()
-        projects = await self._context.questions.read(lambda tx: projects_with_ended_use(tx, now=time.now))
-        return sum([await self._reconcile(project, time) for project in projects])
+        now = self._context.lease_time().now
+        projects = await self._context.questions.read(lambda tx: projects_with_ended_use(tx, now=now))
+        return sum([await self._reconcile(project) for project in projects])
 
     async def reconcile(self) -> int:
         """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
-        time, changed = self._context.lease_time(), 0
+        now, changed = self._context.lease_time().now, 0
         for project in await self._context.questions.read(store.projects_with_entries):
 
             def look(tx: Tx, project: str = project) -> bool:
-                return is_reconciled(tx, self._context.estates, project, time.now)
+                return is_reconciled(tx, self._context.estates, project, now)
 
             if not await self._context.questions.read(look):
-                changed += await self._reconcile(project, time)
+                changed += await self._reconcile(project)
         return changed
 
-    async def _reconcile(self, project: str, time: LeaseTime) -> int:
+    async def _reconcile(self, project: str) -> int:
         reconciled = await self._context.change(
-            lambda tx, estates: reconcile_project(tx, estates, project, caller=BY_LEDGER, time=time)
+            lambda tx, estates, time: reconcile_project(tx, estates, project, caller=BY_LEDGER, time=time)
         )
         if reconciled.changed:
             self._context.hub.wake_all()

@@ -21,6 +21,8 @@ from master.store.backends.database import Database, Tx
 from master.store.backends.rehearsal import Rehearsals, SeatsOf
 
 T = TypeVar("T")
+Work = Callable[[Tx, EstateCache, LeaseTime], T]
+"""What is done in one transaction at the time at which it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +47,11 @@ class ServiceContext:
         """
         return await self.questions.read(lambda tx: look(tx, read_estate(tx, self.estates, project)))
 
-    async def change(self, work: Callable[[Tx, EstateCache], T]) -> T:
+    async def change(self, work: Work[T]) -> T:
         """Have work done for a caller, in one transaction. Where the caller has gone, PBXs are told all the same."""
+        time = self.lease_time()
         with self.telling_of_what_was_left():
-            return await self.questions.transact(lambda tx: work(tx, self.estates))
+            return await self.questions.transact(lambda tx: work(tx, self.estates, time))
 
     @contextmanager
     def telling_of_what_was_left(self) -> Iterator[None]:
@@ -59,9 +62,7 @@ class ServiceContext:
             self.hub.wake_all()
             raise
 
-    async def rehearse(
-        self, project: str, work: Callable[[Tx, EstateCache], T], *, seats_of: SeatsOf | None = None
-    ) -> T:
+    async def rehearse(self, project: str, work: Work[T], *, seats_of: SeatsOf | None = None) -> T:
         """Have the same work done on a copy of a project, which is thrown away; see `Rehearsals.run`."""
-        estates = self.estates.apart()
-        return await self.rehearsals.run(project, lambda tx: work(tx, estates), seats_of=seats_of)
+        estates, time = self.estates.apart(), self.lease_time()
+        return await self.rehearsals.run(project, lambda tx: work(tx, estates, time), seats_of=seats_of)

@@ -50,7 +50,7 @@ from master.service.batch.requests import (
     TakeOverLease,
 )
 from master.service.batch.resolved_request import caller_id
-from master.service.estates.estate_cache import EstateCache, read_estate
+from master.service.estates.estate_cache import read_estate
 from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import Committer
 from master.service.leases.drill import DrillReport, drill, drilled_event
@@ -173,12 +173,11 @@ class Leases:
 
     async def _would_end(self, request: EndLease) -> LeaseEnded | AnsweredBefore:
         """By the code that would do it, on a copy."""
-        time = self._context.lease_time()
-
-        def work(tx: Tx, estates: EstateCache) -> LeaseEnded | AnsweredBefore:
-            return answer_to(tx, estates, time, request)
-
-        return await self._context.rehearse(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))
+        return await self._context.rehearse(
+            request.pbx.project,
+            lambda tx, estates, time: answer_to(tx, estates, time, request),
+            seats_of=of_pair(request.pbx.pbx),
+        )
 
     async def watch_lease(
         self, name: PbxName, epoch: int, *, watcher: PbxName | None
@@ -307,12 +306,11 @@ class Leases:
         Raises:
             UnknownProjectError, UnknownPbxError, LeaseError, LoanError: it would be refused.
         """
-        time = self._context.lease_time()
-
-        def work(tx: Tx, estates: EstateCache) -> LoanPreview:
-            return preview_loan(tx, estates, request, time)
-
-        return await self._context.rehearse(request.pbx.project, work, seats_of=of_pair(request.pbx.pbx))
+        return await self._context.rehearse(
+            request.pbx.project,
+            lambda tx, estates, time: preview_loan(tx, estates, request, time),
+            seats_of=of_pair(request.pbx.pbx),
+        )
 
     async def return_loan(self, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
         """Take borrowed seats back before their day.
@@ -364,13 +362,12 @@ class Leases:
         Raises:
             UnknownPbxError, NoPairError: there is nothing to drill.
         """
-        time = self._context.lease_time()
-
-        def work(tx: Tx, estates: EstateCache) -> DrillReport:
-            return drill(tx, estates, name, caller=caller, time=time)
-
-        report = await self._context.rehearse(name.project, work, seats_of=of_pair(name.pbx))
-        event = drilled_event(report, caller=caller, now=time.now)
+        report = await self._context.rehearse(
+            name.project,
+            lambda tx, estates, time: drill(tx, estates, name, caller=caller, time=time),
+            seats_of=of_pair(name.pbx),
+        )
+        event = drilled_event(report, caller=caller, now=self._context.lease_time().now)
         await self._context.questions.transact(lambda tx: write_events(tx, [event]))
         _log.info("standby drilled", standby=str(name), passed=report.passed)
         return report

@@ -9,6 +9,7 @@ import structlog
 
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
+from master.domain.estate.lease_time import LeaseTime
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.service_context import ServiceContext
 from master.service.licenses import keys
@@ -59,8 +60,7 @@ class Licenses:
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
         """
-        time = self._context.lease_time()
-        return await self._context.change(lambda tx, estates: import_licenses(tx, estates, request, time))
+        return await self._context.change(lambda tx, estates, time: import_licenses(tx, estates, request, time))
 
     async def move(self, request: Move) -> MovedAll | AnsweredBefore:
         """Bind, release, cancel or approve; PBXs are notified at once.
@@ -68,9 +68,8 @@ class Licenses:
         Raises:
             UnknownProjectError: there is no such project.
         """
-        time = self._context.lease_time()
 
-        def work(tx: Tx, estates: EstateCache) -> MovedAll | AnsweredBefore:
+        def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> MovedAll | AnsweredBefore:
             return move_licenses(tx, estates, request, self._rules, time)
 
         if request.dry_run:
@@ -99,9 +98,8 @@ class Licenses:
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
         """
-        time = self._context.lease_time()
         license = await self._context.change(
-            lambda tx, estates: certify(tx, estates, certificate, self._rules, caller=caller, time=time)
+            lambda tx, estates, time: certify(tx, estates, certificate, self._rules, caller=caller, time=time)
         )
         self._context.hub.wake_all()
         return license
@@ -190,28 +188,27 @@ class Licenses:
     # --- Keys -------------------------------------------------------------------------------------------------------
 
     async def trust_key(self, request: keys.TrustKey) -> store.VendorKey:
-        time = self._context.lease_time()
-        return await self._context.change(lambda tx, estates: keys.trust_key(tx, estates, request, time))
+        return await self._context.change(lambda tx, estates, time: keys.trust_key(tx, estates, request, time))
 
     async def distrust_key(self, request: keys.DistrustKey) -> store.VendorKey:
-        time = self._context.lease_time()
-        return await self._context.change(lambda tx, estates: keys.distrust_key(tx, estates, request, time))
+        return await self._context.change(lambda tx, estates, time: keys.distrust_key(tx, estates, request, time))
 
     async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
         """Make a one-time token for a device; returns it and its end, in UNIX seconds."""
-        time, token = self._context.lease_time(), self._token()
+        token = self._token()
         request = keys.OpenEnrollment(
             project=project,
             device=device,
             token=token,
-            ends_at=time.now + self._enrollment_seconds,
+            ends_at=self._context.lease_time().now + self._enrollment_seconds,
             caller=caller,
             reason=reason,
         )
-        await self._context.change(lambda tx, estates: keys.open_enrollment(tx, estates, request, time))
+        await self._context.change(lambda tx, estates, time: keys.open_enrollment(tx, estates, request, time))
         return token, request.ends_at
 
     async def enroll(self, request: Enrollment, *, caller: str) -> None:
-        time = self._context.lease_time()
-        await self._context.change(lambda tx, estates: keys.enroll(tx, estates, request, caller=caller, time=time))
+        await self._context.change(
+            lambda tx, estates, time: keys.enroll(tx, estates, request, caller=caller, time=time)
+        )
         self._context.hub.wake_all()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from licensemaster.values.moments import second_text
@@ -96,7 +97,7 @@ async def apply_allocation(context: ServiceContext, request: ApplyAllocation) ->
         if request.dry_run:
             return judged
         try:
-            return await context.change(lambda tx, estates, judged=judged: _write(tx, request, judged, estates, time))  # type: ignore[misc]
+            return await context.change(partial(_write, request=request, judged=judged))
         except ProjectMovedError:
             continue
 
@@ -130,7 +131,7 @@ def _judge(situation: _Situation, request: ApplyAllocation, time: LeaseTime) -> 
 
 
 def _write(
-    tx: Tx, request: ApplyAllocation, judged: AllocationApplied, estates: EstateCache, time: LeaseTime
+    tx: Tx, estates: EstateCache, time: LeaseTime, *, request: ApplyAllocation, judged: AllocationApplied
 ) -> AllocationApplied | AnsweredBefore:
     lock_for_apply(tx, request.project)
     estate = read_estate(tx, estates, request.project)

@@ -19,7 +19,7 @@ from master.domain.planning.plan import Plan, Situation, plan
 from master.domain.seats.seats import Seat
 from master.service.estates.agreement_ledgers import known_now
 from master.service.estates.estate_cache import EstateCache, read_estate
-from master.service.runtime.questions import Questions
+from master.service.estates.service_context import ServiceContext
 from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements.claims import lent_seats
@@ -29,17 +29,16 @@ from master.store.statements.seats import revoked_seats, seat_totals, seats_of_p
 _PAGE_SEATS = 5_000
 
 
-async def plan_changes(
-    questions: Questions, estates: EstateCache, project: str, changes: Sequence[PlannedChange], time: LeaseTime
-) -> Plan:
+async def plan_changes(context: ServiceContext, project: str, changes: Sequence[PlannedChange]) -> Plan:
     """What would happen if these changes were made.
 
     Raises:
         UnknownProjectError: there is no such project.
         PlanInvalidError: a change is wrong in itself.
     """
-    return await questions.work_out(
-        lambda tx: _situation(tx, estates, project, time),
+    time = context.lease_time()
+    return await context.questions.work_out(
+        lambda tx: _situation(tx, context.estates, project, time),
         lambda situation, go_on: plan(situation, changes, go_on=go_on),
     )
 
@@ -62,7 +61,7 @@ def _situation(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> S
 
 def _upgrades(tx: Tx, estates: EstateCache, estate: Estate, now: float) -> dict[str, frozenset[int]]:
     state = estates.ledgers.state(tx, estate.project_id)
-    if state.last_number == 0:  # nobody has entered when seat_filter version was published
+    if state.last_number == 0:  # nobody has entered when which version was published
         return {}
     known = known_now(estate, state, now=now)
     return free_upgrades(known.snapshot, known.day)

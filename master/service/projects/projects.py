@@ -8,6 +8,7 @@ from contextlib import suppress
 import structlog
 
 from master.domain.allocation.policies import Allocation
+from master.domain.estate.lease_time import LeaseTime
 from master.domain.planning.changes import PlannedChange
 from master.domain.planning.plan import Plan
 from master.service.estates.estate_cache import EstateCache
@@ -91,9 +92,8 @@ class Projects:
             UnknownProjectError: there is none.
             ProjectInUseError: something of it is leased or bound.
         """
-        time = self._context.lease_time()
 
-        def work(tx: Tx, estates: EstateCache) -> Deleted | AnsweredBefore:
+        def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> Deleted | AnsweredBefore:
             return remove_project(tx, request, estates, time)
 
         if request.dry_run:
@@ -130,6 +130,4 @@ class Projects:
             UnknownProjectError: there is no such project.
             PlanInvalidError: a change is wrong in itself.
         """
-        return await plan_changes(
-            self._context.questions, self._context.estates, project, changes, self._context.lease_time()
-        )
+        return await plan_changes(self._context, project, changes)
