@@ -85,9 +85,7 @@ def _without_unknown_fields(document: document_pb2.SignedDocument) -> bytes:
     return kept.SerializeToString(deterministic=True)
 
 
-def introduction(
-    project: str, document: document_pb2.SignedDocument, public_key: bytes, *, caller: str, reason: str
-) -> keys.TrustKey:
+def introduction(document: document_pb2.SignedDocument, public_key: bytes) -> keys.TrustKey:
     """Read a vendor's key that a trusted one introduces.
 
     Raises:
@@ -96,32 +94,26 @@ def introduction(
     payload = _verified(document, document_pb2.DOCUMENT_KIND_VENDOR_KEY, public_key, document_pb2.VendorKey)
     retire = _seconds("retire_previous_time", payload.retire_previous_time)
     return keys.TrustKey(
-        project=project,
         key_id=signing.key_id_of(_public_key("public_key", payload.public_key)),
         public_key=payload.public_key,
         display_name=payload.display_name,
         introduced_by=signing.key_id_of(public_key),
         retire_previous_at=retire if payload.HasField("retire_previous_time") else None,
-        caller=caller,
-        reason=reason,
     )
 
 
-def named_key(project: str, key: license_pb2.NamedVendorKey, *, caller: str, reason: str) -> keys.TrustKey:
+def named_key(key: license_pb2.NamedVendorKey) -> keys.TrustKey:
     """Read a vendor's key that an operator names.
 
     Raises:
         InvalidArgumentError: it is none.
     """
     return keys.TrustKey(
-        project=project,
         key_id=signing.key_id_of(_public_key("key.public_key", key.public_key)),
         public_key=key.public_key,
         display_name=key.display_name,
         introduced_by="",
         retire_previous_at=None,
-        caller=caller,
-        reason=reason,
     )
 
 

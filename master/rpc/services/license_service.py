@@ -18,8 +18,6 @@ from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import timestamp
 from master.rpc.repeatable import Repeatable
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
-from master.service.licenses.imports import ImportLicenses
-from master.service.licenses.keys import DistrustKey
 from master.service.licenses.licenses import LicenseQuery, Licenses
 from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelReleases, MovedAll, ReleaseLicenses
 from master.signing import Signer
@@ -43,13 +41,9 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         project = incoming.project_name(request.project)
         signed_documents.check_kind(request.file, document_pb2.DOCUMENT_KIND_LICENSE_FILE)
         key = await self._licenses.vendor_key(project, request.file.key_id)
+        file = signed_documents.license_file(request.file, key.public_key)
         imported = await self._licenses.import_licenses(
-            ImportLicenses(
-                project=project,
-                file=signed_documents.license_file(request.file, key.public_key),
-                caller=caller_of_call.get(),
-                reason=incoming.reason(request.reason),
-            )
+            project, file, caller=caller_of_call.get(), reason=incoming.reason(request.reason)
         )
         views = await self._licenses.view(project, list(imported.items))
         return license_pb2.ImportLicensesResponse(
@@ -148,37 +142,29 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     async def TrustVendorKey(
         self, request: license_pb2.TrustVendorKeyRequest, context: Context
     ) -> license_pb2.TrustVendorKeyResponse:
-        project, caller, reason = (
-            incoming.project_name(request.project),
-            caller_of_call.get(),
-            incoming.reason(request.reason),
-        )
+        project, reason = incoming.project_name(request.project), incoming.reason(request.reason)
         match request.WhichOneof("source"):
             case "key":
-                asked = signed_documents.named_key(project, request.key, caller=caller, reason=reason)
+                asked = signed_documents.named_key(request.key)
             case "introduction":
                 signed_documents.check_kind(request.introduction, document_pb2.DOCUMENT_KIND_VENDOR_KEY)
                 key = await self._licenses.vendor_key(project, request.introduction.key_id)
-                asked = signed_documents.introduction(
-                    project, request.introduction, key.public_key, caller=caller, reason=reason
-                )
+                asked = signed_documents.introduction(request.introduction, key.public_key)
             case _:
                 raise InvalidArgumentError("source", "send a key, or a document that introduces one")
         incoming.optional_text("display_name", asked.display_name)
-        return license_pb2.TrustVendorKeyResponse(
-            key=signed_documents.trusted_key(await self._licenses.trust_key(asked))
-        )
+        trusted = await self._licenses.trust_key(project, asked, caller=caller_of_call.get(), reason=reason)
+        return license_pb2.TrustVendorKeyResponse(key=signed_documents.trusted_key(trusted))
 
     async def DistrustVendorKey(
         self, request: license_pb2.DistrustVendorKeyRequest, context: Context
     ) -> license_pb2.DistrustVendorKeyResponse:
-        asked = DistrustKey(
-            project=incoming.project_name(request.project),
-            key_id=incoming.text("key_id", request.key_id),
+        key = await self._licenses.distrust_key(
+            incoming.project_name(request.project),
+            incoming.text("key_id", request.key_id),
             caller=caller_of_call.get(),
             reason=incoming.reason(request.reason),
         )
-        key = await self._licenses.distrust_key(asked)
         return license_pb2.DistrustVendorKeyResponse(key=signed_documents.trusted_key(key))
 
     async def ListVendorKeys(

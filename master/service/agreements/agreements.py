@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 
 import structlog
 
@@ -13,7 +14,6 @@ from master.domain.agreements.ledger.state import State
 from master.domain.agreements.ordering.decide_order import Quote
 from master.domain.catalog.subjects import Subject
 from master.domain.estate.estate import Estate
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import BY_LEDGER
 from master.service.agreements.entitlements import is_reconciled, reconcile_project
 from master.service.agreements.ordering import (
@@ -26,8 +26,8 @@ from master.service.agreements.ordering import (
     renewals_are_due,
 )
 from master.service.estates.agreement_ledgers import Known, read_known
-from master.service.estates.estate_cache import EstateCache
 from master.service.estates.service_context import ServiceContext
+from master.service.licenses.license_changes import under_lock
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.statements import agreements as store
@@ -50,10 +50,8 @@ class Agreements:
             UnknownProjectError, RequestIdTakenError, PriceFileError: nothing was changed.
         """
         await self._fold(request.project)
-
-        def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> Placed | AgreementRefusal | AnsweredBefore:
-            return place_order(tx, estates, request, time)
-
+        placing = partial(place_order, request=request)
+        work = under_lock(request.project, placing, caller=request.caller, reason=request.reason)
         if request.dry_run:
             return await self._context.rehearse(request.project, work)
         answer = await self._context.change(work)
@@ -111,19 +109,15 @@ class Agreements:
 
     async def renew(self) -> int:
         """Order the renewals that are due; how many."""
-        time, ordered = self._context.lease_time(), 0
+        now, ordered = self._context.lease_time().now, 0
         for project in await self._context.questions.read(store.projects_with_entries):
 
             def look(tx: Tx, project: str = project) -> bool:
-                return renewals_are_due(tx, self._context.estates, project, time.now)
-
-            def work(tx: Tx, project: str = project) -> list[tuple[Order, Placed | AgreementRefusal]]:
-                return order_renewals(tx, self._context.estates, project, caller=_CALLER, time=time)
+                return renewals_are_due(tx, self._context.estates, project, now)
 
             if not await self._context.questions.read(look):
                 continue
-
-            for order, answer in await self._context.questions.transact(work):
+            for order, answer in await self._context.change(under_lock(project, order_renewals, caller=_CALLER)):
                 if isinstance(answer, Placed):
                     ordered += 1
                     _log.info("renewal ordered", project=project, awaits_payment=answer.awaits_payment)
@@ -158,9 +152,7 @@ class Agreements:
         return changed
 
     async def _reconcile(self, project: str) -> int:
-        reconciled = await self._context.change(
-            lambda tx, estates, time: reconcile_project(tx, estates, project, caller=BY_LEDGER, time=time)
-        )
+        reconciled = await self._context.change(under_lock(project, reconcile_project, caller=BY_LEDGER))
         if reconciled.changed:
             self._context.hub.wake_all()
             self._context.metrics.seats_revoked.inc(reconciled.seats_revoked)

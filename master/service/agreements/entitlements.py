@@ -14,7 +14,6 @@ from typing import Any
 
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.rights.entitlements import Reconciliation, entitled, syncing
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import InUse
 from master.service.estates.agreement_ledgers import known_now
 from master.service.estates.estate_cache import EstateCache, read_estate
@@ -67,10 +66,9 @@ def is_reconciled(tx: Tx, estates: EstateCache, project: str, now: float) -> boo
     return not syncing(known.estate, entitled(known.snapshot, known.day), now)
 
 
-def reconcile_project(tx: Tx, estates: EstateCache, project: str, *, caller: str, time: LeaseTime) -> Reconciled:
+def reconcile_project(changes: LicenseChanges) -> Reconciled:
     """Reconcile one project in a transaction of its own, for what changes with the days."""
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
-    known = known_now(changes.estate, estates.ledgers.state_under_lock(tx, changes.estate.project_id), now=time.now)
+    known = known_now(changes.estate, changes.ledger, now=changes.now)
     reconciled = reconcile(changes, known.snapshot, known.day)
     if reconciled.changed:
         changes.event(RECONCILED, {"licenses": reconciled.plain(), "seats_revoked": reconciled.seats_revoked})

@@ -28,7 +28,6 @@ from master.domain.catalog.policies import Grants, SubjectKind
 from master.domain.catalog.subjects import Subject
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
-from master.domain.estate.lease_time import LeaseTime
 from master.service.agreements.entitlements import Reconciled, reconcile
 from master.service.estates.agreement_ledgers import known_now
 from master.service.estates.estate_cache import EstateCache, read_estate
@@ -85,24 +84,20 @@ class Placed:
     seats_revoked: int = 0
 
 
-def place_order(
-    tx: Tx, estates: EstateCache, request: PlaceOrder, time: LeaseTime
-) -> Placed | AgreementRefusal | AnsweredBefore:
+def place_order(changes: LicenseChanges, request: PlaceOrder) -> Placed | AgreementRefusal | AnsweredBefore:
     """Decide an order and write its entries and licenses; the same request again gives the same answer.
 
     Raises:
-        UnknownProjectError: there is no such project.
         RequestIdTakenError: the request id was used for something else.
         PriceFileError: the price file has a mistake.
     """
-    changes = _Changes(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
-    if (before := answered_before(tx, changes.estate.project_id, request.key)) is not None:
+    if (before := answered_before(changes.tx, changes.estate.project_id, request.key)) is not None:
         return before
     prices = request.prices.read(changes.estate.catalog) if request.prices is not None else None
     answer = _carried_out(changes, request.order, prices, request.key.request_id)
     if isinstance(answer, AgreementRefusal):
         return answer
-    keep_answer(tx, changes.estate.project_id, request.key, answer, now=time.now)
+    keep_answer(changes.tx, changes.estate.project_id, request.key, answer, now=changes.now)
     changes.write()
     return answer
 
@@ -130,12 +125,9 @@ def renewals_are_due(tx: Tx, estates: EstateCache, project: str, now: float) -> 
     return bool(renewals_due(known.snapshot, known.day))
 
 
-def order_renewals(
-    tx: Tx, estates: EstateCache, project: str, *, caller: str, time: LeaseTime
-) -> list[tuple[Order, Placed | AgreementRefusal]]:
+def order_renewals(changes: LicenseChanges) -> list[tuple[Order, Placed | AgreementRefusal]]:
     """Order the renewals that were switched to automatic and are due today (P4); what is ordered is not due again."""
-    changes = _Changes(tx, estates, project, caller=caller, reason="", time=time)
-    known = known_now(changes.estate, changes.state, now=time.now)
+    known = known_now(changes.estate, changes.ledger, now=changes.now)
     answers: list[tuple[Order, Placed | AgreementRefusal]] = [
         (order, _carried_out(changes, order, None, "")) for order in renewals_due(known.snapshot, known.day)
     ]
@@ -143,28 +135,18 @@ def order_renewals(
     return answers
 
 
-class _Changes(LicenseChanges):
-    """A project's licenses and its ledger while one transaction changes them."""
-
-    def __init__(
-        self, tx: Tx, estates: EstateCache, project: str, *, caller: str, reason: str, time: LeaseTime
-    ) -> None:
-        super().__init__(tx, estates, project, caller=caller, reason=reason, time=time)
-        self.state = estates.ledgers.state_under_lock(tx, self.estate.project_id)
-
-
 def _carried_out(
-    changes: _Changes, order: Order, prices: PriceList | None, request_id: str
+    changes: LicenseChanges, order: Order, prices: PriceList | None, request_id: str
 ) -> Placed | AgreementRefusal:
     if (refused := _declared_in_file(changes.estate, order)) is not None:
         return refused
-    known = known_now(changes.estate, changes.state, now=changes.now)
+    known = known_now(changes.estate, changes.ledger, now=changes.now)
     decision = decide(known.snapshot, order, known.day, prices)
     if isinstance(decision, AgreementRefusal):
         return decision
     entries = _appended(changes, decision)
-    changes.state = fold(entries, changes.state)
-    after = replace(known.snapshot, state=changes.state)
+    changes.ledger = fold(entries, changes.ledger)
+    after = replace(known.snapshot, state=changes.ledger)
     changed = _change_licenses(changes, after, (*entries, *_reversed_by(entries, after)))
     reconciled = reconcile(changes, after, known.day)
     placed = Placed(
@@ -180,11 +162,11 @@ def _carried_out(
     return placed
 
 
-def _appended(changes: _Changes, decision: Decision) -> tuple[Entry, ...]:
+def _appended(changes: LicenseChanges, decision: Decision) -> tuple[Entry, ...]:
     """Append entries to the ledger; none is of an earlier moment than the one before it, however the clocks of masters
     differ.
     """
-    project_id, first = changes.estate.project_id, changes.state.last_number + 1
+    project_id, first = changes.estate.project_id, changes.ledger.last_number + 1
     at = max(changes.now, store.last_recorded_at(changes.tx, project_id))
     entries = tuple(
         draft.recorded(number=number, recorded_at=at, caller=changes.caller, order=first, given_reason=changes.reason)

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from master.domain.estate.installations import License
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.licenses import balance
-from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.documents import Certificate, DocumentProblem, DocumentRefusedError, check_own_device
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.moves import MoveRules, try_to_complete
-from master.store.backends.database import Tx
 
 
-def certify(
-    tx: Tx, estates: EstateCache, certificate: Certificate, rules: MoveRules, *, caller: str, time: LeaseTime
-) -> License:
+def certify(changes: LicenseChanges, certificate: Certificate, rules: MoveRules) -> License:
     """Take a certificate whose signature was found genuine; the license as it stands now.
 
     The one that ended the last binding changes nothing when it comes again. One that comes late, from a device given up
     as dead, ends the waiting.
 
     Raises:
-        UnknownProjectError: there is no such project.
         DocumentRefusedError: it is not that device's to give, or belongs to a release that is over.
     """
-    changes = LicenseChanges(tx, estates, certificate.project, caller=caller, reason="", time=time)
     check_own_device(changes.estate, certificate.handed_in_by, certificate.device)
     license = changes.find(certificate.license)
     if license is None or license.file is None:

@@ -10,24 +10,11 @@ from dataclasses import dataclass, replace
 from licensemaster.values.moments import minute_text
 from master.domain.catalog.catalog import Catalog, LicenseName, UnknownLicenseNameError
 from master.domain.estate.installations import License
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
-from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, FileItem, LicenseFile
 from master.service.licenses.keys import trusted_key
 from master.service.licenses.license_changes import LicenseChanges, plain
-from master.store.backends.database import Tx
 from master.store.statements import licenses as store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportLicenses:
-    """Import a file into a project."""
-
-    project: str
-    file: LicenseFile
-    caller: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +26,13 @@ class Imported:
     items: tuple[License, ...]
 
 
-def import_licenses(tx: Tx, estates: EstateCache, request: ImportLicenses, time: LeaseTime) -> Imported:
+def import_licenses(changes: LicenseChanges, file: LicenseFile) -> Imported:
     """Import a file whose signature was found genuine.
 
     Raises:
-        UnknownProjectError: there is no such project.
         DocumentRefusedError: it is not for this project, not for now, or makes no sense; nothing was changed.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
-    file, project_id = request.file, changes.estate.project_id
+    tx, project_id = changes.tx, changes.estate.project_id
     if not is_name(file.id):
         raise _refused(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
     if (known := store.imported_file(tx, project_id, file.id)) is not None:
@@ -56,7 +41,7 @@ def import_licenses(tx: Tx, estates: EstateCache, request: ImportLicenses, time:
         return Imported(file.id, True, tuple(license for license in changes.estate.licenses if license.file == file.id))
     _check_whom_it_is_for(changes, file)
     licenses = [_taken_in(changes, file, file_item) for file_item in file.items]
-    store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), time.now)
+    store.write_file(tx, project_id, store.ImportedFile(file.id, file.key_id, file.document), changes.now)
     changes.event(
         "licenses.imported",
         {"file": file.id, "key": file.key_id, "licenses": {license.id: plain(license) for license in licenses}},

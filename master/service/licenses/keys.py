@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from licensemaster.values import token_hash
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.licenses import balance
 from master.domain.seats.refusals.reasons import MOST_NAMED
-from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
 from master.service.licenses.license_changes import LicenseChanges
 from master.store.backends.database import Tx
@@ -42,26 +40,23 @@ class DeviceKeptError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustKey:
-    project: str
+    """A vendor's key that is to be trusted."""
+
     key_id: str
     public_key: bytes
     display_name: str
     introduced_by: str
     """The key that introduced it; empty where an operator does."""
     retire_previous_at: float | None
-    caller: str
-    reason: str
 
 
-def trust_key(tx: Tx, estates: EstateCache, request: TrustKey, time: LeaseTime) -> store.VendorKey:
+def trust_key(changes: LicenseChanges, request: TrustKey) -> store.VendorKey:
     """Trust a key from now on; one that is trusted already stays as it is.
 
     Raises:
-        UnknownProjectError: there is no such project.
         DocumentRefusedError: the key that introduces it is not trusted, or this one was distrusted before.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
-    project_id = changes.estate.project_id
+    tx, project_id = changes.tx, changes.estate.project_id
     known = _find(store.vendor_keys(tx, project_id), request.key_id)
     if known is not None and known.distrusted_at is None:
         return known
@@ -69,7 +64,7 @@ def trust_key(tx: Tx, estates: EstateCache, request: TrustKey, time: LeaseTime) 
         introducer = trusted_key(tx, project_id, request.introduced_by)
         if known is not None:
             raise DocumentRefusedError(DocumentProblem.KEY_DISTRUSTED, f"an operator distrusted key {known.key_id}")
-        if introducer.retires_at is not None and introducer.retires_at < time.now:
+        if introducer.retires_at is not None and introducer.retires_at < changes.now:
             raise DocumentRefusedError(DocumentProblem.KEY_RETIRED, f"key {introducer.key_id} introduces no more keys")
         if request.retire_previous_at is not None:
             store.write_vendor_key(tx, project_id, replace(introducer, retires_at=request.retire_previous_at))
@@ -77,7 +72,7 @@ def trust_key(tx: Tx, estates: EstateCache, request: TrustKey, time: LeaseTime) 
         key_id=request.key_id,
         display_name=request.display_name,
         public_key=request.public_key,
-        trusted_at=time.now,
+        trusted_at=changes.now,
         introduced_by=request.introduced_by,
     )
     store.write_vendor_key(tx, project_id, key)
@@ -89,30 +84,19 @@ def trust_key(tx: Tx, estates: EstateCache, request: TrustKey, time: LeaseTime) 
     return key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DistrustKey:
-    """Trust a vendor's key no longer."""
-
-    project: str
-    key_id: str
-    caller: str
-    reason: str
-
-
-def distrust_key(tx: Tx, estates: EstateCache, request: DistrustKey, time: LeaseTime) -> store.VendorKey:
+def distrust_key(changes: LicenseChanges, key_id: str) -> store.VendorKey:
     """Trust a key no longer.
 
     Raises:
-        UnknownProjectError, UnknownKeyError: there is none.
+        UnknownKeyError: the project never trusted it.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
-    known = _find(store.vendor_keys(tx, changes.estate.project_id), request.key_id)
+    known = _find(store.vendor_keys(changes.tx, changes.estate.project_id), key_id)
     if known is None:
-        raise UnknownKeyError(request.key_id)
+        raise UnknownKeyError(key_id)
     if known.distrusted_at is not None:
         return known
-    after = replace(known, distrusted_at=time.now)
-    store.write_vendor_key(tx, changes.estate.project_id, after)
+    after = replace(known, distrusted_at=changes.now)
+    store.write_vendor_key(changes.tx, changes.estate.project_id, after)
     changes.event("vendor_key.distrusted", {"key": known.key_id, "name": known.display_name})
     changes.write()
     return after
@@ -132,42 +116,29 @@ def trusted_key(tx: Tx, project_id: int, key_id: str) -> store.VendorKey:
     return vendor_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenEnrollment:
-    """Let a device show its key."""
-
-    project: str
-    device: str
-    token: str
-    ends_at: float
-    caller: str
-    reason: str
-
-
-def open_enrollment(tx: Tx, estates: EstateCache, request: OpenEnrollment, time: LeaseTime) -> None:
-    """Keep the hash of a one-time token.
+def open_enrollment(changes: LicenseChanges, name: str, token: str, *, lasts_seconds: float) -> float:
+    """Keep the hash of a one-time token, with which a device shows its key; when it ends, UNIX seconds.
 
     Raises:
-        UnknownProjectError, UnknownDeviceError: there is none.
+        UnknownDeviceError: there is no device of that name.
         DeviceKeptError: it has a key, and licenses that only that key can certify.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
-    device = _device(changes, request.device)
+    device, ends_at = _device(changes, name), changes.now + lasts_seconds
     _check_replaceable(changes, device)
-    store.write_token(tx, device.id, token_hash=token_hash(request.token), ends_at=request.ends_at, by=request.caller)
-    changes.event("device.enrollment_opened", {"device": request.device})
+    store.write_token(changes.tx, device.id, token_hash=token_hash(token), ends_at=ends_at, by=changes.caller)
+    changes.event("device.enrollment_opened", {"device": name})
     changes.write()
+    return ends_at
 
 
-def enroll(tx: Tx, estates: EstateCache, request: Enrollment, *, caller: str, time: LeaseTime) -> None:
+def enroll(changes: LicenseChanges, request: Enrollment) -> None:
     """Check a device's enrollment and keep its key.
 
     Raises:
-        UnknownProjectError, UnknownDeviceError: there is none.
+        UnknownDeviceError: there is no such device.
         DocumentRefusedError: the token is wrong, used or out of date.
         DeviceKeptError: it has another key by now, and licenses that only that one can certify.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=caller, reason="", time=time)
     check_own_device(changes.estate, request.handed_in_by, request.device)
     device = _device(changes, request.device)
     if device.token_hash is None or not hmac.compare_digest(device.token_hash, token_hash(request.token)):
@@ -178,16 +149,16 @@ def enroll(tx: Tx, estates: EstateCache, request: Enrollment, *, caller: str, ti
         if device.public_key == request.public_key:
             return  # a retry
         raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "another key was enrolled with it")
-    if time.now > device.token_ends_at:
+    if changes.now > device.token_ends_at:
         raise DocumentRefusedError(DocumentProblem.TOKEN_INVALID, "it is out of date; make a new one")
     if device.public_key != request.public_key:
         _check_replaceable(changes, device)
     if device.public_key is None and request.handed_in_by is None:  # else its own PBX proved who brings it
-        on_word_of = tuple(filter(None, (device.token_by, caller)))
+        on_word_of = tuple(filter(None, (device.token_by, changes.caller)))
         for license in changes.estate.licenses:
             if license.file is not None and license.device is not None and license.device.id == device.id:
                 changes.put(balance.key_shown(license, on_word_of=on_word_of))
-    store.write_device_key(tx, device.id, key_id=request.key_id, public_key=request.public_key, now=time.now)
+    store.write_device_key(changes.tx, device.id, key_id=request.key_id, public_key=request.public_key, now=changes.now)
     changes.mark_changed()
     changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})
     changes.write()

@@ -6,12 +6,13 @@ Decides nothing. `moves.py` and `imports.py` judge each step on `estate`, which 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
+from master.domain.agreements.ledger.state import State
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate
@@ -21,6 +22,7 @@ from master.domain.leases.leases import Lease, software_in_use
 from master.domain.seats.refusals.reasons import MOST_HOLDERS, TopHolder
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdraft_events
+from master.service.estates.service_context import Work
 from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
@@ -28,6 +30,8 @@ from master.store.statements.events import Event, write_events
 from master.store.statements.projects.project_writes import recompute_pools
 from master.store.statements.queries import leases_of_project, pools_used
 from master.store.statements.seats import biggest_holders, read_pools
+
+T = TypeVar("T")
 
 
 class LicenseChanges:
@@ -48,6 +52,7 @@ class LicenseChanges:
         self.reason = reason
         self.time = time
         self.estate: Estate = estates.current(tx, [project])[project].estate
+        self._ledgers = estates.ledgers
         self._before = {license.id: license for license in self.estate.licenses}
         self._events: list[Event] = []
         self._estate_changed = False
@@ -67,6 +72,11 @@ class LicenseChanges:
     def leases(self) -> dict[int, Lease]:
         """The project's leases by PBX id."""
         return leases_of_project(self.tx, self.estate.project_id)
+
+    @cached_property
+    def ledger(self) -> State:
+        """What the project's agreement ledger comes to; whoever appends to it keeps it up to date."""
+        return self._ledgers.state_under_lock(self.tx, self.estate.project_id)
 
     @cached_property
     def software(self) -> dict[int, Version]:
@@ -135,6 +145,15 @@ class LicenseChanges:
         if changed or gone or self._estate_changed:
             store.next_revision(self.tx, project_id)
         write_events(self.tx, self._events)
+
+
+def under_lock(project: str, work: Callable[[LicenseChanges], T], *, caller: str, reason: str = "") -> Work[T]:
+    """What does some work on the licenses of a project.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+    """
+    return lambda tx, estates, time: work(LicenseChanges(tx, estates, project, caller=caller, reason=reason, time=time))
 
 
 def plain(license: License) -> dict[str, Any]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
-from master.domain.estate.lease_time import LeaseTime
-from master.service.estates.estate_cache import EstateCache
 from master.service.estates.service_context import ServiceContext
 from master.service.licenses import keys
 from master.service.licenses.certificates import certify
-from master.service.licenses.documents import Certificate, Enrollment
-from master.service.licenses.imports import Imported, ImportLicenses, import_licenses
+from master.service.licenses.documents import Certificate, Enrollment, LicenseFile
+from master.service.licenses.imports import Imported, import_licenses
+from master.service.licenses.license_changes import under_lock
 from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
 from master.service.licenses.shrinking import projects_with_shrinking_pools, shrink_pools
@@ -54,13 +54,14 @@ class Licenses:
         self._token = token
         self._enrollment_seconds = enrollment_seconds
 
-    async def import_licenses(self, request: ImportLicenses) -> Imported:
+    async def import_licenses(self, project: str, file: LicenseFile, *, caller: str, reason: str) -> Imported:
         """Take a file's licenses into the balance.
 
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
         """
-        return await self._context.change(lambda tx, estates, time: import_licenses(tx, estates, request, time))
+        work = partial(import_licenses, file=file)
+        return await self._context.change(under_lock(project, work, caller=caller, reason=reason))
 
     async def move(self, request: Move) -> MovedAll | AnsweredBefore:
         """Bind, release, cancel or approve; PBXs are notified at once.
@@ -68,10 +69,8 @@ class Licenses:
         Raises:
             UnknownProjectError: there is no such project.
         """
-
-        def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> MovedAll | AnsweredBefore:
-            return move_licenses(tx, estates, request, self._rules, time)
-
+        moved = partial(move_licenses, request=request, rules=self._rules)
+        work = under_lock(request.project, moved, caller=request.caller, reason=request.reason)
         if request.dry_run:
             return await self._context.rehearse(request.project, work)
         answer = await self._context.change(work)
@@ -98,22 +97,17 @@ class Licenses:
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
         """
-        license = await self._context.change(
-            lambda tx, estates, time: certify(tx, estates, certificate, self._rules, caller=caller, time=time)
-        )
+        work = partial(certify, certificate=certificate, rules=self._rules)
+        license = await self._context.change(under_lock(certificate.project, work, caller=caller))
         self._context.hub.wake_all()
         return license
 
     async def complete_releases(self) -> int:
         """Complete the releases that nothing blocks any more; how many licenses changed."""
         done: list[License] = []
-        time = self._context.lease_time()
+        work = partial(complete_releases, rules=self._rules)
         for project in await self._context.questions.read(store.projects_with_releases_to_complete):
-
-            def work(tx: Tx, project: str = project) -> list[License]:
-                return complete_releases(tx, self._context.estates, project, self._rules, caller=_CALLER, time=time)
-
-            done += await self._context.questions.transact(work)
+            done += await self._context.change(under_lock(project, work, caller=_CALLER))
         if done:
             self._context.hub.wake_all()
             _log.info("releases completed", licenses=[license.id for license in done])
@@ -129,11 +123,7 @@ class Licenses:
         for project in await self._context.questions.read(
             lambda tx: projects_with_shrinking_pools(tx, self._context.estates, time)
         ):
-
-            def work(tx: Tx, project: str = project) -> int:
-                return shrink_pools(tx, self._context.estates, project, caller=_SHRINK_CALLER, time=time)
-
-            seats = await self._context.questions.transact(work)
+            seats = await self._context.change(under_lock(project, shrink_pools, caller=_SHRINK_CALLER))
             self._context.hub.wake_all()
             self._context.metrics.seats_revoked.inc(seats)
             _log.info("seats taken back", project=project, seats=seats)
@@ -187,28 +177,21 @@ class Licenses:
 
     # --- Keys -------------------------------------------------------------------------------------------------------
 
-    async def trust_key(self, request: keys.TrustKey) -> store.VendorKey:
-        return await self._context.change(lambda tx, estates, time: keys.trust_key(tx, estates, request, time))
+    async def trust_key(self, project: str, key: keys.TrustKey, *, caller: str, reason: str) -> store.VendorKey:
+        work = partial(keys.trust_key, request=key)
+        return await self._context.change(under_lock(project, work, caller=caller, reason=reason))
 
-    async def distrust_key(self, request: keys.DistrustKey) -> store.VendorKey:
-        return await self._context.change(lambda tx, estates, time: keys.distrust_key(tx, estates, request, time))
+    async def distrust_key(self, project: str, key_id: str, *, caller: str, reason: str) -> store.VendorKey:
+        work = partial(keys.distrust_key, key_id=key_id)
+        return await self._context.change(under_lock(project, work, caller=caller, reason=reason))
 
     async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
         """Make a one-time token for a device; returns it and its end, in UNIX seconds."""
         token = self._token()
-        request = keys.OpenEnrollment(
-            project=project,
-            device=device,
-            token=token,
-            ends_at=self._context.lease_time().now + self._enrollment_seconds,
-            caller=caller,
-            reason=reason,
-        )
-        await self._context.change(lambda tx, estates, time: keys.open_enrollment(tx, estates, request, time))
-        return token, request.ends_at
+        work = partial(keys.open_enrollment, name=device, token=token, lasts_seconds=self._enrollment_seconds)
+        return token, await self._context.change(under_lock(project, work, caller=caller, reason=reason))
 
     async def enroll(self, request: Enrollment, *, caller: str) -> None:
-        await self._context.change(
-            lambda tx, estates, time: keys.enroll(tx, estates, request, caller=caller, time=time)
-        )
+        work = partial(keys.enroll, request=request)
+        await self._context.change(under_lock(request.project, work, caller=caller))
         self._context.hub.wake_all()

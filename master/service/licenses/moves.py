@@ -15,18 +15,15 @@ from master.auth.callers.identity import operator_of
 from master.domain.agreements.rights.entitlements import is_apart
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
-from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import InUse, Release
 from master.domain.licenses import balance, move_problems, moves
 from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.monitoring.project_warnings import warnings_of
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
-from master.service.estates.estate_cache import EstateCache
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
-from master.store.backends.database import Tx
 from master.store.statements.projects.projects import device_names
 
 
@@ -98,16 +95,13 @@ class MoveRules:
     """A new one each time."""
 
 
-def move_licenses(
-    tx: Tx, estates: EstateCache, request: Move, rules: MoveRules, time: LeaseTime
-) -> MovedAll | AnsweredBefore:
+def move_licenses(changes: LicenseChanges, request: Move, rules: MoveRules) -> MovedAll | AnsweredBefore:
     """Move licenses one after the other, each judged after those before it.
 
     Raises:
-        UnknownProjectError: there is no such project.
         RequestIdTakenError: the request id was used for something else.
     """
-    changes = LicenseChanges(tx, estates, request.project, caller=request.caller, reason=request.reason, time=time)
+    tx = changes.tx
     step, kind = _STEPS[type(request)]
     if (answered := answered_before(tx, changes.estate.project_id, request.key)) is not None:
         return answered
@@ -124,18 +118,15 @@ def move_licenses(
         kind, details = _NOTHING_MOVED, {"asked": kind, **details}
     changes.event(kind, details, request_id=request.key.request_id or None)
     moved = [result.license for result in results if result.license is not None]
-    views = {view.license.id: view for view in license_views(tx, changes.estate, moved, time)}
+    views = {view.license.id: view for view in license_views(tx, changes.estate, moved, changes.time)}
     answer = MovedAll(views, results, warnings)
-    keep_answer(tx, changes.estate.project_id, request.key, answer, now=time.now)
+    keep_answer(tx, changes.estate.project_id, request.key, answer, now=changes.now)
     changes.write()
     return answer
 
 
-def complete_releases(
-    tx: Tx, estates: EstateCache, project: str, rules: MoveRules, *, caller: str, time: LeaseTime
-) -> list[License]:
+def complete_releases(changes: LicenseChanges, rules: MoveRules) -> list[License]:
     """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
     completed = {
         license.id
         for license in changes.estate.licenses

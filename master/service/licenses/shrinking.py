@@ -28,11 +28,10 @@ def projects_with_shrinking_pools(tx: Tx, estates: EstateCache, time: LeaseTime)
     return [name for name in sorted(concerned) if any(_shrinking(tx, read_estate(tx, estates, name), time))]
 
 
-def shrink_pools(tx: Tx, estates: EstateCache, project: str, *, caller: str, time: LeaseTime) -> int:
+def shrink_pools(changes: LicenseChanges) -> int:
     """Take back what is to be taken in one project; how many seats of the pools that was."""
-    changes = LicenseChanges(tx, estates, project, caller=caller, reason="", time=time)
     taken = 0
-    for pool_id, stays, is_overdrawn in list(_shrinking(tx, changes.estate, time)):
+    for pool_id, stays, is_overdrawn in list(_shrinking(changes.tx, changes.estate, changes.time)):
         revoked = shrink(changes, pool_id, stays, InUse.REVOKE).seats
         if is_overdrawn:
             details = {"type": changes.estate.type_of_pool(pool_id), "seats_revoked": revoked}
