@@ -21,9 +21,10 @@ def pki(tmp_path: Path) -> Pki:
 
 
 @pytest.fixture
-async def secured(sqlite_database_url: str, pki: Pki) -> AsyncIterator[InProcess]:
-    """A master that asks for certificates; its own connection is that of the operator anna."""
-    settings = pki.serve(pki.server_key())
+async def secured(sqlite_database_url: str, pki: Pki, request: pytest.FixtureRequest) -> AsyncIterator[InProcess]:
+    """A master that asks for certificates; its own connection is that of the operator anna. A parameter gives further
+    settings."""
+    settings = {**pki.serve(pki.server_key()), **getattr(request, "param", {})}
     clock = Clock(time.time())
     anna = pki.certified_key("operators/anna").credentials
     async with (

@@ -129,6 +129,7 @@ async def test_a_certificate_that_is_revoked_in_use(secured: InProcess, pki: Pki
         await secured.running.authorizer.run_once()
         refused = await pbx.ask("PUT", port("4713"))
         assert refused.status == 503, refused.body
+        pbx.agent.client.look_again()  # now, not when its lease is to be renewed
         await pbx.agent.client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
         assert await pbx.register("4711", "4712") == [200, 200]
         put(tmp_path, pki.certified_key(BERLIN))

@@ -17,6 +17,7 @@ from tests.support.projects.estates import project
 ROUNDS = 3
 
 
+@pytest.mark.parametrize("secured", [{"refused_calls_per_second": 1_000}], ids=["no pauses"], indirect=True)
 @pytest.mark.parametrize(
     "who", ["projects/acme/pbxs/berlin", "projects/other/viewers/eve", "viewers/eve", "metrics/scraper", "revoked"]
 )
