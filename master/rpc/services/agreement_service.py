@@ -7,9 +7,10 @@ from typing import Any
 
 from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
 from master.domain.agreements.ledger.problems import AgreementRefusal
-from master.domain.agreements.ordering.release_checks import check_firmware, check_license, check_upgrade
+from master.domain.agreements.ordering.release_checks import check_license, check_upgrade
 from master.domain.agreements.rights.endings import endings, reminders
 from master.domain.agreements.rights.rights import right_of
+from master.domain.agreements.rights.upgrade_gate import phone_firmware_gate
 from master.domain.catalog.policies import SubjectKind
 from master.domain.catalog.subjects import Subject
 from master.rpc.admission.interceptors import caller_of_call
@@ -91,7 +92,7 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
             return agreements.gate_answer(check_license(known.snapshot, license_, to_release, known.day))
         device = Subject.of(SubjectKind.DEVICE, known.device_of_pbx(name) if kind == "pbxs" else name)
         if request.phone_firmware:
-            return agreements.gate_answer(check_firmware(known.snapshot, device, to_release))
+            return agreements.gate_answer(phone_firmware_gate(known.snapshot, device, to_release))
         return agreements.gate_answer(
             check_upgrade(known.snapshot, device, from_release=from_release, to_release=to_release, day=known.day)
         )

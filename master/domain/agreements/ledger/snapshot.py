@@ -13,7 +13,7 @@ from datetime import date
 from master.domain.agreements.ledger.state import Cover, Holding, PaidTerm, State
 from master.domain.catalog.catalog import Catalog, LicenseType
 from master.domain.catalog.dates import Term
-from master.domain.catalog.policies import Begins, Policies, Policy, Product, SubjectKind
+from master.domain.catalog.policies import Begins, Grants, Policies, Policy, Product, SubjectKind
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 
@@ -119,6 +119,15 @@ class AgreementSnapshot:
             if product.trial is not None:
                 names += self.time.offers[product.trial].policies
         return tuple(self.time.policies[name] for name in dict.fromkeys(names))
+
+    def policy_granting(self, subject: Subject, grants: Grants) -> Policy | None:
+        """The policy of a subject that grants this; None where none does."""
+        return next((policy for policy in self.policies_of(subject) if policy.grants is grants), None)
+
+    def first_published(self, major: int, *, by: date = date.max) -> date | None:
+        """When the first release of a version was published; None where none is known to be by a day."""
+        days = (day for release, day in self.releases.items() if release.major == major and day <= by)
+        return min(days, default=None)
 
     def begins(self, subject: Subject, policy: Policy) -> date | None:
         """The day from which a policy counts for a subject; None while that has not come."""

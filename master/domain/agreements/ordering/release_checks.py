@@ -13,7 +13,7 @@ from master.domain.agreements.ledger.orders import UpgradeVersion
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ordering.decide_order import Decision, decide
 from master.domain.agreements.rights.rights import may_run
-from master.domain.agreements.rights.upgrade_gate import GateAnswer, phone_firmware_gate, upgrade_gate
+from master.domain.agreements.rights.upgrade_gate import GateAnswer, upgrade_gate
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 
@@ -29,14 +29,9 @@ def check_upgrade(
     """Whether a device may install a release on a day; it runs what the ledger says where nothing is said."""
     if all(product.gate_release is None for product in snapshot.time.products.values()):
         why = f"no agreement of {snapshot.catalog.title} stands in the way; what its licenses allow, a plan says"
-        return GateAnswer(allowed=True, why=why, rules=(), path=(f"install {to_release}",))
+        return GateAnswer(why=why, rules=(), path=(f"install {to_release}",))
     runs = from_release or snapshot.state.holding(device).installed or to_release
     return upgrade_gate(snapshot, device, from_release=runs, to_release=to_release, day=day)
-
-
-def check_firmware(snapshot: AgreementSnapshot, device: Subject, to_release: ReleaseName) -> GateAnswer:
-    """Whether the phones of a device may have the firmware of a release (Q6)."""
-    return phone_firmware_gate(snapshot, device, to_release)
 
 
 def check_license(snapshot: AgreementSnapshot, license: Subject, to_release: ReleaseName, day: date) -> GateAnswer:
@@ -44,8 +39,8 @@ def check_license(snapshot: AgreementSnapshot, license: Subject, to_release: Rel
     refusal = may_run(snapshot, license, to_release, day)
     if refusal is None:
         why = f"{license} may run {to_release}, for as long as it likes"
-        return GateAnswer(allowed=True, why=why, rules=("P3",), path=(f"install {to_release}",))
-    return GateAnswer(allowed=False, why=refusal.message, rules=refusal.rules, path=(refusal.remedy,), refusal=refusal)
+        return GateAnswer(why=why, rules=("P3",), path=(f"install {to_release}",))
+    return GateAnswer.refused(refusal, (refusal.remedy,))
 
 
 def free_upgrades(snapshot: AgreementSnapshot, day: date) -> dict[str, frozenset[int]]:

@@ -32,9 +32,7 @@ def upgrade_version(draft: OrderDraft, order: UpgradeVersion) -> None:
                 subject=facts.subject,
                 field="version",
             )
-        policy = next(
-            (policy for policy in draft.snapshot.policies_of(facts.subject) if policy.grants is Grants.UPGRADES), None
-        )
+        policy = draft.snapshot.policy_granting(facts.subject, Grants.UPGRADES)
         if policy is None:
             refuse(
                 AgreementProblem.NOT_COVERED,
@@ -236,8 +234,8 @@ def _versioned(draft: OrderDraft, facts: LicenseFacts, version: int) -> int:
 
 def _published(draft: OrderDraft, version: int) -> date:
     """The day on which the first release of a version was published."""
-    days = [day for release, day in draft.snapshot.releases.items() if release.major == version and day <= draft.day]
-    if not days:
+    published = draft.snapshot.first_published(version, by=draft.day)
+    if published is None:
         refuse(
             AgreementProblem.UNKNOWN_RELEASE,
             f"no release of version {version} is known to be published by {draft.day}",
@@ -245,4 +243,4 @@ def _published(draft: OrderDraft, version: int) -> date:
             rules=("M1",),
             field="version",
         )
-    return min(days)
+    return published

@@ -50,24 +50,16 @@ class Reminder:
 
 def endings(snapshot: AgreementSnapshot, *, from_day: date, to_day: date) -> tuple[Ending, ...]:
     """What ends from one day on and before another, the earliest first."""
-    all_endings = (
-        ending
-        for subject in snapshot.subjects()
-        for policy in snapshot.policies_of(subject)
-        for ending in _endings_of(snapshot, subject, policy)
-    )
-    return tuple(sorted((ending for ending in all_endings if from_day <= ending.day < to_day), key=_by_day))
+    return tuple(sorted((ending for ending, _ in _all(snapshot) if from_day <= ending.day < to_day), key=_by_day))
 
 
 def reminders(snapshot: AgreementSnapshot, day: date) -> tuple[Reminder, ...]:
     """What to remind of on a day (M5): for each ending the latest reminder that is due."""
     due_now: list[Reminder] = []
-    for subject in snapshot.subjects():
-        for policy in snapshot.policies_of(subject):
-            for ending in _endings_of(snapshot, subject, policy):
-                left = (ending.day - day).days
-                if left > 0 and (due := [days for days in policy.reminder_days if left <= days]):
-                    due_now.append(Reminder(ending=ending, days_left=left, due_since_days=min(due)))
+    for ending, policy in _all(snapshot):
+        left = (ending.day - day).days
+        if left > 0 and (due := [days for days in policy.reminder_days if left <= days]):
+            due_now.append(Reminder(ending=ending, days_left=left, due_since_days=min(due)))
     return tuple(sorted(due_now, key=lambda reminder: _by_day(reminder.ending)))
 
 
@@ -108,6 +100,13 @@ def unpaid_renewals(snapshot: AgreementSnapshot) -> tuple[AwaitedOrder, ...]:
         for order in snapshot.state.awaited.values()
         if order.kind == Extend.__name__ and order.order["offer"] == snapshot.state.holding(order.subject).renews_by
     )
+
+
+def _all(snapshot: AgreementSnapshot) -> Iterator[tuple[Ending, Policy]]:
+    """Every ending, whenever it is, with its policy."""
+    for subject in snapshot.subjects():
+        for policy in snapshot.policies_of(subject):
+            yield from ((ending, policy) for ending in _endings_of(snapshot, subject, policy))
 
 
 def _endings_of(snapshot: AgreementSnapshot, subject: Subject, policy: Policy) -> Iterator[Ending]:

@@ -87,7 +87,7 @@ def may_run(snapshot: AgreementSnapshot, subject: Subject, release: ReleaseName,
     if published is None or published > day:
         why = f"no release {release} is known to be published by {day}"
         return _refusal(AgreementProblem.UNKNOWN_RELEASE, subject, why, "enter the release and its day first", ("P3",))
-    policy = _upgrading(snapshot, subject)
+    policy = snapshot.policy_granting(subject, Grants.UPGRADES)
     if policy is not None and not _was_covered(snapshot, subject, policy, published):
         ends = snapshot.cover(subject, policy.key).ends
         why = f"{release} was published on {published}, after the {policy.title} of {subject} ended on {ends}"
@@ -99,7 +99,7 @@ def may_run(snapshot: AgreementSnapshot, subject: Subject, release: ReleaseName,
 
 def _of_license(snapshot: AgreementSnapshot, facts: LicenseFacts, day: date) -> Right:
     version = snapshot.version(facts)
-    policy = _upgrading(snapshot, facts.subject)
+    policy = snapshot.policy_granting(facts.subject, Grants.UPGRADES)
     until = snapshot.cover(facts.subject, policy.key).end_from(day) if policy is not None else None
     reachable = [
         release
@@ -130,8 +130,8 @@ def _of_license(snapshot: AgreementSnapshot, facts: LicenseFacts, day: date) -> 
 
 def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product | None, day: date) -> Right:
     subject = holding.subject
-    policy = _upgrading(snapshot, subject)
-    repair = next((policy for policy in snapshot.policies_of(subject) if policy.grants is Grants.REPAIR), None)
+    policy = snapshot.policy_granting(subject, Grants.UPGRADES)
+    repair = snapshot.policy_granting(subject, Grants.REPAIR)
     status, until, why, rules = status_of(snapshot, holding, product, day)
     upgrades = snapshot.cover(subject, policy.key).end_from(day) if policy is not None else None
     runs = status is RightStatus.RUNS
@@ -215,17 +215,13 @@ def _may_get(snapshot: AgreementSnapshot, holding: Holding, release: ReleaseName
     return may_run(snapshot, holding.subject, release, day) is None
 
 
-def _upgrading(snapshot: AgreementSnapshot, subject: Subject) -> Policy | None:
-    return next((policy for policy in snapshot.policies_of(subject) if policy.grants is Grants.UPGRADES), None)
-
-
 def _upgradable(snapshot: AgreementSnapshot, facts: LicenseFacts, policy: Policy | None, major: int, day: date) -> bool:
     """Whether an upgrade to a version would be free on a day: it runs, and the version came in its time (M1)."""
     if policy is None:
         return False
     cover = snapshot.cover(facts.subject, policy.key)
-    first = min(published for release, published in snapshot.releases.items() if release.major == major)
-    return cover.holds_on(day) and snapshot.has_paid_for(facts.subject, policy.key, first)
+    first = snapshot.first_published(major)
+    return cover.holds_on(day) and first is not None and snapshot.has_paid_for(facts.subject, policy.key, first)
 
 
 def _was_covered(snapshot: AgreementSnapshot, subject: Subject, policy: Policy, published: date) -> bool:
@@ -238,9 +234,7 @@ def _is_young(snapshot: AgreementSnapshot, version: int | None, policy: Policy |
     """M7; a version of which no release is known counts as young."""
     if version is None or policy is None or not policy.support_months:
         return True
-    first = min(
-        (published for release, published in snapshot.releases.items() if release.major == version), default=None
-    )
+    first = snapshot.first_published(version)
     return first is None or day < add_months(first, policy.support_months)
 
 

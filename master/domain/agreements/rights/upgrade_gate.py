@@ -21,12 +21,21 @@ from master.domain.catalog.subjects import Subject
 class GateAnswer:
     """Whether a release may be installed on a day, and the path that works."""
 
-    allowed: bool
     why: str
     rules: tuple[str, ...]
-    path: tuple[str, ...] = ()
+    path: tuple[str, ...]
     """What to do, in order; where it is allowed, the one installation."""
     refusal: AgreementRefusal | None = None
+    """None where it is allowed."""
+
+    @property
+    def allowed(self) -> bool:
+        return self.refusal is None
+
+    @classmethod
+    def refused(cls, refusal: AgreementRefusal, path: tuple[str, ...]) -> GateAnswer:
+        """It may not, and the path that leads there all the same."""
+        return cls(why=refusal.message, rules=refusal.rules, path=path, refusal=refusal)
 
 
 def upgrade_gate(
@@ -39,23 +48,28 @@ def upgrade_gate(
     if product is None:
         return _unregistered(server, install)
     if product.gate_release is None or product.gate_policy is None:
-        return GateAnswer(allowed=True, why=f"nothing stands in the way of {to_release}", rules=(), path=(install,))
+        return GateAnswer(why=f"nothing stands in the way of {to_release}", rules=(), path=(install,))
     gate = product.gate_release
     if to_release <= from_release:
         why = f"{to_release} is not newer than {from_release}"
-        return GateAnswer(allowed=True, why=why, rules=product.rules, path=(install,))
+        return GateAnswer(why=why, rules=product.rules, path=(install,))
     if to_release <= gate:
         why = f"maintenance is asked for after {gate} only"
-        return GateAnswer(allowed=True, why=why, rules=("Q1",), path=(install,))
+        return GateAnswer(why=why, rules=("Q1",), path=(install,))
     lacks = _lacks(snapshot, holding, product, to_release, day)
     if from_release < gate:
-        return _leapfrog(holding, product, from_release, to_release, (f"install {gate}", *lacks, install))
+        why = f"a server on {from_release} cannot leapfrog to {to_release}: {gate} comes first"
+        return _refused(AgreementProblem.LEAPFROG, server, why, ("Q2",), (f"install {gate}", *lacks, install))
+    cover = snapshot.cover(server, product.gate_policy)
     if not lacks:
-        cover = snapshot.cover(server, product.gate_policy)
         ends = cover.end_from(day)
         why = f"the vendor let {to_release} through" if ends is None else f"maintenance runs until {ends}"
-        return GateAnswer(allowed=True, why=why, rules=("Q7",) if ends is None else ("Q1",), path=(install,))
-    return _unmaintained(snapshot, holding, product, to_release, day, (*lacks, install))
+        return GateAnswer(why=why, rules=("Q7",) if ends is None else ("Q1",), path=(install,))
+    ended = f"ended on {cover.ends}" if cover.ends is not None and cover.ends <= day else "was never there"
+    why = f"{to_release} is after {gate} and needs a valid maintenance key; maintenance {ended}"
+    remedy = f"{', then '.join((*lacks, install))}; what is installed keeps working without it"
+    rules, path = ("Q1", "Q7"), (*lacks, install)
+    return _refused(AgreementProblem.MAINTENANCE_NEEDED, server, why, rules, path, remedy=remedy)
 
 
 def phone_firmware_gate(snapshot: AgreementSnapshot, server: Subject, release: ReleaseName) -> GateAnswer:
@@ -66,32 +80,36 @@ def phone_firmware_gate(snapshot: AgreementSnapshot, server: Subject, release: R
         return _unregistered(server, install)
     if release <= installed:
         why = f"the server runs {installed}; phones are not bound by maintenance"
-        return GateAnswer(allowed=True, why=why, rules=("Q6",), path=(install,))
+        return GateAnswer(why=why, rules=("Q6",), path=(install,))
     path = (f"bring the server to {release}", install)
     why = f"the firmware comes with the server's release, and the server runs {installed}"
-    refusal = AgreementRefusal(
-        problem=AgreementProblem.SOFTWARE_TOO_OLD,
-        message=why,
-        remedy=", then ".join(path),
-        rules=("Q6",),
-        subject=server,
-        field="release",
-    )
-    return GateAnswer(allowed=False, why=why, rules=("Q6",), path=path, refusal=refusal)
+    return _refused(AgreementProblem.SOFTWARE_TOO_OLD, server, why, ("Q6",), path)
 
 
 def _unregistered(server: Subject, install: str) -> GateAnswer:
     why = f"{server} is not registered with the release that it runs"
     path = ("register it with the day of its delivery and its release", install)
+    return _refused(AgreementProblem.UNKNOWN_SUBJECT, server, why, ("Q3",), path)
+
+
+def _refused(
+    problem: AgreementProblem,
+    server: Subject,
+    why: str,
+    rules: tuple[str, ...],
+    path: tuple[str, ...],
+    *,
+    remedy: str = "",
+) -> GateAnswer:
     refusal = AgreementRefusal(
-        problem=AgreementProblem.UNKNOWN_SUBJECT,
+        problem=problem,
         message=why,
-        remedy=", then ".join(path),
-        rules=("Q3",),
+        remedy=remedy or ", then ".join(path),
+        rules=rules,
         subject=server,
-        field="device",
+        field="device" if problem is AgreementProblem.UNKNOWN_SUBJECT else "release",
     )
-    return GateAnswer(allowed=False, why=why, rules=("Q3",), path=path, refusal=refusal)
+    return GateAnswer.refused(refusal, path)
 
 
 def _lacks(
@@ -112,36 +130,3 @@ def open_offers(snapshot: AgreementSnapshot, holding: Holding, policy: str, day:
     return tuple(
         offer.key for offer in snapshot.time.offers_of(policy) if delivered is None or offer.is_open(delivered, day)
     )
-
-
-def _leapfrog(
-    holding: Holding, product: Product, start: ReleaseName, to: ReleaseName, path: tuple[str, ...]
-) -> GateAnswer:
-    gate = product.gate_release
-    why = f"a server on {start} cannot leapfrog to {to}: {gate} comes first"
-    refusal = AgreementRefusal(
-        problem=AgreementProblem.LEAPFROG,
-        message=why,
-        remedy=", then ".join(path),
-        rules=("Q2",),
-        subject=holding.subject,
-        field="release",
-    )
-    return GateAnswer(allowed=False, why=why, rules=("Q2",), path=path, refusal=refusal)
-
-
-def _unmaintained(
-    snapshot: AgreementSnapshot, holding: Holding, product: Product, to: ReleaseName, day: date, path: tuple[str, ...]
-) -> GateAnswer:
-    ends = snapshot.cover(holding.subject, product.gate_policy or "").ends
-    ended = f"ended on {ends}" if ends is not None and ends <= day else "was never there"
-    why = f"{to} is after {product.gate_release} and needs a valid maintenance key; maintenance {ended}"
-    refusal = AgreementRefusal(
-        problem=AgreementProblem.MAINTENANCE_NEEDED,
-        message=why,
-        remedy=f"{', then '.join(path)}; what is installed keeps working without it",
-        rules=("Q1", "Q7"),
-        subject=holding.subject,
-        field="release",
-    )
-    return GateAnswer(allowed=False, why=why, rules=("Q1", "Q7"), path=path, refusal=refusal)
