@@ -79,13 +79,14 @@ class Overdraft:
         if policy is None and not account.overdrawn:
             return None
         known = policy or NO_OVERDRAFT
+        left = budget_left(known, account, now)
         return cls(
             seats=account.overdrawn,
             seats_max=known.seats,
-            budget_left_seat_hours=budget_left(known, account, now) / _HOUR_SECONDS,
-            spent_at=spent_at(known, account, now),
-            allowed_at=allowed_again_at(known, account, now),
-            full_at=full_again_at(known, account, now),
+            budget_left_seat_hours=left / _HOUR_SECONDS,
+            spent_at=now + left / account.overdrawn if account.overdrawn else None,
+            allowed_at=None if account.overdrawn else _filled_at(known, NOTICE_SECONDS - left, now),
+            full_at=_filled_at(known, budget_of(known) - left, now),
         )
 
 
@@ -108,27 +109,8 @@ def overdraft_allowed(policy: OverdraftPolicy, account: OverdraftAccount, now: f
     return min(policy.seats, int(budget_left(policy, account, now) / NOTICE_SECONDS))
 
 
-def spent_at(policy: OverdraftPolicy, account: OverdraftAccount, now: float) -> float | None:
-    """When the budget is spent if as many seats as now stay overdrawn, UNIX seconds; None where none is."""
-    return now + budget_left(policy, account, now) / account.overdrawn if account.overdrawn else None
-
-
-def allowed_again_at(policy: OverdraftPolicy, account: OverdraftAccount, now: float) -> float | None:
-    """When a seat may be overdrawn again if none is overdrawn until then, UNIX seconds; None where that never comes
-    by waiting alone.
-    """
-    missing = NOTICE_SECONDS - budget_left(policy, account, now)
-    return _filled_at(policy, missing, now) if not account.overdrawn else None
-
-
-def full_again_at(policy: OverdraftPolicy, account: OverdraftAccount, now: float) -> float | None:
-    """When the whole budget is there again if nothing is overdrawn from now on, UNIX seconds; None where it never
-    fills up.
-    """
-    return _filled_at(policy, budget_of(policy) - budget_left(policy, account, now), now)
-
-
 def _filled_at(policy: OverdraftPolicy, missing: float, now: float) -> float | None:
+    """When so many seat seconds have come back if nothing is overdrawn from now on; None where they never do."""
     if missing <= 0:
         return now
     if not policy.refill_seat_hours_per_day:

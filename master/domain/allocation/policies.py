@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from licensemaster.api_enums import HolderKind
 
@@ -78,20 +78,20 @@ class AllocationRule:
         """Whether it holds at a moment, UNIX seconds."""
         return (self.starts_at is None or self.starts_at <= now) and (self.ends_at is None or now < self.ends_at)
 
+    def with_types(
+        self, amounts: Callable[[Amounts], Amounts], names: Callable[[tuple[str, ...]], tuple[str, ...]]
+    ) -> AllocationRule:
+        """The same rule, but for the license types that these make of each of its numbers and lists."""
+        numbers: dict[str, Any] = {
+            kind: amounts(getattr(self, kind)) for kind in ("reserve", "maximum", "weight", "priority")
+        }
+        return replace(self, **numbers, allow=names(self.allow), deny=names(self.deny))
+
     def without(self, type_key: str) -> AllocationRule:
         """The same rule, which says nothing of a license type."""
-
-        def others(amounts: Amounts) -> Amounts:
-            return {key: amount for key, amount in amounts.items() if key != type_key}
-
-        return replace(
-            self,
-            reserve=others(self.reserve),
-            maximum=others(self.maximum),
-            weight=others(self.weight),
-            priority=others(self.priority),
-            allow=tuple(key for key in self.allow if key != type_key),
-            deny=tuple(key for key in self.deny if key != type_key),
+        return self.with_types(
+            lambda amounts: {key: amount for key, amount in amounts.items() if key != type_key},
+            lambda names: tuple(key for key in names if key != type_key),
         )
 
     def meets(self, other: AllocationRule) -> bool:
@@ -149,23 +149,23 @@ class TypePolicy:
 class PoolRules:
     """What the rules come to for one license type at one moment."""
 
-    group_of: Mapping[str, str]
+    group_of: Mapping[str, str] = field(default_factory=dict)
     """The group of each site that is in one."""
-    members: Mapping[str, tuple[str, ...]]
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The sites of each group."""
-    site_reserves: Amounts
+    site_reserves: Amounts = field(default_factory=dict)
     """By site."""
-    group_reserves: Amounts
+    group_reserves: Amounts = field(default_factory=dict)
     """By group."""
-    site_maxima: Amounts
-    group_maxima: Amounts
-    every_maximum: int | None
+    site_maxima: Amounts = field(default_factory=dict)
+    group_maxima: Amounts = field(default_factory=dict)
+    every_maximum: int | None = None
     """The most for a site that has no maximum of its own."""
-    weights: Amounts
+    weights: Amounts = field(default_factory=dict)
     """By site, where it is not 1."""
-    priorities: Amounts
+    priorities: Amounts = field(default_factory=dict)
     """By site, where it is not 0."""
-    named: Mapping[tuple[str, str], str]
+    named: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """The rule behind a number, by what it is ("reserve", "maximum") and its scope in words."""
 
     @cached_property
@@ -319,18 +319,7 @@ class Allocation:
         )
 
 
-NO_RULES: Final = PoolRules(
-    group_of={},
-    members={},
-    site_reserves={},
-    group_reserves={},
-    site_maxima={},
-    group_maxima={},
-    every_maximum=None,
-    weights={},
-    priorities={},
-    named={},
-)
+NO_RULES: Final = PoolRules()
 """Whoever comes first has it."""
 NO_ALLOCATION: Final = Allocation()
 """First come, first served."""

@@ -27,15 +27,7 @@ def with_keys(allocation: Allocation, key_of: KeyOf) -> Allocation:
         return by_key
 
     def of_rule(rule: AllocationRule) -> AllocationRule:
-        return replace(
-            rule,
-            reserve=keyed(rule.reserve),
-            maximum=keyed(rule.maximum),
-            weight=keyed(rule.weight),
-            priority=keyed(rule.priority),
-            allow=tuple(map(key_of, rule.allow)),
-            deny=tuple(map(key_of, rule.deny)),
-        )
+        return rule.with_types(keyed, lambda names: tuple(map(key_of, names)))
 
     types = tuple(replace(policy, license_type=key_of(policy.license_type)) for policy in allocation.types)
     return replace(allocation, rules=tuple(map(of_rule, allocation.rules)), types=types)

@@ -193,6 +193,14 @@ class Estate:
                 by_subject[license.type.key].append(license)
         return by_subject
 
+    def installation_on(self, device: str) -> Installation:
+        """The installation on a device that runs a PBX, by the device's name."""
+        return self.installations[self.pbx_on[device].device.id]
+
+    def pool_on(self, device: str, license_type: str) -> int:
+        """The id of a pool, by the name of its device."""
+        return self.pool_ids[self.pbx_on[device].device.id, license_type]
+
     def is_local(self, pbx: Pbx) -> bool:
         """Whether a PBX is licensed locally and the pool closed to it (A3)."""
         return pbx is not self.master and self.installations[pbx.device.id].is_local

@@ -22,7 +22,7 @@ from master.domain.estate.installations import Device, License
 from master.domain.estate.project import Violation
 from master.domain.licenses import move_problems, moves
 from master.domain.licenses.move_problems import MoveRefusal
-from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
+from master.domain.remedies.move_remedies import AskedMove, MoveKind, move_refused
 from master.domain.seats.seats import Want
 
 
@@ -184,19 +184,14 @@ class _Draft:
 
     def release(self, change: Release, at: FieldPath) -> None:
         for license in self._named(change.licenses, (*at, "release", "licenses")):
-            refused = moves.release_refused(self._estate, license, software=self._software)
-            self._move(license, None, refused, MoveKind.RELEASE)
+            self._move(license, None)
 
     def rebind(self, change: Rebind, at: FieldPath) -> None:
         device = moves.target_device(self._estate, change.device, devices=self._devices)
         if isinstance(device, MoveRefusal):
             raise _wrong((*at, "rebind", "device"), f"{device.message}; {device.remedy}")
         for license in moves.in_binding_order(self._named(change.licenses, (*at, "rebind", "licenses"))):
-            if license.device is None:
-                self._move(license, device, moves.bind_refused(self._estate, license, device), MoveKind.BIND)
-            else:
-                refused = moves.rebind_refused(self._estate, license, device, software=self._software)
-                self._move(license, device, refused, MoveKind.REBIND)
+            self._move(license, device)
 
     def go_central(self, change: GoCentral, at: FieldPath) -> None:
         pbx_id = self._estate.pbx_ids.get(change.pbx)
@@ -209,8 +204,7 @@ class _Draft:
             return
         self._staying += moves.staying_behind(self._estate, pbx)
         for license in moves.leaving_for_central(self._estate, pbx):
-            refused = moves.rebind_refused(self._estate, license, master, software=self._software)
-            self._move(license, master, refused, MoveKind.REBIND)
+            self._move(license, master)
 
     def add_site(self, change: AddSite, at: FieldPath) -> None:
         at, estate = (*at, "add_site"), self._estate
@@ -255,11 +249,10 @@ class _Draft:
             demand[license_type.key] = seats
         return demand
 
-    def _move(self, license: License, device: Device | None, refused: MoveRefusal | None, kind: MoveKind) -> None:
-        if refused is not None:
-            asked = AskedMove(kind=kind, license=license.id, device=device)
-            refused = with_way(refused, asked, self._estate, software=self._software)
-        refused = refused or self._not_yet(license, device)
+    def _move(self, license: License, device: Device | None) -> None:
+        kind = MoveKind.RELEASE if device is None else MoveKind.BIND if license.device is None else MoveKind.REBIND
+        asked = AskedMove(kind=kind, license=license.id, device=device)
+        refused = move_refused(asked, self._estate, software=self._software) or self._not_yet(license, device)
         if refused is not None:
             self._obstacles.append(refused)
         else:

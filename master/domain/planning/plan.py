@@ -107,7 +107,7 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
     pools = pool_forecasts(before, after, limits=limits, uses=situation.uses, wanted=wanted(after, replay))
     features = tuple(feature_forecasts(before, after))
     in_use = tuple(_in_use(situation, after, pools, ended=then.ended))
-    leaving = {before.pool_ids[_pool_of(before, pool)] for pool in pools if pool.to_return}
+    leaving = {before.pool_on(pool.device, pool.license_type) for pool in pools if pool.to_return}
     refused = grouped(replay, already=_already(situation, then, replay, held, go_on), leaving=leaving, now=then.now)
     obstacles = (*then.obstacles, *in_use)
     ended = [license for license in before.licenses if license.id in then.ended]
@@ -161,17 +161,13 @@ def _in_use(
     """L5: licenses that leave a device while seats are debited from them, one for each pool; not those that end."""
     device_after = {license.id: license.device for license in after.licenses}
     shrinking = {(pool.device, pool.license_type): pool for pool in pools if pool.to_return}
-    if not shrinking:
-        return
-    seen: set[tuple[str, str]] = set()
-    holders = _top_holders(situation)
+    holders = _top_holders(situation) if shrinking else {}
     for license in situation.estate.licenses:
         if license.device is None or license.id in ended or device_after[license.id] == license.device:
             continue
-        pool = shrinking.get((license.device.name, license.type.key))
-        if pool is None or (pool.device, pool.license_type) in seen:
+        pool = shrinking.pop((license.device.name, license.type.key), None)
+        if pool is None:
             continue
-        seen.add((pool.device, pool.license_type))
         pool_id = situation.estate.pool_ids[license.device.id, license.type.key]
         refused = moves.use_refused(license, used=pool.used, left=pool.capacity_after, holders=holders[pool_id])
         assert refused is not None
@@ -188,7 +184,3 @@ def _top_holders(situation: Situation) -> Mapping[int, Sequence[TopHolder]]:
             pbx = estate.pbxs[pbx_id]
             by_pool[pool_id].append(TopHolder(f"projects/{estate.name}/pbxs/{pbx.name}", pbx.site, seats))
     return by_pool
-
-
-def _pool_of(estate: Estate, pool: PoolForecast) -> tuple[int, str]:
-    return estate.pbx_on[pool.device].device.id, pool.license_type

@@ -9,7 +9,7 @@ from typing import TypeVar
 from licensemaster.api_enums import RemedyAction
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.versions import Version
-from master.domain.estate.installations import Installation, License
+from master.domain.estate.installations import License
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.licenses import moves
 from master.domain.remedies.trial import Case, Trial, added_license, lowest_version, over
@@ -75,14 +75,11 @@ def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
     """The steps taken, and what may answer the first refusal that is left; for all that are refused like it."""
     first = trial.refused[0]
     alike = [refusal for refusal in trial.refused if kind_of(refusal) == kind_of(first)]
-    wording = _Answering(case, steps, trial, alike)
     if first.reason is RefusalReason.STILL_REQUIRED:
         yield joined(steps, _returned(_all(refusal.seats for refusal in alike)))
-        short = [refusal.short for refusal in alike if refusal.short is not None]
-        if short:
-            yield from _Answering(case, steps, trial, short).all()
-        return
-    yield from wording.all()
+        alike = [refusal.short for refusal in alike if refusal.short is not None]
+    if alike:
+        yield from _Answering(case, steps, trial, alike).all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,7 @@ class _Answering:
         yield from self._add(takes, first, len(self.alike))
         yield from self._free(takes, first)
         if first.reason is RefusalReason.LOCAL_LICENSES_ONLY:  # A3: with none of its own it draws on the pool
-            yield from self._release(first.device, self._installation(first.device).making_local)
+            yield from self._release(first.device, self.trial.estate.installation_on(first.device).making_local)
 
     def _add(self, takes: LicenseType, first: Refusal, quantity: int) -> Iterator[Steps]:
         actions = {step.action for step in self.steps}
@@ -238,7 +235,7 @@ class _Answering:
     def _lift_limit(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
         """B5, B6: newer licenses in the place of all that are too old, or none, or software that they allow."""
         major = self.trial.software.major
-        installation = self._installation(first.device)
+        installation = self.trial.estate.installation_on(first.device)
         low = installation.limiting_below(self.trial.software)
         raised = tuple(
             replace(step, version=str(major)) if _is_low(step, first.device, major) else step for step in self.steps
@@ -246,13 +243,7 @@ class _Answering:
         leaving = [license for license in low if license.release is not None and license.type.releasable]
         staying = [license for license in low if license not in leaving and not license.id.startswith("+")]
         gone = Step(action=RemedyAction.RELEASE_LICENSES, device=first.device, licenses=self._refs(leaving))
-        newer = Step(
-            action=RemedyAction.REPLACE_LICENSES,
-            device=first.device,
-            licenses=self._refs(staying),
-            license_type=takes.key,
-            version=str(major),
-        )
+        newer = self._newer(takes, first, staying, major)
         yield joined(raised, *(step for step in (newer, gone) if step.licenses))
         if not any(step.pbx for step in self.steps) and installation.limit is not None:
             oldest = Version(installation.limit)
@@ -264,7 +255,7 @@ class _Answering:
 
     def _fit_application(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
         """B8: the application is named, or runs what its licenses allow, or gets newer ones."""
-        installation = self._installation(first.device)
+        installation = self.trial.estate.installation_on(first.device)
         limit = installation.application_limit(takes.key)
         asked = [want.application for want in self.case.wants if want.type == takes.key]
         if any(_is_of_application(step) for step in self.steps):
@@ -283,19 +274,18 @@ class _Answering:
             yield joined(self.steps, older)
         newest = max(version.major for version in asked if version is not None)
         low = [license for license in installation.of_type(takes.key) if (license.version or 0) < newest]
-        newer = Step(
+        yield joined(self.steps, self._newer(takes, first, low, newest))
+
+    def _newer(self, takes: LicenseType, first: Refusal, items: Iterable[License], version: int) -> Step:
+        return Step(
             action=RemedyAction.REPLACE_LICENSES,
             device=first.device,
-            licenses=self._refs(low),
+            licenses=self._refs(items),
             license_type=takes.key,
-            version=str(newest),
+            version=str(version),
         )
-        yield joined(self.steps, newer)
 
     # --- The estate as the steps leave it -------------------------------------------------------------------------
-
-    def _installation(self, device: str) -> Installation:
-        return self.trial.estate.installations[self.trial.estate.pbx_on[device].device.id]
 
     def _named(self, refs: Iterable[LicenseRef]) -> list[License]:
         ids = {ref.id for ref in refs}

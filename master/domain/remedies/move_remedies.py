@@ -19,7 +19,7 @@ from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
 from master.domain.remedies.answers import Steps, joined
 from master.domain.remedies.remedy_words import in_words
 from master.domain.remedies.trial import estate_after
-from master.domain.seats.refusals.reasons import Step, Way
+from master.domain.seats.refusals.reasons import Step, TopHolder, Way
 
 _STEPS_MAX = 8
 _ORDER = (
@@ -51,6 +51,16 @@ class AskedMove:
     """Seats debited from its pool, where they stand in the way (L5)."""
     leaving: Collection[str] = field(default=())
     """Ids of the licenses that leave with it."""
+    holders: Sequence[TopHolder] = ()
+    """Who holds those seats, most first."""
+
+
+def move_refused(
+    asked: AskedMove, estate: Estate, *, software: Mapping[int, Version] | None = None
+) -> MoveRefusal | None:
+    """Why a license may not move, with the steps that let it; None where it may."""
+    refused = _judged(asked, estate, software or {}, ())
+    return None if refused is None else with_way(refused, asked, estate, software=software)
 
 
 def with_way(
@@ -92,7 +102,7 @@ def _judged(
     if refused is None and asked.used and license_there.device is not None:
         back = sum(step.quantity for step in steps if step.action is RemedyAction.FREE_SEATS)
         left = moves.left_without(estate, license_there, asked.leaving)
-        return moves.use_refused(license_there, used=asked.used - back, left=left)
+        return moves.use_refused(license_there, used=asked.used - back, left=left, holders=asked.holders)
     return refused
 
 
@@ -111,8 +121,9 @@ def _answer(
         case MoveProblem.ALREADY_BOUND:
             return _release(estate, refused.device, [leaving], software)
         case MoveProblem.TIER_TOO_EARLY:
-            installation = estate.installations[estate.pbx_on[refused.device].device.id]
-            version = max(installation.limit or leaving.version or 0, leaving.type.minimum_version)
+            version = max(
+                estate.installation_on(refused.device).limit or leaving.version or 0, leaving.type.minimum_version
+            )
             more = Step(
                 action=RemedyAction.ADD_LICENSES,
                 license_type=leaving.type.key,

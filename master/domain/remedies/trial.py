@@ -18,7 +18,7 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.refusals import explanations
-from master.domain.seats.refusals.reasons import Refusal, SeatRef, Step
+from master.domain.seats.refusals.reasons import Refusal, Step
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 
@@ -79,14 +79,11 @@ class Trial:
 
     def pool_before(self, device: str, license_type: str) -> PoolScore:
         """How much of a pool is used before the request is decided."""
-        return self.pools[self._pool_id(device, license_type)]
+        return self.pools[self.estate.pool_on(device, license_type)]
 
     def pool_after(self, device: str, license_type: str) -> PoolScore:
         """How much of a pool is used after it."""
-        return self.left[self._pool_id(device, license_type)]
-
-    def _pool_id(self, device: str, license_type: str) -> int:
-        return self.estate.pool_ids[self.estate.pbx_on[device].device.id, license_type]
+        return self.left[self.estate.pool_on(device, license_type)]
 
 
 def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
@@ -115,7 +112,7 @@ def tried(case: Case, steps: Sequence[Step]) -> Trial:
             case RemedyAction.WAIT:
                 time = LeaseTime.at(step.until) if step.until is not None else time
             case RemedyAction.ACQUIRE_FIRST:
-                first += [_want(seat) for seat in step.seats]
+                first += [Want(seat.type, seat.kind, seat.holder) for seat in step.seats]
             case RemedyAction.RETURN_FIRST:
                 back += [SeatKey(seat.type, seat.kind, seat.holder) for seat in step.seats]
             case _:
@@ -145,7 +142,7 @@ def _frees_too_many(case: Case, step: Step, decider: Decider) -> bool:
     """
     if step.action is not RemedyAction.FREE_SEATS:
         return False
-    pool_id = case.estate.pool_ids[case.estate.pbx_on[step.device].device.id, step.license_type]
+    pool_id = case.estate.pool_on(step.device, step.license_type)
     held = [
         SeatKey(seat.parent if seat.is_companion else seat.type, seat.kind, seat.holder)
         for seat in case.working_set.holdings(case.pbx.id)
@@ -228,8 +225,8 @@ def _pools_after(case: Case, estate: Estate, steps: Sequence[Step]) -> Mapping[i
             pool.capacity += after.get(key, 0) - before.get(key, 0)
     for step in steps:
         if step.action is RemedyAction.FREE_SEATS:
-            at = case.estate.pbx_on[step.device].device.id, step.license_type
-            pools[case.estate.pool_ids[at]].capacity += step.quantity  # whose seats come back is not known
+            # whose seats come back is not known
+            pools[case.estate.pool_on(step.device, step.license_type)].capacity += step.quantity
     return pools
 
 
@@ -242,22 +239,18 @@ def _above_limit(estate: Estate, case: Case, software: Version) -> Refusal | Non
     return explanations.version_limit(license_type, case.pbx, software, installation)
 
 
-def _want(seat: SeatRef) -> Want:
-    return Want(seat.type, seat.kind, seat.holder)
-
-
 def over(trial: Trial, device: str, license_type: str) -> int:
     """By how much a pool is short before one more seat is granted: what is used, leaving or kept for others."""
     pool = trial.pool_after(device, license_type)
-    installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
-    kept = trial.kept_for_others.get(trial.estate.pool_ids[installation.device.id, license_type], 0)
-    return max(pool.used + installation.leaving.get(license_type, 0) + kept - pool.capacity, 0)
+    leaving = trial.estate.installation_on(device).leaving.get(license_type, 0)
+    kept = trial.kept_for_others.get(trial.estate.pool_on(device, license_type), 0)
+    return max(pool.used + leaving + kept - pool.capacity, 0)
 
 
 def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> int | None:
     """The lowest version that licenses bound to a device may have so that nothing stops working; None for hardware."""
     wanted_type = trial.estate.catalog.types[license_type]
-    installation = trial.estate.installations[trial.estate.pbx_on[device].device.id]
+    installation = trial.estate.installation_on(device)
     if not wanted_type.versioned:
         return None
     if wanted_type.version_basis is VersionBasis.APPLICATION:  # B8

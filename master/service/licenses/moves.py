@@ -19,7 +19,7 @@ from master.domain.estate.license_release import InUse, Release
 from master.domain.licenses import balance, move_problems, moves
 from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.monitoring.project_warnings import warnings_of
-from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
+from master.domain.remedies.move_remedies import AskedMove, MoveKind, move_refused
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
@@ -195,9 +195,9 @@ def _bind(changes: LicenseChanges, license: License, request: BindLicenses, rule
     device = moves.target_device(changes.estate, request.device, devices=_device_names(changes))
     if isinstance(device, MoveRefusal):
         return device
-    if refused := moves.bind_refused(changes.estate, license, device):
-        asked = AskedMove(kind=MoveKind.BIND, license=license.id, device=device)
-        return with_way(refused, asked, changes.estate, software=changes.software)
+    asked = AskedMove(kind=MoveKind.BIND, license=license.id, device=device)
+    if refused := move_refused(asked, changes.estate, software=changes.software):
+        return refused
     if license.held_until is not None and changes.now < license.held_until:
         return move_problems.cooling_off(license, until=license.held_until)
     if license.use_is_over(changes.now):
@@ -245,17 +245,11 @@ def _release_refused(changes: LicenseChanges, license: License, request: Release
         if isinstance(device, MoveRefusal):
             return device
         asked = replace(asked, kind=MoveKind.REBIND, device=device)
-        refused = moves.rebind_refused(changes.estate, license, device, software=changes.software)
-    else:
-        refused = moves.release_refused(changes.estate, license, software=changes.software)
     if license.device is not None and request.in_use is InUse.REFUSE:
         leaving = {leaving.id for leaving in changes.estate.licenses if leaving.release is not None} | {license.id}
-        asked = replace(asked, used=changes.used(license), leaving=leaving)
-        if refused is None:
-            left = moves.left_without(changes.estate, license, leaving)
-            refused = moves.use_refused(license, used=asked.used, left=left, holders=changes.holders(license))
-    if refused is not None:
-        return with_way(refused, asked, changes.estate, software=changes.software)
+        asked = replace(asked, used=changes.used(license), leaving=leaving, holders=changes.holders(license))
+    if refused := move_refused(asked, changes.estate, software=changes.software):
+        return refused
     assert license.device is not None
     if license.device.public_key is None and not request.device_dead:
         return move_problems.DEVICE_NOT_ENROLLED.of(license)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from master.domain.allocation import overdraft
-from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, NOTICE_SECONDS, OverdraftAccount
+from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, NOTICE_SECONDS, Overdraft, OverdraftAccount
 from master.domain.allocation.policies import OverdraftPolicy
 
 policies = st.builds(
@@ -46,12 +46,14 @@ def test_what_is_told_of_the_future_comes_true(
 ) -> None:
     now = 1e9 + passed
     account = OverdraftAccount(overdrawn, spent, 1e9)
-    if (at := overdraft.spent_at(policy, account, now)) is not None:
-        assert overdraft.budget_left(policy, account, at + 1e-3) < 1.0
-    if (at := overdraft.allowed_again_at(policy, account, now)) is not None:
-        assert overdraft.overdraft_allowed(policy, account, at + 1e-3) >= 1
-    if not overdrawn and (at := overdraft.full_again_at(policy, account, now)) is not None:
-        assert abs(overdraft.budget_left(policy, account, at) - overdraft.budget_of(policy)) < 1.0
+    told = Overdraft.of(policy, account, now)
+    assert told is not None
+    if told.spent_at is not None:
+        assert overdraft.budget_left(policy, account, told.spent_at + 1e-3) < 1.0
+    if told.allowed_at is not None:
+        assert overdraft.overdraft_allowed(policy, account, told.allowed_at + 1e-3) >= 1
+    if not overdrawn and told.full_at is not None:
+        assert abs(overdraft.budget_left(policy, account, told.full_at) - overdraft.budget_of(policy)) < 1.0
 
 
 def test_a_clock_that_is_set_back_fills_nothing_up() -> None:
