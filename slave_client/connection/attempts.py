@@ -20,7 +20,7 @@ from slave_client.connection.backoff import Backoff
 _PAUSE_SECONDS_MAX: Final = 2.0
 
 
-class Outcome(Enum):
+class AttemptOutcome(Enum):
     CONNECTED = "connected"
     FAILED = "failed"
     GIVEN_UP = "given_up"
@@ -38,7 +38,7 @@ class _AddressState:
     failures: int = 0
     not_before: float = 0.0
     said: str = ""
-    trying: Future[Outcome] | None = None
+    trying: Future[AttemptOutcome] | None = None
 
 
 class Attempts:
@@ -57,20 +57,20 @@ class Attempts:
         """
         while (waiting := self._enter(address)) is not None:
             outcome = await asyncio.shield(asyncio.wrap_future(waiting))
-            if outcome is Outcome.CONNECTED:
+            if outcome is AttemptOutcome.CONNECTED:
                 return False
-            if outcome is Outcome.FAILED:
+            if outcome is AttemptOutcome.FAILED:
                 raise TriedJustNowError(self._states[address].said)
         return True
 
-    def end(self, address: str, outcome: Outcome, *, pauses: Backoff, said: str = "") -> None:
+    def end(self, address: str, outcome: AttemptOutcome, *, pauses: Backoff, said: str = "") -> None:
         """Tell what the attempt brought; `pauses` says how long nobody tries again after so many failures."""
         with self._lock:
             state = self._states[address]
             trying, state.trying = state.trying, None
-            if outcome is Outcome.CONNECTED:
+            if outcome is AttemptOutcome.CONNECTED:
                 state.failures = 0
-            elif outcome is Outcome.FAILED:
+            elif outcome is AttemptOutcome.FAILED:
                 state.failures += 1
                 longest = min(pauses.ceiling_seconds(state.failures), _PAUSE_SECONDS_MAX)
                 state.not_before = time.monotonic() + pauses.chance.uniform(longest / 2, longest)
@@ -78,7 +78,7 @@ class Attempts:
         if trying is not None:
             trying.set_result(outcome)
 
-    def _enter(self, address: str) -> Future[Outcome] | None:
+    def _enter(self, address: str) -> Future[AttemptOutcome] | None:
         """Return the attempt under way, to be waited for; None for the caller who has to make one."""
         with self._lock:
             state = self._states.setdefault(address, _AddressState())

@@ -12,7 +12,7 @@ from typing import Final
 import grpc
 from grpc import aio
 
-from slave_client.connection.attempts import Outcome
+from slave_client.connection.attempts import AttemptOutcome
 from slave_client.values.states import Event
 
 
@@ -100,7 +100,7 @@ class MasterError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.address = address
         """The master that answered, or gave no answer; empty where none was asked."""
-        self.outcome = Outcome.GIVEN_UP
+        self.outcome = AttemptOutcome.GIVEN_UP
         """What the failed call shows about the connection to the address."""
 
     @property

@@ -7,7 +7,7 @@ means (`master_failures`), retries, and what follows from a failure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
@@ -16,13 +16,21 @@ from grpc import aio
 from licensemaster.tls.channels import open_channel
 from licensemaster.tls.failure import Explainer, Side
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2_grpc
-from slave_client.connection.attempts import OF_THIS_PROCESS, Outcome, TriedJustNowError
+from slave_client.connection.attempts import OF_THIS_PROCESS, AttemptOutcome, TriedJustNowError
 from slave_client.connection.backoff import Backoff
 from slave_client.connection.certificates import Certificates
 from slave_client.connection.master_failures import FailureKind, MasterError, error_of
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.config import ClientConfig, ConfigError
+from slave_client.values.messages import (
+    outcome_from_return,
+    outcomes_from_results,
+    refused_from_refusal,
+    seat_from_want,
+    want_from_seat,
+)
 from slave_client.values.notices import NoticeKind
+from slave_client.values.seats import Outcome, ReturnOutcome, Synced, Want
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -128,17 +136,29 @@ class Masters:
         """Close a lease; raises MasterError."""
         return await self._call_or_join_attempt(lambda stub: stub.CloseLease, request)
 
-    async def acquire_seats(self, request: lease_pb2.AcquireSeatsRequest) -> lease_pb2.AcquireSeatsResponse:
-        """Acquire seats; raises MasterError."""
-        return await self._about_seats(lambda stub: stub.AcquireSeats, request)
+    async def acquire_seats(self, epoch: int, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
+        """Acquire seats, or wait for them; return one outcome for each, in order. Raises MasterError."""
+        request = lease_pb2.AcquireSeatsRequest(
+            pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants), wait=wait
+        )
+        response = await self._about_seats(lambda stub: stub.AcquireSeats, request)
+        return outcomes_from_results(wants, response.results)
 
-    async def return_seats(self, request: lease_pb2.ReturnSeatsRequest) -> lease_pb2.ReturnSeatsResponse:
-        """Return seats; raises MasterError."""
-        return await self._about_seats(lambda stub: stub.ReturnSeats, request)
+    async def return_seats(self, epoch: int, wants: Sequence[Want]) -> list[ReturnOutcome]:
+        """Return seats; return one outcome for each, in order. Raises MasterError."""
+        request = lease_pb2.ReturnSeatsRequest(pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants))
+        response = await self._about_seats(lambda stub: stub.ReturnSeats, request)
+        return [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
 
-    async def sync_seats(self, request: lease_pb2.SyncSeatsRequest) -> lease_pb2.SyncSeatsResponse:
+    async def sync_seats(self, epoch: int, wants: Sequence[Want]) -> Synced:
         """Make what is held equal to what is wanted; raises MasterError."""
-        return await self._about_seats(lambda stub: stub.SyncSeats, request)
+        request = lease_pb2.SyncSeatsRequest(pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants))
+        response = await self._about_seats(lambda stub: stub.SyncSeats, request)
+        return Synced(
+            outcomes=tuple(outcomes_from_results(wants, response.results)),
+            seats_returned=response.seats_returned,
+            kept=tuple(refused_from_refusal(want_from_seat(kept.seat), kept.refused) for kept in response.kept),
+        )
 
     async def submit_certificate(
         self, request: license_pb2.SubmitCertificateRequest
@@ -282,12 +302,12 @@ class Masters:
             must_try = await OF_THIS_PROCESS.begin(address)
         except TriedJustNowError as failure:
             raise MasterError(FailureKind.UNREACHABLE, str(failure), address=address) from failure
-        outcome, said = Outcome.GIVEN_UP, ""
+        outcome, said = AttemptOutcome.GIVEN_UP, ""
         try:
             if address != self.address:
                 raise MasterError(FailureKind.UNREACHABLE, "another master is in use by now", address=address)
             response = await self._call(method, request)
-            outcome = Outcome.CONNECTED
+            outcome = AttemptOutcome.CONNECTED
             return response
         except MasterError as failure:
             outcome, said = failure.outcome, str(failure)
@@ -308,9 +328,9 @@ class Masters:
             connected = self._reconnect_if_silent(failure, current, answers)
             error = await self._error_after(failure, shown, address)
             if connected or error.reason:
-                error.outcome = Outcome.CONNECTED
+                error.outcome = AttemptOutcome.CONNECTED
             elif not self._explainer.knows_why_not(address):  # what is wrong with one's certificates concerns oneself
-                error.outcome = Outcome.FAILED
+                error.outcome = AttemptOutcome.FAILED
             raise error from failure.with_traceback(None)  # its frames hold the call, and so does ours: see `_leave`
         except asyncio.CancelledError:
             self._unanswered_calls += 1

@@ -12,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 
-from licensemaster.v1 import lease_pb2
 from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.seats.offline_answers import OfflineAnswers
 from slave_client.seats.retry import Retry
 from slave_client.seats.unasked_seats import UnaskedSeats
 from slave_client.storage.state_writer import StateWriter
-from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.values.seats import Outcome, Reason, Refused, Returned, ReturnOutcome, Source, Want
 from slave_client.values.states import State
 
@@ -47,7 +46,6 @@ class OnlineAnswers:
         state_writer: StateWriter,
         reconcile_later: Callable[[], None],
     ) -> None:
-        self._pbx = parts.config.pbx
         self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._offline, self._unasked, self._retry = offline, unasked, retry
         self._state_writer = state_writer
@@ -65,18 +63,16 @@ class OnlineAnswers:
         epoch = self._client_state.epoch
         if not wants or epoch is None:
             return [self._offline.acquire(want) for want in wants]
-        seats = [seat_from_want(want) for want in wants]
-        request = lease_pb2.AcquireSeatsRequest(pbx=self._pbx, epoch=epoch, seats=seats, wait=action is Action.AWAIT)
+        acquire = partial(self._masters.acquire_seats, epoch, wants, wait=action is Action.AWAIT)
         try:
             await self._unasked.tell()  # else the master might take what is asked for to be what it does not know of
-            response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
+            outcomes = await self._retry.repeat(epoch, acquire)
         except MasterError as failure:
             if failure.kind is FailureKind.REJECTED and len(wants) > 1:
                 return [outcome for half in _halves(wants) for outcome in await self.acquire(half, action)]
             return self._not_acquired(wants, failure, epoch)
         if self._client_state.epoch != epoch:  # the lease ended meanwhile: a grant under it is void
             return [self._offline.acquire(want) for want in wants]
-        outcomes = [outcome_from_result(want, result) for want, result in zip(wants, response.results, strict=True)]
         return [self._noted(outcome) for outcome in outcomes]
 
     def _noted(self, outcome: Outcome) -> Outcome:
@@ -105,11 +101,8 @@ class OnlineAnswers:
         given_up = [self._local_seats.give_up(want) for want in wants]
         if any(given_up):
             await self._state_writer.save_now()
-        request = lease_pb2.ReturnSeatsRequest(
-            pbx=self._pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
-        )
         try:
-            response = await self._retry.repeat(epoch, lambda: self._masters.return_seats(request))
+            outcomes = await self._retry.repeat(epoch, partial(self._masters.return_seats, epoch, wants))
         except MasterError as failure:
             if failure.kind is FailureKind.REJECTED:  # the master surely did nothing: it calls it malformed each time
                 for held in given_up:
@@ -123,7 +116,6 @@ class OnlineAnswers:
                 Returned(want=want, held=held is not None, source=Source.LOCAL)
                 for want, held in zip(wants, given_up, strict=True)
             ]
-        outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
         if self._client_state.epoch == epoch:
             for outcome, held in zip(outcomes, given_up, strict=True):
                 if isinstance(outcome, Refused) and held is not None:

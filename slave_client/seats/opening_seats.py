@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from licensemaster.v1 import lease_pb2, seat_pb2
+from licensemaster.v1 import seat_pb2
 from slave_client.client_parts import ClientParts
-from slave_client.values.messages import outcome_from_result, seat_from_want
-from slave_client.values.seats import Granted, Outcome, SeatKey, Want
+from slave_client.values.messages import outcomes_from_results
+from slave_client.values.seats import Granted, Outcome, Refused, SeatKey, Want
 
 
 class OpeningSeats:
@@ -37,8 +37,7 @@ class OpeningSeats:
     def answered(self, results: Sequence[seat_pb2.SeatResult]) -> None:
         """Note what a lease was opened with: one answer for each seat, or none where the master took none along."""
         went_out, self._asked = list(self._asked.values()), {}
-        asked = went_out if results else []
-        outcomes = [outcome_from_result(want, result) for want, result in zip(asked, results, strict=True)]
+        outcomes = outcomes_from_results(went_out if results else [], results)
         self._outcomes = {outcome.want.key: outcome for outcome in outcomes}
         self._unclaimed = []
         for outcome in outcomes:
@@ -54,12 +53,9 @@ class OpeningSeats:
         """Give back what nobody waits for; raises MasterError, and is to be called again then."""
         if not self._unclaimed:
             return
-        request = lease_pb2.ReturnSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(grant.want) for grant in self._unclaimed]
-        )
-        response = await self._masters.return_seats(request)
-        for grant, result in zip(self._unclaimed, response.results, strict=True):
-            if result.HasField("refused"):  # what somebody waits for requires it (rule H5)
+        outcomes = await self._masters.return_seats(epoch, [grant.want for grant in self._unclaimed])
+        for grant, outcome in zip(self._unclaimed, outcomes, strict=True):
+            if isinstance(outcome, Refused):  # what somebody waits for requires it (rule H5)
                 self._local_seats.granted(grant)
         self._unclaimed = []
 

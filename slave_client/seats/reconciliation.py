@@ -11,25 +11,34 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import FailureKind, MasterError
 from slave_client.holdings.local_seats import Reconciliation
 from slave_client.storage.state_writer import StateWriter
-from slave_client.values.messages import outcome_from_result, refused_from_refusal, seat_from_want, want_from_seat
-from slave_client.values.seats import Granted, LossCause, Lost, Refused, Returned, SeatChange, Source, Synced, Want
+from slave_client.values.seats import (
+    Granted,
+    LossCause,
+    Lost,
+    Outcome,
+    Refused,
+    Returned,
+    ReturnOutcome,
+    SeatChange,
+    Source,
+    Synced,
+    Want,
+)
 
 _SYNC_SEATS_MAX: Final = 10_000
 Response = TypeVar("Response")
-Part = TypeVar("Part", Want, seat_pb2.Seat)
-Ask = Callable[[int, Callable[[], Awaitable[lease_pb2.SyncSeatsResponse]]], Awaitable[lease_pb2.SyncSeatsResponse]]
+Ask = Callable[[int, Callable[[], Awaitable[Synced]]], Awaitable[Synced]]
 
 
 class Reconciler:
     """Reconciles the seats of one client; `tell` is called with each change."""
 
     def __init__(self, parts: ClientParts, *, state_writer: StateWriter) -> None:
-        self._pbx, self._tell = parts.config.pbx, parts.tell
+        self._tell = parts.tell
         self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._state_writer = state_writer
 
@@ -45,13 +54,14 @@ class Reconciler:
         reconciliation = self._local_seats.begin_reconciling(wants)
         await self._state_writer.save_now()
         try:
-            response = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
+            synced = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
             if self._client_state.epoch != epoch:
                 raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were reconciled")
         except BaseException:
             self._not_reconciled(reconciliation)
             raise
-        return self._reconciled(reconciliation, response)
+        self._note(reconciliation, synced)
+        return synced
 
     async def claim(self) -> None:
         """Have the master enter the seats that this site used by number, and leave what else it counts alone.
@@ -63,51 +73,35 @@ class Reconciler:
             raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were claimed")
         refused: list[Refused] = []
         for part in _parts(wants):
-            request = lease_pb2.AcquireSeatsRequest(
-                pbx=self._pbx, epoch=epoch, seats=[seat_from_want(want) for want in part]
-            )
-            results = (await self._masters.acquire_seats(request)).results
+            outcomes = await self._masters.acquire_seats(epoch, part)
             if self._client_state.epoch != epoch:
                 raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were claimed")
-            refused += self._local_seats.claimed(outcome_from_result(*pair) for pair in zip(part, results, strict=True))
+            refused += self._local_seats.claimed(outcomes)
         self._state_writer.changed()
         if refused:
             await self.reconcile(self._local_seats.wanted(), once)
 
-    async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> lease_pb2.SyncSeatsResponse:
-        seats = [seat_from_want(want) for want in wants]
-        if len(seats) <= _SYNC_SEATS_MAX:
-            request = lease_pb2.SyncSeatsRequest(pbx=self._pbx, epoch=epoch, seats=seats)
-            return await self._masters.sync_seats(request)
-        return await self._attempt_in_parts(epoch, seats, [seat_from_want(want) for want in surplus])
-
-    async def _attempt_in_parts(
-        self, epoch: int, seats: Sequence[seat_pb2.Seat], surplus: Sequence[seat_pb2.Seat]
-    ) -> lease_pb2.SyncSeatsResponse:
-        """Do what one SyncSeats call would, for more seats than it takes."""
-        whole = lease_pb2.SyncSeatsResponse()
+    async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> Synced:
+        if len(wants) <= _SYNC_SEATS_MAX:
+            return await self._masters.sync_seats(epoch, wants)
+        returned: list[ReturnOutcome] = []
         for part in _parts(surplus):
-            returning = lease_pb2.ReturnSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
-            for seat, result in zip(part, (await self._masters.return_seats(returning)).results, strict=True):
-                whole.seats_returned += result.returned
-                if result.HasField("refused"):
-                    whole.kept.add(seat=seat, refused=result.refused)
-        for part in _parts(seats):
-            acquiring = lease_pb2.AcquireSeatsRequest(pbx=self._pbx, epoch=epoch, seats=part)
-            whole.results.extend((await self._masters.acquire_seats(acquiring)).results)
-        return whole
-
-    def _reconciled(self, reconciliation: Reconciliation, response: lease_pb2.SyncSeatsResponse) -> Synced:
-        outcomes = tuple(
-            outcome_from_result(want, result)
-            for want, result in zip(reconciliation.wants, response.results, strict=True)
+            returned += await self._masters.return_seats(epoch, part)
+        outcomes: list[Outcome] = []
+        for part in _parts(wants):
+            outcomes += await self._masters.acquire_seats(epoch, part)
+        return Synced(
+            outcomes=tuple(outcomes),
+            seats_returned=sum(isinstance(outcome, Returned) and outcome.held for outcome in returned),
+            kept=tuple(outcome for outcome in returned if isinstance(outcome, Refused)),
         )
-        kept = tuple(_kept(response.kept))
+
+    def _note(self, reconciliation: Reconciliation, synced: Synced) -> None:
         dropped = {want.key: want for want in reconciliation.dropped}
-        stay = [_kept_grant(dropped.get(refused.want.key, refused.want)) for refused in kept]
-        reconciled = self._local_seats.reconciled(reconciliation, outcomes, kept=stay)
+        stay = [_kept_grant(dropped.get(refused.want.key, refused.want)) for refused in synced.kept]
+        reconciled = self._local_seats.reconciled(reconciliation, synced.outcomes, kept=stay)
         changes: list[SeatChange] = [*reconciled.gained, *reconciled.refused]
-        kept_keys = {refused.want.key for refused in kept}
+        kept_keys = {refused.want.key for refused in synced.kept}
         changes += [Returned(want=want, held=True) for key, want in dropped.items() if key not in kept_keys]
         uncertain = [grant.want for grant in (*reconciled.gained, *stay)]
         uncertain += [held.want for held in reconciliation.in_doubt]
@@ -116,7 +110,6 @@ class Reconciler:
         for change in changes:
             self._tell(change)
         self._state_writer.changed()
-        return Synced(outcomes=outcomes, seats_returned=response.seats_returned, kept=kept)
 
     def _not_reconciled(self, reconciliation: Reconciliation) -> None:
         for want in reconciliation.dropped:
@@ -131,14 +124,9 @@ async def once(epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Respon
     return await attempt()
 
 
-def _parts(seats: Sequence[Part]) -> Iterable[Sequence[Part]]:
-    for start in range(0, len(seats), _SYNC_SEATS_MAX):
-        yield seats[start : start + _SYNC_SEATS_MAX]
-
-
-def _kept(kept: Iterable[lease_pb2.KeptSeat]) -> Iterable[Refused]:
-    for seat in kept:
-        yield refused_from_refusal(want_from_seat(seat.seat), seat.refused)
+def _parts(wants: Sequence[Want]) -> Iterable[Sequence[Want]]:
+    for start in range(0, len(wants), _SYNC_SEATS_MAX):
+        yield wants[start : start + _SYNC_SEATS_MAX]
 
 
 def _kept_grant(want: Want) -> Granted:

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
-from licensemaster.v1 import lease_pb2
 from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import MasterError
 from slave_client.seats.retry import Retry
 from slave_client.storage.state_writer import StateWriter
-from slave_client.values.messages import outcome_from_result, outcome_from_return, seat_from_want
 from slave_client.values.seats import LossCause, Lost, Outcome, Reason, Refused, SeatKey, Want
 from slave_client.values.states import State
 
@@ -42,7 +41,7 @@ class Revoker:
         turn: asyncio.Lock,
         look_again: Callable[[], None],
     ) -> None:
-        self._config, self._tell = parts.config, parts.tell
+        self._tell = parts.tell
         self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._state_writer = state_writer
         self._retry = retry
@@ -111,26 +110,16 @@ class Revoker:
 
     async def _asked_again(self, epoch: int, wants: Sequence[Want]) -> dict[SeatKey, str]:
         """Return those of the seats in use that the master does not grant any more, in this PBX's own words."""
-        request = lease_pb2.AcquireSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
-        )
-        response = await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))
         gone: dict[SeatKey, str] = {}
-        for want, result in zip(wants, response.results, strict=True):
-            outcome = outcome_from_result(want, result)
+        for outcome in await self._retry.repeat(epoch, partial(self._masters.acquire_seats, epoch, wants)):
             if isinstance(outcome, Refused):
-                gone[want.key] = outcome.message
+                gone[outcome.want.key] = outcome.message
             elif self._client_state.epoch == epoch:
                 self._local_seats.granted(outcome)
         return gone
 
     async def _return(self, epoch: int, wants: Sequence[Want]) -> None:
         """Give seats back. One that has to wait for others (rule H5) stays named, and is given back with them."""
-        request = lease_pb2.ReturnSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
-        )
-        response = await self._retry.repeat(epoch, lambda: self._masters.return_seats(request))
-        outcomes = [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
-        for outcome in outcomes:
+        for outcome in await self._retry.repeat(epoch, partial(self._masters.return_seats, epoch, wants)):
             if not isinstance(outcome, Refused) and self._client_state.epoch == epoch:
                 self._local_seats.taken_back(outcome.want)

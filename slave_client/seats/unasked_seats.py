@@ -9,14 +9,13 @@ Leaves to others: how many may be used (`numbered_seats`), and the whole set aft
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
-from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.client_parts import ClientParts
 from slave_client.connection.master_failures import MasterError
 from slave_client.seats.retry import Retry
 from slave_client.storage.state_writer import StateWriter
-from slave_client.values.messages import outcome_from_result, seat_from_want
 from slave_client.values.seats import Granted, Held, Outcome, SeatKey, Want
 from slave_client.values.states import State
 
@@ -69,18 +68,12 @@ class UnaskedSeats:
             wants = self._local_seats.numbers.unasked[: self._config.seats_per_call_max]
             if not wants:
                 return
-            results = await self._asked(epoch, wants)
+            outcomes = await self._retry.repeat(epoch, partial(self._masters.acquire_seats, epoch, wants))
             if self._client_state.epoch != epoch:
                 return
-            for want, result in zip(wants, results, strict=True):
-                self._told(outcome_from_result(want, result))
+            for outcome in outcomes:
+                self._told(outcome)
             self._state_writer.changed()
-
-    async def _asked(self, epoch: int, wants: Sequence[Want]) -> Sequence[seat_pb2.SeatResult]:
-        request = lease_pb2.AcquireSeatsRequest(
-            pbx=self._config.pbx, epoch=epoch, seats=[seat_from_want(want) for want in wants]
-        )
-        return (await self._retry.repeat(epoch, lambda: self._masters.acquire_seats(request))).results
 
     def _told(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Granted):

@@ -73,6 +73,11 @@ def outcome_from_result(want: Want, result: seat_pb2.SeatResult) -> Outcome:
     return refused_from_refusal(want, result.refused)
 
 
+def outcomes_from_results(wants: Iterable[Want], results: Iterable[seat_pb2.SeatResult]) -> list[Outcome]:
+    """Translate the master's answers, one for each wanted seat."""
+    return [outcome_from_result(want, result) for want, result in zip(wants, results, strict=True)]
+
+
 def outcome_from_return(want: Want, result: lease_pb2.ReturnResult) -> ReturnOutcome:
     """Translate the master's answer for one seat to be returned."""
     if result.HasField("refused"):

@@ -11,7 +11,7 @@ import pytest
 
 from slave_client import HolderKind, SlaveClient, State, Want
 from slave_client.connection import attempts as attempts_module
-from slave_client.connection.attempts import Attempts, Outcome, TriedJustNowError
+from slave_client.connection.attempts import AttemptOutcome, Attempts, TriedJustNowError
 from slave_client.connection.backoff import Backoff
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.limits import HANG_SECONDS
@@ -81,19 +81,19 @@ async def test_what_one_attempt_brings_is_known_to_all_who_wait(monkeypatch: pyt
     waiting = [asyncio.create_task(attempts.begin("a:1")) for _ in range(3)]
     assert await attempts.begin("b:1"), "another master has nothing to do with it"
     await asyncio.sleep(0)
-    attempts.end("a:1", Outcome.FAILED, pauses=_LONG_PAUSES, said="nobody there")
+    attempts.end("a:1", AttemptOutcome.FAILED, pauses=_LONG_PAUSES, said="nobody there")
     for task in waiting:
         with pytest.raises(TriedJustNowError, match="nobody there"):
             await task
     with pytest.raises(TriedJustNowError):
         await attempts.begin("a:1")
-    attempts.end("b:1", Outcome.FAILED, pauses=_PAUSES)
+    attempts.end("b:1", AttemptOutcome.FAILED, pauses=_PAUSES)
     await asyncio.sleep(0.03)  # the pause, and more
     assert await attempts.begin("b:1")
     waiting = [asyncio.create_task(attempts.begin("b:1")) for _ in range(3)]
     await asyncio.sleep(0)
     waiting.pop().cancel()
-    attempts.end("b:1", Outcome.CONNECTED, pauses=_PAUSES)
+    attempts.end("b:1", AttemptOutcome.CONNECTED, pauses=_PAUSES)
     assert await asyncio.gather(*waiting) == [False, False]
 
 
@@ -102,8 +102,8 @@ async def test_who_is_called_off_leaves_the_attempt_to_the_next() -> None:
     assert await attempts.begin("a:1")
     waiting = [asyncio.create_task(attempts.begin("a:1")) for _ in range(3)]
     await asyncio.sleep(0)
-    attempts.end("a:1", Outcome.GIVEN_UP, pauses=_PAUSES)
+    attempts.end("a:1", AttemptOutcome.GIVEN_UP, pauses=_PAUSES)
     done, others = await asyncio.wait(waiting, timeout=HANG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     assert [task.result() for task in done] == [True]
-    attempts.end("a:1", Outcome.CONNECTED, pauses=_PAUSES)
+    attempts.end("a:1", AttemptOutcome.CONNECTED, pauses=_PAUSES)
     assert await asyncio.gather(*others) == [False, False]
