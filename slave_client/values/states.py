@@ -70,92 +70,33 @@ class Event(Enum):
     """The PBX stops the client and keeps its lease."""
 
 
-class Ignored(Enum):
-    """In the table where an event changes nothing."""
-
-    IGNORED = "ignored"
-
-
-IGNORED: Final = Ignored.IGNORED
 _FINAL: Final = frozenset({State.FENCED, State.CLOSED, State.STOPPED})
 _WITH_SEATS: Final = frozenset({State.CONNECTED, State.OFFLINE, State.BORROWING})
-_NOTHING_MORE: Final[Mapping[Event, State | Ignored]] = MappingProxyType(dict.fromkeys(Event, IGNORED))
+_ALWAYS: Final[Mapping[Event, State]] = {
+    Event.OPENED: State.CONNECTED,
+    Event.RENEWED: State.CONNECTED,
+    Event.END_REACHED: State.EXPIRED,
+    Event.LEASE_ENDED: State.EXPIRED,
+    Event.LOAN_LEFT: State.BORROWING,
+    Event.FENCED: State.FENCED,
+    Event.CLOSED: State.CLOSED,
+    Event.STOPPED: State.STOPPED,
+}
+"""What follows in every state but the final ones; what leads to the state that there is changes nothing."""
 
-TRANSITIONS: Final[Mapping[State, Mapping[Event, State | Ignored]]] = MappingProxyType(
+TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(
     {
-        State.STARTING: {
-            Event.OPENED: State.CONNECTED,
-            Event.RENEWED: State.CONNECTED,
-            Event.RESUMED: State.OFFLINE,
-            Event.MASTER_LOST: IGNORED,  # nothing to lose yet
-            Event.END_REACHED: State.EXPIRED,  # the kept lease ended before the master was reached
-            Event.LEASE_ENDED: State.EXPIRED,
-            Event.LOAN_LEFT: State.BORROWING,
-            Event.LEASE_UNKNOWN: IGNORED,
-            Event.FENCED: State.FENCED,
-            Event.CLOSED: State.CLOSED,
-            Event.STOPPED: State.STOPPED,
-        },
-        State.CONNECTED: {
-            Event.OPENED: IGNORED,
-            Event.RENEWED: IGNORED,
-            Event.RESUMED: IGNORED,
-            Event.MASTER_LOST: State.OFFLINE,
-            Event.END_REACHED: State.EXPIRED,
-            Event.LEASE_ENDED: State.EXPIRED,
-            Event.LOAN_LEFT: State.BORROWING,
-            Event.LEASE_UNKNOWN: State.OFFLINE,
-            Event.FENCED: State.FENCED,
-            Event.CLOSED: State.CLOSED,
-            Event.STOPPED: State.STOPPED,
-        },
-        State.OFFLINE: {
-            Event.OPENED: State.CONNECTED,
-            Event.RENEWED: State.CONNECTED,
-            Event.RESUMED: IGNORED,
-            Event.MASTER_LOST: IGNORED,
-            Event.END_REACHED: State.EXPIRED,
-            Event.LEASE_ENDED: State.EXPIRED,
-            Event.LOAN_LEFT: State.BORROWING,
-            Event.LEASE_UNKNOWN: IGNORED,
-            Event.FENCED: State.FENCED,
-            Event.CLOSED: State.CLOSED,
-            Event.STOPPED: State.STOPPED,
-        },
-        State.BORROWING: {
-            Event.OPENED: State.CONNECTED,
-            Event.RENEWED: State.CONNECTED,
-            Event.RESUMED: IGNORED,
-            Event.MASTER_LOST: IGNORED,
-            Event.END_REACHED: State.EXPIRED,  # of the last loan
-            Event.LEASE_ENDED: State.EXPIRED,
-            Event.LOAN_LEFT: IGNORED,  # one of several loans is over
-            Event.LEASE_UNKNOWN: IGNORED,
-            Event.FENCED: State.FENCED,
-            Event.CLOSED: State.CLOSED,
-            Event.STOPPED: State.STOPPED,
-        },
-        State.EXPIRED: {
-            Event.OPENED: State.CONNECTED,
-            Event.RENEWED: State.CONNECTED,
-            Event.RESUMED: IGNORED,
-            Event.MASTER_LOST: IGNORED,
-            Event.END_REACHED: IGNORED,
-            Event.LEASE_ENDED: IGNORED,
-            Event.LOAN_LEFT: State.BORROWING,
-            Event.LEASE_UNKNOWN: IGNORED,
-            Event.FENCED: State.FENCED,
-            Event.CLOSED: State.CLOSED,
-            Event.STOPPED: State.STOPPED,
-        },
-        State.FENCED: _NOTHING_MORE,
-        State.CLOSED: _NOTHING_MORE,
-        State.STOPPED: _NOTHING_MORE,
+        State.STARTING: {**_ALWAYS, Event.RESUMED: State.OFFLINE},  # without a master there is nothing to lose yet
+        State.CONNECTED: {**_ALWAYS, Event.MASTER_LOST: State.OFFLINE, Event.LEASE_UNKNOWN: State.OFFLINE},
+        State.OFFLINE: _ALWAYS,
+        State.BORROWING: _ALWAYS,  # its end is that of the last loan; LOAN_LEFT says that one of several is over
+        State.EXPIRED: _ALWAYS,
+        **dict.fromkeys(_FINAL, MappingProxyType({})),
     }
 )
+"""By state, which state follows an event; one that is not named changes nothing."""
 
 
 def next_state(state: State, event: Event) -> State:
-    """Return the state that follows; the same one where the event is ignored."""
-    entry = TRANSITIONS[state][event]
-    return state if isinstance(entry, Ignored) else entry
+    """Return the state that follows; the same one where the event changes nothing."""
+    return TRANSITIONS[state].get(event, state)
