@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from slave_client.connection.clocks import Clock
 from slave_client.storage.kept_lease import KeptLease
@@ -86,15 +86,15 @@ class StateWriter:
     async def save_now(self) -> None:
         """Write, and return when it is on disk (or cannot be written, which is reported)."""
         self._is_due = True
-        await asyncio.shield(asyncio.ensure_future(self._save()))
+        await self._in_turn(lambda state_dir: self._reported(self._save(state_dir)))
 
     async def save_identity(self, identity: Identity) -> None:
         """Write the identity, and return when it is on disk (or cannot be written, which is reported)."""
-        await asyncio.shield(asyncio.ensure_future(self._save(identity)))
+        await self._in_turn(lambda state_dir: self._reported(asyncio.to_thread(state_dir.save_identity, identity)))
 
     async def write(self, work: Callable[[StateDir], None]) -> None:
         """Have `work` write something else, when its turn comes; raises OSError."""
-        await asyncio.shield(asyncio.ensure_future(self._write(work)))
+        await self._in_turn(lambda state_dir: asyncio.to_thread(work, state_dir))
 
     async def stop(self) -> None:
         """Write what is still to be written, and nothing later."""
@@ -102,8 +102,7 @@ class StateWriter:
             self._later.cancel()
         if self._is_due:
             await self.save_now()
-        async with self._lock:
-            self._state_dir = None
+        await self._in_turn(self._end)
 
     def abandon(self) -> None:
         """Write nothing any more, as if the process had been killed."""
@@ -114,29 +113,35 @@ class StateWriter:
         self._later = None
         await self.save_now()
 
-    async def _save(self, identity: Identity | None = None) -> None:
-        async with self._lock:  # the snapshot is taken inside, so that an older one never follows a newer one
-            if self._state_dir is None:  # asked inside, too: the directory may be another client's by now
-                return
-            try:
-                if identity is not None:
-                    await asyncio.to_thread(self._state_dir.save_identity, identity)
-                else:
-                    self._is_due, self.keeps_lease = False, False
-                    lease, journal = self._snapshot(), self._state_dir.journal.begin()
-                    await asyncio.to_thread(_write_lease, self._state_dir, lease, journal)
-                    self.keeps_lease = lease is not None
-            except OSError as failure:
-                self._is_saved = False
-                self._problem(failure)
-            else:
-                self._is_saved = True
-                self._problem(None)
+    async def _in_turn(self, work: Callable[[StateDir], Awaitable[None]]) -> None:
+        """Have `work` use the directory when nobody else does, whether or not the caller still waits for it."""
 
-    async def _write(self, work: Callable[[StateDir], None]) -> None:
-        async with self._lock:
-            if self._state_dir is not None:
-                await asyncio.to_thread(work, self._state_dir)
+        async def work_alone() -> None:
+            async with self._lock:
+                if self._state_dir is not None:  # asked inside: it may be another client's by now
+                    await work(self._state_dir)
+
+        await asyncio.shield(asyncio.ensure_future(work_alone()))
+
+    async def _reported(self, saving: Awaitable[None]) -> None:
+        try:
+            await saving
+        except OSError as failure:
+            self._is_saved = False
+            self._problem(failure)
+        else:
+            self._is_saved = True
+            self._problem(None)
+
+    async def _save(self, state_dir: StateDir) -> None:
+        """Write what is to be kept when its turn has come, so that an older state never follows a newer one."""
+        self._is_due, self.keeps_lease = False, False
+        lease, journal = self._snapshot(), state_dir.journal.begin()
+        await asyncio.to_thread(_write_lease, state_dir, lease, journal)
+        self.keeps_lease = lease is not None
+
+    async def _end(self, state_dir: StateDir) -> None:
+        self._state_dir = None
 
 
 def _write_lease(state_dir: StateDir, lease: KeptLease | None, journal: int) -> None:
