@@ -32,7 +32,7 @@ from licensemaster.files.writer import Before, Readers, write_file
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2
 from licensemaster.values import BadValueError, key_text, license_name, plain, public_key, resource, whole_number
-from licensemaster.values.bounded import Limits, OverLimitError, read_toml
+from licensemaster.values.bounded import OverLimitError, TextLimits, read_toml
 from licensemaster.values.toml_lines import TomlLines, path_text
 from master.cli.output.failure import CommandFailed
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
@@ -41,7 +41,7 @@ from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
 KEY_NAME: Final = "vendor.key"
 PUBLIC_SUFFIX: Final = ".pub"
 _FILE_BYTES_MAX: Final = 1_048_576
-_LIMITS: Final = Limits(size=_FILE_BYTES_MAX, depth=4, items=200_000)
+_LIMITS: Final = TextLimits(size=_FILE_BYTES_MAX, depth=4, items=200_000)
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ITEM_KEYS: Final = {"id", "type", "quantity", "replaces", "agreement_end"}
 

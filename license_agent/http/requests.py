@@ -13,7 +13,7 @@ from aiohttp import web
 from license_agent.http.problems import ProblemError
 from license_agent.takeover import TakeoverRequest
 from license_agent.views import holder_kind
-from licensemaster.values.bounded import Limits, read_json
+from licensemaster.values.bounded import TextLimits, read_json
 from slave_client import SeatKey, Want
 
 SEATS_MAX: Final = 100_000
@@ -154,7 +154,7 @@ async def _body(request: web.Request, size: int, seconds: float) -> bytes:
 
 def _json(body: bytes, size: int) -> Any:
     try:
-        return read_json(body.decode(), Limits(size=size, depth=4, items=_ITEMS_MAX))
+        return read_json(body.decode(), TextLimits(size=size, depth=4, items=_ITEMS_MAX))
     except (ValueError, RecursionError) as error:
         raise ProblemError(400, "no_json", f"the body is no JSON that can be read: {error}"[:500]) from None
 

@@ -8,14 +8,14 @@ from urllib.parse import unquote
 
 import aiohttp
 
-from licensemaster.values.bounded import Limits, read_json
+from licensemaster.values.bounded import TextLimits, read_json
 
 _TABLE: Final = "location"
 _ENDED: Final = 5
 """The dialog module's state of a call that is over."""
 _SECONDS: Final = 30.0
 _BYTES_MAX: Final = 64 * 1024 * 1024
-_LIMITS: Final = Limits(size=_BYTES_MAX, depth=16, items=5_000_000)
+_LIMITS: Final = TextLimits(size=_BYTES_MAX, depth=16, items=5_000_000)
 _ABSENT: Final = re.compile("not found|doesn't exist", re.IGNORECASE)
 """What Kamailio's modules say of what there is not."""
 

@@ -22,14 +22,14 @@ from google.protobuf.message import DecodeError, Message
 from licensemaster import values
 from licensemaster.files.texts import FileError, decoded
 from licensemaster.v1 import document_pb2, lease_pb2
-from licensemaster.values.bounded import Limits, OverLimitError, check_json
+from licensemaster.values.bounded import OverLimitError, TextLimits, check_json
 
 PAYLOAD_BYTES_MAX: Final = 1_048_576
 _SMALL_PAYLOAD_BYTES_MAX: Final = 16_384
 _LARGE: Final = (document_pb2.LicenseFile, lease_pb2.LeaseTerms, lease_pb2.StandbyLeaseTerms)
 ELEMENTS_MAX: Final = 20_000
 """Fields and licenses of a payload: an empty license takes two bytes, and fifty times as many once it is read."""
-_FILE: Final = Limits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
+_FILE: Final = TextLimits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
 _SOFT_BREAK: Final = re.compile(r"=\n(?=[^\s\"=])")
 _QUOTED: Final = re.compile(r"=22|=7B|=0A")
 _ENTITY: Final = re.compile(r"&quot;|&#34;")

@@ -29,7 +29,7 @@ _ENDS_WORD: Final = r"\s\[\]{}=:,.\""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TextLimits:
     """What a text may have; the parser's time and memory stay in proportion to these."""
 
     size: int
@@ -44,7 +44,7 @@ class Limits:
     """Characters of a number or of another word without quotes."""
 
 
-OF_SETTINGS: Final = Limits(size=256 * 1024, depth=8, items=5_000)
+OF_SETTINGS: Final = TextLimits(size=256 * 1024, depth=8, items=5_000)
 """Of a file of settings."""
 
 
@@ -57,7 +57,7 @@ class OverLimitError(ValueError):
         """Counted from 1."""
 
 
-def read_toml(text: str, limits: Limits) -> dict[str, Any]:
+def read_toml(text: str, limits: TextLimits) -> dict[str, Any]:
     """Read a TOML text within limits.
 
     Raises:
@@ -72,7 +72,7 @@ def read_toml(text: str, limits: Limits) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def read_json(text: str, limits: Limits) -> Any:
+def read_json(text: str, limits: TextLimits) -> Any:
     """Read a JSON text within limits.
 
     Raises:
@@ -83,7 +83,7 @@ def read_json(text: str, limits: Limits) -> Any:
     return json.loads(text)
 
 
-def check_json(text: str, limits: Limits) -> None:
+def check_json(text: str, limits: TextLimits) -> None:
     """Check that a JSON text may be handed to somebody else's parser.
 
     Raises:
@@ -94,7 +94,7 @@ def check_json(text: str, limits: Limits) -> None:
         _check(_JSON_TEXTS.sub(_emptied, text), limits, items=",[{")
 
 
-def _is_crowded(text: str, limits: Limits) -> bool:
+def _is_crowded(text: str, limits: TextLimits) -> bool:
     """Whether a JSON text might have too much within each other, or in all; what its strings have counts as well."""
     brackets = text.count("[") + text.count("{")
     return brackets > limits.depth or brackets + text.count(",") > limits.items or len(text) * 4 > limits.size
@@ -106,13 +106,13 @@ def _emptied(match: re.Match[str]) -> str:
     return lines if match[0][0] == "#" else f'""{lines}'
 
 
-def _check_size(text: str, limits: Limits) -> None:
+def _check_size(text: str, limits: TextLimits) -> None:
     size = len(text) if len(text) > limits.size else len(text.encode("utf-8", "surrogatepass"))
     if size > limits.size:
         raise OverLimitError(f"has {size:,} bytes; at most {limits.size:,} may be", 1)
 
 
-def _check(bare: str, limits: Limits, *, items: str) -> None:
+def _check(bare: str, limits: TextLimits, *, items: str) -> None:
     """Check what formats have in common, on a text without its strings."""
     count = sum(bare.count(item) for item in items)
     if count > limits.items:

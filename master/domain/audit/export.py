@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from licensemaster.values.bounded import Limits, read_json
+from licensemaster.values.bounded import TextLimits, read_json
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, checkpoint_payload, genesis
 
 FORMAT = 2
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """More than any event has: what it describes came in one message."""
-_LINE = Limits(size=LINE_BYTES_MAX, depth=1, items=16)
+_LINE = TextLimits(size=LINE_BYTES_MAX, depth=1, items=16)
 _HASH_BYTES = 32
 _NUMBER_MAX = 2**63 - 1
 

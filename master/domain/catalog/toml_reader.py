@@ -16,14 +16,14 @@ from functools import cache
 from types import NoneType
 from typing import Any, Protocol, Self, TypeVar, get_args, get_origin, get_type_hints
 
-from licensemaster.values.bounded import Limits, OverLimitError, read_toml
+from licensemaster.values.bounded import OverLimitError, TextLimits, read_toml
 from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath, TomlLines, path_text
 
 E = TypeVar("E", bound=Enum)
 R = TypeVar("R")
 
-LIMITS = Limits(size=256 * 1024, depth=8, items=20_000)
+LIMITS = TextLimits(size=256 * 1024, depth=8, items=20_000)
 """Of a catalog or price file: ten times what the largest has."""
 _KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,6})?")

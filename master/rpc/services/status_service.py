@@ -6,7 +6,7 @@ import json
 
 from licensemaster.v1 import status_pb2, status_pb2_grpc
 from licensemaster.values import is_shown
-from licensemaster.values.bounded import Limits, read_json
+from licensemaster.values.bounded import TextLimits, read_json
 from master.rpc.admission.large_requests import Aside
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
@@ -101,7 +101,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         )
 
 
-_TOKEN = Limits(size=4000, depth=1, items=4)
+_TOKEN = TextLimits(size=4000, depth=1, items=4)
 _INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
 
 

@@ -20,9 +20,9 @@ import slave_client
 import vendor_tools
 from licensemaster.signing.documents import ELEMENTS_MAX, DocumentError, from_text, read_payload
 from licensemaster.v1 import document_pb2
-from licensemaster.values.bounded import Limits, OverLimitError, check_json, read_json, read_toml
+from licensemaster.values.bounded import OverLimitError, TextLimits, check_json, read_json, read_toml
 
-SMALL = Limits(size=2000, depth=4, items=20, parts=4, word=10)
+SMALL = TextLimits(size=2000, depth=4, items=20, parts=4, word=10)
 MIB = 1024 * 1024
 
 # --- Each limit, on both sides ----------------------------------------------------------------------------------------

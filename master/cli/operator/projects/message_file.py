@@ -21,13 +21,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.files.texts import FileError, read_text
 from licensemaster.v1 import allocation_pb2, project_pb2
-from licensemaster.values.bounded import Limits, OverLimitError, read_toml
+from licensemaster.values.bounded import OverLimitError, TextLimits, read_toml
 from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath, TomlLines, path_text
 from master.cli.output.enum_names import short_names
 from master.cli.output.failure import CommandFailed
 
-LIMITS = Limits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
+LIMITS = TextLimits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
 """An estate of 10,000 sites has half of that."""
 PROBLEMS_SHOWN_MAX = 20
 _WHOLE_NUMBERS = {
