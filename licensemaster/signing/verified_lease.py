@@ -11,9 +11,9 @@ whatever the two wall clocks read. After a restart there is only the wall clock;
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError
@@ -95,12 +95,16 @@ def verify(
     _, terms = _genuine(signed, kind, lease_pb2.LeaseTerms, keys=(public_key,), what="the lease")
     if terms.pbx != pbx:
         raise LeaseVerificationError(f"the lease is for {terms.pbx!r}, not for {pbx!r}")
-    verified_lease = _verified_lease(signed, terms, pbx=pbx, epoch=terms.epoch, public_key=public_key, what="the lease")
-    return replace(
-        verified_lease,
+    return VerifiedLease(
+        pbx=pbx,
+        epoch=terms.epoch,
+        ttl_seconds=terms.ttl_seconds,
         blocks=tuple((block.license_type, block.seats, frozenset(block.holder_kinds)) for block in terms.blocks),
         block_serial=terms.block_serial,
         types_held=frozenset(holding.license_type for holding in terms.holdings),
+        **_times(terms, "the lease"),
+        document=signed,
+        public_key=public_key,
     )
 
 
@@ -118,7 +122,14 @@ def verify_standby_lease(
     if (terms.standby, terms.primary) != (standby, primary):
         raise LeaseVerificationError(f"the standby lease is for {terms.standby!r} in place of {terms.primary!r}")
     return StandbyLease(
-        verified=_verified_lease(signed, terms, pbx=primary, epoch=terms.primary_epoch, public_key=key, what=what),
+        verified=VerifiedLease(
+            pbx=primary,
+            epoch=terms.primary_epoch,
+            ttl_seconds=terms.ttl_seconds,
+            **_times(terms, what),
+            document=signed,
+            public_key=key,
+        ),
         serial=terms.serial,
         seats={holding.license_type: holding.seats for holding in terms.holdings},
     )
@@ -135,14 +146,11 @@ def verify_loan(signed: document_pb2.SignedDocument, *, pbx: str, trusted_keys: 
     key, terms = _genuine(signed, kind, loan_pb2.LoanTerms, keys=trusted_keys, what=what)
     if terms.pbx != pbx:
         raise LeaseVerificationError(f"the loan is for {terms.pbx!r}, not for {pbx!r}")
-    issued, ends = _times(terms, what)
     return VerifiedLoan(
         license_type=terms.license_type,
         seats=terms.seats,
         serial=terms.serial,
-        issue_time=issued / _NANOSECONDS,
-        end_time=ends / _NANOSECONDS,
-        duration_seconds=(ends - issued) / _NANOSECONDS,
+        **_times(terms, what),
         document=signed,
         public_key=key,
     )
@@ -166,39 +174,21 @@ def _genuine(
     raise LeaseVerificationError(f"{what} does not verify: {why or 'this PBX trusts no key yet'}") from why
 
 
-def _verified_lease(
-    signed: document_pb2.SignedDocument,
-    terms: lease_pb2.LeaseTerms | lease_pb2.StandbyLeaseTerms,
-    *,
-    pbx: str,
-    epoch: int,
-    public_key: bytes,
-    what: str,
-) -> VerifiedLease:
-    issued, ends = _times(terms, what)
-    return VerifiedLease(
-        pbx=pbx,
-        epoch=epoch,
-        issue_time=issued / _NANOSECONDS,
-        end_time=ends / _NANOSECONDS,
-        duration_seconds=(ends - issued) / _NANOSECONDS,
-        ttl_seconds=terms.ttl_seconds,
-        document=signed,
-        public_key=public_key,
-    )
+class _Times(TypedDict):
+    issue_time: float
+    end_time: float
+    duration_seconds: float
 
 
-def _times(
-    terms: lease_pb2.LeaseTerms | lease_pb2.StandbyLeaseTerms | loan_pb2.LoanTerms, what: str
-) -> tuple[int, int]:
-    """Return issue and end in nanoseconds since 1970."""
+def _times(terms: lease_pb2.LeaseTerms | lease_pb2.StandbyLeaseTerms | loan_pb2.LoanTerms, what: str) -> _Times:
     try:
         issued, ends = terms.issue_time.ToNanoseconds(), terms.end_time.ToNanoseconds()
     except ValueError as failure:
         raise LeaseVerificationError(f"{what} has times that are none") from failure
     if ends <= issued:
         raise LeaseVerificationError(f"{what} ends before it begins")
-    return issued, ends
+    duration = (ends - issued) / _NANOSECONDS
+    return _Times(issue_time=issued / _NANOSECONDS, end_time=ends / _NANOSECONDS, duration_seconds=duration)
 
 
 def proof_of(verified: VerifiedLease, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
