@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -162,10 +163,7 @@ def release(field: str, text: str) -> ReleaseName:
     Raises:
         InvalidArgumentError: it is none.
     """
-    try:
-        return ReleaseName.parse(_text(field, text))
-    except ValueError as error:
-        raise InvalidArgumentError(field, str(error)) from error
+    return incoming.checked(field, ReleaseName.parse, _text(field, text))
 
 
 def _read(field: str, kind: Any, value: Any) -> Any:
@@ -192,14 +190,8 @@ def _read(field: str, kind: Any, value: Any) -> Any:
 
 
 def _text(field: str, value: str) -> str:
-    try:
-        return values.free_text(value, most=_TEXT_MAX)
-    except values.BadValueError as error:
-        raise InvalidArgumentError(field, str(error)) from error
+    return incoming.checked(field, partial(values.free_text, most=_TEXT_MAX), value)
 
 
 def _name(field: str, value: str, *, most: int = _TEXT_MAX) -> str:
-    try:
-        return values.short_text(value, most=most)
-    except values.BadValueError as error:
-        raise InvalidArgumentError(field, str(error)) from error
+    return incoming.checked(field, partial(values.short_text, most=most), value)

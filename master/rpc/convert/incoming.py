@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -21,6 +22,8 @@ from master.rpc.errors import InvalidArgumentError
 from master.service.batch.requests import BlockUse, CarriedOffline, Receipt
 from master.service.runtime.names import PbxName
 
+Sent = TypeVar("Sent")
+Read = TypeVar("Read")
 _NANOSECONDS = 1_000_000_000
 _RECEIPTS_MAX = 100
 _BLOCKS_MAX = 100
@@ -211,16 +214,25 @@ def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
     return seats
 
 
+def checked(field: str, read: Callable[[Sent], Read], value: Sent) -> Read:
+    """Read a value by its validator.
+
+    Raises:
+        InvalidArgumentError: the validator refuses it; names the field.
+    """
+    try:
+        return read(value)
+    except ValueError as error:
+        raise InvalidArgumentError(field, str(error)) from error
+
+
 def text(field: str, value: str) -> str:
     """Read a short printable text.
 
     Raises:
         InvalidArgumentError: it is missing, too long or has control characters.
     """
-    try:
-        return values.short_text(value)
-    except values.BadValueError as error:
-        raise InvalidArgumentError(field, str(error)) from error
+    return checked(field, values.short_text, value)
 
 
 def optional_text(field: str, value: str) -> str:
@@ -238,10 +250,7 @@ def reason(value: str) -> str:
     Raises:
         InvalidArgumentError: it is too long or has control characters.
     """
-    try:
-        return values.free_text(value)
-    except values.BadValueError as error:
-        raise InvalidArgumentError("reason", str(error)) from error
+    return checked("reason", values.free_text, value)
 
 
 def given_reason(value: str) -> str:
@@ -262,7 +271,7 @@ def software(field: str, value: str) -> Version:
     Raises:
         InvalidArgumentError: it is none.
     """
-    return _version(field, value)
+    return checked(field, Version.parse, value)
 
 
 def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
@@ -318,13 +327,6 @@ def page_size(value: int, *, default: int) -> int:
     if value < 0:
         raise InvalidArgumentError("page_size", f"{value} must not be negative")
     return min(value or default, 1000)
-
-
-def _version(field: str, value: str) -> Version:
-    try:
-        return Version.parse(value)
-    except ValueError as error:
-        raise InvalidArgumentError(field, str(error)) from error
 
 
 def _role(role: int, index: int) -> PbxRole:

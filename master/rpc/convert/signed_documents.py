@@ -8,13 +8,14 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from licensemaster import values
 from licensemaster.signing import documents as signing
 from licensemaster.v1 import document_pb2, license_pb2
-from licensemaster.values import BadValueError, public_key, resource
 from master.domain.estate.installations import License
 from master.domain.estate.license_release import InUse
 from master.domain.estate.project import is_name
 from master.domain.licenses.move_problems import MoveRefusal
+from master.rpc.convert.incoming import checked
 from master.rpc.convert.refusals import ways
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import message, timestamp
@@ -94,7 +95,7 @@ def introduction(document: document_pb2.SignedDocument, public_key: bytes) -> ke
     payload = _verified(document, document_pb2.DOCUMENT_KIND_VENDOR_KEY, public_key, document_pb2.VendorKey)
     retire = _seconds("retire_previous_time", payload.retire_previous_time)
     return keys.TrustKey(
-        key_id=signing.key_id_of(_public_key("public_key", payload.public_key)),
+        key_id=signing.key_id_of(checked("public_key", values.public_key, payload.public_key)),
         public_key=payload.public_key,
         display_name=payload.display_name,
         introduced_by=signing.key_id_of(public_key),
@@ -109,7 +110,7 @@ def named_key(key: license_pb2.NamedVendorKey) -> keys.TrustKey:
         InvalidArgumentError: it is none.
     """
     return keys.TrustKey(
-        key_id=signing.key_id_of(_public_key("key.public_key", key.public_key)),
+        key_id=signing.key_id_of(checked("key.public_key", values.public_key, key.public_key)),
         public_key=key.public_key,
         display_name=key.display_name,
         introduced_by="",
@@ -148,7 +149,8 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
         unverified = signing.read_payload(document, document_pb2.Enrollment)
     except signing.DocumentError as error:
         raise _refused(error) from error
-    payload = _verified(document, kind, _public_key("public_key", unverified.public_key), document_pb2.Enrollment)
+    public_key = checked("public_key", values.public_key, unverified.public_key)
+    payload = _verified(document, kind, public_key, document_pb2.Enrollment)
     project, device = device_name(payload.device)
     return documents.Enrollment(
         project=project,
@@ -165,7 +167,7 @@ def device_name(text: str) -> tuple[str, str]:
     Raises:
         InvalidArgumentError: it is not of that form.
     """
-    parts = resource(text).split("/")
+    parts = values.resource(text).split("/")
     well_formed = len(parts) == 4 and parts[0] == "projects" and parts[2] == "devices"
     if not (well_formed and is_name(parts[1]) and is_name(parts[3])):
         raise InvalidArgumentError("device", f"{text[:80]!r} must be projects/PROJECT/devices/DEVICE")
@@ -196,13 +198,6 @@ def _verified(
 
 def _refused(error: signing.DocumentError) -> documents.DocumentRefusedError:
     return documents.DocumentRefusedError(documents.DocumentProblem[error.reason], str(error))
-
-
-def _public_key(field: str, value: bytes) -> bytes:
-    try:
-        return public_key(value)
-    except BadValueError as error:
-        raise InvalidArgumentError(field, str(error)) from error
 
 
 def _seconds(field: str, value: Timestamp) -> float:
