@@ -90,6 +90,9 @@ class _Reader(TomlReader):
     def _references(
         self, license_type: LicenseType, types: Mapping[str, LicenseType], platforms: frozenset[str]
     ) -> None:
+        def wrong(field: str, reason: str) -> Exception:
+            return self.error(("types", license_type.key, field), reason)
+
         named: dict[str, tuple[str, ...]] = {
             "companions": tuple(companion.type for companion in license_type.companions),
             "includes": license_type.includes,
@@ -101,28 +104,20 @@ class _Reader(TomlReader):
         for field, names in named.items():
             for name in names:
                 if name not in types:
-                    raise self.error(
-                        ("types", license_type.key, field), f"there is no type {name!r}{closest(name, types)}"
-                    )
+                    raise wrong(field, f"there is no type {name!r}{closest(name, types)}")
         for name in license_type.excludes:
             if license_type.key not in types[name].excludes:
-                raise self.error(
-                    ("types", license_type.key, "excludes"), f"{name!r} must exclude {license_type.key!r} too"
-                )
+                raise wrong("excludes", f"{name!r} must exclude {license_type.key!r} too")
         for platform in sorted(license_type.platforms - platforms):
-            raise self.error(("types", license_type.key, "platforms"), f"there is no platform {platform!r}")
+            raise wrong("platforms", f"there is no platform {platform!r}")
         for companion in license_type.companions:
             if companion.platform not in platforms:
-                raise self.error(
-                    ("types", license_type.key, "companions"), f"there is no platform {companion.platform!r}"
-                )
+                raise wrong("companions", f"there is no platform {companion.platform!r}")
             if not types[companion.type].fits(companion.platform):
                 reason = f"{companion.type!r} cannot be bound to devices of the platform {companion.platform!r}"
-                raise self.error(("types", license_type.key, "companions"), reason)
+                raise wrong("companions", reason)
             if types[companion.type].metering is not Metering.COMPANION:
-                raise self.error(
-                    ("types", license_type.key, "companions"), f"{companion.type!r} is not metered as companion"
-                )
+                raise wrong("companions", f"{companion.type!r} is not metered as companion")
 
     def _inclusions(self, license_type: LicenseType, types: Mapping[str, LicenseType]) -> None:
         """What `domain/seats/decide_seats.py` can re-pack: seats without companions; those that a user's seat includes

@@ -17,7 +17,7 @@ from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
 from master.domain.catalog.words import DrawnFrom, Metering
 from master.domain.estate.contradicting_pairs import AMOUNTS, contradicting_pairs
 from master.domain.estate.estate import Estate
-from master.domain.estate.project import NAME_RULE, Violation, is_name
+from master.domain.estate.project import NAME_RULE, Violation, ViolationsError, is_name
 from master.domain.estate.unkeepable_reserves import unkeepable_reserves
 
 _LIMITS: Final = {
@@ -33,12 +33,8 @@ _LIMITS: Final = {
 }
 
 
-class AllocationInvalidError(Exception):
-    """An allocation cannot be kept; each violation says where and why."""
-
-    def __init__(self, wrong: list[Violation]) -> None:
-        super().__init__("; ".join(violation.reason for violation in wrong))
-        self.violations = wrong
+class AllocationInvalidError(ViolationsError):
+    """An allocation cannot be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

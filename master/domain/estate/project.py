@@ -97,12 +97,16 @@ class Violation:
     reason: str
 
 
-class ProjectInvalidError(Exception):
-    """A project cannot be applied; each violation says where and why."""
+class ViolationsError(Exception):
+    """What an operator wrote cannot be used; each violation says where and why."""
 
     def __init__(self, wrong: list[Violation]) -> None:
         super().__init__("; ".join(violation.reason for violation in wrong))
         self.violations = wrong
+
+
+class ProjectInvalidError(ViolationsError):
+    """A project cannot be applied."""
 
 
 class ChangeAction(Enum):

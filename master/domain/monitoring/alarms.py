@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from licensemaster.values.moments import second_text
 from master.domain.allocation.overdraft import Overdraft
@@ -132,30 +133,41 @@ def _learning_alarms(project: str, view: LearningView) -> Iterator[Alarm]:
         yield Alarm(AlarmKind.LEARNING_TOO_FEW, project, text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
-    """What webhooks are sent of an alarm."""
+class AlarmState(NamedTuple):
+    """An alarm that has begun; times are UNIX seconds."""
 
     kind: str
     subject: str
     message: str
-    state: str
     began_at: float
-    """UNIX time in seconds."""
+    gone_at: float | None
+    """Since when its condition is false; None while it is true."""
 
 
-def body_of(project: str, news: Notification, *, sent_at: float) -> str:
+class News(Enum):
+    """What happened to an alarm; values are the names on the wire."""
+
+    BEGAN = "began"
+    GONE = "gone"
+    """Its condition is false, but not for long yet."""
+    BACK = "back"
+    ENDED = "ended"
+    TEST = "test"
+    """Nothing: it is sent to see whether it arrives."""
+
+
+def body_of(project: str, alarm: AlarmState, news: News, *, sent_at: float) -> str:
     """A message as it is sent: JSON. Its id is the same however often, and by whichever master, it is sent."""
-    name = "\n".join((project, news.kind, news.subject, news.state, repr(news.began_at)))
+    name = "\n".join((project, alarm.kind, alarm.subject, news.value, repr(alarm.began_at)))
     return json.dumps(
         {
             "id": hashlib.sha256(name.encode()).hexdigest()[:32],
             "project": project,
-            "kind": news.kind,
-            "subject": news.subject,
-            "state": news.state,
-            "message": news.message,
-            "begin_time": news.began_at,
+            "kind": alarm.kind,
+            "subject": alarm.subject,
+            "state": news.value,
+            "message": alarm.message,
+            "begin_time": alarm.began_at,
             "time": sent_at,
         },
         ensure_ascii=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -195,9 +196,9 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
     central = estate.master.device.id
     beyond = kept(usage, records.claims)
     counts = pool_counts(estate, usage, beyond, time.now)
-    waiting: dict[str, int] = {}
+    waiting: Counter[str] = Counter()
     for (key, _), seats in records.waits.items():
-        waiting[key] = waiting.get(key, 0) + seats
+        waiting[key] += seats
     pools = sorted(
         (
             PoolView(
@@ -210,7 +211,7 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
                 used[pool_id].peak,
                 used[pool_id].peak_at,
                 Overdraft.of(estate.overdraft_of(pool_id), used[pool_id].account, time.now),
-                waiting.get(key, 0) if device_id == central else 0,
+                waiting[key] if device_id == central else 0,
             )
             for device_id, installation in estate.installations.items()
             for key in installation.capacity
@@ -229,10 +230,9 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
         if device_id == central or installation.is_local
     )
     type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
-    site_seats: dict[tuple[str, str], int] = {}
+    site_seats: Counter[tuple[str, str]] = Counter()
     for (pool_id, site), seats in used_by_site(estate, {name: use.seats for name, use in usage.items()}).items():
-        name = (site, type_of[pool_id])
-        site_seats[name] = site_seats.get(name, 0) + seats
+        site_seats[site, type_of[pool_id]] += seats
     leases = dict.fromkeys(LeaseState, 0)
     for pbx_id in estate.pbxs:
         leases[states.get(pbx_id, LeaseState.NONE)] += 1
@@ -272,11 +272,11 @@ def _silent_since(
     return silent_since
 
 
-def _balance(estate: Estate, now: float) -> dict[str, int]:
-    quantities: dict[str, int] = {}
+def _balance(estate: Estate, now: float) -> Counter[str]:
+    quantities: Counter[str] = Counter()
     for license in estate.licenses:
         if license.device is None and not license.use_is_over(now):
-            quantities[license.type.key] = quantities.get(license.type.key, 0) + license.quantity
+            quantities[license.type.key] += license.quantity
     return quantities
 
 

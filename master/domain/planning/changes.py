@@ -19,7 +19,7 @@ from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering, PbxRole
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.estate.installations import Device, License
-from master.domain.estate.project import Violation
+from master.domain.estate.project import Violation, ViolationsError
 from master.domain.licenses import move_problems, moves
 from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, move_refused
@@ -100,12 +100,8 @@ class Planned:
     """Licenses that never leave the device of a PBX that goes central, and do not keep it local (A6, D5)."""
 
 
-class PlanInvalidError(Exception):
-    """A change names what does not exist, or makes no sense; each violation says where and why."""
-
-    def __init__(self, violations: list[Violation]) -> None:
-        super().__init__("; ".join(violation.reason for violation in violations))
-        self.violations = violations
+class PlanInvalidError(ViolationsError):
+    """A change names what does not exist, or makes no sense."""
 
 
 def planned(

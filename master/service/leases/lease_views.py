@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
@@ -45,9 +45,10 @@ class LeaseView:
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explanation:
     """What acquiring would answer, and where it would draw from."""
 
+    case: Case
     outcomes: list[Outcome]
     lease: LeaseView
     reasoning: tuple[str, ...]
@@ -92,20 +93,10 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
     return views
 
 
-@dataclass(frozen=True, slots=True)
-class Undecided:
-    """What acquiring would answer, before it is known what would help."""
-
-    case: Case
-    outcomes: list[Outcome]
-    lease: LeaseView
-    reasoning: tuple[str, ...]
-
-
 def read_explanation(
     tx: Tx, estates: EstateCache, name: PbxName, wants: Sequence[Want], *, software: Version | None, time: LeaseTime
-) -> Undecided:
-    """Decide on a copy, with the same code, and say where the PBX would draw from.
+) -> Explanation:
+    """Decide on a copy, with the same code, and say where the PBX would draw from; not yet what would help.
 
     Raises:
         UnknownPbxError: there is no such PBX.
@@ -148,15 +139,14 @@ def read_explanation(
         wants=tuple(wants),
         carrier=carrier,
     )
-    return Undecided(case, outcomes, view, tuple(lines))
+    return Explanation(case, outcomes, view, tuple(lines))
 
 
-def explained(undecided: Undecided, check: Callable[[], None]) -> Explained:
+def explained(explanation: Explanation, check: Callable[[], None]) -> Explanation:
     """The same with what would help. It takes up to a second of CPU, so it is for a thread, and for no transaction: a
     server ends one that is idle for longer, as it would be on a busy machine."""
-    case = undecided.case
-    outcomes = with_remedies(undecided.outcomes, case, Effort.of_an_explanation(check), wants=case.wants)
-    return Explained(outcomes, undecided.lease, undecided.reasoning)
+    case, effort = explanation.case, Effort.of_an_explanation(check)
+    return replace(explanation, outcomes=with_remedies(explanation.outcomes, case, effort, wants=case.wants))
 
 
 def _software_line(estate: Estate, pbx: Pbx, runs: Version) -> str:

@@ -93,7 +93,7 @@ class Status:
 
         return await self._context.questions.read(look)
 
-    async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> lease_views.Explained:
+    async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> lease_views.Explanation:
         """What acquiring would answer now, and why."""
         time = self._context.lease_time()
         return await self._context.questions.work_out(

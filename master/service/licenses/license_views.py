@@ -29,21 +29,22 @@ class LicenseView:
 
 
 def license_views(tx: Tx, estate: Estate, licenses: list[License], time: LeaseTime) -> list[LicenseView]:
-    def cooling_off(license: License) -> bool:
-        return license.held_until is not None and time.now < license.held_until
-
-    def view(license: License) -> LicenseView:
-        return LicenseView(license, cooling_off(license), license.use_is_over(time.now), time_zone=estate.time_zone)
-
+    views = [
+        LicenseView(
+            license=license,
+            is_cooling_off=license.held_until is not None and time.now < license.held_until,
+            is_over=license.use_is_over(time.now),
+            time_zone=estate.time_zone,
+        )
+        for license in licenses
+    ]
     if all(license.release is None for license in licenses):
-        return [view(license) for license in licenses]
+        return views
     used, usage = queries.pools_used(tx, estate.project_id), queries.usage_of_project(tx, estate.project_id)
     leases = queries.leases_of_project(tx, estate.project_id)
     silent = {pbx: lease.ends_at for pbx, lease in leases.items() if lease.state(time) is not LeaseState.ACTIVE}
-    views = []
-    for license in licenses:
+    for index, license in enumerate(licenses):
         if license.release is None or license.device is None:
-            views.append(view(license))
             continue
         pool_id = estate.pool_ids.get((license.device.id, license.type.key), 0)  # none: it went in the meantime
         stays = max(estate.installations[license.device.id].seats_staying_without(license), 0)
@@ -51,5 +52,5 @@ def license_views(tx: Tx, estate: Estate, licenses: list[License], time: LeaseTi
         away = {pbx: use.seats for (pool, pbx), use in usage.items() if pool == pool_id and pbx in silent and use.seats}
         unreachable = min(sum(away.values()), to_go)
         until = max(silent[pbx] for pbx in away) if unreachable else None
-        views.append(replace(view(license), seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until))
+        views[index] = replace(views[index], seats_to_go=to_go, seats_unreachable=unreachable, unreachable_until=until)
     return views

@@ -7,11 +7,10 @@ interval whatever receivers do.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum
 
 import structlog
 
-from master.domain.monitoring.alarms import CALM_SECONDS, Alarm, Notification, alarms, body_of
+from master.domain.monitoring.alarms import CALM_SECONDS, Alarm, AlarmState, News, alarms, body_of
 from master.domain.monitoring.overview import Overview
 from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.overviews import read_overviews
@@ -70,7 +69,7 @@ class AlarmTask(PeriodicTask):
                 change = store.begin if what is News.BEGAN else store.end
                 if change(tx, estate.project_id, alarm):
                     ids = [receiver.id for receiver in receivers if receiver.wants(alarm.kind)]
-                    store.tell(tx, ids, message_of(estate.project, alarm, what, now), now)
+                    store.tell(tx, ids, body_of(estate.project, alarm, what, sent_at=now), now)
 
         await self._context.questions.transact(write)
         for what, alarm in news:
@@ -80,19 +79,7 @@ class AlarmTask(PeriodicTask):
                 )
 
 
-class News(Enum):
-    """What happened to an alarm."""
-
-    BEGAN = "began"
-    GONE = "gone"
-    """Its condition is false, but not for long yet."""
-    BACK = "back"
-    ENDED = "ended"
-
-
-def _news(
-    current: Sequence[Alarm], known: Sequence[store.AlarmState], now: float
-) -> list[tuple[News, store.AlarmState]]:
+def _news(current: Sequence[Alarm], known: Sequence[AlarmState], now: float) -> list[tuple[News, AlarmState]]:
     wrong = {(alarm.kind.value, alarm.subject): alarm for alarm in current}
     news = []
     for state in known:
@@ -104,15 +91,6 @@ def _news(
         elif not is_wrong and state.gone_at is not None and now - state.gone_at >= CALM_SECONDS:
             news.append((News.ENDED, state))
     news += [
-        (News.BEGAN, store.AlarmState(alarm.kind.value, alarm.subject, alarm.message, now, None))
-        for alarm in wrong.values()
+        (News.BEGAN, AlarmState(alarm.kind.value, alarm.subject, alarm.message, now, None)) for alarm in wrong.values()
     ]
     return sorted(news, key=lambda change: (change[1].kind, change[1].subject))
-
-
-def message_of(project: str, alarm: store.AlarmState, what: News, now: float) -> str:
-    """The message that webhooks get of an alarm."""
-    news = Notification(
-        kind=alarm.kind, subject=alarm.subject, message=alarm.message, state=what.value, began_at=alarm.began_at
-    )
-    return body_of(project, news, sent_at=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,9 +59,9 @@ class Reports:
         def look(tx: Tx, estate: Estate) -> UsageReport:
             overview = read_overview(tx, self._context.estates, project, time)
             pools = store.pools_since(tx, estate.project_id, day=first)
-            seats: dict[int, int] = {}
+            seats: Counter[int] = Counter()
             for (_, pbx_id), use in queries.usage_of_project(tx, estate.project_id).items():
-                seats[pbx_id] = seats.get(pbx_id, 0) + use.seats
+                seats[pbx_id] += use.seats
             lately = max(first, today - LATELY_DAYS + 1)
             return UsageReport(
                 project=project,

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, Notification, body_of
+from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, AlarmState, News, body_of
 from master.service.estates.estate_cache import read_estate
 from master.service.estates.service_context import ServiceContext
-from master.service.monitoring.alarms import News, message_of
 from master.service.monitoring.webhook_delivery import ReceiverLostError, WebhookSender
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.request_answers import RequestKey, answered_before, keep_answer
@@ -107,7 +106,7 @@ class Webhooks:
             added = self._named(tx, request.project, project_id, request.name)
             for alarm in store.alarm_states(tx, project_id):
                 if added.wants(alarm.kind):
-                    store.tell(tx, [added.id], message_of(request.project, alarm, News.BEGAN, now), now)
+                    store.tell(tx, [added.id], body_of(request.project, alarm, News.BEGAN, sent_at=now), now)
             details = json.dumps({"name": added.name, "target": added.target, "kinds": kinds.split()})
             keep_answer(tx, project_id, request.key, added, now=now)
             event = Event(now, project_id, "", _ADDED, request.caller, request.key.request_id, details, request.reason)
@@ -157,9 +156,8 @@ class Webhooks:
         webhook = await self._context.read_project(
             project, lambda tx, estate: self._named(tx, project, estate.project_id, name)
         )
-        message = "a test; nothing is wrong"
-        news = Notification(kind=TEST_KIND, subject=name, message=message, state="test", began_at=now)
-        body = body_of(project, news, sent_at=now)
+        alarm = AlarmState(TEST_KIND, name, "a test; nothing is wrong", began_at=now, gone_at=None)
+        body = body_of(project, alarm, News.TEST, sent_at=now)
         with self._alone(webhook):
             try:
                 problem = await self._sender.post(webhook, body)

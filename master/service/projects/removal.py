@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.project_removal import in_the_way
-from master.service.estates.estate_cache import EstateCache
+from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
@@ -72,10 +72,7 @@ def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: L
         raise UnknownProjectError(request.name)
     if (before := answered_before(tx, chain.project_id, request.key)) is not None:
         return before
-    eligibilities = estates.current(tx, [request.name]).get(request.name)
-    if eligibilities is None:
-        raise UnknownProjectError(request.name)
-    estate = eligibilities.estate
+    estate = read_estate(tx, estates, request.name)
     leases, counted = queries.leases_of_project(tx, estate.project_id), queries.counted_by_pbx(tx, estate.project_id)
     if obstacles := list(in_the_way(estate, leases, counted, time)):
         raise ProjectInUseError(request.name, obstacles)

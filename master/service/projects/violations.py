@@ -16,9 +16,9 @@ from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import ProjectSpec, Violation, capacities
 from master.domain.leases.leases import software_in_use
+from master.domain.leases.presence import told_at
 from master.domain.licenses.bound_licenses import standing_violations
 from master.domain.seats.refusals.reasons import MOST_HOLDERS
-from master.service.projects.loans import loan_violations
 from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements.agreements import last_number
@@ -63,7 +63,7 @@ def violations_of_change(
     wrong = wrong or _ledger_violations(tx, row.id, row.catalog, spec)
     return wrong or [
         *_in_use_violations(tx, known, stored, spec, catalog, before.imported),
-        *loan_violations(tx, stored, spec, time),
+        *_loan_violations(tx, stored, spec, time),
     ]
 
 
@@ -111,6 +111,23 @@ def _in_use_violations(
             reason = f"{name} cannot be removed while it carries the seats of {', '.join(primaries)} (rule F5)"
             wrong.append(Violation(("pbxs",), reason))
     return wrong
+
+
+def _loan_violations(tx: Tx, before: store.StoredProject, spec: ProjectSpec, time: LeaseTime) -> list[Violation]:
+    """Say which PBXs get no standby: it would carry the seats that the PBX has borrowed and may go on using (F5)."""
+    known = {(pbx.name, pbx.standby_for) for pbx in before.spec.pbxs}
+    new = {
+        pbx.standby_for: pbx.name for pbx in spec.pbxs if pbx.standby_for and (pbx.name, pbx.standby_for) not in known
+    }
+    return [
+        Violation(
+            ("pbxs",),
+            f"{new[name]} cannot be the standby of {name}, which has borrowed {seats} {license_type} until"
+            f" {told_at(ends_at)} and may use them itself (rule F5); `license-master loan return {name} {license_type}"
+            " --reason TEXT` takes them back",
+        )
+        for name, license_type, seats, ends_at in claim_store.loans_in_force(tx, before.id, new, time)
+    ]
 
 
 def _held_by(tx: Tx, known: Estate, pool_id: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from master.domain.monitoring.alarms import AlarmState
 from master.store.backends.database import Row, Tx
 from master.store.tables.columns import insert_into
 
@@ -38,16 +39,6 @@ class Webhook(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Webhook(name={self.name!r})"  # neither secret nor URL gets into a log by accident
-
-
-class AlarmState(NamedTuple):
-    """An alarm that has begun."""
-
-    kind: str
-    subject: str
-    message: str
-    began_at: float
-    gone_at: float | None
 
 
 class Delivery(NamedTuple):

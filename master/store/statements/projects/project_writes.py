@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from master.domain.catalog.catalog import Catalog
-from master.domain.estate.project import LicenseSpec, PaceSpec, ProjectSpec
+from master.domain.estate.project import LicenseSpec, ProjectSpec
 from master.store.backends.database import Tx
 from master.store.statements.claims import forget_pbxs
 from master.store.statements.projects.projects import ProjectRow
@@ -31,7 +31,7 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
     revision = known.revision + 1 if known else 1
     values = {
         "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
-        "applied_at": now, "time_zone": spec.time_zone or None, "deleted_at": None, **_pace_values(spec.lease),
+        "applied_at": now, "time_zone": spec.time_zone or None, "deleted_at": None, **asdict(spec.lease),
     }  # fmt: skip
     if known is None:
         statement = f"{insert_into('project', (*values, 'epoch_floor'))} RETURNING id"
@@ -53,7 +53,7 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
             "role": int(pbx.role),
             "software_version": pbx.software_version,
             "standby_for": pbx.standby_for,
-            **_pace_values(pbx.lease),
+            **asdict(pbx.lease),
         }
         for pbx in spec.pbxs
     }
@@ -156,11 +156,3 @@ def _license_values(license_spec: LicenseSpec, catalog: Catalog, device_ids: Map
         "type": name.type.key, "version": name.version, "tier": name.tier, "quantity": license_spec.quantity,
         "device_id": device_ids[license_spec.device] if license_spec.device else None,
     }  # fmt: skip
-
-
-def _pace_values(pace: PaceSpec) -> dict[str, int | None]:
-    return {
-        "ttl_seconds": pace.ttl_seconds,
-        "grace_seconds": pace.grace_seconds,
-        "renew_every_seconds": pace.renew_every_seconds,
-    }
