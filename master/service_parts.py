@@ -40,7 +40,7 @@ from master.service.runtime.watch import WatchHub
 from master.settings import Settings
 from master.signing import Signer
 from master.store.backends.database import Database
-from master.store.backends.rehearsal import Rehearsals
+from master.store.dry_runs.rehearsals import Rehearsals
 
 VERSION = metadata.version("license-master")
 _LATE_TIMES, _ANSWER_TIMES = 2, 3

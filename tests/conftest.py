@@ -23,7 +23,6 @@ from hypothesis import HealthCheck, settings
 from master.store.backends import connections
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
-from tests.support.databases.compiled import share_compiled_statements
 from tests.support.databases.postgres import PostgresServer, in_memory, place_for_postgres, started_postgres
 from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
@@ -38,7 +37,6 @@ open_database.__kwdefaults__ = {"timeout_seconds": HANG_SECONDS}
 settings.register_profile("proof", derandomize=not LONG, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("proof")
 
-share_compiled_statements()
 asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # what masters and agents run on in earnest
 
 # A shell has it ignored for what runs in the background; then Ctrl-C of tests would end none of their processes. Where

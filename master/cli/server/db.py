@@ -75,18 +75,17 @@ def backup(
     """Copy a SQLite database while masters serve it, and check the copy. Of PostgreSQL, say which commands do."""
     from master.store.backends.database import StorageError
     from master.store.backends.sqlite import existing_file, opened_file
-    from master.store.backends.urls import parse_url
+    from master.store.backends.urls import SqliteUrl, parse_url
     from master.store.upkeep import backup as copies
     from master.store.upkeep import schema
 
     settings = settings_from(file, database_url=database_url)
     with _as_command_failures():
         url = parse_url(settings.database_url)
-        source = copies.sqlite_file(url)
-        if source is None:
+        if not isinstance(url, SqliteUrl):
             raise CommandFailed("PostgreSQL is backed up by its own tools", lines=_ON_A_SERVER, remedy=_GUIDE)
         with (
-            closing(opened_file(existing_file(url))),
+            closing(opened_file(source := existing_file(url))),
             _shown_progress() as progress,
             copies.copied(source, target, progress=progress) as copy,
         ):
@@ -120,16 +119,17 @@ def restore(
 
     Whatever was granted since the backup is unknown to it: the master that serves it learns first what is out.
     """
-    from master.store.backends.urls import parse_url
+    from master.store.backends.urls import SqliteUrl, parse_url
     from master.store.upkeep import backup as copies
     from master.store.upkeep import schema
 
     settings = settings_from(file, database_url=database_url)
     aside: Path | None = None
     with _as_command_failures():
-        target = copies.sqlite_file(parse_url(settings.database_url))
-        if target is None:
+        url = parse_url(settings.database_url)
+        if not isinstance(url, SqliteUrl):
             raise CommandFailed("PostgreSQL is restored by its own tools", lines=_BACK_ON_A_SERVER, remedy=_GUIDE)
+        target = Path(url.path)
         if target.exists():
             if not force:
                 remedy = "--force keeps it beside, under another name, and puts the backup in its place"

@@ -64,7 +64,7 @@ from master.service.monitoring.denial_buffer import DenialBuffer
 from master.service.runtime.names import PbxName, UnknownPbxError, UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
-from master.store.backends.rehearsal import of_pair
+from master.store.dry_runs.rehearsals import of_pair
 from master.store.statements.events import write_events
 from master.store.statements.seats import read_leases
 

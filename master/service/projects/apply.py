@@ -22,7 +22,7 @@ from master.service.projects.violations import ProjectBefore, violations_of_chan
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Transactions, Tx
-from master.store.backends.rehearsal import Rehearsals
+from master.store.dry_runs.rehearsals import Rehearsals
 from master.store.statements.events import Event, details_text, write_events
 from master.store.statements.projects import projects as store
 from master.store.statements.projects.project_writes import write_project

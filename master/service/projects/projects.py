@@ -21,7 +21,7 @@ from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.backends.problems import StorageError
-from master.store.backends.rehearsal import of_no_pbx
+from master.store.dry_runs.rehearsals import of_no_pbx
 from master.store.statements.projects import projects
 
 _log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ _NOW = {
 
 def database_clock(tx: Tx) -> float:
     """What the database's clock shows, in UNIX seconds: at this moment, not when the transaction began."""
-    return float(tx.rows(_NOW[tx.connection.dialect.name])[0][0])
+    return float(tx.rows(_NOW[tx.dialect])[0][0])
 
 
 def latest_moment(tx: Tx) -> float:

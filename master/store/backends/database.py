@@ -24,9 +24,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Protocol, TypeVar
-
-from sqlalchemy import Connection
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from master.store.backends.problems import StorageError, StorageProblem
 from master.store.backends.sqlite_file import Use
@@ -48,15 +46,11 @@ class Tx(ABC):
     transaction may change something.
     """
 
-    def __init__(self, connection: Connection, stop: Stop) -> None:
-        self._connection = connection
-        self._stop = stop
+    dialect: ClassVar[Literal["sqlite", "postgresql"]]
+    """For the few statements that only one of the two knows."""
 
-    @property
-    def connection(self) -> Connection:
-        """SQLAlchemy's connection, for statements that are built at each call; slower than the others."""
-        self._stop.check()
-        return self._connection
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
 
     @abstractmethod
     def rows(self, statement: str, *values: Any) -> list[Row]:

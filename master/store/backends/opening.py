@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from master.store.backends.database import Database
-from master.store.backends.urls import parse_url
+from master.store.backends.urls import SqliteUrl, parse_url
 
 
 def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
@@ -16,7 +16,7 @@ def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
         ValueError: the URL names neither.
     """
     parsed = parse_url(url)
-    if parsed.get_backend_name() == "sqlite":
+    if isinstance(parsed, SqliteUrl):
         from master.store.backends.sqlite import SqliteDatabase
 
         return SqliteDatabase(parsed)

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -21,7 +21,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from master.process.attempts import Attempts
 from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, ConnectionWatchdog
 from master.store.backends.database import LOCKING, Database, Row, Tx, alike
-from master.store.backends.problems import AllInUseError, StorageError, UnstorableError, is_of_value, storage_error
+from master.store.backends.problems import (
+    AllInUseError,
+    StorageError,
+    StorageProblem,
+    UnstorableError,
+    is_of_value,
+    storage_error,
+)
 from master.store.backends.sqlite_file import Use
 from master.store.backends.stopping import Stop, until_ended
 
@@ -34,7 +41,6 @@ _FAILURES = (
     asyncpg.InternalClientError,
     DBAPIError,
     AllInUseError,
-    PoolTimeoutError,
     OSError,
 )
 _LOST = (
@@ -56,8 +62,10 @@ class _Access(Enum):
 
 
 class _PostgresTx(Tx):
+    dialect = "postgresql"
+
     def __init__(self, connection: Connection, watchdog: ConnectionWatchdog, stop: Stop, access: _Access) -> None:
-        super().__init__(connection, stop)
+        super().__init__(stop)
         self._watchdog = watchdog
         self._access = access
         self._adapted: Any = connection.connection.dbapi_connection
@@ -67,11 +75,6 @@ class _PostgresTx(Tx):
         with self._watchdog:
             result: T = self._adapted.run_async(call)
         return result
-
-    @property
-    def connection(self) -> Connection:
-        self._watchdog.start()
-        return super().connection
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         self._stop.check()
@@ -111,33 +114,9 @@ class _AskedTx(_PostgresTx):
         self._asynchronous = connection
         self._loop = asyncio.get_running_loop()
 
-    @property
-    def connection(self) -> Connection:
-        self._stop.check()
-        return cast(Connection, _Remote(self))
-
     def await_(self, call: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
-        return self.run_sync(lambda: super(_AskedTx, self).await_(call))
-
-    def run_sync(self, call: Callable[[], T]) -> T:
-        """What a call comes to that waits for the driver as plain code does."""
-        return asyncio.run_coroutine_threadsafe(self._asynchronous.run_sync(lambda _: call()), self._loop).result()
-
-
-class _Remote:
-    """As much of a connection as statements need that are built."""
-
-    def __init__(self, tx: _AskedTx) -> None:
-        self._tx = tx
-        self.dialect = tx._connection.dialect
-
-    def execute(self, statement: Executable) -> CursorResult[Any]:
-        """All that it returns has come when it is done."""
-        return self._tx.run_sync(lambda: self._watched(statement))
-
-    def _watched(self, statement: Executable) -> CursorResult[Any]:
-        with self._tx._watchdog:
-            return self._tx._connection.execute(statement)
+        waited = self._asynchronous.run_sync(lambda _: super(_AskedTx, self).await_(call))
+        return asyncio.run_coroutine_threadsafe(waited, self._loop).result()
 
 
 class PostgresDatabase(Database):
@@ -187,6 +166,8 @@ class PostgresDatabase(Database):
             async with self._connections.connection() as connection:
                 with nullcontext() if access is _Access.READ else self._commits.attempt(*_LOST):
                     return await self._run_on(connection, work, access, stop)
+        except PoolTimeoutError as error:
+            raise StorageError(StorageProblem.STORAGE_BUSY) from error
         except _FAILURES as error:
             raise storage_error(error) from error
 

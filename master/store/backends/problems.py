@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
 
 class StorageProblem(Enum):
     """What is wrong with the database, in the words of the API's ErrorInfo."""
@@ -89,7 +87,7 @@ def storage_error(error: BaseException) -> Exception:
         return error
     if isinstance(cause, StorageError):  # and for the time being nobody tries again
         return StorageError(cause.problem, cause.detail)
-    if isinstance(error, AllInUseError | PoolTimeoutError):
+    if isinstance(error, AllInUseError):
         return StorageError(StorageProblem.STORAGE_BUSY)
     text, state = str(original), _sqlstate(cause)
     if is_of_value(cause):

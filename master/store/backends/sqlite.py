@@ -18,42 +18,36 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
-
 from master.store.backends.database import LOCKING, Database, Row, Tx, alike
 from master.store.backends.problems import StorageError, StorageProblem, storage_error
 from master.store.backends.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.backends.stopping import GivenUpError, Stop, until_ended
+from master.store.backends.urls import SqliteUrl
 
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _WRITE_AHEAD = "PRAGMA journal_mode=WAL"
 """Changes the file: for who writes to it, not for who looks whose it is."""
+_PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-8192", "wal_autocheckpoint=4000")
 _LOOK_STEPS = 100_000
 """After how many steps of SQLite, a few milliseconds, a statement looks whether it was given up."""
 
 
-def sqlite_engine(url: URL) -> Engine:
-    """An engine over a file that is there. A connection raises StorageError where there is none."""
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(f"{existing_file(url).as_uri()}?mode=rw", uri=True, check_same_thread=False)
-
-    return create_engine("sqlite+pysqlite://", poolclass=NullPool, creator=connect)
+def connected(file: Path) -> sqlite3.Connection:
+    """A connection to a file that is there, for any one thread at a time; transactions are begun and ended by hand."""
+    uri = f"{file.as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
-def existing_file(url: URL) -> Path:
+def existing_file(url: SqliteUrl) -> Path:
     """Return the file that a SQLite URL names; it has to exist.
 
     Raises:
         StorageError: there is none.
     """
-    file = Path(str(url.database)).absolute()
+    file = Path(url.path).absolute()
     if not file.exists():
-        named = f"database_url is {url.set(drivername='sqlite').render_as_string()}, which is {file}"
+        named = f"database_url is {url}, which is {file}"
         if not file.parent.is_dir():
             raise StorageError(StorageProblem.STORAGE_ABSENT, f"{named}, and there is no such folder; correct it")
         remedy = "correct it, or make an empty database there with `license-master db upgrade --create`"
@@ -61,14 +55,14 @@ def existing_file(url: URL) -> Path:
     return file
 
 
-def made_file(url: URL) -> Path:
+def made_file(url: SqliteUrl) -> Path:
     """The file that a SQLite URL names, empty where there was none. Its owner alone may read it: keys and secrets are
     kept there; SQLite's own files beside it, -wal and -shm, have its mode.
 
     Raises:
         StorageError: there is no such folder.
     """
-    file = Path(str(url.database)).absolute()
+    file = Path(url.path).absolute()
     if file.parent.is_dir():
         with suppress(FileExistsError):
             os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
@@ -78,29 +72,29 @@ def made_file(url: URL) -> Path:
 class SqliteTx(Tx):
     """A transaction over one connection, begun and ended by hand."""
 
-    def __init__(self, connection: Connection, stop: Stop) -> None:
-        super().__init__(connection, stop)
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, sqlite3.Connection)
-        self._raw = raw
+    dialect = "sqlite"
+
+    def __init__(self, connection: sqlite3.Connection, stop: Stop) -> None:
+        super().__init__(stop)
+        self._connection = connection
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         self._stop.check()
         if all(len(value) == 1 for value in values if isinstance(value, list)):
             single = [value[0] if isinstance(value, list) else value for value in values]
-            return self._raw.execute(_for_single_values(statement), single).fetchall()
+            return self._connection.execute(_for_single_values(statement), single).fetchall()
         plain = [json.dumps(value) if isinstance(value, list) else value for value in values]
-        return self._raw.execute(_for_sqlite(statement), plain).fetchall()
+        return self._connection.execute(_for_sqlite(statement), plain).fetchall()
 
     def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
         self._stop.check()
         by_first: defaultdict[int, list[str]] = defaultdict(list)
         for first, second in pairs:
             by_first[first].append(second)
-        return self._raw.execute(_for_sqlite(statement), (json.dumps(by_first),)).fetchall()
+        return self._connection.execute(_for_sqlite(statement), (json.dumps(by_first),)).fetchall()
 
     def many(self, statement: str, rows: Sequence[Row]) -> None:
-        self._raw.executemany(_for_sqlite(statement), rows)
+        self._connection.executemany(_for_sqlite(statement), rows)
 
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
         # One step of SQLite inserts all rows that are alike: the interpreter lock is let go once, not once per row,
@@ -109,7 +103,7 @@ class SqliteTx(Tx):
         marks = ", ".join("value" if at == differ_in else f"?{at + 1}" for at in range(len(columns)))
         statement = f"INSERT INTO {table} ({names}) SELECT {marks} FROM json_each(?{differ_in + 1})"
         for same, values in alike(rows, differ_in):
-            self._raw.execute(statement, (*same[:differ_in], json.dumps(values), *same[differ_in:]))
+            self._connection.execute(statement, (*same[:differ_in], json.dumps(values), *same[differ_in:]))
 
     def lock(self, statement: str, *values: Any) -> None:
         """BEGIN IMMEDIATE has locked everything."""
@@ -120,12 +114,10 @@ class SqliteDatabase(Database):
 
     is_shared = False
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: SqliteUrl) -> None:
         """Raises StorageError: there is no such file, or it cannot be opened."""
         self.file = existing_file(url)
         self._opened = opened_file(self.file)
-        self._engine = sqlite_engine(url)
-        _tune_sqlite(self._engine)
         self._writer = _SqliteThread(self, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
         self._reader = _SqliteThread(self, "BEGIN", "database-reader")
         self._asked = _SqliteThread(self, "BEGIN", "database-questions")
@@ -157,7 +149,6 @@ class SqliteDatabase(Database):
         self._writer.close()
         self._reader.close()
         self._asked.close()
-        self._engine.dispose()
         self._opened.close()
 
 
@@ -165,11 +156,11 @@ class _SqliteThread:
     """One thread with one connection that is opened anew after a failure."""
 
     def __init__(self, database: SqliteDatabase, begin: str, name: str, *, prepare: str = "") -> None:
-        self._engine = database._engine
+        self._path = database.file
         self._file = database._opened
         self._prepare = prepare
         self._begin = begin
-        self._connection: Connection | None = None
+        self._connection: sqlite3.Connection | None = None
         self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -218,7 +209,7 @@ class _SqliteThread:
             self._file.check()
             tx = SqliteTx(self._connected(), stop or Stop())
             if stop is not None:
-                tx._raw.set_progress_handler(lambda: stop.is_set, _LOOK_STEPS)
+                tx._connection.set_progress_handler(lambda: stop.is_set, _LOOK_STEPS)
             result = self._committed(tx, work)
             self._file.check()  # nothing is answered for what went into a file that nobody finds again
             return result
@@ -226,36 +217,38 @@ class _SqliteThread:
             raise StorageError(StorageProblem.STORAGE_REPLACED, f"{error}; {_REPLACED}") from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise storage_error(error) from error
-        except (sqlite3.Error, DBAPIError) as error:
+        except sqlite3.Error as error:
             if stop is not None and stop.is_set:
                 raise GivenUpError from error
             self._disconnect()
             raise storage_error(error) from error
 
     def _committed(self, tx: SqliteTx, work: Callable[[Tx], T]) -> T:
-        since, changes = self._file.committed, tx._raw.total_changes
+        since, changes = self._file.committed, tx._connection.total_changes
         tx.rows(self._begin)
         try:
             count = int(tx.rows("PRAGMA user_version")[0][0])
             self._file.begun(count, since=since)
             result = work(tx)
-            new_count = self._file.commits(count) if tx._raw.total_changes != changes else None
+            new_count = self._file.commits(count) if tx._connection.total_changes != changes else None
             if new_count is not None:
-                tx._raw.execute(f"PRAGMA user_version = {new_count}")  # not by `rows`, which keeps each text
+                tx._connection.execute(f"PRAGMA user_version = {new_count}")  # not by `rows`, which keeps each text
             tx.rows("COMMIT")
             if new_count is not None:
                 self._file.has_committed()
         except BaseException:
-            if tx._raw.in_transaction:
-                tx._raw.execute("ROLLBACK")
+            if tx._connection.in_transaction:
+                tx._connection.execute("ROLLBACK")
             raise
         return result
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = self._engine.connect()
+            self._connection = connected(self._path)
             self._file.connected()
-            self._connection.exec_driver_sql(self._prepare)
+            for pragma in _PRAGMAS:
+                self._connection.execute(f"PRAGMA {pragma}")
+            self._connection.execute(self._prepare)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -274,10 +267,9 @@ class _SqliteThread:
 _REPLACED = "this master serves nobody until it is back, or until it is started anew on what is there now"
 
 
-def _abandon(connection: Connection) -> None:
+def _abandon(connection: sqlite3.Connection) -> None:
     """Never close it: SQLite would write what it has into the file that is there now, or delete what belongs to it."""
-    raw = connection.connection.driver_connection
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))  # not even at the end of the program
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # not even at the end of the program
 
 
 def opened_file(file: Path) -> SqliteFile:
@@ -326,17 +318,3 @@ def _for_sqlite(statement: str) -> str:
     pairs = "(SELECT CAST(f.key AS INTEGER) AS a, s.value AS b FROM json_each(?1) f CROSS JOIN json_each(f.value) s)"
     plain = LOCKING.sub("", statement).replace("{pairs}", pairs)
     return _ARRAY.sub(r"IN (SELECT value FROM json_each(\1))", plain)
-
-
-def _tune_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are begun and ended by hand
-        for pragma in (
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "busy_timeout=5000",
-            "cache_size=-8192",
-            "wal_autocheckpoint=4000",
-        ):
-            connection.execute(f"PRAGMA {pragma}")

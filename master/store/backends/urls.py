@@ -1,12 +1,18 @@
-"""Which database a URL names. Its text is in no message: it may hold a password."""
+"""Which database a URL names. Its text is in no message: it may hold a password.
+
+SQLAlchemy is loaded for a server's only.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?://[^/?]*(?:/([^?]*))?(?:\?.*)?")
 _SEVERAL = re.compile(r"^(postgres(?:ql)?(?:\+\w+)?://(?:[^@/?]*@)?)([^@/?]*,[^@/?]*)(?:/([^?]*))?(?:\?(.*))?$")
 _PARAMETERS = {
     "host": "host",
@@ -19,12 +25,40 @@ _PARAMETERS = {
 """What may follow the `?` of a PostgreSQL URL, and what the driver calls it."""
 
 
-def parse_url(url: str) -> URL:
+@dataclass(frozen=True, slots=True)
+class SqliteUrl:
+    """The URL of a file."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"sqlite:///{self.path}"
+
+
+def parse_url(url: str) -> SqliteUrl | URL:
     """Read a database URL.
 
     Raises:
         ValueError: it is none, or of a database that is not supported.
     """
+    if named := _SQLITE.fullmatch(url):
+        if named[1] in (None, "", ":memory:"):
+            raise ValueError(
+                "database_url: sqlite:// must name a file, as in sqlite:///FILE; leases have to survive a restart"
+            )
+        return SqliteUrl(named[1])
+    return server_url(url)
+
+
+def server_url(url: str) -> URL:
+    """Read the URL of a server.
+
+    Raises:
+        ValueError: it is none, or of a database that is not supported.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         parsed = make_url(_SEVERAL.sub(_in_query, url))
     except (ArgumentError, ValueError) as error:
@@ -33,12 +67,6 @@ def parse_url(url: str) -> URL:
             " write it like sqlite:///license-master.db or postgresql://USER@HOST/NAME"
         ) from error
     kind = parsed.get_backend_name()
-    if kind == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise ValueError(
-                "database_url: sqlite:// must name a file, as in sqlite:///FILE; leases have to survive a restart"
-            )
-        return parsed.set(drivername="sqlite+pysqlite")
     if kind in {"postgresql", "postgres"}:
         return _for_asyncpg(parsed)
     raise ValueError(f"database_url: it starts with {kind}://; it must start with sqlite:/// or postgresql://")

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy.engine import URL
-
 from master.store.backends.sqlite import lock_file, opened_file
 from master.store.backends.sqlite_file import Use
 
@@ -27,11 +25,6 @@ Progress = Callable[[int, int], None]
 
 class BackupError(Exception):
     """A copy cannot be made or put in place; the text says why and what helps. Nothing was changed."""
-
-
-def sqlite_file(url: URL) -> Path | None:
-    """The file of a SQLite database; None for a server."""
-    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
 
 
 @contextmanager

@@ -1,29 +1,30 @@
 """Brings a database to the schema of this version, and says whether it is there; the chain is in `migrations/`.
 
-Alembic is loaded by what upgrades: a master that starts only looks, and would take twice as long with it.
+Alembic and SQLAlchemy are loaded by what upgrades: a master that starts only looks, and would take twice as long with
+them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import version as installed_version
-from typing import Any
-
-from sqlalchemy import Connection, Engine, event, text
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from master.shipped import shipped
-from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.store.backends.database import Database, Row, StorageError, StorageProblem, Tx
 from master.store.backends.problems import storage_error
-from master.store.backends.sqlite import existing_file, lock_file, made_file, opened_file, sqlite_engine
+from master.store.backends.sqlite import connected, existing_file, lock_file, made_file, opened_file
 from master.store.backends.sqlite_file import SqliteFile, Use
-from master.store.backends.urls import parse_url
-from master.store.tables import metadata
+from master.store.backends.urls import SqliteUrl, parse_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
 
 _UPGRADE_LOCK = 0x1CE45E
 """One number that all masters of a PostgreSQL database agree on."""
@@ -32,6 +33,13 @@ _VERSION = installed_version("license-master")
 _REVISIONS, _IDENTITY = "alembic_version", "database_identity"
 _OURS = {_REVISIONS, _IDENTITY, "project", "pbx", "lease", "seat", "event"}
 """Every revision has them, and `database_identity.schema_version`: by these a database is known as ours."""
+TABLES: Final = _OURS - {_REVISIONS} | {
+    "agreement_entry", "alarm", "allocation", "audit_head", "claim", "denial", "device", "learning_seat",
+    "lease_stream", "license", "license_file", "license_release", "pool", "pool_day", "pool_usage", "request_answer",
+    "revocation", "rule_day", "seat_queue", "signing_key", "site", "site_day", "standby_lease", "vendor_key", "waiter",
+    "webhook", "webhook_delivery",
+}  # fmt: skip
+"""Those of this version."""
 _TABLES_SHOWN = 5
 
 
@@ -51,6 +59,9 @@ def upgrade(url: str, if_absent: IfAbsent = IfAbsent.REFUSE) -> tuple[str | None
         StorageError: the database cannot be reached, is somebody else's or newer than this version, or there is none.
             Nothing was changed.
     """
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
     parsed = parse_url(url)
     before: str | None = None
 
@@ -58,11 +69,12 @@ def upgrade(url: str, if_absent: IfAbsent = IfAbsent.REFUSE) -> tuple[str | None
         nonlocal before
         if connection.dialect.name == "postgresql":  # masters that are started together may all upgrade
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
-        before = _revision(connection)
+        look = looking_over(connection)
+        before = _revision(look)
         if before == newest():
             return
         if before is None and if_absent is IfAbsent.REFUSE:
-            raise _absent(connection)
+            raise _absent(look)
         if file is not None:  # nobody serves it while its tables change; on a server other masters go on
             lock_file(file, Use.CHANGE)
         _run_chain(connection)
@@ -93,74 +105,86 @@ async def check(database: Database) -> None:
         StorageError: it has none or another, or is somebody else's; the message names what helps.
     """
 
-    def look(tx: Tx) -> None:
-        revision, needed = _revision(tx.connection), newest()
+    def check_tables(tx: Tx) -> None:
+        look = Look(tx.dialect, tx.rows)
+        revision, needed = _revision(look), newest()
         if revision is None:
-            raise _absent(tx.connection)
+            raise _absent(look)
         if revision != needed:
             remedy = "run `license-master db upgrade`"
             raise StorageError(
                 StorageProblem.STORAGE_SCHEMA, f"it is at revision {revision}, this version needs {needed}; {remedy}"
             )
-        if missing := sorted(metadata.tables.keys() - _tables(tx.connection)):
+        if missing := sorted(TABLES - look.tables()):
             raise StorageError(
                 StorageProblem.STORAGE_SCHEMA, f"it lacks the tables {', '.join(missing)}; restore a backup"
             )
 
-    await database.read(look)
+    await database.read(check_tables)
 
 
-def _revision(connection: Connection) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look at a database, by whoever has a connection to it."""
+
+    dialect: str
+    rows: Callable[[str], Sequence[Row]]
+
+    def tables(self) -> Set[str]:
+        """The tables that are there, but for those that an extension brought."""
+        if self.dialect == "sqlite":
+            query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        else:
+            query = (
+                "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+                " AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS (SELECT FROM pg_depend"
+                " WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')"
+            )
+        return {row[0] for row in self.rows(query)}
+
+    def named(self) -> str:
+        """The database that the setting names, without its password."""
+        if self.dialect == "sqlite":
+            return f"the file {self.rows('PRAGMA database_list')[0][2]}"
+        return f"the PostgreSQL database {self.rows('SELECT current_database()')[0][0]}"
+
+
+def looking_over(connection: Connection) -> Look:
+    """A look over a connection of SQLAlchemy's."""
+    return Look(connection.dialect.name, lambda statement: connection.exec_driver_sql(statement).all())
+
+
+def _revision(look: Look) -> str | None:
     """Return the schema revision of a database; None where it is empty.
 
     Raises:
         StorageError: the tables are somebody else's, or of a newer version.
     """
-    tables = _tables(connection)
+    tables = look.tables()
     if not tables:
         return None
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version")) if _REVISIONS in tables else None
-    if revision is None and tables <= {_REVISIONS}:  # somebody began, and was rolled back
+    stamped = look.rows("SELECT version_num FROM alembic_version") if _REVISIONS in tables else ()
+    if not stamped and tables <= {_REVISIONS}:  # somebody began, and was rolled back
         return None
-    if revision is None or not tables >= _OURS:
+    if not stamped or not tables >= _OURS:
         shown = ", ".join(sorted(tables)[:_TABLES_SHOWN]) + (", ..." if len(tables) > _TABLES_SHOWN else "")
         remedy = "correct database_url, or give the license master a database of its own"
-        raise StorageError(
-            StorageProblem.STORAGE_FOREIGN, f"{_named(connection)} holds other tables ({shown}); {remedy}"
-        )
+        raise StorageError(StorageProblem.STORAGE_FOREIGN, f"{look.named()} holds other tables ({shown}); {remedy}")
+    revision = str(stamped[0][0])
     if revision not in _revisions():
-        made_by = connection.execute(text("SELECT schema_version FROM database_identity")).scalar()
+        named = look.rows("SELECT schema_version FROM database_identity")
+        made_by = named[0][0] if named else None
         whose, remedy = (f", which {made_by} made", f"{made_by} or newer") if made_by else ("", "a newer one")
         raise StorageError(
             StorageProblem.STORAGE_SCHEMA,
             f"it is at revision {revision}{whose}; this is version {_VERSION}: install {remedy}",
         )
-    return str(revision)
+    return revision
 
 
-def _absent(connection: Connection) -> StorageError:
+def _absent(look: Look) -> StorageError:
     remedy = "correct database_url, or make an empty database in it with `license-master db upgrade --create`"
-    return StorageError(StorageProblem.STORAGE_ABSENT, f"{_named(connection)} is empty; {remedy}")
-
-
-def _named(connection: Connection) -> str:
-    """The database that the setting names, without its password."""
-    if connection.dialect.name == "sqlite":
-        return f"the file {connection.exec_driver_sql('PRAGMA database_list').all()[0].file}"
-    return f"the PostgreSQL database {connection.execute(text('SELECT current_database()')).scalar()}"
-
-
-def _tables(connection: Connection) -> Set[str]:
-    """The tables that are there, but for those that an extension brought."""
-    if connection.dialect.name == "sqlite":
-        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    else:
-        query = (
-            "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
-            " AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS (SELECT FROM pg_depend"
-            " WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')"
-        )
-    return {row[0] for row in connection.exec_driver_sql(query)}
+    return StorageError(StorageProblem.STORAGE_ABSENT, f"{look.named()} is empty; {remedy}")
 
 
 def _run_chain(connection: Connection) -> None:
@@ -174,38 +198,41 @@ def _run_chain(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _upgrade_whole_or_not_at_all(engine: Engine) -> None:
-    """SQLite can change tables in a transaction, but its driver only begins one before it changes rows."""
+def _sqlite_engine(file: Path) -> Engine:
+    """An engine over a file, whose tables change whole or not at all: SQLite can do that in a transaction, but its
+    driver only begins one before it changes rows."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool
 
-    @event.listens_for(engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
+    engine = create_engine("sqlite+pysqlite://", poolclass=NullPool, creator=lambda: connected(file))
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    return engine
+
 
 @contextmanager
-def _opened(url: URL, if_absent: IfAbsent) -> Iterator[SqliteFile | None]:
+def _opened(url: SqliteUrl | URL, if_absent: IfAbsent) -> Iterator[SqliteFile | None]:
     """The file of SQLite, for longer than any connection to it; None for a server."""
-    if url.get_backend_name() != "sqlite":
+    if not isinstance(url, SqliteUrl):
         yield None
         return
     with closing(opened_file(made_file(url) if if_absent is IfAbsent.CREATE else existing_file(url))) as file:
         yield file
 
 
-def _with_connection(url: URL, work: Callable[[Connection], None]) -> None:
-    if url.get_backend_name() == "sqlite":
-        engine = sqlite_engine(url)
-        _upgrade_whole_or_not_at_all(engine)
+def _with_connection(url: SqliteUrl | URL, work: Callable[[Connection], None]) -> None:
+    if isinstance(url, SqliteUrl):
+        engine = _sqlite_engine(existing_file(url))
         with engine.begin() as connection:
             work(connection)
         engine.dispose()
         return
 
     from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
 
     from master.store.backends.connections import Connections
 

@@ -6,12 +6,11 @@ import asyncio
 
 import grpc
 import pytest
-from sqlalchemy import select
 
 from licensemaster.v1 import plan_pb2
 from master.store.backends.database import Tx
 from master.store.backends.opening import open_database
-from master.store.tables import metadata
+from master.store.tables.tables import metadata
 from tests.rpc.failures import failure
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
@@ -26,7 +25,7 @@ async def everything_stored(database_url: str) -> dict[str, list[str]]:
 
     def look(tx: Tx) -> dict[str, list[str]]:
         return {
-            table.name: sorted(repr(tuple(row)) for row in tx.connection.execute(select(table)))
+            table.name: sorted(repr(tuple(row)) for row in tx.rows(f"SELECT * FROM {table.name}"))
             for table in metadata.sorted_tables
         }
 

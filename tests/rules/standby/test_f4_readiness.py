@@ -109,15 +109,14 @@ async def test_a_drill_proves_it_and_leaves_nothing_changed(any_master: InProces
 
 async def _everything(database_url: str) -> dict[str, list[object]]:
     """All tables but the audit."""
-    from sqlalchemy import select
 
     from master.store.backends.database import Tx
     from master.store.backends.opening import open_database
-    from master.store.tables import metadata
+    from master.store.tables.tables import metadata
 
     def look(tx: Tx) -> dict[str, list[object]]:
         return {
-            table.name: sorted((tuple(row) for row in tx.connection.execute(select(table))), key=repr)
+            table.name: sorted((tuple(row) for row in tx.rows(f"SELECT * FROM {table.name}")), key=repr)
             for table in metadata.sorted_tables
             if table.name not in ("event", "audit_head")
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,8 @@ from master.service.runtime.names import PbxName
 from master.service.runtime.request_answers import RequestKey
 from master.settings import Settings
 from master.store.backends.opening import open_database
-from master.store.backends.rehearsal import Rehearsals
+from master.store.backends.sqlite import SqliteTx
+from master.store.dry_runs.rehearsals import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.projects.estates import project
 
@@ -68,8 +68,8 @@ class Batches:
         received: list[str] = []
 
         def work(tx: Tx) -> None:
-            raw = tx.connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)
+            assert isinstance(tx, SqliteTx)
+            raw = tx._connection
             raw.set_trace_callback(received.append)
             run_batch(tx, self.estates, _at(now), [request])
             raw.set_trace_callback(None)

@@ -29,7 +29,7 @@ from master.service.runtime.watch import WatchHub
 from master.settings import Settings
 from master.store.backends.database import Database, StorageError, Tx
 from master.store.backends.opening import open_database
-from master.store.backends.rehearsal import Rehearsals
+from master.store.dry_runs.rehearsals import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master

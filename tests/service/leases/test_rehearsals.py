@@ -12,9 +12,10 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, lease_pb2, license_pb2, project_pb2, standby_pb2
 from master.service.leases.drill import drill
 from master.service.runtime.names import PbxName
-from master.store.backends.rehearsal import LEFT_OUT, copy_of, of_every_pbx, of_no_pbx, of_pair, rehearsed
 from master.store.backends.sqlite import SqliteDatabase
-from master.store.tables import metadata
+from master.store.dry_runs.project_copies import LEFT_OUT, copy_of, rehearsed
+from master.store.dry_runs.rehearsals import of_every_pbx, of_no_pbx, of_pair
+from master.store.tables.tables import metadata
 from tests.auth.callers.test_permissions import METHODS
 from tests.rpc.failures import NAME, failure
 from tests.rpc.services.test_planning import everything_stored

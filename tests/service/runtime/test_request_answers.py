@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
-
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, allocation_pb2, lease_pb2, license_pb2, loan_pb2, project_pb2, webhook_pb2
 from master.service.runtime.request_answers import KEPT_SECONDS
@@ -190,7 +188,7 @@ async def _again(master: InProcess, asked: list[Asked]) -> None:
 
 
 def _alter_the_audit(tx: Tx) -> None:
-    tx.connection.execute(text("UPDATE event SET details = '{}', kind = 'something.else'"))
+    tx.rows("UPDATE event SET details = '{}', kind = 'something.else'")
 
 
 def test_every_request_with_an_id_is_repeated_here() -> None:

@@ -16,10 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from sqlalchemy import func, select
-
 from master.service.monitoring.audit import Audit
-from master.store import tables as t
 from master.store.backends.database import Database, StorageError, Tx
 from master.store.upkeep.integrity import counter_mismatches
 from slave_client import Granted, Lost, SeatChange, SeatKey, SlaveClient, State, Want
@@ -172,28 +169,22 @@ class SeatRecords:
 
 def _seats(tx: Tx) -> dict[str, set[SeatKey]]:
     """What stands in the database, by PBX."""
-    query = select(t.pbx.c.name, t.seat.c.type, t.seat.c.kind, t.seat.c.holder).join(
-        t.pbx, t.pbx.c.id == t.seat.c.pbx_id
-    )
+    rows = tx.rows("SELECT pbx.name, seat.type, kind, holder FROM seat JOIN pbx ON pbx.id = seat.pbx_id")
     collected: dict[str, set[SeatKey]] = {}
-    for pbx, license_type, kind, holder in tx.connection.execute(query):
+    for pbx, license_type, kind, holder in rows:
         collected.setdefault(pbx, set()).add(SeatKey(license_type, kind, holder))
     return collected
 
 
 def _bound_twice(tx: Tx) -> list[str]:
     """Pools that are worth something else than the licenses bound to their device."""
-    bound = (
-        select(t.license_.c.device_id, t.license_.c.type, func.sum(t.license_.c.quantity).label("quantity"))
-        .where(t.license_.c.device_id.is_not(None))
-        .group_by(t.license_.c.device_id, t.license_.c.type)
-        .subquery()
-    )
-    query = select(t.pool.c.id, t.pool.c.capacity, func.coalesce(bound.c.quantity, 0)).outerjoin(
-        bound, (bound.c.device_id == t.pool.c.device_id) & (bound.c.type == t.pool.c.type)
+    rows = tx.rows(
+        "SELECT pool.id, pool.capacity, COALESCE(SUM(license.quantity), 0) FROM pool"
+        " LEFT JOIN license ON license.device_id = pool.device_id AND license.type = pool.type"
+        " GROUP BY pool.id, pool.capacity"
     )
     return [
         f"pool {pool} is worth {capacity}, its licenses come to {quantity}"
-        for pool, capacity, quantity in tx.connection.execute(query)
+        for pool, capacity, quantity in rows
         if capacity != quantity
     ]

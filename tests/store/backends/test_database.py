@@ -9,18 +9,17 @@ import time
 from collections.abc import Callable
 from functools import partial
 from threading import Event
+from typing import Any
 
+import asyncpg
 import pytest
-from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from master.store.backends.database import Database, StorageError, StorageProblem, Tx
 from master.store.backends.opening import open_database
-from master.store.backends.postgres import PostgresDatabase
-from master.store.backends.problems import storage_error
-from master.store.backends.urls import parse_url
-from master.store.tables import signing_key
+from master.store.backends.postgres import PostgresDatabase, _PostgresTx
+from master.store.backends.problems import AllInUseError, storage_error
+from master.store.backends.urls import parse_url, server_url
 from tests.store.rows import add, bump, names
 from tests.support.asking import asked, until
 from tests.support.databases.postgres import PostgresServer
@@ -45,14 +44,17 @@ async def test_work_that_fails_is_not_applied_at_all(database: Database) -> None
     assert await database.read(names) == ["b"]
 
 
+async def _terminated(raw: asyncpg.Connection[Any]) -> None:
+    raw.terminate()
+
+
 async def test_a_connection_that_is_given_up_between_two_statements(postgres: PostgresServer) -> None:
-    database = PostgresDatabase(parse_url(await postgres.new_database()), timeout_seconds=10)
+    database = PostgresDatabase(server_url(await postgres.new_database()), timeout_seconds=10)
 
     def interrupted(tx: Tx) -> None:
         tx.rows("SELECT 1")
-        raw = tx.connection.connection.driver_connection
-        assert raw is not None
-        raw.terminate()
+        assert isinstance(tx, _PostgresTx)
+        tx.await_(_terminated)
         tx.rows("SELECT 2")
 
     try:
@@ -67,11 +69,11 @@ async def test_a_connection_that_is_given_up_between_two_statements(postgres: Po
 
 async def test_what_is_computed_between_two_statements_says_nothing_of_the_server(postgres: PostgresServer) -> None:
     """A question may compute for longer than a statement may take, above all on a busy machine."""
-    database = PostgresDatabase(parse_url(await postgres.new_database()), timeout_seconds=3)
+    database = PostgresDatabase(server_url(await postgres.new_database()), timeout_seconds=3)
 
     def slow(tx: Tx) -> int:
         seen: int = tx.rows("SELECT 1")[0][0]
-        tx.connection.execute(text("SELECT 2"))
+        tx.rows("SELECT 2")
         time.sleep(3.5)
         return seen + int(tx.rows("SELECT 3")[0][0])
 
@@ -234,7 +236,7 @@ def test_urls_that_name_no_database(url: str, says: str) -> None:
 
 
 def test_urls_as_other_programs_write_them() -> None:
-    url = parse_url("postgres://u:p@h/d?sslmode=require")
+    url = server_url("postgres://u:p@h/d?sslmode=require")
     assert (url.drivername, dict(url.query), url.password) == ("postgresql+asyncpg", {"ssl": "require"}, "p")
 
 
@@ -256,7 +258,7 @@ async def test_what_is_asked_computes_beside_everything_else(database: Database)
         actual = names(tx)
         began.set()
         assert may_end.wait(HANG_SECONDS)
-        return [*actual, *tx.connection.execute(select(signing_key.c.key_id)).scalars()]
+        return [*actual, *(row[0] for row in tx.rows("SELECT key_id FROM signing_key"))]
 
     await database.transact(lambda tx: add(tx, "a"))
     asking = asyncio.create_task(database.ask(compute))
@@ -316,7 +318,7 @@ async def test_a_long_statement_ends_when_it_is_given_up(sqlite_database_url: st
 
 
 def test_a_pool_with_nothing_free_is_busy_and_not_lost() -> None:
-    actual = storage_error(PoolTimeoutError("QueuePool limit reached"))
+    actual = storage_error(AllInUseError())
     assert isinstance(actual, StorageError)
     assert actual.problem is StorageProblem.STORAGE_BUSY
     assert not actual.problem.ends_service

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from master.store.backends.urls import parse_url
+from master.store.backends.urls import SqliteUrl, parse_url, server_url
 
 
 @pytest.mark.parametrize(
@@ -16,22 +16,40 @@ from master.store.backends.urls import parse_url
     ids=["as-libpq", "as-sqlalchemy"],
 )
 def test_several_servers_of_which_one_takes_writes(url: str) -> None:
-    parsed = parse_url(url)
+    parsed = server_url(url)
     assert parsed.query["host"] == ("db1.example:5432", "db2.example:5432")
     assert (parsed.query["target_session_attrs"], parsed.query["ssl"]) == ("read-write", "require")
     assert (parsed.username, parsed.password, parsed.database) == ("lm", "p@ss", "lm")
 
 
 def test_who_asks_for_other_servers_gets_them() -> None:
-    parsed = parse_url("postgresql://a:1,b:2/lm?target_session_attrs=any")
+    parsed = server_url("postgresql://a:1,b:2/lm?target_session_attrs=any")
     assert parsed.query["target_session_attrs"] == "any"
 
 
 @pytest.mark.parametrize("url", ["postgresql://lm@db.example:5432/lm", "postgresql://lm@/lm?host=/run/postgresql"])
 def test_one_server_is_taken_as_it_is(url: str) -> None:
-    assert "target_session_attrs" not in parse_url(url).query
+    assert "target_session_attrs" not in server_url(url).query
 
 
 def test_a_port_that_is_none() -> None:
     with pytest.raises(ValueError, match="is no database URL"):
-        parse_url("postgresql://lm@db.example:x/lm")
+        server_url("postgresql://lm@db.example:x/lm")
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///lm.db", "lm.db"),
+        ("sqlite:////var/lib/lm.db", "/var/lib/lm.db"),
+        ("sqlite+pysqlite:///a b/lm%20.db?timeout=5", "a b/lm%20.db"),
+    ],
+)
+def test_a_file_is_named_as_it_is(url: str, path: str) -> None:
+    assert parse_url(url) == SqliteUrl(path)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://?x=1"])
+def test_a_database_that_would_not_survive_a_restart(url: str) -> None:
+    with pytest.raises(ValueError, match="must name a file"):
+        parse_url(url)

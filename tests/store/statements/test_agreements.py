@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from sqlalchemy import text
 
 from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.catalog.subjects import PROJECT, Subject
@@ -39,7 +38,7 @@ async def test_what_is_written_is_read_again(database: Database) -> None:
     written = [entry(1, begins="2026-01-01", counts={"user": 20}), entry(2, amount="10.50"), entry(3)]
 
     def write(tx: Tx) -> None:
-        tx.connection.execute(text(_PROJECT))
+        tx.rows(_PROJECT)
         store.append(tx, 1, written[:2])
         store.append(tx, 1, written[2:])
 
@@ -58,7 +57,7 @@ async def test_what_is_written_is_read_again(database: Database) -> None:
 
 async def test_a_number_is_taken_once(database: Database) -> None:
     def write(tx: Tx) -> None:
-        tx.connection.execute(text(_PROJECT))
+        tx.rows(_PROJECT)
         store.append(tx, 1, [entry(1)])
 
     await database.transact(write)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from master.store.statements.projects.project_removal import KEPT, REMOVED
-from master.store.tables import metadata
+from master.store.tables.tables import metadata
 
 
 def test_each_table_of_a_project_is_removed_with_it_or_kept() -> None:

@@ -32,7 +32,7 @@ async def lent(database_url: str) -> tuple[str, Clock]:
 def _state(tx: Tx) -> tuple[list[str], int, bool]:
     """Revisions, seats held, whether there is a table of notes."""
     revisions = [row[0] for row in tx.rows("SELECT version_num FROM alembic_version")]
-    return revisions, tx.rows("SELECT COUNT(*) FROM seat")[0][0], "note" in schema._tables(tx.connection)
+    return revisions, tx.rows("SELECT COUNT(*) FROM seat")[0][0], "note" in schema.Look(tx.dialect, tx.rows).tables()
 
 
 async def test_an_upgraded_database_goes_on(lent: tuple[str, Clock], database: Database, tmp_path: Path) -> None:

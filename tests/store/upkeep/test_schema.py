@@ -12,17 +12,17 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from typer.testing import CliRunner
 
 from master.cli.main import app
 from master.cli.output.failure import CommandFailed
 from master.shipped import shipped
-from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.store.backends.database import Database, StorageError, StorageProblem
 from master.store.backends.opening import open_database
 from master.store.backends.sqlite import made_file
-from master.store.backends.urls import parse_url
-from master.store.tables import metadata
+from master.store.backends.urls import SqliteUrl, parse_url
+from master.store.tables.tables import metadata
 from master.store.upkeep import schema
 from tests.cli.command import run
 from tests.store import later
@@ -30,12 +30,19 @@ from tests.support.databases.postgres import PostgresServer
 from tests.support.masters import Clock, in_process_master, sqlite_url
 
 
-async def test_the_chain_makes_the_tables(database: Database) -> None:
-    def differences(tx: Tx) -> list[object]:
-        options = {"compare_type": True, "compare_server_default": True}
-        return list(compare_metadata(MigrationContext.configure(tx.connection, opts=options), metadata))
+async def test_the_chain_makes_the_tables(database_url: str) -> None:
+    differences: list[object] = []
 
-    assert await database.read(differences) == []
+    def compare(connection: Connection) -> None:
+        options = {"compare_type": True, "compare_server_default": True}
+        differences.extend(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+    await asyncio.to_thread(schema._with_connection, parse_url(database_url), compare)
+    assert differences == []
+
+
+def test_a_master_misses_each_table_that_is_not_there() -> None:
+    assert metadata.tables.keys() == schema.TABLES
 
 
 def test_the_chain_is_what_alembic_finds() -> None:
@@ -104,7 +111,7 @@ async def test_a_newer_database(database_url: str, tmp_path: Path) -> None:
 
 async def test_a_database_without_its_tables(database_url: str, database: Database) -> None:
     """Somebody dropped one by hand: the master says so and does not serve on."""
-    await database.transact(lambda tx: tx.connection.execute(text("DROP TABLE signing_key")))
+    await database.transact(lambda tx: tx.rows("DROP TABLE signing_key"))
     with pytest.raises(StorageError, match="it lacks the tables signing_key; restore a backup"):
         await _serve(database_url)
 
@@ -198,11 +205,12 @@ def _given(url: str, *statements: str) -> Set[str]:
     def work(connection: Connection) -> None:
         for statement in statements:
             connection.exec_driver_sql(statement)
-        collected.append(schema._tables(connection))
+        collected.append(schema.looking_over(connection).tables())
 
-    if url.startswith("sqlite"):
-        made_file(parse_url(url))
-    schema._with_connection(parse_url(url), work)
+    parsed = parse_url(url)
+    if isinstance(parsed, SqliteUrl):
+        made_file(parsed)
+    schema._with_connection(parsed, work)
     return collected[0]
 
 

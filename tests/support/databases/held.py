@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from master.store.tables import metadata
+from master.store.tables.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -1,34 +1,28 @@
-"""A dry run: the same work, done on a copy of one project in memory, which nobody else sees or waits for.
+"""A project copied into memory, for work to be tried on it.
 
-The copy is read on one consistent state, as every question is; neither the writer nor any lock is taken, on both kinds
-of database. What the work writes is written for it to read again, and thrown away with the copy. Leaves out what no
-work reads back: the audit but for its end, what requests were answered with, usage history, alarms, vendors' documents
-and secrets.
+Leaves out what no work reads back: the audit but for its end, what requests were answered with, usage history, alarms,
+vendors' documents and secrets.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Engine, Table, create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Column, Table, create_engine
 
-from master.store import tables as t
-from master.store.backends.database import Row, Transactions, Tx
+from master.store.backends.database import Row, Tx
 from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import SqliteTx
 from master.store.backends.stopping import Stop
+from master.store.dry_runs.rehearsals import SeatsOf
+from master.store.tables import tables as t
 
 T = TypeVar("T")
-SeatsOf = Callable[[Tx, int], Sequence[int]]
-"""By a project's id the ids of its PBXs whose seats the work may look at."""
-
 LEFT_OUT: Final = frozenset(
     {
         t.request_answer,
@@ -59,35 +53,6 @@ class ProjectCopy:
     rows: tuple[tuple[Table, list[Row]], ...] = ()
 
 
-class Rehearsals:
-    """Does work on copies, one at a time, so that all dry runs together hold one copy and one thread."""
-
-    def __init__(self, database: Transactions) -> None:
-        self._database = database
-        self._turn = asyncio.Semaphore(1)
-
-    async def run(self, project: str, work: Callable[[Tx], T], *, seats_of: SeatsOf | None = None) -> T:
-        """What work returns, done on a copy of a project; of the seats of all its PBXs, unless it is said of which.
-
-        Raises:
-            StorageError: the copy could not be read, or the work not done.
-        """
-        await self._turn.acquire()
-        try:
-            copy = await self._database.read(lambda tx: copy_of(tx, project, seats_of or of_every_pbx))
-            done = asyncio.get_running_loop().run_in_executor(None, rehearsed, copy, work)
-        except BaseException:
-            self._turn.release()
-            raise
-        done.add_done_callback(self._next)
-        return await asyncio.shield(done)  # a thread goes on although its caller has gone: the next one waits for it
-
-    def _next(self, done: asyncio.Future[Any]) -> None:
-        self._turn.release()
-        if not done.cancelled():
-            done.exception()  # nobody may be there to hear of it
-
-
 def copy_of(tx: Tx, project: str, seats_of: SeatsOf) -> ProjectCopy:
     """Read what work may look at of a project, one that was deleted included."""
     rows = tx.rows("SELECT id FROM project WHERE name = ?1", project)
@@ -110,54 +75,22 @@ def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
         StorageError: a statement failed.
     """
     try:
-        with _ENGINE.connect() as connection:
-            connection.connection.cursor().executescript(_empty_tables())
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            connection.executescript(_empty_tables())
             tx = SqliteTx(connection, Stop())
             tx.rows("PRAGMA foreign_keys=ON")
             tx.rows("BEGIN")
             for table, rows in copy.rows:
                 _put(tx, table, rows)
             return work(tx)
-    except (OverflowError, UnicodeEncodeError, sqlite3.Error, DBAPIError) as error:
+    except (OverflowError, UnicodeEncodeError, sqlite3.Error) as error:
         raise storage_error(error) from error
-
-
-def of_every_pbx(tx: Tx, project_id: int) -> list[int]:
-    return [row[0] for row in tx.rows("SELECT id FROM pbx WHERE project_id = ?1 ORDER BY id", project_id)]
-
-
-def of_no_pbx(tx: Tx, project_id: int) -> list[int]:
-    """No PBX: the work looks at no seats."""
-    return []
-
-
-def of_pair(name: str) -> SeatsOf:
-    """a PBX, and the one that it is the standby of."""
-
-    def ids(tx: Tx, project_id: int) -> list[int]:
-        rows = tx.rows(
-            "SELECT id FROM pbx WHERE project_id = ?1 AND (name = ?2 OR name IN"
-            " (SELECT standby_for FROM pbx WHERE project_id = ?1 AND name = ?2)) ORDER BY id",
-            project_id,
-            name,
-        )
-        return [row[0] for row in rows]
-
-    return ids
-
-
-def _memory() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-
-
-_ENGINE: Final[Engine] = create_engine("sqlite+pysqlite://", poolclass=NullPool, creator=_memory)
-"""Each connection is to a database of its own, which ends with it."""
 
 
 @cache
 def _empty_tables() -> str:
     """The statements that make all tables: working them out for each copy took longer than most work on it."""
-    with _ENGINE.connect() as connection:
+    with create_engine("sqlite+pysqlite://").connect() as connection:
         t.metadata.create_all(connection, checkfirst=False)
         made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
         return ";\n".join(made.scalars())

@@ -1,0 +1,79 @@
+"""Dry runs: the same work, done on a copy of one project in memory, which nobody else sees or waits for.
+
+The copy is read on one consistent state, as every question is; neither the writer nor any lock is taken, on both kinds
+of database. What the work writes is written for it to read again, and thrown away with the copy (`project_copies`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, TypeVar
+
+from master.store.backends.database import Transactions, Tx
+
+T = TypeVar("T")
+SeatsOf = Callable[[Tx, int], Sequence[int]]
+"""By a project's id the ids of its PBXs whose seats the work may look at."""
+
+
+class Rehearsals:
+    """Does work on copies, one at a time, so that all dry runs together hold one copy and one thread."""
+
+    def __init__(self, database: Transactions) -> None:
+        self._database = database
+        self._turn = asyncio.Semaphore(1)
+
+    async def run(self, project: str, work: Callable[[Tx], T], *, seats_of: SeatsOf | None = None) -> T:
+        """What work returns, done on a copy of a project; of the seats of all its PBXs, unless it is said of which.
+
+        Raises:
+            StorageError: the copy could not be read, or the work not done.
+        """
+        await self._turn.acquire()
+        try:
+            copies = await asyncio.to_thread(_copies)
+            copy = await self._database.read(lambda tx: copies.copy_of(tx, project, seats_of or of_every_pbx))
+            done = asyncio.get_running_loop().run_in_executor(None, copies.rehearsed, copy, work)
+        except BaseException:
+            self._turn.release()
+            raise
+        done.add_done_callback(self._next)
+        return await asyncio.shield(done)  # a thread goes on although its caller has gone: the next one waits for it
+
+    def _next(self, done: asyncio.Future[Any]) -> None:
+        self._turn.release()
+        if not done.cancelled():
+            done.exception()  # nobody may be there to hear of it
+
+
+def _copies() -> ModuleType:
+    """What copies: SQLAlchemy describes the tables, and takes as long to load as all else that a master needs of it."""
+    from master.store.dry_runs import project_copies
+
+    return project_copies
+
+
+def of_every_pbx(tx: Tx, project_id: int) -> list[int]:
+    return [row[0] for row in tx.rows("SELECT id FROM pbx WHERE project_id = ?1 ORDER BY id", project_id)]
+
+
+def of_no_pbx(tx: Tx, project_id: int) -> list[int]:
+    """No PBX: the work looks at no seats."""
+    return []
+
+
+def of_pair(name: str) -> SeatsOf:
+    """a PBX, and the one that it is the standby of."""
+
+    def ids(tx: Tx, project_id: int) -> list[int]:
+        rows = tx.rows(
+            "SELECT id FROM pbx WHERE project_id = ?1 AND (name = ?2 OR name IN"
+            " (SELECT standby_for FROM pbx WHERE project_id = ?1 AND name = ?2)) ORDER BY id",
+            project_id,
+            name,
+        )
+        return [row[0] for row in rows]
+
+    return ids
