@@ -46,7 +46,13 @@ async def test_answers_are_as_described(master: RestartableMaster, tmp_path: Pat
             "--suppress-health-check=all",
             "--no-color",
             cwd=tmp_path,
-            env={**os.environ, "SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"},
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": HOOKS,
+                "PYTHONPATH": str(ROOT),
+                "NO_PROXY": "127.0.0.1",
+                "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),  # tables of characters, made once
+            },
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
