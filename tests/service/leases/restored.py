@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from licensemaster.daemon.settings import load
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.databases.restoring import BackUp
 
 TTL, GRACE, ALLOWANCE = 60, 600, 5
+OLDER_SECONDS = 40
 LEARNING = seat_pb2.REFUSAL_REASON_LEARNING
 ESTATE = {"berlin": "slave 12 gateway", "bonn": "slave 12 gateway", "ulm": "slave 12 gateway"}
 
@@ -108,9 +111,22 @@ async def pool_of_100(master: InProcess, **pbxs: str) -> None:
     await master.wire.apply(project({"PBX-Port12": 100}, pbxs=pbxs or ESTATE, ttl_seconds=TTL, grace_seconds=GRACE))
 
 
-@asynccontextmanager
-async def an_older_backup(url: str, clock: Clock, back_up: BackUp) -> AsyncIterator[tuple[str, Site, Site, Site]]:
-    """100 ports: berlin 60, bonn 40 in the backup; after it berlin gave 30 up, ulm got 20 and bonn 10 of them."""
+@dataclass(frozen=True, slots=True)
+class OlderBackup:
+    """Of a pool of 100 ports: berlin had 60 and bonn 40; then berlin gave 30 up, ulm got 20 and bonn 10 of them."""
+
+    url: str
+    berlin: Site
+    bonn: Site
+    ulm: Site
+
+    async def copied(self, back_up: BackUp) -> OlderBackup:
+        """The same for another test."""
+        return OlderBackup(await back_up(self.url), copy(self.berlin), copy(self.bonn), copy(self.ulm))
+
+
+async def an_older_backup(url: str, clock: Clock, back_up: BackUp) -> OlderBackup:
+    """Make one of an empty database; it takes the clock forward by `OLDER_SECONDS`."""
     async with serving(url, clock) as master:
         await pool_of_100(master)
         berlin, bonn, ulm = (Site(master, name) for name in ("berlin", "bonn", "ulm"))
@@ -125,5 +141,5 @@ async def an_older_backup(url: str, clock: Clock, back_up: BackUp) -> AsyncItera
         await ulm.start(20)
         await bonn.use(50)
         assert await used(master) == 100
-    clock.advance(10)
-    yield backup, berlin, bonn, ulm
+    clock.advance(OLDER_SECONDS - 30)
+    return OlderBackup(backup, berlin, bonn, ulm)

@@ -5,7 +5,6 @@ Each test moves time on by the length of the step alone; what may end, ends when
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -20,15 +19,12 @@ from master.store.backends.opening import open_database
 from tests.domain.leases.test_leases import NOW, opening
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import used
-from tests.service.leases.restored import ALLOWANCE, GRACE, LEARNING, TTL, an_older_backup, events, restored, status_of
+from tests.service.leases.restored import ALLOWANCE, GRACE, LEARNING, TTL, OlderBackup, events, status_of
 from tests.support.databases.truth import mismatches
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, checked, standing_by
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from tests.support.databases.restoring import BackUp
 
 HOUR = 3600.0
 LONG = TTL + GRACE + ALLOWANCE + 1
@@ -144,50 +140,41 @@ def test_the_software_of_a_running_lease_counts() -> None:
 
 
 async def test_learning_lasts_until_every_lease_of_before_is_over(
-    database_url: str, clock: Clock, back_up: BackUp
+    older: OlderBackup, learning: InProcess, clock: Clock
 ) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, ulm),
-        restored(backup, clock) as master,
-    ):
-        clock.set_forward(HOUR)
-        assert await master.running.learnings.end_what_is_over() == []
-        await bonn.return_to(master)
-        granted((await bonn.sync(*seats("port", 50))).results)
-        assert refused(await bonn.acquire(*seats("port", 1, "more")))[0].reason == LEARNING, "berlin uses 30 of them"
-        assert (await status_of(master)).learning.seats_proven == 50
-        await berlin.return_to(master)
-        await ulm.return_to(master)
-        granted((await berlin.sync(*seats("port", 30))).results)
-        granted((await ulm.sync(*seats("port", 20))).results)
-        clock.advance(LONG)
-        assert await master.running.learnings.end_what_is_over() == [PROJECT]
+    clock.set_forward(HOUR)
+    assert await learning.running.learnings.end_what_is_over() == []
+    await older.bonn.return_to(learning)
+    granted((await older.bonn.sync(*seats("port", 50))).results)
+    assert refused(await older.bonn.acquire(*seats("port", 1, "more")))[0].reason == LEARNING, "berlin uses 30 of them"
+    assert (await status_of(learning)).learning.seats_proven == 50
+    await older.berlin.return_to(learning)
+    await older.ulm.return_to(learning)
+    granted((await older.berlin.sync(*seats("port", 30))).results)
+    granted((await older.ulm.sync(*seats("port", 20))).results)
+    clock.advance(LONG)
+    assert await learning.running.learnings.end_what_is_over() == [PROJECT]
 
 
 async def test_what_was_proven_is_let_go_of_when_learning_ends_early(
-    database_url: str, clock: Clock, back_up: BackUp
+    older: OlderBackup, learning: InProcess, clock: Clock
 ) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, _, bonn, __),
-        restored(backup, clock) as master,
-    ):
-        await bonn.return_to(master)
-        assert await used(master.wire, "port") == (50, 100)
-        clock.set_forward(HOUR)
-        request = project_pb2.EndLearningRequest(project=NAME, reason="berlin is shut", request_id="end")
-        await master.wire.projects.EndLearning(request)
-        await master.running.expiry.run_once()
-        assert await used(master.wire, "port") == (0, 100), "it used none of them"
-        assert len(await events(master, "claims.ended")) == 1
+    await older.bonn.return_to(learning)
+    assert await used(learning.wire, "port") == (50, 100)
+    clock.set_forward(HOUR)
+    request = project_pb2.EndLearningRequest(project=NAME, reason="berlin is shut", request_id="end")
+    await learning.wire.projects.EndLearning(request)
+    await learning.running.expiry.run_once()
+    assert await used(learning.wire, "port") == (0, 100), "it used none of them"
+    assert len(await events(learning, "claims.ended")) == 1
 
 
 async def test_a_step_is_remembered_for_as_long_as_learning_lasts(
-    database_url: str, clock: Clock, back_up: BackUp
+    older: OlderBackup, learning: InProcess, clock: Clock
 ) -> None:
     """The leases that it waits for are in force, and in no database."""
-    async with an_older_backup(database_url, clock, back_up) as (backup, _, __, ___), restored(backup, clock):
-        database = open_database(backup)
-        try:
-            assert await database.read(last_signed_end) == clock.now + TTL + GRACE + ALLOWANCE
-        finally:
-            await database.close()
+    database = open_database(older.url)
+    try:
+        assert await database.read(last_signed_end) == clock.now + TTL + GRACE + ALLOWANCE
+    finally:
+        await database.close()

@@ -19,8 +19,8 @@ from tests.service.leases.restored import (
     GRACE,
     LEARNING,
     TTL,
+    OlderBackup,
     Site,
-    an_older_backup,
     events,
     pool_of_100,
     restored,
@@ -30,7 +30,7 @@ from tests.service.leases.restored import (
     used,
 )
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import PROJECT, Clock
+from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import granted, opened, refused, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, listed, moved, release
@@ -44,43 +44,28 @@ MOMENT = r"[0-9]{4}-[0-9-]+ [0-9:]+"
 
 
 async def test_sites_go_on_with_what_they_prove_and_nothing_more_is_granted(
-    database_url: str, clock: Clock, back_up: BackUp
+    older: OlderBackup, learning: InProcess
 ) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, ulm),
-        restored(backup, clock) as master,
-    ):
-        assert await used(master) == 0
-        for site, ports in ((berlin, 30), (ulm, 20), (bonn, 50)):
-            await site.return_to(master)
-            granted((await site.sync(*seats("port", ports))).results)
-            await right(backup)
-        assert await used(master) == 100
-        more = refused(await berlin.acquire(*seats("port", 1, "more")))
-        assert (more[0].reason, more[0].remedy.action) == (LEARNING, seat_pb2.REMEDY_ACTION_WAIT)
-        assert re.sub(MOMENT, "", more[0].message) == re.sub(MOMENT, "", MESSAGES["LEARNING"])
-        learning = (await status_of(master)).learning
-        assert (learning.pbxs_silent, learning.seats_known, learning.seats_proven, learning.seats_unplaced) == (
-            0,
-            100,
-            100,
-            0,
-        )
-        assert learning.why == "restored from a backup"
+    assert await used(learning) == 0
+    for site, ports in ((older.berlin, 30), (older.ulm, 20), (older.bonn, 50)):
+        await site.return_to(learning)
+        granted((await site.sync(*seats("port", ports))).results)
+        await right(older.url)
+    assert await used(learning) == 100
+    more = refused(await older.berlin.acquire(*seats("port", 1, "more")))
+    assert (more[0].reason, more[0].remedy.action) == (LEARNING, seat_pb2.REMEDY_ACTION_WAIT)
+    assert re.sub(MOMENT, "", more[0].message) == re.sub(MOMENT, "", MESSAGES["LEARNING"])
+    told = (await status_of(learning)).learning
+    assert (told.pbxs_silent, told.seats_known, told.seats_proven, told.seats_unplaced) == (0, 100, 100, 0)
+    assert told.why == "restored from a backup"
 
 
-async def test_what_was_given_up_since_the_signing_is_not_proven_again(
-    database_url: str, clock: Clock, back_up: BackUp
-) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),
-        restored(backup, clock) as master,
-    ):
-        await berlin.return_to(master, berlin.proof(in_use=5))
-        granted(await berlin.acquire(*seats("port", 5)))
-        assert refused(await berlin.acquire(*seats("port", 1, "sixth")))[0].reason == LEARNING
-        await berlin.give_back(*seats("port", 5))
-        granted(await berlin.acquire(*seats("port", 5, "others")))
+async def test_what_was_given_up_since_the_signing_is_not_proven_again(older: OlderBackup, learning: InProcess) -> None:
+    await older.berlin.return_to(learning, older.berlin.proof(in_use=5))
+    granted(await older.berlin.acquire(*seats("port", 5)))
+    assert refused(await older.berlin.acquire(*seats("port", 1, "sixth")))[0].reason == LEARNING
+    await older.berlin.give_back(*seats("port", 5))
+    granted(await older.berlin.acquire(*seats("port", 5, "others")))
 
 
 async def test_seats_that_the_backup_knows_stay_although_they_were_not_signed(
@@ -97,92 +82,76 @@ async def test_seats_that_the_backup_knows_stay_although_they_were_not_signed(
 
 
 async def test_a_pbx_without_a_proof_gets_nothing_until_learning_ends(
-    database_url: str, clock: Clock, back_up: BackUp
+    older: OlderBackup, learning: InProcess, clock: Clock
 ) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, _, _, _),
-        restored(backup, clock) as master,
-    ):
-        blank = await opened(master.wire, "berlin")
-        assert refused(await blank.acquire(*seats("port", 1)))[0].reason == LEARNING
-        request = status_pb2.ExplainSeatsRequest(pbx=blank.name, seats=seats("port", 1))
-        explained = await master.wire.status.ExplainSeats(request)
-        assert refused(explained.results)[0].reason == LEARNING
-        clock.advance(TTL + GRACE + ALLOWANCE)
-        await master.running.learning.run_once()
-        await blank.open()
-        granted(await blank.acquire(*seats("port", 100)))
-        assert not (await status_of(master)).HasField("learning")
-        (ended,) = await events(master, "learning.ended")
-        assert json.loads(ended.details)["early"] is False
+    blank = await opened(learning.wire, "berlin")
+    assert refused(await blank.acquire(*seats("port", 1)))[0].reason == LEARNING
+    request = status_pb2.ExplainSeatsRequest(pbx=blank.name, seats=seats("port", 1))
+    explained = await learning.wire.status.ExplainSeats(request)
+    assert refused(explained.results)[0].reason == LEARNING
+    clock.advance(TTL + GRACE + ALLOWANCE)
+    await learning.running.learning.run_once()
+    await blank.open()
+    granted(await blank.acquire(*seats("port", 100)))
+    assert not (await status_of(learning)).HasField("learning")
+    (ended,) = await events(learning, "learning.ended")
+    assert json.loads(ended.details)["early"] is False
 
 
 async def test_leases_from_before_are_to_be_opened_anew_and_seats_are_kept_meanwhile(
-    database_url: str, clock: Clock, back_up: BackUp
+    older: OlderBackup, learning: InProcess
 ) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, ulm),
-        restored(backup, clock) as master,
+    older.berlin.wire = older.ulm.wire = learning.wire
+    for call, reason in (
+        (older.berlin.renew, "LEASE_UNPROVEN"),
+        (lambda: older.berlin.acquire(*seats("port", 1)), "LEASE_UNPROVEN"),
+        (older.ulm.renew, "LEASE_NOT_OPEN"),
     ):
-        berlin.wire = ulm.wire = master.wire
-        for call, reason in (
-            (berlin.renew, "LEASE_UNPROVEN"),
-            (lambda: berlin.acquire(*seats("port", 1)), "LEASE_UNPROVEN"),
-            (ulm.renew, "LEASE_NOT_OPEN"),
-        ):
-            with pytest.raises(grpc.aio.AioRpcError) as failed:
-                await call()
-            assert seen(failed.value).reason == reason
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call()
+        assert seen(failed.value).reason == reason
 
 
-async def test_expiry_takes_nothing_back_while_learning(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),
-        restored(backup, clock) as master,
-    ):
-        await berlin.return_to(master)
-        granted((await berlin.sync(*seats("port", 30))).results)
-        clock.advance(TTL + GRACE - 1)
-        assert await master.running.expiry.run_once() == 0
-        assert await used(master) == 30
+async def test_expiry_takes_nothing_back_while_learning(older: OlderBackup, learning: InProcess, clock: Clock) -> None:
+    await older.berlin.return_to(learning)
+    granted((await older.berlin.sync(*seats("port", 30))).results)
+    clock.advance(TTL + GRACE - 1)
+    assert await learning.running.expiry.run_once() == 0
+    assert await used(learning) == 30
 
 
 @pytest.mark.parametrize("shown_by", ["a newer epoch", "a later end", "a renewal", "a PBX that is new"])
-async def test_the_master_finds_out_by_itself(database_url: str, clock: Clock, back_up: BackUp, shown_by: str) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, ulm),
-        restored(backup, clock, said=False) as master,
-    ):
+async def test_the_master_finds_out_by_itself(older: OlderBackup, clock: Clock, shown_by: str) -> None:
+    async with restored(older.url, clock, said=False) as master:
         assert not (await status_of(master)).HasField("learning")
         if shown_by == "a renewal":
-            berlin.wire = master.wire
-            assert berlin.signed is not None
-            terms = lease_pb2.LeaseTerms.FromString(berlin.signed.payload)
-            request = lease_pb2.RenewLeaseRequest(pbx=berlin.name, epoch=berlin.epoch, end_time=terms.end_time)
+            older.berlin.wire = master.wire
+            assert older.berlin.signed is not None
+            terms = lease_pb2.LeaseTerms.FromString(older.berlin.signed.payload)
+            request = lease_pb2.RenewLeaseRequest(
+                pbx=older.berlin.name, epoch=older.berlin.epoch, end_time=terms.end_time
+            )
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await master.wire.leases.RenewLease(request)
             assert seen(failed.value).reason == "LEASE_UNPROVEN"
-        await (ulm if shown_by == "a PBX that is new" else berlin).return_to(master)
+        await (older.ulm if shown_by == "a PBX that is new" else older.berlin).return_to(master)
         learning = (await status_of(master)).learning
         assert learning.why.startswith("ulm: it shows" if shown_by == "a PBX that is new" else "berlin: it shows")
-        bonn.wire = master.wire
+        older.bonn.wire = master.wire
         with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await bonn.renew()
+            await older.bonn.renew()
         assert seen(failed.value).reason == "LEASE_UNPROVEN"
         (began,) = await events(master, "learning.began")
         assert began.caller == "master:learning"
 
 
-async def test_many_find_it_out_at_once(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, ulm),
-        restored(backup, clock, said=False) as master,
-    ):
-        await asyncio.gather(*(site.return_to(master) for site in (berlin, bonn, ulm)))
-        for site, ports in ((berlin, 30), (bonn, 50), (ulm, 20)):
+async def test_many_find_it_out_at_once(older: OlderBackup, clock: Clock) -> None:
+    async with restored(older.url, clock, said=False) as master:
+        await asyncio.gather(*(site.return_to(master) for site in (older.berlin, older.bonn, older.ulm)))
+        for site, ports in ((older.berlin, 30), (older.bonn, 50), (older.ulm, 20)):
             granted((await site.sync(*seats("port", ports))).results)
         assert len(await events(master, "learning.began")) == 1
-    await right(backup)
+    await right(older.url)
 
 
 async def test_a_database_that_knows_all_learns_nothing(database_url: str, clock: Clock) -> None:
@@ -211,86 +180,73 @@ async def test_a_lease_that_lasts_longer_extends_learning(database_url: str, clo
         granted((await site.sync(*seats("port", 5))).results)
 
 
-async def test_an_operator_ends_it_early_and_is_told_the_risk(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, _),
-        restored(backup, clock) as master,
-    ):
-        await bonn.return_to(master)
-        granted((await bonn.sync(*seats("port", 50))).results)
-        request = project_pb2.EndLearningRequest(
-            project=f"projects/{PROJECT}", reason="berlin is shut", request_id="end-1"
-        )
-        ended = await master.wire.projects.EndLearning(request)
-        assert (ended.pbxs_silent, ended.seats_at_risk) == (1, 60)
-        assert await master.wire.projects.EndLearning(request) == ended
-        (event,) = await events(master, "learning.ended")
-        assert event.reason == "berlin is shut"
-        granted(await bonn.acquire(*seats("port", 100)))
-        request.request_id = "end-2"
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await master.wire.projects.EndLearning(request)
-        assert seen(failed.value).reason == "NOT_LEARNING"
-        berlin.wire = master.wire
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await berlin.renew()
-        assert seen(failed.value).reason == "LEASE_UNPROVEN"
-        await berlin.return_to(master)
-        assert refused(await berlin.acquire(*seats("port", 1)))[0].reason == seat_pb2.REFUSAL_REASON_POOL_EXHAUSTED
+async def test_an_operator_ends_it_early_and_is_told_the_risk(older: OlderBackup, learning: InProcess) -> None:
+    await older.bonn.return_to(learning)
+    granted((await older.bonn.sync(*seats("port", 50))).results)
+    request = project_pb2.EndLearningRequest(project=f"projects/{PROJECT}", reason="berlin is shut", request_id="end-1")
+    ended = await learning.wire.projects.EndLearning(request)
+    assert (ended.pbxs_silent, ended.seats_at_risk) == (1, 60)
+    assert await learning.wire.projects.EndLearning(request) == ended
+    (event,) = await events(learning, "learning.ended")
+    assert event.reason == "berlin is shut"
+    granted(await older.bonn.acquire(*seats("port", 100)))
+    request.request_id = "end-2"
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await learning.wire.projects.EndLearning(request)
+    assert seen(failed.value).reason == "NOT_LEARNING"
+    older.berlin.wire = learning.wire
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await older.berlin.renew()
+    assert seen(failed.value).reason == "LEASE_UNPROVEN"
+    await older.berlin.return_to(learning)
+    assert refused(await older.berlin.acquire(*seats("port", 1)))[0].reason == seat_pb2.REFUSAL_REASON_POOL_EXHAUSTED
 
 
 async def test_a_backup_made_while_learning_is_learned_from_anew(
-    database_url: str, clock: Clock, back_up: BackUp
+    older: OlderBackup, clock: Clock, back_up: BackUp
 ) -> None:
-    async with an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _):
-        async with restored(backup, clock) as master:
-            await berlin.return_to(master)
-            granted((await berlin.sync(*seats("port", 30))).results)
-            berlin.signed = (await berlin.renew()).lease.signed
-        again = await back_up(backup)
-        clock.advance(20)
-        async with serving(backup, clock) as master:
-            berlin.wire = master.wire
-            berlin.signed = (await berlin.renew()).lease.signed
-        async with restored(again, clock, said=False) as master:
-            await berlin.return_to(master)
-            assert len(await events(master, "learning.began")) == 2
-            granted((await berlin.sync(*seats("port", 30))).results)
+    berlin = older.berlin
+    async with restored(older.url, clock) as master:
+        await berlin.return_to(master)
+        granted((await berlin.sync(*seats("port", 30))).results)
+        berlin.signed = (await berlin.renew()).lease.signed
+    again = await back_up(older.url)
+    clock.advance(20)
+    async with serving(older.url, clock) as master:
+        berlin.wire = master.wire
+        berlin.signed = (await berlin.renew()).lease.signed
+    async with restored(again, clock, said=False) as master:
+        await berlin.return_to(master)
+        assert len(await events(master, "learning.began")) == 2
+        granted((await berlin.sync(*seats("port", 30))).results)
 
 
-async def test_a_watcher_is_told_to_open_its_lease_anew(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, _),
-        restored(backup, clock, said=False) as master,
-    ):
-        request = lease_pb2.WatchLeaseRequest(pbx=bonn.name, epoch=bonn.epoch)
+async def test_a_watcher_is_told_to_open_its_lease_anew(older: OlderBackup, clock: Clock) -> None:
+    async with restored(older.url, clock, said=False) as master:
+        request = lease_pb2.WatchLeaseRequest(pbx=older.bonn.name, epoch=older.bonn.epoch)
         stream = master.wire.leases.WatchLease(request)
         await stream.read()
-        await berlin.return_to(master)
+        await older.berlin.return_to(master)
         async with asyncio.timeout(HANG_SECONDS):
             answer = await stream.read()
         assert isinstance(answer, lease_pb2.WatchLeaseResponse)
         assert [notice.kind for notice in answer.notices] == [lease_pb2.NOTICE_KIND_UNPROVEN]
 
 
-async def test_nothing_is_taken_away_that_may_be_in_use(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),
-        restored(backup, clock) as master,
-    ):
-        fewer = project({"PBX-Port12": 99}, pbxs=ESTATE, ttl_seconds=TTL, grace_seconds=GRACE)
-        with pytest.raises(grpc.aio.AioRpcError, match="99 are too few while the master learns"):
-            await master.wire.apply(fewer)
-        without_ulm = {name: what for name, what in ESTATE.items() if name != "ulm"}
-        smaller = project({"PBX-Port12": 100}, pbxs=without_ulm, ttl_seconds=TTL, grace_seconds=GRACE)
-        with pytest.raises(grpc.aio.AioRpcError, match="ulm cannot be removed while the master learns"):
-            await master.wire.apply(smaller)
-        await master.wire.apply(project({"PBX-Port12": 101}, pbxs=ESTATE, ttl_seconds=TTL, grace_seconds=GRACE))
-        await berlin.return_to(master)
-        granted((await berlin.sync(*seats("port", 30))).results)
-        clock.advance(TTL + GRACE + ALLOWANCE)
-        await master.running.learning.run_once()
-        await master.wire.apply(fewer)
+async def test_nothing_is_taken_away_that_may_be_in_use(older: OlderBackup, learning: InProcess, clock: Clock) -> None:
+    fewer = project({"PBX-Port12": 99}, pbxs=ESTATE, ttl_seconds=TTL, grace_seconds=GRACE)
+    with pytest.raises(grpc.aio.AioRpcError, match="99 are too few while the master learns"):
+        await learning.wire.apply(fewer)
+    without_ulm = {name: what for name, what in ESTATE.items() if name != "ulm"}
+    smaller = project({"PBX-Port12": 100}, pbxs=without_ulm, ttl_seconds=TTL, grace_seconds=GRACE)
+    with pytest.raises(grpc.aio.AioRpcError, match="ulm cannot be removed while the master learns"):
+        await learning.wire.apply(smaller)
+    await learning.wire.apply(project({"PBX-Port12": 101}, pbxs=ESTATE, ttl_seconds=TTL, grace_seconds=GRACE))
+    await older.berlin.return_to(learning)
+    granted((await older.berlin.sync(*seats("port", 30))).results)
+    clock.advance(TTL + GRACE + ALLOWANCE)
+    await learning.running.learning.run_once()
+    await learning.wire.apply(fewer)
 
 
 async def test_a_release_is_complete_only_when_it_is_known_who_uses_the_license(

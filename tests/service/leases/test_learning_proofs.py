@@ -15,8 +15,8 @@ from tests.service.leases.restored import (
     GRACE,
     LEARNING,
     TTL,
+    OlderBackup,
     Site,
-    an_older_backup,
     events,
     pool_of_100,
     restored,
@@ -25,7 +25,7 @@ from tests.service.leases.restored import (
     status_of,
     used,
 )
-from tests.support.masters import PROJECT, Clock
+from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import granted, refused, seats
 from tests.support.projects.estates import project
 
@@ -60,55 +60,39 @@ def masked(signed: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
 
 @pytest.mark.parametrize("forge", [altered, masked])
 async def test_a_forged_proof_is_refused(
-    database_url: str, clock: Clock, back_up: BackUp, forge: Callable[..., document_pb2.SignedDocument]
+    older: OlderBackup, learning: InProcess, forge: Callable[..., document_pb2.SignedDocument]
 ) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),
-        restored(backup, clock) as master,
-    ):
-        assert berlin.signed is not None
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await berlin.return_to(master, lease_pb2.LeaseProof(signed=forge(berlin.signed)))
-        assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "proof.signed" in str(failed.value.details())
-        assert await events(master, "lease.proven") == []
+    assert older.berlin.signed is not None
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await older.berlin.return_to(learning, lease_pb2.LeaseProof(signed=forge(older.berlin.signed)))
+    assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "proof.signed" in str(failed.value.details())
+    assert await events(learning, "lease.proven") == []
 
 
-async def test_another_pbxs_proof_is_refused(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, _),
-        restored(backup, clock) as master,
-    ):
-        with pytest.raises(grpc.aio.AioRpcError, match="is the lease of"):
-            await berlin.return_to(master, bonn.proof())
+async def test_another_pbxs_proof_is_refused(older: OlderBackup, learning: InProcess) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="is the lease of"):
+        await older.berlin.return_to(learning, older.bonn.proof())
 
 
-async def test_proofs_that_prove_nothing_here(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, bonn, _),
-        restored(backup, clock) as master,
-    ):
-        assert berlin.signed is not None
-        holding = lease_pb2.Holding(license_type="port", seats=30)
-        await berlin.return_to(master, lease_pb2.LeaseProof(signed=foreign(berlin.signed), in_use=[holding]))
-        assert refused(await berlin.acquire(*seats("port", 1)))[0].reason == LEARNING
-        clock.advance(TTL + GRACE)  # it has ended, though learning goes on a little
-        await bonn.return_to(master)
-        assert refused(await bonn.acquire(*seats("port", 1)))[0].reason == LEARNING
-        assert await events(master, "lease.proven") == []
+async def test_proofs_that_prove_nothing_here(older: OlderBackup, learning: InProcess, clock: Clock) -> None:
+    assert older.berlin.signed is not None
+    holding = lease_pb2.Holding(license_type="port", seats=30)
+    await older.berlin.return_to(learning, lease_pb2.LeaseProof(signed=foreign(older.berlin.signed), in_use=[holding]))
+    assert refused(await older.berlin.acquire(*seats("port", 1)))[0].reason == LEARNING
+    clock.advance(TTL + GRACE)  # it has ended, though learning goes on a little
+    await older.bonn.return_to(learning)
+    assert refused(await older.bonn.acquire(*seats("port", 1)))[0].reason == LEARNING
+    assert await events(learning, "lease.proven") == []
 
 
-async def test_a_proof_shown_again_gives_nothing_more(database_url: str, clock: Clock, back_up: BackUp) -> None:
-    async with (
-        an_older_backup(database_url, clock, back_up) as (backup, berlin, _, _),
-        restored(backup, clock) as master,
-    ):
-        old = berlin.proof(in_use=30)
-        await berlin.return_to(master, berlin.proof(in_use=3))
-        granted((await berlin.sync(*seats("port", 3))).results)
-        await berlin.return_to(master, old)
-        assert refused(await berlin.acquire(*seats("port", 1, "more")))[0].reason == LEARNING
-        assert await used(master) == 3
+async def test_a_proof_shown_again_gives_nothing_more(older: OlderBackup, learning: InProcess) -> None:
+    old = older.berlin.proof(in_use=30)
+    await older.berlin.return_to(learning, older.berlin.proof(in_use=3))
+    granted((await older.berlin.sync(*seats("port", 3))).results)
+    await older.berlin.return_to(learning, old)
+    assert refused(await older.berlin.acquire(*seats("port", 1, "more")))[0].reason == LEARNING
+    assert await used(learning) == 3
 
 
 async def test_proofs_beyond_what_is_installed_are_refused_and_told(
