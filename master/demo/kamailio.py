@@ -23,6 +23,7 @@ from rich.text import Text
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import project_pb2, project_pb2_grpc, seat_pb2, status_pb2, status_pb2_grpc
 from master.demo.interruptible import interruptible_folder
+from master.demo.screen import Screen
 from master.launch import MasterProcess, master_process
 from master.shipped import shipped
 from master.store.upkeep import schema
@@ -39,7 +40,8 @@ class KamailioDemo:
     """One run, in a folder of its own."""
 
     def __init__(self, console: Console, project: project_pb2.Project, folder: Path) -> None:
-        self._console, self._project, self._folder = console, project, folder
+        self._project, self._folder = project, folder
+        self._screen = Screen(console, sites=tuple, pools=tuple)
         self._started = time.monotonic()
         self._pbx = f"projects/{project.name}/pbxs/berlin"
         self._parts = 0
@@ -49,17 +51,17 @@ class KamailioDemo:
         async with self._running() as site:
             await self._apply(site.master)
             await site.start()
-            self._act(f"Morning: {len(_PHONES)} phones register at Kamailio, there are {_PORTS} ports")
+            self._screen.act(f"Morning: {len(_PHONES)} phones register at Kamailio, there are {_PORTS} ports")
             morning = await self._register(site, _PHONES)
             self._tell(f"{len(morning.accepted)} were answered 200, {len(morning.refused)} were answered 403")
             await self._explain(site.master)
             accepted, refused = sorted(morning.accepted), sorted(morning.refused)
 
-            self._act("The master is killed (SIGKILL)")
+            self._screen.act("The master is killed (SIGKILL)")
             await site.master.kill()
             outage = await self._register(site, accepted)
             self._tell(f"{len(outage.accepted)} of {len(accepted)} phones registered again; calls ask nobody anyway")
-            self._act("The master is back; ten phones are switched off, and those that were refused try again")
+            self._screen.act("The master is back; ten phones are switched off, and those that were refused try again")
             await site.master.start()
             await self._register(site, accepted[:_LEAVING], expires_seconds=0)
             await _until_held(site.agent, _PORTS - _LEAVING)
@@ -68,7 +70,7 @@ class KamailioDemo:
 
             expected = set(accepted[_LEAVING:]) | evening.accepted
             agree = await self._until_all_agree(site, expected)
-            self._console.print(self._summary(morning, outage, evening, agree=agree))
+            self._screen.show(self._summary(morning, outage, evening, agree=agree))
             return agree and [len(morning.accepted), len(outage.accepted), len(expected)] == [_PORTS] * 3
 
     @asynccontextmanager
@@ -92,7 +94,7 @@ class KamailioDemo:
             yield _Site(master, kamailio, agent)
 
     async def _apply(self, master: MasterProcess) -> None:
-        self._act(f"A master serves on {master.address}, Kamailio and its license agent beside it")
+        self._screen.act(f"A master serves on {master.address}, Kamailio and its license agent beside it")
         self._project.lease.ttl_seconds, self._project.lease.grace_seconds = 30, 60
         request = project_pb2.ApplyProjectRequest(project=self._project, request_id=str(uuid4()))
         async with open_channel(master.address) as channel:
@@ -116,7 +118,7 @@ class KamailioDemo:
         rules = f"rules {', '.join(refusal.rules)}; {refusal.in_use} of {refusal.capacity} in use"
         help_ = ("what would help: ", "bold")
         text = Text.assemble(f"{refusal.message}\n", (f"{rules}\n", "dim"), help_, refusal.remedy.text)
-        self._console.print(Panel(text, title="Why is the next phone refused?", border_style="yellow", expand=False))
+        self._screen.show(Panel(text, title="Why is the next phone refused?", border_style="yellow", expand=False))
 
     async def _until_all_agree(self, site: _Site, expected: set[str]) -> bool:
         """Wait until the three name the same phones; whether they do."""
@@ -142,14 +144,8 @@ class KamailioDemo:
         table.add_row("took", f"{time.monotonic() - self._started:.0f} s")
         return table
 
-    def _act(self, title: str) -> None:
-        self._console.print(self._stamped(Text(title, style="bold cyan")))
-
     def _tell(self, text: str) -> None:
-        self._console.print(self._stamped(Text(text, style="green")))
-
-    def _stamped(self, text: Text) -> Text:
-        return Text.assemble((f"{time.monotonic() - self._started:5.1f} s  ", "dim"), text)
+        self._screen.tell(text, "green")
 
 
 @dataclass(frozen=True, slots=True)

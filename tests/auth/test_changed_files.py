@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from licensemaster.daemon.settings import load
-from master.auth.certificates.certificate_files import CertificateFilesError
+from licensemaster.tls.pem import CertificateFilesError
 from master.auth.certificates.certificates import Certificates
 from master.settings import Settings
 from tests.auth.pki import CertifiedKey, Pki

@@ -11,7 +11,7 @@ import pytest
 
 from license_agent.settings import AgentSettings
 from licensemaster.daemon.settings import load
-from master.auth.certificates.certificate_files import CertificateFilesError
+from licensemaster.tls.pem import CertificateFilesError
 from master.auth.certificates.certificates import Certificates
 from master.settings import Settings
 from tests.auth.pki import Pki

@@ -17,22 +17,11 @@ from cryptography import x509
 
 from licensemaster.files.writer import write_file
 from licensemaster.tls import handshake
-from licensemaster.tls.pem import CertificateFilesError, NamedFile, Pair, read_pair
+from licensemaster.tls.pem import NamedFile, Pair, read_pair
 from licensemaster.values.moments import minute_text
 from master.auth.callers.identity import MASTER, IdentityError
 from master.auth.certificates.peer_certificate import CertificateId, PeerCertificate, shown
 from master.auth.certificates.revoked_keys import revoked_key
-
-__all__ = [
-    "CertificateFiles",
-    "CertificateFilesError",
-    "NamedFile",
-    "Pair",
-    "Read",
-    "read_files",
-    "read_pair",
-    "with_revocations",
-]
 
 _END = b"-----END X509 CRL-----"
 

@@ -14,14 +14,9 @@ from pathlib import Path
 import structlog
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
+from licensemaster.tls.pem import CertificateFilesError
 from licensemaster.values.moments import minute_text
-from master.auth.certificates.certificate_files import (
-    CertificateFiles,
-    CertificateFilesError,
-    Read,
-    read_files,
-    with_revocations,
-)
+from master.auth.certificates.certificate_files import CertificateFiles, Read, read_files, with_revocations
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS = 60.0

@@ -15,7 +15,7 @@ from rich.console import RenderableType
 from master.cli.connection.connection import Connection
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
 from master.cli.output.failure import CommandFailed
-from master.cli.output.paging import print_listing
+from master.cli.output.paging import rows_of
 from master.cli.output.rendering import print_json, stderr_console, stdout_console, visible
 
 Options = Mapping[str, tuple[Any, Any]]
@@ -52,8 +52,18 @@ class Master(Connection):
             stdout_console().print(view())
 
     def show_listing(self, answer: Message, view: Callable[[], RenderableType], *, empty: str) -> None:
-        """Print a listing: as JSON where that was asked for, as `view` shows it, or the sentence `empty`."""
-        print_listing(answer, view, as_json=self.as_json, empty=empty)
+        """Print a listing: as JSON where that was asked for, as `view` shows it, or the sentence `empty`.
+
+        Says where there are more rows.
+        """
+        if self.shows_json(answer):
+            return
+        if rows := rows_of(answer):
+            stdout_console().print(view())
+            if getattr(answer, "next_page_token", ""):
+                stderr_console().print(f"the first {len(rows):,}; --limit 0 shows all")
+        else:
+            stderr_console().print(empty)
 
 
 def asks_master(

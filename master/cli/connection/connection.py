@@ -51,12 +51,6 @@ class _Method(Protocol[Request, Response]):
     ) -> Response: ...
 
 
-class _StreamMethod(Protocol[Request, Response]):
-    def __call__(
-        self, request: Request, /, timeout: float | None = ..., metadata: tuple[tuple[str, str], ...] | None = ...
-    ) -> Iterator[Response]: ...
-
-
 class Connection:
     """A channel to one master; leaves it when the `with` block ends.
 
@@ -108,7 +102,7 @@ class Connection:
         """All pages of a listing, up to `limit` rows, as one answer; raises RpcFailure."""
         return join_pages(partial(self.call, method), request, limit)
 
-    def stream(self, method: _StreamMethod[Request, Response], request: Request) -> Iterator[Response]:
+    def stream(self, method: _Method[Request, Iterator[Response]], request: Request) -> Iterator[Response]:
         """Make one call with many answers, for as long as they come; raises RpcFailure."""
         try:
             yield from method(request, metadata=self._metadata)

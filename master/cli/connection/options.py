@@ -64,18 +64,16 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
     return value
 
 
-_CONNECTION_PANEL = "Which master, and as whom (the same before the command)"
+def _of_connection(option: str, envvar: str, metavar: str, helps: str, **more: Any) -> Any:
+    panel = "Which master, and as whom (the same before the command)"
+    return typer.Option(
+        option, envvar=envvar, metavar=metavar, help=helps, rich_help_panel=panel, callback=_chosen, **more
+    )
 
 
 def _tls_file(name: str, helps: str) -> Any:
-    return typer.Option(
-        f"--tls-{name}",
-        envvar=f"{PREFIX}TLS_{name.upper()}_FILE",  # the settings of a master: its probes show its own
-        metavar="FILE",
-        help=helps,
-        rich_help_panel=_CONNECTION_PANEL,
-        callback=_chosen,
-    )
+    """One of the settings of a master, too: its probes show its own."""
+    return _of_connection(f"--tls-{name}", f"{PREFIX}TLS_{name.upper()}_FILE", "FILE", helps)
 
 
 TlsCaOption = Annotated[Path | None, _tls_file("ca", "The authority that signed the master's certificate.")]
@@ -83,37 +81,13 @@ TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The cert
 TlsKeyOption = Annotated[Path | None, _tls_file("key", "Its key.")]
 ProfileOption = Annotated[
     str | None,
-    typer.Option(
-        "--profile",
-        envvar=PROFILE,
-        metavar="NAME",
-        help="What `profile set` kept under that name.",
-        rich_help_panel=_CONNECTION_PANEL,
-        callback=_chosen,
-        is_eager=True,
-    ),
+    _of_connection("--profile", PROFILE, "NAME", "What `profile set` kept under that name.", is_eager=True),
 ]
-ServerOption = Annotated[
-    str,
-    typer.Option(
-        "--server",
-        envvar=SERVER,
-        metavar="HOST:PORT",
-        help="The master to ask.",
-        rich_help_panel=_CONNECTION_PANEL,
-        callback=_chosen,
-    ),
-]
+ServerOption = Annotated[str, _of_connection("--server", SERVER, "HOST:PORT", "The master to ask.")]
 ProjectOption = Annotated[
     str | None,
-    typer.Option(
-        "--project",
-        envvar=PROJECT,
-        metavar="NAME",
-        help="Default: the only one that the master has.",
-        rich_help_panel=_CONNECTION_PANEL,
-        callback=_chosen,
-        autocompletion=complete_project,
+    _of_connection(
+        "--project", PROJECT, "NAME", "Default: the only one that the master has.", autocompletion=complete_project
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]

@@ -6,14 +6,17 @@ The API names things by path; people read "PBX berlin" and "HOLDER". Programs (`
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from licensemaster.tls.failure import Side, TlsFailureKind, tls_failure
 from master.cli.output.failure import CommandFailed
 
+Detail = TypeVar("Detail", bound=Message)
 _REMEDIES = {
     grpc.StatusCode.NOT_FOUND: "`license-master project list` and `license-master leases` show what there is",
     grpc.StatusCode.PERMISSION_DENIED: "ask whoever runs the authority for a certificate that may do this",
@@ -103,25 +106,26 @@ def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
         lost = _unreachable(error, server, side)
         if lost is not None:
             return lost
-    details = _Details.of(status)
-    lines = [f"{key}: {value}" for key, value in sorted(details.info.metadata.items()) if key != "remedy"]
-    lines += [f"{violation.subject}: {violation.description}" for violation in details.quota.violations]
-    if details.info.reason:
-        lines.insert(0, f"reason: {details.info.reason}")
+    info, quota = _detail(status, error_details_pb2.ErrorInfo), _detail(status, error_details_pb2.QuotaFailure)
+    bad_request, retry = _detail(status, error_details_pb2.BadRequest), _detail(status, error_details_pb2.RetryInfo)
+    lines = [f"{key}: {value}" for key, value in sorted(info.metadata.items()) if key != "remedy"]
+    lines += [f"{violation.subject}: {violation.description}" for violation in quota.violations]
+    if info.reason:
+        lines.insert(0, f"reason: {info.reason}")
     message = error.details() or error.code().name
     if too_large := _TOO_LARGE.search(message):
         size, most = map(int, too_large.groups())
         message = f"the request has {size:,} bytes, and the master takes {most:,} at most; nothing was changed"
         return RpcFailure(message, code=error.code(), remedy="shorten what the file says, or divide it")
-    usual = "" if "`license-master " in message else _usual_remedy(error.code(), details.info.reason)
-    remedy = details.info.metadata.get("remedy") or usual
-    if details.retry.HasField("retry_delay"):
-        remedy = f"again in {details.retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master is busy"
+    usual = "" if "`license-master " in message else _usual_remedy(error.code(), info.reason)
+    remedy = info.metadata.get("remedy") or usual
+    if retry.HasField("retry_delay"):
+        remedy = f"again in {retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master is busy"
     return RpcFailure(
         message,
         code=error.code(),
-        reason=details.info.reason,
-        violations=tuple(Violation(v.field, v.description) for v in details.bad_request.field_violations),
+        reason=info.reason,
+        violations=tuple(Violation(v.field, v.description) for v in bad_request.field_violations),
         lines=lines,
         remedy=remedy,
     )
@@ -160,23 +164,10 @@ def _status(error: grpc.Call) -> status_pb2.Status | None:
     return status
 
 
-@dataclass(frozen=True, slots=True)
-class _Details:
-    info: error_details_pb2.ErrorInfo
-    bad_request: error_details_pb2.BadRequest
-    retry: error_details_pb2.RetryInfo
-    quota: error_details_pb2.QuotaFailure
-
-    @classmethod
-    def of(cls, status: status_pb2.Status | None) -> "_Details":
-        details = cls(
-            error_details_pb2.ErrorInfo(),
-            error_details_pb2.BadRequest(),
-            error_details_pb2.RetryInfo(),
-            error_details_pb2.QuotaFailure(),
-        )
-        for packed in status.details if status is not None else ():
-            for message in (details.info, details.bad_request, details.retry, details.quota):
-                if packed.Is(message.DESCRIPTOR):
-                    packed.Unpack(message)
-        return details
+def _detail(status: status_pb2.Status | None, kind: type[Detail]) -> Detail:
+    """The detail of a kind; an empty one where there is none."""
+    detail = kind()
+    for packed in status.details if status is not None else ():
+        if packed.Is(detail.DESCRIPTOR):
+            packed.Unpack(detail)
+    return detail

@@ -1,12 +1,9 @@
-"""Listings: their pages joined into one answer, which is then shown as JSON, as a table, or said to be empty."""
+"""Listings: their pages joined into one answer."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
-from rich.console import RenderableType
-
-from master.cli.output.rendering import print_json, stderr_console, stdout_console
 
 PAGE_SIZE_MAX = 1_000
 
@@ -46,15 +43,3 @@ def rows_of(answer: Message) -> Any:
     """The rows of a listing: its first field that repeats."""
     field = next(field for field in answer.DESCRIPTOR.fields if field.is_repeated)
     return getattr(answer, field.name)
-
-
-def print_listing(answer: Message, view: Callable[[], RenderableType], *, as_json: bool, empty: str) -> None:
-    """A listing as JSON, or as `view` shows it, or the sentence `empty`; and whether there are more rows."""
-    if as_json:
-        print_json(answer)
-    elif rows := rows_of(answer):
-        stdout_console().print(view())
-        if getattr(answer, "next_page_token", ""):
-            stderr_console().print(f"the first {len(rows):,}; --limit 0 shows all")
-    else:
-        stderr_console().print(empty)
