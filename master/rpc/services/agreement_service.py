@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from licensemaster.v1 import agreement_pb2, agreement_pb2_grpc
+from licensemaster.v1 import agreement_pb2 as api
+from licensemaster.v1 import agreement_pb2_grpc
 from master.domain.agreements.ledger.problems import AgreementRefusal
 from master.domain.agreements.ordering.release_checks import check_license, check_upgrade
 from master.domain.agreements.rights.endings import endings, reminders
@@ -31,57 +32,47 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     def __init__(self, service: Agreements) -> None:
         self._agreements = service
 
-    async def PlaceOrder(
-        self, request: agreement_pb2.PlaceOrderRequest, context: Context
-    ) -> agreement_pb2.PlaceOrderResponse:
-        def answered(answer: Placed | AgreementRefusal) -> agreement_pb2.PlaceOrderResponse:
+    async def PlaceOrder(self, request: api.PlaceOrderRequest, context: Context) -> api.PlaceOrderResponse:
+        def answered(answer: Placed | AgreementRefusal) -> api.PlaceOrderResponse:
             if isinstance(answer, AgreementRefusal):
                 refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
-                return agreement_pb2.PlaceOrderResponse(refused=refused)
-            return agreement_pb2.PlaceOrderResponse(placed=agreements.placed(answer))
+                return api.PlaceOrderResponse(refused=refused)
+            return api.PlaceOrderResponse(placed=agreements.placed(answer))
 
-        repeatable = Repeatable(request, agreement_pb2.PlaceOrderResponse, answered)
+        repeatable = Repeatable(request, api.PlaceOrderResponse, answered)
         key = repeatable.key()
         return repeatable.response(
             await self._agreements.place(agreement_orders.place_order(request, key, caller_of_call.get()))
         )
 
-    async def QuoteOrder(
-        self, request: agreement_pb2.QuoteOrderRequest, context: Context
-    ) -> agreement_pb2.QuoteOrderResponse:
+    async def QuoteOrder(self, request: api.QuoteOrderRequest, context: Context) -> api.QuoteOrderResponse:
         project = incoming.project_name(request.project)
         order = agreement_orders.order(request.order)
         answer = await self._agreements.quote(project, order, agreement_orders.prices(request.prices))
         if isinstance(answer, AgreementRefusal):
             refused = agreements.refusal(answer, order=request.order.WhichOneof("order") or "")
-            return agreement_pb2.QuoteOrderResponse(refused=refused)
-        return agreement_pb2.QuoteOrderResponse(quote=agreements.quote(answer))
+            return api.QuoteOrderResponse(refused=refused)
+        return api.QuoteOrderResponse(quote=agreements.quote(answer))
 
-    async def ListAgreements(
-        self, request: agreement_pb2.ListAgreementsRequest, context: Context
-    ) -> agreement_pb2.ListAgreementsResponse:
+    async def ListAgreements(self, request: api.ListAgreementsRequest, context: Context) -> api.ListAgreementsResponse:
         kind = agreement_orders.subject_kind(request.kind)
         known = await self._known(request, request.day)
         return agreements.agreements(known, _page(request, known, kind))
 
-    async def ListEntries(
-        self, request: agreement_pb2.ListEntriesRequest, context: Context
-    ) -> agreement_pb2.ListEntriesResponse:
+    async def ListEntries(self, request: api.ListEntriesRequest, context: Context) -> api.ListEntriesResponse:
         size = incoming.page_size(request.page_size, default=100)
         after = _number("page_token", request.page_token)
         about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
         entries, state = await self._agreements.entries(
             incoming.project_name(request.project), after=after, limit=size + 1, subject=about, as_of=_as_of(request)
         )
-        return agreement_pb2.ListEntriesResponse(
+        return api.ListEntriesResponse(
             entries=[agreements.entry(entry, reversed_=entry.number in state.reversed) for entry in entries[:size]],
             next_page_token=str(entries[size - 1].number) if len(entries) > size else "",
             balance=text(state.balance),
         )
 
-    async def CheckUpgrade(
-        self, request: agreement_pb2.CheckUpgradeRequest, context: Context
-    ) -> agreement_pb2.CheckUpgradeResponse:
+    async def CheckUpgrade(self, request: api.CheckUpgradeRequest, context: Context) -> api.CheckUpgradeResponse:
         project, kind, name = agreement_orders.server(request.server)
         to_release = agreement_orders.release("to_release", request.to_release)
         from_release = agreement_orders.release("from_release", request.from_release) if request.from_release else None
@@ -97,9 +88,7 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
             check_upgrade(known.snapshot, device, from_release=from_release, to_release=to_release, day=known.day)
         )
 
-    async def ListEndings(
-        self, request: agreement_pb2.ListEndingsRequest, context: Context
-    ) -> agreement_pb2.ListEndingsResponse:
+    async def ListEndings(self, request: api.ListEndingsRequest, context: Context) -> api.ListEndingsResponse:
         days = request.days or _DAYS_USUAL
         if not 0 < days <= _DAYS_MAX:
             raise InvalidArgumentError("days", f"{days} must be between 1 and {_DAYS_MAX}")
@@ -109,12 +98,10 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         due = reminders(known.snapshot, known.day)
         return agreements.endings(known.snapshot, ends, due, from_day=known.day, to_day=to_day)
 
-    async def GetRights(
-        self, request: agreement_pb2.GetRightsRequest, context: Context
-    ) -> agreement_pb2.GetRightsResponse:
+    async def GetRights(self, request: api.GetRightsRequest, context: Context) -> api.GetRightsResponse:
         known = await self._known(request, request.day)
         page = _page(request, known, "")
-        return agreement_pb2.GetRightsResponse(
+        return api.GetRightsResponse(
             rights=[agreements.right(right_of(known.snapshot, subject, known.day)) for subject in page.subjects],
             next_page_token=page.next_token,
             day=str(known.day),

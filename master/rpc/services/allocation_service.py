@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from licensemaster.v1 import allocation_pb2, allocation_pb2_grpc
+from licensemaster.v1 import allocation_pb2 as api
+from licensemaster.v1 import allocation_pb2_grpc
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.context import Context
 from master.rpc.convert import allocation, incoming
@@ -21,9 +22,9 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
         self._leases = leases
 
     async def ApplyAllocation(
-        self, request: allocation_pb2.ApplyAllocationRequest, context: Context
-    ) -> allocation_pb2.ApplyAllocationResponse:
-        repeatable = Repeatable(request, allocation_pb2.ApplyAllocationResponse, _applied)
+        self, request: api.ApplyAllocationRequest, context: Context
+    ) -> api.ApplyAllocationResponse:
+        repeatable = Repeatable(request, api.ApplyAllocationResponse, _applied)
         applied = await self._projects.apply_allocation(
             ApplyAllocation(
                 project=incoming.project_name(request.project),
@@ -37,31 +38,25 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
         )
         return repeatable.response(applied)
 
-    async def GetAllocation(
-        self, request: allocation_pb2.GetAllocationRequest, context: Context
-    ) -> allocation_pb2.GetAllocationResponse:
+    async def GetAllocation(self, request: api.GetAllocationRequest, context: Context) -> api.GetAllocationResponse:
         license_type = incoming.optional_text("license_type", request.license_type)
         stored, revision, key = await self._projects.get_allocation(
             incoming.project_name(request.project), license_type
         )
-        return allocation_pb2.GetAllocationResponse(
+        return api.GetAllocationResponse(
             allocation=allocation.allocation_message(stored), revision=revision, license_type=key
         )
 
-    async def ListWaiting(
-        self, request: allocation_pb2.ListWaitingRequest, context: Context
-    ) -> allocation_pb2.ListWaitingResponse:
+    async def ListWaiting(self, request: api.ListWaitingRequest, context: Context) -> api.ListWaitingResponse:
         project = incoming.project_name(request.project)
         license_type = incoming.optional_text("license_type", request.license_type)
         listed = await self._leases.list_waiting(project, license_type)
-        return allocation_pb2.ListWaitingResponse(
+        return api.ListWaitingResponse(
             waiting=[allocation.waiting_message(project, waiting) for waiting in listed.waiting], total=listed.total
         )
 
-    async def DropWaiting(
-        self, request: allocation_pb2.DropWaitingRequest, context: Context
-    ) -> allocation_pb2.DropWaitingResponse:
-        repeatable = Repeatable(request, allocation_pb2.DropWaitingResponse, _dropped)
+    async def DropWaiting(self, request: api.DropWaitingRequest, context: Context) -> api.DropWaitingResponse:
+        repeatable = Repeatable(request, api.DropWaitingResponse, _dropped)
         dropped = await self._leases.drop_waiting(
             DropWaiting(
                 pbx=incoming.pbx_name(request.pbx),
@@ -74,9 +69,9 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
         return repeatable.response(dropped)
 
 
-def _dropped(dropped: WaitingDropped) -> allocation_pb2.DropWaitingResponse:
-    return allocation_pb2.DropWaitingResponse(seats=dropped.seats)
+def _dropped(dropped: WaitingDropped) -> api.DropWaitingResponse:
+    return api.DropWaitingResponse(seats=dropped.seats)
 
 
-def _applied(applied: AllocationApplied) -> allocation_pb2.ApplyAllocationResponse:
-    return message(allocation_pb2.ApplyAllocationResponse, applied)
+def _applied(applied: AllocationApplied) -> api.ApplyAllocationResponse:
+    return message(api.ApplyAllocationResponse, applied)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from licensemaster.v1 import audit_pb2, audit_pb2_grpc
+from licensemaster.v1 import audit_pb2 as api
+from licensemaster.v1 import audit_pb2_grpc
 from master.domain.audit.chain import ChainEnd
 from master.domain.audit.export import Checkpoint
 from master.rpc.context import Context
@@ -22,19 +23,17 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self._clock = clock
 
     async def ExportEvents(
-        self, request: audit_pb2.ExportEventsRequest, context: Context
-    ) -> AsyncIterator[audit_pb2.ExportEventsResponse]:
+        self, request: api.ExportEventsRequest, context: Context
+    ) -> AsyncIterator[api.ExportEventsResponse]:
         project = incoming.project_name(request.project)
         export = await self._audit.export(project, since_seq=convert.since_seq(request.since_seq))
-        yield audit_pb2.ExportEventsResponse(header=convert.header_message(project, export))
+        yield api.ExportEventsResponse(header=convert.header_message(project, export))
         async for piece in export.pieces:
             events = [outgoing.event_message(project, record) for record in piece]
-            yield audit_pb2.ExportEventsResponse(events=audit_pb2.AuditEvents(events=events))
-        yield audit_pb2.ExportEventsResponse(checkpoint=convert.checkpoint_message(self._signed(project, export.end)))
+            yield api.ExportEventsResponse(events=api.AuditEvents(events=events))
+        yield api.ExportEventsResponse(checkpoint=convert.checkpoint_message(self._signed(project, export.end)))
 
-    async def VerifyAudit(
-        self, request: audit_pb2.VerifyAuditRequest, context: Context
-    ) -> audit_pb2.VerifyAuditResponse:
+    async def VerifyAudit(self, request: api.VerifyAuditRequest, context: Context) -> api.VerifyAuditResponse:
         return convert.verified_response(await self._audit.verify(incoming.project_name(request.project)))
 
     def _signed(self, project: str, end: ChainEnd) -> Checkpoint:

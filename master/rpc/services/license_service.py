@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from licensemaster.v1 import document_pb2, license_pb2, license_pb2_grpc
+from licensemaster.v1 import document_pb2, license_pb2_grpc
+from licensemaster.v1 import license_pb2 as api
 from master.auth.callers.permissions import check_confined
 from master.rpc.admission.authorizer import identity_of_call, proven_pbx
 from master.rpc.admission.interceptors import caller_of_call
@@ -35,9 +36,7 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
 
     # --- Licenses ---------------------------------------------------------------------------------------------------
 
-    async def ImportLicenses(
-        self, request: license_pb2.ImportLicensesRequest, context: Context
-    ) -> license_pb2.ImportLicensesResponse:
+    async def ImportLicenses(self, request: api.ImportLicensesRequest, context: Context) -> api.ImportLicensesResponse:
         project = incoming.project_name(request.project)
         signed_documents.check_kind(request.file, document_pb2.DOCUMENT_KIND_LICENSE_FILE)
         key = await self._licenses.vendor_key(project, request.file.key_id)
@@ -46,15 +45,13 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
             project, file, caller=caller_of_call.get(), reason=incoming.reason(request.reason)
         )
         views = await self._licenses.view(project, list(imported.items))
-        return license_pb2.ImportLicensesResponse(
+        return api.ImportLicensesResponse(
             file=imported.file,
             already_imported=imported.already_imported,
             licenses=[self._documents.license_status(project, view) for view in views],
         )
 
-    async def ListLicenses(
-        self, request: license_pb2.ListLicensesRequest, context: Context
-    ) -> license_pb2.ListLicensesResponse:
+    async def ListLicenses(self, request: api.ListLicensesRequest, context: Context) -> api.ListLicensesResponse:
         size = incoming.page_size(request.page_size, default=100)
         query = LicenseQuery(
             project=incoming.project_name(request.project),
@@ -64,27 +61,25 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         after = incoming.optional_text("page_token", request.page_token)
         _, views = await self._licenses.list_licenses(query, after=after, limit=size)
         statuses = [self._documents.license_status(query.project, view) for view in views]
-        return license_pb2.ListLicensesResponse(
+        return api.ListLicensesResponse(
             licenses=[status for status in statuses if not request.state or status.state == request.state],
             next_page_token=views[-1].license.id if len(views) == size else "",
         )
 
-    async def BindLicenses(
-        self, request: license_pb2.BindLicensesRequest, context: Context
-    ) -> license_pb2.BindLicensesResponse:
-        repeatable = self._repeatable(request, license_pb2.BindLicensesResponse)
+    async def BindLicenses(self, request: api.BindLicensesRequest, context: Context) -> api.BindLicensesResponse:
+        repeatable = self._repeatable(request, api.BindLicensesResponse)
         fields = _move_fields(request, repeatable)
         asked = BindLicenses(**fields, device=incoming.text("device", request.device))
         return repeatable.response(await self._licenses.move(asked))
 
     async def ReleaseLicenses(
-        self, request: license_pb2.ReleaseLicensesRequest, context: Context
-    ) -> license_pb2.ReleaseLicensesResponse:
+        self, request: api.ReleaseLicensesRequest, context: Context
+    ) -> api.ReleaseLicensesResponse:
         to_device = incoming.optional_text("to_device", request.to_device)
         if to_device and request.device_dead:
             reason = "what a dead device held has to wait in the balance; bind it after the cooling-off"
             raise InvalidArgumentError("to_device", reason)
-        repeatable = self._repeatable(request, license_pb2.ReleaseLicensesResponse)
+        repeatable = self._repeatable(request, api.ReleaseLicensesResponse)
         asked = ReleaseLicenses(
             **_move_fields(request, repeatable),
             in_use=signed_documents.in_use(request.in_use),
@@ -93,16 +88,14 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         )
         return repeatable.response(await self._licenses.move(asked))
 
-    async def CancelReleases(
-        self, request: license_pb2.CancelReleasesRequest, context: Context
-    ) -> license_pb2.CancelReleasesResponse:
-        repeatable = self._repeatable(request, license_pb2.CancelReleasesResponse)
+    async def CancelReleases(self, request: api.CancelReleasesRequest, context: Context) -> api.CancelReleasesResponse:
+        repeatable = self._repeatable(request, api.CancelReleasesResponse)
         return repeatable.response(await self._licenses.move(CancelReleases(**_move_fields(request, repeatable))))
 
     async def ApproveReleases(
-        self, request: license_pb2.ApproveReleasesRequest, context: Context
-    ) -> license_pb2.ApproveReleasesResponse:
-        repeatable = self._repeatable(request, license_pb2.ApproveReleasesResponse)
+        self, request: api.ApproveReleasesRequest, context: Context
+    ) -> api.ApproveReleasesResponse:
+        repeatable = self._repeatable(request, api.ApproveReleasesResponse)
         return repeatable.response(await self._licenses.move(ApproveReleases(**_move_fields(request, repeatable))))
 
     def _repeatable(self, request: MoveRequest, response: type[MoveResponse]) -> Repeatable[MovedAll, MoveResponse]:
@@ -119,8 +112,8 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         return Repeatable(request, response, moved)
 
     async def SubmitCertificate(
-        self, request: license_pb2.SubmitCertificateRequest, context: Context
-    ) -> license_pb2.SubmitCertificateResponse:
+        self, request: api.SubmitCertificateRequest, context: Context
+    ) -> api.SubmitCertificateResponse:
         document = request.certificate
         signed_documents.check_kind(document, document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE)
         known = await self._licenses.devices_with_key(document.key_id) if document.key_id.isprintable() else []
@@ -132,16 +125,14 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
         license = await self._licenses.certify(certificate, caller=caller_of_call.get())
         view = (await self._licenses.view(certificate.project, [license]))[0]
         bound = license.device is not None and license.release is None
-        return license_pb2.SubmitCertificateResponse(
+        return api.SubmitCertificateResponse(
             license=self._documents.license_status(certificate.project, view),
             binding=self._documents.binding(certificate.project, license) if bound else None,
         )
 
     # --- Vendors' keys ----------------------------------------------------------------------------------------------
 
-    async def TrustVendorKey(
-        self, request: license_pb2.TrustVendorKeyRequest, context: Context
-    ) -> license_pb2.TrustVendorKeyResponse:
+    async def TrustVendorKey(self, request: api.TrustVendorKeyRequest, context: Context) -> api.TrustVendorKeyResponse:
         project, reason = incoming.project_name(request.project), incoming.reason(request.reason)
         match request.WhichOneof("source"):
             case "key":
@@ -154,56 +145,47 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
                 raise InvalidArgumentError("source", "send a key, or a document that introduces one")
         incoming.optional_text("display_name", asked.display_name)
         trusted = await self._licenses.trust_key(project, asked, caller=caller_of_call.get(), reason=reason)
-        return license_pb2.TrustVendorKeyResponse(key=signed_documents.trusted_key(trusted))
+        return api.TrustVendorKeyResponse(key=signed_documents.trusted_key(trusted))
 
     async def DistrustVendorKey(
-        self, request: license_pb2.DistrustVendorKeyRequest, context: Context
-    ) -> license_pb2.DistrustVendorKeyResponse:
+        self, request: api.DistrustVendorKeyRequest, context: Context
+    ) -> api.DistrustVendorKeyResponse:
         key = await self._licenses.distrust_key(
             incoming.project_name(request.project),
             incoming.text("key_id", request.key_id),
             caller=caller_of_call.get(),
             reason=incoming.reason(request.reason),
         )
-        return license_pb2.DistrustVendorKeyResponse(key=signed_documents.trusted_key(key))
+        return api.DistrustVendorKeyResponse(key=signed_documents.trusted_key(key))
 
-    async def ListVendorKeys(
-        self, request: license_pb2.ListVendorKeysRequest, context: Context
-    ) -> license_pb2.ListVendorKeysResponse:
+    async def ListVendorKeys(self, request: api.ListVendorKeysRequest, context: Context) -> api.ListVendorKeysResponse:
         vendor_keys = await self._licenses.vendor_keys(incoming.project_name(request.project))
-        return license_pb2.ListVendorKeysResponse(keys=[signed_documents.trusted_key(key) for key in vendor_keys])
+        return api.ListVendorKeysResponse(keys=[signed_documents.trusted_key(key) for key in vendor_keys])
 
     # --- Devices' keys ----------------------------------------------------------------------------------------------
 
     async def CreateEnrollment(
-        self, request: license_pb2.CreateEnrollmentRequest, context: Context
-    ) -> license_pb2.CreateEnrollmentResponse:
+        self, request: api.CreateEnrollmentRequest, context: Context
+    ) -> api.CreateEnrollmentResponse:
         project, device = signed_documents.device_name(request.device)
         token, ends_at = await self._licenses.open_enrollment(
             project, device, caller=caller_of_call.get(), reason=incoming.reason(request.reason)
         )
-        return license_pb2.CreateEnrollmentResponse(token=token, expire_time=timestamp(ends_at))
+        return api.CreateEnrollmentResponse(token=token, expire_time=timestamp(ends_at))
 
-    async def EnrollDevice(
-        self, request: license_pb2.EnrollDeviceRequest, context: Context
-    ) -> license_pb2.EnrollDeviceResponse:
+    async def EnrollDevice(self, request: api.EnrollDeviceRequest, context: Context) -> api.EnrollDeviceResponse:
         enrollment = replace(signed_documents.enrollment(request.enrollment), handed_in_by=proven_pbx())
         check_confined(identity_of_call.get(), enrollment.project)
         await self._licenses.enroll(enrollment, caller=caller_of_call.get())
-        return license_pb2.EnrollDeviceResponse(answer=self._documents.enrollment_answer(enrollment))
+        return api.EnrollDeviceResponse(answer=self._documents.enrollment_answer(enrollment))
 
-    async def ListDevices(
-        self, request: license_pb2.ListDevicesRequest, context: Context
-    ) -> license_pb2.ListDevicesResponse:
+    async def ListDevices(self, request: api.ListDevicesRequest, context: Context) -> api.ListDevicesResponse:
         stored_devices = await self._licenses.devices(incoming.project_name(request.project))
-        return license_pb2.ListDevicesResponse(devices=signed_documents.device_keys(stored_devices, self._clock()))
+        return api.ListDevicesResponse(devices=signed_documents.device_keys(stored_devices, self._clock()))
 
 
 MoveRequest = (
-    license_pb2.BindLicensesRequest
-    | license_pb2.ReleaseLicensesRequest
-    | license_pb2.CancelReleasesRequest
-    | license_pb2.ApproveReleasesRequest
+    api.BindLicensesRequest | api.ReleaseLicensesRequest | api.CancelReleasesRequest | api.ApproveReleasesRequest
 )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from licensemaster.v1 import loan_pb2, loan_pb2_grpc
+from licensemaster.v1 import loan_pb2 as api
+from licensemaster.v1 import loan_pb2_grpc
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
@@ -29,27 +30,27 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
         self._signer = signer
         self._clock = clock
 
-    async def BorrowSeats(self, request: loan_pb2.BorrowSeatsRequest, context: Context) -> loan_pb2.BorrowSeatsResponse:
+    async def BorrowSeats(self, request: api.BorrowSeatsRequest, context: Context) -> api.BorrowSeatsResponse:
         name = incoming.pbx_name(request.pbx)
 
-        def borrowed(answer: answers.LoanBorrowed) -> loan_pb2.BorrowSeatsResponse:
+        def borrowed(answer: answers.LoanBorrowed) -> api.BorrowSeatsResponse:
             signed = outgoing.signed_loan(self._signer, name, answer.loan, self._clock())
-            return loan_pb2.BorrowSeatsResponse(loan=outgoing.loan_message(name, answer.loan), signed=signed)
+            return api.BorrowSeatsResponse(loan=outgoing.loan_message(name, answer.loan), signed=signed)
 
-        repeatable = Repeatable(request, loan_pb2.BorrowSeatsResponse, borrowed)
+        repeatable = Repeatable(request, api.BorrowSeatsResponse, borrowed)
         asked = self._borrowing(request, key=repeatable.key(), reason=incoming.reason(request.reason))
         return repeatable.response(await self._leases.borrow_seats(asked))
 
-    async def PreviewLoan(self, request: loan_pb2.PreviewLoanRequest, context: Context) -> loan_pb2.PreviewLoanResponse:
+    async def PreviewLoan(self, request: api.PreviewLoanRequest, context: Context) -> api.PreviewLoanResponse:
         asked = self._borrowing(request)
         preview = await self._leases.preview_loan(asked)
-        return message(loan_pb2.PreviewLoanResponse, preview, loan=outgoing.loan_message(asked.pbx, preview.loan))
+        return message(api.PreviewLoanResponse, preview, loan=outgoing.loan_message(asked.pbx, preview.loan))
 
-    async def ReturnLoan(self, request: loan_pb2.ReturnLoanRequest, context: Context) -> loan_pb2.ReturnLoanResponse:
+    async def ReturnLoan(self, request: api.ReturnLoanRequest, context: Context) -> api.ReturnLoanResponse:
         name = incoming.pbx_name(request.pbx)
 
-        def returned(answer: answers.LoanReturned) -> loan_pb2.ReturnLoanResponse:
-            response = loan_pb2.ReturnLoanResponse(seats_at_risk=answer.seats_at_risk)
+        def returned(answer: answers.LoanReturned) -> api.ReturnLoanResponse:
+            response = api.ReturnLoanResponse(seats_at_risk=answer.seats_at_risk)
             if answer.loan is not None:
                 response.loan.CopyFrom(outgoing.loan_message(name, answer.loan))
                 response.signed.CopyFrom(outgoing.signed_loan(self._signer, name, answer.loan, self._clock()))
@@ -57,7 +58,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
                 response.risk_end_time.CopyFrom(timestamp(answer.risk_ends_at))
             return response
 
-        repeatable = Repeatable(request, loan_pb2.ReturnLoanResponse, returned)
+        repeatable = Repeatable(request, api.ReturnLoanResponse, returned)
         asked = ask.ReturnLoan(
             pbx=name,
             caller=caller_of_call.get(),
@@ -69,13 +70,13 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
         )
         return repeatable.response(await self._leases.return_loan(asked))
 
-    async def ListLoans(self, request: loan_pb2.ListLoansRequest, context: Context) -> loan_pb2.ListLoansResponse:
+    async def ListLoans(self, request: api.ListLoansRequest, context: Context) -> api.ListLoansResponse:
         loans = await self._leases.list_loans(incoming.project_name(request.project))
-        return loan_pb2.ListLoansResponse(loans=[outgoing.loan_message(name, loan) for name, loan in loans])
+        return api.ListLoansResponse(loans=[outgoing.loan_message(name, loan) for name, loan in loans])
 
     def _borrowing(
         self,
-        request: loan_pb2.BorrowSeatsRequest | loan_pb2.PreviewLoanRequest,
+        request: api.BorrowSeatsRequest | api.PreviewLoanRequest,
         *,
         key: RequestKey[answers.LoanBorrowed] = _ASKED_ONLY,
         reason: str = "",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from licensemaster.v1 import plan_pb2, plan_pb2_grpc
+from licensemaster.v1 import plan_pb2 as api
+from licensemaster.v1 import plan_pb2_grpc
 from master.rpc.context import Context
 from master.rpc.convert import incoming, plans
 from master.service.projects.projects import Projects
@@ -12,7 +13,7 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
     def __init__(self, projects: Projects) -> None:
         self._projects = projects
 
-    async def PlanChanges(self, request: plan_pb2.PlanChangesRequest, context: Context) -> plan_pb2.PlanChangesResponse:
+    async def PlanChanges(self, request: api.PlanChangesRequest, context: Context) -> api.PlanChangesResponse:
         project = incoming.project_name(request.project)
         plan = await self._projects.plan_changes(project, plans.changes(request.changes))
         return plans.response(plan)

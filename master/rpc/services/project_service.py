@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from licensemaster.v1 import project_pb2, project_pb2_grpc
+from licensemaster.v1 import project_pb2 as api
+from licensemaster.v1 import project_pb2_grpc
 from master.rpc.admission.authorizer import identity_of_call
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.admission.large_requests import Aside
@@ -25,13 +26,11 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         self._learnings = learnings
         self._aside = aside
 
-    async def ApplyProject(
-        self, request: project_pb2.ApplyProjectRequest, context: Context
-    ) -> project_pb2.ApplyProjectResponse:
+    async def ApplyProject(self, request: api.ApplyProjectRequest, context: Context) -> api.ApplyProjectResponse:
         given = request.project
         count = len(given.sites) + len(given.devices) + len(given.pbxs) + len(given.licenses)
         spec = await self._aside.run(count, lambda: incoming.project_spec(given))
-        repeatable = Repeatable(request, project_pb2.ApplyProjectResponse, outgoing.applied)
+        repeatable = Repeatable(request, api.ApplyProjectResponse, outgoing.applied)
         applied = await self._projects.apply_project(
             ApplyProject(
                 spec=spec,
@@ -43,10 +42,8 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         )
         return await self._aside.run(count, lambda: repeatable.response(applied))
 
-    async def DeleteProject(
-        self, request: project_pb2.DeleteProjectRequest, context: Context
-    ) -> project_pb2.DeleteProjectResponse:
-        repeatable = Repeatable(request, project_pb2.DeleteProjectResponse, _deleted)
+    async def DeleteProject(self, request: api.DeleteProjectRequest, context: Context) -> api.DeleteProjectResponse:
+        repeatable = Repeatable(request, api.DeleteProjectResponse, _deleted)
         deleted = await self._projects.delete_project(
             DeleteProject(
                 name=incoming.project_name(request.name, "name"),
@@ -58,43 +55,37 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         )
         return repeatable.response(deleted)
 
-    async def GetProject(
-        self, request: project_pb2.GetProjectRequest, context: Context
-    ) -> project_pb2.GetProjectResponse:
+    async def GetProject(self, request: api.GetProjectRequest, context: Context) -> api.GetProjectResponse:
         stored = await self._projects.get_project(incoming.project_name(request.name, "name"))
-        return project_pb2.GetProjectResponse(
+        return api.GetProjectResponse(
             project=outgoing.project_message(stored.spec),
             revision=stored.revision,
             apply_time=timestamp(stored.applied_at),
         )
 
-    async def ListProjects(
-        self, request: project_pb2.ListProjectsRequest, context: Context
-    ) -> project_pb2.ListProjectsResponse:
+    async def ListProjects(self, request: api.ListProjectsRequest, context: Context) -> api.ListProjectsResponse:
         size = incoming.page_size(request.page_size, default=50)
         after = incoming.optional_text("page_token", request.page_token)
         identity = identity_of_call.get()
         only = identity.project if identity is not None else None
         names = await self._projects.list_projects(after=after, limit=size, only=only)
-        return project_pb2.ListProjectsResponse(
+        return api.ListProjectsResponse(
             names=[f"projects/{name}" for name in names], next_page_token=names[-1] if len(names) == size else ""
         )
 
-    async def EndLearning(
-        self, request: project_pb2.EndLearningRequest, context: Context
-    ) -> project_pb2.EndLearningResponse:
+    async def EndLearning(self, request: api.EndLearningRequest, context: Context) -> api.EndLearningResponse:
         project = incoming.project_name(request.project)
         reason = incoming.reason(request.reason)
         if not reason:
             raise InvalidArgumentError("reason", "must say why seats may be lent twice; the audit keeps it")
-        repeatable = Repeatable(request, project_pb2.EndLearningResponse, _ended)
+        repeatable = Repeatable(request, api.EndLearningResponse, _ended)
         ended = await self._learnings.end(project, reason=reason, key=repeatable.key(), caller=caller_of_call.get())
         return repeatable.response(ended)
 
 
-def _deleted(deleted: Deleted) -> project_pb2.DeleteProjectResponse:
-    return project_pb2.DeleteProjectResponse(**asdict(deleted))
+def _deleted(deleted: Deleted) -> api.DeleteProjectResponse:
+    return api.DeleteProjectResponse(**asdict(deleted))
 
 
-def _ended(ended: Ended) -> project_pb2.EndLearningResponse:
-    return project_pb2.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)
+def _ended(ended: Ended) -> api.EndLearningResponse:
+    return api.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from licensemaster.v1 import standby_pb2, standby_pb2_grpc
+from licensemaster.v1 import standby_pb2 as api
+from licensemaster.v1 import standby_pb2_grpc
 from master.domain.leases.standby import standby_switch
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.context import Context
@@ -14,26 +15,20 @@ class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
 
-    async def CheckStandby(
-        self, request: standby_pb2.CheckStandbyRequest, context: Context
-    ) -> standby_pb2.CheckStandbyResponse:
+    async def CheckStandby(self, request: api.CheckStandbyRequest, context: Context) -> api.CheckStandbyResponse:
         project = incoming.project_name(request.project)
         pbx = incoming.optional_text("pbx", request.pbx)
         estate, pairs = await self._leases.check_standby(project, pbx=pbx)
-        return standby_pb2.CheckStandbyResponse(
+        return api.CheckStandbyResponse(
             licenses=outgoing.standby_licenses(estate.master.device.name, standby_switch(estate)),
             pairs=[outgoing.standby_pair(project, pair) for pair in pairs],
         )
 
-    async def DrillStandby(
-        self, request: standby_pb2.DrillStandbyRequest, context: Context
-    ) -> standby_pb2.DrillStandbyResponse:
+    async def DrillStandby(self, request: api.DrillStandbyRequest, context: Context) -> api.DrillStandbyResponse:
         name = incoming.pbx_name(request.standby, "standby")
         report = await self._leases.drill_standby(name, caller=caller_of_call.get())
-        return standby_pb2.DrillStandbyResponse(
+        return api.DrillStandbyResponse(
             passed=report.passed,
-            steps=[
-                standby_pb2.DrillStep(name=step.name, passed=step.passed, message=step.message) for step in report.steps
-            ],
+            steps=[api.DrillStep(name=step.name, passed=step.passed, message=step.message) for step in report.steps],
             pair=outgoing.standby_pair(name.project, report.pair),
         )

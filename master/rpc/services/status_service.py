@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from licensemaster.v1 import status_pb2, status_pb2_grpc
+from licensemaster.v1 import status_pb2 as api
+from licensemaster.v1 import status_pb2_grpc
 from licensemaster.values import is_shown
 from licensemaster.values.bounded import TextLimits, read_json
 from master.rpc.admission.large_requests import Aside
@@ -22,11 +23,11 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         self._seats_max = seats_per_call_max
         self._aside = aside
 
-    async def GetStatus(self, request: status_pb2.GetStatusRequest, context: Context) -> status_pb2.GetStatusResponse:
+    async def GetStatus(self, request: api.GetStatusRequest, context: Context) -> api.GetStatusResponse:
         overview = await self._status.overview(incoming.project_name(request.project))
         return outgoing.status_response(overview, master_version=self._master_version)
 
-    async def ListSeats(self, request: status_pb2.ListSeatsRequest, context: Context) -> status_pb2.ListSeatsResponse:
+    async def ListSeats(self, request: api.ListSeatsRequest, context: Context) -> api.ListSeatsResponse:
         size = incoming.page_size(request.page_size, default=100)
         query = SeatQuery(
             project=incoming.project_name(request.project),
@@ -39,15 +40,13 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         last = seats[-1] if len(seats) == size else None
         return await self._aside.run(
             len(seats),
-            lambda: status_pb2.ListSeatsResponse(
+            lambda: api.ListSeatsResponse(
                 seats=[outgoing.held_seat(estate, seat) for seat in seats],
                 next_page_token=json.dumps([last.pbx_id, last.holder, last.type, int(last.kind)]) if last else "",
             ),
         )
 
-    async def ListLeases(
-        self, request: status_pb2.ListLeasesRequest, context: Context
-    ) -> status_pb2.ListLeasesResponse:
+    async def ListLeases(self, request: api.ListLeasesRequest, context: Context) -> api.ListLeasesResponse:
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
         after = _filter("page_token", request.page_token)
@@ -55,15 +54,13 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         wanted = [view for view in views if not request.state or outgoing.lease_state(view.state) == request.state]
         return await self._aside.run(
             len(wanted),
-            lambda: status_pb2.ListLeasesResponse(
+            lambda: api.ListLeasesResponse(
                 leases=[outgoing.lease_status(project, view) for view in wanted],
                 next_page_token=views[-1].pbx.name if len(views) == size else "",
             ),
         )
 
-    async def ExplainSeats(
-        self, request: status_pb2.ExplainSeatsRequest, context: Context
-    ) -> status_pb2.ExplainSeatsResponse:
+    async def ExplainSeats(self, request: api.ExplainSeatsRequest, context: Context) -> api.ExplainSeatsResponse:
         name = incoming.pbx_name(request.pbx)
         software = incoming.software("software_version", request.software_version) if request.software_version else None
         count = len(request.seats)
@@ -71,16 +68,14 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         explained = await self._status.explain(name, asked.items, software)
         return await self._aside.run(
             count,
-            lambda: status_pb2.ExplainSeatsResponse(
+            lambda: api.ExplainSeatsResponse(
                 results=refusals.seat_results(asked.in_order(explained.outcomes), named=refusals.NAMED_TO_EXPLAIN),
                 lease=outgoing.lease_status(name.project, explained.lease),
                 reasoning=explained.reasoning,
             ),
         )
 
-    async def ListEvents(
-        self, request: status_pb2.ListEventsRequest, context: Context
-    ) -> status_pb2.ListEventsResponse:
+    async def ListEvents(self, request: api.ListEventsRequest, context: Context) -> api.ListEventsResponse:
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
         event_filter = EventFilter(
@@ -94,7 +89,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         events = await self._status.list_events(project, event_filter, before=before, limit=size)
         return await self._aside.run(
             len(events),
-            lambda: status_pb2.ListEventsResponse(
+            lambda: api.ListEventsResponse(
                 events=[outgoing.event_message(project, event) for event in events],
                 next_page_token=str(events[-1].seq) if len(events) == size else "",
             ),
