@@ -40,8 +40,7 @@ _PAYLOADS: Mapping[int, type[Message]] = {
 }
 
 
-@app.command("trust", rich_help_panel=OPERATOR_PANEL)
-@asks_master()
+@asks_master(app, "trust", rich_help_panel=OPERATOR_PANEL)
 def trust(
     master: Master,
     key: Annotated[
@@ -72,8 +71,7 @@ def trust(
     master.show(response, lambda: visible(f"trusted: key {response.key.key_id} {response.key.display_name}".rstrip()))
 
 
-@app.command("distrust", rich_help_panel=OPERATOR_PANEL)
-@asks_master()
+@asks_master(app, "distrust", rich_help_panel=OPERATOR_PANEL)
 def distrust(
     master: Master,
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `vendor keys` lists it.")],
@@ -85,8 +83,7 @@ def distrust(
     master.show(response, lambda: visible(f"distrusted: key {response.key.key_id}; what it brought stays"))
 
 
-@app.command("keys", rich_help_panel=OPERATOR_PANEL)
-@asks_master()
+@asks_master(app, "keys", rich_help_panel=OPERATOR_PANEL)
 def keys(master: Master) -> None:
     """List the vendors' keys that the project trusts or trusted."""
     request = license_pb2.ListVendorKeysRequest(project=master.project)

@@ -67,10 +67,18 @@ class Master(Connection):
 
 
 def asks_master(
-    *, project: bool = True, as_json: bool = True, of: Callable[..., object] | None = None, more: Options | None = None
+    app: typer.Typer | None = None,
+    name: str | None = None,
+    *,
+    project: bool = True,
+    as_json: bool = True,
+    of: Callable[..., object] | None = None,
+    more: Options | None = None,
+    **shown: Any,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Hand a command the master that it asks, as its first parameter, and add the options for that behind its own.
 
+    It is put into a group, `app`, under its own name if no other is given; without one, that is left to the caller.
     Not every command has `--project` and `--json`. Where a command makes something of a function, `of`, it is shown as
     that one, with its parameters but for the first; `more` are options behind these.
     """
@@ -92,6 +100,8 @@ def asks_master(
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        if app is not None:
+            app.command(name, **shown)(command)
         return command
 
     return decorate

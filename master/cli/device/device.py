@@ -22,8 +22,7 @@ OPERATOR_PANEL = "By an operator, at the master"
 app = typer.Typer(help="Devices and the keys they sign with.", no_args_is_help=True)
 
 
-@app.command("token", rich_help_panel=OPERATOR_PANEL)
-@asks_master()
+@asks_master(app, "token", rich_help_panel=OPERATOR_PANEL)
 def token(master: Master, device: DeviceArgument, reason: ReasonOption = "") -> None:
     """Make a one-time token with which a device can show its key. It is shown only now; another one voids it."""
     name = device if device.startswith("projects/") else f"{master.project}/devices/{device}"
@@ -38,8 +37,7 @@ def token(master: Master, device: DeviceArgument, reason: ReasonOption = "") -> 
     stderr_console().print(visible(until), soft_wrap=True)
 
 
-@app.command("list", rich_help_panel=OPERATOR_PANEL)
-@asks_master()
+@asks_master(app, "list", rich_help_panel=OPERATOR_PANEL)
 def list_devices(master: Master) -> None:
     """List devices: their keys, and how many licenses are bound to them."""
     request = license_pb2.ListDevicesRequest(project=master.project)
@@ -47,8 +45,7 @@ def list_devices(master: Master) -> None:
     master.show_listing(response, lambda: devices_view(response.devices), empty="the project has no devices")
 
 
-@app.command("admit", rich_help_panel=OPERATOR_PANEL)
-@asks_master(project=False, as_json=False)
+@asks_master(app, "admit", rich_help_panel=OPERATOR_PANEL, project=False, as_json=False)
 def admit(
     master: Master,
     request_file: Annotated[Path, typer.Argument(metavar="REQUEST", help="What `device enroll --request-out` wrote.")],

@@ -76,8 +76,7 @@ def feature(
     return orders.AddFeature(device=device, feature=name, key=key)
 
 
-@app.command("check-upgrade", rich_help_panel=PANEL)
-@asks_master()
+@asks_master(app, "check-upgrade", rich_help_panel=PANEL)
 def check_upgrade(
     master: Master,
     device: DeviceArgument,

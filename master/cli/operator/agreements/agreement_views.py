@@ -40,8 +40,7 @@ AsOfOption = Annotated[
 DaysOption = Annotated[int, typer.Option("--days", metavar="N", min=1, max=36_600, help="So many days.")]
 
 
-@app.command("list", rich_help_panel=QUESTION_PANEL)
-@asks_master()
+@asks_master(app, "list", rich_help_panel=QUESTION_PANEL)
 def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     """Show what everything has: agreements, maintenance, trials, what ends when; and orders that await payment."""
     request = agreement_pb2.ListAgreementsRequest(project=master.project, day=day, as_of=_as_of(as_of))
@@ -63,8 +62,7 @@ def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "")
         stdout_console().print(visible(text, "yellow"))
 
 
-@app.command("endings", rich_help_panel=QUESTION_PANEL)
-@asks_master()
+@asks_master(app, "endings", rich_help_panel=QUESTION_PANEL)
 def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> None:
     """Show what ends in the next days, what stops working then, and what goes on."""
     answer = _endings(master, day, days)
@@ -90,8 +88,7 @@ def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> 
     stdout_console().print(shown if answer.endings else nothing)
 
 
-@app.command("rights", rich_help_panel=QUESTION_PANEL)
-@asks_master()
+@asks_master(app, "rights", rich_help_panel=QUESTION_PANEL)
 def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     """Show what the project may run on a day; for a day ahead, if nothing more is ordered."""
     request = agreement_pb2.GetRightsRequest(project=master.project, day=day, as_of=_as_of(as_of))
@@ -114,8 +111,7 @@ def rights(master: Master, day: DayOption = "", as_of: AsOfOption = "") -> None:
     stdout_console().print(shown if answer.rights else "nothing")
 
 
-@app.command("ledger", rich_help_panel=QUESTION_PANEL)
-@asks_master()
+@asks_master(app, "ledger", rich_help_panel=QUESTION_PANEL)
 def ledger(
     master: Master,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]", help="Only about this.")] = None,
@@ -133,8 +129,7 @@ def ledger(
         stdout_console().print(visible(f"{answer.balance} credits in the balance"))
 
 
-@app.command("calendar", rich_help_panel=QUESTION_PANEL)
-@asks_master(as_json=False)
+@asks_master(app, "calendar", rich_help_panel=QUESTION_PANEL, as_json=False)
 def calendar(master: Master, day: DayOption = "", days: DaysOption = 1100) -> None:
     """Write everything that ends as a calendar (iCalendar) to standard output, with the reminders."""
     from master.cli.operator.agreements.calendar import as_icalendar
@@ -144,8 +139,7 @@ def calendar(master: Master, day: DayOption = "", days: DaysOption = 1100) -> No
     write_out(as_icalendar(name.removeprefix("projects/"), answer.endings, datetime.now(UTC)))
 
 
-@app.command("may-run", rich_help_panel=QUESTION_PANEL)
-@asks_master()
+@asks_master(app, "may-run", rich_help_panel=QUESTION_PANEL)
 def may_run(
     master: Master,
     license_id: Annotated[str, typer.Argument(metavar="LICENSE", help="Bought as a product.")],

@@ -59,9 +59,7 @@ def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[...
             getattr(sent, _field_of(order)).CopyFrom(order)
             _send(master, sent, **common)
 
-        command = asks_master(of=make, more=_OPTIONS)(place)
-        app.command(name, **shown)(command)
-        return command
+        return asks_master(app, name, of=make, more=_OPTIONS, **shown)(place)
 
     return decorate
 

@@ -35,8 +35,7 @@ def license_state(state: State | None) -> license_pb2.LicenseState.ValueType:
     return license_pb2.LicenseState.Value(f"LICENSE_STATE_{name}")
 
 
-@app.command("import")
-@asks_master()
+@asks_master(app, "import")
 def import_licenses(
     master: Master,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Vendors' license files.")],
@@ -72,8 +71,7 @@ def import_licenses(
         raise typer.Exit(1)
 
 
-@app.command("list")
-@asks_master()
+@asks_master(app, "list")
 def list_licenses(
     master: Master,
     device: OfDeviceOption = "",
@@ -89,8 +87,7 @@ def list_licenses(
     master.show_listing(answer, lambda: licenses_view(answer.licenses), empty="no licenses match")
 
 
-@app.command("bind")
-@asks_master()
+@asks_master(app, "bind")
 def bind(
     master: Master,
     licenses: LicensesArgument,
@@ -117,8 +114,7 @@ def bind(
     end(response.results)
 
 
-@app.command("cancel")
-@asks_master()
+@asks_master(app, "cancel")
 def cancel(master: Master, licenses: LicensesArgument, reason: ReasonOption = "") -> None:
     """Give releases up: the licenses stay where they are. Seats that were revoked stay revoked."""
     request = license_pb2.CancelReleasesRequest(project=master.project, licenses=licenses, reason=reason)
@@ -128,8 +124,7 @@ def cancel(master: Master, licenses: LicensesArgument, reason: ReasonOption = ""
     end(response.results)
 
 
-@app.command("approve")
-@asks_master()
+@asks_master(app, "approve")
 def approve(master: Master, licenses: LicensesArgument, reason: ReasonOption = "") -> None:
     """Agree, as a second operator, that devices are dead: their licenses are released without a certificate."""
     request = license_pb2.ApproveReleasesRequest(project=master.project, licenses=licenses, reason=reason)
@@ -139,8 +134,7 @@ def approve(master: Master, licenses: LicensesArgument, reason: ReasonOption = "
     end(response.results)
 
 
-@app.command("certify")
-@asks_master(project=False)
+@asks_master(app, "certify", project=False)
 def certify(
     master: Master,
     files: Annotated[list[Path], typer.Argument(metavar="CERTIFICATE...", help="What devices signed.")],
@@ -169,8 +163,7 @@ def certify(
         print_json_object({"certificates": [json_object(answer) for answer in answers]})
 
 
-@app.command("documents")
-@asks_master()
+@asks_master(app, "documents")
 def documents(
     master: Master,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],

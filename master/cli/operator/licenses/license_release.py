@@ -51,8 +51,7 @@ BindingOutOption = Annotated[
 ]
 
 
-@app.command("release")
-@asks_master()
+@asks_master(app, "release")
 def release(
     master: Master,
     licenses: LicensesArgument,
@@ -78,8 +77,7 @@ def release(
     _run(master, asked, _Manner(dry_run, yes, wait, timeout, request_out, None))
 
 
-@app.command("rebind")
-@asks_master()
+@asks_master(app, "rebind")
 def rebind(
     master: Master,
     licenses: LicensesArgument,

@@ -19,8 +19,7 @@ from master.cli.output.rendering import add_row, distance, moment, short_name, s
 app = typer.Typer(help="Seats that a PBX borrows for days: open, list, return.", no_args_is_help=True)
 
 
-@app.command("open")
-@asks_master()
+@asks_master(app, "open")
 def open_loan(
     master: Master,
     pbx: PbxArgument,
@@ -55,16 +54,14 @@ def open_loan(
         stdout_console().print(_opened(pbx, response.loan, "has borrowed"))
 
 
-@app.command("list")
-@asks_master()
+@asks_master(app, "list")
 def list_loans(master: Master) -> None:
     """Show what is borrowed, by whom, until when, and how much of it its PBX holds now."""
     answer = master.call(master.loans.ListLoans, loan_pb2.ListLoansRequest(project=master.project))
     master.show_listing(answer, lambda: _table(answer), empty="nothing is borrowed")
 
 
-@app.command("return")
-@asks_master()
+@asks_master(app, "return")
 def return_loan(
     master: Master,
     pbx: PbxArgument,

@@ -26,8 +26,7 @@ def waiting(master: Master, context: typer.Context, license_type: OfTypeOption =
     master.show_listing(answer, lambda: _table(answer), empty="nobody waits")
 
 
-@app.command("drop")
-@asks_master()
+@asks_master(app, "drop")
 def drop(
     master: Master,
     pbx: PbxArgument,

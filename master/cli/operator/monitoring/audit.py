@@ -38,8 +38,7 @@ _LOOK = "docs/audit.md says what to do; keep the database and every export as th
 app = typer.Typer(help="The audit: export it, verify it.", no_args_is_help=True)
 
 
-@app.command("export")
-@asks_master(as_json=False)
+@asks_master(app, "export", as_json=False)
 def export(
     master: Master,
     out: Annotated[

@@ -34,8 +34,7 @@ def leases(
     master.show_listing(answer, lambda: leases_view(answer.leases, datetime.now(UTC)), empty="no leases match")
 
 
-@app.command("end")
-@asks_master()
+@asks_master(app, "end")
 def end(
     master: Master,
     pbx: PbxArgument,

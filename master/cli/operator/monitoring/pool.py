@@ -48,8 +48,7 @@ def _group() -> None:
     """One pool: its parts, and what each site has, wants and would get."""
 
 
-@app.command("show")
-@asks_master()
+@asks_master(app, "show")
 def show(
     master: Master,
     license_type: TypeArgument,

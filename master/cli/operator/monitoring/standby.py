@@ -16,8 +16,7 @@ from master.cli.output.rendering import add_row, distance, in_brackets, short_na
 app = typer.Typer(help="Standby PBXs: readiness and proof (rules F1 to F6).", no_args_is_help=True)
 
 
-@app.command()
-@asks_master()
+@asks_master(app)
 def check(
     master: Master, pair: Annotated[str, typer.Option("--pair", metavar="NAME", help="Only the pair of this PBX.")] = ""
 ) -> None:
@@ -29,8 +28,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
-@asks_master()
+@asks_master(app)
 def drill(
     master: Master, standby: Annotated[str, typer.Argument(metavar="STANDBY", help="The standby PBX's name.")]
 ) -> None:

@@ -25,8 +25,7 @@ app = typer.Typer(help="Receivers of messages about what is wrong, by signed HTT
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name.")]
 
 
-@app.command()
-@asks_master()
+@asks_master(app)
 def add(
     master: Master,
     name: NameArgument,
@@ -57,8 +56,7 @@ def add(
     stderr_console().print(visible(f"{name} gets messages at {target}; try it: license-master webhook test {name}"))
 
 
-@app.command("list")
-@asks_master()
+@asks_master(app, "list")
 def list_webhooks(master: Master) -> None:
     """List the receivers, and which kinds of alarm they get."""
     request = webhook_pb2.ListWebhooksRequest(project=master.project)
@@ -72,8 +70,7 @@ def list_webhooks(master: Master) -> None:
     stdout_console().print(shown if response.webhooks else "no receivers")
 
 
-@app.command()
-@asks_master(as_json=False)
+@asks_master(app, as_json=False)
 def remove(master: Master, name: NameArgument, reason: ReasonOption = "") -> None:
     """Remove a receiver: it gets no more messages, not even those that wait for it."""
     full = f"{master.project}/webhooks/{name}"
@@ -82,8 +79,7 @@ def remove(master: Master, name: NameArgument, reason: ReasonOption = "") -> Non
     stdout_console().print(visible(f"{name} gets no more messages"))
 
 
-@app.command("test")
-@asks_master()
+@asks_master(app, "test")
 def send_test(master: Master, name: NameArgument) -> None:
     """Send a test message at once. Exits with 1 where the receiver does not take it."""
     request = webhook_pb2.TestWebhookRequest(name=f"{master.project}/webhooks/{name}")
@@ -98,8 +94,7 @@ def send_test(master: Master, name: NameArgument) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-@asks_master()
+@asks_master(app)
 def dead(master: Master, retry: Annotated[bool, typer.Option("--retry", help="Have them sent again.")] = False) -> None:
     """Show the messages that could not be delivered in all attempts."""
     name = master.project

@@ -64,8 +64,7 @@ def _kept(option: str, what: str) -> Any:
     return typer.Option(option, metavar="NUMBER", min=0, help=f"{what}; as it was where not given.")
 
 
-@app.command("apply")
-@asks_master()
+@asks_master(app, "apply")
 def apply(
     master: Master,
     file: FileArgument,
@@ -83,8 +82,7 @@ def apply(
     carry_out(master, Wanted(read.message, file=read), how)
 
 
-@app.command("check")
-@asks_master(as_json=False)
+@asks_master(app, "check", as_json=False)
 def check(
     master: Master,
     file: FileArgument,
@@ -104,8 +102,7 @@ def check(
     stdout_console().print(visible(f"{file}: good; {holds}; applying it makes {changes}"))
 
 
-@app.command("show")
-@asks_master()
+@asks_master(app, "show")
 def show(master: Master) -> None:
     """Print the allocation as the file that it could be applied from."""
     response = stored_allocation(master)

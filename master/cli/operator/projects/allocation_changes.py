@@ -67,7 +67,7 @@ def changing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..
             edit(stored.allocation, **given)
             carry_out(master, Wanted(stored.allocation, stored.revision), how)
 
-        app.command(name, **shown)(asks_master(of=edit, more=_OPTIONS)(change))
+        asks_master(app, name, of=edit, more=_OPTIONS, **shown)(change)
         return edit
 
     return decorate

@@ -21,8 +21,7 @@ ReleaseOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and group of seats, however many.")]
 
 
-@app.command("upgrade")
-@asks_master()
+@asks_master(app, "upgrade")
 def upgrade(
     master: Master,
     to: Annotated[str, typer.Option("--to", metavar="VERSION", help='E.g. "13" or "13r1".')],
@@ -39,16 +38,14 @@ def upgrade(
     _answer(master, title, changes, show_all=show_all)
 
 
-@app.command("release")
-@asks_master()
+@asks_master(app, "release")
 def release(master: Master, licenses: LicensesArgument, show_all: AllOption = False) -> None:
     """What if licenses went back into the project balance?"""
     title = f"release of {', '.join(licenses)}"
     _answer(master, title, [_release(licenses)], show_all=show_all)
 
 
-@app.command("rebind")
-@asks_master()
+@asks_master(app, "rebind")
 def rebind(master: Master, licenses: LicensesArgument, to: ToDeviceOption, show_all: AllOption = False) -> None:
     """What if licenses went to a device, from another one or from the balance?"""
     change = plan_pb2.PlannedChange(rebind=plan_pb2.RebindLicenses(licenses=licenses, device=to))
@@ -56,16 +53,14 @@ def rebind(master: Master, licenses: LicensesArgument, to: ToDeviceOption, show_
     _answer(master, title, [change], show_all=show_all)
 
 
-@app.command("central")
-@asks_master()
+@asks_master(app, "central")
 def central(master: Master, pbx: PbxArgument, show_all: AllOption = False) -> None:
     """What if a local PBX gave its licenses to the master and drew on the pool?"""
     change = plan_pb2.PlannedChange(go_central=plan_pb2.GoCentral(pbx=pbx))
     _answer(master, f"move of {pbx} to central licensing", [change], show_all=show_all)
 
 
-@app.command("site")
-@asks_master()
+@asks_master(app, "site")
 def site(
     master: Master,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the site would be called.")],
@@ -86,8 +81,7 @@ def site(
     _answer(master, f"new site {name} with {', '.join(need)}", [change], show_all=show_all)
 
 
-@app.command("at")
-@asks_master()
+@asks_master(app, "at")
 def at(
     master: Master,
     day: Annotated[str, typer.Argument(metavar="DAY", help='E.g. "2026-03-01".')],

@@ -36,8 +36,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project fi
 AllOption = Annotated[bool, typer.Option("--all", help="Every change, however many.")]
 
 
-@app.command("apply")
-@asks_master(project=False)
+@asks_master(app, "apply", project=False)
 def apply(
     master: Master,
     file: FileArgument,
@@ -94,8 +93,7 @@ def check(
     console.print(visible(f"{file}: good; {held}; applying it makes {changes}"))
 
 
-@app.command("show")
-@asks_master()
+@asks_master(app, "show")
 def show(
     master: Master,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
@@ -112,8 +110,7 @@ def show(
     write_out(heading + message_toml(response.project))
 
 
-@app.command("list")
-@asks_master(project=False)
+@asks_master(app, "list", project=False)
 def list_projects(master: Master, limit: LimitOption = 0) -> None:
     """List the master's projects."""
     answer = master.listing(master.projects.ListProjects, project_pb2.ListProjectsRequest(), limit)
@@ -140,8 +137,7 @@ def example(name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which on
     write_out(files[name].read_text(encoding="utf-8"))
 
 
-@app.command("delete")
-@asks_master(project=False)
+@asks_master(app, "delete", project=False)
 def delete(
     master: Master,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.")],
@@ -176,8 +172,7 @@ def _deleted(name: str, response: project_pb2.DeleteProjectResponse, done: str) 
     return f"{done} {name}: {joined_counts(gone)}; {joined_counts(stay)} of its audit stay under its name"
 
 
-@app.command("end-learning")
-@asks_master()
+@asks_master(app, "end-learning")
 def end_learning(master: Master, reason: ReasonOption) -> None:
     """End the learning after a restore before its time: what was not proven may be lent again, and so twice."""
     name = master.project
