@@ -20,27 +20,14 @@ from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import SqliteTx
 from master.store.backends.stopping import Stop
 from master.store.dry_runs.rehearsals import SeatsOf
-from master.store.tables import tables as t
+from master.store.tables.tables import metadata
 
 T = TypeVar("T")
-LEFT_OUT: Final = frozenset(
-    {
-        t.request_answer,
-        t.site_day,
-        t.pool_day,
-        t.rule_day,
-        t.denial,
-        t.alarm,
-        t.webhook_delivery,
-        t.signing_key,
-        t.database_identity,
-    }
-)
-_BLANK: Final[Mapping[Column[Any], Any]] = {
-    t.license_file.c.document: b"",
-    t.webhook.c.secret: "",
-    t.event.c.request_id: None,
-}
+LEFT_OUT: Final = frozenset({
+    "request_answer", "site_day", "pool_day", "rule_day", "denial", "alarm", "webhook_delivery", "signing_key",
+    "database_identity",
+})  # fmt: skip
+_BLANK: Final[Mapping[str, Any]] = {"license_file.document": b"", "webhook.secret": "", "event.request_id": None}
 """Columns that are not read, and what stands there in a copy."""
 _PBXS_AT_ONCE = 100
 """Seats are read in pieces: calls that the same event loop serves get their turn in between."""
@@ -61,9 +48,9 @@ def copy_of(tx: Tx, project: str, seats_of: SeatsOf) -> ProjectCopy:
     project_id = rows[0][0]
     return ProjectCopy(
         tuple(
-            (table, _seats(tx, seats_of(tx, project_id)) if table is t.seat else _rows(tx, table, project_id))
-            for table in t.metadata.sorted_tables
-            if table not in LEFT_OUT
+            (table, _seats(tx, seats_of(tx, project_id)) if table.name == "seat" else _rows(tx, table, project_id))
+            for table in metadata.sorted_tables
+            if table.name not in LEFT_OUT
         )
     )
 
@@ -91,7 +78,7 @@ def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
 def _empty_tables() -> str:
     """The statements that make all tables: working them out for each copy took longer than most work on it."""
     with create_engine("sqlite+pysqlite://").connect() as connection:
-        t.metadata.create_all(connection, checkfirst=False)
+        metadata.create_all(connection, checkfirst=False)
         made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
         return ";\n".join(made.scalars())
 
@@ -101,16 +88,16 @@ def _rows(tx: Tx, table: Table, project_id: int) -> list[Row]:
 
 
 def _seats(tx: Tx, pbx_ids: Sequence[int]) -> list[Row]:
-    statement = f"SELECT {_named(_read(t.seat))} FROM seat WHERE pbx_id IN {{?1:int}}"
+    statement = f"SELECT {_named(_read(metadata.tables['seat']))} FROM seat WHERE pbx_id IN {{?1:int}}"
     pieces = (pbx_ids[at : at + _PBXS_AT_ONCE] for at in range(0, len(pbx_ids), _PBXS_AT_ONCE))
     return [row for piece in pieces for row in tx.rows(statement, list(piece))]
 
 
 def _whose(table: Table) -> str:
     of_pbxs = "IN (SELECT id FROM pbx WHERE project_id = ?1)"
-    if table is t.project:
+    if table.name == "project":
         return "id = ?1"
-    if table is t.event:
+    if table.name == "event":
         return "project_id = ?1 AND seq = (SELECT MAX(seq) FROM event WHERE project_id = ?1)"
     if "project_id" in table.c:
         return "project_id = ?1"
@@ -118,14 +105,14 @@ def _whose(table: Table) -> str:
 
 
 def _put(tx: Tx, table: Table, rows: list[Row]) -> None:
-    columns = [*_read(table), *(column for column in table.c if column in _BLANK)]
-    blanks = [_BLANK[column] for column in columns if column in _BLANK]
+    blank = [column for column in table.c if str(column) in _BLANK]
+    columns, blanks = [*_read(table), *blank], [_BLANK[str(column)] for column in blank]
     marks = ", ".join(f"?{at}" for at in range(1, len(columns) + 1))
     tx.many(f"INSERT INTO {table.name} ({_named(columns)}) VALUES ({marks})", [(*row, *blanks) for row in rows])
 
 
 def _read(table: Table) -> list[Column[Any]]:
-    return [column for column in table.c if column not in _BLANK]
+    return [column for column in table.c if str(column) not in _BLANK]
 
 
 def _named(columns: Sequence[Column[Any]]) -> str:
