@@ -17,7 +17,7 @@ from master.auth.authority.authority import Authority
 from master.auth.authority.issued import Holder, Issued, Purpose
 from master.auth.authority.keys import key_pem, new_key, pem
 from master.auth.callers.identity import MASTER, identity_of
-from tests.support.masters import UNHURRIED, Wire, wire_over
+from tests.support.masters import UNHURRIED, Wire
 from tests.support.projects.certificates import Made
 
 
@@ -89,4 +89,4 @@ class Pki:
 async def shown_to(address: str, credentials: grpc.ChannelCredentials) -> AsyncIterator[Wire]:
     """Stubs over a connection of their own."""
     async with open_channel(address, credentials, UNHURRIED) as channel:
-        yield wire_over(address, channel)
+        yield Wire(address, channel)

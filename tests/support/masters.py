@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
@@ -47,7 +48,6 @@ __all__ = [
     "in_process_master",
     "master_process",
     "upgraded",
-    "wire_over",
     "wire_to",
 ]
 
@@ -79,24 +79,60 @@ class Clock:
         return self._stepped
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Wire:
-    """The services of a master, over a socket."""
+    """The services of a master, over a socket; most tests call one or two of them."""
 
     address: str
     channel: grpc.aio.Channel
-    leases: lease_pb2_grpc.LeaseServiceAsyncStub
-    licenses: license_pb2_grpc.LicenseServiceAsyncStub
-    projects: project_pb2_grpc.ProjectServiceAsyncStub
-    standby: standby_pb2_grpc.StandbyServiceAsyncStub
-    status: status_pb2_grpc.StatusServiceAsyncStub
-    audit: audit_pb2_grpc.AuditServiceAsyncStub
-    plans: plan_pb2_grpc.PlanServiceAsyncStub
-    reports: report_pb2_grpc.ReportServiceAsyncStub
-    webhooks: webhook_pb2_grpc.WebhookServiceAsyncStub
-    agreements: agreement_pb2_grpc.AgreementServiceAsyncStub
-    allocations: allocation_pb2_grpc.AllocationServiceAsyncStub
-    loans: loan_pb2_grpc.LoanServiceAsyncStub
+
+    @cached_property
+    def leases(self) -> lease_pb2_grpc.LeaseServiceAsyncStub:
+        return lease_pb2_grpc.LeaseServiceStub(self.channel)
+
+    @cached_property
+    def licenses(self) -> license_pb2_grpc.LicenseServiceAsyncStub:
+        return license_pb2_grpc.LicenseServiceStub(self.channel)
+
+    @cached_property
+    def projects(self) -> project_pb2_grpc.ProjectServiceAsyncStub:
+        return project_pb2_grpc.ProjectServiceStub(self.channel)
+
+    @cached_property
+    def standby(self) -> standby_pb2_grpc.StandbyServiceAsyncStub:
+        return standby_pb2_grpc.StandbyServiceStub(self.channel)
+
+    @cached_property
+    def status(self) -> status_pb2_grpc.StatusServiceAsyncStub:
+        return status_pb2_grpc.StatusServiceStub(self.channel)
+
+    @cached_property
+    def audit(self) -> audit_pb2_grpc.AuditServiceAsyncStub:
+        return audit_pb2_grpc.AuditServiceStub(self.channel)
+
+    @cached_property
+    def plans(self) -> plan_pb2_grpc.PlanServiceAsyncStub:
+        return plan_pb2_grpc.PlanServiceStub(self.channel)
+
+    @cached_property
+    def reports(self) -> report_pb2_grpc.ReportServiceAsyncStub:
+        return report_pb2_grpc.ReportServiceStub(self.channel)
+
+    @cached_property
+    def webhooks(self) -> webhook_pb2_grpc.WebhookServiceAsyncStub:
+        return webhook_pb2_grpc.WebhookServiceStub(self.channel)
+
+    @cached_property
+    def agreements(self) -> agreement_pb2_grpc.AgreementServiceAsyncStub:
+        return agreement_pb2_grpc.AgreementServiceStub(self.channel)
+
+    @cached_property
+    def allocations(self) -> allocation_pb2_grpc.AllocationServiceAsyncStub:
+        return allocation_pb2_grpc.AllocationServiceStub(self.channel)
+
+    @cached_property
+    def loans(self) -> loan_pb2_grpc.LoanServiceAsyncStub:
+        return loan_pb2_grpc.LoanServiceStub(self.channel)
 
     async def apply(self, project: project_pb2.Project, *, dry_run: bool = False) -> project_pb2.ApplyProjectResponse:
         request = project_pb2.ApplyProjectRequest(project=project, dry_run=dry_run, request_id=str(uuid4()))
@@ -106,26 +142,7 @@ class Wire:
 @asynccontextmanager
 async def wire_to(address: str) -> AsyncIterator[Wire]:
     async with open_channel(address, options=(*UNHURRIED, ("grpc.max_receive_message_length", -1))) as channel:
-        yield wire_over(address, channel)
-
-
-def wire_over(address: str, channel: grpc.aio.Channel) -> Wire:
-    return Wire(
-        address,
-        channel,
-        lease_pb2_grpc.LeaseServiceStub(channel),
-        license_pb2_grpc.LicenseServiceStub(channel),
-        project_pb2_grpc.ProjectServiceStub(channel),
-        standby_pb2_grpc.StandbyServiceStub(channel),
-        status_pb2_grpc.StatusServiceStub(channel),
-        audit_pb2_grpc.AuditServiceStub(channel),
-        plan_pb2_grpc.PlanServiceStub(channel),
-        report_pb2_grpc.ReportServiceStub(channel),
-        webhook_pb2_grpc.WebhookServiceStub(channel),
-        agreement_pb2_grpc.AgreementServiceStub(channel),
-        allocation_pb2_grpc.AllocationServiceStub(channel),
-        loan_pb2_grpc.LoanServiceStub(channel),
-    )
+        yield Wire(address, channel)
 
 
 @dataclass(slots=True)
