@@ -17,7 +17,7 @@ from master.cli.output.failure import CommandFailed
 from master.cli.server.serve import settings_from, without_password
 from master.settings import Settings
 from tests.cli.command import run
-from tests.support.masters import Clock, in_process_master, sqlite_url, upgraded
+from tests.support.masters import Clock, in_process_master, sqlite_url
 
 SECRET = "sesame"
 
@@ -129,14 +129,12 @@ async def test_a_database_is_its_owners_alone(tmp_path: Path) -> None:
         assert {stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in os.listdir(tmp_path)} == {0o600}
 
 
-async def test_a_database_that_others_can_read_is_told(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path)
-    await upgraded(url)
-    file = Path(url.removeprefix("sqlite:///"))
+async def test_a_database_that_others_can_read_is_told(sqlite_database_url: str) -> None:
+    file = Path(sqlite_database_url.removeprefix("sqlite:///"))
     for mode, lines in ((0o600, 0), (0o640, 1)):
         os.chmod(file, mode)
         with capture_logs() as logs:
-            async with in_process_master(url, Clock()):
+            async with in_process_master(sqlite_database_url, Clock()):
                 pass
         assert len([line for line in logs if line.get("remedy") == f"chmod 600 {file}*"]) == lines
 

@@ -6,11 +6,9 @@ path in what is told. By chance with a fixed seed here; `TESTS_LONG=1` takes oth
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -18,13 +16,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from licensemaster.v1 import lease_pb2, project_pb2, status_pb2
-from master.store.upkeep import schema
 from tests.rpc.failures import NAME
 from tests.rpc.fuzzing import Chance, Told, answer, every_rpc, request
-from tests.support.databases.postgres import PostgresServer
 from tests.support.limits import LONG
 from tests.support.loop import Loop
-from tests.support.masters import sqlite_url
 from tests.support.projects.estates import project
 
 ROUNDS = 400 if LONG else 20
@@ -34,16 +29,10 @@ PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway", "spare": "sta
 ESTATE = project({"PBX-Port12": 5, "PBX-Standby12": 5}, pbxs=PBXS)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def loop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Loop]:
+@pytest.fixture
+def loop(database_url: str) -> Iterator[Loop]:
     """A master on each kind of database."""
-    if request.param == "sqlite":
-        url = sqlite_url(tmp_path)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = asyncio.run(server.new_database())
-    schema.upgrade(url, schema.IfAbsent.CREATE)
-    with Loop(url) as loop:
+    with Loop(database_url) as loop:
         yield loop
 
 

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -29,8 +28,6 @@ from tests.support.masters import (
     Wire,
     in_process_master,
     master_process,
-    sqlite_url,
-    upgraded,
     wire_to,
 )
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
@@ -120,9 +117,8 @@ async def test_too_many_streams(sqlite_database_url: str, clock: Clock) -> None:
         assert failed.retry_after_ms > 0
 
 
-async def test_sigterm_answers_what_is_under_way_and_tells_the_streams(tmp_path: Path) -> None:
-
-    url = await upgraded(sqlite_url(tmp_path))
+async def test_sigterm_answers_what_is_under_way_and_tells_the_streams(sqlite_database_url: str) -> None:
+    url = sqlite_database_url
     async with master_process(url, drain_seconds=10) as process, wire_to(process.address) as wire:
         await wire.apply(project({"PBX-Port12": 5}))
         berlin = await opened(wire, "berlin")
@@ -159,8 +155,7 @@ async def _until_refused(pbx: BarePbx) -> None:
         await pbx.wire.leases.RenewLease(lease_pb2.RenewLeaseRequest(pbx=pbx.name, epoch=1), timeout=HANG_SECONDS)
 
 
-async def test_sigint_ends_it_too(tmp_path: Path) -> None:
-
-    process = MasterProcess(await upgraded(sqlite_url(tmp_path)))
+async def test_sigint_ends_it_too(sqlite_database_url: str) -> None:
+    process = MasterProcess(sqlite_database_url)
     await process.start()
     assert await process._end(signal.SIGINT) == 0

@@ -1,6 +1,7 @@
 """Rule F5: what a standby may use outside of the master's reach stays counted, and what is no evidence."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import grpc
@@ -11,7 +12,7 @@ from tests.rpc.failures import failure
 from tests.rules.asking import Reason, grant_all, holdings, refuse, used
 from tests.rules.standby.pairs import ALLOWANCE, GRACE, TTL, paired
 from tests.support.databases.truth import all_events, held_by_pbx, mismatches
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, two_masters, wire_to
+from tests.support.masters import PROJECT, Clock, InProcess, in_process_master, sqlite_url, two_masters, wire_to
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, by_kind, checked, standing_by
 from tests.support.projects.estates import project
@@ -243,12 +244,10 @@ async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(any_master: In
 
 @pytest.mark.rule("F5")
 async def test_a_standby_lease_of_another_master_is_no_evidence(
-    any_master: InProcess, tmp_path_factory: pytest.TempPathFactory
+    any_master: InProcess, sqlite_template: Path, tmp_path: Path
 ) -> None:
-    from tests.support.masters import sqlite_url, upgraded
-
     await paired(any_master)
-    url = await upgraded(sqlite_url(tmp_path_factory.mktemp("foreign")))
+    url = sqlite_url(shutil.copytree(sqlite_template, tmp_path / "foreign"))
     async with in_process_master(url, Clock(any_master.clock.now)) as foreign:
         _, stranger = await paired(foreign)
         request = stranger.takeover(carried_seconds=1)
