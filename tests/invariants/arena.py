@@ -23,7 +23,6 @@ from tests.support.projects.signed_documents import Vendor
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    import grpc
 
 T = TypeVar("T")
 PRINTED = {
@@ -137,8 +136,3 @@ async def all_seats(master: InProcess, project_name: str) -> list[status_pb2.Hel
         if not page.next_page_token:
             return seats
         request.page_token = page.next_page_token
-
-
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    """The reason that a failure names."""
-    return str(dict(error.trailing_metadata() or ()).get("error-reason", ""))

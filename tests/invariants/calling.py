@@ -12,13 +12,13 @@ from hypothesis.stateful import (
 )
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
-from tests.invariants.arena import Arena, all_seats, reason_of
+from tests.invariants.arena import Arena, all_seats
 from tests.invariants.changing import OVERDRAFT_SEATS_MAX, Changing
 from tests.invariants.model.allocation import KINDS
 from tests.invariants.model.model import Model
 from tests.invariants.model.sharing import HOUR
 from tests.invariants.model.values import PBXS, PRIMARY, STANDBY, Answer, No, Yes
-from tests.support.databases.truth import adds_up, counted
+from tests.support.databases.truth import adds_up, counted, reason_of
 from tests.support.pbxs.pbx import seat
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
-from tests.invariants.arena import PRINTED, Arena, reason_of
+from tests.invariants.arena import PRINTED, Arena
 from tests.invariants.balance import BOXES, Key, ModelLicense, ModelRelease
 from tests.invariants.model.values import TTL_SECONDS
+from tests.support.databases.truth import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

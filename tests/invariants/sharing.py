@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from licensemaster.v1 import allocation_pb2, lease_pb2, loan_pb2
-from tests.invariants.arena import reason_of
 from tests.invariants.calling import AWAITED, HANDED_ON, Calling, answer_of, seats_of
 from tests.invariants.model.sharing import PORTS
 from tests.invariants.model.values import PBXS
 from tests.invariants.moving import masters
+from tests.support.databases.truth import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

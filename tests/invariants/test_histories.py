@@ -22,10 +22,11 @@ from hypothesis.stateful import (
 )
 
 from licensemaster.v1 import lease_pb2, status_pb2
-from tests.invariants.arena import Arena, reason_of
+from tests.invariants.arena import Arena
 from tests.invariants.calling import answer_of, awaited, expected, seats_of
 from tests.invariants.model.values import PBXS, PRIMARY, STANDBY, Answer, Yes
 from tests.invariants.sharing import Sharing
+from tests.support.databases.truth import reason_of
 from tests.support.limits import LONG
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import pytest
 
 from licensemaster.v1 import project_pb2
 from tests.domain.catalog.test_catalog_names import OTHER_SPELLINGS, PRINTED
+from tests.rpc.failures import failure
 from tests.rules.asking import CHANNEL, INTERFACE, Action, Reason, grant, held, refuse, status, used
 from tests.support.masters import PROJECT, InProcess
 from tests.support.pbxs.pbx import opened, seat
@@ -54,10 +55,9 @@ async def test_other_spellings_mean_the_same_license(master: InProcess) -> None:
     ],
 )
 async def test_other_names_are_refused(master: InProcess, printed: str, reason: str) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await master.wire.apply(project({printed: 1}))
-    assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert (failed.value.details() or "").startswith(reason)
+    failed = await failure(master.wire.apply(project({printed: 1})))
+    assert failed.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failed.message.startswith(reason)
     with pytest.raises(grpc.aio.AioRpcError):
         await status(master.wire)  # nothing was stored
 

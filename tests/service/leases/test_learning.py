@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
-from tests.rpc.failures import seen
+from tests.rpc.failures import failure
 from tests.rules.seats.test_refusals import MESSAGES
 from tests.service.leases.restored import (
     ALLOWANCE,
@@ -107,9 +107,7 @@ async def test_leases_from_before_are_to_be_opened_anew_and_seats_are_kept_meanw
         (lambda: older.berlin.acquire(*seats("port", 1)), "LEASE_UNPROVEN"),
         (older.ulm.renew, "LEASE_NOT_OPEN"),
     ):
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await call()
-        assert seen(failed.value).reason == reason
+        assert (await failure(call())).reason == reason
 
 
 async def test_expiry_takes_nothing_back_while_learning(older: OlderBackup, learning: InProcess, clock: Clock) -> None:
@@ -131,16 +129,12 @@ async def test_the_master_finds_out_by_itself(older: OlderBackup, clock: Clock, 
             request = lease_pb2.RenewLeaseRequest(
                 pbx=older.berlin.name, epoch=older.berlin.epoch, end_time=terms.end_time
             )
-            with pytest.raises(grpc.aio.AioRpcError) as failed:
-                await master.wire.leases.RenewLease(request)
-            assert seen(failed.value).reason == "LEASE_UNPROVEN"
+            assert (await failure(master.wire.leases.RenewLease(request))).reason == "LEASE_UNPROVEN"
         await (older.ulm if shown_by == "a PBX that is new" else older.berlin).return_to(master)
         learning = (await status_of(master)).learning
         assert learning.why.startswith("ulm: it shows" if shown_by == "a PBX that is new" else "berlin: it shows")
         older.bonn.wire = master.wire
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await older.bonn.renew()
-        assert seen(failed.value).reason == "LEASE_UNPROVEN"
+        assert (await failure(older.bonn.renew())).reason == "LEASE_UNPROVEN"
         (began,) = await events(master, "learning.began")
         assert began.caller == "master:learning"
 
@@ -191,13 +185,9 @@ async def test_an_operator_ends_it_early_and_is_told_the_risk(older: OlderBackup
     assert event.reason == "berlin is shut"
     granted(await older.bonn.acquire(*seats("port", 100)))
     request.request_id = "end-2"
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await learning.wire.projects.EndLearning(request)
-    assert seen(failed.value).reason == "NOT_LEARNING"
+    assert (await failure(learning.wire.projects.EndLearning(request))).reason == "NOT_LEARNING"
     older.berlin.wire = learning.wire
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await older.berlin.renew()
-    assert seen(failed.value).reason == "LEASE_UNPROVEN"
+    assert (await failure(older.berlin.renew())).reason == "LEASE_UNPROVEN"
     await older.berlin.return_to(learning)
     assert refused(await older.berlin.acquire(*seats("port", 1)))[0].reason == seat_pb2.REFUSAL_REASON_POOL_EXHAUSTED
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, lease_pb2
+from tests.rpc.failures import failure
 from tests.service.leases.restored import (
     ESTATE,
     GRACE,
@@ -63,10 +64,9 @@ async def test_a_forged_proof_is_refused(
     older: OlderBackup, learning: InProcess, forge: Callable[..., document_pb2.SignedDocument]
 ) -> None:
     assert older.berlin.signed is not None
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await older.berlin.return_to(learning, lease_pb2.LeaseProof(signed=forge(older.berlin.signed)))
-    assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "proof.signed" in str(failed.value.details())
+    failed = await failure(older.berlin.return_to(learning, lease_pb2.LeaseProof(signed=forge(older.berlin.signed))))
+    assert failed.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "proof.signed" in failed.message
     assert await events(learning, "lease.proven") == []
 
 

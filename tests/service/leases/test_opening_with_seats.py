@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, seat_pb2
-from tests.support.databases.truth import all_events, held_by_pbx, mismatches, reason_of, used
+from tests.rpc.failures import failure
+from tests.support.databases.truth import all_events, held_by_pbx, mismatches, used
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
 
@@ -93,9 +93,7 @@ async def test_an_opening_that_comes_late_acquires_nothing(any_master: InProcess
     granted((await berlin.open("12", seat("port", "anna"), request_id="opening")).results)
     await berlin.give_back(seat("port", "anna"))
     berlin.unanswered_calls = 0
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await berlin.open("12", seat("port", "anna"), request_id="opening")
-    assert reason_of(failed.value) == "CALL_SUPERSEDED"
+    assert (await failure(berlin.open("12", seat("port", "anna"), request_id="opening"))).reason == "CALL_SUPERSEDED"
     assert await held_by_pbx(any_master.wire) == {}
     again = await berlin.open("12", request_id="opening")  # without seats it undoes nothing
     assert again.lease.epoch == 1

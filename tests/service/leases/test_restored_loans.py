@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
+from tests.rpc.failures import failure
 from tests.service.leases.restored import (
     GRACE,
     LEARNING,
@@ -213,10 +214,9 @@ async def test_only_genuine_loans_count(database_url: str, clock: Clock) -> None
             kind=loan.kind, key_id=loan.key_id, payload=terms.SerializeToString(), signature=loan.signature
         )
         for site, bad in ((ship, altered), (ship, masked(loan)), (bonn, loan), (ship, ship.signed or Signed())):
-            with pytest.raises(grpc.aio.AioRpcError) as failed:
-                await show(master, site, [bad])
-            assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-            assert "loans[0]" in str(failed.value.details())
+            failed = await failure(show(master, site, [bad]))
+            assert failed.code is grpc.StatusCode.INVALID_ARGUMENT
+            assert "loans[0]" in failed.message
         with pytest.raises(grpc.aio.AioRpcError, match="100 at most"):
             await show(master, ship, [loan] * 101)
         await show(master, ship, [foreign(loan)])  # another master's, which proves nothing here
