@@ -10,6 +10,8 @@ from slave_client import CallKind, Reason, State
 Schema = dict[str, Any]
 _TEXT: Final[Schema] = {"type": "string"}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_TRUTH: Final[Schema] = {"type": "boolean"}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST: Final[Schema] = {"type": "array"}
 
 
@@ -19,6 +21,19 @@ def _enum(names: list[str]) -> Schema:
 
 def _object(optional: dict[str, Schema] | None = None, **required: Schema) -> Schema:
     return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def _no_other(schema: Schema) -> Schema:
+    """The same object, which may have no other fields."""
+    return {**schema, "additionalProperties": False}
+
+
+def _list_of(items: Schema, **more: object) -> Schema:
+    return {**_LIST, "items": items, **more}
+
+
+def _or_none(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}
 
 
 def _ref(name: str) -> Schema:
@@ -53,7 +68,7 @@ _COST: Final[dict[str, Schema]] = {
     "basis": {"type": ["string", "null"], "enum": [*(basis.name.lower() for basis in Basis), None]},
     "included_in": _TEXT,
     "device": _TEXT,
-    "reassignable": {"type": "boolean"},
+    "reassignable": _TRUTH,
 }
 _EVENT: Final = _object(
     event=_enum(["state", "seat", "notice"]),
@@ -61,39 +76,29 @@ _EVENT: Final = _object(
 )
 _REASON: Final = _enum([reason.value for reason in Reason])
 _REFUSAL: Final[dict[str, Schema]] = {
-    "rules": {**_LIST, "items": _TEXT},
+    "rules": _list_of(_TEXT),
     "licenses": _LIST,
     "seats": _LIST,
     "numbers": _object(
         license_type=_TEXT, device=_TEXT, capacity=_COUNT, in_use=_COUNT, wanted=_COUNT, place=_COUNT, waiting=_COUNT
     ),
-    "holders": {**_LIST, "items": _object(pbx=_TEXT, site=_TEXT, seats=_COUNT)},
+    "holders": _list_of(_object(pbx=_TEXT, site=_TEXT, seats=_COUNT)),
     "remedy": _object(text=_TEXT, ways=_LIST),
 }
 _REFUSED: Final = _outcome("Refusal", is_granted=False)
 _SCHEMAS: Final[dict[str, Schema]] = {
     "Seat": _object(license_type=_TEXT, holder_kind=_KIND, holder=_TEXT, **dict.fromkeys(_DETAILS, _TEXT)),
-    "Details": {
-        "type": "object",
-        "properties": {**_DETAILS, "wait": {"type": "boolean"}},
-        "additionalProperties": False,
-    },
-    "WantedSeat": {
-        **_object(_DETAILS, license_type=_NAME, holder_kind=_KIND, holder=_NAME),
-        "additionalProperties": False,
-    },
-    "Wanted": {
-        **_object(seats={**_LIST, "items": _ref("WantedSeat"), "uniqueItems": True}),
-        "additionalProperties": False,
-    },
-    "Granted": _object(seat=_ref("Seat"), already_held={"type": "boolean"}, source=_TEXT, **_COST),
+    "Details": _no_other({"type": "object", "properties": {**_DETAILS, "wait": _TRUTH}}),
+    "WantedSeat": _no_other(_object(_DETAILS, license_type=_NAME, holder_kind=_KIND, holder=_NAME)),
+    "Wanted": _no_other(_object(seats=_list_of(_ref("WantedSeat"), uniqueItems=True))),
+    "Granted": _object(seat=_ref("Seat"), already_held=_TRUTH, source=_TEXT, **_COST),
     "Held": _object(seat=_ref("Seat"), counted_as={"type": "object"}, **_COST),
-    "HeldSeats": _object(seats={**_LIST, "items": _ref("Held")}),
-    "Returned": _object(seat=_ref("Seat"), held={"type": "boolean"}, source=_TEXT),
+    "HeldSeats": _object(seats=_list_of(_ref("Held"))),
+    "Returned": _object(seat=_ref("Seat"), held=_TRUTH, source=_TEXT),
     "Synced": _object(
-        outcomes={**_LIST, "items": {"oneOf": [_outcome("Granted", is_granted=True), _REFUSED]}},
+        outcomes=_list_of({"oneOf": [_outcome("Granted", is_granted=True), _REFUSED]}),
         seats_returned=_COUNT,
-        kept={**_LIST, "items": _REFUSED},
+        kept=_list_of(_REFUSED),
     ),
     "Refusal": _object(detail=_TEXT, reason=_REASON, seat=_ref("Seat"), **_REFUSAL),
     "Lease": _object(
@@ -101,36 +106,25 @@ _SCHEMAS: Final[dict[str, Schema]] = {
         state=_STATE,
         why=_TEXT,
         epoch={"type": ["integer", "null"]},
-        lease_end={"type": ["string", "null"], "format": "date-time"},
+        lease_end=_or_none(_TIME),
         remaining_seconds={"type": "number"},
         seats_held=_COUNT,
-        loans={
-            **_LIST,
-            "items": _object(
-                license_type=_TEXT,
-                seats=_COUNT,
-                end_time={"type": "string", "format": "date-time"},
-                remaining_seconds={"type": "number"},
-            ),
-        },
+        loans=_list_of(_object(license_type=_TEXT, seats=_COUNT, end_time=_TIME, remaining_seconds={"type": "number"})),
         master=_TEXT,
-        notices={**_LIST, "items": _object(kind=_TEXT, message=_TEXT)},
+        notices=_list_of(_object(kind=_TEXT, message=_TEXT)),
     ),
-    "TakeoverRequest": {
-        **_object({"reason": {**_TEXT, "maxLength": 500}, "force": {"type": "boolean"}}, primary=_PBX),
-        "additionalProperties": False,
-    },
-    "Takeover": _object(primary={"type": ["string", "null"]}, state={"type": ["string", "null"]}, seats_held=_COUNT),
-    "Allowed": _object(allowed={"type": "boolean"}),
+    "TakeoverRequest": _no_other(_object({"reason": {**_TEXT, "maxLength": 500}, "force": _TRUTH}, primary=_PBX)),
+    "Takeover": _object(primary=_or_none(_TEXT), state=_or_none(_TEXT), seats_held=_COUNT),
+    "Allowed": _object(allowed=_TRUTH),
     "Health": _object(status={"const": "ok"}, state=_STATE),
     "Problem": _object(
         {
             "reason": _REASON,
             "seat": _ref("Seat"),
             **_REFUSAL,
-            "problems": {**_LIST, "items": _object(message=_TEXT)},
+            "problems": _list_of(_object(message=_TEXT)),
             "place": _COUNT,
-            "retry_at": {"type": ["string", "null"], "format": "date-time"},
+            "retry_at": _or_none(_TIME),
         },
         type=_TEXT,
         title=_TEXT,
