@@ -35,10 +35,7 @@ class Agent:
             clock=clock,
         )
         self.takeover = Takeover(
-            self.client,
-            settings.state_dir,
-            wait_seconds=settings.give_up_after_seconds,
-            on_seat=self.events.on_seat,
+            self.client, settings.state_dir, wait_seconds=settings.give_up_after_seconds, on_seat=self.events.on_seat
         )
         self._waiting_max = settings.asks_waiting_max
         self.waiting = 0

@@ -59,11 +59,7 @@ def seat_view(want: Want) -> dict[str, Json]:
 
 def grant_view(granted: Granted) -> dict[str, Json]:
     """A seat that may be used, with what it costs. Written out as `held_view`, for these are what an agent answers."""
-    return {
-        **_seat_and_cost(granted),
-        "already_held": granted.already_held,
-        "source": granted.source.value,
-    }
+    return {**_seat_and_cost(granted), "already_held": granted.already_held, "source": granted.source.value}
 
 
 def held_view(held: Held) -> dict[str, Json]:

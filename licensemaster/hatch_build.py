@@ -25,11 +25,7 @@ class ProtoBuildHook(BuildHookInterface[Any]):
         protos = sorted(str(path.relative_to(proto)) for path in proto.rglob("*.proto"))
         comments = ("--include_source_info", "--include_imports", f"--descriptor_set_out={DESCRIPTORS}")
         outputs = ("--python_out=.", "--pyi_out=.", "--grpc_python_out=.", *comments)
-        subprocess.run(
-            [sys.executable, "-m", "grpc_tools.protoc", "-I.", *outputs, *protos],
-            cwd=proto,
-            check=True,
-        )
+        subprocess.run([sys.executable, "-m", "grpc_tools.protoc", "-I.", *outputs, *protos], cwd=proto, check=True)
         if version == "editable":
             return
         sources = [path for path in package.rglob("*.py") if path.name != "hatch_build.py"]

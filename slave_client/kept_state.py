@@ -53,10 +53,7 @@ class KeptState:
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self.state_dir = StateDir(config.state_dir) if config.state_dir else None
         self.state_writer = StateWriter(
-            snapshot=self._snapshot,
-            problem=self._tell_problem,
-            every_seconds=config.save_every_seconds,
-            clock=clock,
+            snapshot=self._snapshot, problem=self._tell_problem, every_seconds=config.save_every_seconds, clock=clock
         )
 
     @property

@@ -78,10 +78,7 @@ class ClientRuntime:
             await self.kept.leave()
             raise
         listener = Listener(
-            self.parts,
-            revoker=self.seat_manager.revoker,
-            awaited=self.seat_manager.awaited,
-            certifier=self._certifier,
+            self.parts, revoker=self.seat_manager.revoker, awaited=self.seat_manager.awaited, certifier=self._certifier
         )
         self._keeper = LeaseKeeper(
             self.parts,

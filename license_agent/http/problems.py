@@ -61,10 +61,7 @@ def refusal(refused: Refused) -> ProblemError:
 
 
 def json_response(
-    value: object,
-    status: int = 200,
-    content_type: str = "application/json",
-    headers: Mapping[str, str] | None = None,
+    value: object, status: int = 200, content_type: str = "application/json", headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """An answer in JSON, one line."""
     body = f"{_ENCODER.encode(value)}\n".encode()

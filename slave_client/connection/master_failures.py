@@ -86,13 +86,7 @@ class MasterError(Exception):
     """A call that failed; the text is the master's, or gRPC's where there was none."""
 
     def __init__(
-        self,
-        kind: FailureKind,
-        message: str,
-        *,
-        reason: str = "",
-        retry_after_seconds: float = 0.0,
-        address: str = "",
+        self, kind: FailureKind, message: str, *, reason: str = "", retry_after_seconds: float = 0.0, address: str = ""
     ) -> None:
         super().__init__(message)
         self.kind = kind

@@ -88,11 +88,7 @@ class SeatManager:
         )
         self._opening_seats = OpeningSeats(parts, is_waited_for=self._batcher.is_pending)
         self._unasked = UnaskedSeats(
-            parts,
-            state_writer=state_writer,
-            retry=self._retry,
-            turn=self._turn,
-            is_pending=self._batcher.is_pending,
+            parts, state_writer=state_writer, retry=self._retry, turn=self._turn, is_pending=self._batcher.is_pending
         )
         self._online = OnlineAnswers(
             parts,

@@ -265,9 +265,5 @@ _DECIDED = frozenset({State.CONNECTED, State.OFFLINE, *(state for state in State
 _ASK_AGAIN_SECONDS = 1.0
 """How often it is asked whether the other PBX is gone by now: its line may break at any moment."""
 _SOMEBODY_ELSES = frozenset(
-    {
-        StandbyProblemKind.PRIMARY_ACTIVE,
-        StandbyProblemKind.CARRIED_BY_ANOTHER,
-        StandbyProblemKind.NOT_A_PAIR,
-    }
+    {StandbyProblemKind.PRIMARY_ACTIVE, StandbyProblemKind.CARRIED_BY_ANOTHER, StandbyProblemKind.NOT_A_PAIR}
 )

@@ -102,11 +102,7 @@ def _revocations(
     keys = frozenset(
         key for crl in lists for revoked_certificate in crl if (key := revoked_key(revoked_certificate)) is not None
     )
-    return (
-        revoked,
-        keys,
-        min((crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc), default=None),
-    )
+    return (revoked, keys, min((crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc), default=None))
 
 
 def _check_serves(file: NamedFile, pair: Pair, now: float) -> None:

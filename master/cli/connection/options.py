@@ -80,8 +80,7 @@ TlsCaOption = Annotated[Path | None, _tls_file("ca", "The authority that signed 
 TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The certificate to show; all three or none.")]
 TlsKeyOption = Annotated[Path | None, _tls_file("key", "Its key.")]
 ProfileOption = Annotated[
-    str | None,
-    _of_connection("--profile", PROFILE, "NAME", "What `profile set` kept under that name.", is_eager=True),
+    str | None, _of_connection("--profile", PROFILE, "NAME", "What `profile set` kept under that name.", is_eager=True)
 ]
 ServerOption = Annotated[str, _of_connection("--server", SERVER, "HOST:PORT", "The master to ask.")]
 ProjectOption = Annotated[

@@ -38,8 +38,7 @@ def issue(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
-            help="projects/P/pbxs/X for a PBX; host names and addresses for a server; else one name.",
+            metavar="NAME...", help="projects/P/pbxs/X for a PBX; host names and addresses for a server; else one name."
         ),
     ],
     project: ConfinedOption = None,
@@ -98,8 +97,7 @@ def request(
 def enrol(
     csr: Annotated[Path, typer.Option("--csr", metavar="FILE", help="What the device sent.", exists=True)],
     token: Annotated[
-        str,
-        typer.Option("--token", envvar=PKI_TOKEN, help="Its one-time token; in the variable it shows in no `ps`."),
+        str, typer.Option("--token", envvar=PKI_TOKEN, help="Its one-time token; in the variable it shows in no `ps`.")
     ],
     days: DaysOption = 365,
     out: OutOption = _HERE,

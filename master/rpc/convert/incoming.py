@@ -103,12 +103,7 @@ def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tup
 
 
 def carried_offline(
-    sent: lease_pb2.CarriedOffline,
-    *,
-    standby: PbxName,
-    primary: PbxName,
-    public_key: bytes,
-    now: float,
+    sent: lease_pb2.CarriedOffline, *, standby: PbxName, primary: PbxName, public_key: bytes, now: float
 ) -> CarriedOffline:
     """What a standby carried while no master answered, and the standby lease that let it.
 

@@ -45,12 +45,7 @@ def response(report: UsageReport) -> report_pb2.GetUsageReportResponse:
             if use.license_type in types
         ],
         silent=[
-            message(
-                report_pb2.SilentPbx,
-                silent,
-                pbx=PbxName(report.project, silent.pbx),
-                contact_time=silent.heard_at,
-            )
+            message(report_pb2.SilentPbx, silent, pbx=PbxName(report.project, silent.pbx), contact_time=silent.heard_at)
             for silent in report.silent
         ],
         denied=[

@@ -91,11 +91,7 @@ def waits_for(license: license_pb2.LicenseStatus) -> str:
 
 
 def print_results(
-    results: Sequence[license_pb2.MoveResult],
-    warnings: Sequence[str] = (),
-    *,
-    dry_run: bool = False,
-    go_on: str = "",
+    results: Sequence[license_pb2.MoveResult], warnings: Sequence[str] = (), *, dry_run: bool = False, go_on: str = ""
 ) -> None:
     """What moved, as a table, then each refusal with what would help, then the warnings.
 

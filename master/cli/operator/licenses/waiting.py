@@ -28,11 +28,7 @@ def waiting(master: Master, context: typer.Context, license_type: OfTypeOption =
 
 @asks_master(app, "drop")
 def drop(
-    master: Master,
-    pbx: PbxArgument,
-    reason: ReasonOption,
-    license_type: OfTypeOption = "",
-    yes: YesOption = False,
+    master: Master, pbx: PbxArgument, reason: ReasonOption, license_type: OfTypeOption = "", yes: YesOption = False
 ) -> None:
     """Have a PBX wait no longer, for one type or for all.
 

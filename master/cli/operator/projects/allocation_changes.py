@@ -24,11 +24,7 @@ from master.cli.operator.projects.message_file import MessageFile, problems_erro
 from master.cli.output.rendering import stderr_console, stdout_console
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would change, who gains and who loses.")]
-_OPTIONS: Options = {
-    "dry_run": (DryRunOption, False),
-    "yes": (YesOption, False),
-    "reason": (ReasonOption, ""),
-}
+_OPTIONS: Options = {"dry_run": (DryRunOption, False), "yes": (YesOption, False), "reason": (ReasonOption, "")}
 
 
 @dataclass(frozen=True, slots=True)
