@@ -48,11 +48,9 @@ NO_NUMBERS = Numbers({}, {}, frozenset())
 class HeldSeats(dict[SeatKey, Held]):
     """Seats by name, counted by license type."""
 
-    def __init__(self, seats: Iterable[Held] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.of_type: Counter[str] = Counter()
-        for held in seats:
-            self[held.want.key] = held
 
     def __setitem__(self, key: SeatKey, held: Held) -> None:
         self.of_type[key.license_type] += key not in self

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensemaster.files.texts import FileError, read_bytes
+from licensemaster.files.texts import read_bytes
 from master.cli.output.failure import CommandFailed
 from master.cli.pki.pki_options import (
     FOLDER,
@@ -113,8 +113,6 @@ def enrol(
     with refusals():
         try:
             sent = x509.load_pem_x509_csr(read_bytes(csr, most=_REQUEST_BYTES_MAX))
-        except FileError as error:
-            raise CommandFailed(str(error)) from error
         except ValueError as error:
             raise CommandFailed(f"{csr}: is no certificate request in PEM", remedy="`pki request` makes one") from error
         authority, now = open_authority(folder), time.time()

@@ -60,9 +60,9 @@ def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity
     """Whom a certificate is to be for.
 
     Raises:
-        CommandFailed: nobody.
+        CommandFailed, IdentityError: nobody.
     """
-    from master.auth.callers.identity import SCHEME, IdentityError, Role, identity_of
+    from master.auth.callers.identity import SCHEME, Role, identity_of
 
     if kind is Kind.SERVER:
         raise CommandFailed("masters are not enrolled; their names are", remedy="license-master pki issue server HOST")
@@ -73,10 +73,7 @@ def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity
     role = Role.METRICS if kind is Kind.METRICS else Role(f"{kind.value}s")
     within = f"projects/{project}/" if project else ""
     path = names[0] if kind is Kind.PBX else f"{within}{role.value}/{names[0]}"
-    try:
-        identity = identity_of(f"{SCHEME}{path}")
-    except IdentityError as error:
-        raise CommandFailed(str(error)) from error
+    identity = identity_of(f"{SCHEME}{path}")
     if identity.role is not role:
         raise CommandFailed(f"{names[0]!r} is not a {kind.value}", remedy="write projects/PROJECT/pbxs/PBX")
     return identity
@@ -91,10 +88,11 @@ def tell(text: str) -> None:
 def refusals() -> Iterator[None]:
     """Turns what the authority and the file system refuse into a failure of the command."""
     from master.auth.authority.issued import AuthorityError
+    from master.auth.callers.identity import IdentityError
 
     try:
         yield
-    except AuthorityError as error:
+    except (AuthorityError, IdentityError) as error:
         raise CommandFailed(str(error)) from error
     except OSError as error:
         raise CommandFailed(f"{error.filename}: {error.strerror}") from error
