@@ -38,11 +38,7 @@ class FileError(Exception):
 
 
 def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
-    """Read the content of a file, or of a pipe that somebody writes into.
-
-    Args:
-        path: the file.
-        most: the bytes that it may have.
+    """Read the content of a file, or of a pipe that somebody writes into, of at most so many bytes.
 
     Raises:
         FileError: it is not there, no file, not to be read by this user, or too large.
@@ -75,11 +71,7 @@ def read_text(path: Path, *, most: int = BYTES_MAX) -> str:
 
 
 def decoded(content: bytes, *, source: str) -> str:
-    """Decode a file's bytes as text; lines end with a newline alone.
-
-    Args:
-        content: all of it.
-        source: what the file is called, for complaints.
+    """Decode a file's bytes as text; lines end with a newline alone. Complaints call the file `source`.
 
     Raises:
         FileError: it is no text, or in an encoding that nothing in it names; says on which line what was seen.

@@ -30,13 +30,8 @@ class SparingLog:
     ) -> None:
         """At most `lines_max` lines of one event in `seconds`, by `clock`.
 
-        Args:
-            log: where they go.
-            clock: seconds.
-            lines_max: how many lines.
-            seconds: in how long.
-            each: the fields that tell apart who causes them, and why: each of those has so many lines, all together
-                five times as many, so that a noisy one hides nobody else.
+        `each` are the fields that tell apart who causes them, and why: each of those has so many lines, all together
+        five times as many, so that a noisy one hides nobody else.
         """
         self._log = log
         self._clock = clock

@@ -14,6 +14,7 @@ import typer
 
 from licensemaster.files.texts import read_text
 from licensemaster.values import plain
+from licensemaster.values.moments import minute_text
 from master.cli.connection.options import JsonOption
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import add_row, print_json_object, stdout_console, table
@@ -118,8 +119,6 @@ def revoke(
 @app.command()
 def show(as_json: JsonOption = False, folder: FolderOption = FOLDER) -> None:
     """List certificates, the one that ends soonest first, and when the authority itself ends."""
-    from licensemaster.values.moments import minute_text
-
     with refusals():
         authority = open_authority(folder)
         issued, now = authority.issued(), time.time()

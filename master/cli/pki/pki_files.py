@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from licensemaster.files.texts import read_bytes
+from licensemaster.files.writer import Readers, write_file
+from licensemaster.values.moments import minute_text
 from master.cli.output.failure import CommandFailed
 from master.cli.pki.pki_options import (
     FOLDER,
@@ -47,8 +49,6 @@ def issue(
     folder: FolderOption = FOLDER,
 ) -> None:
     """Make a key and a certificate: NAME.crt and NAME.key, and ca.crt beside them."""
-    from licensemaster.files.writer import Readers, write_file
-    from licensemaster.values.moments import minute_text
     from master.auth.authority.keys import key_pem, new_key, pem
 
     with refusals():
@@ -83,7 +83,6 @@ def request(
     out: OutOption = _HERE,
 ) -> None:
     """On a device: make its key, which stays, and NAME.csr, which goes to the authority."""
-    from licensemaster.files.writer import Readers, write_file
     from master.auth.authority.keys import key_pem, new_key, pem, signing_request
 
     with refusals():
@@ -106,8 +105,6 @@ def enrol(
     """Sign a device's request against its token: NAME.crt, for whom the token was made, and ca.crt go back to it."""
     from cryptography import x509
 
-    from licensemaster.files.writer import Readers, write_file
-    from licensemaster.values.moments import minute_text
     from master.auth.authority.keys import pem
 
     with refusals():
@@ -153,8 +150,6 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
     """Renew one if it is time; what was done."""
     from cryptography import x509
 
-    from licensemaster.files.writer import Readers, write_file
-    from licensemaster.values.moments import minute_text
     from master.auth.authority.keys import pem
 
     try:
@@ -207,7 +202,6 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
 
 def _hand_out_ca(authority: Authority, out: Path) -> None:
     """The authority's certificate goes along; beside others it stays as it is."""
-    from licensemaster.files.writer import Readers, write_file
     from master.auth.authority.keys import pem
 
     if not (out / "ca.crt").exists():

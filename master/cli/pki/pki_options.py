@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from licensemaster.values.moments import minute_text
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import stderr_console, visible
 from master.variables import PKI
@@ -41,7 +42,6 @@ _NEAR_SECONDS = 365 * 86_400
 
 def open_authority(folder: Path) -> Authority:
     """The authority of a folder; says what is wrong with how it is kept."""
-    from licensemaster.values.moments import minute_text
     from master.auth.authority.authority import Authority
 
     authority = Authority.open(folder)

@@ -183,8 +183,7 @@ def _waits(master: Master, response: license_pb2.ReleaseLicensesResponse, asked:
 def _wait(master: Master, response: license_pb2.ReleaseLicensesResponse, manner: _Manner) -> bool:
     """Wait, and put what the licenses became into the response; False where they are not through in time."""
     waiting = [result.license for result in response.results if result.moved.state == RELEASING]
-    seconds = manner.timeout_seconds
-    ended = wait_for_releases(master, master.project, waiting, timeout_seconds=seconds, quiet=master.as_json)
+    ended = wait_for_releases(master, waiting, timeout_seconds=manner.timeout_seconds)
     for result in response.results:
         if (now := ended.get(result.license)) is not None:
             result.moved.CopyFrom(now)

@@ -95,11 +95,7 @@ def print_results(
 ) -> None:
     """What moved, as a table, then each refusal with what would help, then the warnings.
 
-    Args:
-        results: one per license.
-        warnings: what the operator should know besides.
-        dry_run: nothing was changed.
-        go_on: the command that was refused, for refusals that another option would overcome.
+    `go_on` is the command that was refused, for refusals that another option would overcome.
     """
     console = stdout_console()
     moved = [result.moved for result in results if result.WhichOneof("outcome") == "moved"]

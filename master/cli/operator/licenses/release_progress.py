@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from licensemaster.v1 import license_pb2
-from master.cli.connection.connection import Connection
+from master.cli.connection.asking import Master
 from master.cli.operator.licenses.move_results import RELEASING, licenses_view, note
 from master.cli.output.rendering import stderr_console, stdout_console, visible
 
@@ -18,19 +18,15 @@ POLL_SECONDS = 1.0
 
 
 def wait_for_releases(
-    connection: Connection, project: str, licenses: Sequence[str], *, timeout_seconds: float, quiet: bool
+    master: Master, licenses: Sequence[str], *, timeout_seconds: float
 ) -> dict[str, license_pb2.LicenseStatus]:
     """How the licenses stand when none of them is being released any more, the time is up, or somebody pressed Ctrl-C.
 
-    Args:
-        connection: to the master.
-        project: projects/{project}
-        licenses: their ids.
-        timeout_seconds: 0 for no end.
-        quiet: show nothing.
+    They are named by id; `timeout_seconds` is 0 for no end.
     """
+    quiet = master.as_json
     ends = time.monotonic() + timeout_seconds if timeout_seconds else float("inf")
-    statuses = _statuses(connection, project, licenses)
+    statuses = _statuses(master, licenses)
     console = stdout_console()
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not quiet else None
     last_line = ""
@@ -44,7 +40,7 @@ def wait_for_releases(
                 last_line = line
                 console.print(visible(line))
             time.sleep(min(POLL_SECONDS, max(ends - time.monotonic(), 0)))
-            statuses = _statuses(connection, project, licenses)
+            statuses = _statuses(master, licenses)
     except KeyboardInterrupt:
         pass
     finally:
@@ -59,9 +55,9 @@ def wait_for_releases(
     return statuses
 
 
-def _statuses(connection: Connection, project: str, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
-    request = license_pb2.ListLicensesRequest(project=project)
-    listed = connection.listing(connection.licenses.ListLicenses, request).licenses
+def _statuses(master: Master, licenses: Sequence[str]) -> dict[str, license_pb2.LicenseStatus]:
+    request = license_pb2.ListLicensesRequest(project=master.project)
+    listed = master.listing(master.licenses.ListLicenses, request).licenses
     return {license.license: license for license in listed if license.license in licenses}
 
 

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from licensemaster.v1 import status_pb2
 from master.cli.connection.asking import Master, asks_master
-from master.cli.connection.connection import Connection
 from master.cli.connection.options import OfDeviceOption, OfTypeOption
 from master.cli.operator.monitoring.listings import LEASE_STYLES
 from master.cli.output.enum_names import in_words
@@ -56,7 +55,7 @@ def status(
     """Show pools, version limits, leases and seats by site on one screen."""
     request = status_pb2.GetStatusRequest(project=master.project)
     if watch is not None:
-        _watch(master, request, watch, as_json=master.as_json, show_all=show_all)
+        _watch(master, request, watch, show_all=show_all)
         return
     response = master.call(master.status.GetStatus, request)
     master.show(response, lambda: status_view(response, show_all=show_all))
@@ -248,27 +247,25 @@ def _squeezed(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum()).removeprefix("pbx")
 
 
-def _watch(
-    connection: Connection, request: status_pb2.GetStatusRequest, seconds: float, *, as_json: bool, show_all: bool
-) -> None:
+def _watch(master: Master, request: status_pb2.GetStatusRequest, seconds: float, *, show_all: bool) -> None:
     """Asks every so often until interrupted. An outage is shown and waited out."""
     console = stdout_console()
     with suppress(KeyboardInterrupt):
-        if as_json or not console.is_terminal:
+        if master.as_json or not console.is_terminal:
             while True:
-                if as_json:
-                    print_json_line(connection.call(connection.status.GetStatus, request))
+                if master.as_json:
+                    print_json_line(master.call(master.status.GetStatus, request))
                 else:
-                    console.print(_frame(connection, request, show_all=show_all), "")
+                    console.print(_frame(master, request, show_all=show_all), "")
                 time.sleep(seconds)
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(_frame(connection, request, show_all=show_all), refresh=True)
+                live.update(_frame(master, request, show_all=show_all), refresh=True)
                 time.sleep(seconds)
 
 
-def _frame(connection: Connection, request: status_pb2.GetStatusRequest, *, show_all: bool) -> RenderableType:
+def _frame(master: Master, request: status_pb2.GetStatusRequest, *, show_all: bool) -> RenderableType:
     try:
-        return status_view(connection.call(connection.status.GetStatus, request), show_all=show_all)
+        return status_view(master.call(master.status.GetStatus, request), show_all=show_all)
     except CommandFailed as failure:
         return Group(*failure.parts())
