@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from licensemaster.values.toml_lines import FieldPath
-from master.domain.allocation.policies import Allocation, AllocationRule, Amounts
+from master.domain.allocation.policies import Allocation, Amounts
 
 KeyOf = Callable[[str], str]
 """The catalog key that a name means; the name itself where it means none."""
@@ -26,11 +26,9 @@ def with_keys(allocation: Allocation, key_of: KeyOf) -> Allocation:
             by_key[name if key in amounts or key in by_key else key] = amount
         return by_key
 
-    def of_rule(rule: AllocationRule) -> AllocationRule:
-        return rule.with_types(keyed, lambda names: tuple(map(key_of, names)))
-
+    rules = (rule.with_types(keyed, lambda names: tuple(map(key_of, names))) for rule in allocation.rules)
     types = tuple(replace(policy, license_type=key_of(policy.license_type)) for policy in allocation.types)
-    return replace(allocation, rules=tuple(map(of_rule, allocation.rules)), types=types)
+    return replace(allocation, rules=tuple(rules), types=types)
 
 
 def as_written(path: FieldPath, allocation: Allocation, key_of: KeyOf) -> FieldPath:

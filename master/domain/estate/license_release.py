@@ -29,16 +29,16 @@ class Release:
     """A license's way off its device, from the request until nobody uses it and its device vouches for that."""
 
     in_use: InUse
-    to_device: str
+    to_device: str = ""
     """Where the license goes; empty for the balance."""
     requested_by: str
     requested_at: float
     """UNIX time in seconds."""
     reason: str
-    nonce: bytes
-    certified: bool
-    device_dead: bool
-    approved_by: str
+    nonce: bytes = b""
+    certified: bool = False
+    device_dead: bool = False
+    approved_by: str = ""
 
     @property
     def awaits_certificate(self) -> bool:

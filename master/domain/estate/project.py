@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from functools import lru_cache
@@ -198,10 +197,7 @@ def _text(part: Any) -> str:
 def capacities(spec: ProjectSpec, catalog: Catalog) -> dict[tuple[str, str], int]:
     """Licenses bound, by device and type (A1, B4)."""
     quantities: Counter[tuple[str, str]] = Counter()
-    for license_spec in _bound(spec.licenses):
-        quantities[license_spec.device, catalog.read_name(license_spec.type).type.key] += license_spec.quantity
+    for license_spec in spec.licenses:
+        if license_spec.device:
+            quantities[license_spec.device, catalog.read_name(license_spec.type).type.key] += license_spec.quantity
     return dict(quantities)
-
-
-def _bound(licenses: Iterable[LicenseSpec]) -> Iterator[LicenseSpec]:
-    return (license for license in licenses if license.device)

@@ -13,7 +13,7 @@ Left to others: a takeover itself (`takeover.py`), claims (`claims.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from licensemaster.api_enums import StandbyProblemKind
@@ -238,26 +238,22 @@ def _licenses_short(estate: Estate, switch: StandbySwitch) -> StandbyProblem:
     )
 
 
-def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> list[StandbyProblem]:
+def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> Iterator[StandbyProblem]:
     """E4: a tier's licenses are for use from the next one on, so those below it must be there."""
-    problems = []
     for tier in sorted({license.tier for license in switch.licenses if license.tier is not None}):
         items = [license for license in switch.licenses if license.tier == tier]
         missing = missing_below_tier(estate, items[0], estate.master.device)
         if missing:
             below = tier - missing
             named = ", ".join(str(license.ref) for license in items)
-            problems.append(
-                StandbyProblem(
-                    kind=StandbyProblemKind.TIER_NOT_REACHED,
-                    message=f"{named} are for use beyond {tier}, but only {below} are installed below them",
-                    rules=("F3", "E4"),
-                    installed=below,
-                    needed=tier,
-                    licenses=tuple(license.ref for license in items[:MOST_NAMED]),
-                )
+            yield StandbyProblem(
+                kind=StandbyProblemKind.TIER_NOT_REACHED,
+                message=f"{named} are for use beyond {tier}, but only {below} are installed below them",
+                rules=("F3", "E4"),
+                installed=below,
+                needed=tier,
+                licenses=tuple(license.ref for license in items[:MOST_NAMED]),
             )
-    return problems
 
 
 def _not_connected(standby: Pbx, own: Lease | None, now: float) -> StandbyProblem:
@@ -272,30 +268,22 @@ def never_seen(primary: Pbx) -> StandbyProblem:
     return StandbyProblem(kind=StandbyProblemKind.PRIMARY_NEVER_SEEN, message=message, rules=("F4",))
 
 
-def _coverage(standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> list[StandbyProblem]:
-    """Return what would be missing, were the standby to take over while no master answers."""
+def _coverage(standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Iterator[StandbyProblem]:
+    """What would be missing, were the standby to take over while no master answers."""
     record, held = state.record, sum(state.held.values())
     if record is None or not record.acknowledged_serial or time.ends_by > record.acknowledged_ends_at:
         message = (
             f"{standby.name} is not known to have a standby lease for {primary.name} that is in force;"
             " without a master it could carry nothing"
         )
-        return [
-            StandbyProblem(kind=StandbyProblemKind.NO_STANDBY_LEASE, message=message, rules=("F4", "F5"), needed=held)
-        ]
+        kind = StandbyProblemKind.NO_STANDBY_LEASE
+        yield StandbyProblem(kind=kind, message=message, rules=("F4", "F5"), needed=held)
+        return
     short = sum(max(seats - state.covered.get(key, 0), 0) for key, seats in state.held.items())
-    if not short:
-        return []
-    message = (
-        f"the standby lease of {standby.name} covers {held - short} of the {held} seats of {primary.name};"
-        " its next renewals bring a newer one"
-    )
-    return [
-        StandbyProblem(
-            kind=StandbyProblemKind.STANDBY_LEASE_OLD,
-            message=message,
-            rules=("F4", "F5"),
-            installed=held - short,
-            needed=held,
+    if short:
+        message = (
+            f"the standby lease of {standby.name} covers {held - short} of the {held} seats of {primary.name};"
+            " its next renewals bring a newer one"
         )
-    ]
+        kind, covered = StandbyProblemKind.STANDBY_LEASE_OLD, held - short
+        yield StandbyProblem(kind=kind, message=message, rules=("F4", "F5"), installed=covered, needed=held)

@@ -61,13 +61,9 @@ class Ledgers:
 
     def state(self, tx: Tx, project_id: int) -> State:
         """The state of a project's ledger, in a transaction that changes nothing."""
-        state = self._state(tx, project_id)
+        state = self.state_under_lock(tx, project_id)
         self._states[project_id] = state
         return state
-
-    def state_under_lock(self, tx: Tx, project_id: int) -> State:
-        """The state of a project's ledger in a transaction that may write: it is not kept, as it may yet be undone."""
-        return self._state(tx, project_id)
 
     def endings(self, tx: Tx, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
         """The ends that lie ahead."""
@@ -90,7 +86,8 @@ class Ledgers:
             for renewal in unpaid_renewals(snapshot)
         )
 
-    def _state(self, tx: Tx, project_id: int) -> State:
+    def state_under_lock(self, tx: Tx, project_id: int) -> State:
+        """The state of a project's ledger in a transaction that may write: it is not kept, as it may yet be undone."""
         last = store.last_number(tx, project_id)
         state = self._states.get(project_id, State())
         if state.last_number > last:  # another transaction has seen more

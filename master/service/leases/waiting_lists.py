@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from master.domain.allocation.waiting_line import Waiter, in_line
@@ -35,8 +34,8 @@ def read_waiting(tx: Tx, estate: Estate, license_type: str, *, now: float) -> Wa
     """Who waits for a type, or for any where none is named; `now` is UNIX seconds."""
     waiting, total = list[WaitingSeat](), 0
     key = estate.catalog.key_of(license_type) if license_type else ""
-    for pool_id, type_key in _queued_pools(estate):
-        if key not in ("", type_key):
+    for pool_id, type_key in sorted(estate.shared_pools.items(), key=lambda pair: pair[1]):
+        if type_key not in estate.allocation.queues or key not in ("", type_key):
             continue
         queue, division = read_queue(tx, estate, pool_id, now=now)
         total += len(queue)
@@ -46,10 +45,3 @@ def read_waiting(tx: Tx, estate: Estate, license_type: str, *, now: float) -> Wa
             for place, waiter in enumerate(ordered[:_NAMED_MAX], 1)
         ]
     return WaitingList(tuple(waiting), total)
-
-
-def _queued_pools(estate: Estate) -> Iterator[tuple[int, str]]:
-    queues = estate.allocation.queues
-    for pool_id, type_key in sorted(estate.shared_pools.items(), key=lambda pair: pair[1]):
-        if type_key in queues:
-            yield pool_id, type_key

@@ -222,9 +222,7 @@ def _release(
                 requested_at=changes.now,
                 reason=request.reason,
                 nonce=rules.nonce(),
-                certified=False,
                 device_dead=request.device_dead,
-                approved_by="",
             ),
         )
     elif (license.release.to_device, license.release.device_dead) != (request.to_device, request.device_dead):

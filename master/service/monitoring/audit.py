@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, genesis
 from master.service.runtime.names import UnknownProjectError
@@ -98,8 +99,15 @@ class Audit:
         return Export(start, stored.end, pieces)
 
     async def _pieces(self, stored: StoredChain, *, after: int, up_to: int) -> AsyncIterator[list[Record]]:
+        read = partial(
+            read_records,
+            project_id=stored.project_id,
+            up_to=up_to,
+            events_max=_EVENTS_MAX,
+            details_length_max=_DETAILS_LENGTH_MAX,
+        )
         while True:
-            piece = await self._database.read(lambda tx: _piece(tx, stored.project_id, after, up_to))  # noqa: B023
+            piece = await self._database.read(partial(read, after=after))
             if not piece:
                 return
             yield piece
@@ -126,9 +134,3 @@ def _start(tx: Tx, project: str, since_seq: int) -> tuple[StoredChain, ChainEnd]
     if hash_before is None:
         raise AuditBrokenError(f"event {before} of project {project}")
     return stored, ChainEnd(before, hash_before)
-
-
-def _piece(tx: Tx, project_id: int, after: int, up_to: int) -> list[Record]:
-    return read_records(
-        tx, project_id, after=after, up_to=up_to, events_max=_EVENTS_MAX, details_length_max=_DETAILS_LENGTH_MAX
-    )

@@ -81,12 +81,12 @@ async def apply_project(
         raise ProjectInvalidError(wrong)
     if not request.dry_run and (before := await database.read(lambda tx: _applied_before(tx, request))) is not None:
         return before
-
-    def moved_pbxs(tx: Tx, project_id: int) -> list[int]:
-        return store.pbxs_elsewhere(tx, project_id, spec)
-
     while True:
-        judged = await rehearsals.run(spec.name, lambda tx: _judge(tx, spec, estates, time), seats_of=moved_pbxs)
+        judged = await rehearsals.run(
+            spec.name,
+            lambda tx: _judge(tx, spec, estates, time),
+            seats_of=lambda tx, project_id: store.pbxs_elsewhere(tx, project_id, spec),
+        )
         if request.dry_run:
             return judged.applied
         if not judged.applied.changes:  # perhaps as this very request was carried out before it was judged

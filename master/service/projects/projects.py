@@ -48,8 +48,7 @@ class Projects:
                 self._context.lease_time(),
             )
         if isinstance(applied, Applied) and applied.changes and not request.dry_run:
-            await self._read_estate(request.spec.name)
-            self._context.hub.wake_all()
+            await self._tell_of(request.spec.name)
             for warning in applied.warnings:
                 _log.warning("project", project=request.spec.name, warning=warning)
         return applied
@@ -64,8 +63,7 @@ class Projects:
         """
         applied = await apply_allocation(self._context, request)
         if isinstance(applied, AllocationApplied) and applied.changes and not request.dry_run:
-            await self._read_estate(request.project)
-            self._context.hub.wake_all()
+            await self._tell_of(request.project)
         return applied
 
     async def get_allocation(self, project: str, license_type: str) -> tuple[Allocation, int, str]:
@@ -78,12 +76,13 @@ class Projects:
             project, lambda _, estate: (estate.allocation, estate.revision, estate.catalog.key_of(license_type))
         )
 
-    async def _read_estate(self, project: str) -> None:
-        """Read a changed project before its PBXs ask: of ten thousand sites that takes a while, and the writer's first
-        batch would have all others wait for it.
+    async def _tell_of(self, project: str) -> None:
+        """Have PBXs told of a changed project. It is read before they ask: of ten thousand sites that takes a while,
+        and the writer's first batch would have all others wait for it.
         """
         with suppress(StorageError, UnknownProjectError):  # what was applied is applied
             await self._context.read_project(project, lambda _, estate: estate.installations)
+        self._context.hub.wake_all()
 
     async def delete_project(self, request: DeleteProject) -> Deleted | AnsweredBefore:
         """Delete a project; a dry run returns what would be deleted.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from master.domain.catalog.policies import Unit
 from master.domain.catalog.subjects import PROJECT, Subject
@@ -45,6 +46,12 @@ class PriceList:
     """By license type: its feature key (Q5)."""
     premier: Mapping[str, Decimal] = field(default_factory=dict)
     """By product: premier support in percent of the whole (R5)."""
+
+    def section(self, name: str) -> Mapping[Any, Decimal]:
+        """The prices under a heading of the price file, such as `values` or `tiers.port`; empty where there is none."""
+        table, _, key = name.partition(".")
+        prices: Mapping[str, Any] = getattr(self, table)
+        return prices.get(key, {}) if key else prices
 
     def label(self, unit: Unit) -> str:
         """Return what amounts of a unit are called on an invoice: "credits", or the currency of the price file."""

@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from master.domain.agreements.ledger.entries import Entry
-from master.domain.catalog.dates import Term
+from master.domain.catalog.dates import Term, months_in
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidTerm:
+    """Time that is paid for, with what its months are counted from."""
+
     term: Term
     anchor: date
     """The day that its months are counted from, together with those before it where it continues them."""
@@ -30,6 +33,11 @@ class PaidTerm:
     offer: str = ""
     entry: int = 0
     """The number of its entry; 0 where it is not in the ledger."""
+
+    @property
+    def months(self) -> Fraction:
+        """How many months it lasts."""
+        return months_in(self.term, anchor=self.anchor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,9 @@ from master.domain.agreements.ledger.orders import AddFeature, AllowBuild, Corre
 from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem, RefusedError
 from master.domain.agreements.ledger.serials import serial_form
-from master.domain.agreements.ledger.state import PaidTerm
 from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.agreements.rights.rights import has_feature
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
-from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.policies import Begins, Product, SubjectKind, Unit
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
@@ -60,10 +58,7 @@ def register_device(draft: OrderDraft, order: RegisterDevice) -> None:
     for key in product.policies:
         policy = draft.snapshot.time.policies[key]
         if policy.begins is Begins.DELIVERY and policy.included_months:
-            begins = order.shipped_on or order.delivered_on
-            term = Term(begins, add_months(begins, policy.included_months))
-            paid = PaidTerm(term=term, anchor=begins, anchor_months=policy.included_months, how="included")
-            draft.add_term(subject, policy, paid, reason=f"{policy.title} that comes along: {term}")
+            draft.include(subject, policy, order.shipped_on or order.delivered_on)
 
 
 def correct_device(draft: OrderDraft, order: CorrectDevice) -> None:
@@ -201,7 +196,6 @@ def add_feature(draft: OrderDraft, order: AddFeature) -> None:
     title = draft.snapshot.catalog.types[order.feature].display_name
     details = {"feature": order.feature, "key": key}
     draft.write(EntryKind.FEATURE_ADDED, holding.subject, details, reason=f"feature key for {title}", rules=("Q5",))
-    listed = draft.prices.features if draft.prices else None
-    each = draft.price(listed, order.feature, unit=Unit.MONEY, section="[features]")
+    each = draft.price("features", order.feature)
     why = "optional feature, beside any maintenance"
     draft.charge(ExactLine(subject=holding.subject, what=title, each=each, unit=Unit.MONEY, why=why, rules=("Q5",)))

@@ -19,6 +19,7 @@ from master.domain.agreements.ledger.pricing import ExactLine, PriceList
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import Holding, PaidTerm
+from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.policies import Offer, Policy, Product, SubjectKind, Unit
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import PROJECT, Subject
@@ -106,6 +107,12 @@ class OrderDraft:
             policy=policy.key,
         )
 
+    def include(self, subject: Subject, policy: Policy, begins: date) -> None:
+        """Add the term of a policy that comes with a purchase or a delivery."""
+        term = Term(begins, add_months(begins, policy.included_months))
+        paid = PaidTerm(term=term, anchor=begins, anchor_months=policy.included_months, how="included")
+        self.add_term(subject, policy, paid, reason=f"{policy.title} that comes along: {term}")
+
     def carry_over(self, subject: Subject, policy: Policy) -> None:
         """Write down the agreement that the vendor's file said, before the ledger goes on from it."""
         last = self.snapshot.cover(subject, policy.key).last
@@ -118,8 +125,8 @@ class OrderDraft:
         if line.each is not None:
             self.lines.append(line)
 
-    def price(self, of: Mapping[Any, Decimal] | None, key: object, *, unit: Unit, section: str) -> Decimal | None:
-        """A price from the list; None where there is no list and none is needed, as what is paid is money.
+    def price(self, section: str, key: object, *, unit: Unit = Unit.MONEY) -> Decimal | None:
+        """A price from a section of the list; None where there is no list and none is needed, as what is paid is money.
 
         Raises:
             RefusedError: the list has no such price, or credits are to be paid and there is no list.
@@ -130,17 +137,18 @@ class OrderDraft:
             refuse(
                 AgreementProblem.PRICE_MISSING,
                 "no price file was handed in, and without one nobody knows how many credits it takes",
-                remedy=f"hand in a price file that has {section} (--prices FILE)",
+                remedy=f"hand in a price file that has [{section}] (--prices FILE)",
                 rules=("M2",),
             )
-        if of is None or key not in of:
-            offered = ", ".join(str(priced) for priced in sorted(of or (), key=_sorting)) or "none"
+        listed = self.prices.section(section)
+        if key not in listed:
+            offered = ", ".join(str(priced) for priced in sorted(listed, key=_sorting)) or "none"
             refuse(
                 AgreementProblem.PRICE_MISSING,
-                f"the price file has no price for {key} under {section}; it has {offered}",
-                remedy=f"choose one of these, or add {key} under {section} to the price file",
+                f"the price file has no price for {key} under [{section}]; it has {offered}",
+                remedy=f"choose one of these, or add {key} under [{section}] to the price file",
             )
-        return of[key]
+        return listed[key]
 
     # --- What must be known ---------------------------------------------------------------------------------------
 

@@ -17,12 +17,12 @@ from master.domain.agreements.ledger.orders import (
     UpgradeTier,
 )
 from master.domain.agreements.ledger.problems import AgreementProblem
-from master.domain.agreements.ledger.state import Holding, PaidTerm
+from master.domain.agreements.ledger.state import Holding
 from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
 from master.domain.agreements.ordering.renewals import buy, period, take_key
 from master.domain.agreements.ordering.seat_prices import SeatCharge, charge_months, charge_seats, charge_tier
 from master.domain.agreements.rights.rights import use_policy
-from master.domain.catalog.dates import Term, add_months
+from master.domain.catalog.dates import Term
 from master.domain.catalog.policies import Product, SoldBy, SubjectKind
 from master.domain.catalog.subjects import Subject
 
@@ -145,17 +145,11 @@ def buy_product(draft: OrderDraft, order: Buy) -> None:
 
 def _include(draft: OrderDraft, subject: Subject, product: Product) -> int:
     """The terms that come with a purchase; the months of the longest."""
-    longest = 0
-    for key in product.policies:
-        policy = draft.snapshot.time.policies[key]
-        months = policy.included_months
-        if months:
-            term = Term(draft.day, add_months(draft.day, months))
-            reason = f"{policy.title} that comes along: {term}"
-            paid = PaidTerm(term=term, anchor=draft.day, anchor_months=months, how="included")
-            draft.add_term(subject, policy, paid, reason=reason)
-        longest = max(longest, months)
-    return longest
+    policies = [draft.snapshot.time.policies[key] for key in product.policies]
+    for policy in policies:
+        if policy.included_months:
+            draft.include(subject, policy, draft.day)
+    return max((policy.included_months for policy in policies), default=0)
 
 
 def upgrade_tier(draft: OrderDraft, order: UpgradeTier) -> None:

@@ -6,7 +6,6 @@ to N3); nothing here knows a vendor. A renewal never shortens a term: it begins 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -20,25 +19,13 @@ from master.domain.agreements.ledger.serials import serial_form
 from master.domain.agreements.ledger.state import PaidTerm
 from master.domain.agreements.ordering.order_draft import MONTHS_MAX, OrderDraft, refuse
 from master.domain.agreements.ordering.seat_prices import SeatCharge, charge_seats
-from master.domain.catalog.dates import Term, add_days, add_months, months_in
+from master.domain.catalog.dates import Term, add_days, add_months
 from master.domain.catalog.policies import Begins, Counted, Late, Offer, Policy, PriceBasis
 from master.domain.catalog.subjects import Subject
 
 LAST_YEAR = 2999
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Time that is bought, with what its months are counted from."""
-
-    term: Term
-    anchor: date
-    anchor_months: int
-    is_gap: bool = False
-
-    @property
-    def months(self) -> Fraction:
-        return months_in(self.term, anchor=self.anchor)
+GAP = "gap"
+"""How time was paid that had passed without (M6)."""
 
 
 def extend(draft: OrderDraft, order: Extend) -> None:
@@ -153,25 +140,21 @@ def period(offer: Offer, months: int) -> int:
 
 def buy(draft: OrderDraft, subject: Subject, offer: Offer, months: int) -> None:
     """Add the terms of an offer for one subject, and charge them."""
-    bought: tuple[Span, ...] = ()
+    bought: tuple[PaidTerm, ...] = ()
     for key in offer.policies:
         policy = draft.snapshot.time.policies[key]
         _may_be_covered(draft, subject, policy, offer)
-        bought = spans(draft, subject, policy, offer, months)
+        bought = paid_terms(draft, subject, policy, offer, months)
         _ahead(draft, subject, policy, offer, bought[-1].term.ends)
         draft.carry_over(subject, policy)
-        for span in bought:
-            how = "gap" if span.is_gap else "bought"
-            reason = f"{policy.title}, paid afterwards" if span.is_gap else offer.title
-            paid = PaidTerm(
-                term=span.term, anchor=span.anchor, anchor_months=span.anchor_months, how=how, offer=offer.key
-            )
-            draft.add_term(subject, policy, paid, reason=f"{reason}: {span.term}")
-    for span in bought:
-        charge_span(draft, subject, offer, months, span)
+        for paid in bought:
+            reason = f"{policy.title}, paid afterwards" if paid.how == GAP else offer.title
+            draft.add_term(subject, policy, paid, reason=f"{reason}: {paid.term}")
+    for paid in bought:
+        charge_term(draft, subject, offer, months, paid)
 
 
-def spans(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, months: int) -> tuple[Span, ...]:
+def paid_terms(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, months: int) -> tuple[PaidTerm, ...]:
     """The time that is bought, in order: the gap where it is paid, then the new term."""
     begins = draft.snapshot.begins(subject, policy)
     last = draft.snapshot.cover(subject, policy.key).last
@@ -185,16 +168,17 @@ def spans(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, mon
     if offer.counted is Counted.DELIVERY:
         return (_from_delivery(subject, offer, begins, start, months),)
     if draft.day > start and offer.late is not Late.FROM_LAST_END:
-        fresh = _span(draft.day, draft.day, 0, offer, months, days_on_top=1)
+        fresh = _bought(draft.day, draft.day, 0, offer, months, days_on_top=1)
         if offer.late is Late.FROM_TODAY:
             return (fresh,)
         anchor = last.anchor if last is not None else start
-        return (Span(term=Term(start, draft.day), anchor=anchor, anchor_months=0, is_gap=True), fresh)
+        gap = PaidTerm(term=Term(start, draft.day), anchor=anchor, anchor_months=0, how=GAP, offer=offer.key)
+        return (gap, fresh)
     anchor, passed = (last.anchor, last.anchor_months) if last is not None else (start, 0)
-    return (_span(start, anchor, passed, offer, months, days_on_top=0 if last is not None else 1),)
+    return (_bought(start, anchor, passed, offer, months, days_on_top=0 if last is not None else 1),)
 
 
-def _span(start: date, anchor: date, passed: int, offer: Offer, months: int, *, days_on_top: int) -> Span:
+def _bought(start: date, anchor: date, passed: int, offer: Offer, months: int, *, days_on_top: int) -> PaidTerm:
     """A term from `start` on: months continue those already counted from the anchor.
 
     Days are full ones: the day on which the key comes has begun by then, so it is on top of them (P1).
@@ -202,15 +186,17 @@ def _span(start: date, anchor: date, passed: int, offer: Offer, months: int, *, 
     try:
         if offer.days:
             ends = add_days(start, offer.days + days_on_top)
-            return Span(term=Term(start, ends), anchor=ends, anchor_months=0)
-        if add_months(anchor, passed + months).year > LAST_YEAR:
+            return PaidTerm(term=Term(start, ends), anchor=ends, anchor_months=0, how="bought", offer=offer.key)
+        counted = passed + months
+        ends = add_months(anchor, counted)
+        if ends.year > LAST_YEAR:
             raise OverflowError(f"it would end after the year {LAST_YEAR}")
-        return Span(term=Term(start, add_months(anchor, passed + months)), anchor=anchor, anchor_months=passed + months)
+        return PaidTerm(term=Term(start, ends), anchor=anchor, anchor_months=counted, how="bought", offer=offer.key)
     except OverflowError as error:
         refuse(AgreementProblem.MALFORMED, str(error), remedy="order a shorter period", field="months")
 
 
-def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date, months: int) -> Span:
+def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date, months: int) -> PaidTerm:
     ends = add_months(delivered, months)
     if ends <= start:
         refuse(
@@ -220,7 +206,7 @@ def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date,
             rules=offer.rules,
             subject=subject,
         )
-    return Span(term=Term(start, ends), anchor=delivered, anchor_months=months)
+    return PaidTerm(term=Term(start, ends), anchor=delivered, anchor_months=months, how="bought", offer=offer.key)
 
 
 def _known(draft: OrderDraft, subject: Subject) -> None:
@@ -330,34 +316,34 @@ def _not_begun(subject: Subject, policy: Policy) -> NoReturn:
     )
 
 
-def charge_span(draft: OrderDraft, subject: Subject, offer: Offer, months: int, span: Span) -> None:
-    """Charge a span of time by the basis of price that the offer has."""
-    why, factor = f"{offer.title}, {span.term}", Fraction(1)
-    if span.is_gap:
-        why, factor = f"unpaid time {span.term}, at {offer.gap_factor} times the price", Fraction(offer.gap_factor)
+def charge_term(draft: OrderDraft, subject: Subject, offer: Offer, months: int, paid: PaidTerm) -> None:
+    """Charge time by the basis of price that the offer has."""
+    why, factor = f"{offer.title}, {paid.term}", Fraction(1)
+    if paid.how == GAP:
+        why, factor = f"unpaid time {paid.term}, at {offer.gap_factor} times the price", Fraction(offer.gap_factor)
     match offer.price:
         case PriceBasis.SHARE_PER_YEAR:
-            _charge_share(draft, subject, offer, span, why, factor)
+            _charge_share(draft, subject, offer, paid, why, factor)
         case PriceBasis.PER_SEAT_AND_MONTH:
             holding = draft.snapshot.state.holding(subject)
-            counts = holding.counts_on(span.term.begins)
+            counts = holding.counts_on(paid.term.begins)
             seats = SeatCharge(counts=counts, why=why, rules=offer.rules, factor=factor)
-            charge_seats(draft, holding, seats, span.term, anchor=span.anchor)
-        case PriceBasis.FIXED if not span.is_gap:
-            listed = draft.prices.offers.get(offer.key) if draft.prices else None
-            each = draft.price(listed, months, unit=offer.unit, section=f"[offers.{offer.key}]")
+            charge_seats(draft, holding, seats, paid.term, anchor=paid.anchor)
+        case PriceBasis.FIXED if paid.how != GAP:
+            each = draft.price(f"offers.{offer.key}", months, unit=offer.unit)
             draft.charge(
                 ExactLine(subject=subject, what=offer.title, each=each, unit=offer.unit, why=why, rules=offer.rules)
             )
 
 
-def _charge_share(draft: OrderDraft, subject: Subject, offer: Offer, span: Span, why: str, factor: Fraction) -> None:
+def _charge_share(
+    draft: OrderDraft, subject: Subject, offer: Offer, paid: PaidTerm, why: str, factor: Fraction
+) -> None:
     facts = draft.snapshot.license(subject)
     if facts is None:
         return
-    values = draft.prices.values if draft.prices else None
     key = facts.type.key if facts.tier is None else f"{facts.type.key}%{facts.tier}"
-    each = draft.price(values, key, unit=offer.unit, section="[values]")
+    each = draft.price("values", key, unit=offer.unit)
     share = draft.prices.shares.get(offer.key, offer.share) if draft.prices else offer.share
     draft.charge(
         ExactLine(
@@ -365,8 +351,8 @@ def _charge_share(draft: OrderDraft, subject: Subject, offer: Offer, span: Span,
             what=str(facts),
             quantity=facts.quantity,
             each=each,
-            months=span.months,
-            factor=factor * Fraction(share) * span.months / 12,
+            months=paid.months,
+            factor=factor * Fraction(share) * paid.months / 12,
             unit=offer.unit,
             why=f"{why}; {percent(share)} % of the value a year",
             rules=offer.rules,

@@ -41,12 +41,11 @@ def charge_months(
 ) -> None:
     """Charge seats for some months, and on top premier support for their product where it is had."""
     for key, count in seats.counts.items():
-        listed = draft.prices.seat_months if draft.prices else None
         line = ExactLine(
             subject=subject,
             what=draft.snapshot.catalog.types[key].display_name,
             quantity=count,
-            each=draft.price(listed, key, unit=Unit.MONEY, section="[seat_months]"),
+            each=draft.price("seat_months", key),
             months=months,
             factor=months * seats.factor,
             unit=Unit.MONEY,
@@ -55,8 +54,7 @@ def charge_months(
         )
         draft.charge(line)
         if supported is not None:
-            percents = draft.prices.premier if draft.prices else None
-            share = draft.price(percents, supported.key, unit=Unit.MONEY, section="[premier]")
+            share = draft.price("premier", supported.key)
             support = replace(
                 line,
                 what=f"Premier support for {line.what}",
@@ -87,9 +85,8 @@ def charge_tier(
         had = before.get(key, 0)
         if count == had:
             continue
-        listed = (draft.prices.tiers.get(key) or {}) if draft.prices else None
-        each = draft.price(listed, count, unit=Unit.MONEY, section=f"[tiers.{key}]")
-        less = draft.price(listed, had, unit=Unit.MONEY, section=f"[tiers.{key}]") if had else None
+        each = draft.price(f"tiers.{key}", count)
+        less = draft.price(f"tiers.{key}", had) if had else None
         title = draft.snapshot.catalog.types[key].display_name
         if each is not None and less is not None:
             each -= less

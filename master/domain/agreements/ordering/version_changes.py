@@ -11,7 +11,7 @@ from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.snapshot import LicenseFacts
 from master.domain.agreements.ledger.state import PaidTerm
 from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
-from master.domain.agreements.ordering.renewals import Span, charge_span
+from master.domain.agreements.ordering.renewals import charge_term
 from master.domain.catalog.catalog import UnknownLicenseNameError
 from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.policies import Grants, SubjectKind, Unit
@@ -116,7 +116,7 @@ def convert_version(draft: OrderDraft, order: ConvertVersion) -> None:
             reason = f"a new year by the conversion: {term}"
             paid = PaidTerm(term=term, anchor=draft.day, anchor_months=months, how="bought", offer=offer.key)
             draft.add_term(facts.subject, policy, paid, reason=reason)
-            charge_span(draft, facts.subject, offer, months, Span(term=term, anchor=draft.day, anchor_months=months))
+            charge_term(draft, facts.subject, offer, months, paid)
 
 
 def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
@@ -155,9 +155,8 @@ def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
     details = {"type": printed, "version": name.version or 0, "quantity": order.quantity}
     reason = f"{order.quantity} x {printed} paid with credits"
     draft.write(EntryKind.LICENSES_PAID, PROJECT, details, reason=reason, rules=("M2",))
-    values = draft.prices.values if draft.prices else None
     key = name.type.key if name.tier is None else f"{name.type.key}%{name.tier}"
-    each = draft.price(values, key, unit=Unit.CREDITS, section="[values]")
+    each = draft.price("values", key, unit=Unit.CREDITS)
     why = f"{order.quantity} x {printed}"
     draft.charge(ExactLine(what=printed, quantity=order.quantity, each=each, unit=Unit.CREDITS, why=why, rules=("M2",)))
     draft.notes.append("the licenses come with the vendor's file: import it when it is there")

@@ -199,14 +199,10 @@ def _over(license: License, now: float) -> License:
 def _end(in_use: InUse, now: float) -> Release:
     return Release(
         in_use=in_use,
-        to_device="",
         requested_by=BY_LEDGER,
         requested_at=now,
         reason="no agreement entitles to it any more",
-        nonce=b"",
         certified=True,  # nothing comes back that could be bound elsewhere, so nobody has to vouch for it (L2)
-        device_dead=False,
-        approved_by="",
     )
 
 
