@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from master.store.backends import connections
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
+from tests.support.command_server import PLACE, RUN
 from tests.support.databases.postgres import PostgresServer, in_memory, place_for_postgres, started_postgres
 from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
@@ -52,9 +53,9 @@ SLOW = Path(__file__).parent / "slow"
 
 
 @pytest.fixture(scope="session")
-def postgres(pytestconfig: pytest.Config) -> PostgresServer:
+def postgres() -> PostgresServer:
     """One real PostgreSQL server for the run, with the databases of all workers."""
-    return started_postgres(pytestconfig.stash[_PLACE_FOR_POSTGRES])
+    return started_postgres(Path(os.environ[PLACE]))
 
 
 @pytest.fixture(scope="session")
@@ -124,23 +125,17 @@ async def any_master(database_url: str, clock: Clock) -> AsyncIterator[InProcess
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where tests keep their files, and where PostgreSQL runs once a test asks for it: in one place for all workers,
-    which it outlives."""
-    if (given := getattr(config, "workerinput", None)) is not None:
-        config.stash[_PLACE_FOR_POSTGRES] = Path(given["place_for_postgres"])
-    else:
-        stack = ExitStack()
-        config.add_cleanup(stack.close)
-        folder = in_memory()
-        if folder is not None and not os.statvfs(folder).f_flag & os.ST_NOEXEC:  # programs are among them
-            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))  # where no commit waits for a disk
-        config.stash[_PLACE_FOR_POSTGRES] = stack.enter_context(place_for_postgres(folder))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell a worker before it starts."""
-    node.workerinput["place_for_postgres"] = str(node.config.stash[_PLACE_FOR_POSTGRES])
+    """Where tests keep their files, and where PostgreSQL and the server of commands run once a test asks for them: in
+    one place for all workers, which these outlive."""
+    if hasattr(config, "workerinput"):
+        return
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    folder = in_memory()
+    if folder is not None and not os.statvfs(folder).f_flag & os.ST_NOEXEC:  # programs are among them
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))  # where no commit waits for a disk
+    place = stack.enter_context(place_for_postgres(folder))
+    os.environ.update({PLACE: str(place), RUN: str(os.getpid())})
 
 
 def pytest_collection_finish() -> None:
@@ -190,7 +185,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 _NAMED = pytest.StashKey[set[str]]()
-_PLACE_FOR_POSTGRES = pytest.StashKey[Path]()
 
 
 def _named_by(items: Iterable[pytest.Item]) -> set[str]:

@@ -1,4 +1,4 @@
-"""`python -m tests.support.command_server ADDRESS`: commands as processes that start at once.
+"""`python -m tests.support.command_server ADDRESS RUN`: commands as processes that start at once, for all workers.
 
 Loading what a command needs takes half a second of CPU, running it a few hundredths. This process loads everything once
 and forks for every command: each is still a process of its own, with its own environment, standard streams and end.
@@ -7,8 +7,8 @@ What depends on how Python starts (its encoding, a closed standard output) needs
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -26,8 +26,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+PLACE, RUN = "TESTS_PLACE", "TESTS_RUN"
+"""Variables of a run of tests, which all its workers have: where its PostgreSQL lies, and its process."""
 _ROOT = Path(__file__).parents[2]
 _STREAMS = 3
+_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 def run_forked(
@@ -57,28 +60,23 @@ def run_forked(
 
 @cache
 def _server() -> str:
-    """Where this process's server listens, started when the first command is asked for; it ends with this process."""
-    folder = tempfile.TemporaryDirectory(prefix="lm-commands-")
-    address = f"{folder.name}/socket"
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__, address],
-        cwd=_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    lifeline = process.stdin
-
-    def end() -> None:
-        lifeline.close()
-        process.wait()
-        folder.cleanup()
-
-    atexit.register(end)
-    assert process.stdout.readline() == b"ready\n"
-    return address
+    """Where the server of this run listens, started when the first command is asked for; it ends with the run."""
+    folder = Path(os.environ[PLACE]).parent
+    address = folder / "commands"
+    with (folder / "commands.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not address.exists():
+            process = subprocess.Popen(
+                [sys.executable, "-m", __name__, address, os.environ[RUN]],
+                cwd=_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            _STARTED.append(process)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+    return str(address)
 
 
 def _load() -> None:
@@ -109,7 +107,7 @@ def _load_commands(command: Any) -> None:
         _load_commands(below)
 
 
-def _serve(address: str) -> None:
+def _serve(address: str, run: int) -> None:
     wakes, woken = socket.socketpair()
     woken.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -120,7 +118,7 @@ def _serve(address: str) -> None:
         listener.listen(64)
         selector.register(listener, selectors.EVENT_READ)
         selector.register(wakes, selectors.EVENT_READ)
-        selector.register(sys.stdin, selectors.EVENT_READ)
+        selector.register(os.pidfd_open(run), selectors.EVENT_READ)
         print("ready", flush=True)
         while True:
             for key, _ in selector.select():
@@ -130,7 +128,7 @@ def _serve(address: str) -> None:
                 elif key.fileobj is wakes:
                     wakes.recv(4096)
                     _tell_ended(running)
-                else:  # who started us has ended, however it did
+                else:  # the run has ended, however it did
                     os.killpg(0, signal.SIGKILL)
 
 
@@ -190,4 +188,4 @@ def _run(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
 if __name__ == "__main__":
     _load()
     gc.freeze()
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))

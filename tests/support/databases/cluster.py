@@ -32,6 +32,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 """In a program of its own: a child that is forked as another user may inherit a lock of gRPC's threads."""
 _SETTINGS = {
+    "dynamic_shared_memory_type": "mmap",  # in its folder, where a kill leaves nothing behind
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "shared_buffers": "16MB",
