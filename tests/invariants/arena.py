@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,10 +20,6 @@ from tests.invariants.model.values import GRACE_SECONDS, MODEL_CAPACITY, TTL_SEC
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
 
 T = TypeVar("T")
 PRINTED = {

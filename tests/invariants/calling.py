@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import permutations
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import grpc
 import pytest
@@ -13,19 +14,15 @@ from hypothesis.stateful import (
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
 from tests.invariants.arena import Arena, all_seats
+from tests.invariants.balance import Key
 from tests.invariants.changing import OVERDRAFT_SEATS_MAX, Changing
 from tests.invariants.model.allocation import KINDS
 from tests.invariants.model.model import Model
 from tests.invariants.model.sharing import HOUR
 from tests.invariants.model.values import PBXS, PRIMARY, STANDBY, Answer, No, Yes
 from tests.support.databases.truth import adds_up, counted, reason_of
+from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import seat
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from tests.invariants.balance import Key
-    from tests.support.masters import InProcess
 
 T = TypeVar("T")
 

@@ -5,7 +5,8 @@ Every answer must be the model's, and after every step a license is where the mo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -17,14 +18,10 @@ from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.invariants.arena import PRINTED, Arena
 from tests.invariants.balance import BOXES, Key, ModelLicense, ModelRelease
+from tests.invariants.model.model import Model
 from tests.invariants.model.values import TTL_SECONDS
 from tests.support.databases.truth import reason_of
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from tests.invariants.model.model import Model
-    from tests.support.masters import InProcess
+from tests.support.masters import InProcess
 
 T = TypeVar("T")
 CERTIFICATE = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE

@@ -6,7 +6,8 @@ Rules about it are laid down in `changing.py`; here is what is done under them, 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -14,20 +15,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from licensemaster.v1 import allocation_pb2, lease_pb2, loan_pb2
+from licensemaster.v1 import allocation_pb2, document_pb2, lease_pb2, loan_pb2
+from tests.invariants.arena import Arena
+from tests.invariants.balance import Key
 from tests.invariants.calling import AWAITED, HANDED_ON, Calling, answer_of, seats_of
 from tests.invariants.model.sharing import PORTS
-from tests.invariants.model.values import PBXS
+from tests.invariants.model.values import PBXS, Answer
 from tests.invariants.moving import masters
 from tests.support.databases.truth import reason_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from licensemaster.v1 import document_pb2
-    from tests.invariants.arena import Arena
-    from tests.invariants.balance import Key
-    from tests.invariants.model.values import Answer
 
 pbxs = st.sampled_from(PBXS)
 ports = st.lists(

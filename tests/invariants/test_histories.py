@@ -6,8 +6,9 @@ The normal run takes a few dozen histories on each database; TESTS_LONG=1 takes 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import permutations
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import grpc
@@ -23,16 +24,12 @@ from hypothesis.stateful import (
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from tests.invariants.arena import Arena
+from tests.invariants.balance import Key
 from tests.invariants.calling import answer_of, awaited, expected, seats_of
 from tests.invariants.model.values import PBXS, PRIMARY, STANDBY, Answer, Yes
 from tests.invariants.sharing import Sharing
 from tests.support.databases.truth import reason_of
 from tests.support.limits import LONG
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-    from tests.invariants.balance import Key
 
 T = TypeVar("T")
 USERS = ("anna", "ben")

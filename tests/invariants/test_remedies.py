@@ -7,8 +7,8 @@ whoever holds them. Only what is asked for in the end is decided by the code tha
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -20,6 +20,7 @@ from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.license_release import InUse, Release
 from master.domain.licenses import moves
+from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, with_way
 from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
@@ -28,11 +29,6 @@ from master.domain.seats.seats import Granted, Seat, SeatKey, Want
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedies.remedying import Site, want
 from tests.support.limits import LONG
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from master.domain.licenses.move_problems import MoveRefusal
 
 NOW = LeaseTime.at(0.0)
 Action = RemedyAction

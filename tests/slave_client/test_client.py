@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -28,9 +28,6 @@ from tests.slave_client.conftest import PORTS, RestartableMaster, client_config,
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.rule("A1", "E1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +24,6 @@ from tests.slave_client.conftest import HeldClock, RestartableMaster, client_con
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import master_process, wire_to
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 async def test_at_the_signed_end_seats_are_lost_and_then_acquired_again(master: RestartableMaster) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
@@ -18,9 +18,6 @@ from master.domain.audit.export import (
     verify_export,
 )
 from master.signing import Signer, has_signed_checkpoint
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SIGNER = Signer("one", bytes(range(32)))
 TIME_US = 1_800_000_000_123_456

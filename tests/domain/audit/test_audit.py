@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,9 +32,6 @@ from tests.domain.audit.exports import (
     looked_at,
     some,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 OTHER = Signer("other", bytes(range(1, 33)))
 

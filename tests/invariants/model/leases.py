@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tests.invariants.balance import HeldSeat, Key, PoolName
 from tests.invariants.model.estate import CENTRAL_FROM, SOFTWARE
@@ -25,9 +25,6 @@ from tests.invariants.model.values import (
     StandbyLeaseModel,
     Yes,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @dataclass

@@ -8,17 +8,14 @@ standby, `spare`, of `berlin`. Here are seats; leases are in `leases.py`, what i
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tests.invariants.balance import REVOKE, HeldSeat, Key, PoolName
 from tests.invariants.model.allocation import KINDS
 from tests.invariants.model.leases import ModelLeases
 from tests.invariants.model.sharing import SHORT
 from tests.invariants.model.values import PARTS, RANK, Answer, No, Yes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 @dataclass

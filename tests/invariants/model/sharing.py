@@ -5,16 +5,13 @@ Worked out the slow and obvious way, from docs/fairness.md and docs/overdraft.md
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tests.invariants.balance import Key, PoolName
 from tests.invariants.model.allocation import KINDS, NO_POLICY, ModelPolicy, ModelRules
 from tests.invariants.model.estate import CENTRAL_FROM, ModelEstate
 from tests.invariants.model.values import ALLOWANCE_SECONDS, PBXS, PRIMARY, Answer, No, Yes
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
 
 HOUR = 3600
 BUDGET_SEAT_HOURS, REFILL_SEAT_HOURS_PER_DAY = 3, 24

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from tests.invariants.balance import PoolName
 from tests.invariants.model.estate import SOFTWARE
-
-if TYPE_CHECKING:
-    from tests.invariants.balance import PoolName
 
 TTL_SECONDS = 60
 GRACE_SECONDS = 60

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from tests.rpc.admission.hostile import HOSTILE
-from tests.rpc.conftest import ON_BOTH_DATABASES
+from tests.rpc.conftest import ON_BOTH_DATABASES, Estate
 from tests.rpc.failures import NAME, failure
 from tests.support.masters import Clock, in_process_master
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from tests.rpc.conftest import Estate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BERLIN = f"{NAME}/pbxs/berlin"

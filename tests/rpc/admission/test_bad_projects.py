@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
 from licensemaster.v1 import project_pb2, status_pb2
 from tests.rpc.admission.hostile import HOSTILE
-from tests.rpc.conftest import ON_BOTH_DATABASES
+from tests.rpc.conftest import ON_BOTH_DATABASES, Estate
 from tests.rpc.failures import everything, failure
 from tests.support.masters import Clock, in_process_master
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from tests.rpc.conftest import Estate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Change = Callable[[project_pb2.Project], object]

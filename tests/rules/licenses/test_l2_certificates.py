@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
@@ -27,6 +28,7 @@ from tests.support.licenses.leaving import (
 )
 from tests.support.limits import LONG
 from tests.support.loop import Loop
+from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
@@ -43,12 +45,6 @@ from tests.support.projects.signed_documents import (
     refusal,
     release,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.support.masters import InProcess
 
 
 @pytest.mark.rule("L2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +19,7 @@ from tests.support.licenses.leaving import (
     altered,
     on_its_way,
 )
+from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
@@ -35,11 +36,6 @@ from tests.support.projects.signed_documents import (
     refusal,
     release,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.masters import InProcess
 
 COOLING_OFF_SECONDS = 604_800
 

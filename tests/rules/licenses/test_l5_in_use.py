@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -41,9 +41,6 @@ from tests.support.projects.signed_documents import (
     refusal,
     release,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RELEASING = license_pb2.LICENSE_STATE_RELEASING
 Stream = lease_pb2.WatchLeaseResponse

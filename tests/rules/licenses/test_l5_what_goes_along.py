@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from licensemaster.v1 import seat_pb2
 from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, refuse, used
 from tests.support.licenses.used_licenses import FREE, REVOKE, estate_of, names, released, seats_told
+from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened, seat
 from tests.support.projects.signed_documents import (
     certify,
     release,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.masters import InProcess
 
 
 @pytest.mark.rule("L5", "H2", "H3", "H4")

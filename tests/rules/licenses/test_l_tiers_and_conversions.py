@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +10,7 @@ from licensemaster.v1 import license_pb2
 from tests.rpc.failures import NAME, everything, failure
 from tests.rules.asking import Reason, grant, refuse, used
 from tests.support.licenses.releasing import BOUND, FREE, released
+from tests.support.masters import InProcess, Wire
 from tests.support.pbxs.pbx import opened, seat
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
@@ -23,11 +24,6 @@ from tests.support.projects.signed_documents import (
     refusal,
     release,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.masters import InProcess, Wire
 
 YEAR = 31_536_000
 

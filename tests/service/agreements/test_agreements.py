@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -10,13 +10,9 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, webhook_pb2
 from master.metrics import EstateCollector
+from tests.support.masters import InProcess
 from tests.support.network.receiver import Receiver, receiving
 from tests.support.projects.agreements import NAME, SSA_PRICES, AgreementOrders, license_, noon, prices_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.support.masters import InProcess
 
 
 @pytest.fixture

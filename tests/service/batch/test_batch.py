@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,16 +31,12 @@ from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.runtime.names import PbxName
 from master.service.runtime.request_answers import RequestKey
 from master.settings import Settings
+from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.backends.sqlite import SqliteTx
 from master.store.dry_runs.rehearsals import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from master.store.backends.database import Database, Tx
 
 BERLIN = PbxName("acme", "berlin")
 

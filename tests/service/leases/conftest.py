@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from tests.service.leases.restored import OLDER_SECONDS, OlderBackup, an_older_backup, restored
 from tests.support.databases.restoring import BackUp, backing_up
 from tests.support.masters import Clock, InProcess
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from licensemaster.daemon.settings import load
 from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2, status_pb2
@@ -13,14 +13,10 @@ from master.app import mark_restored
 from master.settings import Settings
 from master.store.backends.opening import open_database
 from master.store.upkeep.integrity import counter_mismatches
+from tests.support.databases.restoring import BackUp
 from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, granted, seats
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.support.databases.restoring import BackUp
 
 TTL, GRACE, ALLOWANCE = 60, 600, 5
 OLDER_SECONDS = 40

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -34,9 +34,6 @@ from master.store.upkeep.integrity import counter_mismatches
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 NAMES = ("berlin", "paris", "rome")
 

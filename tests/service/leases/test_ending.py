@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -17,9 +17,6 @@ from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, standing_by
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, moved, release
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TTL, GRACE = 60, 600
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import grpc
 import pytest
@@ -29,16 +29,12 @@ from tests.service.leases.restored import (
     status_of,
     used,
 )
+from tests.support.databases.restoring import BackUp
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import granted, opened, refused, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, listed, moved, release
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.databases.restoring import BackUp
 
 MOMENT = r"[0-9]{4}-[0-9-]+ [0-9:]+"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -26,14 +26,10 @@ from tests.service.leases.restored import (
     status_of,
     used,
 )
+from tests.support.databases.restoring import BackUp
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import granted, refused, seats
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.databases.restoring import BackUp
 
 
 def changed(signed: document_pb2.SignedDocument, **fields: bytes) -> document_pb2.SignedDocument:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,10 +18,6 @@ from tests.support.databases.truth import all_events, held_by_pbx, mismatches, u
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 ALLOWANCE = 5
 LEASE = b"license-master v1 DOCUMENT_KIND_LEASE\0"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
 from licensemaster.v1 import lease_pb2, seat_pb2
 from tests.rpc.failures import failure
 from tests.support.databases.truth import all_events, held_by_pbx, mismatches, used
+from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from tests.support.masters import InProcess
 
 
 def _signed(response: lease_pb2.OpenLeaseResponse) -> dict[str, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,6 @@ from tests.support.pbxs.standbys import PAIR, standing_by
 from tests.support.projects.allocations import Rule, lay_down
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, imported
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
 
 BERLIN, SPARE = f"{NAME}/pbxs/berlin", f"{NAME}/pbxs/spare"
 _LICENSES: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 20}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
@@ -25,14 +25,10 @@ from tests.service.leases.restored import (
     status_of,
 )
 from tests.service.leases.test_learning_proofs import foreign, masked
+from tests.support.databases.restoring import BackUp
+from tests.support.masters import Clock, InProcess
 from tests.support.pbxs.pbx import divided, granted, seats
 from tests.support.projects.allocations import Policy, lay_down
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.support.databases.restoring import BackUp
-    from tests.support.masters import Clock, InProcess
 
 DAY = 86_400
 Signed = document_pb2.SignedDocument

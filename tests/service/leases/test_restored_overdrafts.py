@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from tests.rules.allocation.test_overdraft import overdraft, ports
 from tests.service.leases.restored import Site, events, pool_of_100, restored, right, serving, status_of
 from tests.service.leases.test_restored_loans import borrow
+from tests.support.databases.restoring import BackUp
+from tests.support.masters import Clock, InProcess
 from tests.support.projects.allocations import lay_down
-
-if TYPE_CHECKING:
-    from tests.support.databases.restoring import BackUp
-    from tests.support.masters import Clock, InProcess
 
 
 async def test_after_a_restore_the_budget_counts_as_spent(database_url: str, clock: Clock, back_up: BackUp) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,13 +11,9 @@ from licensemaster.signing import documents
 from licensemaster.signing.device_key import DeviceKey, DeviceKeyError, DocumentError
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.rpc.failures import NAME, everything, failure
+from tests.support.masters import InProcess, Wire
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, moved, release
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.masters import InProcess, Wire
 
 ENROLLMENT = document_pb2.DOCUMENT_KIND_ENROLLMENT
 HQ = f"{NAME}/devices/hq-box"

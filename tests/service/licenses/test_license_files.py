@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -18,9 +18,6 @@ from tests.support.loop import Loop
 from tests.support.masters import PROJECT, InProcess, Wire
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, imported, item, listed, moment, trust
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FILE, KEY = document_pb2.DOCUMENT_KIND_LICENSE_FILE, document_pb2.DOCUMENT_KIND_VENDOR_KEY
 PORTS = {"ports": ("PBX-Port12", 10)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -27,10 +28,6 @@ from tests.support.projects.signed_documents import (
     moved,
     release,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 REVOKE, FORCE = license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE

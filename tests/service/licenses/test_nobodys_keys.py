@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,14 +12,9 @@ from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.cli import command
 from tests.rpc.failures import everything, failure
+from tests.support.masters import InProcess, Wire
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import NAME, Vendor, trust
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
-    from tests.support.masters import InProcess, Wire
 
 NOBODYS = bytes(32)
 

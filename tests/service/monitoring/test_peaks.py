@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from licensemaster.v1 import status_pb2
 from tests.rules.asking import status
+from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from licensemaster.v1 import status_pb2
-    from tests.support.masters import InProcess
 
 
 async def ports(master: InProcess) -> status_pb2.Pool:

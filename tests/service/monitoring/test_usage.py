@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import pytest
 
+from licensemaster.v1 import seat_pb2
 from master.domain.monitoring.usage import DAY_SECONDS, PoolPeak, day_of
+from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.statements import usage as store
 from tests.support.masters import Clock, InProcess, in_process_master, two_masters
 from tests.support.pbxs.pbx import granted, opened, refused, seat, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, imported
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from licensemaster.v1 import seat_pb2
-    from master.store.backends.database import Database, Tx
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 MINUTES = 60

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,10 +17,6 @@ from tests.rpc.failures import NAME, failure
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.network.receiver import receiving
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 
 async def _named(

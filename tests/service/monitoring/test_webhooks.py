@@ -7,7 +7,8 @@ import hashlib
 import hmac
 import json
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -23,10 +24,6 @@ from tests.support.masters import Clock, InProcess, in_process_master, two_maste
 from tests.support.network.receiver import Receiver, receiving
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import pytest
 
 from master.auth.callers.limits import CallerLimitError
 from master.service.runtime.questions import QuestionLimits, Questions
+from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.backends.stopping import GivenUpError
 from tests.store.rows import add, names
 from tests.support.asking import until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from master.store.backends.database import Database, Tx
 
 T = TypeVar("T")
 _caller: ContextVar[str] = ContextVar("caller", default="")

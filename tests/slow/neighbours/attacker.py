@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
 
 import grpc
+from google.protobuf.message import Message
 
 from licensemaster.tls.channels import open_channel
 from tests.slow.neighbours.estate import CALLERS, PROJECT, Wallet
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable
-
-    from google.protobuf.message import Message
 
 CONNECTIONS = 4
 LEASES, STATUS = "licensemaster.v1.LeaseService", "licensemaster.v1.StatusService"

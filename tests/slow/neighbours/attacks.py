@@ -8,10 +8,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from licensemaster.v1 import (
@@ -29,9 +29,6 @@ from licensemaster.v1 import (
 from tests.slow.neighbours.attacker import ACME, DOTS, HOLLOW, LEASES, MAD, SPARE, STATUS, Attacker
 from tests.slow.neighbours.estate import ELSEWHERE, Wallet, large_project, pbx_name
 from tests.slow.neighbours.others import play_until_cut_off
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
 
 
 def _seats(prefix: str, number: int, kind: str = "mypbx") -> list[seat_pb2.Seat]:

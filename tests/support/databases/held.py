@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import asyncpg
 
+from master.store.backends.database import Tx
 from master.store.tables.tables import metadata
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from master.store.backends.database import Tx
-    from tests.support.masters import InProcess
+from tests.support.masters import InProcess
 
 
 def busy(begun: threading.Event, end: threading.Event) -> Callable[[Tx], bool]:

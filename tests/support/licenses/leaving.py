@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from licensemaster.signing import documents
+from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, license_pb2
+from tests.support.masters import InProcess, Wire
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
     Vendor,
@@ -15,12 +17,6 @@ from tests.support.projects.signed_documents import (
     imported,
     release,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from licensemaster.signing.device_key import DeviceKey
-    from tests.support.masters import InProcess, Wire
 
 CERTIFICATE = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
+from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
+from tests.support.masters import InProcess
+from tests.support.pbxs.pbx import BarePbx
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import (
     Vendor,
@@ -13,14 +17,6 @@ from tests.support.projects.signed_documents import (
     imported,
     listed,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from licensemaster.signing.device_key import DeviceKey
-    from tests.support.masters import InProcess
-    from tests.support.pbxs.pbx import BarePbx
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 DRAIN, REVOKE, FORCE = license_pb2.IN_USE_DRAIN, license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE
