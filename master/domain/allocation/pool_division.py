@@ -32,8 +32,9 @@ class PoolDivision:
             if (group := rules.group_of.get(site)) is not None:
                 self._kept_within[group] += reserve
         groups = set(self._kept_within) | set(rules.group_reserves)
-        self._kept = sum(map(self._kept_for_group, groups))
-        self._kept += sum(reserve for site, reserve in rules.site_reserves.items() if site not in rules.group_of)
+        self.kept_free = sum(map(self._kept_for_group, groups))
+        """Seats to be kept free for owners of reserves, be there so many free or not."""
+        self.kept_free += sum(reserve for site, reserve in rules.site_reserves.items() if site not in rules.group_of)
         for pbx_id, seats in counted.items():
             self.count(pbx_id, seats)
 
@@ -52,12 +53,7 @@ class PoolDivision:
         if (group := self.rules.group_of.get(site)) is not None:
             self._groups[group] += change
             self._kept_within[group] += self._kept_for_site(site) - kept_for_site
-        self._kept += self._kept_for(site) - kept
-
-    @property
-    def kept_free(self) -> int:
-        """Seats to be kept free for owners of reserves, be there so many free or not."""
-        return self._kept
+        self.kept_free += self._kept_for(site) - kept
 
     def counted_at(self, site: str) -> int:
         """Seats counted for a site."""
@@ -126,7 +122,7 @@ class PoolDivision:
     def _own_and_others(self, site: str) -> tuple[int, int]:
         """Seats kept free for a site, by its own reserve or its group's, and those kept for others."""
         own, group = self._kept_for_site(site), self.rules.group_of.get(site)
-        others = self._kept - self._kept_for(site)
+        others = self.kept_free - self._kept_for(site)
         if group is None:
             return own, others
         within = self._kept_within[group] - own

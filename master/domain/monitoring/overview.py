@@ -162,7 +162,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecords:
-    """What is kept of a project beside its estate."""
+    """What is kept of a project beside its estate, to be added up."""
 
     used: Mapping[int, PoolUse]
     """Seats debited or claimed, by pool id."""
@@ -174,21 +174,12 @@ class ProjectRecords:
     """By PBX id; PBXs that never had one are left out."""
     applied_at: float
     """When the project was last applied, as UNIX time in seconds."""
-    pairs: tuple[Readiness, ...]
-    """Standby pairs, judged."""
-    learning: LearningView | None
-    """How far learning has come, where it is under way."""
-    dead_messages: Mapping[str, int]
-    """Messages that could not be delivered, by webhook."""
-    endings: tuple[TermEnding, ...]
-    """What ends of agreements, the earliest first."""
-    unpaid_renewals: tuple[UnpaidRenewal, ...]
-    """Renewals that ordered themselves and await their payment."""
     waits: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """Seats waited for, by (license type, PBX id)."""
 
 
 def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overview:
+    """What the estate and what is kept of it come to; what is told as it is read, whoever read it adds."""
     used, usage = records.used, records.usage
     software = software_in_use(records.leases, time)
     states = {pbx_id: lease.state(time) for pbx_id, lease in records.leases.items()}
@@ -244,16 +235,11 @@ def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overvi
         limits=limits,
         site_seats=site_seats,
         leases=leases,
-        pairs=records.pairs,
         silent_since=_silent_since(estate, records, states, now=time.now),
         balance=_balance(estate, time.now),
         agreement_ends=_agreement_ends(estate, time.now),
-        learning=records.learning,
-        dead_messages=records.dead_messages,
-        endings=records.endings,
         reserves=tuple(reserve_uses(estate, usage, time.now)),
         shares=tuple(site_shares(estate, usage, beyond, records.waits, time.now)),
-        unpaid_renewals=records.unpaid_renewals,
     )
 
 

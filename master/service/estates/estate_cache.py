@@ -18,13 +18,14 @@ class EstateCache:
 
     def __init__(self, catalogs: Mapping[str, Catalog], default_pace: LeasePace) -> None:
         self.catalogs = catalogs
-        self._default_pace = default_pace
+        self.default_pace = default_pace
+        """How long leases last where neither a project nor a PBX says."""
         self.ledgers = Ledgers()
         self._by_project: dict[str, EligibilityCache] = {}
 
     def apart(self) -> EstateCache:
         """A copy for a dry run: what is read there is not kept here."""
-        other = EstateCache(self.catalogs, self._default_pace)
+        other = EstateCache(self.catalogs, self.default_pace)
         other.ledgers = self.ledgers.apart()
         other._by_project = dict(self._by_project)
         return other
@@ -35,16 +36,11 @@ class EstateCache:
         for name, revision in revisions(tx, names).items():
             eligibilities = self._by_project.get(name)
             if eligibilities is None or eligibilities.estate.revision != revision:
-                estate = load_estate(tx, name, self.catalogs, self._default_pace)
+                estate = load_estate(tx, name, self.catalogs, self.default_pace)
                 assert estate is not None
                 eligibilities = self._by_project[name] = EligibilityCache(estate)
             projects[name] = eligibilities
         return projects
-
-    @property
-    def default_pace(self) -> LeasePace:
-        """How long leases last where neither a project nor a PBX says."""
-        return self._default_pace
 
     def find(self, tx: Tx, name: PbxName) -> tuple[EligibilityCache, Pbx]:
         """Find a PBX and its project by name.

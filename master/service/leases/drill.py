@@ -7,7 +7,7 @@ compares. What it leaves is an event that says that it was done, by whom and wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from licensemaster.api_enums import StandbyProblemKind
 from master.domain.estate.estate import Estate
@@ -91,63 +91,58 @@ def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
     return Event(now, report.project_id, pbx, "standby.drilled", caller, None, details_text(details))
 
 
+@dataclass(slots=True)
 class _Drill:
     """The steps, in order."""
 
-    def __init__(
-        self,
-        tx: Tx,
-        estates: EstateCache,
-        time: LeaseTime,
-        estate: Estate,
-        pair: Readiness,
-        caller: str,
-    ) -> None:
-        self._tx = tx
-        self._estates = estates
-        self._time = time
-        self._estate = estate
-        self._pair = pair
-        self.steps: list[DrillStep] = []
-        self._caller = caller
-        self._standby = PbxName(estate.name, pair.standby.name)
-        self._primary = PbxName(estate.name, pair.primary.name)
-        self.doing = ""
+    tx: Tx
+    estates: EstateCache
+    time: LeaseTime
+    estate: Estate
+    pair: Readiness
+    caller: str
+    doing: str = ""
+    steps: list[DrillStep] = field(default_factory=list)
+
+    @property
+    def _standby(self) -> PbxName:
+        return PbxName(self.estate.name, self.pair.standby.name)
+
+    @property
+    def _primary(self) -> PbxName:
+        return PbxName(self.estate.name, self.pair.primary.name)
 
     def all(self) -> None:
         """Every step; raises _Failed at the first that goes wrong."""
-        before = self._seats(), queries.pools_used(self._tx, self._estate.project_id)
-        self._begin("check")
-        blocking = [problem.message for problem in self._pair.problems if problem.kind.blocking]
-        if blocking or self._pair.carrying:
+        before = self._seats(), queries.pools_used(self.tx, self.estate.project_id)
+        self.doing = "check"
+        blocking = [problem.message for problem in self.pair.problems if problem.kind.blocking]
+        if blocking or self.pair.carrying:
             raise _Failed("; ".join(blocking) or f"{self._standby.pbx} carries the seats already")
         self._done("the pair is ready")
-        self._begin("standby lease")
+        self.doing = "standby lease"
         self._done(self._coverage())
-        self._begin("take over")
+        self.doing = "take over"
         epoch = self._take_over(before[0])
-        self._begin("fence")
+        self.doing = "fence"
         self._fence()
-        self._begin("renew")
-        renewal = RenewLease(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch)
+        self.doing = "renew"
+        renewal = RenewLease(pbx=self._primary, caller=self.caller, proven=self._standby, epoch=epoch)
         self._answer_to(renewal, or_told="the lease taken over could not be renewed")
         self._done(f"epoch {epoch} is renewed by {self._standby.pbx}")
-        self._begin("reconcile")
+        self.doing = "reconcile"
         self._synchronise(epoch, before[0])
-        self._begin("return")
+        self.doing = "return"
         returned = self._open_primary()
         self._done(f"{self._primary.pbx} has its lease back under epoch {returned.lease.epoch}")
-        self._begin("compare")
-        if (self._seats(), queries.pools_used(self._tx, self._estate.project_id)) != before:
+        self.doing = "compare"
+        if (self._seats(), queries.pools_used(self.tx, self.estate.project_id)) != before:
             raise _Failed("seats or pools are not what they were")
         self._done(f"the {len(before[0])} seats and every pool are what they were; all of it is thrown away")
 
-    def _begin(self, step: str) -> None:
-        self.doing = step
-
     def _answer_to(self, request: Request[Answer], *, or_told: str) -> Answer:
         try:
-            return answer_to(self._tx, self._estates, self._time, request)
+            return answer_to(self.tx, self.estates, self.time, request)
         except CONCERNS_ONE as error:
             raise _Failed(f"{or_told}: {error}") from error
 
@@ -155,12 +150,12 @@ class _Drill:
         self.steps.append(DrillStep(self.doing, True, message))
 
     def _seats(self) -> list[Seat]:
-        return sorted(seats_of_pbxs(self._tx, [self._pair.primary.id]), key=lambda seat: seat.key)
+        return sorted(seats_of_pbxs(self.tx, [self.pair.primary.id]), key=lambda seat: seat.key)
 
     def _coverage(self) -> str:
-        state = self._pair.state
+        state = self.pair.state
         held, covered = sum(state.held.values()), sum(state.covered.values())
-        if any(problem.kind is StandbyProblemKind.STANDBY_LEASE_OLD for problem in self._pair.problems):
+        if any(problem.kind is StandbyProblemKind.STANDBY_LEASE_OLD for problem in self.pair.problems):
             return f"covers {covered} of {held} seats; the next renewals of {self._standby.pbx} bring a newer one"
         if not held:
             return f"{self._primary.pbx} holds nothing that would need one"
@@ -168,12 +163,12 @@ class _Drill:
         return f"serial {state.record.acknowledged_serial} is on the standby's disk and covers all {held} seats"
 
     def _take_over(self, seats: Sequence[Seat]) -> int:
-        own = self._pair.state.standby_lease
+        own = self.pair.state.standby_lease
         assert own is not None
         taken = self._answer_to(
             TakeOverLease(
                 pbx=self._primary,
-                caller=self._caller,
+                caller=self.caller,
                 standby=self._standby,
                 standby_epoch=own.epoch,
                 instance_id=own.instance_id,
@@ -193,11 +188,11 @@ class _Drill:
         return taken.lease.epoch
 
     def _fence(self) -> None:
-        lease = self._pair.state.primary_lease
+        lease = self.pair.state.primary_lease
         assert lease is not None
-        renewal = RenewLease(pbx=self._primary, caller=self._caller, proven=self._primary, epoch=lease.epoch)
+        renewal = RenewLease(pbx=self._primary, caller=self.caller, proven=self._primary, epoch=lease.epoch)
         try:
-            answer_to(self._tx, self._estates, self._time, renewal)
+            answer_to(self.tx, self.estates, self.time, renewal)
         except LeaseError as error:
             fenced = error.problem is LeaseProblem.LEASE_CARRIED
         else:
@@ -208,7 +203,7 @@ class _Drill:
 
     def _synchronise(self, epoch: int, seats: Sequence[Seat]) -> None:
         wants = [seat.want for seat in seats if not seat.is_companion]
-        syncing = SyncSeats(pbx=self._primary, caller=self._caller, proven=self._standby, epoch=epoch, wants=wants)
+        syncing = SyncSeats(pbx=self._primary, caller=self.caller, proven=self._standby, epoch=epoch, wants=wants)
         synced = self._answer_to(syncing, or_told="the seats could not be synchronised")
         new = sum(not isinstance(outcome, Refusal) and not outcome.already_held for outcome in synced.outcomes)
         refused = sum(isinstance(outcome, Refusal) for outcome in synced.outcomes)
@@ -217,12 +212,12 @@ class _Drill:
         self._done(f"all {len(wants)} seats are held already; none is new, none returned")
 
     def _open_primary(self) -> LeaseGranted:
-        lease = self._pair.state.primary_lease
+        lease = self.pair.state.primary_lease
         assert lease is not None
         return self._answer_to(
             OpenLease(
                 pbx=self._primary,
-                caller=self._caller,
+                caller=self.caller,
                 instance_id=lease.instance_id,
                 request_id="drill: return",
                 software=lease.software,

@@ -161,8 +161,12 @@ class Leases:
             UnknownPbxError, NoLeaseToEndError: there is nothing to end.
             RequestIdTakenError: the request id was used for something else.
         """
-        if dry_run:
-            return await self._would_end(request)
+        if dry_run:  # by the code that would do it, on a copy
+            return await self._context.rehearse(
+                request.pbx.project,
+                lambda tx, estates, time: answer_to(tx, estates, time, request),
+                seats_of=of_pair(request.pbx.pbx),
+            )
         answer = await self._committer.submit(request)
         if isinstance(answer, AnsweredBefore):
             return answer
@@ -170,14 +174,6 @@ class Leases:
         risk = sum(answer.at_risk.values())
         _log.warning("lease ended by an operator", pbx=str(request.pbx), seats_at_risk=risk, reason=request.reason)
         return answer
-
-    async def _would_end(self, request: EndLease) -> LeaseEnded | AnsweredBefore:
-        """By the code that would do it, on a copy."""
-        return await self._context.rehearse(
-            request.pbx.project,
-            lambda tx, estates, time: answer_to(tx, estates, time, request),
-            seats_of=of_pair(request.pbx.pbx),
-        )
 
     async def watch_lease(
         self, name: PbxName, epoch: int, *, watcher: PbxName | None

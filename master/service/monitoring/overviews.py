@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.overview import LearningView, Overview, ProjectRecords, overview
@@ -32,14 +34,16 @@ def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -
         claims=claims_of(tx, claimed) if claimed else {},
         leases=queries.leases_of_project(tx, estate.project_id),
         applied_at=queries.applied_at(tx, estate.project_id),
-        pairs=tuple(read_standby_pairs(tx, estate, time)),
-        learning=_learning_view(tx, estate, time),
-        endings=tuple(estates.ledgers.endings(tx, estate, now=time.now)),
-        unpaid_renewals=tuple(estates.ledgers.unpaid_renewals(tx, estate)),
-        dead_messages=webhooks.dead_counts(tx, estate.project_id),
         waits=waits_of_project(tx, estate.project_id) if estate.allocation.queues else {},
     )
-    return overview(estate, records, time)
+    return replace(
+        overview(estate, records, time),
+        pairs=tuple(read_standby_pairs(tx, estate, time)),
+        learning=_learning_view(tx, estate, time),
+        endings=estates.ledgers.endings(tx, estate, now=time.now),
+        unpaid_renewals=estates.ledgers.unpaid_renewals(tx, estate),
+        dead_messages=webhooks.dead_counts(tx, estate.project_id),
+    )
 
 
 def _learning_view(tx: Tx, estate: Estate, time: LeaseTime) -> LearningView | None:

@@ -77,15 +77,11 @@ class WebhookSender:
         """
         self._clock = clock
         self._trust = None if ca_file is None else _ssl_context(ca_file)
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
+        """How long a receiver may take."""
         self._agent = agent
         self._networks = networks
         self._session: aiohttp.ClientSession | None = None
-
-    @property
-    def timeout_seconds(self) -> float:
-        """How long a receiver may take."""
-        return self._timeout_seconds
 
     async def post(self, webhook: store.Webhook, body: str) -> str:
         """Send it; why the receiver did not take it, empty where it did. The URL and the secret are in no answer.
@@ -96,7 +92,7 @@ class WebhookSender:
         import aiohttp  # 7 MiB, for masters that have a receiver
 
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._timeout_seconds)
+            timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
             self._session = aiohttp.ClientSession(
                 timeout=timeout,
                 trust_env=False,  # neither a proxy for browsing nor ~/.netrc has a say in where alarms go
@@ -118,7 +114,7 @@ class WebhookSender:
             ) as answer:
                 return "" if 200 <= answer.status < 300 else f"the receiver answered {answer.status}"
         except TimeoutError as error:
-            raise ReceiverLostError(f"the receiver did not answer within {self._timeout_seconds:g} s") from error
+            raise ReceiverLostError(f"the receiver did not answer within {self.timeout_seconds:g} s") from error
         except aiohttp.ClientConnectorDNSError as error:
             raise ReceiverLostError(_NOWHERE) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -145,16 +145,10 @@ def _write(
         applied = replace(applied, warnings=warnings)
     written = row or store.project_row(tx, spec.name)
     assert written is not None
-    event = Event(
-        at=time.now,
-        project_id=written.id,
-        pbx="",
-        kind=_APPLIED,
-        caller=request.caller,
-        request_id=request.key.request_id,
-        details=_details(applied),
-        reason=request.reason,
-    )
+    changed = [change.details for change in applied.changes]
+    details = details_text({"changes": changed, "revision": revision, "warnings": applied.warnings})
+    request_id = request.key.request_id
+    event = Event(time.now, written.id, "", _APPLIED, request.caller, request_id, details, request.reason)
     keep_answer(tx, written.id, request.key, applied, now=time.now)
     write_events(tx, [event, *overdrafts])
     return applied
@@ -193,12 +187,3 @@ def _platforms_reconciled(
 def _refuse(wrong: list[Violation]) -> None:
     if wrong:
         raise ProjectInvalidError(wrong)
-
-
-def _details(applied: Applied) -> str:
-    plain = {
-        "changes": [change.details for change in applied.changes],
-        "revision": applied.revision,
-        "warnings": applied.warnings,
-    }
-    return details_text(plain)
