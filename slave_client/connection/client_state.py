@@ -92,6 +92,8 @@ class ClientState:
         new = next_state(old, event)
         if event is Event.LEASE_UNKNOWN or (new is State.BORROWING and (new is not old or ended_by_master)):
             self.epoch = None  # the signed lease still counts, or shows what it was
+        if event in _LEASE_OVER and new is State.EXPIRED:
+            self.drop_lease()  # also one that was opened anew, and ended before its seats were reconciled
         if ended_by_master and new in _LEASE_LOST:
             self.judged.clear()  # the master is there, so a new lease is a moment away
         if new is old:
@@ -105,7 +107,7 @@ class ClientState:
             self.judged.set()
         if new is State.STOPPED:
             self.epoch = None  # the master hears no more under this lease, which a restart carries on with
-        elif new is State.EXPIRED or new.is_final:
+        elif new.is_final:
             self.drop_lease()
         self._on_enter(old, new, event, why)
         self._wake(new)
