@@ -21,6 +21,7 @@ from tests.support.masters import Clock, InProcess, Wire, in_process_master
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
 from tests.support.projects.plans import plan, site
+from tests.support.waiting import until
 
 NAME = "projects/acme"
 _STATUS = status_pb2.GetStatusRequest(project=NAME)
@@ -98,8 +99,7 @@ async def _refused(calls: Sequence[asyncio.Future[Any]], count: int) -> list[Any
 
 
 async def _until_nothing_is_asked(estate: Estate) -> None:
-    while len(estate.master.running.questions):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until(lambda: not len(estate.master.running.questions))
 
 
 def _denied(master: InProcess) -> float:

@@ -16,6 +16,7 @@ from tests.license_agent.conftest import agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.folders import fill, tiny_disk
 from tests.support.limits import HANG_SECONDS
+from tests.support.waiting import until
 
 
 async def test_a_state_that_cannot_be_written_stops_nothing(master: RestartableMaster, tmp_path: Path) -> None:
@@ -101,9 +102,7 @@ async def test_who_waits_for_a_master_is_answered_when_the_agent_stops(tmp_path:
         async with AsyncExitStack() as agent, aiohttp.ClientSession(connector=connector) as session:
             found = await agent.enter_async_context(running(settings))
             asking = asyncio.create_task(session.put(f"http://agent{port('4711')}"))
-            async with asyncio.timeout(HANG_SECONDS):
-                while not found.agent.waiting:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: found.agent.waiting)
             await agent.aclose()
             answer = await asking
             assert (answer.status, (await answer.json(content_type=None))["reason"]) == (503, "closed")

@@ -23,6 +23,7 @@ from slave_client import State
 from tests.license_agent.conftest import Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.limits import HANG_SECONDS, LONG
+from tests.support.waiting import until
 
 MANY = 10_000 if LONG else 1_000
 TOKEN = "correct horse battery staple"
@@ -100,8 +101,7 @@ async def test_a_body_that_cannot_be_read_is_the_callers_affair(
             assert await pbx.register("4711") == [200], "later than the request that is not whole"
         writer.close()
         await writer.wait_closed()
-        while pbx.server.connections > 1:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: pbx.server.connections <= 1)
         assert await pbx.register("4711") == [200]
     assert [line for line in logged if line["log_level"] != "info"] == []
     assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
@@ -265,8 +265,7 @@ async def test_a_caller_whose_request_came_while_the_agent_was_halted_is_answere
     seconds = 0.2
     async with running_agent(agent_settings(master.address, tmp_path, request_timeout_seconds=seconds)) as pbx:
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
-        while not pbx.server.connections:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await until(lambda: pbx.server.connections)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: agent\r\n\r\n")
         time.sleep(seconds + 1)  # noqa: ASYNC251  # the whole process
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
@@ -278,9 +277,7 @@ async def test_a_caller_that_reads_no_answer_is_left(master: RestartableMaster, 
     async with running_agent(agent_settings(master.address, tmp_path, request_timeout_seconds=3)) as pbx:
 
         async def connections(count: int) -> None:
-            async with asyncio.timeout(HANG_SECONDS):
-                while pbx.server.connections != count:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: pbx.server.connections == count)
 
         assert await pbx.register("4711") == [200]
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))

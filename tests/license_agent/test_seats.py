@@ -17,10 +17,10 @@ from licensemaster.v1 import allocation_pb2
 from slave_client import State
 from tests.license_agent.conftest import PORTS, Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
-from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.projects.allocations import Policy, lay_down
+from tests.support.waiting import until
 
 
 @pytest.mark.rule("A1", "E1")

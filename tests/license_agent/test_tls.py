@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.auth.pki import CertifiedKey, Pki
 from tests.license_agent.conftest import agent_settings, port, running_agent
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import InProcess
+from tests.support.waiting import until
 
 __all__ = ["pki", "secured"]
 BERLIN = "projects/acme/pbxs/berlin"
@@ -86,9 +86,9 @@ async def test_a_certificate_that_does_not_fit(
         async with running_agent(certified(secured.wire.address, tmp_path)) as pbx:
             refused = await pbx.ask("PUT", port("4711"))
             assert (refused.status, refused.reason, "Retry-After" in refused.headers) == (503, "no_lease", True)
-            async with asyncio.timeout(HANG_SECONDS):
-                while not any(kind == told.kind.value and says in told.message for told in pbx.agent.client.notices):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await until(
+                lambda: any(kind == told.kind.value and says in told.message for told in pbx.agent.client.notices)
+            )
             lease = (await pbx.ask("GET", "/v1/lease")).body
             assert [says in notice["message"] for notice in lease["notices"] if notice["kind"] == kind] == [True], lease
             put(tmp_path, pki.certified_key(BERLIN))

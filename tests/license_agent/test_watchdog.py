@@ -107,10 +107,7 @@ async def test_systemd_starts_an_agent_that_hangs_again_and_it_carries_on(
         first = await _when_serving(tmp_path / "socket")
         assert await _answered(tmp_path / "socket", "PUT", port("4711")) == 200
 
-        async def is_written() -> bool:
-            return '"4711"' in _written(tmp_path / "state" / "lease")
-
-        await until(is_written)
+        await until(lambda: '"4711"' in _written(tmp_path / "state" / "lease"))
         with suppress(ProcessLookupError):  # on a machine that stalls it has been started again already
             os.kill(first, signal.SIGUSR1)
 

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
 from licensemaster.v1 import license_pb2, status_pb2
 from slave_client import DeviceKey, NoticeKind, SlaveClient
 from tests.slave_client.conftest import estate
-from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Wire, wire_to
 from tests.support.projects.signed_documents import NAME, Vendor, bind, enrolled, imported, listed, release
+from tests.support.waiting import until
 
 MORE = "more"
 """The license that comes and goes."""
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something that is only seen by looking."""
-    async with asyncio.timeout(HANG_SECONDS):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(0.01)
-
-
 async def noticed(client: SlaveClient, kind: NoticeKind) -> None:
     """Wait until a notice of a kind is there."""
 
-    async def is_there() -> bool:
-        return any(notice.kind is kind for notice in client.notices)
-
-    await until(is_there)
+    await until(lambda: any(notice.kind is kind for notice in client.notices))
 
 
 class Operator:

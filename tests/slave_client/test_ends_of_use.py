@@ -14,12 +14,12 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, license_pb2
 from slave_client import HolderKind, LossCause, Lost, NoticeKind, SeatChange, SlaveClient, State, Want
 from tests.slave_client.conftest import HeldClock, RestartableMaster
-from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Wire, wire_to
 from tests.support.projects.agreements import NAME, noon, prices_of, wanted
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import bind, listed
+from tests.support.waiting import until
 
 USERS = [Want("user", HolderKind.USER, f"user-{number}") for number in range(3)]
 START, TRIAL_ENDS, MAINTENANCE_ENDS = "2026-01-15", "2026-01-30", "2027-01-15"

@@ -14,8 +14,9 @@ from licensemaster.v1 import license_pb2
 from slave_client import HolderKind, NetworkSwitch, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
 from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail
-from tests.slave_client.operating import Operator, operator_of, until
+from tests.slave_client.operating import Operator, operator_of
 from tests.support.limits import HANG_SECONDS, LONG
+from tests.support.waiting import until
 
 PHONES = 4
 MORE = 2

@@ -12,10 +12,10 @@ from licensemaster.v1 import project_pb2, status_pb2
 from slave_client import HolderKind, LossCause, NoticeKind, Reason, SlaveClient, State, Want
 from slave_client.values.seats import Lost, SeatChange
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, Vault
-from tests.slave_client.operating import until
 from tests.slave_client.test_never_too_many import ACTIONS, PHONES, Site, step
 from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import PROJECT, wire_to
+from tests.support.waiting import until
 
 SEEDS = 40 if LONG else 4
 STEPS = 60
@@ -120,10 +120,7 @@ class Phones:
         before = self.client.report().lease_end
         time.advance(12)
 
-        async def later() -> bool:
-            return self.client.report().lease_end != before
-
-        await until(later)
+        await until(lambda: self.client.report().lease_end != before)
 
 
 async def test_a_site_keeps_its_phones_through_a_restore(

@@ -10,6 +10,7 @@ from threading import Event
 from master.store.backends.connections import QUESTIONS_MAX
 from master.store.backends.database import Database, Tx
 from master.store.backends.stopping import GivenUpError
+from tests.support.waiting import until
 
 
 class Endless:
@@ -28,19 +29,13 @@ class Endless:
             raise
 
 
-async def until(event: Event) -> None:
-    """Wait for what a thread sets."""
-    while not event.is_set():  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-
-
 @asynccontextmanager
 async def asked(database: Database, *, times: int) -> AsyncIterator[tuple[Endless, list[asyncio.Task[None]]]]:
     """An endless question asked several times, begun; whatever happens, it has ended at the end."""
     question = Endless()
     asking = [asyncio.create_task(database.ask(question)) for _ in range(times)]
     try:
-        await until(question.began)
+        await until(question.began.is_set, every_seconds=0.001)
         yield question, asking
     finally:
         question.may_end.set()

@@ -29,6 +29,7 @@ from tests.auth.pki import CertifiedKey, Pki
 from tests.support.asking import all_asked
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess
+from tests.support.waiting import until
 
 
 async def _scrape(master: InProcess, certified_key: CertifiedKey | None, pki: Pki, folder: Path) -> tuple[int, str]:
@@ -131,8 +132,7 @@ async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(
     served = asyncio.create_task(page.run())
 
     async def counted(reason: str, count: int) -> None:
-        while _denied(metrics, reason) < count:  # noqa: ASYNC110  # nothing tells
-            await asyncio.sleep(0.01)
+        await until(lambda: _denied(metrics, reason) >= count)
         assert _denied(metrics, reason) == count
 
     def serving() -> int:
@@ -148,8 +148,7 @@ async def test_slow_readers_are_bounded_and_ended_and_keep_nobody_out(
         assert 0 < serving() <= 5
         clock.advance(10)
         await counted("METRICS_PAGE_LATE", 5)
-        while serving():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: not serving())
         slow += await asyncio.to_thread(_connected, page.port, "127.0.0.1", 4)
         await counted("METRICS_PAGE_BUSY", 36)
     finally:

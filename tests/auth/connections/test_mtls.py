@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterable
 from pathlib import Path
@@ -19,11 +18,11 @@ from master.auth.authority.keys import key_pem, new_key, pem
 from master.auth.callers.identity import identity_of
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
-from tests.support.limits import HANG_SECONDS
 from tests.support.masters import InProcess, Wire, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, imported
+from tests.support.waiting import until
 
 CODE = grpc.StatusCode
 ACME = "projects/acme"
@@ -217,9 +216,7 @@ async def _read_to_its_end(stream: AsyncIterable[object]) -> None:
 
 async def _is_watched(master: InProcess) -> None:
     """Wait until the master serves one stream."""
-    async with asyncio.timeout(HANG_SECONDS):
-        while not _counter(master, "license_master_watch_streams"):  # noqa: ASYNC110  # nothing tells
-            await asyncio.sleep(0.01)
+    await until(lambda: _counter(master, "license_master_watch_streams"))
 
 
 async def test_a_certificate_that_ends_on_an_open_connection(secured: InProcess, pki: Pki) -> None:

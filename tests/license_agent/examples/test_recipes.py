@@ -20,6 +20,7 @@ from slave_client import State
 from tests.license_agent.conftest import PORTS, Pbx, agent_settings, port, running_agent
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.limits import HANG_SECONDS
+from tests.support.waiting import until
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TOKEN = "correct-horse-battery-staple"
@@ -44,9 +45,7 @@ class Asterisk:
         self._say(Event="ContactStatus", URI=f"sip:{endpoint}@{number}", ContactStatus=status, EndpointName=endpoint)
 
     async def state_of(self, endpoint: str, state: str) -> None:
-        async with asyncio.timeout(HANG_SECONDS):
-            while self.device_states.get(f"DEVICE_STATE(Custom:license-{endpoint})") != state:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until(lambda: self.device_states.get(f"DEVICE_STATE(Custom:license-{endpoint})") == state)
 
     def _say(self, **fields: str) -> None:
         self._writer.write(("".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n").encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import count
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from slave_client import SlaveClient, State
 from tests.license_agent.conftest import Pbx, agent_settings, running_agent
 from tests.license_agent.kamailio.phone import Phone
 from tests.slave_client.conftest import HeldClock, RestartableMaster
+from tests.support import waiting
 from tests.support.limits import HANG_SECONDS
 
 CONFIG = Path(__file__).parents[3] / "examples" / "kamailio" / "kamailio.cfg"
@@ -46,13 +47,8 @@ async def kamailio(tmp_path: Path) -> AsyncIterator[Kamailio]:
         yield found
 
 
-async def until(there: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again: other programs tell nobody when something has come about."""
-    async with asyncio.timeout(HANG_SECONDS):
-        for _ in count():
-            if await there():
-                return
-            await asyncio.sleep(0.1)
+until = partial(waiting.until, every_seconds=0.1)
+"""Other programs are asked less often."""
 
 
 class Site:
@@ -102,10 +98,7 @@ class Site:
     async def until_it_has_a_standby_lease(self) -> None:
         """Wait until the agent has on its disk what it may carry without a master."""
 
-        async def is_there() -> bool:
-            return any((self._folder / "state").glob("standby-*"))
-
-        await until(is_there)
+        await until(lambda: any((self._folder / "state").glob("standby-*")))
 
     async def stop_agent(self) -> None:
         await self._stack.aclose()

@@ -155,10 +155,7 @@ async def test_calls_pass_while_thousands_of_phones_wait_for_an_agent_that_hangs
         phones = Phones(tmp_path / "phones", kamailio, [f"{number:0>64}" for number in range(12_000)], at_a_time=12_000)
         await phones.start()
 
-        async def are_turned_away() -> bool:
-            return phones.answers().told_to_come_back > 4_000
-
-        await until(are_turned_away)
+        await until(lambda: phones.answers().told_to_come_back > 4_000)
         calls = Calls(tmp_path / "calls", kamailio, [("nobody", "callee")] * 20, seconds=0.1)
         await calls.start()
         assert await calls.wait() == 0

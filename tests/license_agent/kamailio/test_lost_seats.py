@@ -76,10 +76,7 @@ async def test_contacts_go_after_the_call(
     calls = Calls(tmp_path / "calls", kamailio, [("caller", "callee")], seconds=20)
     await calls.start()
 
-    async def is_answered() -> bool:
-        return calls.answered == 1
-
-    await until(is_answered)
+    await until(lambda: calls.answered == 1)
     async with SlaveClient(master.config("berlin")) as other:  # the PBX is fenced
         await other.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         await registered.until({"caller", "callee"})

@@ -14,6 +14,7 @@ from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, Wire, in_process_master, two_masters
 from tests.support.pbxs.pbx import BarePbx, opened
 from tests.support.projects.estates import project
+from tests.support.waiting import until
 
 FENCED, CLOSED, EXPIRED = (
     lease_pb2.NOTICE_KIND_FENCED,
@@ -72,11 +73,9 @@ async def test_a_fenced_holder_is_told_though_who_fenced_it_has_gone(master: InP
     call = master.wire.leases.OpenLease(opening)
     asking = asyncio.ensure_future(failure(call))
     async with asyncio.timeout(HANG_SECONDS):
-        while len(master.running.committer) or not master.running.committer.is_busy:  # noqa: ASYNC110  # nothing tells
-            await asyncio.sleep(0.01)
+        await until(lambda: not len(master.running.committer) and master.running.committer.is_busy)
         call.cancel()
-        while not _given_up(master, "OpenLease"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: _given_up(master, "OpenLease"))
     may_commit.set()
     assert await _next(stream) == [FENCED]
     await asyncio.gather(busy, asking, return_exceptions=True)

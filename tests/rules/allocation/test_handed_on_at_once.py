@@ -11,11 +11,11 @@ from licensemaster.v1 import allocation_pb2, lease_pb2, loan_pb2
 from tests.rules.allocation.test_blocks import renewed, terms_of, use
 from tests.rules.allocation.test_loans import borrowing
 from tests.rules.allocation.test_waiting import told
-from tests.slave_client.operating import until
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seat, seats
 from tests.support.projects.allocations import Policy, Rule, lay_down
 from tests.support.projects.estates import project
+from tests.support.waiting import until
 
 PORTS = 20
 SITES = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway", "oslo": "slave 12 gateway"}
@@ -33,10 +33,7 @@ async def asleep(master: InProcess) -> None:
     """Wait until whoever hands on has seen who waits, and looks again only when it is woken."""
     waiting = master.running.leases.waiting
 
-    async def has_looked() -> bool:
-        return not waiting._woken.is_set()
-
-    await until(has_looked)
+    await until(lambda: not waiting._woken.is_set())
     await waiting.run_once()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
@@ -20,6 +19,7 @@ from tests.support.network.lines import Line, Way, Weather
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, standing_by
 from tests.support.projects.estates import project
+from tests.support.waiting import until
 
 TTL, RENEW, SETTLE = 180, 60, 3
 
@@ -45,8 +45,7 @@ async def _line(master: InProcess, berlin: BarePbx) -> AsyncIterator[None]:
         await master.running.stream_recorder.run_once()
         yield
         open_streams = len(master.running.hub)
-    while len(master.running.hub) == open_streams:  # noqa: ASYNC110  # nothing tells
-        await asyncio.sleep(0.01)
+    await until(lambda: len(master.running.hub) != open_streams)
     await master.running.stream_recorder.run_once()
 
 
@@ -208,8 +207,7 @@ async def test_a_line_that_no_longer_answers_is_found_out(sqlite_database_url: s
             stream = wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
             await stream.read()
             line.weather = Weather(silent=Way.BOTH)
-            while len(master.running.hub):  # noqa: ASYNC110  # nothing tells
-                await asyncio.sleep(0.01)
+            await until(lambda: not len(master.running.hub))
             await master.running.stream_recorder.run_once()
             clock.advance(SETTLE)
             await spare.take_over()

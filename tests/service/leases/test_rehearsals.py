@@ -27,6 +27,7 @@ from tests.support.pbxs.standbys import PAIR, standing_by
 from tests.support.projects.allocations import Rule, lay_down
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, imported
+from tests.support.waiting import until
 
 BERLIN, SPARE = f"{NAME}/pbxs/berlin", f"{NAME}/pbxs/spare"
 _LICENSES: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 20}
@@ -166,8 +167,7 @@ async def test_what_pbxs_do_while_a_project_is_judged_counts(master: InProcess, 
 async def _waiting_for_the_writer(master: InProcess, transactions: int) -> None:
     database = master.running.database
     assert isinstance(database, SqliteDatabase)
-    while database._writer._waiting.qsize() < transactions:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until(lambda: database._writer._waiting.qsize() >= transactions)
 
 
 async def test_a_dry_run_that_is_given_up_leaves_its_turn_to_the_next(any_master: InProcess) -> None:

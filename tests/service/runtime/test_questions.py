@@ -17,7 +17,7 @@ from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.backends.stopping import GivenUpError
 from tests.store.rows import add, names
-from tests.support.asking import until
+from tests.support.waiting import until
 
 T = TypeVar("T")
 _caller: ContextVar[str] = ContextVar("caller", default="")
@@ -67,7 +67,7 @@ async def _plans(questions: Questions, *callers: str) -> AsyncIterator[tuple[_He
     held = _Held()
     calls = [_call(caller, lambda: questions.work_out(names, held)) for caller in callers]
     try:
-        await until(held.began)
+        await until(held.began.is_set)
         yield held, calls
     finally:
         held.may_end.set()

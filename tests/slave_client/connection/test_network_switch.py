@@ -9,10 +9,10 @@ import pytest
 from licensemaster.v1 import status_pb2
 from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import RestartableMaster, client_config
-from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, wire_to
 from tests.support.network.lines import FAIR, Way, Weather, line_to
+from tests.support.waiting import until
 
 ANNA = Want("port", HolderKind.USER, "anna")
 

@@ -24,11 +24,12 @@ from slave_client import (
     Want,
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
-from tests.slave_client.operating import Operator, operator_of, until
+from tests.slave_client.operating import Operator, operator_of
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.network.relay import Relay
 from tests.support.projects.signed_documents import NAME, enrolled
+from tests.support.waiting import until
 
 MORE = 2
 PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS + MORE)]
@@ -78,10 +79,7 @@ async def test_from_the_operators_word_to_a_free_license_nobody_lifts_a_hand(
         assert await operator.holders() == {held.want.holder for held in berlin.held}
         assert DeviceKey.load(tmp_path / "hq-box").licenses == ()
 
-        async def is_quiet() -> bool:
-            return not hq.notices
-
-        await until(is_quiet)
+        await until(lambda: not hq.notices)
 
 
 async def test_the_blocking_face_certifies_too(master: RestartableMaster, operator: Operator, tmp_path: Path) -> None:
@@ -203,10 +201,7 @@ async def _is_not_certified(
         assert (await operator.license()).state == license_pb2.LICENSE_STATE_RELEASING
         await operator.cancel()
 
-        async def is_gone() -> bool:
-            return not has(hq, NoticeKind.CERTIFICATE_NOT_GIVEN)
-
-        await until(is_gone)
+        await until(lambda: not has(hq, NoticeKind.CERTIFICATE_NOT_GIVEN))
 
 
 def _content(folder: Path) -> dict[str, bytes]:
@@ -218,7 +213,4 @@ async def _renewed(client: SlaveClient, relay: Relay) -> None:
     count = relay.answered["RenewLease"]
     client.look_again()
 
-    async def came() -> bool:
-        return relay.answered["RenewLease"] > count
-
-    await until(came)
+    await until(lambda: relay.answered["RenewLease"] > count)

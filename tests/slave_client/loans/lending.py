@@ -8,9 +8,9 @@ from uuid import uuid4
 from licensemaster.v1 import document_pb2, loan_pb2
 from slave_client import SlaveClient
 from tests.slave_client.conftest import HeldClock, RestartableMaster
-from tests.slave_client.operating import until
 from tests.support.masters import PROJECT, wire_to
 from tests.support.projects.allocations import Policy, lay_down
+from tests.support.waiting import until
 
 DAY = 86_400.0
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from slave_client import Lost, NetworkSwitch, NoticeKind, SeatChange, SlaveClient, State, Want
 from tests.slave_client.conftest import HeldClock, RestartableMaster
-from tests.slave_client.operating import until
 from tests.slave_client.phones import connected
 from tests.support.limits import HANG_SECONDS
+from tests.support.waiting import until
 
 
 class Ship:

@@ -24,11 +24,12 @@ from slave_client import (
 from tests.slave_client.conftest import PORTS, RestartableMaster
 from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail, take_back
 from tests.slave_client.loans.ship import Ship, given_up
-from tests.slave_client.operating import noticed, until
+from tests.slave_client.operating import noticed
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.folders import fill, tiny_disk
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
+from tests.support.waiting import until
 
 LENT = 3
 

@@ -13,9 +13,9 @@ from slave_client import NoticeKind, Reason, Refused, SlaveClient, State
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, Vault
 from tests.slave_client.loans.lending import allow_loans, hears_of, lend, sail, take_back
 from tests.slave_client.loans.ship import Ship, given_up
-from tests.slave_client.operating import until
 from tests.slave_client.phones import PHONES, connected
 from tests.support.masters import PROJECT, wire_to
+from tests.support.waiting import until
 
 LENT = 3
 LEASE_SECONDS = 61

@@ -23,11 +23,11 @@ from slave_client import (
     Want,
 )
 from tests.slave_client.conftest import PORTS, RestartableMaster
-from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.network.relay import Relay, relay_to
 from tests.support.projects.allocations import Policy, lay_down
+from tests.support.waiting import until
 
 HELD = [Want("port", HolderKind.USER, f"held-{number}") for number in range(PORTS)]
 FIRST, SECOND = (Want("port", HolderKind.USER, name) for name in ("first", "second"))

@@ -6,9 +6,9 @@ import asyncio
 
 from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import RestartableMaster, client_config
-from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.network.lines import Weather, line_to
+from tests.support.waiting import until
 
 ANNA = Want("port", HolderKind.USER, "anna")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from slave_client import Granted, HolderKind, NoticeKind, Reason, Refused, SeatChange, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, RestartableMaster, client_config
-from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.network.relay import Relay
+from tests.support.waiting import until
 
 WANTS = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(2)]
 METHODS = ("OpenLease", "AcquireSeats", "ReturnSeats", "SyncSeats")

@@ -27,10 +27,11 @@ from slave_client import (
     Want,
 )
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, client_config, estate
-from tests.slave_client.operating import Operator, operator_of, until
+from tests.slave_client.operating import Operator, operator_of
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import master_process
 from tests.support.network.relay import Relay, relay_to
+from tests.support.waiting import until
 
 MORE = 3
 OLD = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS)]
@@ -129,10 +130,7 @@ async def test_a_connected_pbx_is_told_at_once_and_gives_back(
         await client.return_seat(OLD[0])
         assert (await client.acquire(NEW[0])).granted
 
-        async def is_quiet() -> bool:
-            return NoticeKind.SEATS_REVOKED not in {notice.kind for notice in client.notices}
-
-        await until(is_quiet)
+        await until(lambda: NoticeKind.SEATS_REVOKED not in {notice.kind for notice in client.notices})
 
 
 async def test_licenses_that_leave_are_told(
@@ -376,10 +374,7 @@ async def test_a_simulated_site_loses_them_and_carries_on(master: RestartableMas
     assert site.counts.registered == PORTS + MORE
     await operator.revoke()
 
-    async def has_lost() -> bool:
-        return site.counts.lost_total == MORE
-
-    await until(has_lost)
+    await until(lambda: site.counts.lost_total == MORE)
     assert site.counts.registered == PORTS
     await agrees(site.client, operator)
     for _ in range(30):

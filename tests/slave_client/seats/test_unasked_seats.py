@@ -10,12 +10,12 @@ from licensemaster.api_enums import HolderKind
 from slave_client import Granted, NetworkSwitch, Refused, SlaveClient, Source, State, Want
 from slave_client.storage.journal import Journal
 from tests.slave_client.conftest import RestartableMaster
-from tests.slave_client.operating import until
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.pbxs.pbx import divided, opened, seats
 from tests.support.projects.allocations import Policy, lay_down
 from tests.support.projects.estates import project
+from tests.support.waiting import until
 
 
 def _want(holder: str) -> Want:

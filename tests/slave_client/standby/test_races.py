@@ -25,6 +25,7 @@ from tests.slave_client.conftest import RestartableMaster
 from tests.slave_client.signing import ENDS, ISSUED
 from tests.slave_client.standby.test_standby import BERLIN, PHONES, SPARE, pair
 from tests.support.limits import HANG_SECONDS
+from tests.support.waiting import until
 
 __all__ = ["pair"]
 
@@ -48,8 +49,7 @@ async def test_a_standby_that_stops_ends_the_takeover_that_waits(pair: Restartab
         await berlin.sync(PHONES)
         waiting = asyncio.create_task(spare.take_over(BERLIN, wait_seconds=HANG_SECONDS))
         refused = pair.running.metrics.takeovers.labels("refused")
-        while not refused._value.get() and not waiting.done():  # noqa: ASYNC110  # nothing else tells
-            await asyncio.sleep(0.01)
+        await until(lambda: refused._value.get() or waiting.done())
         await spare.stop()
         with pytest.raises(TakeoverError):
             await waiting

@@ -36,6 +36,7 @@ from tests.support.masters import PROJECT, Clock, wire_to
 from tests.support.pbxs.pbx import opened, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, checked, standing_by
 from tests.support.projects.estates import project
+from tests.support.waiting import until
 
 BERLIN, SPARE = f"projects/{PROJECT}/pbxs/berlin", f"projects/{PROJECT}/pbxs/spare"
 PHONES = tuple(Want("port", HolderKind.USER, f"phone-{number}") for number in range(6))
@@ -154,8 +155,7 @@ async def test_waits_for_a_primary_that_may_be_alive_and_takes_over_when_it_dies
         else:
             waiting = asyncio.create_task((await stack.enter_async_context(_Async(config))).carries(BERLIN))
         refused = pair.running.metrics.takeovers.labels("refused")
-        while not refused._value.get() and not waiting.done():  # noqa: ASYNC110  # nothing else tells
-            await asyncio.sleep(0.01)
+        await until(lambda: refused._value.get() or waiting.done())
         assert not waiting.done(), await waiting
         await berlin.crash()
         async with asyncio.timeout(HANG_SECONDS):

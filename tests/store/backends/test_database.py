@@ -21,9 +21,10 @@ from master.store.backends.postgres import PostgresDatabase, _PostgresTx
 from master.store.backends.problems import AllInUseError, storage_error
 from master.store.backends.urls import parse_url, server_url
 from tests.store.rows import add, bump, names
-from tests.support.asking import asked, until
+from tests.support.asking import asked
 from tests.support.databases.postgres import PostgresServer
 from tests.support.limits import HANG_SECONDS
+from tests.support.waiting import until
 
 
 async def test_work_is_applied_as_a_whole(database: Database) -> None:
@@ -262,7 +263,7 @@ async def test_what_is_asked_computes_beside_everything_else(database: Database)
 
     await database.transact(lambda tx: add(tx, "a"))
     asking = asyncio.create_task(database.ask(compute))
-    await until(began)
+    await until(began.is_set)
     await database.transact(lambda tx: add(tx, "b"))
     may_end.set()
     assert await asking == ["a", "a"], "it sees one state"
@@ -308,7 +309,7 @@ async def test_a_long_statement_ends_when_it_is_given_up(sqlite_database_url: st
 
     try:
         asking = asyncio.create_task(database.ask(count_for_ever))
-        await until(began)
+        await until(began.is_set)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
