@@ -17,8 +17,8 @@ async def _explained(wire: Wire, count: int) -> status_pb2.ExplainSeatsResponse:
     )
 
 
-async def test_many_seats_are_explained_in_an_answer_that_stays_small(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_many_seats_are_explained_in_an_answer_that_stays_small(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 20, "PBX-myPBX12": 20, "PBX-Video12": 20_000}))
     answer = await _explained(wire, 10_000)
     assert answer.ByteSize() < _ANSWER_MAX
