@@ -73,20 +73,27 @@ bought = st.lists(
 )
 
 
+keys = st.sampled_from(["port", "mypbx", "uc", "video", "webrtc", *INNOVAPHONE.types])
+kinds = {key: st.sampled_from(sorted(kind.holders) or [HolderKind.USER]) for key, kind in INNOVAPHONE.types.items()}
+on_lines = {key for key, kind in INNOVAPHONE.types.items() if any(need.of.value == "line" for need in kind.requires)}
+users, whether, numbers = st.sampled_from(USERS), st.booleans(), st.integers(1, 2)
+users_of = {user: st.sampled_from([user, user, ""]) for user in USERS}
+lines, applications = st.sampled_from(["line", ""]), st.sampled_from(["9", "12", "13"])
+
+
 @st.composite
 def wants(draw: st.DrawFn) -> Want:
-    key = draw(st.sampled_from(["port", "mypbx", "uc", "video", "webrtc", *INNOVAPHONE.types]))
-    kinds = sorted(INNOVAPHONE.types[key].holders) or [HolderKind.USER]
-    kind = draw(st.sampled_from(kinds))
-    user = draw(st.sampled_from(USERS))
+    """Out of strategies that are made once: to make them takes longer than to draw from them."""
+    key = draw(keys)
+    kind, user = draw(kinds[key]), draw(users)
     more: dict[str, str] = {}
     if not kind.is_user:
-        more["user"] = draw(st.sampled_from([user, user, ""]))
-    if any(needed.of.value == "line" for needed in INNOVAPHONE.types[key].requires):
-        more["line"] = draw(st.sampled_from(["line", ""]))
-    if draw(st.booleans()):
-        more["app"] = draw(st.sampled_from(["9", "12", "13"]))
-    return want(key, user if kind.is_user else f"{user}-{draw(st.integers(1, 2))}", kind, **more)
+        more["user"] = draw(users_of[user])
+    if key in on_lines:
+        more["line"] = draw(lines)
+    if draw(whether):
+        more["app"] = draw(applications)
+    return want(key, user if kind.is_user else f"{user}-{draw(numbers)}", kind, **more)
 
 
 calls = st.lists(
