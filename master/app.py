@@ -115,6 +115,7 @@ async def _start(master: Running, stack: AsyncExitStack) -> None:
         master.metrics_port = page.port
         stack.push_async_callback(asyncio.to_thread, page.close)
         stack.push_async_callback(master.tasks.keep("metrics page", page.run).stop)
+        stack.callback(page.accept_no_more)
     stack.push_async_callback(master.committer.stop)
     master.committer.start(master.tasks)
     stack.push_async_callback(master.webhook_sender.close)

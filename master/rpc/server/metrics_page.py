@@ -119,6 +119,12 @@ class MetricsPage:
             if thread.is_alive():
                 await asyncio.shield(asyncio.to_thread(self._server.shutdown))
 
+    def accept_no_more(self) -> None:
+        """For good, before it ends: the thread that waits for the next connection is woken, and sees that it is to end
+        sooner than when it looks by itself, twice a second."""
+        with suppress(OSError):  # a system may have no such way
+            self._server.socket.shutdown(SHUT_RD)
+
     def close(self) -> None:
         """Listen no more; waits until the page under way is sent."""
         self._server.server_close()
@@ -153,12 +159,6 @@ class _Server(ThreadingWSGIServer):
         if self.address_family == AddressFamily.AF_INET6:
             self.socket.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, self.server_address[0] != "::")
         super().server_bind()
-
-    def shutdown(self) -> None:
-        """Serve no more, at once: the thread that waits for the next connection is woken."""
-        with suppress(OSError):  # a system that has no such way looks twice a second
-            self.socket.shutdown(SHUT_RD)
-        super().shutdown()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin with a connection, in a thread of its own; one too many is closed."""
