@@ -34,11 +34,7 @@ def fair_shares(
 ) -> dict[str, FairShare]:
     """What each site gets of a pool, by the site's name; of sites that have or want any.
 
-    Args:
-        rules: how the pool is divided; None where it is not.
-        capacity: seats that there are.
-        has: seats counted, by site.
-        waits: seats waited for, by site.
+    Without rules the pool is not divided; seats that sites have and wait for are by site.
     """
     wants = {site: has.get(site, 0) + waits.get(site, 0) for site in sorted(has.keys() | waits.keys())}
     deal = _Deal(rules, wants, capacity)

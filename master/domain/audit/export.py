@@ -135,11 +135,8 @@ def verify_export(
 ) -> ExportVerdict:
     """Look through an export, to its end or to the first defect.
 
-    Args:
-        lines: the lines with their newlines; they are read once and not kept.
-        signed: whether a signature fits.
-        project: the project that it must be of; any where empty.
-        key: the public key that is trusted; the one that the export itself names where None.
+    The lines have their newlines; they are read once and not kept. It may be of any project where none is named,
+    and signed with the key that it names itself where no trusted one is given.
     """
     numbered = enumerate(lines, start=1)
     header = _first(numbered)

@@ -14,12 +14,7 @@ from typing import Final, NamedTuple
 from master.domain.allocation.policies import Allocation, AllocationRule
 from master.domain.estate.project import Violation
 
-AMOUNTS: Final = {
-    "reserve": (1, 1_000_000),
-    "maximum": (0, 1_000_000),
-    "weight": (1, 1000),
-    "priority": (-100, 100),
-}
+AMOUNTS: Final = {"reserve": (1, 1_000_000), "maximum": (0, 1_000_000), "weight": (1, 1000), "priority": (-100, 100)}
 """What a rule says in numbers, with the least and the most."""
 JUDGED_MAX: Final = 1_000_000
 """Rules, or pairs of them, that are looked at to find what contradicts: about a second of CPU."""

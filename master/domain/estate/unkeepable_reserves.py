@@ -27,12 +27,8 @@ def unkeepable_reserves(
 ) -> Iterator[Violation]:
     """Every reserve that cannot be kept at some moment, once.
 
-    Args:
-        allocation: its names and numbers are right.
-        sites: all of the project.
-        capacities: licenses in the shared pool, by license type.
-        kinds: who may hold a seat, by license type.
-        now: UNIX seconds.
+    The names and numbers of the allocation are right. `sites` are all of the project; the shared pool's
+    `capacities`, and the `kinds` of who may hold a seat, are by license type.
     """
     by_type = {
         key: [(index, rule) for index, rule in enumerate(allocation.rules) if key in rule.types]

@@ -71,9 +71,7 @@ def kept_by_kind(claims: Iterable[Claim], *, seats: int) -> dict[ClaimKind, int]
     so each kind is given what goes beyond the ones before it, in the order of the enum: what may be in use comes first,
     what merely lies idle last.
 
-    Args:
-        claims: those on that pool in the PBX's name.
-        seats: what it holds of the pool.
+    `claims` are those on that pool in the PBX's name, `seats` is what it holds of the pool.
     """
     highest: dict[ClaimKind, int] = {}
     for claim in claims:

@@ -30,12 +30,8 @@ class Risk:
 def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims: Claims, time: LeaseTime) -> Risk:
     """What may be in use after the lease is ended.
 
-    Args:
-        lease: the lease as it stands.
-        pbx: the PBX's name, for people.
-        counted: seats held or claimed in its name that may be in use, by pool id.
-        claims: the claims in its name; its loans go on, and are at no risk.
-        time: when.
+    `counted` are seats held or claimed in the PBX's name that may be in use, by pool id; loans among the claims in
+    its name go on, and are at no risk.
 
     Raises:
         NoLeaseToEndError: there is none, or it is over and nothing is counted for it.

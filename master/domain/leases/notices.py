@@ -94,13 +94,7 @@ DRAINING = Notice(NoticeKind.DRAINING, "this master is about to stop; use anothe
 
 
 def notices(
-    estate: Estate,
-    pbx: Pbx,
-    lease: Lease,
-    *,
-    epoch: int,
-    time: LeaseTime,
-    seats: SeatNews,
+    estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, time: LeaseTime, seats: SeatNews
 ) -> tuple[Notice, ...]:
     """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
     state = lease.state(time)

@@ -66,12 +66,7 @@ def presence(
 ) -> Presence:
     """Judge whether a PBX is there, by what masters see of it.
 
-    Args:
-        lease: the lease as it stands.
-        stream: the newest stream of its PBX; None where none was seen.
-        observer: what the deciding master goes by.
-        renew_every_seconds: how often the PBX is to renew.
-        now: UNIX seconds.
+    `stream` is the newest of its PBX, None where none was seen; `observer` is what the deciding master goes by.
     """
     since = observer.serving_since + RECONNECT_SECONDS
     late = lease.renewed_at + renew_every_seconds * (1 + observer.renew_jitter) + RECONNECT_SECONDS

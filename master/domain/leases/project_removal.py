@@ -18,11 +18,7 @@ def in_the_way(
 ) -> Iterator[tuple[str, str]]:
     """(what it is about, a sentence with what helps) for each thing.
 
-    Args:
-        estate: the project.
-        leases: by PBX id.
-        counted: seats held or promised in the name of each PBX, by PBX id.
-        time: when.
+    `leases` and `counted`, the seats held or promised in a PBX's name, are by PBX id.
     """
     if estate.learning is not None and estate.learns(time.ends_by):
         until = second_text(estate.learning.until)

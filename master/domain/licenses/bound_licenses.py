@@ -26,11 +26,8 @@ def standing_violations(
 ) -> list[Violation]:
     """What a project may not become from what it is: licenses bound for good stay, imported ones keep their place.
 
-    Args:
-        before: the project as it is.
-        after: what it is to become; found right by itself.
-        catalog: that of `after`.
-        software: what PBXs are known to run, by PBX id; what the project said of them so far counts for the others.
+    `after` was found right by itself. `software` is what PBXs are known to run, by PBX id; what the project said of
+    them so far counts for the others.
     """
     imported = [license for license in before.licenses if license.file is not None]
     violations = _moved_for_good(before, after, catalog, software)

@@ -127,8 +127,7 @@ RELEASE_UNDER_WAY = Wording(
     "wait until that release ends, or cancel it first",
 )
 RELEASE_WAITS_FOR_OPERATOR = replace(
-    RELEASE_UNDER_WAY,
-    remedy="have another operator than the one who asked approve that release, or cancel it first",
+    RELEASE_UNDER_WAY, remedy="have another operator than the one who asked approve that release, or cancel it first"
 )
 COOLING_OFF = Wording(
     MoveProblem.COOLING_OFF,

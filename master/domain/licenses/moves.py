@@ -107,11 +107,8 @@ def staying_behind(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
 def use_refused(license: License, *, used: int, left: int, holders: Sequence[TopHolder] = ()) -> MoveRefusal | None:
     """L5: IN_USE where a release leaves fewer licenses than seats in use.
 
-    Args:
-        license: the one to be released; one of them, where several go together.
-        used: seats debited from the pool of its type on its device.
-        left: what that pool would hold without all that is released, see `left_without`.
-        holders: who holds them, most first.
+    Where several licenses go together, `license` is one of them; `used` are the seats debited from its pool, `left`
+    is what `left_without` says. `holders` come most first.
     """
     if used <= left:
         return None

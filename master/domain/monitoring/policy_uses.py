@@ -74,11 +74,7 @@ def policy_uses(
 ) -> list[PolicyUse]:
     """What queues and overdrafts came to, by license type.
 
-    Args:
-        events: what happened since then.
-        overdrafts: as they stand now, by license type.
-        since: from when on, UNIX seconds.
-        now: until when.
+    `overdrafts` are as they stand now, by license type; times are UNIX seconds.
     """
     uses: defaultdict[str, _Use] = defaultdict(_Use)
     for event in events:

@@ -103,12 +103,7 @@ def site_shares(
 ) -> Iterator[SiteShare]:
     """What sites have, want and would get of the shared pools that are divided, or whose type has a policy.
 
-    Args:
-        estate: the project.
-        usage: what is counted.
-        kept: the same by kinds of claims.
-        waits: seats waited for, by (license type, PBX id).
-        now: when, UNIX seconds.
+    `kept` is what is counted by kinds of claims; `waits` are seats waited for, by (license type, PBX id).
     """
     shared = estate.installations[estate.master.device.id]
     for pool_id, key in estate.shared_pools.items():

@@ -27,9 +27,7 @@ _NEVER_PUBLIC: Final = (
 def may_be_told(host: str, allowed: Sequence[Network]) -> bool:
     """Whether webhook messages may be sent to an address: public ones, and those of the networks allowed.
 
-    Args:
-        host: an address, as it is about to be connected to; with a scope or without.
-        allowed: networks that may be reached although they are not public.
+    `host` is an address as it is about to be connected to, with a scope or without.
     """
     return all(_is_public(address) or _is_in(address, allowed) for address in _reached(ip_address(host)))
 

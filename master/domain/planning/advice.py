@@ -167,11 +167,7 @@ def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:
 
 
 def advice(
-    after: Estate,
-    forecasts: Forecasts,
-    *,
-    upgrades: Mapping[str, Collection[int]],
-    ended: Sequence[License],
+    after: Estate, forecasts: Forecasts, *, upgrades: Mapping[str, Collection[int]], ended: Sequence[License]
 ) -> Iterator[Advice]:
     """The smallest changes that would make it possible, or spare its warnings.
 

@@ -114,12 +114,8 @@ def planned(
 ) -> Planned:
     """Return the project as it would be after changes, made one after the other.
 
-    Args:
-        estate: the project as it is.
-        changes: at least one.
-        software: what PBXs are known to run now, by PBX id.
-        devices: all device names of the project, those without a PBX included.
-        now: UNIX time in seconds; a license that has to wait longer cannot be bound.
+    `software` is what PBXs are known to run now, by PBX id; `devices` names all of the project, those without a PBX
+    included. A license that has to wait for longer than until `now`, UNIX seconds, cannot be bound.
 
     Raises:
         PlanInvalidError: a change is wrong in itself.

@@ -147,12 +147,8 @@ def pool_forecasts(
 ) -> tuple[PoolForecast, ...]:
     """All pools there are before or after, or that seats would want to be drawn from.
 
-    Args:
-        before: the project as it is.
-        after: the project as it would be.
-        limits: what blocks which installation.
-        uses: what is debited, by pool id.
-        wanted: seats that would be drawn, by (device id, license type).
+    `limits` say what blocks which installation, `uses` what is debited, by pool id, and `wanted` what would be
+    drawn, by (device id, license type).
     """
     names = {(device_id, key) for estate in (before, after) for device_id, key in _pools(estate)} | set(wanted)
     blocked = _blocked({ref.id for limit in limits if limit.is_caused for ref in limit.blocking}, after.licenses)

@@ -127,13 +127,9 @@ def ask_anew(
 ) -> Replay:
     """Ask for every seat again, on a working set of its own.
 
-    Args:
-        estate: the project that decides; its pools have ids.
-        held: what is held today.
-        software: what PBXs run, by PBX id; the estate's word holds for the others.
-        wants: what is asked for on top, by PBX id.
-        now: UNIX time in seconds, for what is said of uses that have ended.
-        go_on: called before each PBX; may raise, where nobody waits for it any more.
+    `held` is what is held today, `wants` what is asked for on top, by PBX id; all pools of the estate have ids.
+    `software` is what PBXs run, by PBX id; the estate's word holds for the others. `now`, UNIX seconds, is for what
+    is said of uses that have ended. `go_on` is called before each PBX; it may raise, where nobody waits any more.
     """
     working_set = SeatWorkingSet(pbx_wide=estate.catalog.pbx_wide_types)
     for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
@@ -244,11 +240,8 @@ def grouped(
 ) -> tuple[RefusedSeats, ...]:
     """Refusals by PBX, type and reason; the biggest groups first.
 
-    Args:
-        replay: everyone's answers.
-        already: the seats that are refused without the change too.
-        leaving: ids of the pools that would hold less than is in use.
-        now: UNIX time in seconds.
+    Seats that are `already` refused are so without the change too; pools of the ids in `leaving` would hold less
+    than is in use.
     """
     groups: dict[tuple[int, str, RefusalReason], list[RefusedSeat]] = {}
     for refused_seat in replay.refused:

@@ -167,10 +167,7 @@ def _upgrade(estate: Estate, device: str, *, but: str = "") -> tuple[Step, ...]:
     newer = Step(action=RemedyAction.UPGRADE_SOFTWARE, pbx=pbx.name, version=str(first))
     if not low:
         return (newer,)
-    return (
-        Step(action=RemedyAction.REPLACE_LICENSES, device=device, licenses=low, version=str(first.major)),
-        newer,
-    )
+    return (Step(action=RemedyAction.REPLACE_LICENSES, device=device, licenses=low, version=str(first.major)), newer)
 
 
 def _software_after(

@@ -89,23 +89,14 @@ class Effort:
 
 
 def with_remedies(
-    outcomes: list[Outcome],
-    case: Case,
-    effort: Effort,
-    *,
-    wants: Sequence[Want] = (),
-    returns: Sequence[SeatKey] = (),
+    outcomes: list[Outcome], case: Case, effort: Effort, *, wants: Sequence[Want] = (), returns: Sequence[SeatKey] = ()
 ) -> list[Outcome]:
     """The outcomes of a call, the refusals with what would help.
 
     Those of one kind get the same answer, which helps them all: so a call is answered in the time that a few take.
 
-    Args:
-        outcomes: what was decided, in request order.
-        case: what is known right after it; of no seats yet.
-        effort: what finding them may take.
-        wants: the seats that were asked for; or
-        returns: those that were to be returned.
+    `outcomes` are in request order, and of `wants` or of `returns`; `case` is what is known right after, of no
+    seats yet.
     """
     kinds: dict[tuple[object, ...], list[int]] = {}
     for index, outcome in enumerate(outcomes):
@@ -154,10 +145,7 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
 def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
     """What would grant all that was refused for one reason.
 
-    Args:
-        case: the request, of these seats alone.
-        refused: why it was refused, one for each seat.
-        effort: what finding it may take.
+    `case` is of these seats alone, and `refused` has a refusal for each.
     """
     if refused[0].reason is RefusalReason.WAITING:
         return _told([], case, instead=Step(action=RemedyAction.WAIT, license_type=refused[0].license_type))

@@ -190,11 +190,7 @@ class EligibilityCache:
         ]
 
     def _refused(
-        self,
-        license_type: LicenseType,
-        pbx: Pbx,
-        software: Version,
-        sources: tuple[Installation, ...],
+        self, license_type: LicenseType, pbx: Pbx, software: Version, sources: tuple[Installation, ...]
     ) -> Refusal | None:
         """The first reason of the list that applies, of those that the installation gives."""
         first, catalog = sources[0], self.estate.catalog

@@ -112,11 +112,7 @@ def reserves_of(
 ) -> tuple[int, int]:
     """How many seats held are of reserves, and how many more are to be kept free for their owners.
 
-    Args:
-        rules: how the pool is divided.
-        site_of: the site of each PBX.
-        held: seats held, by PBX id.
-        counted: seats counted, by PBX id; no fewer.
+    Seats are by PBX id; no fewer are counted than held.
     """
     reserved = PoolDivision(rules, site_of, {}).kept_free
     return reserved - PoolDivision(rules, site_of, held).kept_free, PoolDivision(rules, site_of, counted).kept_free

@@ -87,9 +87,7 @@ def site_outlooks(
 ) -> tuple[SiteOutlook, ...]:
     """The sites for which pools are no longer what they were, those that lose most first; `OUTLOOKS_MAX` at most.
 
-    Args:
-        changes: each pool before and after.
-        waits: seats waited for, by (license type, PBX id).
+    `changes` have each pool before and after; `waits` are seats waited for, by (license type, PBX id).
     """
     outlooks = []
     for before, after in changes:

@@ -26,12 +26,7 @@ class Expiry(PeriodicTask):
     """Ends expired leases at an interval, or when asked to."""
 
     def __init__(
-        self,
-        context: ServiceContext,
-        *,
-        committer: Committer,
-        interval_seconds: float,
-        holders_max: int,
+        self, context: ServiceContext, *, committer: Committer, interval_seconds: float, holders_max: int
     ) -> None:
         super().__init__(interval_seconds=interval_seconds)
         self._context = context

@@ -25,10 +25,7 @@ def certify(changes: LicenseChanges, certificate: Certificate, rules: MoveRules)
             DocumentProblem.REPLAYED, f"license {certificate.license!r} is not in project {certificate.project}"
         )
     said = balance.proof_of(
-        device=certificate.device,
-        public_key=certificate.public_key,
-        number=certificate.number,
-        nonce=certificate.nonce,
+        device=certificate.device, public_key=certificate.public_key, number=certificate.number, nonce=certificate.nonce
     )
     if license.last_proof == said:
         return _came_late(changes, license, certificate)

@@ -109,10 +109,7 @@ def _converted(changes: LicenseChanges, fresh: License, replaced_id: str) -> Lic
     if old.device is not None:
         raise _invalid(fresh.id, f"it replaces {old.ref}, which is not free; release it first (rule L6)")
     if (old.type, old.tier, old.quantity) != (fresh.type, fresh.tier, fresh.quantity):
-        raise _invalid(
-            fresh.id,
-            f"it replaces {old.ref} by {fresh.ref}; only the version may differ (rules I3, L6)",
-        )
+        raise _invalid(fresh.id, f"it replaces {old.ref} by {fresh.ref}; only the version may differ (rules I3, L6)")
     changes.remove(old.id)
     changes.event(
         "license.converted", {"license": old.id, "before": plain(old), "after": plain(fresh), "now": fresh.id}

@@ -41,12 +41,7 @@ class Licenses:
     """Imports, moves and lists licenses, and the keys of vendors and devices."""
 
     def __init__(
-        self,
-        context: ServiceContext,
-        *,
-        rules: MoveRules,
-        token: Callable[[], str],
-        enrollment_seconds: float,
+        self, context: ServiceContext, *, rules: MoveRules, token: Callable[[], str], enrollment_seconds: float
     ) -> None:
         self._context = context
         self._rules = rules

@@ -26,11 +26,7 @@ class AlarmTask(PeriodicTask):
     """Finds alarms that began and ended, at an interval."""
 
     def __init__(
-        self,
-        context: ServiceContext,
-        *,
-        send: Callable[[], Awaitable[None]],
-        interval_seconds: float,
+        self, context: ServiceContext, *, send: Callable[[], Awaitable[None]], interval_seconds: float
     ) -> None:
         """`send` begins to send what is due, and does not wait for it."""
         super().__init__(interval_seconds=interval_seconds)

@@ -91,8 +91,7 @@ async def apply_allocation(context: ServiceContext, request: ApplyAllocation) ->
     time = context.lease_time()
     while True:
         judged = await context.questions.work_out(
-            lambda tx: _read(tx, context.estates, request),
-            lambda situation, _: _judge(situation, request, time),
+            lambda tx: _read(tx, context.estates, request), lambda situation, _: _judge(situation, request, time)
         )
         if request.dry_run:
             return judged

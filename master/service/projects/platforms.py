@@ -34,13 +34,7 @@ def record_platforms(
 ) -> tuple[str, ...]:
     """Reconcile every PBX whose device is not what it was; what an operator should know of it.
 
-    Args:
-        tx: the transaction in which the project was written.
-        before: the project as it was.
-        after: the project as it was written.
-        spec: what it was written from.
-        leases: the leases by PBX id.
-        time: when.
+    `spec` is what the project was written from, in this transaction.
 
     Raises:
         ProjectInvalidError: seats would lack what the device asks for.

@@ -71,15 +71,7 @@ class OrderDraft:
     ) -> None:
         """Note an entry to be written, for the day of the order."""
         self.drafts.append(
-            Draft(
-                kind=kind,
-                day=self.day,
-                subject=subject,
-                policy=policy,
-                details=details,
-                reason=reason,
-                rules=rules,
-            )
+            Draft(kind=kind, day=self.day, subject=subject, policy=policy, details=details, reason=reason, rules=rules)
         )
 
     def take_note(self) -> None:

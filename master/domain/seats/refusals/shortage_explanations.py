@@ -84,20 +84,11 @@ class UsedUp:
     """Licenses that would serve it, were the software older (D3)."""
 
 
-def companion_exhausted(
-    license_type: LicenseType,
-    used_up: UsedUp,
-    pbx: Pbx,
-    *,
-    local: Installation | None,
-) -> Refusal:
+def companion_exhausted(license_type: LicenseType, used_up: UsedUp, pbx: Pbx, *, local: Installation | None) -> Refusal:
     """D1, D2: the seat itself was free, its companion was not.
 
-    Args:
-        license_type: what was asked for.
-        used_up: what is debited with it.
-        pbx: who asked.
-        local: the PBX's own installation where the pool is closed to it (A3).
+    `used_up` is debited with what was asked for; `local` is the PBX's own installation where the pool is closed to
+    it (A3).
     """
     companion, installation, pools, too_old = used_up.type, used_up.installation, used_up.pools, used_up.too_old
     capacity = sum(pool.capacity for pool in pools.values())
