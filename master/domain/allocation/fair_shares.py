@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
-from master.domain.allocation.policies import PRIORITY_USUAL, WEIGHT_USUAL, PoolRules
+from master.domain.allocation.policies import NO_RULES, PRIORITY_USUAL, WEIGHT_USUAL, PoolRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,16 @@ def fair_shares(
     Without rules the pool is not divided; seats that sites have and wait for are by site.
     """
     wants = {site: has.get(site, 0) + waits.get(site, 0) for site in sorted(has.keys() | waits.keys())}
+    rules = rules or NO_RULES
     deal = _Deal(rules, wants, capacity)
     if deal.to_all():
         return {site: FairShare(has.get(site, 0), wanted, deal.dealt[site]) for site, wanted in wants.items()}
-    if rules is not None:
-        deal.to(wants, tops=rules.site_reserves)
-        grouped = [site for site in wants if rules.group_of.get(site) in rules.group_reserves]
-        deal.to(grouped, group_tops=rules.group_reserves)
-    priorities = rules.priorities if rules is not None else {}
-    classes: dict[int, list[str]] = {}
+    deal.to(wants, tops=rules.site_reserves)
+    grouped = [site for site in wants if rules.group_of.get(site) in rules.group_reserves]
+    deal.to(grouped, group_tops=rules.group_reserves)
+    classes: defaultdict[int, list[str]] = defaultdict(list)
     for site in wants:
-        classes.setdefault(priorities.get(site, PRIORITY_USUAL), []).append(site)
+        classes[rules.priorities.get(site, PRIORITY_USUAL)].append(site)
     for priority in sorted(classes, reverse=True):
         deal.to(classes[priority])
     return {site: FairShare(has.get(site, 0), wanted, deal.dealt[site]) for site, wanted in wants.items()}
@@ -56,20 +55,19 @@ def fair_shares(
 class _Deal:
     """Seats that are dealt out, class after class."""
 
-    def __init__(self, rules: PoolRules | None, wants: Mapping[str, int], capacity: int) -> None:
+    def __init__(self, rules: PoolRules, wants: Mapping[str, int], capacity: int) -> None:
         self._rules = rules
-        self._group_of: Mapping[str, str] = rules.group_of if rules is not None else {}
         self._left = capacity
         self.dealt: Counter[str] = Counter()
         self._of_group: Counter[str] = Counter()
         self._tops = dict(wants)
-        if rules is not None and (rules.site_maxima or rules.every_maximum is not None):
+        if rules.site_maxima or rules.every_maximum is not None:
             maxima = ((site, rules.maximum_of(site)) for site in wants)
             self._tops |= {site: most for site, most in maxima if most is not None and most < wants[site]}
 
     def to_all(self) -> bool:
         """Deal to every site all that it may have, if that fits; whether it does."""
-        fits = self._fits(self._tops, self._rules.group_maxima if self._rules is not None else {})
+        fits = self._fits(self._tops, self._rules.group_maxima)
         for site, top in self._tops.items() if fits else ():
             self._give(site, top)
         return fits
@@ -85,9 +83,7 @@ class _Deal:
         most = {
             site: min(self._tops[site], tops.get(site, 0)) if tops is not None else self._tops[site] for site in sites
         }
-        group_most = (
-            group_tops if group_tops is not None else self._rules.group_maxima if self._rules is not None else {}
-        )
+        group_most = group_tops if group_tops is not None else self._rules.group_maxima
         if self._fits(most, group_most):
             for site, top in most.items():
                 self._give(site, max(top - self.dealt[site], 0))
@@ -111,8 +107,7 @@ class _Deal:
         enough and, for the sites of a group, at most the highest at which it is within its own. Of those that are left
         no site gets more than one before the next level.
         """
-        weights = self._rules.weights if self._rules is not None else {}
-        weight_of = {site: weights.get(site, WEIGHT_USUAL) for site, top in most.items() if self.dealt[site] < top}
+        weight_of = {site: self._weight(site) for site, top in most.items() if self.dealt[site] < top}
         if not weight_of:
             return
         finest = max(weight_of.values())
@@ -156,11 +151,13 @@ class _Deal:
         self._left -= seats
 
     def _level(self, site: str) -> float:
-        weights = self._rules.weights if self._rules is not None else {}
-        return self.dealt[site] / weights.get(site, WEIGHT_USUAL)
+        return self.dealt[site] / self._weight(site)
+
+    def _weight(self, site: str) -> int:
+        return self._rules.weights.get(site, WEIGHT_USUAL)
 
     def _group(self, site: str) -> str:
-        return self._group_of.get(site, "")
+        return self._rules.group_of.get(site, "")
 
 
 def _below(level: int, finest: int, dealt: int, most: int, weight: int) -> int:

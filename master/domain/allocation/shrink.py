@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from master.domain.allocation.policies import PRIORITY_USUAL, Allocation
+from master.domain.allocation.policies import NO_RULES, PRIORITY_USUAL, Allocation
 
 
 class Standing(NamedTuple):
@@ -55,8 +55,8 @@ class Standings:
         if (known := self._known.get((pbx_id, type_key))) is not None:
             return known
         site = self._site_of[pbx_id]
-        rules = self._allocation.rules_at(type_key, self._now, self._sites)
-        priority = rules.priorities.get(site, PRIORITY_USUAL) if rules is not None else PRIORITY_USUAL
+        rules = self._allocation.rules_at(type_key, self._now, self._sites) or NO_RULES
+        priority = rules.priorities.get(site, PRIORITY_USUAL)
         standing = Standing(site in self._serving, priority, pbx_id not in self._reachable)
         self._known[pbx_id, type_key] = standing
         return standing

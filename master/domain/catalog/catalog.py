@@ -149,27 +149,21 @@ class UnknownLicenseNameError(ValueError):
     """A text is no license name of the catalog; says which names are close."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Catalog:
     """One vendor's license types, and what it says of time."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        title: str,
-        platforms: frozenset[str],
-        releases_from_software: Version | None,
-        types: Mapping[str, LicenseType],
-        time: Policies,
-    ) -> None:
-        self.name = name
-        self.title = title
-        self.platforms = platforms
-        self.releases_from_software = releases_from_software
-        """Older software cannot give a license back, nor draw on a pool (rules A5, L4); None where all can."""
-        self.types = dict(types)
-        self.time = time
-        """Its policies, offers, products and releases."""
+    name: str
+    title: str
+    platforms: frozenset[str]
+    releases_from_software: Version | None
+    """Older software cannot give a license back, nor draw on a pool (rules A5, L4); None where all can."""
+    types: Mapping[str, LicenseType]
+    time: Policies
+    """Its policies, offers, products and releases."""
+
+    def __post_init__(self) -> None:
+        types = self.types
         self._patterns = [
             (_compiled(spelling), license_type)
             for license_type in types.values()

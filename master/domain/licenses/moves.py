@@ -66,6 +66,13 @@ def bind_refused(estate: Estate, license: License, device: Device) -> MoveRefusa
     return _unwelcome(estate, license, device)
 
 
+def binding_refused_now(license: License, now: float) -> MoveRefusal | None:
+    """COOLING_OFF (L2), USE_ENDED (P1, R3): why a license cannot be bound anywhere at a moment, UNIX seconds."""
+    if license.held_until is not None and now < license.held_until:
+        return move_problems.cooling_off(license, until=license.held_until)
+    return move_problems.use_ended(license) if license.use_is_over(now) else None
+
+
 def rebind_refused(
     estate: Estate, license: License, device: Device, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from master.domain.allocation.fair_shares import fair_shares
+from master.domain.allocation.policies import NO_RULES
 from master.domain.estate.estate import Estate
 from master.domain.leases.claims import ClaimKind, Claims, kept_by_kind
 from master.domain.seats.pools import PoolCounts, reserves_of
@@ -110,7 +111,8 @@ def site_shares(
         rules = estate.rules_of_pool(pool_id, now)
         if rules is None and key not in estate.allocation.by_type:
             continue
-        has: Counter[str] = Counter(dict.fromkeys(rules.site_reserves, 0) if rules is not None else {})
+        rules = rules or NO_RULES
+        has: Counter[str] = Counter(dict.fromkeys(rules.site_reserves, 0))
         used: Counter[str] = Counter()
         kinds: defaultdict[str, Counter[ClaimKind]] = defaultdict(Counter)
         for pbx_id, site in estate.site_of.items():
@@ -130,7 +132,7 @@ def site_shares(
                 has=share.has,
                 wants=share.wants,
                 gets=share.gets,
-                reserve=rules.site_reserves.get(site, 0) if rules is not None else 0,
+                reserve=rules.site_reserves.get(site, 0),
                 used=used[site],
                 held_idle=kinds[site][ClaimKind.BLOCK],
                 borrowed=kinds[site][ClaimKind.LOAN],

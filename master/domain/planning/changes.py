@@ -254,11 +254,7 @@ class _Draft:
         """What a license has to wait for: another release of it, or the end of its cooling off."""
         if license.release is not None and license.release.to_device != (device.name if device is not None else ""):
             return move_problems.release_under_way(license)
-        if license.held_until is not None and device is not None and self._now < license.held_until:
-            return move_problems.cooling_off(license, until=license.held_until)
-        if device is not None and license.use_is_over(self._now):
-            return move_problems.use_ended(license)
-        return None
+        return None if device is None else moves.binding_refused_now(license, self._now)
 
     def _named(self, ids: Sequence[str], at: FieldPath) -> list[License]:
         by_id = {license.id: license for license in self._estate.licenses}

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from master.domain.allocation.fair_shares import fair_shares
-from master.domain.allocation.policies import PoolRules
+from master.domain.allocation.policies import NO_RULES, PoolRules
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate
 from master.domain.seats.pools import grantable
@@ -57,29 +57,26 @@ class SharedPool:
             counted=sum(counted.values()),
             leaving=installation.leaving.get(self.license_type, 0),
         )
-        self._rules = rules
-        self._division = PoolDivision(rules, estate.site_of, counted) if rules is not None else None
+        self._division = PoolDivision(rules or NO_RULES, estate.site_of, counted)
 
     @property
     def kept_free(self) -> int:
         """Seats to be kept free for owners of reserves, be there so many free or not."""
-        return self._division.kept_free if self._division is not None else 0
+        return self._division.kept_free
 
     def standings(self, waits: Mapping[tuple[str, int], int]) -> dict[str, _Standing]:
         """How each site that has PBXs stands; `waits` are seats waited for, by (license type, PBX id)."""
-        has: Counter[str] = Counter(dict.fromkeys(self._rules.site_reserves, 0) if self._rules is not None else {})
+        rules = self._division.rules
+        has: Counter[str] = Counter(dict.fromkeys(rules.site_reserves, 0))
         wanted: Counter[str] = Counter()
         for pbx_id, site in self._estate.site_of.items():
             has[site] += self._counted.get(pbx_id, 0)
             wanted[site] += waits.get((self.license_type, pbx_id), 0)
-        shares = fair_shares(self._rules, capacity=self._capacity, has=has, waits=wanted)
+        shares = fair_shares(rules, capacity=self._capacity, has=has, waits=wanted)
         return {
-            site: _Standing(has[site], self._left_for(pbx_id), shares[site].gets)
+            site: _Standing(has[site], self._division.left_for(pbx_id, self.free), shares[site].gets)
             for site, (pbx_id, *_) in self._estate.pbxs_at.items()
         }
-
-    def _left_for(self, pbx_id: int) -> int:
-        return self.free if self._division is None else self._division.left_for(pbx_id, self.free)
 
 
 def site_outlooks(

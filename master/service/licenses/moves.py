@@ -196,12 +196,9 @@ def _bind(changes: LicenseChanges, license: License, request: BindLicenses, rule
     if isinstance(device, MoveRefusal):
         return device
     asked = AskedMove(kind=MoveKind.BIND, license=license.id, device=device)
-    if refused := move_refused(asked, changes.estate, software=changes.software):
+    refused = move_refused(asked, changes.estate, software=changes.software)
+    if refused := refused or moves.binding_refused_now(license, changes.now):
         return refused
-    if license.held_until is not None and changes.now < license.held_until:
-        return move_problems.cooling_off(license, until=license.held_until)
-    if license.use_is_over(changes.now):
-        return move_problems.use_ended(license)
     after = balance.bound(license, device, changes.now)
     changes.put(after)
     return Moved(license.id, after)
