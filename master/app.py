@@ -23,11 +23,13 @@ from master.auth.certificates.certificates import Certificates
 from master.catalogs import load_catalogs
 from master.parts import Parts
 from master.process.tasks import IfEnded
+from master.service.estates.estate_cache import EstateCache
+from master.service.leases.learning import Learnings
 from master.service.runtime.database_health import Clocks, started_lease_clock
 from master.service.runtime.lease_clock import lease_times, never_stepped
 from master.service.runtime.periodic import places
 from master.service.runtime.watch import WatchHub
-from master.service_parts import VERSION, learnings_of
+from master.service_parts import VERSION
 from master.settings import Settings
 from master.signing import Signer
 from master.store.backends.clock import write_nothing
@@ -179,7 +181,7 @@ async def mark_restored(
         now = clock or await started_lease_clock(database, clocks)
         allowance = settings.clock_allowance_seconds
         lease_time = lease_times(now, never_stepped, clock_allowance_seconds=allowance)
-        learnings = learnings_of(settings, load_catalogs(settings), database, lease_time, WatchHub())
+        learnings = Learnings(database, EstateCache(load_catalogs(settings), settings.pace), lease_time, WatchHub())
         names = await database.read(all_project_names)
         return {name: await learnings.begin(name, "restored from a backup", caller=caller) for name in names}
     finally:

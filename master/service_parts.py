@@ -205,7 +205,7 @@ class ServiceParts:
     @cached_property
     def learnings(self) -> Learnings:
         """What a restored master learns."""
-        return learnings_of(self.settings, self.catalogs, self.database, self.lease_time, self.hub)
+        return Learnings(self.database, self.estates, self.lease_time, self.hub)
 
     @cached_property
     def licenses(self) -> Licenses:
@@ -235,20 +235,3 @@ def current_caller() -> str:
     """Who makes the call that is being served; nobody where the master does something by itself."""
     identity = identity_of_call.get()
     return identity.uri if identity is not None else caller_of_call.get("")
-
-
-def learnings_of(
-    settings: Settings,
-    catalogs: Mapping[str, Catalog],
-    database: Database,
-    lease_time: Callable[[], LeaseTime],
-    hub: WatchHub,
-) -> Learnings:
-    """What a restored master learns; also for the command that says so while no master serves."""
-    return Learnings(
-        database=database,
-        catalogs=catalogs,
-        default_pace=settings.pace,
-        lease_time=lease_time,
-        hub=hub,
-    )

@@ -32,7 +32,7 @@ from master.service.agreements.entitlements import Reconciled, reconcile
 from master.service.estates.agreement_ledgers import known_now
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.licenses.license_changes import LicenseChanges, plain
-from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
+from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import agreements as store
 
@@ -56,17 +56,12 @@ class PriceText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceOrder:
-    """An order to be carried out, and who sent it."""
+class PlaceOrder(ChangeRequest["Placed | AgreementRefusal"]):
+    """An order to be carried out. What is refused changes nothing, and can be asked for again under the same id."""
 
     project: str
     order: Order
     prices: PriceText | None
-    caller: str
-    key: RequestKey[Placed | AgreementRefusal]
-    """What is refused changes nothing, and can be asked for again under the same id."""
-    reason: str = ""
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from master.domain.catalog.catalog import Catalog
-from master.domain.estate.estate import Estate, LeasePace
+from master.domain.estate.estate import Estate
 from master.domain.estate.learning import Learning
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.learning import first_number, longest_lease_seconds
 from master.service.batch.answers import DatabaseOutdatedError
+from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdraft_events
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
@@ -61,17 +61,10 @@ class Learnings:
     """Begins and ends the learning of projects."""
 
     def __init__(
-        self,
-        *,
-        database: Database,
-        catalogs: Mapping[str, Catalog],
-        default_pace: LeasePace,
-        lease_time: Callable[[], LeaseTime],
-        hub: WatchHub,
+        self, database: Database, estates: EstateCache, lease_time: Callable[[], LeaseTime], hub: WatchHub
     ) -> None:
         self._database = database
-        self._catalogs = catalogs
-        self._default_pace = default_pace
+        self._estates = estates
         self._lease_time = lease_time
         self._hub = hub
 
@@ -185,7 +178,7 @@ class Learnings:
 
     def _locked(self, tx: Tx, project: str) -> Estate:
         lock_for_apply(tx, project)
-        estate = load_estate(tx, project, self._catalogs, self._default_pace)
+        estate = load_estate(tx, project, self._estates.catalogs, self._estates.default_pace)
         if estate is None:
             raise UnknownProjectError(project)
         return estate

@@ -23,20 +23,16 @@ from master.domain.remedies.move_remedies import AskedMove, MoveKind, move_refus
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
-from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
+from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
 from master.store.statements.projects.projects import device_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(ChangeRequest["MovedAll"]):
     """What an operator asks for, of some licenses of a project."""
 
     project: str
     licenses: Sequence[str]
-    caller: str
-    reason: str
-    key: RequestKey[MovedAll]
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

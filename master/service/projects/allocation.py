@@ -22,9 +22,9 @@ from master.domain.seats.site_outlooks import SharedPool, SiteOutlook, site_outl
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.estates.service_context import ServiceContext
 from master.service.projects.apply import ProjectMovedError
-from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
+from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
 from master.store.backends.database import Tx
-from master.store.statements.events import Event, write_events
+from master.store.statements.events import write_events
 from master.store.statements.projects.allocation import write_allocation
 from master.store.statements.projects.projects import lock_for_apply, site_names
 from master.store.statements.seats import counted_of_pool
@@ -44,15 +44,11 @@ class AllocationChangedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyAllocation:
+class ApplyAllocation(ChangeRequest["AllocationApplied"]):
     project: str
     allocation: Allocation
     expected_revision: int
     """0 for any."""
-    caller: str
-    reason: str
-    key: RequestKey[AllocationApplied]
-    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +140,7 @@ def _write(
     applied = replace(judged, revision=estate.revision + 1)
     details = json.dumps({"changes": [change.details for change in applied.changes], "revision": applied.revision})
     keep_answer(tx, estate.project_id, request.key, applied, now=time.now)
-    event = Event(
-        time.now, estate.project_id, "", _APPLIED, request.caller, request.key.request_id, details, request.reason
-    )
-    write_events(tx, [event])
+    write_events(tx, [request.event(_APPLIED, estate.project_id, details, now=time.now)])
     return applied
 
 

@@ -20,10 +20,10 @@ from master.service.estates.overdrafts import overdraft_events
 from master.service.projects.platforms import elsewhere, record_platforms
 from master.service.projects.violations import ProjectBefore, violations_of_change
 from master.service.runtime.errors import RequestIdTakenError
-from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
+from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
 from master.store.backends.database import Transactions, Tx
 from master.store.dry_runs.rehearsals import Rehearsals
-from master.store.statements.events import Event, details_text, write_events
+from master.store.statements.events import details_text, write_events
 from master.store.statements.projects import projects as store
 from master.store.statements.projects.project_writes import write_project
 from master.store.statements.queries import leases_of_project
@@ -42,13 +42,8 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyProject:
+class ApplyProject(ChangeRequest[Applied]):
     spec: ProjectSpec
-    caller: str
-    key: RequestKey[Applied]
-    dry_run: bool
-    reason: str = ""
-    """Why, for the audit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +142,7 @@ def _write(
     assert written is not None
     changed = [change.details for change in applied.changes]
     details = details_text({"changes": changed, "revision": revision, "warnings": applied.warnings})
-    request_id = request.key.request_id
-    event = Event(time.now, written.id, "", _APPLIED, request.caller, request_id, details, request.reason)
+    event = request.event(_APPLIED, written.id, details, now=time.now)
     keep_answer(tx, written.id, request.key, applied, now=time.now)
     write_events(tx, [event, *overdrafts])
     return applied

@@ -14,24 +14,15 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.project_removal import in_the_way
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.names import UnknownProjectError
-from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
+from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import queries, webhooks
 from master.store.statements.agreements import last_number
-from master.store.statements.events import Event, stored_chain, write_events
+from master.store.statements.events import stored_chain, write_events
 from master.store.statements.projects.project_removal import delete_project
 from master.store.statements.projects.projects import device_names, lock_for_apply
 
 _DELETED = "project.deleted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteProject:
-    name: str
-    caller: str
-    reason: str
-    key: RequestKey[Deleted]
-    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +37,11 @@ class Deleted:
     """Of its agreement ledger; they stay."""
     events: int
     """Of its audit, the last one included; they stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteProject(ChangeRequest[Deleted]):
+    name: str
 
 
 class ProjectInUseError(Exception):
@@ -86,9 +82,6 @@ def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: L
     )
     delete_project(tx, estate.project_id, now=time.now)
     details = json.dumps(asdict(deleted), separators=(",", ":"))
-    event = Event(
-        time.now, estate.project_id, "", _DELETED, request.caller, request.key.request_id, details, request.reason
-    )
     keep_answer(tx, estate.project_id, request.key, deleted, now=time.now)
-    write_events(tx, [event])
+    write_events(tx, [request.event(_DELETED, estate.project_id, details, now=time.now)])
     return deleted

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Tx
 from master.store.statements import request_answers as store
-from master.store.statements.events import names_request
+from master.store.statements.events import Event, names_request
 
 Answer = TypeVar("Answer", contravariant=True)
 
@@ -33,6 +33,21 @@ class RequestKey(Generic[Answer]):
     fingerprint: str
     """Of everything that is asked for, 64 hexadecimal digits."""
     encode: Callable[[Answer], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRequest(Generic[Answer]):
+    """What every request for a change says beside what it asks for."""
+
+    caller: str
+    reason: str = ""
+    """Why, for the audit."""
+    key: RequestKey[Answer]
+    dry_run: bool = False
+
+    def event(self, kind: str, project_id: int, details: str, *, now: float) -> Event:
+        """The event of the change, carried out."""
+        return Event(now, project_id, "", kind, self.caller, self.key.request_id, details, self.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_half_up(amount: str, quantum: str, result: str) -> None:
 
 
 def line(amount: Fraction) -> ExactLine:
-    return ExactLine(what="x", each=Decimal(1), factor=amount, unit=Unit.MONEY, why="x")
+    return ExactLine(what="x", each=Decimal(1), factor=amount, paid_in=Unit.MONEY, why="x")
 
 
 PRICES = PriceList(catalog="x", currency="EUR", quantum=Decimal("0.01"), credit_quantum=Decimal(1))

@@ -8,7 +8,7 @@ entries into what holds. All details are plain data (texts, whole numbers, true 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from enum import IntEnum
 from typing import Any
@@ -93,18 +93,12 @@ class Draft:
     ) -> Entry:
         """The entry: numbered from 1 without gaps within its project, at a UNIX time in seconds."""
         return Entry(
+            **{field.name: getattr(self, field.name) for field in fields(self)},
             number=number,
             order=number if order is None else order,
             given_reason=given_reason,
             recorded_at=recorded_at,
             caller=caller,
-            kind=self.kind,
-            day=self.day,
-            subject=self.subject,
-            policy=self.policy,
-            details=self.details,
-            reason=self.reason,
-            rules=self.rules,
         )
 
 

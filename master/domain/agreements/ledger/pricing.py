@@ -8,7 +8,7 @@ prices come from, `price_file.py` says; which lines an order has, the deciding m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -77,33 +77,25 @@ class ExactLine:
     """For how long, where the price depends on it."""
     factor: Fraction = Fraction(1)
     """What it is multiplied by beside the quantity: months or years, a share, the surcharge of a gap."""
-    unit: Unit
+    paid_in: Unit
     why: str
     rules: tuple[str, ...] = ()
 
     @property
-    def amount(self) -> Fraction:
+    def exact(self) -> Fraction:
+        """The amount, not rounded."""
         assert self.each is not None
         return self.quantity * Fraction(self.each) * self.factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteLine:
+class QuoteLine(ExactLine):
     """What one thing costs and why."""
 
-    subject: Subject
-    what: str
-    quantity: int
-    each: Decimal
-    """As in `ExactLine`."""
-    months: Fraction | None
-    """For how long, exactly; None where the price does not depend on it."""
     amount: Decimal
     """A multiple of the unit's quantum."""
     unit: str
     """`credits`, or the currency of the price file."""
-    why: str
-    rules: tuple[str, ...]
 
 
 def rounded(amount: Fraction, quantum: Decimal) -> Decimal:
@@ -119,25 +111,13 @@ def rounded_lines(lines: Iterable[ExactLine], prices: PriceList) -> tuple[QuoteL
     given: dict[Unit, Decimal] = {}
     done: list[QuoteLine] = []
     for line in lines:
-        assert line.each is not None
-        quantum = prices.quantum_of(line.unit)
-        exact[line.unit] = exact.get(line.unit, Fraction(0)) + line.amount
-        total = rounded(exact[line.unit], quantum)
-        amount = total - given.get(line.unit, 0 * quantum)
-        given[line.unit] = total
-        done.append(
-            QuoteLine(
-                subject=line.subject,
-                what=line.what,
-                quantity=line.quantity,
-                each=line.each,
-                months=line.months,
-                amount=amount,
-                unit=prices.label(line.unit),
-                why=line.why,
-                rules=line.rules,
-            )
-        )
+        quantum = prices.quantum_of(line.paid_in)
+        exact[line.paid_in] = exact.get(line.paid_in, Fraction(0)) + line.exact
+        total = rounded(exact[line.paid_in], quantum)
+        amount = total - given.get(line.paid_in, 0 * quantum)
+        given[line.paid_in] = total
+        same = {field.name: getattr(line, field.name) for field in fields(line)}
+        done.append(QuoteLine(**same, amount=amount, unit=prices.label(line.paid_in)))
     return tuple(done)
 
 

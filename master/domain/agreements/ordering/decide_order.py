@@ -116,7 +116,7 @@ def _worked_out(snapshot: AgreementSnapshot, order: Order, day: date, prices: Pr
 
 
 def _pay_credits(draft: OrderDraft, lines: tuple[QuoteLine, ...]) -> None:
-    if not any(line.unit is Unit.CREDITS for line in draft.lines):
+    if not any(line.paid_in is Unit.CREDITS for line in draft.lines):
         return
     amount, balance = totals(lines).get(CREDITS, Decimal(0)), draft.snapshot.state.balance
     if amount > balance:
@@ -165,7 +165,7 @@ def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
     draft.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=reason, rules=("M2",))
     each = draft.prices.credit if draft.prices is not None else None
     why, times = f"{text} credits", Fraction(amount)
-    draft.charge(ExactLine(what="credits", each=each, factor=times, unit=Unit.MONEY, why=why, rules=("M2",)))
+    draft.charge(ExactLine(what="credits", each=each, factor=times, paid_in=Unit.MONEY, why=why, rules=("M2",)))
 
 
 def _confirm_payment(draft: OrderDraft, order: ConfirmPayment) -> None:

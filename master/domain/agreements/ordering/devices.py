@@ -198,4 +198,4 @@ def add_feature(draft: OrderDraft, order: AddFeature) -> None:
     draft.write(EntryKind.FEATURE_ADDED, holding.subject, details, reason=f"feature key for {title}", rules=("Q5",))
     each = draft.price("features", order.feature)
     why = "optional feature, beside any maintenance"
-    draft.charge(ExactLine(subject=holding.subject, what=title, each=each, unit=Unit.MONEY, why=why, rules=("Q5",)))
+    draft.charge(ExactLine(subject=holding.subject, what=title, each=each, paid_in=Unit.MONEY, why=why, rules=("Q5",)))

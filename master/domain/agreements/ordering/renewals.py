@@ -332,7 +332,7 @@ def charge_term(draft: OrderDraft, subject: Subject, offer: Offer, months: int, 
         case PriceBasis.FIXED if paid.how != GAP:
             each = draft.price(f"offers.{offer.key}", months, unit=offer.unit)
             draft.charge(
-                ExactLine(subject=subject, what=offer.title, each=each, unit=offer.unit, why=why, rules=offer.rules)
+                ExactLine(subject=subject, what=offer.title, each=each, paid_in=offer.unit, why=why, rules=offer.rules)
             )
 
 
@@ -353,7 +353,7 @@ def _charge_share(
             each=each,
             months=paid.months,
             factor=factor * Fraction(share) * paid.months / 12,
-            unit=offer.unit,
+            paid_in=offer.unit,
             why=f"{why}; {percent(share)} % of the value a year",
             rules=offer.rules,
         )

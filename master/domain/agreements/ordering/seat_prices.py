@@ -48,7 +48,7 @@ def charge_months(
             each=draft.price("seat_months", key),
             months=months,
             factor=months * seats.factor,
-            unit=Unit.MONEY,
+            paid_in=Unit.MONEY,
             why=seats.why,
             rules=seats.rules,
         )
@@ -91,7 +91,7 @@ def charge_tier(
         if each is not None and less is not None:
             each -= less
         said = f"{title}: {count} in all" + (f" instead of {had}" if had else "")
-        draft.charge(ExactLine(subject=subject, what=said, each=each, unit=Unit.MONEY, why=why, rules=("P6",)))
+        draft.charge(ExactLine(subject=subject, what=said, each=each, paid_in=Unit.MONEY, why=why, rules=("P6",)))
 
 
 def _check_is_sold(draft: OrderDraft, subject: Subject, product: Product, key: str, count: int) -> None:

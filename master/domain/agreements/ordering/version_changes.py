@@ -158,7 +158,9 @@ def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
     key = name.type.key if name.tier is None else f"{name.type.key}%{name.tier}"
     each = draft.price("values", key, unit=Unit.CREDITS)
     why = f"{order.quantity} x {printed}"
-    draft.charge(ExactLine(what=printed, quantity=order.quantity, each=each, unit=Unit.CREDITS, why=why, rules=("M2",)))
+    draft.charge(
+        ExactLine(what=printed, quantity=order.quantity, each=each, paid_in=Unit.CREDITS, why=why, rules=("M2",))
+    )
     draft.notes.append("the licenses come with the vendor's file: import it when it is there")
 
 
