@@ -18,6 +18,7 @@ from master.auth.authority.keys import key_pem, new_key, pem
 from master.auth.callers.identity import identity_of
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
+from tests.support.databases.truth import all_events
 from tests.support.masters import InProcess, Wire, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
@@ -47,7 +48,7 @@ def _counter(master: InProcess, name: str, **labels: str) -> float:
 async def test_a_pbx_works_and_the_audit_says_who_it_proved_to_be(secured: InProcess, berlin: Wire) -> None:
     pbx = await opened(berlin, "berlin")
     granted(await pbx.acquire(*seats("port", 2)))
-    events = (await secured.wire.status.ListEvents(status_pb2.ListEventsRequest(project=ACME))).events
+    events = await all_events(secured.wire)
     callers = {event.kind: event.caller.partition(" ")[0] for event in events}
     assert callers["lease.opened"] == "license-master://projects/acme/pbxs/berlin"
     assert callers["project.applied"] == "license-master://operators/anna"
@@ -275,7 +276,7 @@ async def test_a_name_that_is_only_claimed_counts_for_nothing(secured: InProcess
     async with shown_to(secured.wire.address, pki.certified_key("operators/otto").credentials) as wire:
         request = project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 6}), request_id="1")
         await wire.projects.ApplyProject(request, metadata=(("caller", "license-master://operators/anna"),))
-    [event, *_] = (await secured.wire.status.ListEvents(status_pb2.ListEventsRequest(project=ACME))).events
+    [event, *_] = await all_events(secured.wire)
     assert event.caller.startswith("license-master://operators/otto (")
 
 
@@ -283,7 +284,7 @@ async def test_in_plain_text_nobody_gets_a_proven_name(master: InProcess) -> Non
     request = project_pb2.ApplyProjectRequest(project=project({"PBX-Port12": 6}), request_id="1")
     claimed = (("caller", "license-master://operators/anna"),)
     await master.wire.projects.ApplyProject(request, metadata=claimed)
-    [event, *_] = (await master.wire.status.ListEvents(status_pb2.ListEventsRequest(project=ACME))).events
+    [event, *_] = await all_events(master.wire)
     assert "anna" not in event.caller
 
 

@@ -16,6 +16,7 @@ from tests.auth.conftest import PBXS
 from tests.auth.connections.test_mtls import denied
 from tests.auth.pki import Pki, shown_to
 from tests.rpc.failures import failure
+from tests.support.databases.truth import all_events
 from tests.support.masters import InProcess, Wire
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
@@ -177,8 +178,7 @@ async def test_nobody_makes_it_seem_that_another_used_the_seats(secured: InProce
 
 async def events(secured: InProcess) -> list[str]:
     """The kinds of everything that happened."""
-    request = status_pb2.ListEventsRequest(project="projects/acme")
-    return [event.kind for event in (await secured.wire.status.ListEvents(request)).events]
+    return [event.kind for event in await all_events(secured.wire)]
 
 
 @pytest.mark.rule("L2")

@@ -8,13 +8,13 @@ from copy import copy
 from dataclasses import dataclass
 
 from licensemaster.daemon.settings import load
-from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2, status_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, seat_pb2
 from master.app import mark_restored
 from master.settings import Settings
-from master.store.backends.opening import open_database
-from master.store.upkeep.integrity import counter_mismatches
+from tests.rules.asking import status
 from tests.support.databases.restoring import BackUp
-from tests.support.masters import PROJECT, Clock, InProcess, in_process_master
+from tests.support.databases.truth import mismatches
+from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.pbxs.pbx import BarePbx, granted, seats
 from tests.support.projects.estates import project
 
@@ -82,25 +82,12 @@ async def restored(url: str, clock: Clock, *, said: bool = True) -> AsyncIterato
 
 
 async def right(url: str) -> None:
-    """The counters agree with the seats."""
-    database = open_database(url)
-    try:
-        assert await database.read(counter_mismatches) == []
-    finally:
-        await database.close()
-
-
-async def status_of(master: InProcess) -> status_pb2.GetStatusResponse:
-    return await master.wire.status.GetStatus(status_pb2.GetStatusRequest(project=f"projects/{PROJECT}"))
+    """The counters agree with the seats, and the events are as they were written."""
+    assert await mismatches(url) == []
 
 
 async def used(master: InProcess) -> int:
-    return (await status_of(master)).pools[0].used
-
-
-async def events(master: InProcess, kind: str) -> list[status_pb2.Event]:
-    request = status_pb2.ListEventsRequest(project=f"projects/{PROJECT}", kind=kind)
-    return list((await master.wire.status.ListEvents(request)).events)
+    return (await status(master.wire)).pools[0].used
 
 
 async def pool_of_100(master: InProcess, **pbxs: str) -> None:

@@ -18,9 +18,9 @@ from master.store.backends.clock import last_signed_end
 from master.store.backends.opening import open_database
 from tests.domain.leases.test_leases import NOW, opening
 from tests.rpc.failures import NAME, everything, failure
-from tests.rules.asking import used
-from tests.service.leases.restored import ALLOWANCE, GRACE, LEARNING, TTL, OlderBackup, events, status_of
-from tests.support.databases.truth import mismatches
+from tests.rules.asking import status, used
+from tests.service.leases.restored import ALLOWANCE, GRACE, LEARNING, TTL, OlderBackup
+from tests.support.databases.truth import all_events, mismatches
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
 from tests.support.pbxs.standbys import LICENSES, PAIR, BareStandby, checked, standing_by
@@ -147,7 +147,7 @@ async def test_learning_lasts_until_every_lease_of_before_is_over(
     await older.bonn.return_to(learning)
     granted((await older.bonn.sync(*seats("port", 50))).results)
     assert refused(await older.bonn.acquire(*seats("port", 1, "more")))[0].reason == LEARNING, "berlin uses 30 of them"
-    assert (await status_of(learning)).learning.seats_proven == 50
+    assert (await status(learning.wire)).learning.seats_proven == 50
     await older.berlin.return_to(learning)
     await older.ulm.return_to(learning)
     granted((await older.berlin.sync(*seats("port", 30))).results)
@@ -166,7 +166,7 @@ async def test_what_was_proven_is_let_go_of_when_learning_ends_early(
     await learning.wire.projects.EndLearning(request)
     await learning.running.expiry.run_once()
     assert await used(learning.wire, "port") == (0, 100), "it used none of them"
-    assert len(await events(learning, "claims.ended")) == 1
+    assert len(await all_events(learning.wire, "claims.ended")) == 1
 
 
 async def test_a_step_is_remembered_for_as_long_as_learning_lasts(

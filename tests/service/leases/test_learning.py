@@ -12,6 +12,7 @@ import pytest
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
 from tests.rpc.failures import failure
+from tests.rules.asking import status
 from tests.rules.seats.test_refusals import MESSAGES
 from tests.service.leases.restored import (
     ALLOWANCE,
@@ -21,15 +22,14 @@ from tests.service.leases.restored import (
     TTL,
     OlderBackup,
     Site,
-    events,
     pool_of_100,
     restored,
     right,
     serving,
-    status_of,
     used,
 )
 from tests.support.databases.restoring import BackUp
+from tests.support.databases.truth import all_events
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import granted, opened, refused, seats
@@ -51,7 +51,7 @@ async def test_sites_go_on_with_what_they_prove_and_nothing_more_is_granted(
     more = refused(await older.berlin.acquire(*seats("port", 1, "more")))
     assert (more[0].reason, more[0].remedy.action) == (LEARNING, seat_pb2.REMEDY_ACTION_WAIT)
     assert re.sub(MOMENT, "", more[0].message) == re.sub(MOMENT, "", MESSAGES["LEARNING"])
-    told = (await status_of(learning)).learning
+    told = (await status(learning.wire)).learning
     assert (told.pbxs_silent, told.seats_known, told.seats_proven, told.seats_unplaced) == (0, 100, 100, 0)
     assert told.why == "restored from a backup"
 
@@ -89,8 +89,8 @@ async def test_a_pbx_without_a_proof_gets_nothing_until_learning_ends(
     await learning.running.learning.run_once()
     await blank.open()
     granted(await blank.acquire(*seats("port", 100)))
-    assert not (await status_of(learning)).HasField("learning")
-    (ended,) = await events(learning, "learning.ended")
+    assert not (await status(learning.wire)).HasField("learning")
+    (ended,) = await all_events(learning.wire, "learning.ended")
     assert json.loads(ended.details)["early"] is False
 
 
@@ -117,7 +117,7 @@ async def test_expiry_takes_nothing_back_while_learning(older: OlderBackup, lear
 @pytest.mark.parametrize("shown_by", ["a newer epoch", "a later end", "a renewal", "a PBX that is new"])
 async def test_the_master_finds_out_by_itself(older: OlderBackup, clock: Clock, shown_by: str) -> None:
     async with restored(older.url, clock, said=False) as master:
-        assert not (await status_of(master)).HasField("learning")
+        assert not (await status(master.wire)).HasField("learning")
         if shown_by == "a renewal":
             older.berlin.wire = master.wire
             assert older.berlin.signed is not None
@@ -127,11 +127,11 @@ async def test_the_master_finds_out_by_itself(older: OlderBackup, clock: Clock, 
             )
             assert (await failure(master.wire.leases.RenewLease(request))).reason == "LEASE_UNPROVEN"
         await (older.ulm if shown_by == "a PBX that is new" else older.berlin).return_to(master)
-        learning = (await status_of(master)).learning
+        learning = (await status(master.wire)).learning
         assert learning.why.startswith("ulm: it shows" if shown_by == "a PBX that is new" else "berlin: it shows")
         older.bonn.wire = master.wire
         assert (await failure(older.bonn.renew())).reason == "LEASE_UNPROVEN"
-        (began,) = await events(master, "learning.began")
+        (began,) = await all_events(master.wire, "learning.began")
         assert began.caller == "master:learning"
 
 
@@ -140,7 +140,7 @@ async def test_many_find_it_out_at_once(older: OlderBackup, clock: Clock) -> Non
         await asyncio.gather(*(site.return_to(master) for site in (older.berlin, older.bonn, older.ulm)))
         for site, ports in ((older.berlin, 30), (older.bonn, 50), (older.ulm, 20)):
             granted((await site.sync(*seats("port", ports))).results)
-        assert len(await events(master, "learning.began")) == 1
+        assert len(await all_events(master.wire, "learning.began")) == 1
     await right(older.url)
 
 
@@ -150,7 +150,7 @@ async def test_a_database_that_knows_all_learns_nothing(database_url: str, clock
         site = await Site(master, "berlin").start(5)
         clock.advance(5)
         await site.return_to(master)
-        assert not (await status_of(master)).HasField("learning")
+        assert not (await status(master.wire)).HasField("learning")
         granted(await site.acquire(*seats("port", 6)))
 
 
@@ -162,11 +162,11 @@ async def test_a_lease_that_lasts_longer_extends_learning(database_url: str, clo
         await master.wire.apply(project({"PBX-Port12": 100}, pbxs=ESTATE, ttl_seconds=TTL, grace_seconds=10 * GRACE))
         site = await Site(master, "berlin").start(5)
     async with restored(backup, clock) as master:
-        before = (await status_of(master)).learning.end_time.seconds
+        before = (await status(master.wire)).learning.end_time.seconds
         await site.return_to(master)
-        after = (await status_of(master)).learning.end_time.seconds
+        after = (await status(master.wire)).learning.end_time.seconds
         assert after >= clock.now + 10 * GRACE > before
-        assert len(await events(master, "learning.extended")) == 1
+        assert len(await all_events(master.wire, "learning.extended")) == 1
         granted((await site.sync(*seats("port", 5))).results)
 
 
@@ -177,7 +177,7 @@ async def test_an_operator_ends_it_early_and_is_told_the_risk(older: OlderBackup
     ended = await learning.wire.projects.EndLearning(request)
     assert (ended.pbxs_silent, ended.seats_at_risk) == (1, 60)
     assert await learning.wire.projects.EndLearning(request) == ended
-    (event,) = await events(learning, "learning.ended")
+    (event,) = await all_events(learning.wire, "learning.ended")
     assert event.reason == "berlin is shut"
     granted(await older.bonn.acquire(*seats("port", 100)))
     request.request_id = "end-2"
@@ -203,7 +203,7 @@ async def test_a_backup_made_while_learning_is_learned_from_anew(
         berlin.signed = (await berlin.renew()).lease.signed
     async with restored(again, clock, said=False) as master:
         await berlin.return_to(master)
-        assert len(await events(master, "learning.began")) == 2
+        assert len(await all_events(master.wire, "learning.began")) == 2
         granted((await berlin.sync(*seats("port", 30))).results)
 
 

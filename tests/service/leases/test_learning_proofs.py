@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, lease_pb2
 from tests.rpc.failures import failure
+from tests.rules.asking import status
 from tests.service.leases.restored import (
     ESTATE,
     GRACE,
@@ -18,15 +19,14 @@ from tests.service.leases.restored import (
     TTL,
     OlderBackup,
     Site,
-    events,
     pool_of_100,
     restored,
     right,
     serving,
-    status_of,
     used,
 )
 from tests.support.databases.restoring import BackUp
+from tests.support.databases.truth import all_events
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import granted, refused, seats
 from tests.support.projects.estates import project
@@ -63,7 +63,7 @@ async def test_a_forged_proof_is_refused(
     failed = await failure(older.berlin.return_to(learning, lease_pb2.LeaseProof(signed=forge(older.berlin.signed))))
     assert failed.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "proof.signed" in failed.message
-    assert await events(learning, "lease.proven") == []
+    assert await all_events(learning.wire, "lease.proven") == []
 
 
 async def test_another_pbxs_proof_is_refused(older: OlderBackup, learning: InProcess) -> None:
@@ -79,7 +79,7 @@ async def test_proofs_that_prove_nothing_here(older: OlderBackup, learning: InPr
     clock.advance(TTL + GRACE)  # it has ended, though learning goes on a little
     await older.bonn.return_to(learning)
     assert refused(await older.bonn.acquire(*seats("port", 1)))[0].reason == LEARNING
-    assert await events(learning, "lease.proven") == []
+    assert await all_events(learning.wire, "lease.proven") == []
 
 
 async def test_a_proof_shown_again_gives_nothing_more(older: OlderBackup, learning: InProcess) -> None:
@@ -106,7 +106,7 @@ async def test_proofs_beyond_what_is_installed_are_refused_and_told(
         await bonn.return_to(master)
         results = (await bonn.sync(*seats("port", 50))).results
         assert sum(result.HasField("granted") for result in results) == 10
-        learning = (await status_of(master)).learning
+        learning = (await status(master.wire)).learning
         assert (learning.seats_proven, learning.seats_unplaced) == (100, 40)
         page = await master.running.status.overview(PROJECT)
         assert page.learning is not None

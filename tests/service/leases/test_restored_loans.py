@@ -12,20 +12,11 @@ import pytest
 
 from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 from tests.rpc.failures import failure
-from tests.service.leases.restored import (
-    GRACE,
-    LEARNING,
-    TTL,
-    Site,
-    events,
-    pool_of_100,
-    restored,
-    right,
-    serving,
-    status_of,
-)
+from tests.rules.asking import status
+from tests.service.leases.restored import GRACE, LEARNING, TTL, Site, pool_of_100, restored, right, serving
 from tests.service.leases.test_learning_proofs import foreign, masked
 from tests.support.databases.restoring import BackUp
+from tests.support.databases.truth import all_events
 from tests.support.masters import Clock, InProcess
 from tests.support.pbxs.pbx import divided, granted, seats
 from tests.support.projects.allocations import Policy, lay_down
@@ -75,7 +66,7 @@ async def show(
 
 async def counted(master: InProcess) -> int:
     """Seats in use or borrowed."""
-    (pool,) = (await status_of(master)).pools
+    (pool,) = (await status(master.wire)).pools
     return pool.used + pool.borrowed + pool.promised
 
 
@@ -90,7 +81,7 @@ async def learned(master: InProcess) -> None:
     master.clock.advance(TTL + GRACE + 60)
     await master.running.learning.run_once()
     await master.running.expiry.run_once()
-    assert not (await status_of(master)).HasField("learning")
+    assert not (await status(master.wire)).HasField("learning")
 
 
 async def test_a_loan_that_the_backup_does_not_know_is_shown_and_counted(
@@ -108,11 +99,11 @@ async def test_a_loan_that_the_backup_does_not_know_is_shown_and_counted(
         assert terms_of(response.loans) == terms_of([loan])
         await bonn.return_to(master)
         assert await counted(master) == 40 + 30
-        (event,) = await events(master, "loan.proven")
+        (event,) = await all_events(master.wire, "loan.proven")
         details = json.loads(event.details)
         assert (details["seats"], details["counted"], details["unplaced"]) == (40, 40, 0)
         await show(master, ship, [loan], proves=False)
-        assert len(await events(master, "loan.proven")) == 1, "what is known is not told again"
+        assert len(await all_events(master.wire, "loan.proven")) == 1, "what is known is not told again"
         await right(backup)
         await learned(master)
         assert await counted(master) == 40, "the loan outlives learning and leases"
@@ -136,11 +127,11 @@ async def test_a_ship_that_returns_late_makes_the_master_learn(
     async with restored(backup, clock, said=False) as master:
         bonn = await Site(master, "bonn").start(80)
         assert terms_of((await show(master, ship, [loan])).loans) == terms_of([loan])
-        learning = (await status_of(master)).learning
+        learning = (await status(master.wire)).learning
         assert "berlin: it shows a signed loan" in learning.why
         await bonn.return_to(master)
         assert await counted(master) == 100
-        assert (await status_of(master)).learning.seats_unplaced == 20
+        assert (await status(master.wire)).learning.seats_unplaced == 20
         await right(backup)
 
 
@@ -158,8 +149,8 @@ async def test_what_others_have_by_then_is_not_lent_twice(database_url: str, clo
         ((seats_left, serial),) = terms_of(response.loans)
         assert (seats_left, serial > terms_of([loan])[0][1]) == (20, True), "a newer loan in place of what it has"
         assert await counted(master) == 100
-        assert json.loads((await events(master, "loan.proven"))[0].details)["unplaced"] == 20
-        assert not (await status_of(master)).HasField("learning"), "it was signed before the restore"
+        assert json.loads((await all_events(master.wire, "loan.proven"))[0].details)["unplaced"] == 20
+        assert not (await status(master.wire)).HasField("learning"), "it was signed before the restore"
         await right(backup)
 
 
@@ -174,7 +165,7 @@ async def test_a_loan_that_the_backup_knows_stays_counted(database_url: str, clo
         assert await counted(master) == 40
         await bonn.return_to(master)
         await ship.return_to(master)
-        assert (await status_of(master)).learning.seats_unplaced == 0
+        assert (await status(master.wire)).learning.seats_unplaced == 0
         granted((await ship.sync(*seats("port", 10))).results)
         assert divided((await ship.sync(*seats("port", 41))).results)[1][0].reason == LEARNING
         await right(backup)
@@ -192,8 +183,8 @@ async def test_what_was_returned_is_not_shown_anew(database_url: str, clock: Clo
         await give_back(master, ship)
         assert not (await show(master, ship, [loan])).loans
         assert await counted(master) == 0
-        assert await events(master, "loan.proven") == []
-        assert not (await status_of(master)).HasField("learning")
+        assert await all_events(master.wire, "loan.proven") == []
+        assert not (await status(master.wire)).HasField("learning")
         again = await borrow(master, ship, 5, days=1)
         assert terms_of((await show(master, ship, [loan])).loans) == terms_of([again])
         await right(database_url)
@@ -229,4 +220,4 @@ async def test_a_loan_that_is_over_changes_nothing(database_url: str, clock: Clo
     clock.advance(2 * DAY)
     async with restored(backup, clock) as master:
         assert not (await show(master, ship, [loan])).loans
-        assert await events(master, "loan.proven") == []
+        assert await all_events(master.wire, "loan.proven") == []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 from tests.rules.allocation.test_overdraft import overdraft, ports
-from tests.service.leases.restored import Site, events, pool_of_100, restored, right, serving, status_of
+from tests.rules.asking import status
+from tests.service.leases.restored import Site, pool_of_100, restored, right, serving
 from tests.service.leases.test_restored_loans import borrow
 from tests.support.databases.restoring import BackUp
+from tests.support.databases.truth import all_events
 from tests.support.masters import Clock, InProcess
 from tests.support.projects.allocations import lay_down
 
@@ -23,13 +25,13 @@ async def test_after_a_restore_the_budget_counts_as_spent(database_url: str, clo
         await berlin.return_to(master)
         pool = await ports(master.wire)
         assert (pool.overdraft.seats, pool.overdraft.budget_left_seat_hours) == (0, 0)
-        assert (await status_of(master)).learning.seats_unplaced == 3
+        assert (await status(master.wire)).learning.seats_unplaced == 3
         await right(backup)
 
 
 async def told(master: InProcess, kind: str) -> tuple[int, int, float]:
     """What the newest event of a kind tells: what was overdrawn, what is, and what is left of the budget."""
-    details = json.loads((await events(master, kind))[0].details)
+    details = json.loads((await all_events(master.wire, kind))[0].details)
     return details["overdrawn_before"], details["overdrawn"], details["budget_left_seat_hours"]
 
 
