@@ -8,9 +8,7 @@ from typing import TypeVar
 
 import grpc
 import pytest
-from hypothesis.stateful import (
-    invariant,
-)
+from hypothesis.stateful import invariant
 
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, seat_pb2, status_pb2
 from tests.invariants.arena import Arena, all_seats

@@ -15,12 +15,7 @@ import grpc
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    initialize,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from tests.invariants.arena import Arena

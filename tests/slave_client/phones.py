@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from slave_client import (
-    HolderKind,
-    SlaveClient,
-    State,
-    Want,
-)
+from slave_client import HolderKind, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS
 from tests.support.limits import HANG_SECONDS
 

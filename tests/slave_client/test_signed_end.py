@@ -8,17 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slave_client import (
-    CallKind,
-    HolderKind,
-    Lost,
-    NetworkSwitch,
-    NoticeKind,
-    SeatChange,
-    SlaveClient,
-    State,
-    Want,
-)
+from slave_client import CallKind, HolderKind, Lost, NetworkSwitch, NoticeKind, SeatChange, SlaveClient, State, Want
 from slave_client.storage.state_dir import Identity, StateDir
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port

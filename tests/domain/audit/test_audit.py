@@ -13,25 +13,9 @@ from hypothesis import strategies as st
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, event_hash, genesis
-from master.domain.audit.export import (
-    Checkpoint,
-    Header,
-    continues,
-    event_line,
-    read_line,
-)
+from master.domain.audit.export import Checkpoint, Header, continues, event_line, read_line
 from master.signing import Signer, has_signed_checkpoint
-from tests.domain.audit.exports import (
-    FIVE,
-    LINES,
-    TIME_US,
-    chained,
-    contents,
-    defect,
-    exported,
-    looked_at,
-    some,
-)
+from tests.domain.audit.exports import FIVE, LINES, TIME_US, chained, contents, defect, exported, looked_at, some
 
 OTHER = Signer("other", bytes(range(1, 33)))
 

@@ -10,11 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from master.domain.audit.chain import DefectKind, Record
-from master.domain.audit.export import (
-    Checkpoint,
-    Header,
-    read_line,
-)
+from master.domain.audit.export import Checkpoint, Header, read_line
 from tests.domain.audit.exports import LINES, chained, contents, defect, exported, looked_at
 
 # --- The file as a whole --------------------------------------------------------------------------------------------

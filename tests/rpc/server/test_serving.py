@@ -21,15 +21,7 @@ from licensemaster.v1 import lease_pb2
 from master.rpc.server.server import SERVICES
 from tests.rpc.failures import failure, seen
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import (
-    Clock,
-    InProcess,
-    MasterProcess,
-    Wire,
-    in_process_master,
-    master_process,
-    wire_to,
-)
+from tests.support.masters import Clock, InProcess, MasterProcess, Wire, in_process_master, master_process, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seat, seats
 from tests.support.projects.estates import project
 

@@ -11,10 +11,7 @@ from tests.rules.asking import CHANNEL, PBX, Reason, grant_all, held, holdings, 
 from tests.support.licenses.used_licenses import FREE, REVOKE, estate_of, names, released, seats_told
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened, seat
-from tests.support.projects.signed_documents import (
-    certify,
-    release,
-)
+from tests.support.projects.signed_documents import certify, release
 
 
 @pytest.mark.rule("L5", "H2", "H3", "H4")

@@ -13,16 +13,7 @@ from tests.support.licenses.releasing import BOUND, FREE, released
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened, seat, seats
 from tests.support.projects.estates import project
-from tests.support.projects.signed_documents import (
-    Vendor,
-    bind,
-    enrolled,
-    imported,
-    listed,
-    moved,
-    refusal,
-    release,
-)
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, listed, moved, refusal, release
 
 # --- L1, L3, L7: the balance ------------------------------------------------------------------------------------------
 

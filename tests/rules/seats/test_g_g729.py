@@ -2,16 +2,7 @@
 
 import pytest
 
-from tests.rules.asking import (
-    CHANNEL,
-    DEBITED,
-    NOT_NEEDED,
-    Reason,
-    grant,
-    held,
-    numbers,
-    refuse,
-)
+from tests.rules.asking import CHANNEL, DEBITED, NOT_NEEDED, Reason, grant, held, numbers, refuse
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened, seat
 from tests.support.projects.estates import project

@@ -10,17 +10,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import lease_pb2
-from slave_client import (
-    CallKind,
-    HolderKind,
-    NoticeKind,
-    Reason,
-    Refused,
-    SlaveClient,
-    Source,
-    State,
-    Want,
-)
+from slave_client import CallKind, HolderKind, NoticeKind, Reason, Refused, SlaveClient, Source, State, Want
 from tests.slave_client.conftest import PORTS, RestartableMaster
 from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail, take_back
 from tests.slave_client.loans.ship import Ship, given_up

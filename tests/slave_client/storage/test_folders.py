@@ -15,14 +15,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.files.folder_lock import FolderLock
-from slave_client import (
-    BlockingSlaveClient,
-    FolderInUseError,
-    HolderKind,
-    SlaveClient,
-    State,
-    Want,
-)
+from slave_client import BlockingSlaveClient, FolderInUseError, HolderKind, SlaveClient, State, Want
 from slave_client.storage.state_dir import StateDir
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.folders import held_by_another

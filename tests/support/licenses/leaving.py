@@ -10,13 +10,7 @@ from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import document_pb2, license_pb2
 from tests.support.masters import InProcess, Wire
 from tests.support.projects.estates import project
-from tests.support.projects.signed_documents import (
-    Vendor,
-    bind,
-    enrolled,
-    imported,
-    release,
-)
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, release
 
 CERTIFICATE = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND

@@ -5,11 +5,7 @@ from __future__ import annotations
 from licensemaster.signing.device_key import DeviceKey
 from licensemaster.v1 import license_pb2
 from tests.support.masters import Wire
-from tests.support.projects.signed_documents import (
-    certify,
-    moved,
-    release,
-)
+from tests.support.projects.signed_documents import certify, moved, release
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 

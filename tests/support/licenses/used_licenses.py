@@ -10,13 +10,7 @@ from licensemaster.v1 import lease_pb2, license_pb2, seat_pb2
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import BarePbx
 from tests.support.projects.estates import project
-from tests.support.projects.signed_documents import (
-    Vendor,
-    bind,
-    enrolled,
-    imported,
-    listed,
-)
+from tests.support.projects.signed_documents import Vendor, bind, enrolled, imported, listed
 
 FREE, BOUND = license_pb2.LICENSE_STATE_FREE, license_pb2.LICENSE_STATE_BOUND
 DRAIN, REVOKE, FORCE = license_pb2.IN_USE_DRAIN, license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE
