@@ -116,10 +116,7 @@ class TomlReader:
             return sorted(self.whole_numbers(table, at))
         if issubclass(kind, Enum):
             return [self.member(kind, value, at) for value in self.strings(table, at)]
-        tables = self.typed(table, at, list, ())
-        for entry in tables:
-            if not isinstance(entry, dict):
-                raise self.error(at, f"{entry!r} must be a table")
+        tables = self._listed(table, at, lambda entry: isinstance(entry, dict), "a table")
         return [self.record(kind, entry, at) for entry in tables]
 
     def known_keys(self, table: Mapping[str, Any], at: FieldPath, known: set[str]) -> None:
@@ -153,10 +150,13 @@ class TomlReader:
 
     def strings(self, table: Mapping[str, Any], at: FieldPath) -> list[str]:
         """Return a list of texts, none of them empty; an empty list where the key is missing."""
+        return self._listed(table, at, lambda value: isinstance(value, str) and value != "", "a text")
+
+    def _listed(self, table: Mapping[str, Any], at: FieldPath, fits: Callable[[Any], bool], what: str) -> list[Any]:
         values = self.typed(table, at, list, ())
         for value in values:
-            if not isinstance(value, str) or not value:
-                raise self.error(at, f"{value!r} must be a text")
+            if not fits(value):
+                raise self.error(at, f"{value!r} must be {what}")
         return list(values)
 
     def whole_number(self, table: Mapping[str, Any], at: FieldPath, default: int) -> int:
@@ -168,11 +168,8 @@ class TomlReader:
 
     def whole_numbers(self, table: Mapping[str, Any], at: FieldPath) -> frozenset[int]:
         """Return the whole numbers above 0 of a list."""
-        values = self.typed(table, at, list, ())
-        for value in values:
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise self.error(at, f"{value!r} must be a whole number above 0")
-        return frozenset(values)
+        above_0 = self._listed(table, at, lambda value: type(value) is int and value > 0, "a whole number above 0")
+        return frozenset(above_0)
 
     def parsed(self, kind: type[P], text: str, at: FieldPath) -> P:
         """A text as one of its kinds reads it: a version, a release."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from licensemaster.values import token_hash
+from master.domain.estate.installations import License
 from master.domain.licenses import balance
 from master.domain.seats.refusals.reasons import MOST_NAMED
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError, Enrollment, check_own_device
@@ -155,9 +156,8 @@ def enroll(changes: LicenseChanges, request: Enrollment) -> None:
         _check_replaceable(changes, device)
     if device.public_key is None and request.handed_in_by is None:  # else its own PBX proved who brings it
         on_word_of = tuple(filter(None, (device.token_by, changes.caller)))
-        for license in changes.estate.licenses:
-            if license.file is not None and license.device is not None and license.device.id == device.id:
-                changes.put(balance.key_shown(license, on_word_of=on_word_of))
+        for license in _bound_to(changes, device):
+            changes.put(balance.key_shown(license, on_word_of=on_word_of))
     store.write_device_key(changes.tx, device.id, key_id=request.key_id, public_key=request.public_key, now=changes.now)
     changes.mark_changed()
     changes.event("device.enrolled", {"device": request.device, "key": request.key_id, "before": device.key_id or ""})
@@ -173,12 +173,14 @@ def _device(changes: LicenseChanges, name: str) -> store.StoredDevice:
     return stored_device
 
 
+def _bound_to(changes: LicenseChanges, device: store.StoredDevice) -> list[License]:
+    """The imported licenses on a device."""
+    imported = (license for license in changes.estate.licenses if license.file is not None)
+    return [license for license in imported if license.device is not None and license.device.id == device.id]
+
+
 def _check_replaceable(changes: LicenseChanges, device: store.StoredDevice) -> None:
-    bound = [
-        license.id
-        for license in changes.estate.licenses
-        if license.file is not None and license.device is not None and license.device.id == device.id
-    ]
+    bound = [license.id for license in _bound_to(changes, device)]
     if device.public_key is not None and bound:
         raise DeviceKeptError(
             f"{device.name} has key {device.key_id}, and {', '.join(bound[:MOST_NAMED])} bound to it: a new key"

@@ -13,7 +13,7 @@ from master.service.estates.estate_cache import read_estate
 from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.webhook_delivery import ReceiverLostError, WebhookSender
 from master.service.runtime.errors import RequestIdTakenError
-from master.service.runtime.request_answers import RequestKey, answered_before, keep_answer
+from master.service.runtime.request_answers import ChangeRequest, RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import webhooks as store
 from master.store.statements.events import Event, write_events
@@ -45,16 +45,14 @@ class UnknownWebhookError(LookupError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddWebhook:
+class AddWebhook(ChangeRequest[store.Webhook]):
+    """The key is of the caller's own, as the answer has a secret; what is kept of it is a `reference`."""
+
     project: str
     name: str
     url: str = field(repr=False)
     kinds: tuple[AlarmKind, ...]
     """Empty for all."""
-    caller: str
-    key: RequestKey[store.Webhook]
-    """Of the caller's own, as the answer has a secret; what is kept of it is a `reference`."""
-    reason: str
 
 
 def reference(webhook: store.Webhook) -> bytes:
@@ -109,8 +107,7 @@ class Webhooks:
                     store.tell(tx, [added.id], body_of(request.project, alarm, News.BEGAN, sent_at=now), now)
             details = json.dumps({"name": added.name, "target": added.target, "kinds": kinds.split()})
             keep_answer(tx, project_id, request.key, added, now=now)
-            event = Event(now, project_id, "", _ADDED, request.caller, request.key.request_id, details, request.reason)
-            write_events(tx, [event])
+            write_events(tx, [request.event(_ADDED, project_id, details, now=now)])
             return added
 
         return await self._context.questions.transact(work)
