@@ -21,13 +21,23 @@ async def today_master(sqlite_database_url: str) -> AsyncIterator[InProcess]:
         yield running
 
 
+def pointed_at(master: InProcess) -> Cli:
+    """The command, pointed at a master."""
+
+    async def command(*arguments: str | Path, **options: object) -> Done:
+        typed = map(str, arguments)
+        return await run(*typed, LICENSE_MASTER_SERVER=master.wire.address, **options)  # type: ignore[arg-type]
+
+    return command
+
+
 @pytest.fixture
-def today(today_master: InProcess, tmp_path: Path) -> Cli:
+def today(today_master: InProcess) -> Cli:
     """The command, pointed at that master."""
+    return pointed_at(today_master)
 
-    async def today(*arguments: str | Path, **options: object) -> Done:
-        address = today_master.wire.address
-        typed = [str(argument) for argument in arguments]
-        return await run(*typed, LICENSE_MASTER_SERVER=address, **options)  # type: ignore[arg-type]
 
-    return today
+@pytest.fixture
+def cli(master: InProcess) -> Cli:
+    """The command, pointed at the test's master."""
+    return pointed_at(master)

@@ -5,32 +5,20 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from licensemaster.v1 import project_pb2
 from master.cli.operator.projects.message_file import PROJECT, read_file
-from tests.cli.command import COMMAND, Done, run
+from tests.cli.command import COMMAND
+from tests.cli.conftest import Cli
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seat, seats
 from tests.support.projects.estates import project
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 QUESTION = re.compile(r"^#   license-master (explain .+?) +(granted|refused)\b", re.MULTILINE)
-
-Cli = Callable[..., Awaitable[Done]]
-
-
-@pytest.fixture
-def cli(master: InProcess) -> Cli:
-    """The command, pointed at the test's master."""
-
-    async def cli(*arguments: str, **options: object) -> Done:
-        return await run(*arguments, LICENSE_MASTER_SERVER=master.wire.address, **options)  # type: ignore[arg-type]
-
-    return cli
 
 
 def values(text: str, *keys: str) -> list[object]:

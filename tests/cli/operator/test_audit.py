@@ -8,17 +8,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Done, run
+from tests.cli.command import run
+from tests.cli.conftest import Cli, pointed_at
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.projects.estates import project
 
-Cli = Callable[..., Awaitable[Done]]
 EVENTS = 7
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "audit.md"
 
@@ -32,11 +32,7 @@ async def cli(master: InProcess) -> Cli:
     for _ in range(2):
         await berlin.give_back(*seats("port", 3))
         granted(await berlin.acquire(*seats("port", 3)))
-
-    async def cli(*arguments: str, **options: object) -> Done:
-        return await run(*arguments, LICENSE_MASTER_SERVER=master.wire.address, **options)  # type: ignore[arg-type]
-
-    return cli
+    return pointed_at(master)
 
 
 @pytest.fixture

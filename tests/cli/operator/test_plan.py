@@ -5,12 +5,11 @@ import json
 import pytest
 
 from master.cli.operator.projects.message_file import PROJECT, read_file
-from tests.cli.test_end_to_end import Cli, cli, example
+from tests.cli.conftest import Cli
+from tests.cli.test_end_to_end import example
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
 from tests.support.projects.estates import project
-
-__all__ = ["cli"]
 
 
 @pytest.mark.rule("B6", "B7")
