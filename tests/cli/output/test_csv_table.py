@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -42,12 +42,11 @@ def test_numbers_stay_numbers_and_a_table_can_be_read_again() -> None:
 
 
 def test_nothing_else_writes_tables_for_spreadsheets() -> None:
+    imports_csv = re.compile(r"^\s*(import\b.*\bcsv\b|from csv\b)", re.MULTILINE)
     users = {
         path.name
         for package in ("master", "licensemaster", "slave_client", "vendor_tools")
         for path in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(node, ast.Import) and any(name.name == "csv" for name in node.names))
-        or (isinstance(node, ast.ImportFrom) and node.module == "csv")
+        if imports_csv.search(path.read_text(encoding="utf-8"))
     }
     assert users == {"csv_table.py"}
