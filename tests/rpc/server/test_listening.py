@@ -1,9 +1,10 @@
-"""The metrics page listens in either family, as gRPC does."""
+"""The metrics page listens in either family, as gRPC does, until its master ends."""
 
 from __future__ import annotations
 
 import asyncio
 import urllib.request
+from collections.abc import Callable
 from socketserver import BaseServer
 
 import pytest
@@ -26,17 +27,32 @@ from tests.support.limits import HANG_SECONDS
 async def test_the_metrics_page_is_in_either_family(
     listen: str, reached: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And ends at once: it does not wait until it would look by itself whether it is to end."""
+    """And ends with its master at once: it does not wait until it would look by itself whether it is to end."""
     monkeypatch.setattr(BaseServer.serve_forever, "__defaults__", (2 * HANG_SECONDS,))
     page = MetricsPage(listen, Metrics(), certificates=None, clock=lambda: 0.0)
+    try:
+        await _served(page, reached, page.accept_no_more)
+    finally:
+        page.close()
+
+
+async def test_a_page_that_is_started_again_listens_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseServer.serve_forever, "__defaults__", (0.01,))
+    page = MetricsPage("127.0.0.1:0", Metrics(), certificates=None, clock=lambda: 0.0)
+    for _ in range(2):
+        await _served(page, ["127.0.0.1"], lambda: None)
+    page.close()
+
+
+async def _served(page: MetricsPage, reached: list[str], end: Callable[[], None]) -> None:
     serving = asyncio.create_task(page.run())
     try:
         for host in reached:
             assert "license_master_queue_length" in await asyncio.to_thread(_scraped, f"{host}:{page.port}")
     finally:
+        end()
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
-        page.close()
 
 
 def _scraped(address: str) -> str:
