@@ -22,10 +22,9 @@ from master.cli.operator.projects.allocation_edits import (
     GROUP,
     Scope,
     give,
-    let_overdraw,
-    let_wait,
     serve_emergencies,
     set_limit,
+    set_part,
     take_back,
 )
 from master.cli.operator.projects.changes_view import joined_counts
@@ -171,7 +170,8 @@ def queue(
     patience: Annotated[int | None, _kept("--patience", "After so many seconds one goes before all others")] = None,
 ) -> None:
     """Let LENGTH seats of TYPE be waited for at once, in the whole project; 0 for none: nobody waits any longer."""
-    let_wait(allocation, license_type, length, express=express, patience_seconds=patience)
+    numbers = {"length_max": length, "express_seats_max": express, "patience_seconds": patience}
+    set_part(allocation, license_type, "queue", **numbers)
 
 
 @changing(app, "overdraft")
@@ -183,7 +183,8 @@ def overdraft(
     refill: Annotated[int | None, _kept("--refill", "Seat hours that come back in a day without any overdraft")] = None,
 ) -> None:
     """Let NUMBER seats of TYPE be granted above what is installed, while the budget lasts; 0 for none."""
-    let_overdraw(allocation, license_type, number, budget=budget, refill=refill)
+    numbers = {"seats": number, "budget_seat_hours": budget, "refill_seat_hours_per_day": refill}
+    set_part(allocation, license_type, "overdraft", **numbers)
 
 
 @changing(app, "loans")

@@ -1,5 +1,6 @@
 """Single changes of an allocation: what a rule or a type's policy says, and rules taken back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,6 +12,9 @@ from master.cli.output.failure import CommandFailed
 GROUP = "group:"
 Amount = Literal["reserve", "maximum", "weight", "priority"]
 Limit = Literal["loan_days_max", "first_claim_seconds", "block_seats_max"]
+Part = Literal["queue", "overdraft"]
+_SEATS: Mapping[Part, str] = {"queue": "length_max", "overdraft": "seats"}
+"""How many seats a part is for: without any there is no such part."""
 _SCOPE = frozenset({"name", "site", "group", "start_time", "end_time"})
 """What says whom a rule is about, and when; a rule that has nothing else says nothing."""
 
@@ -66,38 +70,15 @@ def serve_emergencies(allocation: allocation_pb2.Allocation, scope: Scope, *, se
             allocation.rules.remove(rule)
 
 
-def let_wait(
-    allocation: allocation_pb2.Allocation,
-    license_type: str,
-    length: int,
-    *,
-    express: int | None,
-    patience_seconds: int | None,
-) -> None:
-    """Let so many seats of a type be waited for; what is None stays as it was. None where `length` is 0."""
+def set_part(allocation: allocation_pb2.Allocation, license_type: str, part: Part, **numbers: int | None) -> None:
+    """Have a part of the policy of a type say these numbers; what is None stays as it was. It goes where it is
+    for no seats."""
     policy = _policy_of(allocation, license_type)
-    if length:
-        policy.queue.length_max = length
-        policy.queue.express_seats_max = policy.queue.express_seats_max if express is None else express
-        policy.queue.patience_seconds = policy.queue.patience_seconds if patience_seconds is None else patience_seconds
-    else:
-        policy.ClearField("queue")
-    _drop_if_empty(allocation, policy)
-
-
-def let_overdraw(
-    allocation: allocation_pb2.Allocation, license_type: str, seats: int, *, budget: int | None, refill: int | None
-) -> None:
-    """Let so many seats of a type be granted above what is installed; what is None stays as it was. None where
-    `seats` is 0."""
-    policy = _policy_of(allocation, license_type)
-    if seats:
-        overdraft = policy.overdraft
-        overdraft.seats = seats
-        overdraft.budget_seat_hours = overdraft.budget_seat_hours if budget is None else budget
-        overdraft.refill_seat_hours_per_day = overdraft.refill_seat_hours_per_day if refill is None else refill
-    else:
-        policy.ClearField("overdraft")
+    for name, number in numbers.items():
+        if number is not None:
+            setattr(getattr(policy, part), name, number)
+    if not getattr(getattr(policy, part), _SEATS[part]):
+        policy.ClearField(part)
     _drop_if_empty(allocation, policy)
 
 
