@@ -49,13 +49,10 @@ def list_agreements(master: Master, day: DayOption = "", as_of: AsOfOption = "")
         return
     shown = table("For", "What", "Policy", "State", "Until", "Then", "", note=_DAYS)
     for agreement in answer.agreements:
-        first = True
+        about, what, more = subject_text(agreement.subject), _what(agreement), _more(agreement)
         for cover in agreement.covers or [agreement_pb2.AgreementCover()]:
-            about = subject_text(agreement.subject) if first else ""
-            add_row(
-                shown, about, _what(agreement) if first else "", *_cover_cells(cover), _more(agreement) if first else ""
-            )
-            first = False
+            add_row(shown, about, what, *_cover_cells(cover), more)
+            about = what = more = ""  # said once
     stdout_console().print(shown if answer.agreements else "the project has nothing that an agreement could be about")
     for awaited in answer.awaited:
         text = f"order {awaited.order} of {awaited.day} awaits its payment: {awaited.reason}"
@@ -73,17 +70,8 @@ def list_endings(master: Master, day: DayOption = "", days: DaysOption = 90) -> 
         style = "bold red" if ending.stops else "yellow" if ending.reminder_due else ""
         by = "renews itself" if ending.renews_itself else " or ".join(ending.renew_by)
         by = f"order {ending.awaited_order} awaits its payment" if ending.awaited_order else by
-        ends = visible(ending.day, style)
-        add_row(
-            shown,
-            ends,
-            ending.days_left,
-            subject_text(ending.subject),
-            ending.title,
-            ending.what_stops,
-            ending.what_goes_on,
-            by,
-        )
+        ends, about = visible(ending.day, style), subject_text(ending.subject)
+        add_row(shown, ends, ending.days_left, about, ending.title, ending.what_stops, ending.what_goes_on, by)
     nothing = f"nothing ends from {answer.from_day} to {answer.to_day}"
     stdout_console().print(shown if answer.endings else nothing)
 
