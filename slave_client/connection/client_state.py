@@ -44,7 +44,9 @@ class ClientState:
     @property
     def state(self) -> State:
         """The state; notices by itself that the signed end has come."""
-        self.check_end()
+        if self.is_over:
+            over = "what was borrowed" if self._state is State.BORROWING else "the lease"
+            self.happened(Event.END_REACHED, f"{over} reached its signed end before a master was reached")
         return self._state
 
     def remaining_seconds(self) -> float:
@@ -77,12 +79,6 @@ class ClientState:
         """Rely on no signed lease any more."""
         self.verified = None
         self.epoch = None
-
-    def check_end(self) -> None:
-        """Notice that the signed end has come."""
-        if self.is_over:
-            over = "what was borrowed" if self._state is State.BORROWING else "the lease"
-            self.happened(Event.END_REACHED, f"{over} reached its signed end before a master was reached")
 
     def happened(self, event: Event, why: str) -> None:
         """Change the state as the table of `states` says, and notify `on_enter` and those who wait for it."""

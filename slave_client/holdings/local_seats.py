@@ -278,9 +278,6 @@ class LocalSeats:
 
     def still_wanted(self, wants: Iterable[Want]) -> None:
         """Note the whole wanted set while the master cannot be asked; the next reconciliation asks."""
-        self._miss(wants)
-
-    def _miss(self, wants: Iterable[Want]) -> None:
         self._missed.clear()
         self._missed.update({want.key: want for want in wants if want.key not in self._held})
 
@@ -311,7 +308,7 @@ class LocalSeats:
         for held in self._idle.values():
             self._uncertain[held.counted_as] = Want(*held.counted_as)
         self._idle.clear()
-        self._miss(wants)
+        self.still_wanted(wants)
         for key in self._awaited.keys() - wanted:
             del self._awaited[key]
         return Reconciliation(

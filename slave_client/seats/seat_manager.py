@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 
 from licensemaster.v1 import lease_pb2, seat_pb2
 from slave_client.client_parts import ClientParts
@@ -84,7 +85,7 @@ class SeatManager:
         )
         self._reconciling: asyncio.Task[None] | None = None
         self._batcher = RequestBatcher[Operation, Outcome | Returned](
-            self._run, key=_key_of, orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
+            self._run, key=attrgetter("want.key"), orphaned=self._orphaned, items_max=parts.config.seats_per_call_max
         )
         self._opening_seats = OpeningSeats(parts, is_waited_for=self._batcher.is_pending)
         self._unasked = UnaskedSeats(
@@ -336,7 +337,3 @@ def _is_known(result: Outcome | Returned, awaited: Collection[SeatKey]) -> bool:
     if isinstance(result, Granted):
         return result.already_held
     return isinstance(result, Refused) and result.reason is Reason.WAITING and result.want.key in awaited
-
-
-def _key_of(operation: Operation) -> object:
-    return operation.want.key

@@ -34,10 +34,6 @@ def allocation(sent: allocation_pb2.Allocation) -> policies.Allocation:
     )
 
 
-def allocation_message(stored: policies.Allocation) -> allocation_pb2.Allocation:
-    return message(allocation_pb2.Allocation, stored)
-
-
 def _rule(sent: allocation_pb2.AllocationRule, index: int) -> policies.AllocationRule:
     def at(field: str, value: Timestamp) -> float | None:
         return moment(f"rules[{index}].{field}", value) if sent.HasField(field) else None  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from licensemaster.v1 import audit_pb2
 from master.domain.audit.export import Checkpoint
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import message, timestamp_us
-from master.service.monitoring.audit import Export, Verified
+from master.service.monitoring.audit import Export
 
 
 def since_seq(value: int) -> int:
@@ -32,8 +32,3 @@ def header_message(project: str, export: Export) -> audit_pb2.AuditHeader:
 def checkpoint_message(checkpoint: Checkpoint) -> audit_pb2.AuditCheckpoint:
     project, time = f"projects/{checkpoint.project}", timestamp_us(checkpoint.time_us)
     return message(audit_pb2.AuditCheckpoint, checkpoint, project=project, time=time)
-
-
-def verified_response(verified: Verified) -> audit_pb2.VerifyAuditResponse:
-    """Return what a walk along a chain came to."""
-    return message(audit_pb2.VerifyAuditResponse, verified)

@@ -44,7 +44,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
             incoming.project_name(request.project), license_type
         )
         return api.GetAllocationResponse(
-            allocation=allocation.allocation_message(stored), revision=revision, license_type=key
+            allocation=message(api.Allocation, stored), revision=revision, license_type=key
         )
 
     async def ListWaiting(self, request: api.ListWaitingRequest, context: Context) -> api.ListWaitingResponse:

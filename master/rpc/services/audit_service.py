@@ -12,6 +12,7 @@ from master.domain.audit.export import Checkpoint
 from master.rpc.context import Context
 from master.rpc.convert import audit as convert
 from master.rpc.convert import incoming, outgoing
+from master.rpc.messages import message
 from master.service.monitoring.audit import Audit
 from master.signing import Signer
 
@@ -34,7 +35,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         yield api.ExportEventsResponse(checkpoint=convert.checkpoint_message(self._signed(project, export.end)))
 
     async def VerifyAudit(self, request: api.VerifyAuditRequest, context: Context) -> api.VerifyAuditResponse:
-        return convert.verified_response(await self._audit.verify(incoming.project_name(request.project)))
+        verified = await self._audit.verify(incoming.project_name(request.project))
+        return message(api.VerifyAuditResponse, verified)
 
     def _signed(self, project: str, end: ChainEnd) -> Checkpoint:
         unsigned = Checkpoint(project, end, round(self._clock() * 1_000_000), self._signer.public_key)
