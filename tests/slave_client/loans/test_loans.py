@@ -14,7 +14,6 @@ from slave_client import CallKind, HolderKind, NoticeKind, Reason, Refused, Slav
 from tests.slave_client.conftest import PORTS, RestartableMaster
 from tests.slave_client.loans.lending import DAY, allow_loans, hears_of, lend, sail, take_back
 from tests.slave_client.loans.ship import Ship, given_up
-from tests.slave_client.operating import noticed
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.folders import fill, tiny_disk
 from tests.support.limits import HANG_SECONDS
@@ -209,9 +208,8 @@ async def test_a_full_disk_never_leaves_an_older_loan_on_it(master: RestartableM
         fill(disk / "ballast")
         await take_back(master, kept=1)
         await hears_of(ship.client, 1)
-        await noticed(
-            ship.client, NoticeKind.STATE_NOT_SAVED
-        )  # what the master says counts a moment before it is written
+        # what the master says counts a moment before it is written; what is removed then makes room for a later try
+        await until(lambda: NoticeKind.STATE_NOT_SAVED in ship.noticed)
         await ship.cut_off()
         sail(ship.time)
         assert ship.client.state is State.BORROWING
