@@ -18,7 +18,8 @@ from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.questions import Questions
 from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx
-from master.store.dry_runs.rehearsals import Rehearsals, SeatsOf
+from master.store.dry_runs.project_copies import SeatsOf
+from master.store.dry_runs.rehearsals import Rehearsals
 
 T = TypeVar("T")
 Work = Callable[[Tx, EstateCache, LeaseTime], T]

@@ -6,6 +6,7 @@ vendors' documents and secrets.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -13,22 +14,25 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Table, create_engine
-
-from master.store.backends.database import Row, Tx
+from master.store.backends.database import Row, Transactions, Tx
 from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import SqliteTx
 from master.store.backends.stopping import Stop
-from master.store.dry_runs.rehearsals import SeatsOf
-from master.store.tables.tables import metadata
+from master.store.tables.columns import insert_into
 
 T = TypeVar("T")
+SeatsOf = Callable[[Tx, int], Sequence[int]]
+"""By a project's id the ids of its PBXs whose seats the work may look at."""
 LEFT_OUT: Final = frozenset({
     "request_answer", "site_day", "pool_day", "rule_day", "denial", "alarm", "webhook_delivery", "signing_key",
-    "database_identity",
+    "database_identity", "alembic_version",
 })  # fmt: skip
-_BLANK: Final[Mapping[str, Any]] = {"license_file.document": b"", "webhook.secret": "", "event.request_id": None}
-"""Columns that are not read, and what stands there in a copy."""
+_BLANK: Final[Mapping[tuple[str, str], Any]] = {
+    ("license_file", "document"): b"",
+    ("webhook", "secret"): "",
+    ("event", "request_id"): None,
+}
+"""Columns, by their table, that are not read, and what stands there in a copy."""
 _PBXS_AT_ONCE = 100
 """Seats are read in pieces: calls that the same event loop serves get their turn in between."""
 
@@ -37,21 +41,29 @@ _PBXS_AT_ONCE = 100
 class ProjectCopy:
     """The rows of one project, by table; none where there is no such project."""
 
-    rows: tuple[tuple[Table, list[Row]], ...] = ()
+    tables: str = ""
+    """The statements that make all tables."""
+    rows: tuple[tuple[str, list[Row]], ...] = ()
 
 
-def copy_of(tx: Tx, project: str, seats_of: SeatsOf) -> ProjectCopy:
-    """Read what work may look at of a project, one that was deleted included."""
+def copy_of(tx: Tx, tables: str, project: str, seats_of: SeatsOf) -> ProjectCopy:
+    """Read what work may look at of a project, one that was deleted included; `tables` are the statements of
+    `tables_of`."""
     rows = tx.rows("SELECT id FROM project WHERE name = ?1", project)
     if not rows:
-        return ProjectCopy()
+        return ProjectCopy(tables)
     project_id = rows[0][0]
     return ProjectCopy(
+        tables,
         tuple(
-            (table, _seats(tx, seats_of(tx, project_id)) if table.name == "seat" else _rows(tx, table, project_id))
-            for table in metadata.sorted_tables
-            if table.name not in LEFT_OUT
-        )
+            (
+                table,
+                _seats(tx, columns, seats_of(tx, project_id))
+                if table == "seat"
+                else _rows(tx, table, columns, project_id),
+            )
+            for table, columns in _columns_read(tables).items()
+        ),
     )
 
 
@@ -62,58 +74,85 @@ def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
         StorageError: a statement failed.
     """
     try:
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-            connection.executescript(_empty_tables())
+        with closing(_made(copy.tables)) as connection:
             tx = SqliteTx(connection, Stop())
             tx.rows("PRAGMA foreign_keys=ON")
             tx.rows("BEGIN")
+            tx.rows("PRAGMA defer_foreign_keys=ON")  # the rows come in any order
             for table, rows in copy.rows:
-                _put(tx, table, rows)
+                _put(tx, table, _columns_read(copy.tables)[table], rows)
+            tx.rows("PRAGMA defer_foreign_keys=OFF")
             return work(tx)
     except (OverflowError, UnicodeEncodeError, sqlite3.Error) as error:
         raise storage_error(error) from error
 
 
+async def tables_of(database: Transactions) -> str:
+    """The statements that make all tables in SQLite: those of the file itself, or of what describes a server's."""
+
+    def look(tx: Tx) -> str:
+        if tx.dialect != "sqlite":
+            return ""
+        made = tx.rows("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY rowid")
+        return ";\n".join(row[0] for row in made)
+
+    tables = await database.read(look) or await asyncio.to_thread(_described)
+    await asyncio.to_thread(_columns_read, tables)  # here, and not where calls wait for it
+    return tables
+
+
 @cache
-def _empty_tables() -> str:
-    """The statements that make all tables: working them out for each copy took longer than most work on it."""
+def _described() -> str:
+    from sqlalchemy import create_engine
+
+    from master.store.tables.tables import metadata
+
     with create_engine("sqlite+pysqlite://").connect() as connection:
         metadata.create_all(connection, checkfirst=False)
         made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
         return ";\n".join(made.scalars())
 
 
-def _rows(tx: Tx, table: Table, project_id: int) -> list[Row]:
-    return tx.rows(f"SELECT {_named(_read(table))} FROM {table.name} WHERE {_whose(table)}", project_id)
+def _made(tables: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(tables)
+    return connection
 
 
-def _seats(tx: Tx, pbx_ids: Sequence[int]) -> list[Row]:
-    statement = f"SELECT {_named(_read(metadata.tables['seat']))} FROM seat WHERE pbx_id IN {{?1:int}}"
+@cache
+def _columns_read(tables: str) -> Mapping[str, Sequence[str]]:
+    """The columns that are read of each table that is copied."""
+    with closing(_made(tables)) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names}
+    return {
+        name: [row[1] for row in columns[name] if (name, row[1]) not in _BLANK]
+        for name in names
+        if name not in LEFT_OUT
+    }
+
+
+def _rows(tx: Tx, table: str, columns: Sequence[str], project_id: int) -> list[Row]:
+    return tx.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {_whose(table, columns)}", project_id)
+
+
+def _seats(tx: Tx, columns: Sequence[str], pbx_ids: Sequence[int]) -> list[Row]:
+    statement = f"SELECT {', '.join(columns)} FROM seat WHERE pbx_id IN {{?1:int}}"
     pieces = (pbx_ids[at : at + _PBXS_AT_ONCE] for at in range(0, len(pbx_ids), _PBXS_AT_ONCE))
     return [row for piece in pieces for row in tx.rows(statement, list(piece))]
 
 
-def _whose(table: Table) -> str:
+def _whose(table: str, columns: Sequence[str]) -> str:
     of_pbxs = "IN (SELECT id FROM pbx WHERE project_id = ?1)"
-    if table.name == "project":
+    if table == "project":
         return "id = ?1"
-    if table.name == "event":
+    if table == "event":
         return "project_id = ?1 AND seq = (SELECT MAX(seq) FROM event WHERE project_id = ?1)"
-    if "project_id" in table.c:
+    if "project_id" in columns:
         return "project_id = ?1"
-    return f"{'pbx_id' if 'pbx_id' in table.c else 'standby_id'} {of_pbxs}"
+    return f"{'pbx_id' if 'pbx_id' in columns else 'standby_id'} {of_pbxs}"
 
 
-def _put(tx: Tx, table: Table, rows: list[Row]) -> None:
-    blank = [column for column in table.c if str(column) in _BLANK]
-    columns, blanks = [*_read(table), *blank], [_BLANK[str(column)] for column in blank]
-    marks = ", ".join(f"?{at}" for at in range(1, len(columns) + 1))
-    tx.many(f"INSERT INTO {table.name} ({_named(columns)}) VALUES ({marks})", [(*row, *blanks) for row in rows])
-
-
-def _read(table: Table) -> list[Column[Any]]:
-    return [column for column in table.c if str(column) not in _BLANK]
-
-
-def _named(columns: Sequence[Column[Any]]) -> str:
-    return ", ".join(column.name for column in columns)
+def _put(tx: Tx, table: str, columns: Sequence[str], rows: list[Row]) -> None:
+    blanks = {column: blank for (of_table, column), blank in _BLANK.items() if of_table == table}
+    tx.many(insert_into(table, (*columns, *blanks)), [(*row, *blanks.values()) for row in rows])

@@ -7,15 +7,13 @@ of database. What the work writes is written for it to read again, and thrown aw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from master.store.backends.database import Transactions, Tx
+from master.store.dry_runs.project_copies import SeatsOf, copy_of, rehearsed, tables_of
 
 T = TypeVar("T")
-SeatsOf = Callable[[Tx, int], Sequence[int]]
-"""By a project's id the ids of its PBXs whose seats the work may look at."""
 
 
 class Rehearsals:
@@ -24,6 +22,7 @@ class Rehearsals:
     def __init__(self, database: Transactions) -> None:
         self._database = database
         self._turn = asyncio.Semaphore(1)
+        self._tables = ""
 
     async def run(self, project: str, work: Callable[[Tx], T], *, seats_of: SeatsOf | None = None) -> T:
         """What work returns, done on a copy of a project; of the seats of all its PBXs, unless it is said of which.
@@ -33,9 +32,9 @@ class Rehearsals:
         """
         await self._turn.acquire()
         try:
-            copies = await asyncio.to_thread(_copies)
-            copy = await self._database.read(lambda tx: copies.copy_of(tx, project, seats_of or of_every_pbx))
-            done = asyncio.get_running_loop().run_in_executor(None, copies.rehearsed, copy, work)
+            tables = self._tables = self._tables or await tables_of(self._database)
+            copy = await self._database.read(lambda tx: copy_of(tx, tables, project, seats_of or of_every_pbx))
+            done = asyncio.get_running_loop().run_in_executor(None, rehearsed, copy, work)
         except BaseException:
             self._turn.release()
             raise
@@ -46,13 +45,6 @@ class Rehearsals:
         self._turn.release()
         if not done.cancelled():
             done.exception()  # nobody may be there to hear of it
-
-
-def _copies() -> ModuleType:
-    """What copies: SQLAlchemy describes the tables, and takes as long to load as all else that a master needs of it."""
-    from master.store.dry_runs import project_copies
-
-    return project_copies
 
 
 def of_every_pbx(tx: Tx, project_id: int) -> list[int]:

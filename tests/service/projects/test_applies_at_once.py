@@ -9,7 +9,8 @@ from master.rpc.convert.incoming import project_spec
 from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey
 from master.store.backends.database import Tx
-from master.store.dry_runs.rehearsals import Rehearsals, SeatsOf
+from master.store.dry_runs.project_copies import SeatsOf
+from master.store.dry_runs.rehearsals import Rehearsals
 from tests.support.masters import InProcess
 from tests.support.projects.estates import project
 
