@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import re
@@ -269,6 +268,8 @@ _REPLACED = "this master serves nobody until it is back, or until it is started 
 
 def _abandon(connection: sqlite3.Connection) -> None:
     """Never close it: SQLite would write what it has into the file that is there now, or delete what belongs to it."""
+    import ctypes  # for this alone
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # not even at the end of the program
 
 
