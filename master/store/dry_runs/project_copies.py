@@ -19,13 +19,14 @@ from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import SqliteTx
 from master.store.backends.stopping import Stop
 from master.store.tables.columns import insert_into
+from master.store.tables.names import TABLES
 
 T = TypeVar("T")
 SeatsOf = Callable[[Tx, int], Sequence[int]]
 """By a project's id the ids of its PBXs whose seats the work may look at."""
 LEFT_OUT: Final = frozenset({
     "request_answer", "site_day", "pool_day", "rule_day", "denial", "alarm", "webhook_delivery", "signing_key",
-    "database_identity", "alembic_version",
+    "database_identity",
 })  # fmt: skip
 _BLANK: Final[Mapping[tuple[str, str], Any]] = {
     ("license_file", "document"): b"",
@@ -93,7 +94,8 @@ async def tables_of(database: Transactions) -> str:
     def look(tx: Tx) -> str:
         if tx.dialect != "sqlite":
             return ""
-        made = tx.rows("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY rowid")
+        ours = "type IN ('table', 'index') AND tbl_name IN {?1:text}"  # others may keep theirs beside them
+        made = tx.rows(f"SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND {ours} ORDER BY rowid", sorted(TABLES))
         return ";\n".join(row[0] for row in made)
 
     tables = await database.read(look) or await asyncio.to_thread(_described)

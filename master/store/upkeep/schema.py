@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from master.shipped import shipped
 from master.store.backends.database import Database, Row, StorageError, StorageProblem, Tx
@@ -21,6 +21,7 @@ from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import connected, existing_file, lock_file, made_file, opened_file
 from master.store.backends.sqlite_file import SqliteFile, Use
 from master.store.backends.urls import SqliteUrl, parse_url
+from master.store.tables.names import TABLES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -33,13 +34,6 @@ _VERSION = installed_version("license-master")
 _REVISIONS, _IDENTITY = "alembic_version", "database_identity"
 _OURS = {_REVISIONS, _IDENTITY, "project", "pbx", "lease", "seat", "event"}
 """Every revision has them, and `database_identity.schema_version`: by these a database is known as ours."""
-TABLES: Final = _OURS - {_REVISIONS} | {
-    "agreement_entry", "alarm", "allocation", "audit_head", "claim", "denial", "device", "learning_seat",
-    "lease_stream", "license", "license_file", "license_release", "pool", "pool_day", "pool_usage", "request_answer",
-    "revocation", "rule_day", "seat_queue", "signing_key", "site", "site_day", "standby_lease", "vendor_key", "waiter",
-    "webhook", "webhook_delivery",
-}  # fmt: skip
-"""Those of this version."""
 _TABLES_SHOWN = 5
 
 
