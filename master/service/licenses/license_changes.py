@@ -28,6 +28,7 @@ from master.store.backends.database import Tx
 from master.store.statements import licenses as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.project_writes import recompute_pools
+from master.store.statements.projects.projects import next_revision
 from master.store.statements.queries import leases_of_project, pools_used
 from master.store.statements.seats import biggest_holders, read_pools
 
@@ -143,7 +144,7 @@ class LicenseChanges:
             recompute_pools(self.tx, project_id, now=self.now)
             self._events += overdraft_events(self.tx, self.estate, before, self.now)
         if changed or gone or self._estate_changed:
-            store.next_revision(self.tx, project_id)
+            next_revision(self.tx, project_id)
         write_events(self.tx, self._events)
 
 

@@ -26,7 +26,7 @@ from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest
 from master.store.backends.database import Tx
 from master.store.statements.events import write_events
 from master.store.statements.projects.allocation import write_allocation
-from master.store.statements.projects.projects import lock_for_apply, site_names
+from master.store.statements.projects.projects import lock_for_apply, next_revision, site_names
 from master.store.statements.seats import counted_of_pool
 from master.store.statements.waiting import waits_of_project
 
@@ -137,6 +137,7 @@ def _write(
     if not judged.changes:
         return judged
     write_allocation(tx, estate.project_id, with_keys(request.allocation, estate.catalog.key_of))
+    next_revision(tx, estate.project_id)
     applied = replace(judged, revision=estate.revision + 1)
     details = json.dumps({"changes": [change.details for change in applied.changes], "revision": applied.revision})
     keep_answer(tx, estate.project_id, request.key, applied, now=time.now)

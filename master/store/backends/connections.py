@@ -251,14 +251,13 @@ class ConnectionWatchdog:
 
     def __enter__(self) -> None:
         """A statement goes out."""
-        self.start()
+        self._start()
 
     def __exit__(self, *_: object) -> None:
         """It was answered."""
         self.stop()
 
-    def start(self) -> None:
-        """A statement goes out, and nothing tells when it was answered but the next one."""
+    def _start(self) -> None:
         self.stop()
         self._due = self._loop.time() + self._seconds
         self._end = self._loop.call_at(self._due, self._over)
@@ -270,7 +269,7 @@ class ConnectionWatchdog:
 
     def _over(self) -> None:
         if was_halted(due=self._due, now=self._loop.time()):
-            self.start()  # what the server may have answered is not read yet
+            self._start()  # what the server may have answered is not read yet
         else:
             self._raw.terminate()
 

@@ -61,11 +61,6 @@ def lock_project(tx: Tx, name: str) -> bool:
     return bool(tx.rows("SELECT 1 FROM project WHERE name = ?1 AND deleted_at IS NULL", name))
 
 
-def next_revision(tx: Tx, project_id: int) -> None:
-    """Every master reads the project anew from its next batch on."""
-    tx.rows("UPDATE project SET revision = revision + 1 WHERE id = ?1", project_id)
-
-
 def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fresh: frozenset[str]) -> None:
     """Write licenses as they now stand, with their releases; `fresh` are the ids of those that were not there."""
     for license in licenses:

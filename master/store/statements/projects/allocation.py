@@ -33,7 +33,7 @@ def load_allocation(tx: Tx, project_id: int) -> Allocation:
 
 
 def write_allocation(tx: Tx, project_id: int, allocation: Allocation) -> None:
-    """Replace what was laid down before, and have every master read the project anew."""
+    """Replace what was laid down before."""
     parts = {
         "groups": [asdict(group) for group in allocation.groups],
         "rules": [asdict(rule) for rule in allocation.rules],
@@ -45,7 +45,6 @@ def write_allocation(tx: Tx, project_id: int, allocation: Allocation) -> None:
         project_id,
         json.dumps(parts, separators=(",", ":"), ensure_ascii=False),
     )
-    tx.rows("UPDATE project SET revision = revision + 1 WHERE id = ?1", project_id)
 
 
 def _rule(stored: dict[str, Any]) -> AllocationRule:

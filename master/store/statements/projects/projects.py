@@ -57,6 +57,11 @@ def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def next_revision(tx: Tx, project_id: int) -> None:
+    """Every master reads the project anew from its next batch on."""
+    tx.rows("UPDATE project SET revision = revision + 1 WHERE id = ?1", project_id)
+
+
 def lock_for_apply(tx: Tx, name: str) -> None:
     """Keep every batch of every master out of a project until the transaction ends, and every other apply out of all.
 
@@ -218,8 +223,7 @@ def _learning(row: Mapping[str, Any]) -> Learning | None:
 
 def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[int, Device]) -> tuple[License, ...]:
     """All licenses of a project, by id; their releases with them."""
-    rows = tx.rows(f"SELECT {', '.join(_RELEASE)} FROM license_release WHERE project_id = ?1", project_id)
-    releases = {row[0]: dict(zip(_RELEASE, row, strict=True)) for row in rows}
+    releases = {row["license_id"]: row for row in _rows(tx, "license_release", _RELEASE, project_id)}
     files = tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)
     imported = {row[0]: row[1] for row in files}
     return tuple(
