@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 
 import structlog
 
@@ -50,8 +49,7 @@ _SWITCH_SECONDS = 0.0001
 dozens of times, and wait each time while a plan is worked out; Python's own default is fifty times as long."""
 
 
-@dataclass(kw_only=True)
-class Running(Parts):
+class Running(Parts, kw_only=True):
     """A master that serves."""
 
     port: int = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from licensemaster.daemon.open_files import connections_allowed
@@ -53,11 +52,10 @@ _CALLER_MESSAGES, _ALL_MESSAGES = 8, 32
 may have the bytes under way."""
 
 
-@dataclass(kw_only=True)
-class Parts(ServiceParts):
+class Parts(ServiceParts, kw_only=True):
     """All parts of a master: what happens by itself and the services that are called, on what keeps the state."""
 
-    _scraped: asyncio.Future[list[Overview]] | None = field(default=None, init=False)
+    _scraped: asyncio.Future[list[Overview]] | None = None
 
     # --- What happens by itself -------------------------------------------------------------------------------------
 

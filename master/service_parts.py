@@ -8,9 +8,10 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
+
+from msgspec import Struct
 
 from master.auth.certificates.certificates import Certificates
 from master.domain.catalog.catalog import Catalog
@@ -47,8 +48,7 @@ _LATE_TIMES, _ANSWER_TIMES = 2, 3
 """After how many times as long as the database may take a commit is doubted, and the database taken for away."""
 
 
-@dataclass(kw_only=True)
-class ServiceParts:
+class ServiceParts(Struct, kw_only=True, dict=True):
     """What leases, licenses and agreements are kept by; the fields are what must be there before any of it."""
 
     settings: Settings

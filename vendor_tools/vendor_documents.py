@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +36,7 @@ from licensemaster.values.toml_lines import TomlLines, path_text
 from master.cli.output.failure import CommandFailed
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
 from master.domain.estate.project import FILE_ITEMS_MAX, QUANTITY_MAX, is_name
+from master.values import Value
 
 KEY_NAME: Final = "vendor.key"
 PUBLIC_SUFFIX: Final = ".pub"
@@ -50,8 +50,7 @@ class VendorError(CommandFailed):
     """A key or a license file cannot be made or read; says which, why, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Value):
     """One purchased item; `type` is its printed name, `agreement_end` the last moment of its service agreement."""
 
     id: str
@@ -61,8 +60,7 @@ class Item:
     agreement_end: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFiles:
+class KeyFiles(Value):
     """Where a new key pair was written."""
 
     private: Path

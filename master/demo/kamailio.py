@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -27,6 +26,7 @@ from master.demo.screen import Screen
 from master.launch import MasterProcess, master_process
 from master.shipped import shipped
 from master.store.upkeep import schema
+from master.values import Value
 from simulator.sip.phones import Answers, Phones
 from simulator.sip.site import AgentProcess, Kamailio
 
@@ -148,8 +148,7 @@ class KamailioDemo:
         self._screen.tell(text, "green")
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(Value):
     master: MasterProcess
     kamailio: Kamailio
     agent: AgentProcess

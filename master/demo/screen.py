@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -15,11 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from master.values import Value
+
 _STATE_STYLES = {"connected": "green", "offline": "yellow", "expired": "red", "fenced": "red"}
 
 
-@dataclass(frozen=True, slots=True)
-class SiteLine:
+class SiteLine(Value):
     name: str
     state: str
     registered: int
@@ -27,8 +27,7 @@ class SiteLine:
     refused: int
 
 
-@dataclass(frozen=True, slots=True)
-class PoolLine:
+class PoolLine(Value):
     name: str
     used: int
     capacity: int

@@ -11,12 +11,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import grpc
+from msgspec import Struct
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -34,6 +34,7 @@ from master.launch import MasterProcess, master_process
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from master.store.upkeep.integrity import counter_mismatches
+from master.values import field
 from simulator import SiteEvent, SiteEventKind, SiteSimulator
 from slave_client import CallKind, ClientConfig, Refused, State, TlsFiles
 
@@ -41,8 +42,7 @@ PHONES = {"berlin": 30, "paris": 18, "oslo": 27}
 _SETTINGS: dict[str, Any] = {"expiry_interval_seconds": 0.5, "clock_allowance_seconds": 1, "drain_seconds": 1}
 
 
-@dataclass(slots=True)
-class Result:
+class Result(Struct):
     seconds: float = 0
     most_used: dict[str, int] = field(default_factory=dict)
     capacity: dict[str, int] = field(default_factory=dict)

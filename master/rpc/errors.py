@@ -7,7 +7,6 @@ delay stand in plain trailing metadata too (`error-reason`, `retry-after-ms`), f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -39,6 +38,7 @@ from master.service.runtime.names import UnknownNameError, UnknownPbxError, Unkn
 from master.store.backends.database import StorageError, StorageProblem
 from master.store.backends.problems import UnstorableError
 from master.store.statements.events import AuditHeadMissingError
+from master.values import Value, replace
 
 DOMAIN = "license-master"
 
@@ -63,8 +63,7 @@ class TooManyStreamsError(Exception):
     """More WatchLease streams are open than this master serves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Value):
     code: grpc.StatusCode
     reason: str
     message: str

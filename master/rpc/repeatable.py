@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from master.rpc.convert import incoming
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey
@@ -16,15 +16,14 @@ Answer = TypeVar("Answer")
 Response = TypeVar("Response", bound=Message)
 
 
-@dataclass(slots=True)
-class Repeatable(Generic[Answer, Response]):
+class Repeatable(Struct, Generic[Answer, Response]):
     """A request, and how what came of it becomes its response: once, so that what is sent is what is kept."""
 
     request: Any
     """A message with the field `request_id`."""
     kind: type[Response]
     convert: Callable[[Answer], Response]
-    _kept: tuple[Answer, Response] | None = field(default=None, init=False)
+    _kept: tuple[Answer, Response] | None = None
 
     def key(self) -> RequestKey[Answer]:
         """By what it is known again.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -26,6 +25,7 @@ from master.domain.seats.decide_seats import Decider
 from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.refusals.reasons import Refusal, Step, Way
 from master.domain.seats.seats import Granted, Seat, SeatKey, Want
+from master.values import replace
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedies.remedying import Site, want
 from tests.support.limits import LONG

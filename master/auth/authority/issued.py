@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from ipaddress import ip_address
@@ -16,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from licensemaster.values import token_hash
 from master.auth.callers.identity import MASTER, Identity
 from master.auth.certificates.peer_certificate import identity_in, serial_text
+from master.values import Value
 
 _KEY_USES = (
     "digital_signature",
@@ -50,8 +50,7 @@ class Purpose(Enum):
     SERVE = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Value):
     """For whom a certificate is issued."""
 
     name: str
@@ -60,8 +59,7 @@ class Holder:
     purpose: Purpose
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Value):
     certificate: x509.Certificate
     subject: Identity
     server_names: Sequence[str]

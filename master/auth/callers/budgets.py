@@ -8,18 +8,17 @@ there may be (`limits.py`), and what may be in a field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from master.auth.callers.identity import Role
 from master.auth.callers.permissions import TABLE
+from master.values import Value, field, replace
 
 KIB: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Value):
     """The most that the message of one call may have."""
 
     bytes_max: int
@@ -28,8 +27,7 @@ class Budget:
     """By the path of a repeated field, e.g. "project.sites", how many entries it may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeatBudget:
+class SeatBudget(Value):
     """The same for a message with seats: as long as messages may be, and elements for as many seats as a call takes."""
 
     beside: int = 100
@@ -115,8 +113,7 @@ BY_ROLE: Final[Mapping[tuple[str, Role], Budget]] = MappingProxyType(
 """Where a role has less than others: a PBX brings documents of its own device, about one license or one key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
+class Budgets(Value):
     """The table as this master's settings complete it."""
 
     message_bytes_max: int

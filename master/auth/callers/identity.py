@@ -13,10 +13,10 @@ One without such a URI is a master's own: it may ask for a master's health and n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.estate.project import NAME, NAME_RULE
+from master.values import Value
 
 SCHEME = "license-master://"
 _URI = re.compile(
@@ -40,8 +40,7 @@ class IdentityError(ValueError):
     """Something is nobody's name; the text says what it should look like."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Value):
     """Somebody, proven by a certificate."""
 
     role: Role

@@ -9,7 +9,10 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
+
+from master.values import Value
 
 COME_BACK_SECONDS = 0.25
 """When a caller that has too much under way should come back."""
@@ -24,8 +27,7 @@ class CallerLimitError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class CallerLimits:
+class CallerLimits(Value):
     """What each caller may do."""
 
     burst_seconds: float
@@ -43,8 +45,7 @@ class CallerLimits:
     """The same of all callers together."""
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     reads: asyncio.Semaphore
     large: asyncio.Lock
     calls: int = 0

@@ -7,7 +7,6 @@ others: who the caller is, and which PBX is the standby of which, which only the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from typing import Final
 
 from licensemaster.values import resource
 from master.auth.callers.identity import Identity, Role
+from master.values import Value
 
 
 class Denial(Enum):
@@ -37,8 +37,7 @@ class AccessDeniedError(Exception):
         self.denial = denial
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Value):
     """Who may call a method, and which fields of its request say whom the call is about."""
 
     roles: frozenset[Role]

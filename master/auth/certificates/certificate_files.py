@@ -9,7 +9,6 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ from licensemaster.values.moments import minute_text
 from master.auth.callers.identity import MASTER, IdentityError
 from master.auth.certificates.peer_certificate import CertificateId, PeerCertificate, shown
 from master.auth.certificates.revoked_keys import revoked_key
+from master.values import Value, replace
 
 _END = b"-----END X509 CRL-----"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateFiles:
+class CertificateFiles(Value, kw_only=True):
     """Where a master's certificates are, PEM."""
 
     certificate: Path
@@ -36,8 +35,7 @@ class CertificateFiles:
     revocations: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Value):
     """A master's files, read whole and found to fit together."""
 
     certificate: bytes

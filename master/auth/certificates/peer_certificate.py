@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cryptography import x509
 
 from master.auth.callers.identity import MASTER, SCHEME, Identity, IdentityError, identity_of
 from master.auth.certificates.revoked_keys import key_hash
+from master.values import Value
 
 CertificateId = tuple[bytes, int]
 """The issuer's name (DER) and the serial number, which is one issuer's own: together they name one certificate."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerCertificate:
+class PeerCertificate(Value):
     """What a caller's certificate says."""
 
     identity: Identity

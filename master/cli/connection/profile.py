@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import asdict
 
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption, typed_options
 from master.cli.connection.profiles import Profile, Profiles, profiles_file, read_profiles, write_profiles

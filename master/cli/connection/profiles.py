@@ -17,22 +17,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
+from msgspec.structs import asdict
 
 from licensemaster.files.texts import read_text, write_text
 from licensemaster.values import setting
 from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed
+from master.values import Value
 from master.variables import PROFILES
 
 _DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Value):
     """What a command takes where the command line names nothing else; empty for what it does not say."""
 
     server: str = ""
@@ -42,8 +42,7 @@ class Profile:
     tls_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Profiles:
+class Profiles(Value):
     """All profiles of the file, and which one counts where none is named."""
 
     by_name: Mapping[str, Profile]

@@ -5,16 +5,17 @@ The API names things by path; people read "PBX berlin" and "HOLDER". Programs (`
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from msgspec.structs import asdict
 
 from licensemaster.tls.failure import Side, TlsFailureKind, tls_failure
 from master.cli.output.failure import CommandFailed
+from master.values import Value
 
 Detail = TypeVar("Detail", bound=Message)
 _REMEDIES = {
@@ -43,8 +44,7 @@ _TLS_REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Value):
     """One field that the master refuses."""
 
     field: str

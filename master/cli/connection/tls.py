@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from master.cli.output.failure import CommandFailed
+from master.values import Value
 
 if TYPE_CHECKING:
     from licensemaster.tls.pem import Pair
 
 
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
+class TlsOptions(Value):
     """What a command shows a master, and whom it believes: files in PEM, all three or none for plain text."""
 
     ca: Path | None = None

@@ -12,14 +12,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
 from master.domain.allocation.policies import NO_RULES, PRIORITY_USUAL, WEIGHT_USUAL, PoolRules
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class FairShare:
+class FairShare(Value):
     """What a site has of a pool, wants, and would get."""
 
     has: int

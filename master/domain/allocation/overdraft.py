@@ -8,17 +8,16 @@ notice before any is taken away again. A clock that is set back spends and fills
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from master.domain.allocation.policies import OverdraftPolicy
+from master.values import Value
 
 NOTICE_SECONDS: Final = 3600.0
 _HOUR_SECONDS, _DAY_SECONDS = 3600.0, 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class OverdraftAccount:
+class OverdraftAccount(Value):
     """What a pool has spent of its budget at a moment, and how many seats are overdrawn from then on."""
 
     overdrawn: int = 0
@@ -50,8 +49,7 @@ class OverdraftAccount:
 NOTHING_OVERDRAWN: Final = OverdraftAccount()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overdraft:
+class Overdraft(Value, kw_only=True):
     """How far a pool is above what is installed, and what may come of it."""
 
     seats: int

@@ -10,27 +10,25 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
 from licensemaster.api_enums import HolderKind
+from master.values import Value, field, replace
 
 Amounts = Mapping[str, int]
 """A number for each license type, by catalog key."""
 WEIGHT_USUAL, PRIORITY_USUAL = 1, 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteGroup:
+class SiteGroup(Value, kw_only=True):
     """Sites that are meant together; a site is in one group at most."""
 
     name: str
     sites: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocationRule:
+class AllocationRule(Value, kw_only=True):
     """What holds for a site, for a group of sites together or, where neither is named, for every site by itself."""
 
     name: str
@@ -105,8 +103,7 @@ class AllocationRule:
         return self.starts_at if self.starts_at is not None else float("-inf")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuePolicy:
+class QueuePolicy(Value, kw_only=True):
     """How PBXs may wait for seats of a type."""
 
     length_max: int
@@ -117,8 +114,7 @@ class QueuePolicy:
     """Whoever waits longer goes before everybody who waits less, whatever the priority: nobody waits for ever."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverdraftPolicy:
+class OverdraftPolicy(Value, kw_only=True):
     """How many seats may be granted above what is installed, and for how long."""
 
     seats: int
@@ -129,8 +125,7 @@ class OverdraftPolicy:
     """How much comes back in a day in which nothing is overdrawn."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypePolicy:
+class TypePolicy(Value, kw_only=True):
     """How a license type is lent when it is short."""
 
     license_type: str
@@ -145,8 +140,7 @@ class TypePolicy:
     """For how many days a PBX may borrow seats; 0 for not at all."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PoolRules:
+class PoolRules(Value, kw_only=True, dict=True):
     """What the rules come to for one license type at one moment."""
 
     group_of: Mapping[str, str] = field(default_factory=dict)
@@ -185,14 +179,16 @@ class PoolRules:
         return self.members[group]
 
 
-@dataclass(frozen=True)
-class Allocation:
+class Allocation(Value, dict=True):
     """All that an operator laid down about sharing the pools of a project."""
 
     groups: tuple[SiteGroup, ...] = ()
     rules: tuple[AllocationRule, ...] = ()
     types: tuple[TypePolicy, ...] = ()
-    _resolved: dict[tuple[str, int], PoolRules | None] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def _resolved(self) -> dict[tuple[str, int], PoolRules | None]:
+        return {}
 
     @cached_property
     def by_type(self) -> dict[str, TypePolicy]:

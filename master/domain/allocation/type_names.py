@@ -7,10 +7,10 @@ each type has one number: they stay as they are, and `domain/estate/contradictio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.allocation.policies import Allocation, Amounts
+from master.values import replace
 
 KeyOf = Callable[[str], str]
 """The catalog key that a name means; the name itself where it means none."""

@@ -8,9 +8,10 @@ the events, an export carries it signed. Says nothing about who signs; docs/audi
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+from master.values import Value
 
 _EVENT = "license-master audit event v1"
 _GENESIS = "license-master audit genesis v1"
@@ -95,8 +96,7 @@ class DefectKind(Enum):
     """A checkpoint's signature does not fit it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(Value):
     """The first event of a chain that is wrong, and how."""
 
     kind: DefectKind

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from licensemaster.values.bounded import TextLimits, read_json
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, checkpoint_payload, genesis
+from master.values import Value, replace
 
 FORMAT = 2
 LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -22,8 +22,7 @@ _HASH_BYTES = 32
 _NUMBER_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Value):
     """The first line: of which project, and from where on."""
 
     project: str
@@ -37,8 +36,7 @@ class Header:
         return ChainEnd(self.first_seq - 1, self.previous_hash)
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Value):
     """The last line: where the chain ended, signed."""
 
     project: str
@@ -55,8 +53,7 @@ class Checkpoint:
         return checkpoint_payload(self.project, self.end, self.time_us)
 
 
-@dataclass(frozen=True, slots=True)
-class ExportVerdict:
+class ExportVerdict(Value):
     """What an export turned out to be."""
 
     header: Header | None

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from licensemaster.api_enums import HolderKind
 from licensemaster.values import plain
 from master.domain.catalog.policies import Policies
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import DrawnFrom, Feature, Metering, PbxRole, VersionBasis
+from master.values import Value
 
 _IGNORED = re.compile(r"[\s\-]+")
 
@@ -28,24 +30,21 @@ class RequiredOf(Enum):
     PBX = "pbx"
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Value):
     """One of `any_of` must be held by the same user, by the outside line, or by the PBX."""
 
     any_of: tuple[str, ...]
     of: RequiredOf
 
 
-@dataclass(frozen=True, slots=True)
-class Companion:
+class Companion(Value):
     """`type` is debited too, on PBXs of this platform: both or neither (rule D1)."""
 
     type: str
     platform: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LicenseType:
+class LicenseType(Value, kw_only=True):
     """Everything the deciding core has to know of one license type."""
 
     key: str
@@ -138,8 +137,7 @@ _KEPT_MAX, _KEPT_LENGTH_MAX = 1000, 100
 """How many names, of how many characters, are kept as they were read."""
 
 
-@dataclass(frozen=True, slots=True)
-class LicenseName:
+class LicenseName(Value):
     type: LicenseType
     version: int | None
     tier: int | None
@@ -149,8 +147,7 @@ class UnknownLicenseNameError(ValueError):
     """A text is no license name of the catalog; says which names are close."""
 
 
-@dataclass(kw_only=True, eq=False)
-class Catalog:
+class Catalog(Struct, kw_only=True, eq=False, dict=True):
     """One vendor's license types, and what it says of time."""
 
     name: str

@@ -9,14 +9,14 @@ first day on which it no longer holds. Months are counted from an anchor day: 31
 from __future__ import annotations
 
 from calendar import monthrange
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+from master.values import Value
 
-@dataclass(frozen=True, slots=True, order=True)
-class Term:
+
+class Term(Value, order=True):
     """The days from `begins` on and before `ends`."""
 
     begins: date

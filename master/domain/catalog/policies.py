@@ -10,13 +10,13 @@ seats. License types name the policies that cover them. `policy_file.py` reads a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import Enum
 
 from master.domain.catalog.dates import add_days, add_months
 from master.domain.catalog.releases import ReleaseName
+from master.values import Value, field
 
 
 class SubjectKind(Enum):
@@ -109,8 +109,7 @@ class SeatUse(Enum):
     VIEWS = "views"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Value, kw_only=True):
     """What a term of one kind means (`[policies.KEY]`)."""
 
     key: str
@@ -135,8 +134,7 @@ class Policy:
         return self.grants is Grants.USE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(Value, kw_only=True):
     """A way to buy time (`[offers.KEY]`)."""
 
     key: str
@@ -187,8 +185,7 @@ class Offer:
         return self.opens(delivered) <= day and (closes is None or day < closes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class Product(Value, kw_only=True):
     """What is sold whole (`[products.KEY]`)."""
 
     key: str
@@ -223,8 +220,7 @@ class Product:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
+class Policies(Value):
     """All that one catalog says about time."""
 
     policies: Mapping[str, Policy] = field(default_factory=dict)

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import total_ordering
+from dataclasses import dataclass, field
 
 from licensemaster.values import clean, plain
 
@@ -17,26 +16,16 @@ _BEHIND = re.compile(r"(?:[\s_,+-]*[a-z(\[].*)?", re.IGNORECASE | re.DOTALL)
 """What may stand behind a release: "7.1b", "7.1.2-hotfix3", "12r1 sr4 [12.5416]"; no further number."""
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, eq=False)
-class ReleaseName:
+@dataclass(frozen=True, slots=True, order=True)
+class ReleaseName:  # no `Value`, all of whose fields count where two are compared
     """A release; equal and ordered by its numbers, whatever its spelling: 7.1 is 7.1.0."""
 
     numbers: tuple[int, ...]
     """Without zeros at the end."""
-    text: str
+    text: str = field(compare=False)
 
     def __str__(self) -> str:
         return self.text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ReleaseName) and self.numbers == other.numbers
-
-    def __lt__(self, other: ReleaseName) -> bool:
-        return self.numbers < other.numbers
-
-    def __hash__(self) -> int:
-        return hash(self.numbers)
 
     @property
     def major(self) -> int:

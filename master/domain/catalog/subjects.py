@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from master.domain.catalog.policies import SubjectKind
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Subject:
+class Subject(Value, order=True):
     """What an entry is about: a license, a device, a contract, by the id that the project calls it."""
 
     kind: str

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
 from types import NoneType
-from typing import Any, Protocol, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, Self, TypeVar, get_args, get_origin
+
+from msgspec.structs import fields
 
 from licensemaster.values.bounded import OverLimitError, TextLimits, read_toml
 from licensemaster.values.similar import closest
@@ -41,19 +42,16 @@ P = TypeVar("P", bound=Exact)
 
 
 def keys_of(kind: type[Any]) -> set[str]:
-    """What a table of that dataclass may have; its own key stands before the table."""
+    """What a table that becomes that value may have; its own key stands before the table."""
     return set(_fields_of(kind)) - {"key"}
 
 
 def _read_fields(kind: Any) -> dict[str, tuple[Any, Any]]:
-    types = get_type_hints(kind)
-    return {
-        field.name: (types[field.name], None if field.default is MISSING else field.default) for field in fields(kind)
-    }
+    return {field.name: (field.type, None if field.required else field.default) for field in fields(kind)}
 
 
 _fields_of: Callable[[Any], Mapping[str, tuple[Any, Any]]] = cache(_read_fields)
-"""The type and the default of each field of a dataclass; None for no default."""
+"""The type and the default of each field of a value; None for no default."""
 
 
 class TomlReader:
@@ -75,7 +73,7 @@ class TomlReader:
             raise failure(f"{file}:{error.line}: not usable: {error}") from error
 
     def record(self, kind: type[R], table: Mapping[str, Any], at: FieldPath, **given: Any) -> R:
-        """A dataclass whose fields are the keys of a table; each that is not given is read as its type says.
+        """A value whose fields are the keys of a table; each that is not given is read as its type says.
 
         A text or choice without a default must be there. What else is not there is the default, none or empty.
         """

@@ -32,7 +32,7 @@ _HOW = "is not a software version; write it like 12, 12r1 or 12r1 sr4"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Version:
+class Version:  # no `Value`, all of whose fields count where two are compared
     """A software version; orders by major version, then release, then service release."""
 
     major: int

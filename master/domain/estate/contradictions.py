@@ -8,7 +8,6 @@ contradiction: it is filled as they come back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Final
 
 from licensemaster.values.toml_lines import FieldPath
@@ -19,6 +18,7 @@ from master.domain.estate.contradicting_pairs import AMOUNTS, contradicting_pair
 from master.domain.estate.estate import Estate
 from master.domain.estate.project import NAME_RULE, Violation, ViolationsError, is_name
 from master.domain.estate.unkeepable_reserves import unkeepable_reserves
+from master.values import Value
 
 _LIMITS: Final = {
     "queue.length_max": (1, 10_000),
@@ -37,8 +37,7 @@ class AllocationInvalidError(ViolationsError):
     """An allocation cannot be kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grounds:
+class Grounds(Value, kw_only=True):
     """What an allocation is judged by."""
 
     catalog: Catalog

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 from master.domain.allocation.policies import NO_ALLOCATION, Allocation, OverdraftPolicy, PoolRules
@@ -17,10 +16,10 @@ from master.domain.catalog.versions import Version
 from master.domain.catalog.words import DrawnFrom, PbxRole
 from master.domain.estate.installations import Device, Installation, License
 from master.domain.estate.learning import Learning
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class LeasePace:
+class LeasePace(Value):
     """How long a PBX's leases last."""
 
     ttl_seconds: int
@@ -28,8 +27,7 @@ class LeasePace:
     renew_every_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pbx:
+class Pbx(Value):
     """A PBX as the project describes it."""
 
     id: int
@@ -42,8 +40,7 @@ class Pbx:
     standby_for: str | None = None
 
 
-@dataclass(frozen=True)
-class Estate:
+class Estate(Value, dict=True):
     """A project at one revision."""
 
     project_id: int

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.subjects import Subject
@@ -15,13 +14,13 @@ from master.domain.catalog.versions import Version
 from master.domain.catalog.words import VersionBasis
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.estate.license_release import Release
+from master.values import Value
 
 LEDGER_FILE = "agreement:ledger"
 """Stands for the file of licenses that the agreement ledger brings; no vendor's file can be called so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Value):
     """A box or virtual machine."""
 
     id: int
@@ -32,8 +31,7 @@ class Device:
     """What its certificates are verified with (L2); None until it was enrolled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgreedUse:
+class AgreedUse(Value, kw_only=True):
     """What the agreement ledger says of a license that it brings."""
 
     subject: Subject
@@ -48,8 +46,7 @@ class AgreedUse:
         return self.ends_at is not None and self.ends_at <= now
 
 
-@dataclass(frozen=True, slots=True)
-class License:
+class License(Value):
     """A purchased item; free in the project balance while `device` is None. Times are UNIX seconds."""
 
     id: str
@@ -114,8 +111,7 @@ class License:
         return self.agreed is not None and self.agreed.is_over(now)
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(Value):
     """The licenses on one device, added up."""
 
     device: Device

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Learning:
+class Learning(Value):
     """The database was restored and does not know what is out: nothing is granted beyond what PBXs prove."""
 
     since: float

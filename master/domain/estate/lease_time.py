@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseTime:
+class LeaseTime(Value):
     """The moment at which leases are judged; UNIX seconds.
 
     A clock that was set forward is known to masters alone: PBXs count what they have signed by clocks of their own.

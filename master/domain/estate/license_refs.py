@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class LicenseRef:
+class LicenseRef(Value):
     """A license as a refusal names it."""
 
     id: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from master.values import Value
 
 
 class InUse(Enum):
@@ -24,8 +25,7 @@ BY_LEDGER = "master:agreements"
 """Who asks for the release of licenses whose use ended; no operator's name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(Value, kw_only=True):
     """A license's way off its device, from the request until nobody uses it and its device vouches for that."""
 
     in_use: InUse

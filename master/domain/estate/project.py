@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import asdict
 
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.words import PbxRole
 from master.domain.estate.estate import LeasePace
+from master.values import Value
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 NAME_RULE = "must be 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
@@ -27,8 +29,7 @@ DISPLAY_NAME_MAX = 255
 CAPACITY_MAX = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class PaceSpec:
+class PaceSpec(Value):
     """How long leases last, as far as it is said; None leaves it to the project or the server."""
 
     ttl_seconds: int | None = None
@@ -36,16 +37,14 @@ class PaceSpec:
     renew_every_seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SiteSpec:
+class SiteSpec(Value):
     """A place with PBXs."""
 
     name: str
     display_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
+class DeviceSpec(Value):
     """A box or virtual machine."""
 
     name: str
@@ -53,8 +52,7 @@ class DeviceSpec:
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PbxSpec:
+class PbxSpec(Value):
     name: str
     site: str
     device: str
@@ -64,8 +62,7 @@ class PbxSpec:
     lease: PaceSpec = PaceSpec()
 
 
-@dataclass(frozen=True, slots=True)
-class LicenseSpec:
+class LicenseSpec(Value):
     """A purchased item; `type` is its printed name."""
 
     id: str
@@ -74,8 +71,7 @@ class LicenseSpec:
     device: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectSpec:
+class ProjectSpec(Value):
     name: str
     display_name: str
     catalog: str
@@ -88,8 +84,7 @@ class ProjectSpec:
     """In which the days of its agreements are counted: an IANA name; empty for UTC."""
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Value):
     """One mistake in a project: the field, what is wrong with it, and what to do."""
 
     path: FieldPath
@@ -116,8 +111,7 @@ class ChangeAction(Enum):
     REMOVE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value):
     """One line of what differs between two projects."""
 
     action: ChangeAction
@@ -179,18 +173,13 @@ def name_of(part: Any) -> str:
 def _text(part: Any) -> str:
     """A thing in one line, without its name and what is empty."""
     parts = []
-    for field in fields(part):
-        value = getattr(part, field.name)
-        if field.name in ("name", "id") or isinstance(value, tuple) or value in ("", None):
+    for name, value in asdict(part).items():
+        if name in ("name", "id") or isinstance(value, tuple) or value in ("", None):
             continue
         if isinstance(value, PaceSpec):
-            parts += [
-                f"{setting.name}={getattr(value, setting.name)}"
-                for setting in fields(value)
-                if getattr(value, setting.name) is not None
-            ]
+            parts += [f"{setting}={seconds}" for setting, seconds in asdict(value).items() if seconds is not None]
         else:
-            parts.append(f"{field.name}={value.name.lower() if isinstance(value, Enum) else value}")
+            parts.append(f"{name}={value.name.lower() if isinstance(value, Enum) else value}")
     return " ".join(parts)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import cached_property
 
 from licensemaster.api_enums import HolderKind
 from master.domain.allocation.policies import Allocation, AllocationRule
 from master.domain.estate.contradicting_pairs import JUDGED_MAX, Numbered, too_many_to_judge
 from master.domain.estate.project import Violation
+from master.values import Value
 
 
 def unkeepable_reserves(
@@ -63,8 +63,7 @@ def _moments(key: str, about: Sequence[Numbered], now: float) -> list[float]:
     return sorted({now, *(at for at in changes if at is not None and at > now)})
 
 
-@dataclass(frozen=True)
-class _Reserves:
+class _Reserves(Value, dict=True):
     """What rules that hold at one moment reserve of one license type."""
 
     key: str

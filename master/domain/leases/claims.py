@@ -14,10 +14,10 @@ seats that it borrowed, and the block that it may use without asking. Pure arith
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from master.domain.estate.lease_time import LeaseTime
+from master.values import Value, replace
 
 
 class ClaimKind(Enum):
@@ -39,8 +39,7 @@ class ClaimKind(Enum):
     """The PBX may use so many in all without asking, those that it holds included; `serial` is that of the block."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Value, kw_only=True):
     """Seats of one pool that may be in use in a PBX's name."""
 
     kind: ClaimKind

@@ -6,19 +6,18 @@ Pure arithmetic over the lease, what is counted in the PBX's name and the claims
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.claims import ClaimKind, Claims, without
 from master.domain.leases.leases import Lease, Phase
+from master.values import Value
 
 
 class NoLeaseToEndError(Exception):
     """There is nothing that could be ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
+class Risk(Value):
     """Seats that may still be in use."""
 
     seats: Mapping[int, int]

@@ -16,18 +16,17 @@ Time comes in. Signatures are verified by whoever hands a proof in; that nothing
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, Phase
+from master.values import Value
 
 _SIGNED_TIME_SECONDS = 0.001
 """Signed times are rounded; less than that is no difference."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(Value, kw_only=True):
     """A signed lease found genuine, and what its PBX says it uses. Times are UNIX seconds."""
 
     epoch: int

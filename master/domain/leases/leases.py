@@ -11,13 +11,13 @@ Pure arithmetic on one frozen `Lease`; time comes in as `LeaseTime`. Three momen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import LeasePace
 from master.domain.estate.lease_time import LeaseTime
+from master.values import Value, replace
 
 CLONE_TAKEOVERS = 3
 """So many takeovers by different installations within CLONE_WINDOW_SECONDS look like a copied PBX."""
@@ -59,8 +59,7 @@ class Phase(Enum):
     """The database was restored: what became of it since the backup, its PBX knows and has to show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
+class Carrier(Value):
     """The standby that has a PBX's lease (F5); times are UNIX seconds."""
 
     pbx_id: int
@@ -70,8 +69,7 @@ class Carrier:
     """When the PBX itself was last heard of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Value, kw_only=True):
     """A PBX's current lease; times are UNIX seconds."""
 
     pbx_id: int
@@ -116,8 +114,7 @@ class Lease:
         return self.takeovers >= CLONE_TAKEOVERS and now <= self.takeovers_since + CLONE_WINDOW_SECONDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(Value, kw_only=True):
     pbx_id: int
     instance_id: str
     request_id: str

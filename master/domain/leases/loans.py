@@ -9,11 +9,11 @@ arithmetic; time comes in.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.estate.estate import Estate
 from master.domain.leases.claims import Claim, ClaimKind, Claims
+from master.values import Value
 
 DAY_SECONDS = 86_400.0
 
@@ -37,8 +37,7 @@ class LoanError(Exception):
         self.problem = problem
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loan:
+class Loan(Value, kw_only=True):
     """What a PBX has borrowed of one type; times are UNIX seconds."""
 
     license_type: str
@@ -50,8 +49,7 @@ class Loan:
     ends_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class SignedLoan:
+class SignedLoan(Value):
     """A loan as it was signed, which its PBX shows."""
 
     license_type: str

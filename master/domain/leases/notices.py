@@ -6,7 +6,6 @@ States, not events: the same facts always give the same notices, so none can be 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
 from licensemaster.values.moments import second_text
@@ -21,6 +20,7 @@ from master.domain.seats.refusals.agreed_uses import endings_told, ends_soon
 from master.domain.seats.refusals.explanations import above_limit
 from master.domain.seats.refusals.reasons import MOST_NAMED, counted, some
 from master.domain.seats.seats import Key
+from master.values import Value, field
 
 
 class NoticeKind(Enum):
@@ -47,8 +47,7 @@ class NoticeKind(Enum):
         return self in _ENDING
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
+class Awaited(Value):
     """A seat that a PBX waits for, or waited for and has not taken up."""
 
     key: Key
@@ -61,8 +60,7 @@ class Awaited:
         return self.place == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Value):
     """Something a PBX should know."""
 
     kind: NoticeKind
@@ -76,8 +74,7 @@ class Notice:
     """Licenses whose release the device has to certify; at most MOST_RELEASES."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatNews:
+class SeatNews(Value, kw_only=True):
     """What became of a PBX's seats, and of the pools that it draws on."""
 
     revoked: Collection[Key] = ()

@@ -7,8 +7,6 @@ there. Else the master has to be asked for each one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from licensemaster.api_enums import HolderKind
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Pbx
@@ -16,10 +14,10 @@ from master.domain.seats.eligibility import Eligibility, EligibilityCache
 from master.domain.seats.pools import grantable
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seat_working_set import SeatWorkingSet
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberedSeats:
+class NumberedSeats(Value, kw_only=True):
     """Where seats of a type come from that a PBX may use by their number."""
 
     license_type: str

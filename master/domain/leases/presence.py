@@ -11,11 +11,11 @@ just begun to serve knows of nobody's stream, and gives everybody the time to fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from licensemaster.values.moments import second_text
 from master.domain.leases.leases import Lease
+from master.values import Value
 
 RECONNECT_SECONDS = 15.0
 """How long a PBX may take to find a master that was away: the longest pause of its client, and a call."""
@@ -28,8 +28,7 @@ class AbsenceEvidence(Enum):
     RENEWAL_MISSED = "renewal_missed"
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(Value):
     """The newest stream over which whoever uses a lease got its notices, at any master."""
 
     epoch: int
@@ -37,8 +36,7 @@ class Stream:
     """When it broke; None while it is open, and where the master that had it died."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observer:
+class Observer(Value, kw_only=True):
     """What the master that judges a takeover knows of its own watching."""
 
     serving_since: float
@@ -49,8 +47,7 @@ class Observer:
     """By how much a renewal may be later than its usual time, as a part of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(Value):
     """What is known of a PBX whose lease counts as connected."""
 
     gone: AbsenceEvidence | None

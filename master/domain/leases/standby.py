@@ -14,7 +14,6 @@ Left to others: a takeover itself (`takeover.py`), claims (`claims.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from licensemaster.api_enums import StandbyProblemKind
 from master.domain.catalog.versions import Version
@@ -27,13 +26,13 @@ from master.domain.estate.tiers import missing_below_tier
 from master.domain.leases.leases import Lease
 from master.domain.seats.refusals.explanations import above_limit
 from master.domain.seats.refusals.reasons import MOST_NAMED, some
+from master.values import Value
 
 TWO_CLAIMS_SHOWN_SECONDS = 86_400.0
 """How long a pair shows that both used the seats at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandbyProblem:
+class StandbyProblem(Value, kw_only=True):
     """Something that prevents a takeover, or that should be known before one."""
 
     kind: StandbyProblemKind
@@ -51,8 +50,7 @@ class StandbyProblem:
         return max(self.needed - self.installed, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandbyLease:
+class StandbyLease(Value, kw_only=True):
     """What the master knows of the signed standby leases of one pair; times are UNIX seconds."""
 
     standby_id: int
@@ -72,8 +70,7 @@ class StandbyLease:
     """The fenced epoch for which that was reported last."""
 
 
-@dataclass(frozen=True, slots=True)
-class StandbySwitch:
+class StandbySwitch(Value):
     """The licenses that all pairs depend on (F2)."""
 
     license_type: str
@@ -84,8 +81,7 @@ class StandbySwitch:
     licenses: tuple[License, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairState:
+class PairState(Value, kw_only=True):
     """What is known of a pair at one moment."""
 
     standby_lease: Lease | None
@@ -98,8 +94,7 @@ class PairState:
     """Seats that the standby lease which the standby has covers, by license type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(Value):
     """A standby pair with all that prevents a takeover."""
 
     standby: Pbx

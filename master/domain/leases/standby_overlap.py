@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from master.domain.estate.estate import Pbx
 from master.domain.leases.claims import Claim, ClaimKind, Claims
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class TypeClaims:
+class TypeClaims(Value):
     """What two claims on the same seats came to, for one license type."""
 
     held_by_primary: int

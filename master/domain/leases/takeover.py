@@ -5,8 +5,6 @@ Left to others: whether a pair is fit for it (`standby.py`), who is gone (`prese
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from licensemaster.api_enums import StandbyProblemKind
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
@@ -16,10 +14,10 @@ from master.domain.leases.claims import ClaimKind, Claims, in_force, only
 from master.domain.leases.leases import Lease
 from master.domain.leases.presence import Presence, told_at
 from master.domain.leases.standby import StandbyProblem, never_seen, pair_problems, primary_of
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Takeover:
+class Takeover(Value, kw_only=True):
     """A standby's request to take over, and what is known of both PBXs."""
 
     standby: Pbx

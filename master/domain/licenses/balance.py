@@ -6,10 +6,10 @@ Whether a step is allowed is judged in `moves.py`; here is what it makes of the 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 from master.domain.estate.installations import Device, License
 from master.domain.estate.license_release import InUse, Release
+from master.values import replace
 
 
 def bound(license: License, device: Device, now: float) -> License:

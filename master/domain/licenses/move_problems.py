@@ -6,13 +6,13 @@ with what stands here. Whatever chooses between yes and no stands there, whateve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from licensemaster.values.moments import minute_text, second_text
 from master.domain.estate.installations import Device, License
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.seats.refusals.reasons import TopHolder, Way
+from master.values import Value, replace
 
 
 class MoveProblem(IntEnum):
@@ -57,8 +57,7 @@ class MoveProblem(IntEnum):
     """The agreement that brought it lets it be used no longer (P1, R3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveRefusal:
+class MoveRefusal(Value, kw_only=True):
     """One "no" to a move, with everything needed to act on it."""
 
     problem: MoveProblem
@@ -82,8 +81,7 @@ class MoveRefusal:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(Value):
     """How one reason is worded. `{license}`, `{id}` and `{type}` stand for the license, `{device}` for the device that
     is named, else the one that the license is on; whoever words adds what else the texts name.
     """

@@ -17,7 +17,6 @@ Where a function takes `software`, it is what PBXs are known to run, by PBX id; 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Estate, Pbx
@@ -26,6 +25,7 @@ from master.domain.estate.tiers import missing_below_tier
 from master.domain.licenses import move_problems
 from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.seats.refusals.reasons import MOST_HOLDERS, MOST_NAMED, TopHolder
+from master.values import replace
 
 
 def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -> Device | MoveRefusal:

@@ -11,13 +11,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from licensemaster.values.moments import second_text
 from master.domain.allocation.overdraft import Overdraft
 from master.domain.monitoring.overview import LearningView, Overview, PoolView
+from master.values import Value
 
 CALM_SECONDS = 300.0
 ATTEMPTS_MAX = 12
@@ -47,8 +47,7 @@ class AlarmKind(Enum):
 TEST_KIND = "webhook.test"
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(Value):
     """Something wrong with an estate that webhooks are sent a message about."""
 
     kind: AlarmKind

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, Overdraft, OverdraftAccount
 from master.domain.catalog.words import LeaseState
@@ -25,13 +24,13 @@ from master.domain.monitoring.pool_counts import (
     site_shares,
 )
 from master.domain.seats.pools import PoolParts, parts, used_by_site
+from master.values import Value, field
 
 FIRST_CONTACT_SECONDS = 86_400.0
 """How long after its project was applied a PBX may take to come up for the first time."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolUse:
+class PoolUse(Value):
     used: int
     """Seats debited or claimed."""
     peak: int
@@ -42,8 +41,7 @@ class PoolUse:
     """What is overdrawn, and what of the budget was spent."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolView:
+class PoolView(Value):
     """Licenses of one type on one device."""
 
     device: str
@@ -65,8 +63,7 @@ class PoolView:
         return self.parts.capacity
 
 
-@dataclass(frozen=True, slots=True)
-class LimitView:
+class LimitView(Value):
     """How high the software may go on one installation."""
 
     device: str
@@ -75,8 +72,7 @@ class LimitView:
     pbxs_above: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LearningView:
+class LearningView(Value, kw_only=True):
     """How far a master has come that learns after a restore."""
 
     learning: Learning
@@ -90,8 +86,7 @@ class LearningView:
     """Seats proven for which there are no licenses: they were refused."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TermEnding:
+class TermEnding(Value, kw_only=True):
     """The end of a term of an agreement that lies ahead."""
 
     subject: str
@@ -111,8 +106,7 @@ class TermEnding:
     """The license of the estate whose agreement it is: "100 x PBX-Port12 (ports) on hq-box"; empty for none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnpaidRenewal:
+class UnpaidRenewal(Value, kw_only=True):
     """An automatic renewal that awaits its payment (P4, P9)."""
 
     order: int
@@ -122,8 +116,7 @@ class UnpaidRenewal:
     """When it was ordered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(Value):
     """An estate at one moment."""
 
     project_id: int
@@ -160,8 +153,7 @@ class Overview:
     """Renewals that ordered themselves and await their payment."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectRecords:
+class ProjectRecords(Value):
     """What is kept of a project beside its estate, to be added up."""
 
     used: Mapping[int, PoolUse]

@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from statistics import median
+
+from msgspec import Struct
 
 from master.domain.allocation.overdraft import Overdraft
 from master.domain.audit.chain import Record
+from master.values import Value, field
 
 AWAITED, GIVEN_UP, DROPPED, ACQUIRED = "seats.awaited", "seats.given_up", "waiting.dropped", "seats.acquired"
 OVERDRAWN, OVERDRAFT_ENDED = "pool.overdrawn", "pool.overdraft_ended"
@@ -24,8 +26,7 @@ HANDS_ON = "master:waiting"
 _MICROSECONDS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyUse:
+class PolicyUse(Value, kw_only=True):
     """What the policy of a license type came to."""
 
     license_type: str
@@ -45,8 +46,7 @@ class PolicyUse:
     """What is left of it now; None where nothing may be overdrawn, and nothing is."""
 
 
-@dataclass(slots=True)
-class _Use:
+class _Use(Struct):
     since: dict[tuple[str, str], float] = field(default_factory=dict)
     """By PBX and holder, since when a seat is waited for."""
     waited: int = 0

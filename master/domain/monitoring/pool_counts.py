@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from master.domain.allocation.fair_shares import fair_shares
 from master.domain.allocation.policies import NO_RULES
 from master.domain.estate.estate import Estate
 from master.domain.leases.claims import ClaimKind, Claims, kept_by_kind
 from master.domain.seats.pools import PoolCounts, reserves_of
+from master.values import Value
 
 Kept = Mapping[tuple[int, int], Mapping[ClaimKind, int]]
 """What is counted beyond the seats held, by (pool id, PBX id) and kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolUsage:
+class PoolUsage(Value):
     """What is counted of a pool for a PBX."""
 
     seats: int
@@ -30,8 +29,7 @@ Usage = Mapping[tuple[int, int], PoolUsage]
 """By (pool id, PBX id)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteShare:
+class SiteShare(Value, kw_only=True):
     """What a site has, wants and would get of a shared pool, and what is counted for it beyond the seats it holds."""
 
     site: str
@@ -50,8 +48,7 @@ class SiteShare:
     first_claims: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveUse:
+class ReserveUse(Value):
     """What becomes of the reserve of a rule."""
 
     rule: str

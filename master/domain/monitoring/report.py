@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from master.domain.catalog.catalog import LicenseType
 from master.domain.catalog.words import LeaseState
@@ -17,13 +16,13 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease
 from master.domain.monitoring.overview import Overview
 from master.domain.monitoring.usage import BALANCE, PoolPeak, Trend, trend
+from master.values import Value
 
 LATELY_DAYS = 7
 _SILENT = (LeaseState.OVERDUE, LeaseState.EXPIRED, LeaseState.NONE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolReport:
+class PoolReport(Value, kw_only=True):
     """One pool, or the free licenses of one type."""
 
     device: str
@@ -38,8 +37,7 @@ class PoolReport:
     """None where there is nothing to run out."""
 
 
-@dataclass(frozen=True, slots=True)
-class SilentPbx:
+class SilentPbx(Value):
     site: str
     pbx: str
     state: LeaseState

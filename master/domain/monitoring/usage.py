@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from statistics import linear_regression
 from typing import NamedTuple
 
 from master.domain.monitoring.overview import Overview
+from master.values import Value
 
 DAY_SECONDS = 86_400
 TREND_DAYS_MIN = 14
@@ -35,8 +35,7 @@ def day_of(at: float) -> int:
     return int(at // DAY_SECONDS)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SitePeak:
+class SitePeak(Value, order=True):
     """The most seats of a type that a site had on a day."""
 
     project_id: int
@@ -48,8 +47,7 @@ class SitePeak:
     """UNIX time in seconds."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PoolPeak:
+class PoolPeak(Value, order=True):
     """The most seats that were debited from a pool on a day, and the fewest licenses that lay unused."""
 
     project_id: int
@@ -113,8 +111,7 @@ class Outlook(Enum):
     """Too few days are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trend:
+class Trend(Value):
     """Where a pool is heading."""
 
     outlook: Outlook

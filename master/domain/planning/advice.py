@@ -6,7 +6,6 @@ Reads what `forecast.py` and `replay.py` found; finds nothing out by itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
 from master.domain.catalog.words import VersionBasis
@@ -18,6 +17,7 @@ from master.domain.licenses.move_problems import MoveProblem, MoveRefusal
 from master.domain.planning.forecast import FeatureForecast, Forecasts, LimitForecast, PoolForecast
 from master.domain.planning.replay import RefusedSeats
 from master.domain.seats.refusals.reasons import counted, some
+from master.values import Value
 
 
 class Verdict(IntEnum):
@@ -47,8 +47,7 @@ class AdviceAction(IntEnum):
     """Buy or renew what ends (P1, R3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
+class Advice(Value, kw_only=True):
     """One step that would make a planned change possible, or that it makes necessary."""
 
     action: AdviceAction

@@ -8,7 +8,6 @@ the new project for those who hold seats is left to `replay.py`, what to say of 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -24,40 +23,36 @@ from master.domain.licenses import move_problems, moves
 from master.domain.licenses.move_problems import MoveRefusal
 from master.domain.remedies.move_remedies import AskedMove, MoveKind, move_refused
 from master.domain.seats.seats import Want
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(Value):
     """The PBXs of a site, or all where `site` is empty, run another software version (B7)."""
 
     version: Version
     site: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Value):
     """Licenses, by id, go back into the project balance (L2)."""
 
     licenses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rebind:
+class Rebind(Value):
     """Licenses, by id, go to a device: from another one (L6), or from the balance."""
 
     licenses: tuple[str, ...]
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class GoCentral:
+class GoCentral(Value):
     """A locally licensed PBX gives its licenses to the master and draws on the pool (A5)."""
 
     pbx: str
 
 
-@dataclass(frozen=True, slots=True)
-class AddSite:
+class AddSite(Value):
     """A site with a PBX of its own that draws on the pool."""
 
     name: str
@@ -69,8 +64,7 @@ class AddSite:
     """What its PBX runs; what the master runs where None."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReachDay:
+class ReachDay(Value):
     """A day in the project's time zone comes, and nothing more is bought or renewed until then (P1, R3)."""
 
     day: date
@@ -79,8 +73,7 @@ class ReachDay:
 PlannedChange = Upgrade | Release | Rebind | GoCentral | AddSite | ReachDay
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Value):
     """A project as it would be once planned changes are made."""
 
     estate: Estate

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
@@ -16,10 +15,10 @@ from master.domain.estate.installations import Installation, License, limits_sof
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.monitoring.overview import PoolUse
 from master.domain.planning.changes import Planned
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class LimitForecast:
+class LimitForecast(Value):
     """How high the software may go on one installation, and what stands in its way (B3, B7)."""
 
     device: str
@@ -35,8 +34,7 @@ class LimitForecast:
     """Whether the change puts a PBX above it, or asks for a version that is (B7); else it is so today (B10)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolForecast:
+class PoolForecast(Value):
     """Licenses of one type on one device; those whose release is under way are not counted (L5)."""
 
     device: str
@@ -73,8 +71,7 @@ class PoolForecast:
         return max(self.used - self.capacity_after, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureForecast:
+class FeatureForecast(Value):
     """A feature that is on while enough licenses are installed, where that changes (F2, F6, I5)."""
 
     device: str
@@ -87,8 +84,7 @@ class FeatureForecast:
     matched_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Forecasts:
+class Forecasts(Value):
     limits: tuple[LimitForecast, ...]
     pools: tuple[PoolForecast, ...]
     features: tuple[FeatureForecast, ...]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from master.domain.allocation.shrink import Standings
 from master.domain.catalog.versions import Version
@@ -44,10 +43,10 @@ from master.domain.planning.replay import (
 from master.domain.seats.refusals.agreed_uses import endings_told
 from master.domain.seats.refusals.reasons import MOST_HOLDERS, TopHolder
 from master.domain.seats.seats import Seat
+from master.values import Value, field
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Value):
     """A project at one moment, with all that is held."""
 
     estate: Estate
@@ -68,8 +67,7 @@ class Situation:
     """The versions that licenses can get free of charge today, by license id (M1)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Value, kw_only=True):
     project: str
     revision: int
     """The revision that was planned on."""

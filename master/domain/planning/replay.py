@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import groupby
 from typing import NamedTuple
@@ -30,6 +29,7 @@ from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.refusals.reasons import MOST_NAMED, TOO_FEW, Refusal, RefusalReason
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import Key, Seat, Want
+from master.values import Value, replace
 
 _ASKS_FIRST = (False, False, 0, False)
 _OLDEST = Version(0)
@@ -54,8 +54,7 @@ class RefusedSeat(NamedTuple):
         return self.pbx_id, self.want[:3]
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Value):
     """What came of asking everyone anew."""
 
     refused: Sequence[RefusedSeat]
@@ -212,8 +211,7 @@ def wanted(estate: Estate, replay: Replay) -> Counter[tuple[int, str]]:
 # --- Who would be refused ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedSeats:
+class RefusedSeats(Value):
     """Seats of one PBX and type that would be refused for one reason."""
 
     site: str

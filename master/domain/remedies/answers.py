@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from licensemaster.api_enums import RemedyAction
@@ -15,6 +14,7 @@ from master.domain.licenses import moves
 from master.domain.remedies.trial import Case, Trial, added_license, lowest_version, over
 from master.domain.seats.refusals.agreed_uses import ended_use
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason, SeatRef, Step
+from master.values import Value, replace
 
 Steps = tuple[Step, ...]
 Named = TypeVar("Named")
@@ -82,8 +82,7 @@ def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
         yield from _Answering(case, steps, trial, alike).all()
 
 
-@dataclass(frozen=True, slots=True)
-class _Answering:
+class _Answering(Value):
     """Finds the steps that may turn refusals of one kind into grants."""
 
     case: Case

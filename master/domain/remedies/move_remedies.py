@@ -7,7 +7,6 @@ file), the words of `domain/licenses/move_problems.py` stay.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from licensemaster.api_enums import RemedyAction
@@ -20,6 +19,7 @@ from master.domain.remedies.answers import Steps, joined
 from master.domain.remedies.remedy_words import in_words
 from master.domain.remedies.trial import estate_after
 from master.domain.seats.refusals.reasons import Step, TopHolder, Way
+from master.values import Value, field, replace
 
 _STEPS_MAX = 8
 _ORDER = (
@@ -39,8 +39,7 @@ class MoveKind(Enum):
     REBIND = "rebind"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskedMove:
+class AskedMove(Value, kw_only=True):
     """A move of one license, as it was refused."""
 
     kind: MoveKind

@@ -11,8 +11,9 @@ Left to `remedy_words.py`: how steps are worded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+from msgspec import Struct
 
 from licensemaster.api_enums import RemedyAction
 from master.domain.remedies.answers import Steps, answers, kind_of
@@ -20,6 +21,7 @@ from master.domain.remedies.remedy_words import in_words
 from master.domain.remedies.trial import Case, Trial, is_released_in_use, tried
 from master.domain.seats.refusals.reasons import TOO_FEW, Refusal, RefusalReason, Remedy, Step, Way
 from master.domain.seats.seats import SeatKey, Want
+from master.values import field, replace
 
 Outcome = TypeVar("Outcome")
 
@@ -59,8 +61,7 @@ _ORDER = {action: number for number, action in enumerate((
 ))}  # fmt: skip
 
 
-@dataclass(slots=True)
-class Effort:
+class Effort(Struct):
     """What finding remedies may take, and what is left of it: as many seats decided, with their copies."""
 
     left: int
@@ -186,8 +187,7 @@ def _told(decided_ways: Sequence[tuple[Steps, Step]], case: Case, *, instead: St
 # --- The search -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Search:
+class _Search(Struct):
     """Tries steps on copies of the estate until some of them grant one refused request."""
 
     case: Case

@@ -7,7 +7,6 @@ found here is what would happen, so `remedies.py` tells nothing that was not tri
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from licensemaster.api_enums import RemedyAction
 from master.domain.catalog.versions import Version
@@ -21,6 +20,7 @@ from master.domain.seats.refusals import explanations
 from master.domain.seats.refusals.reasons import Refusal, Step
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
+from master.values import Value, replace
 
 _CHANGE_ESTATE = frozenset(
     {
@@ -35,8 +35,7 @@ _TRIED_MAX = 4
 """How many copies of a project are kept: one of ten thousand sites takes a megabyte."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(Value, kw_only=True):
     """A request that was refused, in all or in part, and everything that is known right after it."""
 
     eligibilities: EligibilityCache
@@ -61,8 +60,7 @@ class Case:
         return self.eligibilities.estate
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Value):
     """The request with some steps taken."""
 
     estate: Estate

@@ -8,7 +8,6 @@ refusal is worded to `explanations.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from licensemaster.api_enums import Basis, HolderKind
 from master.domain.catalog.catalog import LicenseType
@@ -19,10 +18,10 @@ from master.domain.estate.installations import Installation, License
 from master.domain.seats.refusals import explanations
 from master.domain.seats.refusals.reasons import Refusal, Remedy
 from master.domain.seats.seats import Granted
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Value):
     """A pool that seats may be debited from."""
 
     pool_id: int
@@ -33,8 +32,7 @@ class Source:
     """Licenses of the pool that are being released: nothing new is granted from them (L5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Eligibility:
+class Eligibility(Value):
     """What is certain for (PBX, software version, license type, holder kind)."""
 
     type: LicenseType

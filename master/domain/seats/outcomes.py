@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import Granted, Returned, Seat, SeatKey
+from master.values import Value
 
 Outcome = Granted | Refusal
 ReturnOutcome = Returned | Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Synced:
+class Synced(Value):
     """The answer to a whole wanted set."""
 
     outcomes: list[Outcome]
@@ -21,8 +19,7 @@ class Synced:
     """Seats that were not wanted but had to stay."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompanionDecisions:
+class CompanionDecisions(Value):
     """What became of the companions of a PBX's seats (D1)."""
 
     seats: int

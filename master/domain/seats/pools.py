@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from master.domain.allocation.policies import PoolRules
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import Installation
 from master.domain.estate.lease_time import LeaseTime
+from master.values import Value
 
 
 def grantable(*, capacity: int, counted: int, leaving: int) -> int:
@@ -25,8 +25,7 @@ def grantable(*, capacity: int, counted: int, leaving: int) -> int:
     return max(capacity - counted - leaving, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolCounts:
+class PoolCounts(Value, kw_only=True):
     """What is counted of a pool, each seat in one part, and what is to be kept free of it."""
 
     reserved_used: int = 0
@@ -55,8 +54,7 @@ class PoolCounts:
         return self.used + self.held_idle + self.borrowed + self.first_claims + self.promised
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolParts:
+class PoolParts(Value, kw_only=True):
     """The licenses of a pool, each in one part; what is counted above what is installed is no license."""
 
     counts: PoolCounts

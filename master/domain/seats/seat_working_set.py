@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
 from itertools import repeat
 from operator import attrgetter
+
+from msgspec import Struct
 
 from master.domain.allocation.overdraft import NOTHING_OVERDRAWN, OverdraftAccount
 from master.domain.allocation.policies import NO_RULES
@@ -20,6 +21,7 @@ from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate
 from master.domain.seats.seats import Key, Seat, run_of
 from master.domain.seats.waiting_queue import WaitingQueue
+from master.values import field, replace
 
 _POOL = attrgetter("pool_id")
 
@@ -27,8 +29,7 @@ PoolOfType = tuple[str, int | None]
 """A license type, and the pool that seats of it are debited from; None where another seat includes them."""
 
 
-@dataclass(slots=True)
-class PoolScore:
+class PoolScore(Struct):
     """How much of a pool is used."""
 
     capacity: int
@@ -53,8 +54,7 @@ class PoolScore:
         return max(self.capacity - self.used, 0)
 
 
-@dataclass(slots=True)
-class Share:
+class Share(Struct):
     """What of one pool is counted for one PBX: the seats it holds, or more where claims say so (F5)."""
 
     seats: int
@@ -68,8 +68,7 @@ class Share:
         return max(self.seats, self.floor)
 
 
-@dataclass(slots=True)
-class PbxSeats:
+class PbxSeats(Struct):
     """What one PBX holds, as far as it was prefetched, and what changed of it."""
 
     by_key: dict[Key, Seat] = field(default_factory=dict)

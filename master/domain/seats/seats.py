@@ -1,6 +1,6 @@
 """What is asked for, what is held, what is answered.
 
-Tuples rather than frozen dataclasses: a morning storm makes hundreds of thousands of them, and they cost a third.
+Tuples rather than `Value`s: a morning storm makes hundreds of thousands of them, from columns and into columns.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,12 +15,12 @@ from master.domain.allocation.policies import NO_RULES, PoolRules
 from master.domain.allocation.pool_division import PoolDivision
 from master.domain.estate.estate import Estate
 from master.domain.seats.pools import grantable
+from master.values import Value
 
 OUTLOOKS_MAX = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class SiteOutlook:
+class SiteOutlook(Value):
     """What a site has and could get of a type before and after."""
 
     site: str

@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -34,6 +33,7 @@ from master.metrics import Metrics
 from master.rpc.admission.turns import Turns
 from master.service.runtime.names import PbxName
 from master.service.runtime.periodic import PeriodicTask
+from master.values import Value
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -56,8 +56,7 @@ def proven_pbx() -> PbxName | None:
     return PbxName(identity.project, identity.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Allowances:
+class Allowances(Value):
     """What each caller may have."""
 
     shares: Shares

@@ -1,4 +1,4 @@
-"""Orders of agreements as they come in: each message has the fields of the dataclass that it becomes.
+"""Orders of agreements as they come in: each message has the fields of the value that it becomes.
 
 Form is checked here: texts, days, amounts. Whether an order makes sense is for the pure core to say.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -84,13 +83,7 @@ def order(message: agreement_order_pb2.AgreementOrder) -> Order:
         raise InvalidArgumentError("order", f"must be one of {', '.join(ORDERS)}")
     wanted = ORDERS[kind]
     sent: Message = getattr(message, kind)
-    types = _TYPES[kind]
-    return wanted(
-        **{
-            part.name: _read(f"order.{kind}.{part.name}", types[part.name], getattr(sent, part.name))
-            for part in fields(wanted)
-        }
-    )
+    return wanted(**{name: _read(f"order.{kind}.{name}", of, getattr(sent, name)) for name, of in _TYPES[kind].items()})
 
 
 def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -23,6 +22,7 @@ from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import message, text
 from master.service.agreements.ordering import Placed
 from master.service.estates.agreement_ledgers import Known
+from master.values import Value
 
 
 def refusal(refused: AgreementRefusal, *, order: str = "") -> agreement_pb2.AgreementRefusal:
@@ -71,8 +71,7 @@ def entry(line: Entry, *, reversed_: bool = False) -> agreement_pb2.AgreementEnt
 # --- How things stand -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Value):
     """Some of what is known, in order, and the token of what follows; empty at the end."""
 
     subjects: Sequence[Subject]

@@ -7,7 +7,6 @@ in the order of the request.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -20,6 +19,7 @@ from master.domain.seats.refusals import explanations
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import Key, SeatKey, Want, run_of, runs_of
 from master.rpc.errors import InvalidArgumentError
+from master.values import Value
 
 _HOLDER = attrgetter("holder")
 _ALIKE = attrgetter("license_type", "holder_kind", "user", "line", "application_version")
@@ -28,8 +28,7 @@ Item = TypeVar("Item", Want, SeatKey)
 Outcome = TypeVar("Outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked(Generic[Item]):
+class Asked(Value, Generic[Item]):
     """The seats that a call asks for, each to be decided once."""
 
     items: list[Item]

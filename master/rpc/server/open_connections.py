@@ -8,12 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from socket import SHUT_RDWR, socket
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class ConnectionBounds:
+from master.values import Value
+
+
+class ConnectionBounds(Value):
     """How many there may be, and how long each may last."""
 
     connections_max: int = 32
@@ -23,8 +25,7 @@ class ConnectionBounds:
     """From being accepted until the answer is sent, however lively it is meanwhile."""
 
 
-@dataclass(slots=True)
-class _Connection:
+class _Connection(Struct):
     address: str
     ends_at: float
     socket: socket

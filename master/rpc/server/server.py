@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -57,6 +56,7 @@ from master.rpc.services.report_service import ReportService
 from master.rpc.services.standby_service import StandbyService
 from master.rpc.services.status_service import StatusService
 from master.rpc.services.webhook_service import WebhookService
+from master.values import Value
 
 _MAIN_LOOP = "_server_main_loop"
 """The task in which gRPC takes calls; gRPC reports its failure, but not its being cancelled, and calls hang."""
@@ -84,8 +84,7 @@ SERVICES = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Keepalive:
+class Keepalive(Value):
     """How soon a line is found out that is half open, or a caller that hangs: a takeover waits for it (F5)."""
 
     every_seconds: float
@@ -94,8 +93,7 @@ class Keepalive:
     """One that does not answer within so long is taken for gone, and its connection closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallBounds:
+class CallBounds(Value):
     """What calls and connections may cost before anything is known of them."""
 
     budgets: Budgets

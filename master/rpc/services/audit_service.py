@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 from licensemaster.v1 import audit_pb2 as api
 from licensemaster.v1 import audit_pb2_grpc
@@ -15,6 +14,7 @@ from master.rpc.convert import incoming, outgoing
 from master.rpc.messages import message
 from master.service.monitoring.audit import Audit
 from master.signing import Signer
+from master.values import replace
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):

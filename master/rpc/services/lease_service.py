@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from licensemaster.v1 import document_pb2, lease_pb2, lease_pb2_grpc
 from master.domain.leases.notices import Notice
@@ -22,10 +21,10 @@ from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
 from master.service.runtime.names import PbxName
 from master.signing import Signer
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseLimits:
+class LeaseLimits(Value):
     seats_per_call_max: int
     streams_max: int
     """Of all callers together."""

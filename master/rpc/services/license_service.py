@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -22,6 +21,7 @@ from master.service.licenses.documents import DocumentProblem, DocumentRefusedEr
 from master.service.licenses.licenses import LicenseQuery, Licenses
 from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelReleases, MovedAll, ReleaseLicenses
 from master.signing import Signer
+from master.values import replace
 
 _LICENSES_MAX = 1000
 _WOULD_BE = signed_documents.SignedDocuments(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from msgspec.structs import asdict
 
 from licensemaster.v1 import project_pb2 as api
 from licensemaster.v1 import project_pb2_grpc

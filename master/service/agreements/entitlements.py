@@ -8,7 +8,6 @@ are taken away by the ways of releases (rules L5, P1, R3). Doing it again change
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -20,12 +19,12 @@ from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.licenses.revocation import revoke
 from master.store.backends.database import Tx
+from master.values import Value
 
 RECONCILED = "agreement.reconciled"
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Value):
     """How many licenses a reconciliation changed, and how."""
 
     changed: tuple[Reconciliation, ...] = ()

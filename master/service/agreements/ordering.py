@@ -7,7 +7,6 @@ and the end of their agreement, is written with it, so that leasing sees it at o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,12 +34,12 @@ from master.service.licenses.license_changes import LicenseChanges, plain
 from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import agreements as store
+from master.values import Value, replace
 
 ORDERED = "agreement.ordered"
 
 
-@dataclass(frozen=True, slots=True)
-class PriceText:
+class PriceText(Value):
     """An operator's price file as it was sent."""
 
     name: str
@@ -55,8 +54,7 @@ class PriceText:
         return read_prices(self.text, file=self.name, catalog=catalog)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceOrder(ChangeRequest["Placed | AgreementRefusal"]):
+class PlaceOrder(ChangeRequest["Placed | AgreementRefusal"], kw_only=True):
     """An order to be carried out. What is refused changes nothing, and can be asked for again under the same id."""
 
     project: str
@@ -64,8 +62,7 @@ class PlaceOrder(ChangeRequest["Placed | AgreementRefusal"]):
     prices: PriceText | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class Placed(Value, kw_only=True):
     """An order that was carried out."""
 
     entries: tuple[Entry, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from licensemaster.api_enums import HolderKind
 from master.domain.estate.estate import Pbx
@@ -16,6 +15,7 @@ from master.domain.seats.outcomes import Outcome, ReturnOutcome
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seats import Seat, Want
 from master.service.runtime.names import PbxName
+from master.values import Value, field
 
 
 class DatabaseOutdatedError(Exception):
@@ -36,8 +36,7 @@ class DatabaseOutdatedError(Exception):
         """What was under way when it was shown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandbyOffer:
+class StandbyOffer(Value, kw_only=True):
     """What a standby may carry while no master answers, or why nothing."""
 
     standby: PbxName
@@ -53,8 +52,7 @@ class StandbyOffer:
     problems: tuple[StandbyProblem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SeatBlock:
+class SeatBlock(Value):
     """Seats that a PBX may use by their number."""
 
     license_type: str
@@ -63,16 +61,14 @@ class SeatBlock:
     holder_kinds: tuple[HolderKind, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
+class Blocks(Value):
     """All that a PBX may use by number, and the name of it; 0 where nothing is counted for it."""
 
     blocks: tuple[SeatBlock, ...] = ()
     serial: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseGranted:
+class LeaseGranted(Value):
     """The answer to an opening or a renewal: the lease as it is now."""
 
     lease: Lease
@@ -91,27 +87,23 @@ class LeaseGranted:
     """What the PBX has borrowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class TakeOverRefused:
+class TakeOverRefused(Value):
     """The answer to a takeover that is not possible: every problem; nothing was changed."""
 
     problems: tuple[StandbyProblem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimsEnded:
+class ClaimsEnded(Value):
     """How many seats are no longer counted."""
 
     freed: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseClosed:
+class LeaseClosed(Value):
     seats_returned: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseEnded:
+class LeaseEnded(Value, kw_only=True):
     """The answer to an operator who ended a lease: the seats returned, and those at risk."""
 
     epoch: int
@@ -128,15 +120,13 @@ class LeaseEnded:
     """The standby that carried the seats; empty where the PBX had them itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoanBorrowed:
+class LoanBorrowed(Value):
     """The answer to `BorrowSeats`."""
 
     loan: Loan
 
 
-@dataclass(frozen=True, slots=True)
-class LoanReturned:
+class LoanReturned(Value):
     """The answer to `ReturnLoan`: what stays borrowed, and what the PBX may go on using all the same."""
 
     loan: Loan | None
@@ -145,8 +135,7 @@ class LoanReturned:
     """UNIX seconds; None where nothing is at risk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Value):
     """What acquiring came to, for metrics and the usage history."""
 
     debited: Mapping[str, int]
@@ -159,23 +148,20 @@ class Tally:
     """What it asked for, in the catalog's words (L8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeatsAcquired:
+class SeatsAcquired(Value):
     """The answer to `AcquireSeats`: one outcome for each want."""
 
     outcomes: list[Outcome]
     tally: Tally
 
 
-@dataclass(frozen=True, slots=True)
-class SeatsReturned:
+class SeatsReturned(Value):
     """The answer to `ReturnSeats`: one outcome for each seat."""
 
     outcomes: list[ReturnOutcome]
 
 
-@dataclass(frozen=True, slots=True)
-class SeatsSynced:
+class SeatsSynced(Value):
     """The answer to `SyncSeats`: one outcome for each want, and what became of all other seats."""
 
     outcomes: list[Outcome]
@@ -184,15 +170,13 @@ class SeatsSynced:
     kept: list[tuple[Seat, Refusal]]
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingDropped:
+class WaitingDropped(Value):
     """How many seats are waited for no longer."""
 
     seats: int
 
 
-@dataclass(frozen=True, slots=True)
-class SeatsReclaimed:
+class SeatsReclaimed(Value):
     """How many seats came back, and whether there may be more."""
 
     seats_returned: int

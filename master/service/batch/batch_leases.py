@@ -6,7 +6,8 @@ What is allowed under a lease is for `domain/leases/leases.py`; what a standby t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+
+from msgspec.structs import asdict
 
 from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.words import LeaseState
@@ -57,6 +58,7 @@ from master.service.batch.resolved_request import ResolvedRequest, opening_of
 from master.service.estates.overdrafts import overdrawn_pools
 from master.store.backends.database import Tx
 from master.store.statements.seats import write_leases
+from master.values import replace
 
 
 class BatchLeases:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 
 from master.domain.estate.lease_time import LeaseTime
@@ -49,10 +48,10 @@ from master.store.statements import seats as store
 from master.store.statements.claims import claims_of, standby_leases
 from master.store.statements.learning import known_seats
 from master.store.statements.waiting import waiters_at
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedBatch:
+class LoadedBatch(Value):
     """What was read for a batch; working set, standby claims and proofs are what it is decided on."""
 
     time: LeaseTime

@@ -6,10 +6,11 @@ Knows which seats and pools matter for a request; what follows from them is for 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import TypeVar
+
+from msgspec import Struct
 
 from master.domain.allocation.policies import NO_RULES, PoolRules
 from master.domain.allocation.pool_division import PoolDivision
@@ -31,13 +32,13 @@ from master.store.statements.waiting import (
     waiters_of_type,
     waiting_pbxs,
 )
+from master.values import field, replace
 
 _TYPE, _HOLDER, _USER, _LINE = map(attrgetter, ("type", "holder", "user", "line"))
 Named = TypeVar("Named", Want, SeatKey)
 
 
-@dataclass(slots=True)
-class Prefetch:
+class Prefetch(Struct):
     """What must be read before the batch can be decided."""
 
     now: float

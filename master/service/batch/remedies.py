@@ -6,7 +6,6 @@ Reads, without a lock, only the pools that a remedy may turn on and the request 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Pbx
@@ -20,10 +19,10 @@ from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
 from master.store.backends.database import Tx
 from master.store.statements.seats import read_pools
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Value):
     """A PBX that asks for seats, as it is judged."""
 
     eligibilities: EligibilityCache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from master.domain.catalog.versions import Version
@@ -26,13 +25,13 @@ from master.service.batch.answers import (
 )
 from master.service.runtime.names import PbxName
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey
+from master.values import Value
 
 Answer = TypeVar("Answer", covariant=True)
 Found = TypeVar("Found", contravariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockUse:
+class BlockUse(Value, kw_only=True):
     """What a PBX says of the seats of a type."""
 
     license_type: str
@@ -43,8 +42,7 @@ class BlockUse:
     """How many it began to use since it was last answered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Generic[Answer]):
+class Request(Value, Generic[Answer], kw_only=True):
     """A request in a PBX's name; it is answered with an `Answer`."""
 
     pbx: PbxName
@@ -55,8 +53,7 @@ class Request(Generic[Answer]):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnderLease(Request[Answer]):
+class UnderLease(Request[Answer], kw_only=True):
     """A request under the lease with an epoch."""
 
     proven: PbxName | None
@@ -64,15 +61,13 @@ class UnderLease(Request[Answer]):
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatCall(UnderLease[Answer]):
+class SeatCall(UnderLease[Answer], kw_only=True):
     """A request that changes what a PBX holds, and must not be served once a later one was."""
 
     unanswered_calls: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenLease(Request[LeaseGranted]):
+class OpenLease(Request[LeaseGranted], kw_only=True):
     """Open a lease, or take the running one over; acquire seats under it."""
 
     instance_id: str
@@ -93,8 +88,7 @@ class OpenLease(Request[LeaseGranted]):
         return handlers.open(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarriedOffline:
+class CarriedOffline(Value, kw_only=True):
     """What a standby carried while no master answered, on the strength of a standby lease found genuine."""
 
     serial: int
@@ -103,8 +97,7 @@ class CarriedOffline:
     """Seats by license type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeOverLease(Request[LeaseGranted | TakeOverRefused]):
+class TakeOverLease(Request[LeaseGranted | TakeOverRefused], kw_only=True):
     """Open the lease of a PBX that failed, by its standby; `pbx` is the one that failed."""
 
     standby: PbxName
@@ -120,8 +113,7 @@ class TakeOverLease(Request[LeaseGranted | TakeOverRefused]):
         return handlers.take_over(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Value, kw_only=True):
     """What a standby says of the standby leases that it has for a PBX of its project."""
 
     primary: str
@@ -130,8 +122,7 @@ class Receipt:
     released_epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenewLease(UnderLease[LeaseGranted]):
+class RenewLease(UnderLease[LeaseGranted], kw_only=True):
     receipts: tuple[Receipt, ...] = ()
     knows_end: float = 0.0
     """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
@@ -142,16 +133,14 @@ class RenewLease(UnderLease[LeaseGranted]):
         return handlers.renew(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseLease(UnderLease[LeaseClosed]):
+class CloseLease(UnderLease[LeaseClosed], kw_only=True):
     """End a lease; all seats go back."""
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseClosed:
         return handlers.close(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndLease(Request[LeaseEnded | AnsweredBefore]):
+class EndLease(Request[LeaseEnded | AnsweredBefore], kw_only=True):
     """End a PBX's lease on an operator's word, and every claim in its name; all seats are free at once."""
 
     reason: str
@@ -161,8 +150,7 @@ class EndLease(Request[LeaseEnded | AnsweredBefore]):
         return handlers.end(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcquireSeats(SeatCall[SeatsAcquired]):
+class AcquireSeats(SeatCall[SeatsAcquired], kw_only=True):
     """Acquire seats, each by itself."""
 
     wants: Sequence[Want]
@@ -173,8 +161,7 @@ class AcquireSeats(SeatCall[SeatsAcquired]):
         return handlers.acquire(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnSeats(SeatCall[SeatsReturned]):
+class ReturnSeats(SeatCall[SeatsReturned], kw_only=True):
     """Return seats, each by itself."""
 
     keys: Sequence[SeatKey]
@@ -183,8 +170,7 @@ class ReturnSeats(SeatCall[SeatsReturned]):
         return handlers.give_back(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncSeats(SeatCall[SeatsSynced]):
+class SyncSeats(SeatCall[SeatsSynced], kw_only=True):
     """Make what is held equal to what is wanted."""
 
     wants: Sequence[Want]
@@ -195,8 +181,7 @@ class SyncSeats(SeatCall[SeatsSynced]):
         return handlers.sync(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReclaimSeats(Request[SeatsReclaimed]):
+class ReclaimSeats(Request[SeatsReclaimed], kw_only=True):
     """End a lease that ran out and take back the seats of some of its holders."""
 
     holders_max: int
@@ -205,8 +190,7 @@ class ReclaimSeats(Request[SeatsReclaimed]):
         return handlers.reclaim(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BorrowSeats(Request[LoanBorrowed | AnsweredBefore]):
+class BorrowSeats(Request[LoanBorrowed | AnsweredBefore], kw_only=True):
     """Lend a PBX whose lease runs seats for days."""
 
     license_type: str
@@ -220,8 +204,7 @@ class BorrowSeats(Request[LoanBorrowed | AnsweredBefore]):
         return handlers.borrow(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnLoan(Request[LoanReturned | AnsweredBefore]):
+class ReturnLoan(Request[LoanReturned | AnsweredBefore], kw_only=True):
     """Take back what a PBX has borrowed, but for some seats."""
 
     license_type: str
@@ -235,8 +218,7 @@ class ReturnLoan(Request[LoanReturned | AnsweredBefore]):
         return handlers.return_loan(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrantWaiting(Request[SeatsAcquired]):
+class GrantWaiting(Request[SeatsAcquired], kw_only=True):
     """Grant a PBX seats that it waits for, as far as it is their turn; answered for those that were settled."""
 
     wants: Sequence[Want]
@@ -245,8 +227,7 @@ class GrantWaiting(Request[SeatsAcquired]):
         return handlers.grant_waiting(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropWaiting(Request[WaitingDropped | AnsweredBefore]):
+class DropWaiting(Request[WaitingDropped | AnsweredBefore], kw_only=True):
     """Have a PBX wait no longer, on an operator's word."""
 
     license_type: str
@@ -258,8 +239,7 @@ class DropWaiting(Request[WaitingDropped | AnsweredBefore]):
         return handlers.drop_waiting(resolved, self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndClaims(Request[ClaimsEnded]):
+class EndClaims(Request[ClaimsEnded], kw_only=True):
     """Let go of the claims in a PBX's name that are past their end."""
 
     def answered_by(self, handlers: Handlers[Found], resolved: Found) -> ClaimsEnded:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from master.domain.estate.estate import Estate, Pbx
 from master.domain.leases.leases import Opening
@@ -26,10 +25,10 @@ from master.service.batch.requests import (
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName, UnknownPbxError
 from master.store.backends.database import Tx
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedRequest:
+class ResolvedRequest(Value):
     """A request whose PBX is known."""
 
     request: Request[object]

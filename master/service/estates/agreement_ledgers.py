@@ -7,7 +7,6 @@ when they were bound first (L7), and the versions that the ledger gave them sinc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -24,10 +23,10 @@ from master.domain.monitoring.overview import TermEnding, UnpaidRenewal
 from master.service.runtime.names import PbxName, UnknownPbxError
 from master.store.backends.database import Tx
 from master.store.statements import agreements as store
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Value, kw_only=True):
     """What is known of a project, to be asked about a day."""
 
     estate: Estate

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from master.domain.estate.estate import Estate
@@ -20,14 +19,14 @@ from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx
 from master.store.dry_runs.project_copies import SeatsOf
 from master.store.dry_runs.rehearsals import Rehearsals
+from master.values import Value
 
 T = TypeVar("T")
 Work = Callable[[Tx, EstateCache, LeaseTime], T]
 """What is done in one transaction at the time at which it was asked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceContext:
+class ServiceContext(Value, kw_only=True):
     """One value for all services of a master."""
 
     database: Database

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import cast
 
 import structlog
+from msgspec import Struct
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.domain.leases.presence import Observer
@@ -26,6 +26,7 @@ from master.service.estates.service_context import ServiceContext
 from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.fair_queue import FairQueue, QueueLimits
 from master.store.backends.database import StorageError, StorageProblem, Tx
+from master.values import Value
 
 _FEW = 4
 """So many callers at once have their answers sooner where no batch is held back."""
@@ -35,8 +36,7 @@ _LINES_MAX, _LINES_SECONDS = 10, 60.0
 """How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitLimits:
+class CommitLimits(Value, kw_only=True):
     """How many requests a batch may have, and how long a batch is held back, in seconds."""
 
     queue: QueueLimits
@@ -48,8 +48,7 @@ class CommitLimits:
     """After so long it is doubted that the database answers at all."""
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
+class _Waiting(Struct, eq=False):
     request: Request[object]
     answer: asyncio.Future[object]
 

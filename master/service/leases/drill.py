@@ -7,7 +7,8 @@ compares. What it leaves is an event that says that it was done, by whom and wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from licensemaster.api_enums import StandbyProblemKind
 from master.domain.estate.estate import Estate
@@ -26,6 +27,7 @@ from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements.events import Event, details_text
 from master.store.statements.seats import seats_of_pbxs
+from master.values import Value, field
 
 
 class NoPairError(LookupError):
@@ -35,15 +37,13 @@ class NoPairError(LookupError):
         super().__init__(f"{name} is the standby of no PBX; `license-master standby check` lists the pairs")
 
 
-@dataclass(frozen=True, slots=True)
-class DrillStep:
+class DrillStep(Value):
     name: str
     passed: bool
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class DrillReport:
+class DrillReport(Value):
     pair: Readiness
     steps: tuple[DrillStep, ...]
     project_id: int
@@ -91,8 +91,7 @@ def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
     return Event(now, report.project_id, pbx, "standby.drilled", caller, None, details_text(details))
 
 
-@dataclass(slots=True)
-class _Drill:
+class _Drill(Struct):
     """The steps, in order."""
 
     tx: Tx

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 import structlog
 
@@ -28,6 +27,7 @@ from master.store.statements import learning as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import load_estate, lock_for_apply
 from master.store.statements.seats import read_pools
+from master.values import Value, replace
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:learning"
@@ -39,8 +39,7 @@ class NotLearningError(Exception):
         super().__init__(f"projects/{project} is not learning; `license-master status` shows when one is")
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Value):
     """The seats at risk where learning is ended early."""
 
     pbxs_silent: int
@@ -48,8 +47,7 @@ class Ended:
     """Seats that PBXs held in the backup which have not been heard of since."""
 
 
-@dataclass(frozen=True, slots=True)
-class _By:
+class _By(Value):
     """Who begins or ends learning and why, and the request that says so, where there is one."""
 
     caller: str

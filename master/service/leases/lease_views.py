@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import LeaseState
@@ -29,10 +28,10 @@ from master.store.backends.database import Tx
 from master.store.statements.claims import borrowers, claims_of, shares_of
 from master.store.statements.seats import holdings, read_leases, read_pools, revoked_seats
 from master.store.statements.waiting import awaited_by, waiters_at
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseView:
+class LeaseView(Value):
     """A PBX and how its lease stands."""
 
     pbx: Pbx
@@ -44,8 +43,7 @@ class LeaseView:
     """The standby that carries its seats; empty where it has them itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Value):
     """What acquiring would answer, and where it would draw from."""
 
     case: Case

@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -67,12 +66,12 @@ from master.store.backends.database import Tx
 from master.store.dry_runs.rehearsals import of_pair
 from master.store.statements.events import write_events
 from master.store.statements.seats import read_leases
+from master.values import Value, replace
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalPace:
+class RenewalPace(Value):
     """When a PBX should renew: its usual time, moved at random so that renewals spread."""
 
     jitter: float

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.loans import Loan
 from master.domain.seats.site_outlooks import SharedPool, SiteOutlook, site_outlooks
@@ -14,10 +12,10 @@ from master.service.estates.estate_cache import EstateCache, read_estate
 from master.store.backends.database import Tx
 from master.store.statements.seats import counted_of_pool
 from master.store.statements.waiting import waits_of_project
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class LoanPreview:
+class LoanPreview(Value):
     """A loan as it would be, and what would become of each site."""
 
     loan: Loan

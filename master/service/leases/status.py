@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from master.domain.audit.chain import Record
 from master.domain.catalog.versions import Version
@@ -17,10 +16,10 @@ from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxEr
 from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements.events import stored_chain
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatQuery:
+class SeatQuery(Value, kw_only=True):
     """Which seats to list; an empty text means any."""
 
     project: str

@@ -13,10 +13,10 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import perf_counter
 
 import structlog
+from msgspec import Struct
 
 from master.domain.allocation.overdraft import overdraft_allowed
 from master.domain.allocation.pool_division import PoolDivision
@@ -41,6 +41,7 @@ from master.store.statements import waiting as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import lock_for_apply
 from master.store.statements.seats import read_pools
+from master.values import field
 
 _log = structlog.get_logger(__name__)
 _CALLER = HANDS_ON
@@ -51,8 +52,7 @@ _PLACES_REST = 50
 """The same for the places of long queues: who waits is looked through one by one, and places matter less than turns."""
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(Struct):
     """What is to be done for those who wait, as it was looked up."""
 
     turns: defaultdict[PbxName, list[Want]] = field(default_factory=lambda: defaultdict(list))

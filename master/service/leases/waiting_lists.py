@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from master.domain.allocation.waiting_line import Waiter, in_line
 from master.domain.estate.estate import Estate
 from master.service.batch.prefetch import read_queue
 from master.store.backends.database import Tx
+from master.values import Value
 
 _NAMED_MAX = 1000
 """How many of each type are listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingSeat:
+class WaitingSeat(Value):
     """One who waits, and the place."""
 
     pbx: str
@@ -22,8 +20,7 @@ class WaitingSeat:
     place: int
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingList:
+class WaitingList(Value):
     """Who waits, by license type and place, and how many they are in all."""
 
     waiting: tuple[WaitingSeat, ...]

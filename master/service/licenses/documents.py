@@ -6,11 +6,11 @@ That a signature is genuine was found before anything was read; whether its key 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.estate.estate import Estate
 from master.service.runtime.names import PbxName
+from master.values import Value
 
 
 class DocumentProblem(Enum):
@@ -55,8 +55,7 @@ def check_own_device(estate: Estate, proven: PbxName | None, device: str) -> Non
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileItem:
+class FileItem(Value, kw_only=True):
     """One purchased item of a license file; `type` is its printed name."""
 
     id: str
@@ -66,8 +65,7 @@ class FileItem:
     agreement_ends_at: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LicenseFile:
+class LicenseFile(Value, kw_only=True):
     """A vendor's file; times are UNIX seconds."""
 
     id: str
@@ -83,8 +81,7 @@ class LicenseFile:
     """Whether a document as it is kept says the same: what is signed makes a file, not the envelope around it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(Value, kw_only=True):
     """A device's statement that it no longer uses a license (L2)."""
 
     project: str
@@ -98,8 +95,7 @@ class Certificate:
     """The PBX that proved to call; None where it is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enrollment:
+class Enrollment(Value, kw_only=True):
     """A device shows its key, which signed this."""
 
     project: str

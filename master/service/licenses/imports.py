@@ -5,8 +5,6 @@ A file that was imported before changes nothing and is answered alike; another o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from licensemaster.values.moments import minute_text
 from master.domain.catalog.catalog import Catalog, LicenseName, UnknownLicenseNameError
 from master.domain.estate.installations import License
@@ -15,10 +13,10 @@ from master.service.licenses.documents import DocumentProblem, DocumentRefusedEr
 from master.service.licenses.keys import trusted_key
 from master.service.licenses.license_changes import LicenseChanges, plain
 from master.store.statements import licenses as store
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Value):
     """The file's licenses as they stand now."""
 
     file: str

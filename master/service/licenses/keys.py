@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from licensemaster.values import token_hash
 from master.domain.estate.installations import License
@@ -19,6 +18,7 @@ from master.service.licenses.documents import DocumentProblem, DocumentRefusedEr
 from master.service.licenses.license_changes import LicenseChanges
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
+from master.values import Value, replace
 
 
 class UnknownDeviceError(LookupError):
@@ -39,8 +39,7 @@ class DeviceKeptError(Exception):
     """A device cannot get a new key while licenses are bound to it under the old one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustKey:
+class TrustKey(Value, kw_only=True):
     """A vendor's key that is to be trusted."""
 
     key_id: str

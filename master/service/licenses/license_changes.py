@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -31,6 +30,7 @@ from master.store.statements.projects.project_writes import recompute_pools
 from master.store.statements.projects.projects import next_revision
 from master.store.statements.queries import leases_of_project, pools_used
 from master.store.statements.seats import biggest_holders, read_pools
+from master.values import replace
 
 T = TypeVar("T")
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from master.domain.catalog.words import LeaseState
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.store.backends.database import Tx
 from master.store.statements import queries
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class LicenseView:
+class LicenseView(Value):
     """A license, and what its release still waits for."""
 
     license: License

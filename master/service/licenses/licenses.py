@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -22,14 +21,14 @@ from master.service.licenses.shrinking import projects_with_shrinking_pools, shr
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
+from master.values import Value
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:releases"
 _SHRINK_CALLER = "master:shrink"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LicenseQuery:
+class LicenseQuery(Value, kw_only=True):
     """Which licenses to list; an empty text means any."""
 
     project: str

@@ -8,7 +8,6 @@ is held stays held, nothing new is granted from it. `domain/licenses/moves.py` j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from master.auth.callers.identity import operator_of
@@ -25,25 +24,23 @@ from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.revocation import NOTHING_REVOKED, Revoked, revoke
 from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
 from master.store.statements.projects.projects import device_names
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move(ChangeRequest["MovedAll"]):
+class Move(ChangeRequest["MovedAll"], kw_only=True):
     """What an operator asks for, of some licenses of a project."""
 
     project: str
     licenses: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindLicenses(Move):
+class BindLicenses(Move, kw_only=True):
     """Put free licenses onto a device."""
 
     device: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseLicenses(Move):
+class ReleaseLicenses(Move, kw_only=True):
     """Take licenses off their devices, into the balance or straight onto another device."""
 
     in_use: InUse
@@ -51,18 +48,15 @@ class ReleaseLicenses(Move):
     device_dead: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelReleases(Move):
+class CancelReleases(Move, kw_only=True):
     """Cancel releases that are under way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApproveReleases(Move):
+class ApproveReleases(Move, kw_only=True):
     """Approve releases from devices that were declared dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Value):
     """The answer for one license."""
 
     license_id: str
@@ -72,8 +66,7 @@ class Moved:
     revoked: Revoked = NOTHING_REVOKED
 
 
-@dataclass(frozen=True, slots=True)
-class MovedAll:
+class MovedAll(Value):
     """The answers in request order, the licenses that they left, and what an operator should know."""
 
     views: Mapping[str, LicenseView]
@@ -82,8 +75,7 @@ class MovedAll:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MoveRules:
+class MoveRules(Value):
     """The settings that moves go by."""
 
     cooling_off_seconds: float

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from master.domain.allocation.policies import NO_ALLOCATION
@@ -29,10 +28,10 @@ from master.store.statements import claims as claim_store
 from master.store.statements import licenses as store
 from master.store.statements.queries import pools_used
 from master.store.statements.seats import revoke_seats, write_working_set
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(Value):
     """How many seats of the pool were taken away."""
 
     seats: int

@@ -7,7 +7,6 @@ and no transaction stays open for long. Where a chain ends is read first; what i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import partial
 
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, genesis
@@ -15,6 +14,7 @@ from master.service.runtime.names import UnknownProjectError
 from master.store.backends.database import Transactions, Tx
 from master.store.statements.events import StoredChain, hash_of_event, read_records, stored_chain
 from master.store.statements.projects.projects import names_with_audit
+from master.values import Value
 
 _EVENTS_MAX = 500
 _DETAILS_LENGTH_MAX = 1_000_000
@@ -32,8 +32,7 @@ class AuditBrokenError(Exception):
         super().__init__(f"{what} is missing from the database; `license-master audit verify` tells more")
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Value):
     """What verifying a chain found."""
 
     project: str
@@ -44,8 +43,7 @@ class Verified:
     defect: Defect | None
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Value):
     """A part of a chain, or all of it, as it stood at one moment."""
 
     start: ChainEnd

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from master.domain.seats.outcomes import Outcome
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason
 from master.domain.seats.seats import SeatKey
 from master.service.batch.answers import Tally
 from master.service.runtime.names import PbxName
+from master.values import Value, field
 
 _HOLDERS_MAX = 50_000
 """Holders that are remembered; of more, refusals are counted only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Value):
     """A holder that was refused."""
 
     pbx: PbxName
@@ -34,8 +35,7 @@ class Refused:
     """UNIX time in seconds."""
 
 
-@dataclass(slots=True)
-class RecentDenials:
+class RecentDenials(Struct):
     """What happened since the history was last written."""
 
     seats: Counter[tuple[str, str, str]] = field(default_factory=Counter)

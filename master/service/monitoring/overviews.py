@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.monitoring.overview import LearningView, Overview, ProjectRecords, overview
@@ -15,6 +13,7 @@ from master.store.statements.claims import claims_of
 from master.store.statements.learning import learned
 from master.store.statements.projects.projects import project_names
 from master.store.statements.waiting import waits_of_project
+from master.values import replace
 
 _PROJECTS_MAX = 1000
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.estate import Estate
@@ -18,12 +17,12 @@ from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements import usage as store
 from master.store.statements.events import policy_events
+from master.values import Value
 
 DENIED_MAX = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageReport:
+class UsageReport(Value, kw_only=True):
     """The usage of some days."""
 
     project: str

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from master.domain.monitoring.alarms import TEST_KIND, AlarmKind, AlarmState, News, body_of
 from master.service.estates.estate_cache import read_estate
@@ -44,15 +43,17 @@ class UnknownWebhookError(LookupError):
         super().__init__(f"projects/{project}/webhooks/{name} is unknown; `license-master webhook list` lists all")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddWebhook(ChangeRequest[store.Webhook]):
+class AddWebhook(ChangeRequest[store.Webhook], kw_only=True):
     """The key is of the caller's own, as the answer has a secret; what is kept of it is a `reference`."""
 
     project: str
     name: str
-    url: str = field(repr=False)
+    url: str
     kinds: tuple[AlarmKind, ...]
     """Empty for all."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.project!r}, {self.name!r})"  # its address may have a secret in it
 
 
 def reference(webhook: store.Webhook) -> bytes:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
+
+from msgspec.structs import asdict
 
 from licensemaster.values.moments import second_text
 from master.domain.allocation.policies import Allocation
@@ -29,6 +30,7 @@ from master.store.statements.projects.allocation import write_allocation
 from master.store.statements.projects.projects import lock_for_apply, next_revision, site_names
 from master.store.statements.seats import counted_of_pool
 from master.store.statements.waiting import waits_of_project
+from master.values import Value, replace
 
 _APPLIED = "allocation.applied"
 
@@ -43,16 +45,14 @@ class AllocationChangedError(Exception):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyAllocation(ChangeRequest["AllocationApplied"]):
+class ApplyAllocation(ChangeRequest["AllocationApplied"], kw_only=True):
     project: str
     allocation: Allocation
     expected_revision: int
     """0 for any."""
 
 
-@dataclass(frozen=True, slots=True)
-class AllocationApplied:
+class AllocationApplied(Value):
     """What an apply changed, or would change."""
 
     changes: tuple[Change, ...]
@@ -61,8 +61,7 @@ class AllocationApplied:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Situation:
+class _Situation(Value, kw_only=True):
     """What an allocation is judged by."""
 
     estate: Estate
@@ -163,8 +162,7 @@ def _changes(before: Allocation, after: Allocation) -> Iterator[Change]:
 def _text(part: Any) -> str:
     """A group, a rule or a policy in one line, without its name and what is empty."""
     said = []
-    for field in fields(part):
-        name, value = field.name, getattr(part, field.name)
+    for name, value in asdict(part).items():
         if not value or name in ("name", "license_type"):
             continue
         if value is True:
@@ -176,7 +174,7 @@ def _text(part: Any) -> str:
             value = ", ".join(str(getattr(entry, "name", entry)) for entry in value)
         elif name.endswith("_at"):
             value = second_text(value)
-        elif hasattr(value, "__dataclass_fields__"):
+        elif isinstance(value, Value):
             value = f"({_text(value)})"
         said.append(f"{name.replace('_', ' ').removesuffix(' at')}: {value}")
     return "; ".join(said)

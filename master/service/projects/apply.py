@@ -7,7 +7,6 @@ forbids it is for `violations.py`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
 
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
@@ -28,12 +27,12 @@ from master.store.statements.projects import projects as store
 from master.store.statements.projects.project_writes import write_project
 from master.store.statements.queries import leases_of_project
 from master.store.statements.seats import read_pools, who_hold
+from master.values import Value, replace
 
 _APPLIED = "project.applied"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Value):
     """What an apply changed, or would change."""
 
     changes: tuple[Change, ...]
@@ -41,13 +40,11 @@ class Applied:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyProject(ChangeRequest[Applied]):
+class ApplyProject(ChangeRequest[Applied], kw_only=True):
     spec: ProjectSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
+class _Judged(Value, kw_only=True):
     """What came of applying a project to a copy: nothing is wrong with it, by what was known then."""
 
     before: ProjectBefore

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+
+from msgspec.structs import asdict
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.project_removal import in_the_way
@@ -21,12 +22,12 @@ from master.store.statements.agreements import last_number
 from master.store.statements.events import stored_chain, write_events
 from master.store.statements.projects.project_removal import delete_project
 from master.store.statements.projects.projects import device_names, lock_for_apply
+from master.values import Value
 
 _DELETED = "project.deleted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deleted:
+class Deleted(Value, kw_only=True):
     """What was deleted with a project, and what is kept."""
 
     pbxs: int
@@ -39,8 +40,7 @@ class Deleted:
     """Of its audit, the last one included; they stay."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteProject(ChangeRequest[Deleted]):
+class DeleteProject(ChangeRequest[Deleted], kw_only=True):
     name: str
 
 

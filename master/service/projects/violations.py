@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.estate import Estate
@@ -25,10 +24,10 @@ from master.store.statements.agreements import last_number
 from master.store.statements.projects import projects as store
 from master.store.statements.queries import leases_of_project
 from master.store.statements.seats import biggest_holders
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectBefore:
+class ProjectBefore(Value, kw_only=True):
     """A project as an apply finds it."""
 
     row: store.ProjectRow | None

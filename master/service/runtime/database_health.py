@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -20,6 +19,7 @@ from master.service.runtime.lease_clock import STEP_SECONDS, Correction, LeaseCl
 from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.clock import database_clock, last_signed_end, latest_moment, write_nothing
 from master.store.backends.database import Database, StorageError, StorageProblem, Tx
+from master.values import Value
 
 _log = structlog.get_logger(__name__)
 _DOWN_INTERVAL_SECONDS = 0.5
@@ -30,8 +30,7 @@ _TELL_SECONDS = 5.0
 """How long it may take to report a change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(Value):
     """This machine's clocks."""
 
     steady: Callable[[], float]
@@ -57,8 +56,7 @@ async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
     return clock
 
 
-@dataclass(frozen=True, slots=True)
-class HealthTimes:
+class HealthTimes(Value):
     """How often the database is asked, and what it may take."""
 
     interval_seconds: float

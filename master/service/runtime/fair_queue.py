@@ -15,10 +15,13 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from master.values import Value, field
 
 T = TypeVar("T", bound=Hashable)
 _SPARE = 1024
@@ -36,16 +39,14 @@ class Urgency(IntEnum):
     """Seats are wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Value):
     """What an item costs while it waits, and when it is served."""
 
     seats: int
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
+class QueueLimits(Value):
     """How many items, seats and bytes may wait in all. A single item is let in whatever it costs."""
 
     length_max: int
@@ -53,8 +54,7 @@ class QueueLimits:
     bytes_max: int
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting(Generic[T]):
+class _Waiting(Struct, Generic[T], eq=False):
     item: T
     lane: Hashable
     urgency: Urgency
@@ -62,8 +62,7 @@ class _Waiting(Generic[T]):
     load: Load
 
 
-@dataclass(slots=True, eq=False)
-class _Sum:
+class _Sum(Struct, eq=False):
     length: int = 0
     seats: int = 0
     bytes: int = 0
@@ -74,8 +73,7 @@ class _Sum:
         self.bytes += sign * load.bytes
 
 
-@dataclass(slots=True, eq=False)
-class _Lane(Generic[T]):
+class _Lane(Struct, Generic[T], eq=False):
     waiting: OrderedDict[T, _Waiting[T]] = field(default_factory=OrderedDict)
     total: _Sum = field(default_factory=_Sum)
 

@@ -15,10 +15,10 @@ after it was set forward. Leaves to others: reading the clocks (`database_health
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
 from master.domain.estate.lease_time import LeaseTime
+from master.values import Value
 
 STEP_SECONDS = 1.0
 """A clock that is off by more than this was set; what is less is drift, which the clock allowance is for."""
@@ -30,8 +30,7 @@ _OTHERS_NOTICE_SECONDS = 60.0
 """Until all masters have seen a step, ends are still signed by the time before it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Value, kw_only=True):
     """What the database's clock showed at some moment between two readings of the steady clock."""
 
     seconds: float
@@ -64,8 +63,7 @@ class Correction(Enum):
     """The database's clock was set forward, and time with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Value):
     seconds: float
     over_at: float
     """By the steady clock: no lease is left that was signed before."""

@@ -9,7 +9,7 @@ from licensemaster.values.similar import closest
 
 
 class PbxName(NamedTuple):
-    """A tuple, as it is looked up by several times in each call: a dataclass computes its hash in Python."""
+    """A tuple, as it is looked up by several times in each call, and tuples have the quickest hash."""
 
     project: str
     pbx: str

@@ -15,12 +15,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+from msgspec import Struct
 
 from master.auth.callers.limits import CallerLimitError
 from master.store.backends.database import Database, Tx
 from master.store.backends.stopping import Stop, until_ended
+from master.values import Value, field
 
 T = TypeVar("T")
 Seen = TypeVar("Seen")
@@ -34,16 +36,14 @@ _let_in: ContextVar[bool] = ContextVar("let_in", default=False)
 """Whether the call that is being served has had an answer or a change before."""
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionLimits:
+class QuestionLimits(Value):
     """Questions that may be under way, those that wait for their turn among them."""
 
     caller_max: int
     all_max: int
 
 
-@dataclass(slots=True)
-class _Asker:
+class _Asker(Struct):
     reads: asyncio.Lock = field(default_factory=asyncio.Lock)
     plans: asyncio.Lock = field(default_factory=asyncio.Lock)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -7,13 +7,13 @@ people; no retry is answered from it. A lease's opening is not here: its retry g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from master.service.runtime.errors import RequestIdTakenError
 from master.store.backends.database import Tx
 from master.store.statements import request_answers as store
 from master.store.statements.events import Event, names_request
+from master.values import Value
 
 Answer = TypeVar("Answer", contravariant=True)
 
@@ -22,8 +22,7 @@ KEPT_SECONDS: Final = 7 * 86_400.0
 started again after it. Later the id is refused, as the audit names it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestKey(Generic[Answer]):
+class RequestKey(Value, Generic[Answer], kw_only=True):
     """By what a request is known again, and in which form its answer is kept."""
 
     kind: str
@@ -35,8 +34,7 @@ class RequestKey(Generic[Answer]):
     encode: Callable[[Answer], bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRequest(Generic[Answer]):
+class ChangeRequest(Value, Generic[Answer], kw_only=True):
     """What every request for a change says beside what it asks for."""
 
     caller: str
@@ -50,8 +48,7 @@ class ChangeRequest(Generic[Answer]):
         return Event(now, project_id, "", kind, self.caller, self.key.request_id, details, self.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweredBefore:
+class AnsweredBefore(Value):
     """The request was carried out already; this is what it was answered with."""
 
     answer: bytes

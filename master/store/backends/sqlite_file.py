@@ -16,11 +16,12 @@ import os
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from threading import Lock
 from typing import Final
+
+from msgspec import Struct
 
 _COUNT_AT: Final = 60
 """Where the count is in the file, as four bytes (https://sqlite.org/fileformat.html)."""
@@ -49,8 +50,7 @@ class ReplacedError(Exception):
     """The file is not the one that was opened; the text says what became of it."""
 
 
-@dataclass(slots=True)
-class _Held:
+class _Held(Struct):
     """One file of this process. Closing any descriptor of a file ends all of SQLite's locks on it in this process, so
     there is one, kept until nobody uses the file."""
 

@@ -6,8 +6,9 @@ SQLAlchemy is loaded for a server's only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from master.values import Value
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -25,8 +26,7 @@ _PARAMETERS = {
 """What may follow the `?` of a PostgreSQL URL, and what the driver calls it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteUrl:
+class SqliteUrl(Value):
     """The URL of a file."""
 
     path: str

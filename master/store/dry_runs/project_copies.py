@@ -10,7 +10,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -20,6 +19,7 @@ from master.store.backends.sqlite import SqliteTx
 from master.store.backends.stopping import Stop
 from master.store.tables.columns import insert_into
 from master.store.tables.names import TABLES
+from master.values import Value
 
 T = TypeVar("T")
 SeatsOf = Callable[[Tx, int], Sequence[int]]
@@ -38,8 +38,7 @@ _PBXS_AT_ONCE = 100
 """Seats are read in pieces: calls that the same event loop serves get their turn in between."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectCopy:
+class ProjectCopy(Value):
     """The rows of one project, by table; none where there is no such project."""
 
     tables: str = ""

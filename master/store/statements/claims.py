@@ -10,11 +10,11 @@ from master.domain.leases.claims import Claim, ClaimKind, Claims
 from master.domain.leases.standby import StandbyLease
 from master.domain.seats.seat_working_set import Share
 from master.store.backends.database import Tx
-from master.store.tables.columns import field_names, upsert_into
+from master.store.tables.columns import upsert_into
 
 Pair = tuple[int, int]
 """(standby id, primary id)."""
-_RECORD = field_names(StandbyLease)
+_RECORD = StandbyLease.__struct_fields__
 _RECORD_UPSERT = upsert_into("standby_lease", _RECORD, key=["standby_id", "primary_id"])
 
 

@@ -7,11 +7,11 @@ of it happens under the project's lock (`projects.lock_for_apply`), which keeps 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from master.domain.estate.learning import Learning
 from master.store.backends.database import Tx
 from master.store.statements.waiting import count_queues
+from master.values import Value
 
 _PBXS = "(SELECT id FROM pbx WHERE project_id = ?1)"
 ALL_SPENT = 1e15
@@ -19,8 +19,7 @@ ALL_SPENT = 1e15
 _POOLS = "(SELECT id FROM pool WHERE project_id = ?1)"
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(Value):
     """How far learning has come."""
 
     pbxs_silent: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+
+from msgspec.structs import astuple
 
 from master.domain.estate.installations import License
 from master.domain.estate.license_release import BY_LEDGER, InUse
@@ -11,11 +12,11 @@ from master.domain.seats.seats import Seat
 from master.store.backends.database import Tx
 from master.store.statements.projects.projects import LICENSE_COLUMNS, RELEASE_COLUMNS
 from master.store.statements.seats import SEAT_COLUMNS, seats_of
-from master.store.tables.columns import assignments, field_names, insert_into, upsert_into
+from master.store.tables.columns import assignments, insert_into, upsert_into
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedFile:
+class ImportedFile(Value):
     """A vendor's file as it was imported."""
 
     id: str
@@ -24,8 +25,7 @@ class ImportedFile:
     """The whole signed document."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorKey:
+class VendorKey(Value, kw_only=True):
     """A key whose license files a project takes; times are UNIX seconds."""
 
     key_id: str
@@ -37,8 +37,7 @@ class VendorKey:
     distrusted_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDevice:
+class StoredDevice(Value):
     id: int
     name: str
     key_id: str | None
@@ -186,7 +185,7 @@ def write_file(tx: Tx, project_id: int, file: ImportedFile, now: float) -> None:
     tx.rows(statement, project_id, file.id, file.key_id, now, file.document)
 
 
-_VENDOR_KEY = field_names(VendorKey)
+_VENDOR_KEY = VendorKey.__struct_fields__
 _VENDOR_KEY_UPSERT = upsert_into("vendor_key", ("project_id", *_VENDOR_KEY), key=["project_id", "key_id"])
 
 

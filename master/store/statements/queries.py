@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from master.domain.allocation.overdraft import OverdraftAccount
@@ -17,12 +16,12 @@ from master.domain.seats.seats import Seat
 from master.store.backends.database import Tx
 from master.store.statements.events import record_of
 from master.store.statements.seats import LEASE_COLUMNS, SEAT_COLUMNS, lease_of, seats_of
+from master.values import Value
 
 _CONTAINS = "{} LIKE ? ESCAPE '/'"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatFilter:
+class SeatFilter(Value, kw_only=True):
     """Which seats; None means any."""
 
     pbx_ids: Sequence[int]
@@ -105,8 +104,7 @@ def seats_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
     return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventFilter:
+class EventFilter(Value, kw_only=True):
     """Which events; an empty text and 0 mean any."""
 
     pbx: str = ""

@@ -1,15 +1,8 @@
-"""Statements made of the names of columns; what a table has by the same name as a dataclass is named only there."""
+"""Statements made of the names of columns; what a table has by the same name as a value is named only there."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields
-from typing import Any
-
-
-def field_names(kind: Any) -> tuple[str, ...]:
-    """The fields of a dataclass, in their order."""
-    return tuple(field.name for field in fields(kind))
 
 
 def insert_into(table: str, columns: Sequence[str]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -22,6 +21,7 @@ from master.store.backends.sqlite import connected, existing_file, lock_file, ma
 from master.store.backends.sqlite_file import SqliteFile, Use
 from master.store.backends.urls import SqliteUrl, parse_url
 from master.store.tables.names import TABLES
+from master.values import Value
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -117,8 +117,7 @@ async def check(database: Database) -> None:
     await database.read(check_tables)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Value):
     """A look at a database, by whoever has a connection to it."""
 
     dialect: str

@@ -1,7 +1,7 @@
 """A ledger in memory for tests of the deciding core: orders are decided and, where allowed, written down and folded."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from master.domain.catalog.catalog_file import read_catalog
 from master.domain.catalog.dates import first_instant_after
 from master.domain.catalog.policies import SubjectKind
 from master.domain.catalog.subjects import Subject
+from master.values import replace
 
 ZONE = ZoneInfo("Europe/Berlin")
 

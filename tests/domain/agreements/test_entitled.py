@@ -6,7 +6,6 @@ Random histories of orders and days, with licenses bound and releases completed 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -22,6 +21,7 @@ from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
 from master.domain.estate.license_release import InUse
 from master.domain.licenses import balance, moves
+from master.values import replace
 from tests.domain.agreements.ledger_in_memory import ISYMPHONY, ZONE, LedgerInMemory
 from tests.domain.agreements.test_histories import DAYS_ON, FIRST, LEDGERS, ORDERS, isymphony, step
 from tests.domain.estate.test_estate import HQ, estate

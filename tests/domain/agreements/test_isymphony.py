@@ -1,7 +1,6 @@
 """Trials, tiers, maintenance and payments as the iSymphony document says (rules P1 to P9)."""
 
 from copy import copy
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -23,6 +22,7 @@ from master.domain.agreements.rights.endings import endings, reminders
 from master.domain.agreements.rights.rights import RightStatus, may_run, right_of
 from master.domain.catalog.dates import Term
 from master.domain.catalog.releases import ReleaseName
+from master.values import replace
 from tests.domain.agreements.ledger_in_memory import ISYMPHONY, LedgerInMemory, license, prices
 
 PRICES = prices(

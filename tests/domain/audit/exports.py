@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from master.domain.audit.export import (
     verify_export,
 )
 from master.signing import Signer, has_signed_checkpoint
+from master.values import replace
 
 SIGNER = Signer("one", bytes(range(32)))
 TIME_US = 1_800_000_000_123_456

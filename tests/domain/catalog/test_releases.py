@@ -15,7 +15,8 @@ def test_ordered_by_numbers_whatever_the_spelling() -> None:
 def test_equal_spellings() -> None:
     assert ReleaseName.parse("7.1") == ReleaseName.parse(" v7.1.0 ")
     assert len({ReleaseName.parse("12r1"), ReleaseName.parse("12.1"), ReleaseName.parse("V12R1")}) == 1
-    assert ReleaseName.parse("7.1") != "7.1"
+    text: object = "7.1"
+    assert ReleaseName.parse("7.1") != text
     assert (ReleaseName.parse("7.1").major, ReleaseName.parse("0").major) == (7, 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from licensemaster.values.toml_lines import path_text
 from master.domain.allocation.policies import Allocation, AllocationRule, QueuePolicy, SiteGroup, TypePolicy
 from master.domain.allocation.type_names import as_written, with_keys
 from master.domain.estate.contradictions import Grounds, contradictions
+from master.values import replace
 from tests.domain.catalogs import INNOVAPHONE
 
 SITES = frozenset({"berlin", "oslo", "rome"})

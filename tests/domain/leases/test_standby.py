@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +16,7 @@ from master.domain.leases.standby import estate_problems
 from master.domain.leases.standby_overlap import two_claims
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet, Share
 from master.domain.seats.seats import Seat
+from master.values import replace
 from tests.domain.estate.test_estate import BERLIN, HQ, estate, licensed
 
 PRIMARY, SPARE = 1, 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +18,7 @@ from master.domain.planning.changes import AddSite, GoCentral, PlannedChange, Re
 from master.domain.planning.plan import Plan, Situation, plan
 from master.domain.planning.replay import ask_anew, questions
 from master.domain.seats.seats import Seat
+from master.values import replace
 from tests.domain.estate.test_estate import BERLIN, CLOUD, DEVICES, HQ, estate, licensed
 
 

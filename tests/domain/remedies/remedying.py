@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from licensemaster.api_enums import HolderKind
 from master.domain.catalog.versions import Version
@@ -19,6 +19,7 @@ from master.domain.seats.outcomes import Outcome, ReturnOutcome
 from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.seat_working_set import PoolScore, SeatWorkingSet
 from master.domain.seats.seats import SeatKey, Want
+from master.values import replace
 from tests.domain.catalogs import INNOVAPHONE
 
 PACE = LeasePace(60, 600, 20)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -15,6 +14,7 @@ from master.domain.remedies.remedy_words import step_in_words
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason, Step
 from master.domain.seats.seats import Granted, SeatKey, Want
 from master.store.backends.stopping import GivenUpError
+from master.values import replace
 from tests.domain.catalogs import INNOVAPHONE
 from tests.domain.remedies.remedying import Site, want, ways
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -36,6 +36,7 @@ from master.store.backends.opening import open_database
 from master.store.backends.sqlite import SqliteTx
 from master.store.dry_runs.rehearsals import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
+from master.values import replace
 from tests.support.projects.estates import project
 
 BERLIN = PbxName("acme", "berlin")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -31,6 +31,7 @@ from master.store.backends.database import Database, StorageError, Tx
 from master.store.backends.opening import open_database
 from master.store.dry_runs.rehearsals import Rehearsals
 from master.store.upkeep.integrity import counter_mismatches
+from master.values import replace
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, in_process_master
 from tests.support.projects.estates import project

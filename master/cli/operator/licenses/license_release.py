@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from master.cli.operator.licenses.move_results import RELEASING, end, print_resu
 from master.cli.operator.licenses.release_progress import wait_for_releases
 from master.cli.output.document_files import binding_file, folder_for, request_file, write_document
 from master.cli.output.rendering import moment, print_json
+from master.values import Value
 
 app = typer.Typer()
 
@@ -98,8 +98,7 @@ def rebind(
     _run(master, asked, _Manner(dry_run, yes, wait, timeout, request_out, binding_out))
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Value):
     licenses: list[str]
     in_use: license_pb2.InUse.ValueType
     to_device: str
@@ -128,8 +127,7 @@ class _Asked:
         return self.dead or self.in_use in (license_pb2.IN_USE_REVOKE, license_pb2.IN_USE_FORCE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Manner:
+class _Manner(Value):
     dry_run: bool
     yes: bool
     wait: bool | None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -22,13 +21,13 @@ from master.cli.operator.monitoring.pool import outlooks_view
 from master.cli.operator.projects.changes_view import joined_counts, print_changes
 from master.cli.operator.projects.message_file import MessageFile, problems_error
 from master.cli.output.rendering import stderr_console, stdout_console
+from master.values import Value
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would change, who gains and who loses.")]
 _OPTIONS: Options = {"dry_run": (DryRunOption, False), "yes": (YesOption, False), "reason": (ReasonOption, "")}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Value):
     """An allocation to be applied."""
 
     allocation: allocation_pb2.Allocation
@@ -38,8 +37,7 @@ class Wanted:
     """What it was read from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class How(Value, kw_only=True):
     """How it is to be carried out."""
 
     dry_run: bool

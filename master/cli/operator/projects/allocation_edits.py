@@ -1,13 +1,13 @@
 """Single changes of an allocation: what a rule or a type's policy says, and rules taken back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from licensemaster.v1 import allocation_pb2
 from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed
+from master.values import Value
 
 GROUP = "group:"
 Amount = Literal["reserve", "maximum", "weight", "priority"]
@@ -19,8 +19,7 @@ _SCOPE = frozenset({"name", "site", "group", "start_time", "end_time"})
 """What says whom a rule is about, and when; a rule that has nothing else says nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Value, kw_only=True):
     """Whom a rule is about, and when it holds."""
 
     whom: str

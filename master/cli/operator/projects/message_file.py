@@ -9,7 +9,6 @@ Whether it makes sense is the master's to say, and `MessageFile.violation` puts 
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,7 @@ from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath, TomlLines, path_text
 from master.cli.output.enum_names import short_names
 from master.cli.output.failure import CommandFailed
+from master.values import Value
 
 LIMITS = TextLimits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
 """An estate of 10,000 sites has half of that."""
@@ -40,8 +40,7 @@ _NAMED_PATH = re.compile(r"\b[a-z_]+\[\d+\](?:\.[a-z_]+)*")
 M = TypeVar("M", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
-class FileKind(Generic[M]):
+class FileKind(Value, Generic[M]):
     """What a file holds."""
 
     message: type[M]
@@ -60,8 +59,7 @@ ALLOCATION = FileKind(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Value):
     """One thing that is wrong with the form of a file."""
 
     path: FieldPath
@@ -76,8 +74,7 @@ class MessageFileError(CommandFailed):
     """A file cannot be used; `lines` say where and why."""
 
 
-@dataclass(frozen=True)
-class MessageFile(Generic[M]):
+class MessageFile(Value, Generic[M], dict=True):
     """A message as read, and the text that it was read from."""
 
     source: str

@@ -8,12 +8,14 @@ entries into what holds. All details are plain data (texts, whole numbers, true 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from datetime import date
 from enum import IntEnum
 from typing import Any
 
+from msgspec.structs import asdict
+
 from master.domain.catalog.subjects import PROJECT, Subject
+from master.values import Value
 
 Details = Mapping[str, Any]
 
@@ -73,8 +75,7 @@ class EntryKind(IntEnum):
     """`type`, `version`, `quantity`: licenses paid with credits; they come with the vendor's file (M2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Value, kw_only=True):
     """An entry before it is numbered."""
 
     kind: EntryKind
@@ -93,7 +94,7 @@ class Draft:
     ) -> Entry:
         """The entry: numbered from 1 without gaps within its project, at a UNIX time in seconds."""
         return Entry(
-            **{field.name: getattr(self, field.name) for field in fields(self)},
+            **asdict(self),
             number=number,
             order=number if order is None else order,
             given_reason=given_reason,
@@ -102,8 +103,7 @@ class Draft:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry(Draft):
+class Entry(Draft, kw_only=True):
     """One line of the ledger."""
 
     number: int

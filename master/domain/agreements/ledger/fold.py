@@ -7,7 +7,6 @@ nothing and forgets nothing that a decision needs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -17,6 +16,7 @@ from master.domain.agreements.ledger.serials import serial_form
 from master.domain.agreements.ledger.state import AssignedSeat, AwaitedOrder, Cover, Holding, Key, PaidTerm, State
 from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.releases import ReleaseName
+from master.values import replace
 
 
 def fold(entries: Iterable[Entry], state: State | None = None) -> State:

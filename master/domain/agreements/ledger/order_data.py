@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from typing import Any, get_args
+
+from msgspec.structs import asdict
 
 from master.domain.agreements.ledger.orders import Order
 from master.domain.catalog.subjects import Subject
@@ -16,7 +17,7 @@ _ORDERS: dict[str, type[Order]] = {arg.__name__: arg for arg in get_args(Order)}
 
 def order_to_plain(order: Order) -> dict[str, Any]:
     """The order as texts, numbers, truths, lists and tables; `kind` names what it is."""
-    return {"kind": type(order).__name__} | {field.name: _plain(getattr(order, field.name)) for field in fields(order)}
+    return {"kind": type(order).__name__} | {name: _plain(value) for name, value in asdict(order).items()}
 
 
 def order_from_plain(data: Mapping[str, Any]) -> Order:
@@ -29,9 +30,7 @@ def order_from_plain(data: Mapping[str, Any]) -> Order:
     if kind is None:
         raise ValueError(f"{data.get('kind')!r} is no kind of order")
     try:
-        return kind(
-            **{field.name: _read(str(field.type), data[field.name]) for field in fields(kind) if field.name in data}
-        )
+        return kind(**{name: _read(of, data[name]) for name, of in kind.__annotations__.items() if name in data})
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"is no {kind.__name__}: {error}") from error
 

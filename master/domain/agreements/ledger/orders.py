@@ -1,4 +1,4 @@
-"""What somebody can want, one dataclass each; `domain/agreements/ordering/decide_order.py` answers every one of them.
+"""What somebody can want, one value each; `domain/agreements/ordering/decide_order.py` answers every one of them.
 
 Ids of licenses are those of the project; devices and contracts are named by whoever registers or buys them. Days,
 keys and numbers are checked when decided. `order_data.py` turns an order into plain data and back.
@@ -7,23 +7,21 @@ keys and numbers are checked when decided. `order_data.py` turns an order into p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from master.domain.catalog.subjects import Subject
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddCredits:
+class AddCredits(Value, kw_only=True):
     """Credits that were bought go into the balance (M2)."""
 
     amount: Decimal
     """Below zero it takes back what was entered too much."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extend:
+class Extend(Value, kw_only=True):
     """Buy time by an offer: put under an agreement, extend, renew or resume (M2 to M6, P4, Q4, R4, N3)."""
 
     subjects: tuple[Subject, ...]
@@ -38,8 +36,7 @@ class Extend:
     """Beside the subjects, all licenses bound to this PBX's device that the offer covers (M4)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmPayment:
+class ConfirmPayment(Value, kw_only=True):
     """An order that awaited its payment comes into force with its key (P9)."""
 
     order: int
@@ -47,15 +44,13 @@ class ConfirmPayment:
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOrder:
+class CancelOrder(Value, kw_only=True):
     """An order that awaits its payment is given up."""
 
     order: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartTrial:
+class StartTrial(Value, kw_only=True):
     """Try a product, staging servers included (P1)."""
 
     license: str
@@ -67,16 +62,14 @@ class StartTrial:
     """The major version that is tried, where the product is for one (P3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtendTrial:
+class ExtendTrial(Value, kw_only=True):
     """Extend a trial by a further key (P1)."""
 
     license: str
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Buy:
+class Buy(Value, kw_only=True):
     """Buy a product: a license with a tier, which replaces its trial in place (P2), or a contract for seats (R3)."""
 
     id: str
@@ -90,8 +83,7 @@ class Buy:
     """With premier support for the whole (R5)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpgradeTier:
+class UpgradeTier(Value, kw_only=True):
     """Raise a license to another tier, by its new totals (P6)."""
 
     license: str
@@ -99,8 +91,7 @@ class UpgradeTier:
     """What is not named stays as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddSeats:
+class AddSeats(Value, kw_only=True):
     """More seats within the year, for the months that are left (R4)."""
 
     contract: str
@@ -109,8 +100,7 @@ class AddSeats:
     """How many more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetAutoRenewal:
+class SetAutoRenewal(Value, kw_only=True):
     """Switch the automatic renewal of a subject on or off (P4)."""
 
     license: str
@@ -119,8 +109,7 @@ class SetAutoRenewal:
     on: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetPremier:
+class SetPremier(Value, kw_only=True):
     """Premier support for all seats or for none, from the next renewal on (R5)."""
 
     contract: str
@@ -129,8 +118,7 @@ class SetPremier:
     """Where given, it must be the day of the renewal."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignSeat:
+class AssignSeat(Value, kw_only=True):
     """Assign a contract's seat to a named user (R1, R2)."""
 
     contract: str
@@ -139,8 +127,7 @@ class AssignSeat:
     """What the user does: values of `SeatUse`; somebody who does none of it needs no seat."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReassignSeat:
+class ReassignSeat(Value, kw_only=True):
     """Pass a contract's seat from one user to another (R2)."""
 
     contract: str
@@ -149,16 +136,14 @@ class ReassignSeat:
     uses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnassignSeat:
+class UnassignSeat(Value, kw_only=True):
     """Take a contract's seat back from a user (R2)."""
 
     contract: str
     user: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterDevice:
+class RegisterDevice(Value, kw_only=True):
     """A device that was delivered: its warranty, and what else came with it, begins (N1, Q3)."""
 
     device: str
@@ -173,24 +158,21 @@ class RegisterDevice:
     """The release that is installed, where it has one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstallRelease:
+class InstallRelease(Value, kw_only=True):
     """A device has installed a release; refused where the gate refuses (Q1, Q2)."""
 
     device: str
     release: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllowBuild:
+class AllowBuild(Value, kw_only=True):
     """The vendor lets one build through (Q7)."""
 
     device: str
     release: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddFeature:
+class AddFeature(Value, kw_only=True):
     """An optional feature, by its own key (Q5)."""
 
     device: str
@@ -199,16 +181,14 @@ class AddFeature:
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpgradeVersion:
+class UpgradeVersion(Value, kw_only=True):
     """Licenses get a newer version under their agreement, free of charge (M1, M6)."""
 
     licenses: tuple[str, ...]
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConvertVersion:
+class ConvertVersion(Value, kw_only=True):
     """Free licenses in the balance get another version: their agreement is void, a new year is charged (L6)."""
 
     licenses: tuple[str, ...]
@@ -217,8 +197,7 @@ class ConvertVersion:
     """By which the new year is charged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishRelease:
+class PublishRelease(Value, kw_only=True):
     """The vendor has published a release."""
 
     release: str
@@ -227,16 +206,14 @@ class PublishRelease:
     """Whether another day that is known is put right."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reverse:
+class Reverse(Value, kw_only=True):
     """An order is taken back, as if it had never been; the ledger keeps both."""
 
     order: int
     """The number of any entry that it wrote."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorrectDevice:
+class CorrectDevice(Value, kw_only=True):
     """A registration is put right; what is counted from its days moves with them (N1, Q3)."""
 
     device: str
@@ -248,8 +225,7 @@ class CorrectDevice:
     """Empty: as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayLicenses:
+class PayLicenses(Value, kw_only=True):
     """Licenses are paid with credits; they themselves come with the vendor's file (M2, L1)."""
 
     type: str

@@ -8,19 +8,20 @@ prices come from, `price_file.py` says; which lines an order has, the deciding m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from msgspec.structs import asdict
+
 from master.domain.catalog.policies import Unit
 from master.domain.catalog.subjects import PROJECT, Subject
+from master.values import Value, field
 
 CREDITS = "credits"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceList:
+class PriceList(Value, kw_only=True):
     """The operator's own prices for one catalog."""
 
     catalog: str
@@ -62,8 +63,7 @@ class PriceList:
         return self.credit_quantum if unit is Unit.CREDITS else self.quantum
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExactLine:
+class ExactLine(Value, kw_only=True):
     """A line of a quote whose amount is still an exact fraction."""
 
     subject: Subject = PROJECT
@@ -88,8 +88,7 @@ class ExactLine:
         return self.quantity * Fraction(self.each) * self.factor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteLine(ExactLine):
+class QuoteLine(ExactLine, kw_only=True):
     """What one thing costs and why."""
 
     amount: Decimal
@@ -116,8 +115,7 @@ def rounded_lines(lines: Iterable[ExactLine], prices: PriceList) -> tuple[QuoteL
         total = rounded(exact[line.paid_in], quantum)
         amount = total - given.get(line.paid_in, 0 * quantum)
         given[line.paid_in] = total
-        same = {field.name: getattr(line, field.name) for field in fields(line)}
-        done.append(QuoteLine(**same, amount=amount, unit=prices.label(line.paid_in)))
+        done.append(QuoteLine(**asdict(line), amount=amount, unit=prices.label(line.paid_in)))
     return tuple(done)
 
 

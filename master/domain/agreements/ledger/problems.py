@@ -5,10 +5,10 @@ The deciding modules find and word them. A refusal is an answer, not a failure: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from master.domain.catalog.subjects import PROJECT, Subject
+from master.values import Value
 
 
 class AgreementProblem(IntEnum):
@@ -89,8 +89,7 @@ class AgreementProblem(IntEnum):
     """A later order rests on it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgreementRefusal:
+class AgreementRefusal(Value, kw_only=True):
     """One "no", with everything needed to act on it."""
 
     problem: AgreementProblem

@@ -7,7 +7,6 @@ contracts and licenses that were bought in the ledger are known by the ledger al
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date
 
 from master.domain.agreements.ledger.state import Cover, Holding, PaidTerm, State
@@ -16,10 +15,10 @@ from master.domain.catalog.dates import Term
 from master.domain.catalog.policies import Begins, Grants, Policies, Policy, Product, SubjectKind
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
+from master.values import Value, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LicenseFacts:
+class LicenseFacts(Value, kw_only=True):
     """A license of the estate as agreements see it; days are those of the project's time zone."""
 
     id: str
@@ -60,8 +59,7 @@ class LicenseFacts:
         return f"{self.quantity} x {printed} ({self.id})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgreementSnapshot:
+class AgreementSnapshot(Value, kw_only=True):
     """Licenses, ledger and catalog of one project at one moment: what orders and rights are decided on."""
 
     catalog: Catalog

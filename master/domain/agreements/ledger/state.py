@@ -7,7 +7,6 @@ in `snapshot.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -17,10 +16,10 @@ from master.domain.agreements.ledger.entries import Entry
 from master.domain.catalog.dates import Term, months_in
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
+from master.values import Value, field, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaidTerm:
+class PaidTerm(Value, kw_only=True):
     """Time that is paid for, with what its months are counted from."""
 
     term: Term
@@ -40,8 +39,7 @@ class PaidTerm:
         return months_in(self.term, anchor=self.anchor)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cover:
+class Cover(Value, kw_only=True):
     """All terms of one policy for one subject, in the order in which they were added."""
 
     policy: str
@@ -85,24 +83,21 @@ class Cover:
         return replace(self, terms=tuple(_cut(paid_term, day) for paid_term in kept))
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Value):
     """A key that was in force from a day on, until the next one replaced it (P2, P9)."""
 
     key: str
     day: date
 
 
-@dataclass(frozen=True, slots=True)
-class AssignedSeat:
+class AssignedSeat(Value):
     """A seat with its user (R2)."""
 
     user: str
     uses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class Holding(Value, kw_only=True):
     """What the ledger knows of one subject."""
 
     subject: Subject
@@ -168,8 +163,7 @@ class Holding:
         return self.keys[-1].key if self.keys else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwaitedOrder:
+class AwaitedOrder(Value, kw_only=True):
     """An order that awaits its payment (P9)."""
 
     number: int
@@ -185,8 +179,7 @@ class AwaitedOrder:
         return str(self.order["kind"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Value, kw_only=True):
     """The entries of one project's ledger, folded into what holds."""
 
     holdings: Mapping[Subject, Holding] = field(default_factory=dict)

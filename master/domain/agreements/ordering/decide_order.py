@@ -8,7 +8,6 @@ the drafts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -26,14 +25,14 @@ from master.domain.agreements.ordering import assignments, devices, purchases, r
 from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.catalog.policies import Unit
 from master.domain.catalog.subjects import PROJECT
+from master.values import Value, replace
 
 CREDITS_MAX = Decimal(10) ** 12
 REASONS_MAX = 3
 """How many reasons the ledger names for one payment; every term has its own beside it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Value, kw_only=True):
     """A "yes": what is to be appended to the ledger, together and in this order, and what it costs."""
 
     drafts: tuple[Draft, ...]
@@ -46,8 +45,7 @@ class Decision:
     """What else is to be said, for people."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class Quote(Value, kw_only=True):
     """What an order would cost on a day."""
 
     lines: tuple[QuoteLine, ...]

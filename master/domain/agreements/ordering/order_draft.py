@@ -6,10 +6,11 @@ The deciding modules write drafts and charges into it and refuse through it; `de
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from licensemaster.values import key_text
 from licensemaster.values.similar import closest
@@ -23,6 +24,7 @@ from master.domain.catalog.dates import Term, add_months
 from master.domain.catalog.policies import Offer, Policy, Product, SubjectKind, Unit
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import PROJECT, Subject
+from master.values import field, replace
 
 NAME_MAX = 200
 COUNT_MAX = 1_000_000
@@ -44,8 +46,7 @@ def refuse(
     )
 
 
-@dataclass(slots=True, kw_only=True)
-class OrderDraft:
+class OrderDraft(Struct, kw_only=True):
     """The order while it is decided: what it would write, cost and note."""
 
     snapshot: AgreementSnapshot

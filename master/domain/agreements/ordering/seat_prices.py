@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 
@@ -14,10 +13,10 @@ from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
 from master.domain.catalog.dates import Term, months_in
 from master.domain.catalog.policies import Product, Unit
 from master.domain.catalog.subjects import Subject
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatCharge:
+class SeatCharge(Value, kw_only=True):
     """Seats to be charged, and why."""
 
     counts: Mapping[str, int]

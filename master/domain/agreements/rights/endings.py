@@ -6,7 +6,6 @@ Only finds; whoever asks each day reports and orders. What may run on a day is i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from master.domain.agreements.ledger.orders import Extend
@@ -14,10 +13,10 @@ from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import AwaitedOrder, Cover, Holding
 from master.domain.catalog.policies import Grants, Policy
 from master.domain.catalog.subjects import Subject
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(Value, kw_only=True):
     """The end of a term after which nothing follows."""
 
     day: date
@@ -38,8 +37,7 @@ class Ending:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reminder:
+class Reminder(Value, kw_only=True):
     """An ending that somebody is to be reminded of by now."""
 
     ending: Ending

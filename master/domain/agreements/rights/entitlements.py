@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -29,12 +28,12 @@ from master.domain.estate.estate import Estate
 from master.domain.estate.installations import LEDGER_FILE, AgreedUse, License
 from master.domain.estate.license_release import BY_LEDGER, InUse, Release
 from master.domain.licenses import balance, moves
+from master.values import Value, replace
 
 ID_MAX = 63
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entitled:
+class Entitled(Value, kw_only=True):
     """Licenses of one type that a subject has on a day."""
 
     subject: Subject
@@ -55,8 +54,7 @@ class Entitled:
         return self.subject, self.type.key
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
+class Reconciliation(Value):
     """One license that has to change; new where nothing was before, gone where nothing is after."""
 
     before: License | None

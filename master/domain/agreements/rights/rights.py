@@ -7,7 +7,6 @@ Answers about one day from one snapshot. For a day in the past hand in the snaps
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
@@ -19,6 +18,7 @@ from master.domain.catalog.dates import add_months
 from master.domain.catalog.policies import Grants, Policy, Product
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
+from master.values import Value
 
 
 class RightStatus(Enum):
@@ -31,8 +31,7 @@ class RightStatus(Enum):
     """It was not there yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Right:
+class Right(Value, kw_only=True):
     """What one license, device or contract may do on a day."""
 
     subject: Subject

@@ -6,7 +6,6 @@ keeps running whatever the gate says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
@@ -15,10 +14,10 @@ from master.domain.agreements.ledger.state import Holding
 from master.domain.catalog.policies import Product
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
+from master.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateAnswer:
+class GateAnswer(Value, kw_only=True):
     """Whether a release may be installed on a day, and the path that works."""
 
     why: str

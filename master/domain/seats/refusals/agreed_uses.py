@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -16,6 +15,7 @@ from master.domain.catalog.dates import day_of
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import AgreedUse, License
 from master.domain.seats.refusals.reasons import MOST_NAMED, Refusal
+from master.values import replace
 
 _DAY_SECONDS = 86_400.0
 

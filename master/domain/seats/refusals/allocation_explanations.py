@@ -5,8 +5,6 @@ In the order of the reasons. Each names the rule that forbids the seat, so that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from licensemaster.api_enums import HolderKind
 from licensemaster.values.moments import second_text
 from master.domain.allocation.overdraft import Overdraft
@@ -17,10 +15,10 @@ from master.domain.estate.estate import Pbx
 from master.domain.seats.eligibility import Source
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason, counted
 from master.domain.seats.seat_working_set import PoolScore
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(Value):
     """The pool that a seat was to be debited from."""
 
     type: LicenseType

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from licensemaster.api_enums import Basis
 from master.domain.seats.refusals.reasons import TOO_FEW, Refusal, RefusalReason
 from master.domain.seats.seats import Granted, Want
+from master.values import replace
 
 
 def with_totals(wants: Sequence[Want], outcomes: list[Granted | Refusal]) -> list[Granted | Refusal]:

@@ -12,13 +12,13 @@ what is used up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
 from licensemaster.api_enums import HolderKind, RemedyAction
 from master.domain.allocation.overdraft import Overdraft
 from master.domain.catalog.versions import Version
 from master.domain.estate.license_refs import LicenseRef
+from master.values import Value
 
 MOST_NAMED = 20
 """How many licenses or seats a sentence lists at most."""
@@ -75,8 +75,7 @@ def some(names: Sequence[object]) -> str:
     return ", ".join(str(name) for name in names[:MOST_NAMED]) + more
 
 
-@dataclass(frozen=True, slots=True)
-class SeatRef:
+class SeatRef(Value):
     """A seat as a refusal names it."""
 
     type: str
@@ -88,8 +87,7 @@ class SeatRef:
         return f"{self.type} of {self.kind.name.lower().replace('_', ' ')} {self.holder}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Value, kw_only=True):
     """One thing to do; the fields that its action does not name are empty."""
 
     action: RemedyAction
@@ -107,16 +105,14 @@ class Step:
     accepted: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Value):
     """Steps that grant the request, all of them taken in this order."""
 
     steps: tuple[Step, ...]
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
+class Remedy(Value, kw_only=True):
     """What turns a refusal into a grant: each way was decided on a copy, and suffices by itself; the smallest first.
 
     Of a call that was refused several seats for the same want it is said once, for all of them.
@@ -129,8 +125,7 @@ class Remedy:
     """All ways in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class TopHolder:
+class TopHolder(Value):
     """A PBX that holds many of the seats."""
 
     pbx: str
@@ -138,8 +133,7 @@ class TopHolder:
     seats: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Value, kw_only=True):
     """One "no", with everything needed to act on it."""
 
     reason: RefusalReason

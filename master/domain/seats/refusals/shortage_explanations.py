@@ -6,7 +6,6 @@ Which of them it is, `shortages.py` finds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from licensemaster.values.moments import second_text
 from master.domain.catalog.catalog import LicenseType
@@ -16,6 +15,7 @@ from master.domain.estate.installations import Installation, License
 from master.domain.seats.refusals.explanations import closed_by
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason, some
 from master.domain.seats.seat_working_set import PoolScore
+from master.values import Value
 
 
 def local_licenses_only(
@@ -71,8 +71,7 @@ def pool_exhausted(license_type: LicenseType, last: Installation, pool: PoolScor
     )
 
 
-@dataclass(frozen=True, slots=True)
-class UsedUp:
+class UsedUp(Value):
     """A type that no pool has a free license of."""
 
     type: LicenseType

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from master.domain.estate.estate import Estate, Pbx
@@ -26,10 +25,10 @@ from master.service.batch.requests import CarriedOffline, Receipt
 from master.service.runtime.names import PbxName
 from master.store.backends.database import Tx
 from master.store.statements import claims as store
+from master.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class TwoClaims:
+class TwoClaims(Value):
     """Both a PBX and its standby used the PBX's seats at the same time, for longer than handing over takes."""
 
     primary: Pbx

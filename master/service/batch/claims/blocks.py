@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from master.domain.allocation.block_sizes import seats_ahead
 from master.domain.estate.lease_time import LeaseTime
@@ -22,6 +21,7 @@ from master.service.batch.answers import Blocks, SeatBlock
 from master.service.batch.claims.batch_claims import BatchClaims
 from master.service.batch.requests import BlockUse
 from master.service.batch.resolved_request import ResolvedRequest
+from master.values import replace
 
 
 class BatchBlocks:

@@ -7,7 +7,8 @@ A loan is a claim on the pool and is counted with the others (`batch_claims.py`)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from licensemaster.values.moments import second_text
 from master.domain.estate.contradictions import why_unknown

@@ -5,7 +5,6 @@ Whether it may is for `domain/leases/takeover.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from master.domain.catalog.words import LeaseState
@@ -22,6 +21,7 @@ from master.service.batch.resolved_request import ResolvedRequest, opening_of
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import Tx
 from master.store.statements.streams import stream_of
+from master.values import replace
 
 
 class BatchTakeovers:

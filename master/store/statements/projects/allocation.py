@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import to_builtins
 
 from licensemaster.api_enums import HolderKind
 from master.domain.allocation.policies import (
@@ -35,9 +36,9 @@ def load_allocation(tx: Tx, project_id: int) -> Allocation:
 def write_allocation(tx: Tx, project_id: int, allocation: Allocation) -> None:
     """Replace what was laid down before."""
     parts = {
-        "groups": [asdict(group) for group in allocation.groups],
-        "rules": [asdict(rule) for rule in allocation.rules],
-        "types": [asdict(policy) for policy in allocation.types],
+        "groups": to_builtins(allocation.groups),
+        "rules": to_builtins(allocation.rules),
+        "types": to_builtins(allocation.types),
     }
     tx.rows(
         "INSERT INTO allocation (project_id, document) VALUES (?1, ?2)"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+
+from msgspec.structs import asdict
 
 from master.domain.catalog.catalog import Catalog
 from master.domain.estate.project import LicenseSpec, ProjectSpec
@@ -12,6 +13,7 @@ from master.store.statements.claims import forget_pbxs
 from master.store.statements.projects.projects import ProjectRow
 from master.store.statements.waiting import count_queues
 from master.store.tables.columns import assignments, insert_into
+from master.values import Value
 
 _CAPACITY_UPDATE = """
     UPDATE pool SET
@@ -108,8 +110,7 @@ def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
     count_queues(tx, project_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(Value):
     """The rows of a table that a project file declares."""
 
     table: str

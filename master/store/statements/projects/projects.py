@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from master.domain.catalog.catalog import Catalog
@@ -17,6 +16,7 @@ from master.domain.estate.license_release import InUse, Release
 from master.domain.estate.project import DeviceSpec, LicenseSpec, PaceSpec, PbxSpec, ProjectSpec, SiteSpec, pace_of
 from master.store.backends.database import Tx
 from master.store.statements.projects.allocation import load_allocation
+from master.values import Value
 
 LICENSE_COLUMNS = (
     "version", "tier", "quantity", "file", "binding", "first_bound_at", "bound_at", "held_until", "agreement_ends_at",
@@ -40,8 +40,7 @@ _LICENSE = (
 _RELEASE = ("license_id", "in_use", "to_device_id", *RELEASE_COLUMNS)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProject:
+class StoredProject(Value):
     """A project as it was last applied."""
 
     id: int
@@ -88,8 +87,7 @@ def names_with_audit(tx: Tx) -> list[str]:
     return [row[0] for row in tx.rows("SELECT name FROM project ORDER BY name")]
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectRow:
+class ProjectRow(Value):
     """Which project has a name, at which revision; one that was deleted may come back under it."""
 
     id: int
