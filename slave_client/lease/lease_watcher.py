@@ -1,9 +1,9 @@
 """Receives the master's notices between renewals, and acts on notices wherever they come from.
 
 Decides: what a notice means for the lease: a fenced one is fenced, a carried, closed or expired one is over, a draining
-master is left for the next address. A stream that breaks is a reason to look at once whether the master is gone
-(`lease_keeper`). Leaves to others: giving up what was taken away (`revocation`), certifying releases
-(`certification`).
+master is left for the next address. A stream that breaks, or that the master ends (a certificate is revoked, the PBX
+removed), is a reason to look at once whether it still renews the lease (`lease_keeper`). Leaves to others: giving up
+what was taken away (`revocation`), certifying releases (`certification`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _EVENTS = {
     NoticeKind.EXPIRED: Event.LEASE_ENDED,
     NoticeKind.UNPROVEN: Event.LEASE_UNKNOWN,
 }
+_NO_SUCH_STREAM = frozenset({"", "UNKNOWN_METHOD"})
+"""What is said where there is no such stream: nothing, as by proxies, or an older master's reason. All other denials
+hold for renewals too."""
 NoticeHandler = Callable[[int, Sequence[lease_pb2.Notice]], None]
 """Called with the epoch of a lease and what the master says holds now of it."""
 _CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if state.is_final)})
@@ -48,8 +51,8 @@ class LeaseWatcher:
                 if await self._watch():
                     failures = 0
             except MasterError as failure:
-                if failure.kind is FailureKind.DENIED:
-                    return  # no such stream for us; renewals bring the same notices, only later
+                if failure.kind is FailureKind.DENIED and failure.reason in _NO_SUCH_STREAM:
+                    return  # renewals bring the same notices, only later
                 if failure.kind is not FailureKind.BUSY and self._client_state.state is State.CONNECTED:
                     self._hurry()
                 asked_seconds = failure.retry_after_seconds

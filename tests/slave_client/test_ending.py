@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from licensemaster.v1 import lease_pb2
-from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, SlaveClient, State, Want
-from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster
+from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, NoticeKind, SlaveClient, State, Want
+from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, estate
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import wire_to
+from tests.support.masters import watch_streams, wire_to
+from tests.support.waiting import until
 
 PHONES = [Want("port", HolderKind.USER, f"phone-{number}") for number in range(PORTS)]
 
@@ -77,6 +78,22 @@ async def test_a_lease_that_an_operator_ends_is_opened_anew_at_once(master: Rest
         await over
         await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         assert (await client.acquire(PHONES[0])).granted
+
+
+async def test_a_pbx_that_was_removed_is_told_at_once(master: RestartableMaster) -> None:
+    """And it hears of everything at once again where it is put back."""
+    without = estate()
+    del without.pbxs[[pbx.name for pbx in without.pbxs].index("berlin")]
+    client = SlaveClient(master.config(), clock=HeldClock(master.clock))
+    async with client, asyncio.timeout(HANG_SECONDS):
+        await client.wait_for_state(State.CONNECTED)
+        await until(lambda: watch_streams(master.running))
+        await master.apply(without)
+        await client.wait_for_state(State.OFFLINE)
+        assert [notice.kind for notice in client.notices] == [NoticeKind.MASTER_REFUSES]
+        await master.apply(estate())
+        await client.wait_for_state(State.CONNECTED)
+        await until(lambda: watch_streams(master.running))
 
 
 async def test_a_call_that_comes_as_a_blocking_client_ends_is_not_waited_for_for_ever(

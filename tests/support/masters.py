@@ -154,6 +154,11 @@ class InProcess:
     clock: Clock
 
 
+def watch_streams(running: Running) -> float | None:
+    """How many streams a master serves."""
+    return running.metrics.registry.get_sample_value("license_master_watch_streams")
+
+
 @asynccontextmanager
 async def in_process_master(database_url: str, clock: Clock, **settings: object) -> AsyncIterator[InProcess]:
     """A master over an upgraded database; expiry only looks when told to."""

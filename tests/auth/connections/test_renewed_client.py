@@ -11,9 +11,11 @@ import pytest
 from licensemaster.files.writer import write_file
 from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, SlaveClient, State, TlsFiles, Want
 from tests.auth.pki import CertifiedKey, Pki
+from tests.slave_client.conftest import HeldClock, client_config
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import InProcess
+from tests.support.masters import InProcess, watch_streams
 from tests.support.network.lines import FAIR, Line, Weather, line_to
+from tests.support.waiting import until
 
 BERLIN = "projects/acme/pbxs/berlin"
 
@@ -46,6 +48,25 @@ async def test_a_renewed_certificate_is_taken_up_when_the_old_one_fails(
     outcome = await client.acquire(Want("port", HolderKind.USER, "anna"))
     assert isinstance(outcome, Granted), outcome
     await client.close()
+
+
+async def test_a_pbx_whose_certificate_is_revoked_knows_it_at_once(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    """The end of its stream tells it, in the middle of the pause between two renewals, which no time ends here."""
+    first = pki.certified_key(BERLIN)
+    config = client_config(secured.wire.address, tls=put(tmp_path / "pbx", first))
+    async with SlaveClient(config, clock=HeldClock(secured.clock)) as client, asyncio.timeout(HANG_SECONDS):
+        await client.wait_for_state(State.CONNECTED)
+        await until(lambda: watch_streams(secured.running))
+        pki.authority.revoke([first.issued], now=time.time())
+        assert secured.running.authorizer is not None
+        await secured.running.authorizer.run_once()
+        await client.wait_for_state(State.OFFLINE)
+        assert [notice.kind for notice in client.notices] == [NoticeKind.MASTER_REFUSES]
+        put(tmp_path / "pbx", pki.certified_key(BERLIN))
+        await client.wait_for_state(State.CONNECTED)
+        await until(lambda: watch_streams(secured.running))
 
 
 def test_files_and_credentials_are_not_both_given(pki: Pki, tmp_path: Path) -> None:
