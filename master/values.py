@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, dataclass_transform
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
-    from dataclasses import replace  # the same for values, and mypy knows their fields
+    from dataclasses import replace  # noqa: TID251  # the same for values, and mypy knows their fields
 else:
     from msgspec.structs import replace
 

@@ -1,7 +1,6 @@
 """Options that several commands share, so that each has one name, one default and one sentence of help."""
 
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from master.cli.connection.completion import (
 from master.cli.connection.profiles import read_profiles
 from master.cli.connection.tls import tls_options
 from master.cli.output.failure import CommandFailed
+from master.values import replace
 from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 
 DEFAULT_SERVER = "127.0.0.1:7600"

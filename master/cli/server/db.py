@@ -5,7 +5,7 @@ import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import replace  # noqa: TID251  # of settings, which are a data class
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict  # noqa: TID251  # of a described setting, which is a data class
 from typing import Annotated
 
 import typer
