@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,7 +40,8 @@ class SparingLog:
         self._seconds = seconds
         self._each = each
         self._lock = threading.Lock()
-        self._kinds: dict[tuple[str, ...], _Lines] = {}
+        self._kinds: OrderedDict[tuple[str, ...], _Lines] = OrderedDict()
+        """Those whose while began first stand first."""
 
     def info(self, event: str, **what: object) -> None:
         self._tell(self._log.info, event, what)
@@ -71,13 +73,14 @@ class SparingLog:
     def _lines(self, key: tuple[str, ...], now: float) -> _Lines:
         lines = self._kinds.get(key)
         if lines is None:
-            if len(self._kinds) >= _CALLERS_MAX:
-                self._kinds = {kind: counted for kind, counted in self._kinds.items() if self._lasts(counted, now)}
+            while len(self._kinds) >= _CALLERS_MAX and not self._lasts(next(iter(self._kinds.values())), now):
+                self._kinds.popitem(last=False)
             if len(self._kinds) >= _CALLERS_MAX:
                 key = (key[0], "others")
             lines = self._kinds.setdefault(key, _Lines())
         if not self._lasts(lines, now):
             lines.since, lines.written = now, 0
+            self._kinds.move_to_end(key)
         return lines
 
     def _lasts(self, lines: _Lines, now: float) -> bool:

@@ -65,7 +65,9 @@ class Paces:
         self._clock = clock
         self._wait_seconds_max = wait_seconds_max
         self._paid: dict[Hashable, float] = {}
-        """When what each has had will be paid for; those that are paid are forgotten."""
+        """When what each has had will be paid for."""
+        self._forget_at = 0
+        """So many keys have those that are paid forgotten: twice as many as were left then."""
 
     def __len__(self) -> int:
         """Keys that are remembered."""
@@ -78,8 +80,9 @@ class Paces:
     def take(self, key: Hashable, count: float) -> None:
         """Record that `count` was taken from a key's pace."""
         now = self._clock()
-        if key not in self._paid:
+        if key not in self._paid and len(self._paid) >= self._forget_at:
             self._paid = {payer: at for payer, at in self._paid.items() if at > now}
+            self._forget_at = 2 * len(self._paid)
         paid = max(self._paid.get(key, 0.0), now) + count / self.per_second
         self._paid[key] = min(paid, now + self._burst_seconds + self._wait_seconds_max)
 

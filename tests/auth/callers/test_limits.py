@@ -59,6 +59,21 @@ def test_a_burst_and_then_the_pace_and_never_a_longer_wait_than_the_longest() ->
     assert rare.wait_seconds("a") == 0  # one is saved up, however low the pace
 
 
+def test_a_new_key_costs_no_look_at_all_others() -> None:
+    clock = Clock()
+    paces = Paces(per_second=1, burst_seconds=10, clock=clock)
+    looked, known = 0, paces._paid
+    for number in range(1000):
+        paces.take(number, 1)
+        looked, known = looked + (paces._paid is not known), paces._paid
+    assert looked <= 11
+    clock.advance(1)
+    for number in range(5000):
+        paces.take(number, 1)
+        clock.advance(1)
+    assert len(paces) == 1  # who has paid is forgotten soon, however many there were
+
+
 def test_streams_and_calls_are_given_back() -> None:
     shares = Shares(limits(streams_max=2, calls_max=2), Clock())
     for opened, answer in ((shares.stream, "2 streams"), (shares.call, "2 calls")):

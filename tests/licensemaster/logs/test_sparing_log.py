@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import structlog
 from structlog.testing import capture_logs
 
@@ -51,3 +53,27 @@ def test_callers_without_number_have_a_bound_together() -> None:
         clock.advance(60)
         sparing_log.warning("refused", caller="berlin")
     assert lines[-1]["caller"] == "berlin"
+
+
+def test_a_new_caller_costs_no_look_at_all_others() -> None:
+    clock = Clock()
+    sparing_log = _log(clock, "caller")
+    calls = 0
+
+    def count(_frame: object, what: str, _about: object) -> None:
+        nonlocal calls
+        calls += what == "call"
+
+    with capture_logs():
+        for number in range(1_000):
+            sparing_log.warning("refused", caller=f"early-{number}")
+            clock.advance(0.05)
+        sys.setprofile(count)
+        try:
+            for number in range(1_000):
+                sparing_log.warning("refused", caller=f"late-{number}")
+                clock.advance(0.05)
+        finally:
+            sys.setprofile(None)
+    assert calls < 50_000  # a thousand lines are told
+    assert len(sparing_log._kinds) <= 1_002
