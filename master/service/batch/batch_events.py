@@ -20,7 +20,8 @@ from master.service.batch.answers import Tally
 from master.service.batch.claims.batch_claims import TwoClaims
 from master.service.batch.resolved_request import ResolvedRequest
 from master.service.estates.overdrafts import overdraft_event
-from master.store.statements.events import Event, details_text
+from master.store.backends.database import json_text
+from master.store.statements.events import Event
 
 _log = structlog.get_logger(__name__)
 LEASE_ENDED = "lease.ended"
@@ -44,7 +45,7 @@ class BatchEvents:
         request_id: str | None = None,
     ) -> None:
         """Note an event of what a request changed; with the request's id where it has one."""
-        project_id, text = resolved.eligibilities.estate.project_id, details_text(details)
+        project_id, text = resolved.eligibilities.estate.project_id, json_text(details)
         caller = resolved.request.caller
         self.noted.append(Event(self._now, project_id, resolved.pbx.name, kind, caller, request_id, text, reason))
 

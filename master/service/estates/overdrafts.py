@@ -9,8 +9,8 @@ from master.domain.allocation.overdraft import NO_OVERDRAFT, Overdraft, Overdraf
 from master.domain.estate.estate import Estate
 from master.domain.monitoring.policy_uses import OVERDRAFT_ENDED, OVERDRAWN
 from master.domain.seats.seat_working_set import PoolScore
-from master.store.backends.database import Tx
-from master.store.statements.events import Event, details_text
+from master.store.backends.database import Tx, json_text
+from master.store.statements.events import Event
 from master.store.statements.seats import read_pools
 
 _CALLER = "master:overdraft"
@@ -41,7 +41,7 @@ def overdraft_event(estate: Estate, pool_id: int, before: int, account: Overdraf
         "budget_left_seat_hours": round(budget_left(policy, account, now) / 3600, 3),
     }
     kind = OVERDRAWN if account.overdrawn else OVERDRAFT_ENDED
-    return Event(now, estate.project_id, "", kind, _CALLER, None, details_text(details))
+    return Event(now, estate.project_id, "", kind, _CALLER, None, json_text(details))
 
 
 def overdraft_events(

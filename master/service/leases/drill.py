@@ -23,9 +23,9 @@ from master.service.batch.claims.standby_pairs import read_standby_pair
 from master.service.batch.requests import Answer, OpenLease, RenewLease, Request, SyncSeats, TakeOverLease
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.names import PbxName
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 from master.store.statements import queries
-from master.store.statements.events import Event, details_text
+from master.store.statements.events import Event
 from master.store.statements.seats import seats_of_pbxs
 from master.values import Value, field
 
@@ -88,7 +88,7 @@ def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
         "steps": {step.name: step.message for step in report.steps},
     }
     pbx = report.pair.standby.name
-    return Event(now, report.project_id, pbx, "standby.drilled", caller, None, details_text(details))
+    return Event(now, report.project_id, pbx, "standby.drilled", caller, None, json_text(details))
 
 
 class _Drill(Struct):

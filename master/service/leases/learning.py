@@ -7,7 +7,6 @@ the database has never heard of. Each step is one transaction under the project'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -22,7 +21,7 @@ from master.service.estates.overdrafts import overdraft_events
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
 from master.service.runtime.watch import WatchHub
-from master.store.backends.database import Database, Tx
+from master.store.backends.database import Database, Tx, json_text
 from master.store.statements import learning as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import load_estate, lock_for_apply
@@ -183,6 +182,6 @@ class Learnings:
 
 
 def _event(now: float, estate: Estate, kind: str, by: _By, details: Mapping[str, object]) -> Event:
-    text = json.dumps(details, separators=(",", ":"))
+    text = json_text(details)
     request_id = by.key.request_id if by.key is not None else None
     return Event(now, estate.project_id, "", kind, by.caller, request_id, text, by.reason)

@@ -9,7 +9,6 @@ interval for what nobody says: what other masters did, rules that begin or end, 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -36,7 +35,7 @@ from master.service.estates.service_context import ServiceContext
 from master.service.leases.committer import Committer
 from master.service.runtime.names import PbxName, UnknownProjectError
 from master.service.runtime.periodic import PeriodicTask
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 from master.store.statements import waiting as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import lock_for_apply
@@ -224,7 +223,7 @@ class WaitingTask(PeriodicTask):
             if license_type in estate.allocation.queues:
                 return 0
             ended = store.end_queue(tx, estate.project_id, license_type)
-            details = json.dumps({"type": license_type, "seats": ended})
+            details = json_text({"type": license_type, "seats": ended})
             if ended:
                 write_events(tx, [Event(time.now, estate.project_id, "", "queue.ended", _CALLER, None, details)])
             return ended

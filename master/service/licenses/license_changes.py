@@ -5,7 +5,6 @@ Decides nothing. `moves.py` and `imports.py` judge each step on `estate`, which 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,7 +22,7 @@ from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdraft_events
 from master.service.estates.service_context import Work
 from master.service.runtime.names import UnknownProjectError
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 from master.store.statements import licenses as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.project_writes import recompute_pools
@@ -126,7 +125,7 @@ class LicenseChanges:
 
     def event(self, kind: str, details: Mapping[str, Any], *, request_id: str | None = None, pbx: str = "") -> None:
         """Note an event, of a PBX where its name is given; `write` writes it."""
-        text = json.dumps(details, ensure_ascii=False)
+        text = json_text(details)
         event = Event(self.now, self.estate.project_id, pbx, kind, self.caller, request_id, text, self.reason)
         self._events.append(event)
 

@@ -13,7 +13,7 @@ from master.service.estates.service_context import ServiceContext
 from master.service.monitoring.webhook_delivery import ReceiverLostError, WebhookSender
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.request_answers import ChangeRequest, RequestKey, answered_before, keep_answer
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 from master.store.statements import webhooks as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import lock_for_apply
@@ -106,7 +106,7 @@ class Webhooks:
             for alarm in store.alarm_states(tx, project_id):
                 if added.wants(alarm.kind):
                     store.tell(tx, [added.id], body_of(request.project, alarm, News.BEGAN, sent_at=now), now)
-            details = json.dumps({"name": added.name, "target": added.target, "kinds": kinds.split()})
+            details = json_text({"name": added.name, "target": added.target, "kinds": kinds.split()})
             keep_answer(tx, project_id, request.key, added, now=now)
             write_events(tx, [request.event(_ADDED, project_id, details, now=now)])
             return added
@@ -137,7 +137,7 @@ class Webhooks:
                 return
             gone = self._named(tx, project, project_id, name)
             store.remove_webhook(tx, gone)
-            details = json.dumps({"name": name, "target": gone.target})
+            details = json_text({"name": name, "target": gone.target})
             keep_answer(tx, project_id, key, None, now=now)
             write_events(tx, [Event(now, project_id, "", _REMOVED, caller, key.request_id, details, reason)])
 
@@ -161,7 +161,7 @@ class Webhooks:
                 problem = await self._sender.post(webhook, body)
             except ReceiverLostError as error:
                 problem = str(error)
-        details = json.dumps({"name": name, "target": webhook.target, "taken": not problem, "problem": problem})
+        details = json_text({"name": name, "target": webhook.target, "taken": not problem, "problem": problem})
         event = Event(self._context.lease_time().now, webhook.project_id, "", _TESTED, caller, None, details, "")
         await self._context.questions.transact(lambda tx: write_events(tx, [event]))
         return problem

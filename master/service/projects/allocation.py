@@ -5,7 +5,6 @@ Nothing that is held is taken away: rules are for what is asked for next (B10).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.estates.service_context import ServiceContext
 from master.service.projects.apply import ProjectMovedError
 from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 from master.store.statements.events import write_events
 from master.store.statements.projects.allocation import write_allocation
 from master.store.statements.projects.projects import lock_for_apply, next_revision, site_names
@@ -138,7 +137,7 @@ def _write(
     write_allocation(tx, estate.project_id, with_keys(request.allocation, estate.catalog.key_of))
     next_revision(tx, estate.project_id)
     applied = replace(judged, revision=estate.revision + 1)
-    details = json.dumps({"changes": [change.details for change in applied.changes], "revision": applied.revision})
+    details = json_text({"changes": [change.details for change in applied.changes], "revision": applied.revision})
     keep_answer(tx, estate.project_id, request.key, applied, now=time.now)
     write_events(tx, [request.event(_APPLIED, estate.project_id, details, now=time.now)])
     return applied

@@ -20,9 +20,9 @@ from master.service.projects.platforms import elsewhere, record_platforms
 from master.service.projects.violations import ProjectBefore, violations_of_change
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
-from master.store.backends.database import Transactions, Tx
+from master.store.backends.database import Transactions, Tx, json_text
 from master.store.dry_runs.rehearsals import Rehearsals
-from master.store.statements.events import details_text, write_events
+from master.store.statements.events import write_events
 from master.store.statements.projects import projects as store
 from master.store.statements.projects.project_writes import write_project
 from master.store.statements.queries import leases_of_project
@@ -138,7 +138,7 @@ def _write(
     written = row or store.project_row(tx, spec.name)
     assert written is not None
     changed = [change.details for change in applied.changes]
-    details = details_text({"changes": changed, "revision": revision, "warnings": applied.warnings})
+    details = json_text({"changes": changed, "revision": revision, "warnings": applied.warnings})
     event = request.event(_APPLIED, written.id, details, now=time.now)
     keep_answer(tx, written.id, request.key, applied, now=time.now)
     write_events(tx, [event, *overdrafts])

@@ -6,17 +6,14 @@ name later carries both on, under epochs above all that were ever signed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-
-from msgspec.structs import asdict
 
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.project_removal import in_the_way
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, ChangeRequest, answered_before, keep_answer
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 from master.store.statements import queries, webhooks
 from master.store.statements.agreements import last_number
 from master.store.statements.events import stored_chain, write_events
@@ -81,7 +78,7 @@ def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: L
         events=chain.last_seq + 1,
     )
     delete_project(tx, estate.project_id, now=time.now)
-    details = json.dumps(asdict(deleted), separators=(",", ":"))
+    details = json_text(deleted)
     keep_answer(tx, estate.project_id, request.key, deleted, now=time.now)
     write_events(tx, [request.event(_DELETED, estate.project_id, details, now=time.now)])
     return deleted

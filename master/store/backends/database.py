@@ -24,15 +24,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
+
+import msgspec
 
 from master.store.backends.problems import StorageError, StorageProblem
 from master.store.backends.sqlite_file import Use
 from master.store.backends.stopping import Stop
 
-__all__ = ["LOCKING", "Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "alike"]
+__all__ = ["LOCKING", "Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "alike", "json_text"]
 T = TypeVar("T")
 Row = Sequence[Any]
+_JSON: Final = msgspec.json.Encoder()
 LOCKING = re.compile(r" FOR (?:SHARE|UPDATE|NO KEY UPDATE)(?: OF \w+)?$")
 """What closes a statement that locks the rows that it reads."""
 
@@ -71,6 +74,11 @@ class Tx(ABC):
     @abstractmethod
     def lock(self, statement: str, *values: Any) -> None:
         """Run a statement that only takes locks; nothing to do where the database has none, or nothing is changed."""
+
+
+def json_text(value: object) -> str:
+    """JSON without spaces: arrays for a statement, and details of events. In C, as each call needs some."""
+    return _JSON.encode(value).decode()
 
 
 def alike(rows: Sequence[Row], differ_in: int) -> Iterable[tuple[tuple[Any, ...], list[Any]]]:

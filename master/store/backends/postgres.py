@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -20,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from master.process.attempts import Attempts
 from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, ConnectionWatchdog
-from master.store.backends.database import LOCKING, Database, Row, Tx, alike
+from master.store.backends.database import LOCKING, Database, Row, Tx, alike, json_text
 from master.store.backends.problems import (
     AllInUseError,
     StorageError,
@@ -96,7 +95,7 @@ class _PostgresTx(Tx):
         wanted = ", ".join(f"one::{kind}" if at == differ_in else name for at, (name, kind) in enumerate(columns))
         each = f"json_array_elements_text({columns[differ_in][0]}::json)"
         text = f"INSERT INTO {table} ({names}) SELECT {wanted} FROM unnest({arrays}) AS run({names}), {each} AS one"
-        runs = [(*same[:differ_in], json.dumps(values), *same[differ_in:]) for same, values in alike(rows, differ_in)]
+        runs = [(*same[:differ_in], json_text(values), *same[differ_in:]) for same, values in alike(rows, differ_in)]
         self.await_(lambda raw: raw.execute(text, *(list(column) for column in zip(*runs, strict=True))))
 
     def lock(self, statement: str, *values: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import sqlite3
@@ -17,7 +16,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from master.store.backends.database import LOCKING, Database, Row, Tx, alike
+from master.store.backends.database import LOCKING, Database, Row, Tx, alike, json_text
 from master.store.backends.problems import StorageError, StorageProblem, storage_error
 from master.store.backends.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
 from master.store.backends.stopping import GivenUpError, Stop, until_ended
@@ -82,7 +81,7 @@ class SqliteTx(Tx):
         if all(len(value) == 1 for value in values if isinstance(value, list)):
             single = [value[0] if isinstance(value, list) else value for value in values]
             return self._connection.execute(_for_single_values(statement), single).fetchall()
-        plain = [json.dumps(value) if isinstance(value, list) else value for value in values]
+        plain = [json_text(value) if isinstance(value, list) else value for value in values]
         return self._connection.execute(_for_sqlite(statement), plain).fetchall()
 
     def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
@@ -90,7 +89,7 @@ class SqliteTx(Tx):
         by_first: defaultdict[int, list[str]] = defaultdict(list)
         for first, second in pairs:
             by_first[first].append(second)
-        return self._connection.execute(_for_sqlite(statement), (json.dumps(by_first),)).fetchall()
+        return self._connection.execute(_for_sqlite(statement), (json_text(by_first),)).fetchall()
 
     def many(self, statement: str, rows: Sequence[Row]) -> None:
         self._connection.executemany(_for_sqlite(statement), rows)
@@ -102,7 +101,7 @@ class SqliteTx(Tx):
         marks = ", ".join("value" if at == differ_in else f"?{at + 1}" for at in range(len(columns)))
         statement = f"INSERT INTO {table} ({names}) SELECT {marks} FROM json_each(?{differ_in + 1})"
         for same, values in alike(rows, differ_in):
-            self._connection.execute(statement, (*same[:differ_in], json.dumps(values), *same[differ_in:]))
+            self._connection.execute(statement, (*same[:differ_in], json_text(values), *same[differ_in:]))
 
     def lock(self, statement: str, *values: Any) -> None:
         """BEGIN IMMEDIATE has locked everything."""

@@ -5,9 +5,8 @@ What the chain is and how it is verified is `master/domain/audit/chain.py`; here
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from master.domain.audit.chain import ChainEnd, Record, event_hash, genesis
 from master.domain.monitoring.policy_uses import (
@@ -33,10 +32,6 @@ _OF_POLICIES = (
 )
 """Events of queues and overdrafts: word for word the condition of `ix_event_policy`, else no database uses it."""
 POLICY_EVENTS = f"SELECT {_RECORD} FROM event WHERE project_id = ?1 AND time_us >= ?2 AND ({_OF_POLICIES}) ORDER BY seq"
-
-
-details_text: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""Writes the details of an event as JSON."""
 
 
 class Event(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from master.domain.leases.leases import Lease
 from master.domain.monitoring.overview import PoolUse
 from master.domain.monitoring.pool_counts import PoolUsage
 from master.domain.seats.seats import Seat
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 from master.store.statements.events import record_of
 from master.store.statements.seats import LEASE_COLUMNS, SEAT_COLUMNS, lease_of, seats_of
 from master.values import Value
@@ -120,7 +119,7 @@ class EventFilter(Value, kw_only=True):
 
 def list_events(tx: Tx, project_id: int, which: EventFilter, *, before: int | None, limit: int) -> list[Record]:
     """Events, newest first, from before the number `before` on."""
-    details = json.dumps(which.license_id, ensure_ascii=False) if which.license_id else ""
+    details = json_text(which.license_id) if which.license_id else ""
     conditions = ["project_id = ?1"]
     values: list[Any] = [project_id, limit]
     for condition, value in (

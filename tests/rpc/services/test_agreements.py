@@ -101,7 +101,7 @@ async def test_an_order_is_one_event_with_what_it_was(any_master: InProcess) -> 
     (event,) = events.events
     assert (event.kind, event.reason, event.request_id) == ("agreement.ordered", "order 4711", "why")
     assert event.caller.startswith("anna (")
-    assert '"order": {"kind": "AddCredits", "amount": "10"}' in event.details
+    assert '"order":{"kind":"AddCredits","amount":"10"}' in event.details
     (entry,) = (await at.ledger()).entries[-1:]
     assert (entry.number, entry.caller == event.caller) == (2, True)
 
