@@ -6,8 +6,10 @@ from master.domain.catalog.policies import SubjectKind
 from master.values import Value
 
 
-class Subject(Value, order=True):
-    """What an entry is about: a license, a device, a contract, by the id that the project calls it."""
+class Subject(Value, order=True, array_like=True):
+    """What an entry is about: a license, a device, a contract, by the id that the project calls it.
+
+    Plain data has it as a list of the two."""
 
     kind: str
     """The value of a `SubjectKind`; empty for the project as a whole."""

@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.agreements.ledger.fold import fold
-from master.domain.agreements.ledger.order_data import order_to_plain
-from master.domain.agreements.ledger.orders import ConvertVersion, Extend, Order, UpgradeVersion
+from master.domain.agreements.ledger.orders import ConvertVersion, Extend, Order, UpgradeVersion, order_to_plain
 from master.domain.agreements.ledger.price_file import read_prices
 from master.domain.agreements.ledger.pricing import PriceList, QuoteLine, totals
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.fold import fold
-from master.domain.agreements.ledger.order_data import order_from_plain, order_to_plain
 from master.domain.agreements.ledger.orders import (
     AddCredits,
     AddFeature,
@@ -42,6 +41,8 @@ from master.domain.agreements.ledger.orders import (
     UnassignSeat,
     UpgradeTier,
     UpgradeVersion,
+    order_from_plain,
+    order_to_plain,
 )
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal
 from master.domain.agreements.ordering.decide_order import Decision, Quote, decide, quote

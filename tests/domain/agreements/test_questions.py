@@ -7,8 +7,7 @@ import pytest
 
 from master.domain.agreements.ledger.entries import Draft, Entry, EntryKind
 from master.domain.agreements.ledger.fold import fold
-from master.domain.agreements.ledger.order_data import order_from_plain
-from master.domain.agreements.ledger.orders import AddCredits, Buy, Extend, PublishRelease
+from master.domain.agreements.ledger.orders import AddCredits, Buy, Extend, PublishRelease, order_from_plain
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.rights.endings import endings
 from master.domain.agreements.rights.rights import Right, right_of

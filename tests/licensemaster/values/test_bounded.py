@@ -238,7 +238,7 @@ PARSERS: dict[str, dict[str, str]] = {
         "descriptor_pb2.FileDescriptorSet.FromString": _OWN,
     },
     "master/store/statements/agreements.py": {"json.loads": _OWN},
-    "master/store/statements/projects/allocation.py": {"json.loads": _OWN},
+    "master/store/statements/projects/allocation.py": {"json.decode": _OWN},
     "vendor_tools/vendor_documents.py": {
         "load_pem_private_key": "at most 1 MiB, one key",
         "load_pem_public_key": "at most 1 MiB, one key",
@@ -271,7 +271,7 @@ def _is_parser(called: str) -> bool:
     return (
         name in {"FromString", "ParseFromString", "MergeFromString", "a2b_base64"}
         or name.startswith(("load_pem_", "load_der_", "b64decode", "urlsafe_b64decode", "decompress", "from_ical"))
-        or (module in {"json", "tomllib", "pickle", "marshal", "yaml"} and name.startswith(("load", "safe_load")))
+        or (module in {"json", "tomllib", "pickle", "marshal", "yaml"} and name.startswith(("load", "safe_", "decode")))
         or (module == "csv" and "eader" in name)
         or (module in {"json_format", "text_format"} and name in {"Parse", "ParseDict", "Merge"})
         or module in {"gzip", "zlib", "bz2", "lzma", "zipfile", "tarfile", "ElementTree"}

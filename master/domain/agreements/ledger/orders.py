@@ -1,7 +1,8 @@
 """What somebody can want, one value each; `domain/agreements/ordering/decide_order.py` answers every one of them.
 
 Ids of licenses are those of the project; devices and contracts are named by whoever registers or buys them. Days,
-keys and numbers are checked when decided. `order_data.py` turns an order into plain data and back.
+keys and numbers are checked when decided. An order that awaits its payment is in the ledger as plain data (P9): texts,
+numbers, truths, lists and tables, with the name of its class as `kind`.
 """
 
 from __future__ import annotations
@@ -9,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
+
+from msgspec import ValidationError, convert, to_builtins
 
 from master.domain.catalog.subjects import Subject
 from master.values import Value
 
 
-class AddCredits(Value, kw_only=True):
+class _Order(Value, tag_field="kind", tag=True):
+    """What is kept of an order names its class."""
+
+
+class AddCredits(_Order, kw_only=True):
     """Credits that were bought go into the balance (M2)."""
 
     amount: Decimal
     """Below zero it takes back what was entered too much."""
 
 
-class Extend(Value, kw_only=True):
+class Extend(_Order, kw_only=True):
     """Buy time by an offer: put under an agreement, extend, renew or resume (M2 to M6, P4, Q4, R4, N3)."""
 
     subjects: tuple[Subject, ...]
@@ -36,7 +44,7 @@ class Extend(Value, kw_only=True):
     """Beside the subjects, all licenses bound to this PBX's device that the offer covers (M4)."""
 
 
-class ConfirmPayment(Value, kw_only=True):
+class ConfirmPayment(_Order, kw_only=True):
     """An order that awaited its payment comes into force with its key (P9)."""
 
     order: int
@@ -44,13 +52,13 @@ class ConfirmPayment(Value, kw_only=True):
     key: str
 
 
-class CancelOrder(Value, kw_only=True):
+class CancelOrder(_Order, kw_only=True):
     """An order that awaits its payment is given up."""
 
     order: int
 
 
-class StartTrial(Value, kw_only=True):
+class StartTrial(_Order, kw_only=True):
     """Try a product, staging servers included (P1)."""
 
     license: str
@@ -62,14 +70,14 @@ class StartTrial(Value, kw_only=True):
     """The major version that is tried, where the product is for one (P3)."""
 
 
-class ExtendTrial(Value, kw_only=True):
+class ExtendTrial(_Order, kw_only=True):
     """Extend a trial by a further key (P1)."""
 
     license: str
     key: str
 
 
-class Buy(Value, kw_only=True):
+class Buy(_Order, kw_only=True):
     """Buy a product: a license with a tier, which replaces its trial in place (P2), or a contract for seats (R3)."""
 
     id: str
@@ -83,7 +91,7 @@ class Buy(Value, kw_only=True):
     """With premier support for the whole (R5)."""
 
 
-class UpgradeTier(Value, kw_only=True):
+class UpgradeTier(_Order, kw_only=True):
     """Raise a license to another tier, by its new totals (P6)."""
 
     license: str
@@ -91,7 +99,7 @@ class UpgradeTier(Value, kw_only=True):
     """What is not named stays as it is."""
 
 
-class AddSeats(Value, kw_only=True):
+class AddSeats(_Order, kw_only=True):
     """More seats within the year, for the months that are left (R4)."""
 
     contract: str
@@ -100,7 +108,7 @@ class AddSeats(Value, kw_only=True):
     """How many more."""
 
 
-class SetAutoRenewal(Value, kw_only=True):
+class SetAutoRenewal(_Order, kw_only=True):
     """Switch the automatic renewal of a subject on or off (P4)."""
 
     license: str
@@ -109,7 +117,7 @@ class SetAutoRenewal(Value, kw_only=True):
     on: bool
 
 
-class SetPremier(Value, kw_only=True):
+class SetPremier(_Order, kw_only=True):
     """Premier support for all seats or for none, from the next renewal on (R5)."""
 
     contract: str
@@ -118,7 +126,7 @@ class SetPremier(Value, kw_only=True):
     """Where given, it must be the day of the renewal."""
 
 
-class AssignSeat(Value, kw_only=True):
+class AssignSeat(_Order, kw_only=True):
     """Assign a contract's seat to a named user (R1, R2)."""
 
     contract: str
@@ -127,7 +135,7 @@ class AssignSeat(Value, kw_only=True):
     """What the user does: values of `SeatUse`; somebody who does none of it needs no seat."""
 
 
-class ReassignSeat(Value, kw_only=True):
+class ReassignSeat(_Order, kw_only=True):
     """Pass a contract's seat from one user to another (R2)."""
 
     contract: str
@@ -136,14 +144,14 @@ class ReassignSeat(Value, kw_only=True):
     uses: tuple[str, ...]
 
 
-class UnassignSeat(Value, kw_only=True):
+class UnassignSeat(_Order, kw_only=True):
     """Take a contract's seat back from a user (R2)."""
 
     contract: str
     user: str
 
 
-class RegisterDevice(Value, kw_only=True):
+class RegisterDevice(_Order, kw_only=True):
     """A device that was delivered: its warranty, and what else came with it, begins (N1, Q3)."""
 
     device: str
@@ -158,21 +166,21 @@ class RegisterDevice(Value, kw_only=True):
     """The release that is installed, where it has one."""
 
 
-class InstallRelease(Value, kw_only=True):
+class InstallRelease(_Order, kw_only=True):
     """A device has installed a release; refused where the gate refuses (Q1, Q2)."""
 
     device: str
     release: str
 
 
-class AllowBuild(Value, kw_only=True):
+class AllowBuild(_Order, kw_only=True):
     """The vendor lets one build through (Q7)."""
 
     device: str
     release: str
 
 
-class AddFeature(Value, kw_only=True):
+class AddFeature(_Order, kw_only=True):
     """An optional feature, by its own key (Q5)."""
 
     device: str
@@ -181,14 +189,14 @@ class AddFeature(Value, kw_only=True):
     key: str
 
 
-class UpgradeVersion(Value, kw_only=True):
+class UpgradeVersion(_Order, kw_only=True):
     """Licenses get a newer version under their agreement, free of charge (M1, M6)."""
 
     licenses: tuple[str, ...]
     version: int
 
 
-class ConvertVersion(Value, kw_only=True):
+class ConvertVersion(_Order, kw_only=True):
     """Free licenses in the balance get another version: their agreement is void, a new year is charged (L6)."""
 
     licenses: tuple[str, ...]
@@ -197,7 +205,7 @@ class ConvertVersion(Value, kw_only=True):
     """By which the new year is charged."""
 
 
-class PublishRelease(Value, kw_only=True):
+class PublishRelease(_Order, kw_only=True):
     """The vendor has published a release."""
 
     release: str
@@ -206,14 +214,14 @@ class PublishRelease(Value, kw_only=True):
     """Whether another day that is known is put right."""
 
 
-class Reverse(Value, kw_only=True):
+class Reverse(_Order, kw_only=True):
     """An order is taken back, as if it had never been; the ledger keeps both."""
 
     order: int
     """The number of any entry that it wrote."""
 
 
-class CorrectDevice(Value, kw_only=True):
+class CorrectDevice(_Order, kw_only=True):
     """A registration is put right; what is counted from its days moves with them (N1, Q3)."""
 
     device: str
@@ -225,7 +233,7 @@ class CorrectDevice(Value, kw_only=True):
     """Empty: as it is."""
 
 
-class PayLicenses(Value, kw_only=True):
+class PayLicenses(_Order, kw_only=True):
     """Licenses are paid with credits; they themselves come with the vendor's file (M2, L1)."""
 
     type: str
@@ -262,3 +270,21 @@ Order = (
 
 NEED_A_REASON = (Reverse, CorrectDevice)
 """Orders that say why, for the audit."""
+
+
+def order_to_plain(order: Order) -> dict[str, Any]:
+    plain: dict[str, Any] = to_builtins(order)
+    return plain
+
+
+def order_from_plain(data: Mapping[str, Any]) -> Order:
+    """Read an order back from plain data.
+
+    Raises:
+        ValueError: the data is no order.
+    """
+    try:
+        order: Order = convert(data, Order)
+    except ValidationError as error:
+        raise ValueError(f"is no order: {error}") from error
+    return order

@@ -169,7 +169,7 @@ class AwaitedOrder(Value, kw_only=True):
     number: int
     subject: Subject
     order: Mapping[str, Any]
-    """As plain data (`order_data.py`)."""
+    """As plain data."""
     day: date
     reason: str
 

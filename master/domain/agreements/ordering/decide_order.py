@@ -15,8 +15,14 @@ from typing import Any
 
 from master.domain.agreements.ledger import orders
 from master.domain.agreements.ledger.entries import Draft, EntryKind
-from master.domain.agreements.ledger.order_data import order_from_plain, order_to_plain
-from master.domain.agreements.ledger.orders import AddCredits, CancelOrder, ConfirmPayment, Order
+from master.domain.agreements.ledger.orders import (
+    AddCredits,
+    CancelOrder,
+    ConfirmPayment,
+    Order,
+    order_from_plain,
+    order_to_plain,
+)
 from master.domain.agreements.ledger.pricing import CREDITS, ExactLine, PriceList, QuoteLine, rounded_lines, totals
 from master.domain.agreements.ledger.problems import AgreementProblem, AgreementRefusal, RefusedError
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
