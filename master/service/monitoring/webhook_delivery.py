@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -163,8 +164,10 @@ class WebhookDelivery(PeriodicTask):
         self._sender = webhook_sender
         self._clock = clock
         self._metrics = metrics
+        self._receivers: WeakValueDictionary[str, Attempts] = WeakValueDictionary()
+        """By scheme and address, for as long as one is lost, or anything is being sent to it."""
         self._lost: dict[str, Attempts] = {}
-        """Receivers that did not answer, by scheme and address."""
+        """Those that did not answer."""
         self._under_way: dict[int, asyncio.Task[None]] = {}
         """The tasks that send, by webhook id."""
 
@@ -229,14 +232,16 @@ class WebhookDelivery(PeriodicTask):
         """
         target = delivery.webhook.target
         new = Attempts(wait_max_seconds=_RECEIVER_WAIT_MAX_SECONDS, now=self._clock)
-        receiver = self._lost.setdefault(target, new)
+        receiver = self._receivers.setdefault(target, new)
         try:
             with receiver.attempt(ReceiverLostError):
                 return await self._sender.post(delivery.webhook, delivery.body)
         except ReceiverLostError as error:
             return str(error)
         finally:
-            if not receiver.failing:
+            if receiver.failing:
+                self._lost[target] = receiver
+            else:
                 self._lost.pop(target, None)
 
     def _record(self, tx: Tx, delivery: store.Delivery, problem: str) -> None:

@@ -24,6 +24,7 @@ from tests.support.masters import Clock, InProcess, in_process_master, two_maste
 from tests.support.network.receiver import Receiver, receiving
 from tests.support.pbxs.pbx import BarePbx, granted, opened, seats
 from tests.support.projects.estates import project
+from tests.support.waiting import until
 
 PBXS = {"berlin": "slave 12 gateway", "paris": "slave 12 gateway"}
 
@@ -389,3 +390,43 @@ async def test_a_receiver_that_is_lost_is_tried_by_one_message_at_a_time(master:
         for _ in range(3):
             await _look(master, seconds=700)
         assert {received.path for received in back.got} == {f"/{number}" for number in range(6)}
+
+
+async def test_a_receiver_stays_lost_whatever_else_it_takes_meanwhile(master: InProcess) -> None:
+    """It takes one message while another is under way, which it then does not answer."""
+    fails, tried = asyncio.Event(), 0
+    takes: set[bytes] = {b"/1"}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tried
+        tried += 1
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        if path in takes:
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        else:
+            await fails.wait()
+        writer.close()
+
+    await _short(master, ttl_seconds=600)
+    delivery = master.running.webhook_delivery
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with listening:
+        for number in range(2):
+            port = listening.sockets[0].getsockname()[1]
+            await _add(master, f"http://127.0.0.1:{port}/{number}", name=f"pager-{number}")
+        await master.running.alarms.run_once()
+        await delivery.run_once()
+        await until(lambda: tried == 2 and len(delivery._under_way) == 1)
+        takes.clear()
+        fails.set()
+        await delivery.idle()
+        tried = 0
+        await _look(master, seconds=700)  # berlin has become silent: both are to be told
+        assert tried == 1
+    sent = {
+        result: master.running.metrics.registry.get_sample_value(
+            "license_master_webhook_messages_total", {"result": result}
+        )
+        for result in ("taken", "failed")
+    }
+    assert sent == {"taken": 1, "failed": 2}  # each attempt counts, and no other
