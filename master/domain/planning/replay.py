@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from master.domain.allocation.policies import NO_ALLOCATION
@@ -71,15 +72,20 @@ class Replay(Value):
         return {pool_id: pool.used for pool_id, pool in self.working_set.pools.items()}
 
 
-class Question(NamedTuple):
-    """One seat to ask for; sorts by what others need first, then by who keeps seats longest, then by age."""
+Turn = tuple[int, tuple[bool, bool, int, bool], float, int]
+"""When a seat is asked for: by what others need first, by who keeps seats longest, by age; last its PBX's id."""
 
-    rank: int
-    kept_first: tuple[bool, bool, int, bool]
-    acquired_at: float
-    pbx_id: int
+
+class Question(NamedTuple):
+    """One seat to ask for."""
+
+    turn: Turn
     want: Want
     before: Seat | None
+
+    @property
+    def pbx_id(self) -> int:
+        return self.turn[3]
 
 
 def questions(
@@ -93,22 +99,32 @@ def questions(
     """
     rank, unknown = catalog.rank, _held_against_application(catalog)
     held: defaultdict[int, list[Question]] = defaultdict(list)
+    turns: dict[tuple[int, str, float], Turn] = {}
     for seat in seats:
-        if not seat.is_companion:  # those come along by themselves (D1)
-            application = _OLDEST if seat.type in unknown else None
-            want = seat.want._replace(application=application)
+        if seat.is_companion:  # those come along by themselves (D1)
+            continue
+        alike = seat.pbx_id, seat.type, seat.acquired_at
+        if (turn := turns.get(alike)) is None:
             kept_first = (True, *standings.of(seat.pbx_id, seat.type).kept_first)
-            held[seat.pbx_id].append(Question(rank[seat.type], kept_first, seat.acquired_at, seat.pbx_id, want, seat))
+            turn = turns[alike] = (rank[seat.type], kept_first, seat.acquired_at, seat.pbx_id)
+        held[seat.pbx_id].append(Question(turn, seat.asked_anew(_OLDEST if seat.type in unknown else None), seat))
     for (pool_id, pbx_id), count in lent.items():
         of_pool = sorted(
             asked for asked in held[pbx_id] if asked.before is not None and asked.before.pool_id == pool_id
         )
         borrowed = set(of_pool[:count])
-        held[pbx_id] = [
-            asked._replace(kept_first=(False, *asked.kept_first[1:])) if asked in borrowed else asked
-            for asked in held[pbx_id]
-        ]
-    return list(merge(*(sorted(of_pbx) for of_pbx in held.values())))
+        held[pbx_id] = [_asked_first(asked) if asked in borrowed else asked for asked in held[pbx_id]]
+    return [question for _, run in merge(*map(_runs, held.values())) for question in run]
+
+
+def _asked_first(asked: Question) -> Question:
+    rank, kept_first, acquired_at, pbx_id = asked.turn
+    return asked._replace(turn=(rank, (False, *kept_first[1:]), acquired_at, pbx_id))
+
+
+def _runs(of_pbx: Iterable[Question]) -> list[tuple[Turn, list[Question]]]:
+    """The seats of a PBX, in order; those that have the same turn together, as they are most often many."""
+    return [(turn, list(run)) for turn, run in groupby(sorted(of_pbx), key=itemgetter(0))]
 
 
 def always() -> None:
@@ -138,7 +154,7 @@ def ask_anew(
 
     def ask(questions: Iterable[Question], eligibilities: EligibilityCache) -> None:
         deciders: dict[int, Decider] = {}
-        for pbx_id, run in groupby(questions, key=lambda question: question.pbx_id):
+        for pbx_id, run in groupby(questions, key=attrgetter("pbx_id")):
             go_on()
             if pbx_id not in deciders:
                 pbx = estate.pbxs[pbx_id]
@@ -168,7 +184,8 @@ def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Q
     for pbx_id, asked in wants.items():
         for want in sorted(asked, key=lambda seat: rank[seat.type]):
             application = _OLDEST if want.type in unknown else None
-            yield Question(rank[want.type], _ASKS_FIRST, 0.0, pbx_id, want._replace(application=application), None)
+            turn = (rank[want.type], _ASKS_FIRST, 0.0, pbx_id)
+            yield Question(turn, want._replace(application=application), None)
 
 
 def _held_against_application(catalog: Catalog) -> frozenset[str]:

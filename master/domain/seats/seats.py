@@ -91,7 +91,11 @@ class Seat(NamedTuple):
     @property
     def want(self) -> Want:
         """How it would be asked for, but for the application that uses it."""
-        return Want(self.type, self.kind, self.holder, self.user, self.line)
+        return self.asked_anew(None)
+
+    def asked_anew(self, application: Version | None) -> Want:
+        """The same, with the version of that application."""
+        return Want._make((*self[1:6], application))
 
     @property
     def is_companion(self) -> bool:
