@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date
+from typing import Any
 
-from master.domain.agreements.ledger.entries import Entry, EntryKind
+from msgspec import convert, to_builtins
+
+from master.domain.agreements.ledger.entries import Entry
 from master.domain.catalog.subjects import Subject
 from master.store.backends.database import Row, Tx
 from master.store.tables.columns import insert_into
@@ -41,25 +43,7 @@ def append(tx: Tx, project_id: int, new: Sequence[Entry]) -> None:
     """
     tx.many(
         insert_into("agreement_entry", ["project_id", *_COLUMN_NAMES]),
-        [
-            (
-                project_id,
-                entry.number,
-                entry.recorded_at,
-                entry.day.isoformat(),
-                int(entry.kind),
-                entry.subject.kind,
-                entry.subject.id,
-                entry.policy,
-                json.dumps(entry.details, ensure_ascii=False),
-                entry.reason,
-                " ".join(entry.rules),
-                entry.caller,
-                entry.order,
-                entry.given_reason,
-            )
-            for entry in new
-        ],
+        [(project_id, *(stored[name] for name in _COLUMN_NAMES)) for stored in map(_stored, new)],
     )
 
 
@@ -106,19 +90,24 @@ def import_moments(tx: Tx, project_id: int) -> dict[str, float]:
     }
 
 
+def _stored(entry: Entry) -> dict[str, Any]:
+    """An entry by the names of its columns."""
+    plain: dict[str, Any] = to_builtins(entry)
+    return plain | {
+        "subject_kind": entry.subject.kind,
+        "subject_id": entry.subject.id,
+        "details": json.dumps(entry.details, ensure_ascii=False),
+        "rules": " ".join(entry.rules),
+        "order_number": entry.order,
+    }
+
+
 def _entry(row: Row) -> Entry:
-    number, recorded_at, day, kind, subject_kind, subject_id, policy, details, reason, rules, caller, order, given = row
-    return Entry(
-        number=number,
-        order=order,
-        given_reason=given,
-        recorded_at=recorded_at,
-        day=date.fromisoformat(day),
-        kind=EntryKind(kind),
-        subject=Subject(subject_kind, subject_id),
-        policy=policy,
-        details=json.loads(details),
-        reason=reason,
-        rules=tuple(rules.split()),
-        caller=caller,
-    )
+    stored = dict(zip(_COLUMN_NAMES, row, strict=True))
+    parts = {
+        "subject": (stored["subject_kind"], stored["subject_id"]),
+        "details": json.loads(stored["details"]),
+        "rules": stored["rules"].split(),
+        "order": stored["order_number"],
+    }
+    return convert(stored | parts, Entry)

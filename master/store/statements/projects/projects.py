@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from msgspec import convert
+
 from master.domain.catalog.catalog import Catalog
 from master.domain.catalog.subjects import Subject
 from master.domain.catalog.versions import Version
@@ -12,8 +14,8 @@ from master.domain.catalog.words import PbxRole
 from master.domain.estate.estate import Estate, LeasePace, Pbx
 from master.domain.estate.installations import AgreedUse, Device, License
 from master.domain.estate.learning import Learning
-from master.domain.estate.license_release import InUse, Release
-from master.domain.estate.project import DeviceSpec, LicenseSpec, PaceSpec, PbxSpec, ProjectSpec, SiteSpec, pace_of
+from master.domain.estate.license_release import Release
+from master.domain.estate.project import PaceSpec, ProjectSpec, SiteSpec, pace_of
 from master.store.backends.database import Tx
 from master.store.statements.projects.allocation import load_allocation
 from master.values import Value
@@ -24,9 +26,7 @@ LICENSE_COLUMNS = (
 )  # fmt: skip
 """What a license and its row have by the same name, beside its id."""
 RELEASE_COLUMNS = ("requested_by", "requested_at", "reason", "nonce", "certified", "device_dead", "approved_by")
-_FLAGS = ("certified", "device_dead")
-"""SQLite knows numbers only."""
-_PACE = ("ttl_seconds", "grace_seconds", "renew_every_seconds")
+_PACE = PaceSpec.__struct_fields__
 _PROJECT = (
     "id", "name", "display_name", "catalog", "time_zone", "revision", "applied_at", "epoch_floor", "learning_since",
     "learning_until", "learning_why", *_PACE,
@@ -37,6 +37,7 @@ _LICENSE = (
     "id", "type", "device_id", "key_on_word_of", "agreed_kind", "agreed_id", "use_policy", "use_ends_at",
     *LICENSE_COLUMNS,
 )  # fmt: skip
+_DECLARED = ("id", "type", "version", "tier", "quantity", "device_id", "file")
 _RELEASE = ("license_id", "in_use", "to_device_id", *RELEASE_COLUMNS)
 
 
@@ -131,41 +132,25 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
         return None
     catalog, devices = catalogs[row["catalog"]], _rows(tx, "device", _DEVICE, row["id"])
     device_names = {device["id"]: device["name"] for device in devices}
-    spec = ProjectSpec(
-        name=row["name"],
-        display_name=row["display_name"],
-        catalog=row["catalog"],
-        time_zone=row["time_zone"] or "",
-        lease=_pace(row),
-        sites=tuple(
-            SiteSpec(site_row["name"], site_row["display_name"])
-            for site_row in _rows(tx, "site", ("name", "display_name"), row["id"])
-        ),
-        devices=tuple(DeviceSpec(device["name"], device["platform"], device["model"]) for device in devices),
-        pbxs=tuple(
-            PbxSpec(
-                pbx_row["name"],
-                pbx_row["site"],
-                device_names[pbx_row["device_id"]],
-                PbxRole(pbx_row["role"]),
-                pbx_row["software_version"],
-                pbx_row["standby_for"],
-                _pace(pbx_row),
-            )
-            for pbx_row in _rows(tx, "pbx", _PBX, row["id"])
-        ),
-        licenses=tuple(
-            LicenseSpec(
-                license_row["id"],
-                catalog.types[license_row["type"]].printed(version=license_row["version"], tier=license_row["tier"]),
-                license_row["quantity"],
-                device_names.get(license_row["device_id"], ""),
-            )
-            for license_row in _rows(tx, "license", _LICENSE, row["id"])
-            if license_row["file"] is None
-        ),
-    )
-    return StoredProject(row["id"], spec, row["revision"], row["applied_at"])
+    parts = {
+        "time_zone": row["time_zone"] or "",
+        "lease": row,
+        "sites": _rows(tx, "site", SiteSpec.__struct_fields__, row["id"]),
+        "devices": devices,
+        "pbxs": [
+            pbx | {"device": device_names[pbx["device_id"]], "lease": pbx} for pbx in _rows(tx, "pbx", _PBX, row["id"])
+        ],
+        "licenses": [
+            license
+            | {
+                "type": catalog.types[license["type"]].printed(version=license["version"], tier=license["tier"]),
+                "device": device_names.get(license["device_id"], ""),
+            }
+            for license in _rows(tx, "license", _DECLARED, row["id"])
+            if license["file"] is None
+        ],
+    }
+    return StoredProject(row["id"], convert(row | parts, ProjectSpec), row["revision"], row["applied_at"])
 
 
 def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: LeasePace) -> Estate | None:
@@ -174,13 +159,8 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
     if row is None:
         return None
     catalog = catalogs[row["catalog"]]
-    devices = {
-        device_row["id"]: Device(
-            device_row["id"], device_row["name"], device_row["platform"], device_row["model"], device_row["public_key"]
-        )
-        for device_row in _rows(tx, "device", _DEVICE, row["id"])
-    }
-    own = _pace(row)
+    devices = {device["id"]: convert(device, Device) for device in _rows(tx, "device", _DEVICE, row["id"])}
+    own = convert(row, PaceSpec)
     pbxs = {
         pbx_row["id"]: Pbx(
             id=pbx_row["id"],
@@ -189,7 +169,7 @@ def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: Lea
             device=devices[pbx_row["device_id"]],
             role=PbxRole(pbx_row["role"]),
             software=Version.parse(pbx_row["software_version"]),
-            pace=pace_of(own, _pace(pbx_row), default),
+            pace=pace_of(own, convert(pbx_row, PaceSpec), default),
             standby_for=pbx_row["standby_for"] or None,
         )
         for pbx_row in _rows(tx, "pbx", _PBX, row["id"])
@@ -262,11 +242,8 @@ def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str,
 
 
 def _release(row: Mapping[str, Any], devices: Mapping[int, Device]) -> Release:
-    return Release(
-        in_use=InUse(row["in_use"]),
-        to_device=devices[row["to_device_id"]].name if row["to_device_id"] is not None else "",
-        **{name: row[name] for name in RELEASE_COLUMNS} | {name: bool(row[name]) for name in _FLAGS},
-    )
+    to_device = devices[row["to_device_id"]].name if row["to_device_id"] is not None else ""
+    return convert({**row, "to_device": to_device}, Release, strict=False)  # SQLite has numbers for truths
 
 
 def _agreed(row: Mapping[str, Any]) -> AgreedUse | None:
@@ -282,16 +259,12 @@ def _pbxs_in(tx: Tx, table: str, project_id: int) -> frozenset[int]:
     return frozenset(row[0] for row in tx.rows(pbxs, project_id))
 
 
-def _project(tx: Tx, name: str) -> Mapping[str, Any] | None:
+def _project(tx: Tx, name: str) -> dict[str, Any] | None:
     rows = tx.rows(f"SELECT {', '.join(_PROJECT)} FROM project WHERE name = ?1 AND deleted_at IS NULL", name)
     return dict(zip(_PROJECT, rows[0], strict=True)) if rows else None
 
 
-def _rows(tx: Tx, table: str, columns: Sequence[str], project_id: int) -> list[Mapping[str, Any]]:
+def _rows(tx: Tx, table: str, columns: Sequence[str], project_id: int) -> list[dict[str, Any]]:
     """A project's rows of a table, in the order of the first column."""
     statement = f"SELECT {', '.join(columns)} FROM {table} WHERE project_id = ?1 ORDER BY {columns[0]}"
     return [dict(zip(columns, row, strict=True)) for row in tx.rows(statement, project_id)]
-
-
-def _pace(row: Mapping[str, Any]) -> PaceSpec:
-    return PaceSpec(row["ttl_seconds"], row["grace_seconds"], row["renew_every_seconds"])
