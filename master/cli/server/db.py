@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from master.store.upkeep.backup import Progress
 
 _GUIDE = "docs/backup.md has the whole of it, step by step"
+_DAMAGED = "keep it as it is, and restore the newest backup that is sound: `license-master db restore FILE --force`"
 _ON_A_SERVER = (
     "one moment:      pg_dump --format=custom --file=license-master.dump 'POSTGRESQL-URL'",
     "every moment:    pg_basebackup --pgdata=BASE --wal-method=stream, and archive the WAL",
@@ -58,9 +59,18 @@ def upgrade(
 
 @app.command()
 def check(file: SettingsFile = None, database_url: DatabaseUrl = None) -> None:
-    """Check the schema, that every counter agrees with the seats it counts, and that the audit is as it was written."""
+    """Check the schema, that every counter agrees with the seats it counts, and that the audit is as it was written.
+
+    Of a SQLite database, also that the file is undamaged.
+    """
+    from master.store.backends.sqlite import existing_file, opened_file
+    from master.store.backends.urls import SqliteUrl, parse_url
+
     settings = settings_from(file, database_url=database_url)
     with _as_command_failures():
+        if isinstance(url := parse_url(settings.database_url), SqliteUrl):
+            with closing(opened_file(source := existing_file(url))):
+                _check_undamaged(source, remedy=_DAMAGED)
         _checked(settings.database_url)
     typer.echo("schema, counters and audit are right")
 
@@ -89,7 +99,7 @@ def backup(
             _shown_progress() as progress,
             copies.copied(source, target, progress=progress) as copy,
         ):
-            _check_undamaged(copy)
+            _check_undamaged(copy, name=source, remedy=_DAMAGED)
             try:
                 asyncio.run(_has_this_schema(_url_of(copy)))
             except StorageError:
@@ -135,7 +145,7 @@ def restore(
                 remedy = "--force keeps it beside, under another name, and puts the backup in its place"
                 raise CommandFailed(f"{target} is a database already", remedy=remedy)
             aside = target.with_name(f"{target.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        _check_undamaged(source)
+        _check_undamaged(source, remedy="take an older backup")
         with (
             copies.kept_from_masters(target),
             _shown_progress() as progress,
@@ -205,13 +215,13 @@ def _as_command_failures() -> Iterator[None]:
         raise CommandFailed(str(error)) from error
 
 
-def _check_undamaged(file: Path) -> None:
+def _check_undamaged(file: Path, *, name: Path | None = None, remedy: str) -> None:
     from master.store.upkeep.backup import damage
 
     if not file.is_file():
         raise CommandFailed(f"{file}: there is no such file")
     if damages := damage(file):
-        raise CommandFailed(f"{file} is damaged, or no database", lines=damages[:10], remedy="take an older backup")
+        raise CommandFailed(f"{name or file} is damaged, or no database", lines=damages[:10], remedy=remedy)
 
 
 def _checked(database_url: str) -> dict[str, int]:

@@ -35,14 +35,18 @@ def copied(source: Path, target: Path, *, progress: Progress, aside: Path | None
     Whoever writes to `source` meanwhile neither waits nor is waited for.
 
     Raises:
-        BackupError: `source` is missing or no database, or `target` is there already and nothing says `aside`.
+        BackupError: `source` is missing or no database, or `target` cannot be made, or is there already and nothing
+            says `aside`.
     """
     if not source.is_file():
         raise BackupError(f"{source}: there is no such file")
     if aside is None and target.exists():
         raise BackupError(f"{target} is there already; choose another name, nothing is overwritten")
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the master's signing key is in it
+    try:
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the master's signing key is in it
+    except OSError as error:
+        raise BackupError(f"{target} cannot be made in {target.absolute().parent}: {error.strerror}") from error
     try:
         try:
             _copy(source, unfinished, progress)

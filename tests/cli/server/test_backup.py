@@ -86,6 +86,31 @@ async def test_a_database_with_wrong_counters_is_no_backup(sqlite_database_url: 
     assert not [name for name in left_in(tmp_path) if "made" in name]
 
 
+async def test_a_damaged_database_is_said_to_be_damaged(sqlite_database_url: str, tmp_path: Path) -> None:
+    """Also where the damage is in no page that the other checks read."""
+    file = tmp_path / "license-master.db"
+    with sqlite3.connect(file) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'webhook' LIMIT 1").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute("PRAGMA journal_mode = DELETE")
+    content = file.read_bytes()
+    file.write_bytes(content[: (page - 1) * size] + b"\xff" * size + content[page * size :])
+    for done in (
+        await database("check", url=sqlite_database_url),
+        await database("backup", tmp_path / "made.db", url=sqlite_database_url),
+    ):
+        assert done.code == 1
+        assert f"{file} is damaged, or no database" in done.err
+        assert "restore the newest backup that is sound" in " ".join(done.err.split())
+    assert not [name for name in left_in(tmp_path) if "made" in name]
+
+
+async def test_a_backup_that_can_be_made_nowhere_says_where(sqlite_database_url: str, tmp_path: Path) -> None:
+    done = await database("backup", tmp_path / "nowhere" / "made.db", url=sqlite_database_url)
+    assert done.code == 1
+    assert f"cannot be made in {tmp_path / 'nowhere'}: No such file or directory" in " ".join(done.err.split())
+
+
 async def test_restoring_puts_the_backup_in_place_and_keeps_what_was_there(
     sqlite_database_url: str, tmp_path: Path
 ) -> None:
