@@ -12,6 +12,7 @@ import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
+from weakref import WeakValueDictionary
 
 import structlog
 from aiohttp import web
@@ -32,6 +33,8 @@ _log = structlog.get_logger(__name__)
 _BACKLOG: Final = 1024
 _KEEPALIVE_SECONDS: Final = 75.0
 _DRAIN_SECONDS: Final = 5.0
+_REST_SECONDS: Final = 10.0
+"""How long the rest of a body that nobody reads is taken: who still sends might not get the answer otherwise."""
 _SETS_AT_ONCE: Final = 4
 """Whole wanted sets that are read at the same time: the largest bodies there are."""
 
@@ -58,7 +61,11 @@ class LocalServer:
             logger=_failures(),
             keepalive_timeout=_KEEPALIVE_SECONDS,
             shutdown_timeout=_DRAIN_SECONDS,
+            lingering_time=_REST_SECONDS,
         )
+        self._app.on_response_prepare.append(self._answering)
+        self._unread: WeakValueDictionary[web.RequestHandler, web.Request] = WeakValueDictionary()
+        """The last request of a connection, where it is answered before its body was there."""
         self._silent: set[object] = set()
         self.turned_away = 0
         """Connections that were one too many, so far."""
@@ -96,6 +103,9 @@ class LocalServer:
                 for server in listening:
                     server.close()
                 self._agent.events.end()
+                for request in list(self._unread.values()):
+                    request.protocol.close()
+                    request.content.feed_eof()  # the rest of its body is waited for no more
                 await self._runner.cleanup()
 
     def _connected(self, transport: asyncio.Transport) -> None:
@@ -128,6 +138,10 @@ class LocalServer:
             transport.abort()
         else:
             self._look_later(transport, protocol, unread=unread)
+
+    async def _answering(self, request: web.Request, _: web.StreamResponse) -> None:
+        if not request.content.is_eof():
+            self._unread[request.protocol] = request
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from yarl import URL
 
 from license_agent.agent import Agent
 from license_agent.daemon import running
+from license_agent.http import server
 from license_agent.http.server import LocalServer
 from slave_client import State
 from tests.license_agent.conftest import Pbx, agent_settings, port, running_agent
@@ -104,6 +105,30 @@ async def test_a_body_that_cannot_be_read_is_the_callers_affair(
         await until(lambda: pbx.server.connections <= 1)
         assert await pbx.register("4711") == [200]
     assert [line for line in logged if line["log_level"] != "info"] == []
+    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+async def test_the_end_waits_for_no_body_that_nobody_reads(
+    master: RestartableMaster,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+) -> None:
+    """Its request was answered long ago, and whoever sends it goes on."""
+    for name in ("_DRAIN_SECONDS", "_REST_SECONDS"):
+        monkeypatch.setattr(server, name, HANG_SECONDS)
+    head = f"{method} {port('4711')} HTTP/1.1\r\nHost: agent\r\nContent-Length: 99999999999\r\n\r\n"
+    async with asyncio.timeout(HANG_SECONDS):
+        async with running(agent_settings(master.address, tmp_path)):
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+            writer.write(head.encode())
+            assert (await reader.readuntil(b"}\n")).startswith(b"HTTP/1.1 4")
+            writer.write(b" " * 1_000_000)
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
     assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
 
 
