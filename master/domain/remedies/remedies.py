@@ -126,7 +126,10 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
     shared = case.working_set.seats[case.pbx.id].shares is not None
     takes = case.estate.catalog.types[case.wants[0].type] if case.wants and first.reason in TOO_FEW else None
     divided = bool(case.working_set.divisions)  # then it turns on who holds what, too
-    if takes is None or takes.companions or shared or divided or first.license_type in case.estate.agreed:
+    if takes is None or shared or divided or first.license_type in case.estate.agreed:
+        return decided(case, refused, effort)
+    host, kind = case.carrier or case.pbx, case.wants[0].kind
+    if case.eligibilities.companions(takes, case.pbx, host, case.software, kind):
         return decided(case, refused, effort)
     rests_on: frozenset[tuple[str, int | None]] = frozenset()
     if takes.requires:

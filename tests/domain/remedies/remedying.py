@@ -50,6 +50,7 @@ class Site:
             read = INNOVAPHONE.read_name(printed.strip())
             items.append(License(f"license-{number}", read.type, read.version, read.tier, quantity, devices.get(box)))
         self.estate = Estate(1, "acme", 1, INNOVAPHONE, pbxs, (), {}, epoch_floor=0).with_licenses(items)
+        self._eligibilities = EligibilityCache(self.estate)
         self.working_set = SeatWorkingSet(pbx_wide=INNOVAPHONE.pbx_wide_types)
         self.software = {pbx.id: pbx.software for pbx in pbxs.values()}
         self.fit()
@@ -91,7 +92,9 @@ class Site:
     def _decider(self, pbx: str, software: str, now: float) -> tuple[Decider, Case]:
         at = self.estate.pbxs[self.estate.pbx_ids[pbx]]
         runs = Version.parse(software) if software else self.software[at.id]
-        eligibilities = EligibilityCache(self.estate)
+        if self._eligibilities.estate is not self.estate:
+            self._eligibilities = EligibilityCache(self.estate)
+        eligibilities = self._eligibilities
         time = LeaseTime.at(now)
         decider = Decider(eligibilities, self.working_set, at, runs, time)
         return decider, Case(

@@ -225,6 +225,20 @@ def test_in_a_large_project_a_refusal_is_answered_by_fewer_trials() -> None:
     assert large.left < small.left
 
 
+@pytest.mark.parametrize(("platform", "is_found_once"), [("gateway", True), ("ipva", False)])
+def test_those_refused_alike_have_one_search_where_nothing_is_debited_beside(
+    platform: str, is_found_once: bool
+) -> None:
+    at = Site({"PBX-Port12": 1, "PBX-IPVA12": 1}, {"hq": f"master 12 {platform}"})
+    at.acquire("hq", want("port", "200"))
+    efforts = [Effort.of_an_explanation() for _ in range(2)]
+    answers = [at.acquire("hq", want("port", "201"), effort=effort) for effort in efforts]
+    assert answers[0] == answers[1]
+    assert _actions(answers[0]) == {RemedyAction.ADD_LICENSES}
+    assert efforts[0].left < Effort.of_an_explanation().left
+    assert (efforts[1].left == Effort.of_an_explanation().left) is is_found_once
+
+
 def test_who_gives_up_ends_the_search_with_the_next_trial() -> None:
     asked = 0
 
