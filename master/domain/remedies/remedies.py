@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from licensemaster.api_enums import RemedyAction
 from master.domain.remedies.answers import Steps, answers, kind_of
@@ -128,16 +129,16 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
     divided = bool(case.working_set.divisions)  # then it turns on who holds what, too
     if takes is None or shared or divided or first.license_type in case.estate.agreed:
         return decided(case, refused, effort)
-    host, kind = case.carrier or case.pbx, case.wants[0].kind
-    if case.eligibilities.companions(takes, case.pbx, host, case.software, kind):
-        return decided(case, refused, effort)
-    rests_on: frozenset[tuple[str, int | None]] = frozenset()
+    rests_on = set[tuple[object, ...]]()
     if takes.requires:
         users = {want.subject for want in case.wants}
         held = (seat for seat in case.working_set.holdings(case.pbx.id) if seat.subject in users)
-        rests_on = frozenset((seat.type, seat.pool_id) for seat in held)
+        rests_on |= {(seat.type, seat.pool_id) for seat in held}
+    if takes.companions:
+        pool_ids = case.eligibilities.pools_of(case.pbx, takes.key)
+        rests_on |= {(pool_id, *astuple(case.working_set.pools[pool_id])) for pool_id in pool_ids}
     known = case.eligibilities.remedies
-    key = (case.pbx.id, case.carrier, case.software, first, len(refused), rests_on)
+    key = (case.pbx.id, case.carrier, case.software, first, len(refused), frozenset(rests_on))
     remedy = known.get(key)
     if remedy is None:
         if len(known) >= _REMEMBERED_MAX:

@@ -225,10 +225,8 @@ def test_in_a_large_project_a_refusal_is_answered_by_fewer_trials() -> None:
     assert large.left < small.left
 
 
-@pytest.mark.parametrize(("platform", "is_found_once"), [("gateway", True), ("ipva", False)])
-def test_those_refused_alike_have_one_search_where_nothing_is_debited_beside(
-    platform: str, is_found_once: bool
-) -> None:
+@pytest.mark.parametrize("platform", ["gateway", "ipva"])
+def test_those_refused_alike_have_one_search(platform: str) -> None:
     at = Site({"PBX-Port12": 1, "PBX-IPVA12": 1}, {"hq": f"master 12 {platform}"})
     at.acquire("hq", want("port", "200"))
     efforts = [Effort.of_an_explanation() for _ in range(2)]
@@ -236,7 +234,15 @@ def test_those_refused_alike_have_one_search_where_nothing_is_debited_beside(
     assert answers[0] == answers[1]
     assert _actions(answers[0]) == {RemedyAction.ADD_LICENSES}
     assert efforts[0].left < Effort.of_an_explanation().left
-    assert (efforts[1].left == Effort.of_an_explanation().left) is is_found_once
+    assert efforts[1].left == Effort.of_an_explanation().left
+
+
+def test_what_is_remembered_of_a_refusal_turns_on_the_licenses_beside_it() -> None:
+    at = site({"PBX-Port12": 1, "PBX-IPVA12": 1})
+    at.acquire("berlin", want("port", "alice"))
+    assert "IPVA" not in ways(at.refuse("cloud", want("port", "bob")))[0]
+    at.working_set.pools[at.estate.pool_on("hq-box", "ipva")].used = 1
+    assert "IPVA" in ways(at.refuse("cloud", want("port", "bob")))[0]
 
 
 def test_who_gives_up_ends_the_search_with_the_next_trial() -> None:
