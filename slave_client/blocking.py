@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -74,6 +75,7 @@ class BlockingSlaveClient:
         self._thread = threading.Thread(target=self._loop.run_forever, name="slave-client", daemon=True)
         self._client: SlaveClient | None = None
         self._ended = False
+        self._process = 0
         self._entering = threading.Lock()
         """Whoever has it may hand work to the thread, or end it: what comes too late would be waited for for ever."""
         self._carrying: list[BlockingSlaveClient] = []
@@ -93,6 +95,7 @@ class BlockingSlaveClient:
         """Load what was kept and begin to look for a master; raises as `SlaveClient.start` does."""
         if self._client is not None or self._ended:
             raise RuntimeError("a client is started once; make a new one")
+        self._process = os.getpid()
         self._thread.start()
         try:
             self._client = self._wait(self._started())
@@ -151,7 +154,7 @@ class BlockingSlaveClient:
         carried = BlockingSlaveClient(client.config)
         carried._loop.close()
         carried._loop, carried._thread, carried._client, carried._is_carried = self._loop, self._thread, client, True
-        carried._entering = self._entering
+        carried._entering, carried._process = self._entering, self._process
         self._carrying = [*(known for known in self._carrying if not known._ended), carried]
         return carried
 
@@ -173,6 +176,9 @@ class BlockingSlaveClient:
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a callback must not block the client that called it")
+        if self._process != os.getpid():  # none of its threads came along, so that nobody would ever answer
+            work.close()
+            raise RuntimeError("this client runs in the process that forked this one: make a client of its own here")
         with self._entering:
             if self._ended:
                 work.close()

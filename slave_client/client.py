@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -132,7 +132,7 @@ class SlaveClient:
         """
         return (await self.acquire_many((want,), wait=wait))[0]
 
-    async def acquire_many(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
+    async def acquire_many(self, wants: Iterable[Want], *, wait: bool = False) -> list[Outcome]:
         """Acquire seats, each granted or refused by itself; returns one outcome per want, in order. `wait` as above."""
         return await self._seat_manager.acquire_many(wants, Action.AWAIT if wait else Action.ACQUIRE)
 
@@ -143,7 +143,7 @@ class SlaveClient:
         """
         return (await self._seat_manager.return_many((want,)))[0]
 
-    async def return_seats(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
+    async def return_seats(self, wants: Iterable[Want]) -> list[ReturnOutcome]:
         """Return seats; returns one outcome per seat, in order."""
         return await self._seat_manager.return_many(wants)
 

@@ -9,7 +9,7 @@ whole set (`reconciliation`), what is answered without it (`offline_answers`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
@@ -103,12 +103,14 @@ class SeatManager:
 
     # What callers ask for.
 
-    async def acquire_many(self, wants: Sequence[Want], action: Action = Action.ACQUIRE) -> list[Outcome]:
+    async def acquire_many(self, wants: Iterable[Want], action: Action = Action.ACQUIRE) -> list[Outcome]:
         """Acquire seats, or wait for them; one outcome for each wanted seat, in order. Failures of the network are
         outcomes, too.
         """
         operations = [Operation(action, want) for want in wants]
-        answers: list[Outcome | None] = [self.known(want) or self._unasked.acquire(want) for want in wants]
+        answers: list[Outcome | None] = [
+            self.known(asked.want) or self._unasked.acquire(asked.want) for asked in operations
+        ]
         asked = [index for index, answer in enumerate(answers) if answer is None]
         results = await self._batcher.submit_many([operations[index] for index in asked])
         for index, result in zip(asked, results, strict=True):
@@ -116,7 +118,7 @@ class SeatManager:
             answers[index] = result
         return [answer for answer in answers if answer is not None]
 
-    async def return_many(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
+    async def return_many(self, wants: Iterable[Want]) -> list[ReturnOutcome]:
         results = await self._batcher.submit_many([Operation(Action.RETURN, want) for want in wants])
         outcomes: list[ReturnOutcome] = []
         for result in results:

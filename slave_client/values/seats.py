@@ -110,7 +110,8 @@ class Want:
     Names are kept in the master's normal form: spellings of one name, such as composed and decomposed umlauts or white
     space around it, are one holder. Capitals, accents and punctuation distinguish holders.
 
-    Raises ValueError unless type and holder are 1 to 128 printable characters and the others 0 to 128.
+    Raises ValueError unless the kind is a HolderKind, type and holder are 1 to 128 printable characters, and the others
+    0 to 128.
     """
 
     license_type: str
@@ -123,6 +124,8 @@ class Want:
     """The seat's name within the PBX."""
 
     def __post_init__(self) -> None:
+        if type(self.holder_kind) is not HolderKind:  # its number is equal to it, and could not be kept
+            raise ValueError(f"holder_kind: {self.holder_kind!r} is no HolderKind, such as HolderKind.USER")
         texts = (self.license_type, self.holder, *filter(None, (self.user, self.line, self.application_version)))
         if not values.are_holders(texts):
             self._respell()

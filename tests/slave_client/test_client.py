@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,20 @@ async def test_concurrent_acquires_each_get_their_own_answer(master: Restartable
     async with SlaveClient(master.config()) as client:
         outcomes = await asyncio.gather(*(client.acquire(port(f"p{number}")) for number in range(20)))
         assert sum(outcome.granted for outcome in outcomes) == PORTS
+
+
+async def test_seats_may_come_one_by_one(master: RestartableMaster) -> None:
+    """From whatever can be gone through once."""
+    async with SlaveClient(master.config()) as client:
+        assert [outcome.want for outcome in await client.acquire_many(iter(PHONES))] == PHONES
+        assert [outcome.want for outcome in await client.return_seats(iter(PHONES))] == PHONES
+
+
+@pytest.mark.parametrize("kind", [1, "USER", None])
+def test_a_seat_of_no_kind_is_none(kind: Any) -> None:
+    """A kind's number is equal to it; once acquired it could be neither kept nor given back, nor any seat beside it."""
+    with pytest.raises(ValueError, match="is no HolderKind"):
+        Want("port", kind, "phone-0")
 
 
 async def test_a_bad_seat_does_not_fail_its_neighbours(master: RestartableMaster) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from licensemaster.v1 import lease_pb2
-from slave_client import BlockingSlaveClient, ClientConfig, HolderKind, NoticeKind, SlaveClient, State, Want
+from slave_client import BlockingSlaveClient, CallKind, ClientConfig, HolderKind, NoticeKind, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, estate
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import watch_streams, wire_to
@@ -130,3 +131,22 @@ async def test_a_call_that_comes_as_a_blocking_client_ends_is_not_waited_for_for
     await asyncio.to_thread(client.stop)
     await asyncio.to_thread(late.join, HANG_SECONDS)
     assert not late.is_alive()
+
+
+async def test_a_blocking_client_waits_for_nobody_in_a_forked_process(
+    master: RestartableMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork has none of its threads: nobody would ever answer there."""
+
+    def use() -> None:
+        with BlockingSlaveClient(master.config()) as client:
+            client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+            with monkeypatch.context() as forked:
+                forked.setattr(os, "getpid", lambda: 0)
+                for ask in (lambda: client.acquire(PHONES[0]), client.report, client.stop):
+                    with pytest.raises(RuntimeError, match="make a client of its own here"):
+                        ask()
+                assert client.call_allowed(kind=CallKind.EMERGENCY)
+            assert client.acquire(PHONES[0]).granted, "where it was started, it goes on"
+
+    await asyncio.to_thread(use)
