@@ -6,6 +6,7 @@ Requests are decided in order, each on what those before it left. The caller com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, TypeVar, cast
 
 from master.domain.estate.lease_time import LeaseTime
@@ -13,21 +14,7 @@ from master.domain.leases.ending import NoLeaseToEndError
 from master.domain.leases.leases import LeaseError
 from master.domain.leases.loans import LoanError
 from master.domain.leases.presence import Observer
-from master.service.batch.answers import (
-    ClaimsEnded,
-    DatabaseOutdatedError,
-    LeaseClosed,
-    LeaseEnded,
-    LeaseGranted,
-    LoanBorrowed,
-    LoanReturned,
-    SeatsAcquired,
-    SeatsReclaimed,
-    SeatsReturned,
-    SeatsSynced,
-    TakeOverRefused,
-    WaitingDropped,
-)
+from master.service.batch.answers import DatabaseOutdatedError, WaitingDropped
 from master.service.batch.batch_events import BatchEvents
 from master.service.batch.batch_leases import BatchLeases
 from master.service.batch.batch_seats import BatchSeats
@@ -57,7 +44,7 @@ from master.service.batch.resolved_request import ResolvedRequest
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import RequestIdTakenError
 from master.service.runtime.names import UnknownPbxError
-from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
+from master.service.runtime.request_answers import RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import seats as store
 from master.store.statements.events import write_events
@@ -106,7 +93,7 @@ def answer_to(tx: Tx, estates: EstateCache, time: LeaseTime, request: Request[An
     (answer,) = run_batch(tx, estates, time, [request]).answers
     if isinstance(answer, Exception):
         raise answer
-    return cast(Answer, answer)  # `answered_by` of this very request gave it
+    return cast(Answer, answer)  # it was asked for with this very request
 
 
 class Batch:
@@ -125,7 +112,7 @@ class Batch:
     def answer(self, resolved: ResolvedRequest) -> object:
         """The answer to one request, or the exception that concerns it alone."""
         try:
-            return resolved.request.answered_by(self, resolved)
+            return self._carried_out(resolved)
         except CONCERNS_ONE as error:
             return error
 
@@ -147,51 +134,43 @@ class Batch:
 
     # --- Who answers what -------------------------------------------------------------------------------------------
 
-    def open(self, resolved: ResolvedRequest, request: OpenLease) -> LeaseGranted:
-        return self._leases.open(resolved, request)
+    def _carried_out(self, resolved: ResolvedRequest) -> object:
+        """The answer to a request, of the type that it is a request for."""
+        leases, seats = self._leases, self._seats
+        match resolved.request:
+            case RenewLease() as request:
+                return leases.renew(resolved, request)
+            case AcquireSeats() as request:
+                return seats.acquire(resolved, leases.called(resolved, request), request)
+            case ReturnSeats() as request:
+                return seats.give_back(resolved, leases.called(resolved, request), request)
+            case SyncSeats() as request:
+                return seats.sync(resolved, leases.called(resolved, request), request)
+            case OpenLease() as request:
+                return leases.open(resolved, request)
+            case CloseLease() as request:
+                return leases.close(resolved, request)
+            case ReclaimSeats() as request:
+                return leases.reclaim(resolved, request)
+            case GrantWaiting() as request:
+                return seats.hand_on(resolved, leases.of(resolved.pbx.id), request)
+            case TakeOverLease() as request:
+                takeovers = BatchTakeovers(self._tx, self._loaded, leases, self._events, self._observer)
+                return takeovers.take_over(resolved, request)
+            case EndClaims():
+                return leases.end_claims(resolved)
+            case EndLease() as request:
+                return self._once(resolved, request.key, partial(leases.end, resolved, request))
+            case BorrowSeats() as request:
+                lease = leases.of(resolved.pbx.id)
+                return self._once(resolved, request.key, partial(leases.loans.borrow, resolved, lease, request))
+            case ReturnLoan() as request:
+                return self._once(resolved, request.key, partial(leases.loans.give_back, resolved, request))
+            case DropWaiting() as request:
+                return self._once(resolved, request.key, lambda: WaitingDropped(self._waiting.drop(resolved, request)))
+        raise NotImplementedError(type(resolved.request))
 
-    def take_over(self, resolved: ResolvedRequest, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
-        takeovers = BatchTakeovers(self._tx, self._loaded, self._leases, self._events, self._observer)
-        return takeovers.take_over(resolved, request)
-
-    def renew(self, resolved: ResolvedRequest, request: RenewLease) -> LeaseGranted:
-        return self._leases.renew(resolved, request)
-
-    def close(self, resolved: ResolvedRequest, request: CloseLease) -> LeaseClosed:
-        return self._leases.close(resolved, request)
-
-    def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded | AnsweredBefore:
-        return self._once(resolved, request.key, lambda: self._leases.end(resolved, request))
-
-    def end_claims(self, resolved: ResolvedRequest, request: EndClaims) -> ClaimsEnded:
-        return self._leases.end_claims(resolved)
-
-    def reclaim(self, resolved: ResolvedRequest, request: ReclaimSeats) -> SeatsReclaimed:
-        return self._leases.reclaim(resolved, request)
-
-    def acquire(self, resolved: ResolvedRequest, request: AcquireSeats) -> SeatsAcquired:
-        return self._seats.acquire(resolved, self._leases.called(resolved, request), request)
-
-    def give_back(self, resolved: ResolvedRequest, request: ReturnSeats) -> SeatsReturned:
-        return self._seats.give_back(resolved, self._leases.called(resolved, request), request)
-
-    def sync(self, resolved: ResolvedRequest, request: SyncSeats) -> SeatsSynced:
-        return self._seats.sync(resolved, self._leases.called(resolved, request), request)
-
-    def grant_waiting(self, resolved: ResolvedRequest, request: GrantWaiting) -> SeatsAcquired:
-        return self._seats.hand_on(resolved, self._leases.of(resolved.pbx.id), request)
-
-    def drop_waiting(self, resolved: ResolvedRequest, request: DropWaiting) -> WaitingDropped | AnsweredBefore:
-        return self._once(resolved, request.key, lambda: WaitingDropped(self._waiting.drop(resolved, request)))
-
-    def borrow(self, resolved: ResolvedRequest, request: BorrowSeats) -> LoanBorrowed | AnsweredBefore:
-        lease = self._leases.of(resolved.pbx.id)
-        return self._once(resolved, request.key, lambda: self._leases.loans.borrow(resolved, lease, request))
-
-    def return_loan(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
-        return self._once(resolved, request.key, lambda: self._leases.loans.give_back(resolved, request))
-
-    def _once(self, resolved: ResolvedRequest, key: RequestKey[T], carry_out: Callable[[], T]) -> T | AnsweredBefore:
+    def _once(self, resolved: ResolvedRequest, key: RequestKey[T], carry_out: Callable[[], T]) -> object:
         """Carry out a request with an id, unless it was before; its answer is kept at once, as a retry may be in this
         very batch."""
         project_id = resolved.eligibilities.estate.project_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from master.domain.catalog.versions import Version
 from master.domain.leases.learning import Proof
@@ -28,7 +28,6 @@ from master.service.runtime.request_answers import AnsweredBefore, RequestKey
 from master.values import Value
 
 Answer = TypeVar("Answer", covariant=True)
-Found = TypeVar("Found", contravariant=True)
 
 
 class BlockUse(Value, kw_only=True):
@@ -47,10 +46,6 @@ class Request(Value, Generic[Answer], kw_only=True):
 
     pbx: PbxName
     caller: str
-
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> Answer:
-        """Call the handler of this kind of request, once its PBX is found."""
-        raise NotImplementedError
 
 
 class UnderLease(Request[Answer], kw_only=True):
@@ -84,9 +79,6 @@ class OpenLease(Request[LeaseGranted], kw_only=True):
     loans: Sequence[SignedLoan] = ()
     """The signed loans that the PBX has, found genuine."""
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
-        return handlers.open(resolved, self)
-
 
 class CarriedOffline(Value, kw_only=True):
     """What a standby carried while no master answered, on the strength of a standby lease found genuine."""
@@ -109,9 +101,6 @@ class TakeOverLease(Request[LeaseGranted | TakeOverRefused], kw_only=True):
     force: bool = False
     carried: CarriedOffline | None = None
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted | TakeOverRefused:
-        return handlers.take_over(resolved, self)
-
 
 class Receipt(Value, kw_only=True):
     """What a standby says of the standby leases that it has for a PBX of its project."""
@@ -129,15 +118,9 @@ class RenewLease(UnderLease[LeaseGranted], kw_only=True):
     blocks: Sequence[BlockUse] = ()
     block_serial: int = 0
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseGranted:
-        return handlers.renew(resolved, self)
-
 
 class CloseLease(UnderLease[LeaseClosed], kw_only=True):
     """End a lease; all seats go back."""
-
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseClosed:
-        return handlers.close(resolved, self)
 
 
 class EndLease(Request[LeaseEnded | AnsweredBefore], kw_only=True):
@@ -145,9 +128,6 @@ class EndLease(Request[LeaseEnded | AnsweredBefore], kw_only=True):
 
     reason: str
     key: RequestKey[LeaseEnded]
-
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LeaseEnded | AnsweredBefore:
-        return handlers.end(resolved, self)
 
 
 class AcquireSeats(SeatCall[SeatsAcquired], kw_only=True):
@@ -157,17 +137,11 @@ class AcquireSeats(SeatCall[SeatsAcquired], kw_only=True):
     waits: bool = False
     """Whether those that are short are waited for."""
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsAcquired:
-        return handlers.acquire(resolved, self)
-
 
 class ReturnSeats(SeatCall[SeatsReturned], kw_only=True):
     """Return seats, each by itself."""
 
     keys: Sequence[SeatKey]
-
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsReturned:
-        return handlers.give_back(resolved, self)
 
 
 class SyncSeats(SeatCall[SeatsSynced], kw_only=True):
@@ -177,17 +151,11 @@ class SyncSeats(SeatCall[SeatsSynced], kw_only=True):
     waits: bool = False
     """Whether those that are short are waited for."""
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsSynced:
-        return handlers.sync(resolved, self)
-
 
 class ReclaimSeats(Request[SeatsReclaimed], kw_only=True):
     """End a lease that ran out and take back the seats of some of its holders."""
 
     holders_max: int
-
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsReclaimed:
-        return handlers.reclaim(resolved, self)
 
 
 class BorrowSeats(Request[LoanBorrowed | AnsweredBefore], kw_only=True):
@@ -200,9 +168,6 @@ class BorrowSeats(Request[LoanBorrowed | AnsweredBefore], kw_only=True):
     reason: str
     key: RequestKey[LoanBorrowed]
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LoanBorrowed | AnsweredBefore:
-        return handlers.borrow(resolved, self)
-
 
 class ReturnLoan(Request[LoanReturned | AnsweredBefore], kw_only=True):
     """Take back what a PBX has borrowed, but for some seats."""
@@ -214,17 +179,11 @@ class ReturnLoan(Request[LoanReturned | AnsweredBefore], kw_only=True):
     reason: str
     key: RequestKey[LoanReturned]
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> LoanReturned | AnsweredBefore:
-        return handlers.return_loan(resolved, self)
-
 
 class GrantWaiting(Request[SeatsAcquired], kw_only=True):
     """Grant a PBX seats that it waits for, as far as it is their turn; answered for those that were settled."""
 
     wants: Sequence[Want]
-
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> SeatsAcquired:
-        return handlers.grant_waiting(resolved, self)
 
 
 class DropWaiting(Request[WaitingDropped | AnsweredBefore], kw_only=True):
@@ -235,31 +194,6 @@ class DropWaiting(Request[WaitingDropped | AnsweredBefore], kw_only=True):
     reason: str
     key: RequestKey[WaitingDropped]
 
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> WaitingDropped | AnsweredBefore:
-        return handlers.drop_waiting(resolved, self)
-
 
 class EndClaims(Request[ClaimsEnded], kw_only=True):
     """Let go of the claims in a PBX's name that are past their end."""
-
-    def answered_by(self, handlers: Handlers[Found], resolved: Found) -> ClaimsEnded:
-        return handlers.end_claims(resolved, self)
-
-
-class Handlers(Protocol[Found]):
-    """Who answers requests, one method for each kind; a `Found` is a request whose PBX is found."""
-
-    def open(self, resolved: Found, request: OpenLease, /) -> LeaseGranted: ...
-    def take_over(self, resolved: Found, request: TakeOverLease, /) -> LeaseGranted | TakeOverRefused: ...
-    def renew(self, resolved: Found, request: RenewLease, /) -> LeaseGranted: ...
-    def close(self, resolved: Found, request: CloseLease, /) -> LeaseClosed: ...
-    def end(self, resolved: Found, request: EndLease, /) -> LeaseEnded | AnsweredBefore: ...
-    def acquire(self, resolved: Found, request: AcquireSeats, /) -> SeatsAcquired: ...
-    def give_back(self, resolved: Found, request: ReturnSeats, /) -> SeatsReturned: ...
-    def sync(self, resolved: Found, request: SyncSeats, /) -> SeatsSynced: ...
-    def reclaim(self, resolved: Found, request: ReclaimSeats, /) -> SeatsReclaimed: ...
-    def drop_waiting(self, resolved: Found, request: DropWaiting, /) -> WaitingDropped | AnsweredBefore: ...
-    def grant_waiting(self, resolved: Found, request: GrantWaiting, /) -> SeatsAcquired: ...
-    def end_claims(self, resolved: Found, request: EndClaims, /) -> ClaimsEnded: ...
-    def borrow(self, resolved: Found, request: BorrowSeats, /) -> LoanBorrowed | AnsweredBefore: ...
-    def return_loan(self, resolved: Found, request: ReturnLoan, /) -> LoanReturned | AnsweredBefore: ...

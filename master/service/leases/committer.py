@@ -136,7 +136,7 @@ class Committer:
             displaced.complete(QueueFullError(self._limits.retry_after_seconds))
         self._arrived.set()
         try:
-            return cast(Answer, await waiting.answer)  # `answered_by` of this very request gave it
+            return cast(Answer, await waiting.answer)  # it was asked for with this very request
         finally:
             self._queue.discard(waiting)  # whoever gave up leaves room for others
 
