@@ -1,4 +1,4 @@
-"""Messages from values of the domain: each field takes the attribute of its name."""
+"""Messages from values of the domain: each field takes the attribute of its name; `from_messages.py` goes back."""
 
 from __future__ import annotations
 
@@ -80,14 +80,13 @@ def message(to: type[M], value: object, **given: Any) -> M:
 @cache
 def _fields(descriptor: Descriptor) -> list[tuple[str, Callable[[Any], Any], Callable[[Any], Any] | None]]:
     """Return each field's name, what reads its attribute, and what converts that, if anything does."""
-    renamed = _RENAMED.get(descriptor.name, {})
-    return [
-        (field.name, attrgetter(renamed.get(field.name) or _attribute(field)), _writer(field))
-        for field in descriptor.fields
-    ]
+    return [(field.name, attrgetter(attribute_of(descriptor, field)), _writer(field)) for field in descriptor.fields]
 
 
-def _attribute(field: FieldDescriptor) -> str:
+def attribute_of(descriptor: Descriptor, field: FieldDescriptor) -> str:
+    """Return the attribute of a value that stands in a message's field."""
+    if (renamed := _RENAMED.get(descriptor.name, {}).get(field.name)) is not None:
+        return renamed
     if _is_moment(field):
         return field.name.removesuffix("_time") + "_at"
     return field.name.removesuffix("_day") if field.type == FieldDescriptor.TYPE_STRING else field.name

@@ -12,10 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from licensemaster import values
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError, Payload
-from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2, project_pb2
+from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2
 from master.domain.catalog.versions import Version
-from master.domain.catalog.words import PbxRole
-from master.domain.estate import project as spec
 from master.domain.leases.learning import Proof
 from master.domain.leases.loans import SignedLoan
 from master.rpc.errors import InvalidArgumentError
@@ -269,39 +267,6 @@ def software(field: str, value: str) -> Version:
     return checked(field, Version.parse, value)
 
 
-def project_spec(project: project_pb2.Project) -> spec.ProjectSpec:
-    """A project as it was sent, in normal forms; `domain/estate/project.py` judges it."""
-    named, shown = values.resource, values.clean
-    return spec.ProjectSpec(
-        name=named(project.name),
-        display_name=shown(project.display_name),
-        catalog=named(project.catalog),
-        lease=_pace(project.lease),
-        sites=tuple(spec.SiteSpec(named(site.name), shown(site.display_name)) for site in project.sites),
-        devices=tuple(
-            spec.DeviceSpec(named(device.name), named(device.platform), shown(device.model))
-            for device in project.devices
-        ),
-        pbxs=tuple(
-            spec.PbxSpec(
-                named(pbx.name),
-                named(pbx.site),
-                named(pbx.device),
-                _role(pbx.role, index),
-                shown(pbx.software_version),
-                named(pbx.standby_for),
-                _pace(pbx.lease),
-            )
-            for index, pbx in enumerate(project.pbxs)
-        ),
-        licenses=tuple(
-            spec.LicenseSpec(named(license.id), named(license.type), license.quantity, named(license.device))
-            for license in project.licenses
-        ),
-        time_zone=named(project.time_zone),
-    )
-
-
 def moment(field: str, value: Timestamp) -> float:
     """Read a moment, as UNIX seconds.
 
@@ -322,19 +287,3 @@ def page_size(value: int, *, default: int) -> int:
     if value < 0:
         raise InvalidArgumentError("page_size", f"{value} must not be negative")
     return min(value or default, 1000)
-
-
-def _role(role: int, index: int) -> PbxRole:
-    try:
-        return PbxRole(role)
-    except ValueError as error:
-        names = ", ".join(pbx_role.name.lower() for pbx_role in PbxRole)
-        raise InvalidArgumentError(f"pbxs[{index}].role", f"must be one of {names}") from error
-
-
-def _pace(lease: project_pb2.LeaseSettings) -> spec.PaceSpec:
-    return spec.PaceSpec(
-        lease.ttl_seconds if lease.HasField("ttl_seconds") else None,
-        lease.grace_seconds if lease.HasField("grace_seconds") else None,
-        lease.renew_every_seconds if lease.HasField("renew_every_seconds") else None,
-    )

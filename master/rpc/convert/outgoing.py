@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from licensemaster.api_enums import Basis
-from licensemaster.v1 import document_pb2, lease_pb2, loan_pb2, project_pb2, seat_pb2, standby_pb2, status_pb2
+from licensemaster.v1 import (
+    allocation_pb2,
+    document_pb2,
+    lease_pb2,
+    loan_pb2,
+    project_pb2,
+    seat_pb2,
+    standby_pb2,
+    status_pb2,
+)
 from master.domain.audit.chain import Record
 from master.domain.catalog.words import LeaseState
 from master.domain.estate import project as spec
@@ -21,6 +30,7 @@ from master.rpc.convert.refusals import BASIS, kind_message, license_refs
 from master.rpc.messages import message, timestamp, timestamp_us
 from master.service.batch.answers import Blocks, LeaseEnded, StandbyOffer
 from master.service.leases.lease_views import LeaseView
+from master.service.leases.waiting_lists import WaitingSeat
 from master.service.projects.apply import Applied
 from master.service.runtime.names import PbxName
 from master.signing import Signer
@@ -213,6 +223,21 @@ def status_response(overview: Overview, *, master_version: str) -> status_pb2.Ge
             )
             for pair in overview.pairs
         ],
+    )
+
+
+def waiting_message(project: str, waiting: WaitingSeat) -> allocation_pb2.WaitingSeat:
+    """Return one who waits."""
+    waiter = waiting.waiter
+    return message(
+        allocation_pb2.WaitingSeat,
+        waiting,
+        pbx=PbxName(project, waiting.pbx),
+        site=waiter.site,
+        seat=_seat_key(waiter.key),
+        ask_time=waiter.asked_at,
+        call_seats=waiter.call_seats,
+        connected=waiter.is_there,
     )
 
 

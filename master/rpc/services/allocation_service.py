@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from licensemaster.v1 import allocation_pb2 as api
 from licensemaster.v1 import allocation_pb2_grpc
+from master.domain.allocation.policies import Allocation
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.context import Context
-from master.rpc.convert import allocation, incoming
+from master.rpc.convert import incoming, outgoing
+from master.rpc.convert.from_messages import value_from
 from master.rpc.messages import message
 from master.rpc.repeatable import Repeatable
 from master.service.batch.answers import WaitingDropped
@@ -28,7 +30,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
         applied = await self._projects.apply_allocation(
             ApplyAllocation(
                 project=incoming.project_name(request.project),
-                allocation=allocation.allocation(request.allocation),
+                allocation=value_from(Allocation, request.allocation),
                 expected_revision=request.expected_revision,
                 caller=caller_of_call.get(),
                 reason=incoming.reason(request.reason),
@@ -52,7 +54,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
         license_type = incoming.optional_text("license_type", request.license_type)
         listed = await self._leases.list_waiting(project, license_type)
         return api.ListWaitingResponse(
-            waiting=[allocation.waiting_message(project, waiting) for waiting in listed.waiting], total=listed.total
+            waiting=[outgoing.waiting_message(project, waiting) for waiting in listed.waiting], total=listed.total
         )
 
     async def DropWaiting(self, request: api.DropWaitingRequest, context: Context) -> api.DropWaitingResponse:

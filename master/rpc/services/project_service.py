@@ -6,11 +6,13 @@ from msgspec.structs import asdict
 
 from licensemaster.v1 import project_pb2 as api
 from licensemaster.v1 import project_pb2_grpc
+from master.domain.estate.project import ProjectSpec
 from master.rpc.admission.authorizer import identity_of_call
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.admission.large_requests import Aside
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
+from master.rpc.convert.from_messages import value_from
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import timestamp
 from master.rpc.repeatable import Repeatable
@@ -29,7 +31,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
     async def ApplyProject(self, request: api.ApplyProjectRequest, context: Context) -> api.ApplyProjectResponse:
         given = request.project
         count = len(given.sites) + len(given.devices) + len(given.pbxs) + len(given.licenses)
-        spec = await self._aside.run(count, lambda: incoming.project_spec(given))
+        spec = await self._aside.run(count, lambda: value_from(ProjectSpec, given))
         repeatable = Repeatable(request, api.ApplyProjectResponse, outgoing.applied)
         applied = await self._projects.apply_project(
             ApplyProject(

@@ -12,9 +12,10 @@ from licensemaster.daemon.settings import load
 from master.catalogs import load_catalogs
 from master.domain.catalog.versions import Version
 from master.domain.estate.lease_time import LeaseTime
+from master.domain.estate.project import ProjectSpec
 from master.domain.leases.leases import LeaseError
 from master.domain.seats.seats import Want
-from master.rpc.convert.incoming import project_spec
+from master.rpc.convert.from_messages import value_from
 from master.service.batch.answers import LeaseClosed, LeaseGranted, SeatsAcquired, SeatsReclaimed
 from master.service.batch.batch import run_batch
 from master.service.batch.requests import (
@@ -80,7 +81,7 @@ async def batches(sqlite_database_url: str) -> AsyncIterator[Batches]:
     settings = load(Settings, None, database_url=sqlite_database_url)
     catalogs = load_catalogs(settings)
     database = open_database(sqlite_database_url)
-    spec = project_spec(project({"PBX-Port12": 10}, ttl_seconds=60, grace_seconds=0))
+    spec = value_from(ProjectSpec, project({"PBX-Port12": 10}, ttl_seconds=60, grace_seconds=0))
     key: RequestKey[Applied] = RequestKey(kind="ApplyProject", request_id="apply", fingerprint="", encode=lambda _: b"")
     applied = ApplyProject(spec=spec, caller="test", key=key, dry_run=False)
     estates = EstateCache(catalogs, settings.pace)

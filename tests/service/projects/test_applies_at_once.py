@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from master.rpc.convert.incoming import project_spec
+from master.domain.estate.project import ProjectSpec
+from master.rpc.convert.from_messages import value_from
 from master.service.projects.apply import Applied, ApplyProject, apply_project
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey
 from master.store.backends.database import Tx
@@ -16,7 +17,7 @@ from tests.support.projects.estates import project
 
 T = TypeVar("T")
 _REQUEST = ApplyProject(
-    spec=project_spec(project({"PBX-Port12": 10})),
+    spec=value_from(ProjectSpec, project({"PBX-Port12": 10})),
     caller="test",
     key=RequestKey(
         kind="ApplyProject", request_id="once", fingerprint="", encode=lambda applied: repr(applied).encode()
