@@ -85,14 +85,16 @@ class RpcFailure(CommandFailed):
 
 _TOO_LARGE = re.compile(r"SERVER: Received message larger than max \((\d+) vs\. (\d+)\)")
 """gRPC's own words for a request that is beyond the master's limit; it never comes to the master."""
-_RESOURCE = re.compile(r"projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
-_PROJECT = re.compile(r"projects/([^/\s'\",;]+)(?![\w/])")
+_RESOURCE = re.compile(r"(?<!//)projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
+_PROJECT = re.compile(r"(?<!//)projects/([^/\s'\",;]+)(?![\w/])")
 _FIELD = re.compile(r"^(?:[a-z_]+\[\d+\]\.|[a-z_]+\.)+([a-z_]+): ")
 _NAMES = {"pbx": "PBX"}
 
 
 def _in_words(sentence: str) -> str:
-    """A sentence of the API as people say it: no paths of resources, no paths of fields in front."""
+    """A sentence of the API as people say it: no paths of resources, no paths of fields in front. Names of certificates
+    stay, as people have to look for them.
+    """
     named = _RESOURCE.sub(lambda match: f"{_NAMES.get(match[1], match[1])} {match[2]}", sentence)
     return _FIELD.sub(r"\1: ", _PROJECT.sub(r"project \1", named))
 

@@ -144,6 +144,16 @@ def test_error_info_is_shown_with_its_remedy() -> None:
     ]
 
 
+def test_resources_are_named_in_words_and_certificates_as_they_are() -> None:
+    message = (
+        "license-master://projects/acme/pbxs/berlin may not end the lease of projects/acme/pbxs/kiel in projects/acme"
+    )
+    with serving(failing(code_pb2.PERMISSION_DENIED, message)) as address:
+        done = run("status", "--server", address)
+    said = " ".join(done.err.split())
+    assert "license-master://projects/acme/pbxs/berlin may not end the lease of PBX kiel in project acme" in said
+
+
 def test_a_busy_master_says_when_to_come_back() -> None:
     retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1, nanos=500_000_000))
     with serving(failing(code_pb2.RESOURCE_EXHAUSTED, "the queue is full", retry)) as address:
