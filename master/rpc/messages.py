@@ -23,7 +23,6 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
     "AgreementEntry": {"record_time": "recorded_at"},
     "AgreementTerm": {"begin_day": "term.begins", "end_day": "term.ends"},
     "AllocationRule": {"start_time": "starts_at", "end_time": "ends_at"},
-    "AuditCheckpoint": {"seq": "end.seq", "hash": "end.hash"},
     "AwaitedOrder": {"order": "number"},
     "CheckUpgradeResponse": {"refused": "refusal"},
     "DeadMessage": {"make_time": "made_at"},

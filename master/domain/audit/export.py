@@ -8,7 +8,10 @@ key is the master's can only be told where the reader knows it from elsewhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, get_type_hints
+
+from msgspec.structs import asdict
 
 from licensemaster.values.bounded import TextLimits, read_json
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, checkpoint_payload, genesis
@@ -18,7 +21,6 @@ FORMAT = 2
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """More than any event has: what it describes came in one message."""
 _LINE = TextLimits(size=LINE_BYTES_MAX, depth=1, items=16)
-_HASH_BYTES = 32
 _NUMBER_MAX = 2**63 - 1
 
 
@@ -40,7 +42,8 @@ class Checkpoint(Value):
     """The last line: where the chain ended, signed."""
 
     project: str
-    end: ChainEnd
+    seq: int
+    hash: bytes
     time_us: int
     """When it was signed: microseconds since 1970."""
     public_key: bytes
@@ -49,8 +52,25 @@ class Checkpoint(Value):
     """Over `payload`, as that of an audit's checkpoint."""
 
     @property
+    def end(self) -> ChainEnd:
+        return ChainEnd(self.seq, self.hash)
+
+    @property
     def payload(self) -> bytes:
         return checkpoint_payload(self.project, self.end, self.time_us)
+
+
+Part = Header | Record | Checkpoint
+_SAID: Final[Mapping[type[Part], dict[str, object]]] = {
+    Header: {"record": "header", "format": FORMAT},
+    Record: {"record": "event"},
+    Checkpoint: {"record": "checkpoint"},
+}
+"""What the line of a part says before the fields of the part."""
+_FIELDS: Final = {kind: get_type_hints(kind) for kind in _SAID}
+_LEAST: Final = {"first_seq": 1}
+_BYTES: Final = {"previous_hash": 32, "hash": 32, "public_key": 32, "signature": 64}
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=bytes.hex).encode
 
 
 class ExportVerdict(Value):
@@ -69,36 +89,12 @@ SignatureCheck = Callable[[bytes, bytes, bytes], bool]
 """Whether a public key has signed a checkpoint: (public key, payload, signature)."""
 
 
-def header_line(header: Header) -> str:
-    """The header as a line, without its newline."""
-    return _json(
-        record="header",
-        format=FORMAT,
-        project=header.project,
-        first_seq=header.first_seq,
-        previous_hash=header.previous_hash.hex(),
-    )
+def line_of(part: Part) -> str:
+    """A part of an export as a line, without its newline."""
+    return _JSON(_SAID[type(part)] | (part._asdict() if isinstance(part, Record) else asdict(part)))
 
 
-def event_line(record: Record) -> str:
-    """An event as a line, without its newline."""
-    return _json(record="event", **{**record._asdict(), "hash": record.hash.hex()})
-
-
-def checkpoint_line(checkpoint: Checkpoint) -> str:
-    """The checkpoint as a line, without its newline."""
-    return _json(
-        record="checkpoint",
-        project=checkpoint.project,
-        seq=checkpoint.end.seq,
-        hash=checkpoint.end.hash.hex(),
-        time_us=checkpoint.time_us,
-        public_key=checkpoint.public_key.hex(),
-        signature=checkpoint.signature.hex(),
-    )
-
-
-def read_line(line: bytes) -> Header | Record | Checkpoint:
+def read_line(line: bytes) -> Part:
     """Read one line of an export.
 
     Raises:
@@ -113,16 +109,14 @@ def read_line(line: bytes) -> Header | Record | Checkpoint:
         raise ValueError("it is no JSON") from error
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")
-    match fields.pop("record", None):
-        case "header":
-            read: Header | Record | Checkpoint = _header(fields)
-        case "event":
-            read = _event(fields)
-        case "checkpoint":
-            read = _checkpoint(fields)
-        case _:
-            raise ValueError('its "record" is neither "header" nor "event" nor "checkpoint"')
-    if _line(read) != text:
+    named = fields.pop("record", None)
+    kind = next((kind for kind, said in _SAID.items() if said["record"] == named), None)
+    if kind is None:
+        raise ValueError('its "record" is neither "header" nor "event" nor "checkpoint"')
+    if kind is Header and (given := fields.get("format")) != FORMAT:
+        raise ValueError(f"its format is {str(given)[:20]!r}, and this version reads format {FORMAT}")
+    read = kind(**{name: _value(fields.get(name), name, of) for name, of in _FIELDS[kind].items()})
+    if line_of(read) != text:
         raise ValueError("it is not written the way an export writes it")
     return read
 
@@ -217,68 +211,20 @@ def continues(verdict: ExportVerdict, earlier: Checkpoint) -> ExportVerdict:
     return replace(verdict, defect=Defect(DefectKind.REWRITTEN, earlier.end.seq, reason))
 
 
-def _line(read: Header | Record | Checkpoint) -> str:
-    if isinstance(read, Record):
-        return event_line(read)
-    return header_line(read) if isinstance(read, Header) else checkpoint_line(read)
-
-
-def _json(**fields: object) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-
-
-def _header(fields: dict[str, object]) -> Header:
-    if (given := fields.get("format")) != FORMAT:
-        raise ValueError(f"its format is {str(given)[:20]!r}, and this version reads format {FORMAT}")
-    return Header(
-        _text(fields, "project"), _number(fields, "first_seq", least=1), _bytes(fields, "previous_hash", _HASH_BYTES)
-    )
-
-
-def _event(fields: dict[str, object]) -> Record:
-    return Record(
-        _number(fields, "seq"),
-        _number(fields, "time_us"),
-        _text(fields, "kind"),
-        _text(fields, "pbx"),
-        _text(fields, "caller"),
-        _text(fields, "request_id"),
-        _text(fields, "reason"),
-        _text(fields, "details"),
-        _bytes(fields, "hash", _HASH_BYTES),
-    )
-
-
-def _checkpoint(fields: dict[str, object]) -> Checkpoint:
-    return Checkpoint(
-        _text(fields, "project"),
-        ChainEnd(_number(fields, "seq"), _bytes(fields, "hash", _HASH_BYTES)),
-        _number(fields, "time_us"),
-        _bytes(fields, "public_key", 32),
-        _bytes(fields, "signature", 64),
-    )
-
-
-def _text(fields: dict[str, object], name: str) -> str:
-    value = fields.get(name)
+def _value(value: Any, name: str, of: type) -> Any:
+    """Return what a line says of a field, as that type."""
+    if of is int:
+        if type(value) is not int or not _LEAST.get(name, -_NUMBER_MAX) <= value <= _NUMBER_MAX:
+            raise ValueError(f'its "{name}" must be a whole number')
+        return value
     if not isinstance(value, str):
         raise ValueError(f'its "{name}" must be a text')
-    return value
-
-
-def _number(fields: dict[str, object], name: str, *, least: int = -_NUMBER_MAX) -> int:
-    value = fields.get(name)
-    if type(value) is not int or not least <= value <= _NUMBER_MAX:
-        raise ValueError(f'its "{name}" must be a whole number')
-    return value
-
-
-def _bytes(fields: dict[str, object], name: str, length: int) -> bytes:
-    text = _text(fields, name)
+    if of is str:
+        return value
     try:
-        decoded = bytes.fromhex(text)
+        decoded = bytes.fromhex(value)
     except ValueError:
         decoded = b""
-    if len(decoded) != length:
-        raise ValueError(f'its "{name}" must be {length} bytes in hexadecimal')
+    if len(decoded) != _BYTES[name]:
+        raise ValueError(f'its "{name}" must be {_BYTES[name]} bytes in hexadecimal')
     return decoded

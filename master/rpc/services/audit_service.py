@@ -39,5 +39,5 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         return message(api.VerifyAuditResponse, verified)
 
     def _signed(self, project: str, end: ChainEnd) -> Checkpoint:
-        unsigned = Checkpoint(project, end, round(self._clock() * 1_000_000), self._signer.public_key)
+        unsigned = Checkpoint(project, *end, round(self._clock() * 1_000_000), self._signer.public_key)
         return replace(unsigned, signature=self._signer.sign_checkpoint(unsigned.payload))

@@ -11,9 +11,8 @@ from master.domain.audit.export import (
     Checkpoint,
     ExportVerdict,
     Header,
-    checkpoint_line,
-    event_line,
-    header_line,
+    Part,
+    line_of,
     verify_export,
 )
 from master.signing import Signer, has_signed_checkpoint
@@ -72,12 +71,10 @@ def exported(
     """The lines of an export of events that are chained already."""
     start = start or genesis(project)
     end = end or (ChainEnd(records[-1].seq, records[-1].hash) if records else start)
-    unsigned = Checkpoint(project, end, TIME_US, signer.public_key)
+    unsigned = Checkpoint(project, *end, TIME_US, signer.public_key)
     signed = replace(unsigned, signature=signer.sign_checkpoint(unsigned.payload))
-    lines = [header_line(Header(project, start.seq + 1, start.hash))]
-    lines += [event_line(record) for record in records]
-    lines.append(checkpoint_line(signed))
-    return [f"{line}\n".encode() for line in lines]
+    parts: list[Part] = [Header(project, start.seq + 1, start.hash), *records, signed]
+    return [f"{line_of(part)}\n".encode() for part in parts]
 
 
 def looked_at(lines: Sequence[bytes], *, project: str = "", key: bytes | None = SIGNER.public_key) -> ExportVerdict:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2
 from master.domain.audit.chain import ChainEnd, ChainWalk, Defect, DefectKind, Record, event_hash, genesis
-from master.domain.audit.export import Checkpoint, Header, continues, event_line, read_line
+from master.domain.audit.export import Checkpoint, Header, continues, line_of, read_line
 from master.signing import Signer, has_signed_checkpoint
 from tests.domain.audit.exports import FIVE, LINES, TIME_US, chained, contents, defect, exported, looked_at, some
 
@@ -49,7 +49,7 @@ def test_an_export_is_found_right_whole_or_in_part(found: list[Record], skip: in
 @given(contents)
 def test_lines_are_read_as_they_were_written(records: list[Record]) -> None:
     for record in chained(records):
-        assert read_line(f"{event_line(record)}\n".encode()) == record
+        assert read_line(f"{line_of(record)}\n".encode()) == record
 
 
 def test_without_a_trusted_key_the_export_names_its_own() -> None:
@@ -90,7 +90,7 @@ def test_an_event_altered_with_its_hash_made_anew(at: int) -> None:
     forged = FIVE[at]._replace(details="{}")
     forged = forged._replace(hash=event_hash(previous, "acme", forged))
     edited = [*LINES]
-    edited[at + 1] = f"{event_line(forged)}\n".encode()
+    edited[at + 1] = f"{line_of(forged)}\n".encode()
     reason = defect(edited)
     assert reason.kind is (DefectKind.ALTERED if at < 4 else DefectKind.END_ALTERED)
     assert reason.line == at + 3
@@ -152,7 +152,7 @@ def test_an_event_put_in(at: int) -> None:
 
 def test_an_event_behind_the_last() -> None:
     invented = chained(some(1), start=ChainEnd(5, FIVE[-1].hash))
-    reason = defect([*LINES[:-1], f"{event_line(invented[0])}\n".encode(), LINES[-1]])
+    reason = defect([*LINES[:-1], f"{line_of(invented[0])}\n".encode(), LINES[-1]])
     assert reason.kind is DefectKind.END_ALTERED
 
 

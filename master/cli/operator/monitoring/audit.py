@@ -19,16 +19,15 @@ from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOpt
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import print_json_object, short_name, stderr_console, stdout_console, visible
-from master.domain.audit.chain import ChainEnd, Record
+from master.domain.audit.chain import Record
 from master.domain.audit.export import (
     LINE_BYTES_MAX,
     Checkpoint,
     ExportVerdict,
     Header,
-    checkpoint_line,
+    Part,
     continues,
-    event_line,
-    header_line,
+    line_of,
     verify_export,
 )
 
@@ -48,7 +47,7 @@ def export(
 ) -> None:
     """Write a project's events, oldest first, as JSON lines that end with the master's signature."""
     name = master.project
-    last: Header | Record | Checkpoint | None = None
+    last: Part | None = None
     with _written_to(out) as file:
         for last in _shown(_parts(master, name, since_seq)):
             file.write(_line(last))
@@ -163,8 +162,8 @@ def _report(verdict: ExportVerdict, trusted: bytes | None, *, as_json: bool) -> 
                 "project": header.project,
                 "first_seq": header.first_seq,
                 "events": verdict.events,
-                "seq": checkpoint.end.seq,
-                "hash": checkpoint.end.hash.hex(),
+                "seq": checkpoint.seq,
+                "hash": checkpoint.hash.hex(),
                 "time_us": checkpoint.time_us,
                 "public_key": checkpoint.public_key.hex(),
                 "key_trusted": trusted is not None,
@@ -180,7 +179,7 @@ def _report(verdict: ExportVerdict, trusted: bytes | None, *, as_json: bool) -> 
     _say(f"{by}, the one trusted" if trusted else f"{by}, which only the file itself names; --key says which to trust")
 
 
-def _parts(connection: Connection, name: str, since_seq: int) -> Iterator[Header | Record | Checkpoint]:
+def _parts(connection: Connection, name: str, since_seq: int) -> Iterator[Part]:
     """An export as it arrives."""
     request = audit_pb2.ExportEventsRequest(project=name, since_seq=since_seq)
     for answer in connection.stream(connection.audit.ExportEvents, request):
@@ -192,10 +191,10 @@ def _parts(connection: Connection, name: str, since_seq: int) -> Iterator[Header
                 yield from map(_record, answer.events.events)
             case "checkpoint":
                 checkpoint = answer.checkpoint
-                end = ChainEnd(checkpoint.seq, checkpoint.hash)
                 yield Checkpoint(
                     short_name(checkpoint.project),
-                    end,
+                    checkpoint.seq,
+                    checkpoint.hash,
                     checkpoint.time.ToMicroseconds(),
                     checkpoint.public_key,
                     checkpoint.signature,
@@ -218,7 +217,7 @@ def _record(event: status_pb2.Event) -> Record:
     )
 
 
-def _shown(parts: Iterable[Header | Record | Checkpoint]) -> Iterator[Header | Record | Checkpoint]:
+def _shown(parts: Iterable[Part]) -> Iterator[Part]:
     """The same, with its progress on a terminal."""
     from rich.progress import Progress
 
@@ -229,10 +228,8 @@ def _shown(parts: Iterable[Header | Record | Checkpoint]) -> Iterator[Header | R
             progress.advance(task)
 
 
-def _line(part: Header | Record | Checkpoint) -> bytes:
-    if isinstance(part, Record):
-        return f"{event_line(part)}\n".encode()
-    return f"{header_line(part) if isinstance(part, Header) else checkpoint_line(part)}\n".encode()
+def _line(part: Part) -> bytes:
+    return f"{line_of(part)}\n".encode()
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
