@@ -64,20 +64,52 @@ class Phone(asyncio.DatagramProtocol):
         """Call somebody; the first final answer."""
         return await self._ask("INVITE", f"sip:{user}@127.0.0.1", to=user, contact=f"<sip:127.0.0.1:{self.port}>")
 
+    async def talk(self, user: str) -> Reply:
+        """Call somebody who answers; they talk until `hang_up`, which takes what is returned."""
+        answer = await self.call(user)
+        self._send("ACK", _target(answer), _dialog(answer, "1 ACK"))
+        return answer
+
+    async def hang_up(self, answer: Reply) -> Reply:
+        """End a call that was answered so."""
+        return await self._asked("BYE", _target(answer), _dialog(answer, "2 BYE"))
+
     async def _ask(self, method: str, target: str, *, to: str, contact: str, expires: int | None = None) -> Reply:
         number = next(_numbers)
+        headers = {
+            "From": f"<sip:{self.user}@127.0.0.1>;tag=t{number}",
+            "To": f"<sip:{to}@127.0.0.1>",
+            "Call-ID": f"c{number}@127.0.0.1",
+            "CSeq": f"1 {method}",
+            "Contact": contact,
+            **({} if expires is None else {"Expires": str(expires)}),
+        }
+        return await self._asked(method, target, headers)
+
+    async def _asked(self, method: str, target: str, headers: dict[str, str]) -> Reply:
+        self._send(method, target, headers)
+        async with asyncio.timeout(HANG_SECONDS):
+            while True:  # what was asked before may be answered twice
+                reply = await self._replies.get()
+                if all(reply.headers.get(name) == headers[name] for name in ("Call-ID", "CSeq")):
+                    return reply
+
+    def _send(self, method: str, target: str, headers: dict[str, str]) -> None:
         lines = [
             f"{method} {target} SIP/2.0",
-            f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{number};rport",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{next(_numbers)};rport",
             "Max-Forwards: 70",
-            f"From: <sip:{self.user}@127.0.0.1>;tag=t{number}",
-            f"To: <sip:{to}@127.0.0.1>",
-            f"Call-ID: c{number}@127.0.0.1",
-            f"CSeq: 1 {method}",
-            f"Contact: {contact}",
-            *([] if expires is None else [f"Expires: {expires}"]),
+            *(f"{name}: {said}" for name, said in headers.items()),
             "Content-Length: 0",
         ]
         self._transport.sendto("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(HANG_SECONDS):
-            return await self._replies.get()
+
+
+def _target(answer: Reply) -> str:
+    return answer.headers["Contact"].strip("<>")
+
+
+def _dialog(answer: Reply, number: str) -> dict[str, str]:
+    """What every request of a call says."""
+    said = {name: answer.headers[name] for name in ("From", "To", "Call-ID")}
+    return {**said, "Route": answer.headers["Record-Route"], "CSeq": number}
