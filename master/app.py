@@ -23,11 +23,10 @@ from master.catalogs import load_catalogs
 from master.parts import Parts
 from master.process.tasks import IfEnded
 from master.service.estates.estate_cache import EstateCache
-from master.service.leases.learning import Learnings
+from master.service.leases.learning import begin_learning
 from master.service.runtime.database_health import Clocks, started_lease_clock
 from master.service.runtime.lease_clock import lease_times, never_stepped
 from master.service.runtime.periodic import places
-from master.service.runtime.watch import WatchHub
 from master.service_parts import VERSION
 from master.settings import Settings
 from master.signing import Signer
@@ -179,9 +178,11 @@ async def mark_restored(
         now = clock or await started_lease_clock(database, clocks)
         allowance = settings.clock_allowance_seconds
         lease_time = lease_times(now, never_stepped, clock_allowance_seconds=allowance)
-        learnings = Learnings(database, EstateCache(load_catalogs(settings), settings.pace), lease_time, WatchHub())
-        names = await database.read(all_project_names)
-        return {name: await learnings.begin(name, "restored from a backup", caller=caller) for name in names}
+        estates, why = EstateCache(load_catalogs(settings), settings.pace), "restored from a backup"
+        return {
+            name: await begin_learning(database, estates, name, why, caller=caller, time=lease_time())
+            for name in await database.read(all_project_names)
+        }
     finally:
         await database.close()
 

@@ -205,7 +205,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
     @cached_property
     def learnings(self) -> Learnings:
         """What a restored master learns."""
-        return Learnings(self.database, self.estates, self.lease_time, self.hub)
+        return Learnings(self.context)
 
     @cached_property
     def licenses(self) -> Licenses:

@@ -5,9 +5,7 @@ Decides nothing but which way work goes: what is only asked or tried out never w
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from master.domain.estate.estate import Estate
@@ -50,17 +48,8 @@ class ServiceContext(Value, kw_only=True):
     async def change(self, work: Work[T]) -> T:
         """Have work done for a caller, in one transaction. Where the caller has gone, PBXs are told all the same."""
         time = self.lease_time()
-        with self.telling_of_what_was_left():
+        with self.hub.telling_of_what_was_left():
             return await self.questions.transact(lambda tx: work(tx, self.estates, time))
-
-    @contextmanager
-    def telling_of_what_was_left(self) -> Iterator[None]:
-        """Have PBXs told of a change whose caller goes meanwhile: it may have been made, and nobody else would."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            self.hub.wake_all()
-            raise
 
     async def rehearse(self, project: str, work: Work[T], *, seats_of: SeatsOf | None = None) -> T:
         """Have the same work done on a copy of a project, which is thrown away; see `Rehearsals.run`."""

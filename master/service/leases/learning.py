@@ -7,7 +7,8 @@ the database has never heard of. Each step is one transaction under the project'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 
 import structlog
 
@@ -18,10 +19,11 @@ from master.domain.leases.learning import first_number, longest_lease_seconds
 from master.service.batch.answers import DatabaseOutdatedError
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.overdrafts import overdraft_events
+from master.service.estates.service_context import ServiceContext
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore, RequestKey, answered_before, keep_answer
-from master.service.runtime.watch import WatchHub
 from master.store.backends.database import Database, Tx, json_text
+from master.store.backends.stopping import Stop, until_ended
 from master.store.statements import learning as store
 from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import load_estate, lock_for_apply
@@ -54,37 +56,32 @@ class _By(Value):
     key: RequestKey[Ended] | None = None
 
 
+async def begin_learning(
+    database: Database, estates: EstateCache, project: str, why: str, *, caller: str, time: LeaseTime
+) -> float:
+    """Begin learning, whatever was learned already; returns until when, in UNIX seconds.
+
+    Raises:
+        UnknownProjectError: there is no such project.
+    """
+    return await database.transact(lambda tx: _begin(tx, _locked(tx, estates, project), why, caller, time))
+
+
 class Learnings:
-    """Begins and ends the learning of projects."""
+    """Begins and ends the learning of projects while a master serves."""
 
-    def __init__(
-        self, database: Database, estates: EstateCache, lease_time: Callable[[], LeaseTime], hub: WatchHub
-    ) -> None:
-        self._database = database
-        self._estates = estates
-        self._lease_time = lease_time
-        self._hub = hub
-
-    async def begin(self, project: str, why: str, *, caller: str) -> float:
-        """Begin learning, whatever was learned already; returns until when, in UNIX seconds.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
-        time = self._lease_time()
-        until = await self._database.transact(lambda tx: self._begin(tx, self._locked(tx, project), why, caller, time))
-        self._hub.wake_all()
-        return until
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def learn_from(self, shown: DatabaseOutdatedError) -> None:
         """Learn because of what a PBX has shown: anew, or longer; nothing where another PBX or master was first."""
-        time = self._lease_time()
+        context, time = self._context, self._context.lease_time()
 
         def work(tx: Tx) -> float | None:
-            estate = self._locked(tx, shown.project)
+            estate = _locked(tx, context.estates, shown.project)
             running = estate.learning if estate.learns(time.ends_by) else None
             if shown.is_news and running == shown.learning:
-                return self._begin(tx, estate, shown.why, _CALLER, time, at_least_until=shown.until)
+                return _begin(tx, estate, shown.why, _CALLER, time, at_least_until=shown.until)
             if running is None or shown.until <= running.until:
                 return None
             store.write_learning(tx, estate.project_id, replace(running, until=shown.until))
@@ -92,25 +89,11 @@ class Learnings:
             write_events(tx, [extended])
             return shown.until
 
-        until = await self._database.transact(work)
+        with context.hub.telling_of_what_was_left():
+            until = await until_ended(asyncio.ensure_future(context.database.transact(work)), Stop())
         if until is not None:
-            self._hub.wake_all()
+            context.hub.wake_all()
             _log.warning("learning", project=shown.project, why=shown.why, until=until)
-
-    def _begin(
-        self, tx: Tx, estate: Estate, why: str, caller: str, time: LeaseTime, *, at_least_until: float = 0.0
-    ) -> float:
-        until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
-        pools = read_pools(tx, estate.shared_pools)
-        store.set_aside(tx, estate.project_id, first_number=first_number(time.now), now=time.now)
-        store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
-        learned = store.learned(tx, estate.project_id)
-        details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}
-        began = _event(time.now, estate, "learning.began", _By(caller, why), details)
-        # an overdraft that stays is told of as well: its budget is gone, and the backup's audit ends before that
-        overdrafts = overdraft_events(tx, estate, pools, time.now, is_told=lambda was, is_now: was > 0 or is_now > 0)
-        write_events(tx, [began, *overdrafts])
-        return until
 
     async def end(self, project: str, *, reason: str, key: RequestKey[Ended], caller: str) -> Ended | AnsweredBefore:
         """End a project's learning before its time, on an operator's request.
@@ -120,65 +103,80 @@ class Learnings:
             NotLearningError: it is not learning.
             RequestIdTakenError: the request id was used for something else.
         """
-        time = self._lease_time()
 
-        def work(tx: Tx) -> Ended | AnsweredBefore:
-            estate = self._locked(tx, project)
+        def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> Ended | AnsweredBefore:
+            estate = _locked(tx, estates, project)
             if (before := answered_before(tx, estate.project_id, key)) is not None:
                 return before
             if not estate.learns(time.ends_by):
                 raise NotLearningError(project)
-            return self._end(tx, estate, time, _By(caller, reason, key))
+            return _end(tx, estate, time, _By(caller, reason, key))
 
-        ended = await self._database.transact(work)
+        ended = await self._context.change(work)
         if isinstance(ended, Ended):
-            self._hub.wake_all()
+            self._context.hub.wake_all()
             _log.warning("learning ended early", project=project, reason=reason, seats_at_risk=ended.seats_at_risk)
         return ended
 
     async def end_what_is_over(self) -> list[str]:
         """End the learning that has lasted long enough; returns the projects."""
-        time = self._lease_time()
+        over_by = self._context.lease_time().ends_by
         ended = []
-        for project in await self._database.read(lambda tx: store.learned_long_enough(tx, time.ends_by)):
+        for project in await self._context.database.read(lambda tx: store.learned_long_enough(tx, over_by)):
 
-            def work(tx: Tx) -> bool:
-                estate = self._locked(tx, project)  # noqa: B023  # awaited before the next one
+            def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> bool:
+                estate = _locked(tx, estates, project)  # noqa: B023  # awaited before the next one
                 if estate.learning is None or estate.learns(time.ends_by):
                     return False  # another master was first, or it was extended
-                self._end(tx, estate, time, _By(_CALLER))
+                _end(tx, estate, time, _By(_CALLER))
                 return True
 
-            if await self._database.transact(work):
+            if await self._context.change(work):
                 ended.append(project)
-                self._hub.wake_all()
+                self._context.hub.wake_all()
                 _log.info("learning ended", project=project)
         return ended
 
-    def _end(self, tx: Tx, estate: Estate, time: LeaseTime, by: _By) -> Ended:
-        early = by.key is not None  # an operator asked for it
-        learned = store.learned(tx, estate.project_id)
-        ended = Ended(learned.pbxs_silent, learned.seats_of_silent)
-        # what was proven is nobody's clock's affair: the next run of expiry frees it
-        store.forget_learning(tx, estate.project_id, claims_ended_at=time.reclaimed_by - 1)
-        details = {
-            "early": early,
-            "pbxs_silent": ended.pbxs_silent,
-            "seats_at_risk": ended.seats_at_risk if early else 0,
-            "seats_proven": learned.proven,
-            "seats_unplaced": learned.unplaced,
-        }
-        if by.key is not None:
-            keep_answer(tx, estate.project_id, by.key, ended, now=time.now)
-        write_events(tx, [_event(time.now, estate, _ENDED, by, details)])
-        return ended
 
-    def _locked(self, tx: Tx, project: str) -> Estate:
-        lock_for_apply(tx, project)
-        estate = load_estate(tx, project, self._estates.catalogs, self._estates.default_pace)
-        if estate is None:
-            raise UnknownProjectError(project)
-        return estate
+def _begin(tx: Tx, estate: Estate, why: str, caller: str, time: LeaseTime, *, at_least_until: float = 0.0) -> float:
+    until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
+    pools = read_pools(tx, estate.shared_pools)
+    store.set_aside(tx, estate.project_id, first_number=first_number(time.now), now=time.now)
+    store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
+    learned = store.learned(tx, estate.project_id)
+    details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}
+    began = _event(time.now, estate, "learning.began", _By(caller, why), details)
+    # an overdraft that stays is told of as well: its budget is gone, and the backup's audit ends before that
+    overdrafts = overdraft_events(tx, estate, pools, time.now, is_told=lambda was, is_now: was > 0 or is_now > 0)
+    write_events(tx, [began, *overdrafts])
+    return until
+
+
+def _end(tx: Tx, estate: Estate, time: LeaseTime, by: _By) -> Ended:
+    early = by.key is not None  # an operator asked for it
+    learned = store.learned(tx, estate.project_id)
+    ended = Ended(learned.pbxs_silent, learned.seats_of_silent)
+    # what was proven is nobody's clock's affair: the next run of expiry frees it
+    store.forget_learning(tx, estate.project_id, claims_ended_at=time.reclaimed_by - 1)
+    details = {
+        "early": early,
+        "pbxs_silent": ended.pbxs_silent,
+        "seats_at_risk": ended.seats_at_risk if early else 0,
+        "seats_proven": learned.proven,
+        "seats_unplaced": learned.unplaced,
+    }
+    if by.key is not None:
+        keep_answer(tx, estate.project_id, by.key, ended, now=time.now)
+    write_events(tx, [_event(time.now, estate, _ENDED, by, details)])
+    return ended
+
+
+def _locked(tx: Tx, estates: EstateCache, project: str) -> Estate:
+    lock_for_apply(tx, project)
+    estate = load_estate(tx, project, estates.catalogs, estates.default_pace)
+    if estate is None:
+        raise UnknownProjectError(project)
+    return estate
 
 
 def _event(now: float, estate: Estate, kind: str, by: _By, details: Mapping[str, object]) -> Event:

@@ -39,7 +39,7 @@ class Projects:
         Raises:
             ProjectInvalidError: it is wrong, or would take away what is in use.
         """
-        with self._context.telling_of_what_was_left():
+        with self._context.hub.telling_of_what_was_left():
             applied = await apply_project(
                 self._context.questions,
                 self._context.rehearsals,
@@ -80,9 +80,11 @@ class Projects:
         """Have PBXs told of a changed project. It is read before they ask: of ten thousand sites that takes a while,
         and the writer's first batch would have all others wait for it.
         """
-        with suppress(StorageError, UnknownProjectError):  # what was applied is applied
-            await self._context.read_project(project, lambda _, estate: estate.installations)
-        self._context.hub.wake_all()
+        try:
+            with suppress(StorageError, UnknownProjectError):  # what was applied is applied
+                await self._context.read_project(project, lambda _, estate: estate.installations)
+        finally:  # whoever applied it may have gone
+            self._context.hub.wake_all()
 
     async def delete_project(self, request: DeleteProject) -> Deleted | AnsweredBefore:
         """Delete a project; a dry run returns what would be deleted.

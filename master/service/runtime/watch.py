@@ -55,6 +55,15 @@ class WatchHub:
                 event.set()
         self.seats_freed()
 
+    @contextmanager
+    def telling_of_what_was_left(self) -> Iterator[None]:
+        """Have PBXs told of a change whose caller goes meanwhile: it may have been made, and nobody else would."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.wake_all()
+            raise
+
     def drain(self) -> None:
         """Wake all watchers with the notice that this process is about to stop."""
         self.draining = True

@@ -7,7 +7,10 @@ import threading
 
 import grpc
 
+from licensemaster.daemon.settings import load
 from licensemaster.v1 import lease_pb2, project_pb2
+from master.app import mark_restored
+from master.settings import Settings
 from master.store.backends.database import Tx
 from tests.rpc.failures import failure
 from tests.support.limits import HANG_SECONDS
@@ -30,7 +33,8 @@ def _watch(wire: Wire, pbx: BarePbx) -> Stream:
 
 async def _next(stream: Stream) -> list[lease_pb2.NoticeKind.ValueType]:
     """The next message; it must come by itself."""
-    answer = await stream.read()
+    async with asyncio.timeout(HANG_SECONDS):
+        answer = await stream.read()
     assert isinstance(answer, lease_pb2.WatchLeaseResponse)
     assert all(notice.message for notice in answer.notices)
     return [notice.kind for notice in answer.notices]
@@ -101,6 +105,54 @@ async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(master: I
     await busy
 
 
+async def test_who_watches_is_told_of_a_change_whose_operator_goes_as_it_was_made(master: InProcess) -> None:
+    """The project is read anew before PBXs ask, which of many sites takes a while."""
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(master.wire, "berlin", software="12")
+    stream = _watch(master.wire, berlin)
+    assert await _next(stream) == []
+    busy, may_commit = await _busy_writer(master)
+    wanted = project({"PBX-Port12": 1, "PBX-Port10": 1})
+    call = master.wire.projects.ApplyProject(project_pb2.ApplyProjectRequest(project=wanted, request_id="apply-2"))
+    asking = asyncio.ensure_future(failure(call))
+    may_read, database = threading.Event(), master.running.database
+    await until(lambda: database._writer._waiting.qsize())  # type: ignore[attr-defined]
+    reading = asyncio.create_task(database.ask(lambda _: may_read.wait(HANG_SECONDS)))
+    may_commit.set()
+
+    async def applied() -> bool:
+        return len(await database.read(lambda tx: tx.rows("SELECT 1 FROM event WHERE kind = 'project.applied'"))) == 2
+
+    await until(applied)
+    call.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    may_read.set()
+    assert await _next(stream) == [lease_pb2.NOTICE_KIND_VERSION_LIMIT]
+    await asyncio.gather(busy, reading)
+
+
+async def test_who_watches_is_told_that_learning_ends_though_the_operator_has_gone(
+    sqlite_database_url: str, clock: Clock
+) -> None:
+    async with in_process_master(sqlite_database_url, clock) as master:
+        await master.wire.apply(project({"PBX-Port12": 1}))
+    await mark_restored(load(Settings, None, database_url=sqlite_database_url), caller="operator anna", clock=clock)
+    async with in_process_master(sqlite_database_url, clock) as master:
+        stream = _watch(master.wire, await opened(master.wire, "berlin"))
+        assert await _next(stream) == [lease_pb2.NOTICE_KIND_LEARNING]
+        busy, may_commit = await _busy_writer(master)
+        call = master.wire.projects.EndLearning(
+            project_pb2.EndLearningRequest(project="projects/acme", reason="a test", request_id="end")
+        )
+        asking = asyncio.ensure_future(failure(call))
+        await until(lambda: master.running.database._writer._waiting.qsize())  # type: ignore[attr-defined]
+        call.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        may_commit.set()
+        assert await _next(stream) == []
+        await busy
+
+
 async def _busy_writer(master: InProcess) -> tuple[asyncio.Task[bool], threading.Event]:
     """Have nothing committed until the event is set."""
     begun, may_commit = threading.Event(), threading.Event()
@@ -148,7 +200,8 @@ async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProces
     stream = _watch(any_master.wire, berlin)
     assert await _next(stream) == []
     await any_master.wire.apply(project({"PBX-Port12": 1, "PBX-Port10": 1}))
-    answer = await stream.read()
+    async with asyncio.timeout(HANG_SECONDS):
+        answer = await stream.read()
     assert isinstance(answer, lease_pb2.WatchLeaseResponse)
     (notice,) = answer.notices
     assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from licensemaster.v1 import allocation_pb2, lease_pb2, seat_pb2
+from master.service.leases.learning import begin_learning
 from tests.support.databases.truth import mismatches, used
 from tests.support.masters import PROJECT, Clock, InProcess, two_masters
 from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, refused, seat, seats
@@ -178,7 +179,10 @@ async def test_a_restored_master_hands_nothing_on_until_it_is_proven(three: InPr
     rome, berlin = await opened(three.wire, "rome"), await opened(three.wire, "berlin")
     granted(await rome.acquire(*seats("port", 3)))
     refused(await berlin.acquire(seat("port", "waits"), wait=True))
-    await three.running.learnings.begin("acme", "restored", caller="test")
+    running = three.running
+    await begin_learning(
+        running.database, running.estates, "acme", "restored", caller="test", time=running.lease_time()
+    )
     await hand_on(three)
     await berlin.open()
     assert (await used(three.wire)).get("port", 0) == 0, "nothing is free as long as nobody knows what is out"

@@ -12,6 +12,7 @@ from typing import Any
 
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, allocation_pb2, lease_pb2, license_pb2, loan_pb2, project_pb2, webhook_pb2
+from master.service.leases.learning import begin_learning
 from master.service.runtime.request_answers import KEPT_SECONDS
 from master.store.backends.database import Tx
 from tests.auth.callers.test_permissions import METHODS
@@ -165,7 +166,10 @@ async def _before(master: InProcess, request: Any, folder: Path) -> None:
         case "end":
             granted(await (await opened(master.wire, "berlin")).acquire(*seats("port", 3)))
         case "learned":
-            await master.running.learnings.begin(PROJECT, "a test", caller="test")
+            running = master.running
+            await begin_learning(
+                running.database, running.estates, PROJECT, "a test", caller="test", time=running.lease_time()
+            )
 
 
 async def _all_asked(master: InProcess, folder: Path) -> list[Asked]:
