@@ -10,6 +10,7 @@ Left to `remedy_words.py`: how steps are worded.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from licensemaster.api_enums import RemedyAction
+from master.domain.catalog.catalog import LicenseType
 from master.domain.remedies.answers import Steps, answers, kind_of
 from master.domain.remedies.remedy_words import in_words
 from master.domain.remedies.trial import Case, Trial, is_released_in_use, tried
@@ -46,6 +48,7 @@ _TURNS_MUCH = frozenset(
         RemedyAction.CHANGE_ALLOCATION,
     }
 )
+_MORE_OF_THE_SAME = frozenset({RemedyAction.ADD_LICENSES, RemedyAction.FREE_SEATS})
 _ORDER = {action: number for number, action in enumerate((
     RemedyAction.WAIT,
     RemedyAction.RENEW_AGREEMENT,
@@ -129,22 +132,28 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
     divided = bool(case.working_set.divisions)  # then it turns on who holds what, too
     if takes is None or shared or divided or first.license_type in case.estate.agreed:
         return decided(case, refused, effort)
-    rests_on = set[tuple[object, ...]]()
-    if takes.requires:
-        users = {want.subject for want in case.wants}
-        held = (seat for seat in case.working_set.holdings(case.pbx.id) if seat.subject in users)
-        rests_on |= {(seat.type, seat.pool_id) for seat in held}
-    if takes.companions:
-        pool_ids = case.eligibilities.pools_of(case.pbx, takes.key)
-        rests_on |= {(pool_id, *astuple(case.working_set.pools[pool_id])) for pool_id in pool_ids}
     known = case.eligibilities.remedies
-    key = (case.pbx.id, case.carrier, case.software, first, len(refused), frozenset(rests_on))
+    key = (case.pbx.id, case.carrier, case.software, first, _rests_on(case, takes))
     remedy = known.get(key)
     if remedy is None:
         if len(known) >= _REMEMBERED_MAX:
             known.clear()
-        remedy = known[key] = decided(case, refused, effort)
+        search = _Search(case, effort)
+        remedy = search.remedy(refused)
+        if search.rests_on_what_is_short_alone:
+            known[key] = remedy
     return remedy
+
+
+def _rests_on(case: Case, takes: LicenseType) -> tuple[object, ...]:
+    """What a remedy turns on besides the refusal: what is asked for, what its users and others hold, pools beside."""
+    users = {want.subject for want in case.wants}
+    asked = Counter((want.kind, bool(want.user), bool(want.line), want.application) for want in case.wants)
+    holdings = case.working_set.holdings(case.pbx.id)
+    held = Counter((seat.type, seat.pool_id, seat.subject in users) for seat in holdings)
+    pool_ids = case.eligibilities.pools_of(case.pbx, takes.key) if takes.companions else ()
+    pools = frozenset((pool_id, *astuple(case.working_set.pools[pool_id])) for pool_id in pool_ids)
+    return len(users), frozenset(asked.items()), frozenset(held.items()), pools
 
 
 def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
@@ -152,18 +161,7 @@ def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
 
     `case` is of these seats alone, and `refused` has a refusal for each.
     """
-    if refused[0].reason is RefusalReason.WAITING:
-        return _told([], case, instead=Step(action=RemedyAction.WAIT, license_type=refused[0].license_type))
-    search = _Search(case, effort)
-    wrong = _correction(refused[0])
-    decided_ways = search.ways(refused) if wrong is None else []
-    wrong = wrong or search.wrong
-    if not decided_ways and wrong is not None:
-        decided_ways = [((wrong,), wrong)]
-    if decided_ways:
-        return _told(decided_ways, case)
-    action = RemedyAction.NONE if effort.left > 0 else RemedyAction.EXPLAIN
-    return _told([], case, instead=Step(action=action, license_type=refused[0].license_type))
+    return _Search(case, effort).remedy(refused)
 
 
 def _correction(refusal: Refusal) -> Step | None:
@@ -200,7 +198,27 @@ class _Search(Struct):
     wrong: Step | None = None
     """What the request was found to leave out on the way."""
 
-    def ways(self, refused: Sequence[Refusal]) -> list[tuple[Steps, Step]]:
+    def remedy(self, refused: Sequence[Refusal]) -> Remedy:
+        """The ways that were found, what the request says wrongly, or what to do instead."""
+        first, case = refused[0], self.case
+        if first.reason is RefusalReason.WAITING:
+            return _told([], case, instead=Step(action=RemedyAction.WAIT, license_type=first.license_type))
+        wrong = _correction(first)
+        decided_ways = self._ways(refused) if wrong is None else []
+        wrong = wrong or self.wrong
+        if not decided_ways and wrong is not None:
+            decided_ways = [((wrong,), wrong)]
+        if decided_ways:
+            return _told(decided_ways, case)
+        action = RemedyAction.NONE if self.effort.left > 0 else RemedyAction.EXPLAIN
+        return _told([], case, instead=Step(action=action, license_type=first.license_type))
+
+    @property
+    def rests_on_what_is_short_alone(self) -> bool:
+        """Whether no step that was tried turns on how much else is in use, as a release does."""
+        return all(step.action in _MORE_OF_THE_SAME for steps in self.seen for step in steps)
+
+    def _ways(self, refused: Sequence[Refusal]) -> list[tuple[Steps, Step]]:
         """Ways with the step that answers the first reason, the shortest first."""
         case, decided_ways = self.case, list[tuple[Steps, Step]]()
         pools = case.read_pools()
