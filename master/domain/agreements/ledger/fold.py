@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
+from msgspec import convert
+
 from licensemaster.values import key_text
 from master.domain.agreements.ledger.entries import Entry, EntryKind
 from master.domain.agreements.ledger.serials import serial_form
@@ -193,13 +195,5 @@ def _covered(holding: Holding, cover: Cover) -> Holding:
 
 
 def _added(cover: Cover, entry: Entry) -> Cover:
-    details = entry.details
-    added = PaidTerm(
-        term=Term(date.fromisoformat(details["begins"]), date.fromisoformat(details["ends"])),
-        anchor=date.fromisoformat(details["anchor"]),
-        anchor_months=details["anchor_months"],
-        how=details["how"],
-        offer=details["offer"],
-        entry=entry.number,
-    )
+    added = convert({**entry.details, "term": entry.details, "entry": entry.number}, PaidTerm)
     return replace(cover, terms=(*cover.terms, added))

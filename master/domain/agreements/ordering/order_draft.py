@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from licensemaster.values import key_text
 from licensemaster.values.similar import closest
@@ -84,21 +84,9 @@ class OrderDraft(Struct, kw_only=True):
         self.snapshot = replace(self.snapshot, state=fold(entries, self.snapshot.state))
 
     def add_term(self, subject: Subject, policy: Policy, paid: PaidTerm, *, reason: str) -> None:
-        self.write(
-            EntryKind.TERM_ADDED,
-            subject,
-            {
-                "begins": str(paid.term.begins),
-                "ends": str(paid.term.ends),
-                "anchor": str(paid.anchor),
-                "anchor_months": paid.anchor_months,
-                "how": paid.how,
-                "offer": paid.offer,
-            },
-            reason=reason,
-            rules=policy.rules,
-            policy=policy.key,
-        )
+        plain = to_builtins(paid)
+        details = {**plain.pop("term"), **{name: plain[name] for name in ("anchor", "anchor_months", "how", "offer")}}
+        self.write(EntryKind.TERM_ADDED, subject, details, reason=reason, rules=policy.rules, policy=policy.key)
 
     def include(self, subject: Subject, policy: Policy, begins: date) -> None:
         """Add the term of a policy that comes with a purchase or a delivery."""
