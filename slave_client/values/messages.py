@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC
-from typing import Final
+from typing import Any, Final, TypeVar
+
+from google.protobuf.message import Message
 
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
 from licensemaster.v1 import lease_pb2, seat_pb2
@@ -30,6 +32,8 @@ _REASONS: Final = {
 }
 _BASES: Final[dict[int, Basis]] = {basis.value: basis for basis in Basis}
 _ACTIONS: Final[dict[int, RemedyAction]] = {action.value: action for action in RemedyAction}
+V = TypeVar("V", Refused, Remedy, RemedyStep, TopHolder, LicenseRef)
+_NAMES: Final = {kind: tuple(kind.__slots__) for kind in (Refused, Remedy, RemedyStep, TopHolder, LicenseRef)}
 _KINDS: Final = {kind: seat_pb2.HolderKind.ValueType(kind.value) for kind in HolderKind}
 _KINDS_BACK: Final[dict[int, HolderKind]] = {kind.value: kind for kind in HolderKind}
 
@@ -87,50 +91,36 @@ def outcome_from_return(want: Want, result: lease_pb2.ReturnResult) -> ReturnOut
 
 def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
     """Translate a refusal with all its numbers."""
-    return Refused(
+    remedy = refusal.remedy
+    ways = tuple(tuple(_step(step) for step in way.steps) for way in remedy.ways)
+    return _read(
+        Refused,
+        refusal,
         want=want,
         reason=_REASONS.get(refusal.reason, Reason.UNKNOWN),
-        message=refusal.message,
         rules=tuple(refusal.rules),
-        license_type=refusal.license_type,
-        device=refusal.device,
-        capacity=refusal.capacity,
-        in_use=refusal.in_use,
-        wanted=refusal.wanted,
-        place=refusal.place,
-        waiting=refusal.waiting,
-        top_holders=tuple(
-            TopHolder(pbx=holder.pbx, site=holder.site, seats=holder.seats) for holder in refusal.top_holders
-        ),
+        top_holders=tuple(_read(TopHolder, holder) for holder in refusal.top_holders),
         licenses=licenses_from_refs(refusal.licenses),
         seats=keys_from_seats(refusal.seats),
-        remedy=Remedy(
-            action=_ACTIONS.get(refusal.remedy.action),
-            text=refusal.remedy.text,
-            license_type=refusal.remedy.license_type,
-            quantity=refusal.remedy.quantity,
-            device=refusal.remedy.device,
-            version=refusal.remedy.version,
-            ways=tuple(tuple(_step(step) for step in way.steps) for way in refusal.remedy.ways),
-        ),
+        remedy=_read(Remedy, remedy, action=_ACTIONS.get(remedy.action), ways=ways),
     )
 
 
 def _step(step: seat_pb2.RemedyStep) -> RemedyStep:
-    return RemedyStep(
+    return _read(
+        RemedyStep,
+        step,
         action=_ACTIONS.get(step.action),
-        license_type=step.license_type,
-        quantity=step.quantity,
-        device=step.device,
-        version=step.version,
-        pbx=step.pbx,
         licenses=licenses_from_refs(step.licenses),
         seats=keys_from_seats(step.seats),
         until=step.until_time.ToDatetime(UTC) if step.HasField("until_time") else None,
-        subject=step.subject,
-        field=step.field,
         accepted=tuple(step.accepted),
     )
+
+
+def _read(kind: type[V], message: Message, **given: Any) -> V:
+    """Return a value whose fields the message has by the same name, but for those that are given."""
+    return kind(**given, **{name: getattr(message, name) for name in _NAMES[kind] if name not in given})
 
 
 def keys_from_seats(seats: Iterable[seat_pb2.Seat]) -> tuple[SeatKey, ...]:
@@ -144,7 +134,4 @@ def keys_from_seats(seats: Iterable[seat_pb2.Seat]) -> tuple[SeatKey, ...]:
 
 def licenses_from_refs(references: Iterable[seat_pb2.LicenseRef]) -> tuple[LicenseRef, ...]:
     """Translate licenses as a refusal or a notice names them."""
-    return tuple(
-        LicenseRef(license=reference.license, type=reference.type, quantity=reference.quantity, device=reference.device)
-        for reference in references
-    )
+    return tuple(_read(LicenseRef, reference) for reference in references)
