@@ -98,6 +98,10 @@ def main() -> None:
         code, failure = 1, failed
     except FileError as error:
         code, failure = 1, CommandFailed(str(error))
+    except UnicodeEncodeError as error:  # of the bytes of an argument, or of a variable
+        near = error.object[max(error.start - 30, 0) : error.end + 30]
+        remedy = "type it where the terminal is set to UTF-8, as `locale charmap` tells"
+        code, failure = 1, CommandFailed(f"{near!a}: not UTF-8 text", remedy=remedy)
     except BrokenPipeError:  # whoever read it has seen enough
         code, failure = 1, None
     except OSError as error:

@@ -25,13 +25,6 @@ from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 DEFAULT_SERVER = "127.0.0.1:7600"
 
 
-def _address(value: str) -> str:
-    try:
-        return str(address(setting(value)))
-    except BadValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def typed_options(context: typer.Context) -> dict[str, Any]:
     """The options of the connection as typed, by name, before the command or behind it."""
     typed: dict[str, Any] = context.find_root().meta.setdefault(__name__, {})
@@ -54,8 +47,18 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
             profiles = read_profiles()
             chosen = bare(typed.get("profile") or context.params.get("profile") or profiles.default)
             value = (getattr(profiles.named(chosen), name) if chosen else "") or value
-    if name == "server" and not context.resilient_parsing:
-        return _address(value)
+    try:
+        return _meant(name, value)
+    except BadValueError as error:
+        if context.resilient_parsing:
+            return value
+        raise typer.BadParameter(str(error)) from error
+
+
+def _meant(name: str, value: Any) -> Any:
+    """The value in one spelling; raises BadValueError where it can be none."""
+    if name == "server":
+        return str(address(setting(value)))
     if name == "project" and value is not None:
         return resource(setting(value)) or None
     if name.startswith("tls_"):

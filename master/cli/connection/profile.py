@@ -9,7 +9,15 @@ import typer
 from msgspec.structs import asdict
 
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption, typed_options
-from master.cli.connection.profiles import Profile, Profiles, profiles_file, read_profiles, write_profiles
+from master.cli.connection.profiles import (
+    Profile,
+    Profiles,
+    can_be_named,
+    profiles_file,
+    read_profiles,
+    write_profiles,
+)
+from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import add_row, print_json_object, stderr_console, stdout_console, table, visible
 
 app = typer.Typer(help="Names for a master, a project and a certificate, for --profile.", no_args_is_help=True)
@@ -22,6 +30,8 @@ def set_profile(
     context: typer.Context, name: NameArgument, project: ProjectOption = None, server: ServerOption = DEFAULT_SERVER
 ) -> None:
     """Keep --server, --project and --tls-* as typed here under NAME. The first profile is the default."""
+    if not can_be_named(name):
+        raise CommandFailed(f"no profile can have the name {name!r}", remedy="choose another one")
     profiles = read_profiles()
     typed = {key: value for key, value in typed_options(context).items() if key != "profile"}
     made = Profile(**{key: str(value.absolute()) if isinstance(value, Path) else value for key, value in typed.items()})

@@ -14,7 +14,6 @@ The file names keys and certificates, and holds none of them.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,9 +22,10 @@ import typer
 from msgspec.structs import asdict
 
 from licensemaster.files.texts import read_text, write_text
-from licensemaster.values import setting
+from licensemaster.values import BadValueError, bare, setting
 from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed
+from master.cli.output.toml_text import toml_text
 from master.values import Value
 from master.variables import PROFILES
 
@@ -62,9 +62,22 @@ class Profiles(Value):
         return self.by_name[name]
 
 
+def can_be_named(name: str) -> bool:
+    """Whether a profile can have that name: it can be said with --profile, and is no key of the file itself."""
+    return bool(name) and name == bare(name) and name != _DEFAULT
+
+
 def profiles_file() -> Path:
-    """Where profiles are kept: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings."""
-    return Path(setting(os.environ.get(PROFILES, "")) or Path(typer.get_app_dir("license-master"), "profiles.toml"))
+    """Where profiles are kept: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings.
+
+    Raises:
+        CommandFailed: the variable names no file.
+    """
+    try:
+        named = setting(os.environ.get(PROFILES, ""))
+    except BadValueError as error:
+        raise CommandFailed(f"{PROFILES}: {error}") from error
+    return Path(named or Path(typer.get_app_dir("license-master"), "profiles.toml"))
 
 
 def read_profiles() -> Profiles:
@@ -90,11 +103,17 @@ def read_profiles() -> Profiles:
 
 
 def write_profiles(profiles: Profiles) -> None:
-    """Put them in place of those that there were, whole or not at all."""
+    """Put them in place of those that there were, whole or not at all.
+
+    Raises:
+        UnicodeEncodeError: a name was typed in bytes that are no UTF-8; there would be no reading it back.
+    """
     file = profiles_file()
-    lines = [f"{_DEFAULT} = {json.dumps(profiles.default)}\n"] if profiles.default else []
+    lines = [f"{_DEFAULT} = {toml_text(profiles.default)}\n"] if profiles.default else []
     for name, profile in sorted(profiles.by_name.items()):
-        said = [f"{key} = {json.dumps(value)}\n" for key, value in asdict(profile).items() if value]
-        lines += [f"\n[{json.dumps(name)}]\n", *said]
+        said = [f"{key} = {toml_text(value)}\n" for key, value in asdict(profile).items() if value]
+        lines += [f"\n[{toml_text(name)}]\n", *said]
+    text = "".join(lines).lstrip("\n")
+    text.encode()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_text(file, "".join(lines).lstrip("\n"))
+    write_text(file, text)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from licensemaster.v1 import status_pb2
 from master.cli.main import app
+from tests.cli.command import run_blocking as run
 from tests.cli.connection.test_failures import serving
 
 Cli = Callable[..., Result]
@@ -62,6 +63,44 @@ def test_a_profile_names_what_the_command_line_does_not(cli: Cli, asked: str) ->
     assert NOBODY in refusal(cli("seats"))
     assert cli("seats", "--server", asked, "--project", "acme").exit_code == 0
     assert "*   away" in cli("profile", "list").output
+
+
+@pytest.mark.parametrize("name", ["b\u00fcro", "\U0001f4de desk", 'a"c]\\', "x\x7fy"])
+def test_a_profile_of_any_name_is_found_again(cli: Cli, asked: str, name: str) -> None:
+    assert cli("profile", "set", name, "--server", asked, "--project", "acme").exit_code == 0
+    assert cli("profile", "set", "other").exit_code == 0
+    assert cli("seats", "--profile", name).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["", "  ", "default"])
+def test_a_name_that_no_profile_can_have_is_refused(cli: Cli, tmp_path: Path, name: str) -> None:
+    assert "no profile can have the name" in refusal(cli("profile", "set", name, "--server", NOBODY))
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("option", ["--server", "--project", "--tls-ca"])
+def test_an_option_that_breaks_a_line_is_refused_by_name(cli: Cli, option: str) -> None:
+    done = cli("seats", option, "a\nb")
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.output
+    assert "U+000A" in done.output
+    assert "LICENSE_MASTER_PROFILES: has the control character" in refusal(cli("seats", LICENSE_MASTER_PROFILES="a\nb"))
+
+
+@pytest.mark.parametrize(
+    "words", ["profile set m\udcfcller", "explain m\udcfcller port 4711", "seats --project m\udcfc"]
+)
+def test_bytes_of_an_older_terminal_are_told_as_such(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    profiles = tmp_path / "profiles.toml"
+    monkeypatch.setenv("LICENSE_MASTER_PROFILES", str(profiles))
+    done = run("--server", asked, "--project", "acme", *words.split())
+    assert done.code == 1
+    assert "\\udcfc" in done.err
+    assert "not UTF-8 text" in done.err
+    assert "Traceback" not in done.err
+    assert not profiles.exists()
 
 
 def test_a_profile_keeps_what_was_typed_and_where_files_are(

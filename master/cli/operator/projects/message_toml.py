@@ -1,6 +1,5 @@
 """Writes a message as the file that `message_file.py` reads: one item a line, columns in line, only what is set."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC
@@ -11,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from master.cli.output.enum_names import short_name_of
+from master.cli.output.toml_text import toml_text
 
 
 def message_toml(message: Message) -> str:
@@ -72,7 +72,7 @@ def _scalar(field: FieldDescriptor, value: object) -> str:
         return f'"{short_name_of(field.enum_type, cast(int, value))}"'
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _text(value) if isinstance(value, str) else str(value)
+    return toml_text(value) if isinstance(value, str) else str(value)
 
 
 def _table(entries: Iterable[tuple[str, str]]) -> str:
@@ -81,8 +81,4 @@ def _table(entries: Iterable[tuple[str, str]]) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_text(name)
