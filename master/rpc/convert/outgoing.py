@@ -31,7 +31,6 @@ from master.rpc.messages import message, timestamp, timestamp_us
 from master.service.batch.answers import Blocks, LeaseEnded, StandbyOffer
 from master.service.leases.lease_views import LeaseView
 from master.service.leases.waiting_lists import WaitingSeat
-from master.service.projects.apply import Applied
 from master.service.runtime.names import PbxName
 from master.signing import Signer
 
@@ -248,11 +247,6 @@ def project_message(project: spec.ProjectSpec) -> project_pb2.Project:
         lease=_pace_message(project.lease),
         pbxs=[message(project_pb2.Pbx, pbx, lease=_pace_message(pbx.lease)) for pbx in project.pbxs],
     )
-
-
-def applied(change: Applied) -> project_pb2.ApplyProjectResponse:
-    """Return what applying a project changed, or would change."""
-    return message(project_pb2.ApplyProjectResponse, change)
 
 
 def event_message(project: str, event: Record) -> status_pb2.Event:

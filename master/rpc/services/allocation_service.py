@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from licensemaster.v1 import allocation_pb2 as api
 from licensemaster.v1 import allocation_pb2_grpc
 from master.domain.allocation.policies import Allocation
@@ -11,10 +13,9 @@ from master.rpc.convert import incoming, outgoing
 from master.rpc.convert.from_messages import value_from
 from master.rpc.messages import message
 from master.rpc.repeatable import Repeatable
-from master.service.batch.answers import WaitingDropped
 from master.service.batch.requests import DropWaiting
 from master.service.leases.leases import Leases
-from master.service.projects.allocation import AllocationApplied, ApplyAllocation
+from master.service.projects.allocation import ApplyAllocation
 from master.service.projects.projects import Projects
 
 
@@ -26,7 +27,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
     async def ApplyAllocation(
         self, request: api.ApplyAllocationRequest, context: Context
     ) -> api.ApplyAllocationResponse:
-        repeatable = Repeatable(request, api.ApplyAllocationResponse, _applied)
+        repeatable = Repeatable(request, api.ApplyAllocationResponse, partial(message, api.ApplyAllocationResponse))
         applied = await self._projects.apply_allocation(
             ApplyAllocation(
                 project=incoming.project_name(request.project),
@@ -58,7 +59,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
         )
 
     async def DropWaiting(self, request: api.DropWaitingRequest, context: Context) -> api.DropWaitingResponse:
-        repeatable = Repeatable(request, api.DropWaitingResponse, _dropped)
+        repeatable = Repeatable(request, api.DropWaitingResponse, partial(message, api.DropWaitingResponse))
         dropped = await self._leases.drop_waiting(
             DropWaiting(
                 pbx=incoming.pbx_name(request.pbx),
@@ -69,11 +70,3 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
             )
         )
         return repeatable.response(dropped)
-
-
-def _dropped(dropped: WaitingDropped) -> api.DropWaitingResponse:
-    return api.DropWaitingResponse(seats=dropped.seats)
-
-
-def _applied(applied: AllocationApplied) -> api.ApplyAllocationResponse:
-    return message(api.ApplyAllocationResponse, applied)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec.structs import asdict
+from functools import partial
 
 from licensemaster.v1 import project_pb2 as api
 from licensemaster.v1 import project_pb2_grpc
@@ -14,12 +14,12 @@ from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
 from master.rpc.convert.from_messages import value_from
 from master.rpc.errors import InvalidArgumentError
-from master.rpc.messages import timestamp
+from master.rpc.messages import message, timestamp
 from master.rpc.repeatable import Repeatable
-from master.service.leases.learning import Ended, Learnings
+from master.service.leases.learning import Learnings
 from master.service.projects.apply import ApplyProject
 from master.service.projects.projects import Projects
-from master.service.projects.removal import Deleted, DeleteProject
+from master.service.projects.removal import DeleteProject
 
 
 class ProjectService(project_pb2_grpc.ProjectServiceServicer):
@@ -32,7 +32,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         given = request.project
         count = len(given.sites) + len(given.devices) + len(given.pbxs) + len(given.licenses)
         spec = await self._aside.run(count, lambda: value_from(ProjectSpec, given))
-        repeatable = Repeatable(request, api.ApplyProjectResponse, outgoing.applied)
+        repeatable = Repeatable(request, api.ApplyProjectResponse, partial(message, api.ApplyProjectResponse))
         applied = await self._projects.apply_project(
             ApplyProject(
                 spec=spec,
@@ -45,7 +45,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         return await self._aside.run(count, lambda: repeatable.response(applied))
 
     async def DeleteProject(self, request: api.DeleteProjectRequest, context: Context) -> api.DeleteProjectResponse:
-        repeatable = Repeatable(request, api.DeleteProjectResponse, _deleted)
+        repeatable = Repeatable(request, api.DeleteProjectResponse, partial(message, api.DeleteProjectResponse))
         deleted = await self._projects.delete_project(
             DeleteProject(
                 name=incoming.project_name(request.name, "name"),
@@ -80,14 +80,6 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         reason = incoming.reason(request.reason)
         if not reason:
             raise InvalidArgumentError("reason", "must say why seats may be lent twice; the audit keeps it")
-        repeatable = Repeatable(request, api.EndLearningResponse, _ended)
+        repeatable = Repeatable(request, api.EndLearningResponse, partial(message, api.EndLearningResponse))
         ended = await self._learnings.end(project, reason=reason, key=repeatable.key(), caller=caller_of_call.get())
         return repeatable.response(ended)
-
-
-def _deleted(deleted: Deleted) -> api.DeleteProjectResponse:
-    return api.DeleteProjectResponse(**asdict(deleted))
-
-
-def _ended(ended: Ended) -> api.EndLearningResponse:
-    return api.EndLearningResponse(pbxs_silent=ended.pbxs_silent, seats_at_risk=ended.seats_at_risk)

@@ -8,6 +8,7 @@ from master.domain.leases.standby import standby_switch
 from master.rpc.admission.interceptors import caller_of_call
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing
+from master.rpc.messages import message
 from master.service.leases.leases import Leases
 
 
@@ -27,8 +28,4 @@ class StandbyService(standby_pb2_grpc.StandbyServiceServicer):
     async def DrillStandby(self, request: api.DrillStandbyRequest, context: Context) -> api.DrillStandbyResponse:
         name = incoming.pbx_name(request.standby, "standby")
         report = await self._leases.drill_standby(name, caller=caller_of_call.get())
-        return api.DrillStandbyResponse(
-            passed=report.passed,
-            steps=[api.DrillStep(name=step.name, passed=step.passed, message=step.message) for step in report.steps],
-            pair=outgoing.standby_pair(name.project, report.pair),
-        )
+        return message(api.DrillStandbyResponse, report, pair=outgoing.standby_pair(name.project, report.pair))
