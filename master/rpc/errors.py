@@ -6,7 +6,7 @@ delay stand in plain trailing metadata too (`error-reason`, `retry-after-ms`), f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -62,6 +62,8 @@ class UnknownMethodError(Exception):
 class TooManyStreamsError(Exception):
     """More WatchLease streams are open than this master serves."""
 
+    retry_after_seconds = 5.0
+
 
 class Failure(Value):
     code: grpc.StatusCode
@@ -99,96 +101,84 @@ _MESSAGE_BYTES_MAX = 700
 _REASON_BYTES_MAX = 500
 _VIOLATIONS_BYTES_MAX = 3000
 """Clients refuse trailing metadata above 8 KiB, in which a message stands twice and other letters count threefold."""
+_CODE = grpc.StatusCode
+_PLAIN: Mapping[type[Exception], tuple[grpc.StatusCode, str]] = {
+    InvalidArgumentError: (_CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    MessageLateError: (_CODE.DEADLINE_EXCEEDED, "MESSAGE_LATE"),
+    UnknownMethodError: (_CODE.UNIMPLEMENTED, "UNKNOWN_METHOD"),
+    ProjectInvalidError: (_CODE.INVALID_ARGUMENT, "PROJECT_INVALID"),
+    PlanInvalidError: (_CODE.INVALID_ARGUMENT, "PLAN_INVALID"),
+    AllocationInvalidError: (_CODE.INVALID_ARGUMENT, "ALLOCATION_INVALID"),
+    AllocationChangedError: (_CODE.ABORTED, "ALLOCATION_CHANGED"),
+    RequestIdTakenError: (_CODE.INVALID_ARGUMENT, "REQUEST_ID_TAKEN"),
+    PriceFileError: (_CODE.INVALID_ARGUMENT, "PRICE_FILE_INVALID"),
+    UnknownNameError: (_CODE.NOT_FOUND, "UNKNOWN_NAME"),
+    UnknownPbxError: (_CODE.NOT_FOUND, "UNKNOWN_PBX"),
+    UnknownProjectError: (_CODE.NOT_FOUND, "UNKNOWN_PROJECT"),
+    UnknownDeviceError: (_CODE.NOT_FOUND, "UNKNOWN_DEVICE"),
+    UnknownKeyError: (_CODE.NOT_FOUND, "UNKNOWN_KEY"),
+    UnknownWebhookError: (_CODE.NOT_FOUND, "UNKNOWN_WEBHOOK"),
+    WebhookExistsError: (_CODE.ALREADY_EXISTS, "WEBHOOK_EXISTS"),
+    DeviceKeptError: (_CODE.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES"),
+    AuditBrokenError: (_CODE.FAILED_PRECONDITION, "AUDIT_BROKEN"),
+    AuditHeadMissingError: (_CODE.FAILED_PRECONDITION, "AUDIT_BROKEN"),
+    NotLearningError: (_CODE.FAILED_PRECONDITION, "NOT_LEARNING"),
+    NoPairError: (_CODE.FAILED_PRECONDITION, "NO_STANDBY_PAIR"),
+    ProjectInUseError: (_CODE.FAILED_PRECONDITION, "PROJECT_IN_USE"),
+    NoLeaseToEndError: (_CODE.FAILED_PRECONDITION, "NO_LEASE_TO_END"),
+    CallerLimitError: (_CODE.RESOURCE_EXHAUSTED, "CALLER_LIMIT"),
+    WebhookTestUnderWayError: (_CODE.RESOURCE_EXHAUSTED, "TEST_UNDER_WAY"),
+    QueueFullError: (_CODE.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    TooManyStreamsError: (_CODE.RESOURCE_EXHAUSTED, "OVERLOADED"),
+}
+"""Those that say themselves what is wrong, and when to try again."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    code = grpc.StatusCode
     match error:
-        case InvalidArgumentError():
-            return Failure(code.INVALID_ARGUMENT, "INVALID_ARGUMENT", str(error), violations=error.violations)
-        case MessageLateError():
-            return Failure(code.DEADLINE_EXCEEDED, "MESSAGE_LATE", str(error))
-        case UnknownMethodError():
-            return Failure(code.UNIMPLEMENTED, "UNKNOWN_METHOD", str(error))
         case AccessDeniedError(denial=denial):
-            denied = code.UNAUTHENTICATED if denial in _UNPROVEN else code.PERMISSION_DENIED
+            denied = _CODE.UNAUTHENTICATED if denial in _UNPROVEN else _CODE.PERMISSION_DENIED
             return Failure(denied, denial.name, str(error))
-        case ProjectInvalidError():
-            violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
-            return Failure(code.INVALID_ARGUMENT, "PROJECT_INVALID", str(error)[:2000], violations=violations)
-        case PlanInvalidError():
-            violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
-            return Failure(code.INVALID_ARGUMENT, "PLAN_INVALID", str(error)[:2000], violations=violations)
-        case AllocationInvalidError():
-            violations = [(path_text(violation.path), violation.reason) for violation in error.violations]
-            return Failure(code.INVALID_ARGUMENT, "ALLOCATION_INVALID", str(error)[:2000], violations=violations)
-        case LoanError(problem=problem):
-            return Failure(code.FAILED_PRECONDITION, problem.name, str(error))
-        case AllocationChangedError():
-            return Failure(code.ABORTED, "ALLOCATION_CHANGED", str(error))
-        case RequestIdTakenError():
-            return Failure(
-                code.INVALID_ARGUMENT, "REQUEST_ID_TAKEN", str(error), violations=[("request_id", str(error))]
-            )
-        case PriceFileError():
-            return Failure(
-                code.INVALID_ARGUMENT, "PRICE_FILE_INVALID", str(error)[:2000], violations=[("prices.text", str(error))]
-            )
-        case UnknownNameError():
-            return Failure(code.NOT_FOUND, "UNKNOWN_NAME", str(error), violations=[(error.field, str(error))])
-        case UnknownPbxError():
-            return Failure(code.NOT_FOUND, "UNKNOWN_PBX", str(error))
-        case UnknownProjectError():
-            return Failure(code.NOT_FOUND, "UNKNOWN_PROJECT", str(error))
-        case UnknownDeviceError():
-            return Failure(code.NOT_FOUND, "UNKNOWN_DEVICE", str(error))
-        case UnknownKeyError():
-            return Failure(code.NOT_FOUND, "UNKNOWN_KEY", str(error))
-        case UnknownWebhookError():
-            return Failure(code.NOT_FOUND, "UNKNOWN_WEBHOOK", str(error))
-        case WebhookExistsError():
-            return Failure(code.ALREADY_EXISTS, "WEBHOOK_EXISTS", str(error))
-        case DeviceKeptError():
-            return Failure(code.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", str(error))
+        case LoanError() | LeaseError():
+            return Failure(_CODE.FAILED_PRECONDITION, error.problem.name, str(error))
         case DocumentRefusedError():
             return Failure(DOCUMENT_CODES[error.problem], f"DOCUMENT_{error.problem.name}", str(error))
         case NoSuchEventError():
-            return Failure(code.OUT_OF_RANGE, "NO_SUCH_EVENT", f"since_seq: {error}")
-        case AuditBrokenError() | AuditHeadMissingError():
-            return Failure(code.FAILED_PRECONDITION, "AUDIT_BROKEN", str(error))
-        case NotLearningError():
-            return Failure(code.FAILED_PRECONDITION, "NOT_LEARNING", str(error))
-        case NoPairError():
-            return Failure(code.FAILED_PRECONDITION, "NO_STANDBY_PAIR", str(error))
-        case ProjectInUseError():
-            return Failure(code.FAILED_PRECONDITION, "PROJECT_IN_USE", str(error), violations=error.obstacles)
-        case NoLeaseToEndError():
-            return Failure(code.FAILED_PRECONDITION, "NO_LEASE_TO_END", str(error))
-        case LeaseError():
-            return Failure(code.FAILED_PRECONDITION, error.problem.name, str(error))
-        case CallerLimitError():
-            return Failure(code.RESOURCE_EXHAUSTED, "CALLER_LIMIT", str(error), error.retry_after_seconds)
-        case WebhookTestUnderWayError():
-            return Failure(code.RESOURCE_EXHAUSTED, "TEST_UNDER_WAY", str(error), error.retry_after_seconds)
-        case QueueFullError():
-            return Failure(code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), error.retry_after_seconds)
-        case TooManyStreamsError():
-            return Failure(code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), 5.0)
+            return Failure(_CODE.OUT_OF_RANGE, "NO_SUCH_EVENT", f"since_seq: {error}")
         case StoppedError():
-            return Failure(code.UNAVAILABLE, "DRAINING", str(error), _RETRY_STORAGE_SECONDS)
+            return Failure(_CODE.UNAVAILABLE, "DRAINING", str(error), _RETRY_STORAGE_SECONDS)
         case UnstorableError():
-            return Failure(
-                code.INVALID_ARGUMENT, "INVALID_ARGUMENT", _UNSTORABLE, violations=[("request", _UNSTORABLE)]
-            )
+            violations = [("request", _UNSTORABLE)]
+            return Failure(_CODE.INVALID_ARGUMENT, "INVALID_ARGUMENT", _UNSTORABLE, violations=violations)
         case StorageError(problem=problem):
             message = f"{problem.value}; the master's log says more"  # what a driver says is not for callers
             if problem is StorageProblem.STORAGE_SCHEMA:
-                return Failure(code.FAILED_PRECONDITION, problem.name, message)
+                return Failure(_CODE.FAILED_PRECONDITION, problem.name, message)
             busy = problem is StorageProblem.STORAGE_BUSY
-            status = code.RESOURCE_EXHAUSTED if busy else code.UNAVAILABLE
+            status = _CODE.RESOURCE_EXHAUSTED if busy else _CODE.UNAVAILABLE
             return Failure(status, problem.name, message, _RETRY_STORAGE_SECONDS)
-        case _:
-            return Failure(code.INTERNAL, "INTERNAL", "the master failed to serve this request; its log says why")
+    for kind in type(error).__mro__:
+        if kind in _PLAIN:
+            retry_after_seconds = getattr(error, "retry_after_seconds", 0)
+            return Failure(*_PLAIN[kind], str(error)[:2000], retry_after_seconds, _violations(error))
+    return Failure(_CODE.INTERNAL, "INTERNAL", "the master failed to serve this request; its log says why")
+
+
+def _violations(error: BaseException) -> Sequence[tuple[str, str]]:
+    match error:
+        case InvalidArgumentError():
+            return error.violations
+        case ProjectInvalidError() | PlanInvalidError() | AllocationInvalidError():
+            return [(path_text(violation.path), violation.reason) for violation in error.violations]
+        case ProjectInUseError():
+            return error.obstacles
+        case RequestIdTakenError():
+            return [("request_id", str(error))]
+        case PriceFileError():
+            return [("prices.text", str(error))]
+        case UnknownNameError():
+            return [(error.field, str(error))]
+    return ()
 
 
 async def abort(context: grpc.aio.ServicerContext[object, object], failure: Failure) -> None:
