@@ -60,7 +60,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
 
     async def DropWaiting(self, request: api.DropWaitingRequest, context: Context) -> api.DropWaitingResponse:
         repeatable = Repeatable(request, api.DropWaitingResponse, partial(message, api.DropWaitingResponse))
-        dropped = await self._leases.drop_waiting(
+        dropped = await self._leases.carry_out(
             DropWaiting(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),

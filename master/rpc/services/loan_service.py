@@ -39,7 +39,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
 
         repeatable = Repeatable(request, api.BorrowSeatsResponse, borrowed)
         asked = self._borrowing(request, key=repeatable.key(), reason=incoming.reason(request.reason))
-        return repeatable.response(await self._leases.borrow_seats(asked))
+        return repeatable.response(await self._leases.carry_out(asked))
 
     async def PreviewLoan(self, request: api.PreviewLoanRequest, context: Context) -> api.PreviewLoanResponse:
         asked = self._borrowing(request)
@@ -68,7 +68,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
             reason=incoming.reason(request.reason),
             key=repeatable.key(),
         )
-        return repeatable.response(await self._leases.return_loan(asked))
+        return repeatable.response(await self._leases.carry_out(asked))
 
     async def ListLoans(self, request: api.ListLoansRequest, context: Context) -> api.ListLoansResponse:
         loans = await self._leases.list_loans(incoming.project_name(request.project))

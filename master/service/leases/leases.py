@@ -25,25 +25,22 @@ from master.service.batch.answers import (
     LeaseClosed,
     LeaseEnded,
     LeaseGranted,
-    LoanBorrowed,
-    LoanReturned,
     SeatsAcquired,
     SeatsReturned,
     SeatsSynced,
     TakeOverRefused,
-    WaitingDropped,
 )
 from master.service.batch.batch import answer_to
 from master.service.batch.claims.standby_pairs import read_standby_pairs
 from master.service.batch.requests import (
     AcquireSeats,
+    Answer,
     BorrowSeats,
     CloseLease,
-    DropWaiting,
     EndLease,
     OpenLease,
     RenewLease,
-    ReturnLoan,
+    Request,
     ReturnSeats,
     SyncSeats,
     TakeOverLease,
@@ -110,6 +107,15 @@ class Leases:
     def renew_after_seconds(self, pbx: Pbx) -> float:
         """When a PBX should renew next."""
         return self._renewal_pace.renew_after_seconds(pbx.pace)
+
+    async def carry_out(self, request: Request[Answer]) -> Answer:
+        """Carry out a request of which nothing is counted and nothing logged: a loan, waiting that ends.
+
+        Raises:
+            UnknownPbxError, LeaseError, LoanError: it cannot be served.
+            RequestIdTakenError: the request id was used for something else.
+        """
+        return await self._committer.submit(request)
 
     # --- Leases -------------------------------------------------------------------------------------------------------
 
@@ -275,25 +281,7 @@ class Leases:
             project, lambda tx, estate: read_waiting(tx, estate, license_type, now=now)
         )
 
-    async def drop_waiting(self, request: DropWaiting) -> WaitingDropped | AnsweredBefore:
-        """Have a PBX wait no longer, on an operator's word; it is notified.
-
-        Raises:
-            UnknownPbxError: there is no such PBX.
-            RequestIdTakenError: the request id was used for something else.
-        """
-        return await self._committer.submit(request)
-
     # --- Loans --------------------------------------------------------------------------------------------------------
-
-    async def borrow_seats(self, request: BorrowSeats) -> LoanBorrowed | AnsweredBefore:
-        """Lend a PBX seats for days.
-
-        Raises:
-            UnknownPbxError, LeaseError, LoanError: it cannot have them.
-            RequestIdTakenError: the request id was used for something else.
-        """
-        return await self._committer.submit(request)
 
     async def preview_loan(self, request: BorrowSeats) -> LoanPreview:
         """What lending would come to, by the code that would do it, on a copy.
@@ -306,15 +294,6 @@ class Leases:
             lambda tx, estates, time: preview_loan(tx, estates, request, time),
             seats_of=of_pair(request.pbx.pbx),
         )
-
-    async def return_loan(self, request: ReturnLoan) -> LoanReturned | AnsweredBefore:
-        """Take borrowed seats back before their day.
-
-        Raises:
-            UnknownPbxError, LoanError: nothing is borrowed.
-            RequestIdTakenError: the request id was used for something else.
-        """
-        return await self._committer.submit(request)
 
     async def list_loans(self, project: str) -> list[tuple[PbxName, Loan]]:
         """Everything that is borrowed in a project, by PBX and license type."""
