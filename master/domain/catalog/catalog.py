@@ -188,10 +188,17 @@ class Catalog(Struct, kw_only=True, eq=False, dict=True):
             key: tuple(other for other in types.values() if key in other.includes_per_pbx) for key in types
         }
         """The types that bring some seats of this one along, per PBX."""
+        self.go_alone = frozenset(key for key, license_type in types.items() if self._goes_alone(license_type))
+        """Types whose seats concern no other seat but their companions as they are returned."""
         self.read_pbx_wide: dict[str, frozenset[str]] = {key: self._pbx_wide(key) for key in types}
         """Types of which all of a PBX's seats must be known to decide on a seat of this one."""
         self.pbx_wide_types = frozenset[str]().union(*self.read_pbx_wide.values())
         """All types that are ever read PBX-wide."""
+
+    def _goes_alone(self, license_type: LicenseType) -> bool:
+        needed = license_type.metering is Metering.FIXED and self.required_by[license_type.key]
+        includes = license_type.includes or license_type.includes_per_pbx
+        return not (needed or includes or self.included_per_pbx_in[license_type.key])
 
     def enabling(self, feature: Feature) -> LicenseType | None:
         """Return the license type that turns a feature on; None where the feature needs no license."""

@@ -22,6 +22,7 @@ Left to the caller: leases, time, storage.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from licensemaster.api_enums import Basis, HolderKind
@@ -39,7 +40,7 @@ from master.domain.seats.refusals.reasons import Refusal
 from master.domain.seats.requirements import Requirements
 from master.domain.seats.seat_debits import SeatDebits
 from master.domain.seats.seat_working_set import SeatWorkingSet
-from master.domain.seats.seats import ALIKE, KEY, Granted, Returned, Seat, SeatKey, Want, runs_of
+from master.domain.seats.seats import ALIKE, KEY, Granted, Key, Returned, Seat, SeatKey, Want, runs_of
 from master.domain.seats.waiting import with_places
 
 _NOT_NEEDED = Granted(Basis.NOT_NEEDED)
@@ -92,11 +93,15 @@ class Decider:
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
         """Return each seat, in request order; what depends on others is returned first."""
-        rank = self._catalog.rank
-        outcomes: dict[int, ReturnOutcome] = {}
-        for index in sorted(range(len(keys)), key=lambda at: -rank.get(keys[at].type, 0)):
-            outcomes[index] = self._return_one(keys[index])
-        return [outcomes[index] for index in range(len(keys))]
+        rank, alone = self._catalog.rank, self._catalog.go_alone
+        together: defaultdict[str | int, list[int]] = defaultdict(list)
+        for index, key in enumerate(keys):
+            together[key.type if key.type in alone else index].append(index)
+        outcomes: list[ReturnOutcome] = [_WAS_NOT_HELD] * len(keys)
+        for run in sorted(together.values(), key=lambda run: -rank.get(keys[run[0]].type, 0)):
+            for index, outcome in zip(run, self._return_run([keys[index] for index in run]), strict=True):
+                outcomes[index] = outcome
+        return outcomes
 
     def sync(self, wants: Sequence[Want], *, waits: bool = False) -> Synced:
         """Make what the PBX holds equal to what it wants; the working set must hold all its seats. `waits` as in
@@ -158,11 +163,7 @@ class Decider:
         return CompanionDecisions(len(seats), before, after, tuple(refused))
 
     def _give_back_unwanted(self, wanted: set[SeatKey]) -> tuple[list[SeatKey], list[tuple[Seat, Refusal]]]:
-        unwanted = [
-            seat.key
-            for seat in self._working_set.holdings(self._pbx.id)
-            if seat.key not in wanted and not seat.is_companion
-        ]
+        unwanted = [SeatKey(*key) for key, seat in self._held.items() if key not in wanted and not seat.is_companion]
         kept: list[tuple[Seat, Refusal]] = []
         returned: list[SeatKey] = []
         for key, outcome in zip(unwanted, self.give_back(unwanted), strict=True):
@@ -241,6 +242,19 @@ class Decider:
             return None
         rule = self._estate.allocation.access(want.type, self._pbx.site, want.kind, self._now)
         return access_denied(eligibility.type, self._pbx, want.kind, rule) if rule is not None else None
+
+    def _return_run(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
+        """Return a seat, or seats of one type that concern no other seat, at once."""
+        if keys[0].type not in self._catalog.go_alone:
+            return [self._return_one(keys[0])]
+        going: dict[Key, Seat] = {}
+        for key in keys:
+            if (seat := self._held.get(key)) is not None and not seat.is_companion:
+                going[key] = seat
+        returned = dict.fromkeys(going)
+        self._working_set.remove_run(self._pbx.id, going | self._debits.companions_of(keys[0].type, going))
+        self._revoked.difference_update(keys)  # L5: that they were taken away has arrived
+        return [_WAS_HELD if returned.pop(key, key) is None else _WAS_NOT_HELD for key in keys]
 
     def _return_one(self, key: SeatKey) -> ReturnOutcome:
         seat = self._held.get(key)

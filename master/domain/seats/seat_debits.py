@@ -77,6 +77,12 @@ class SeatDebits:
         self._working_set.remove(seat)
         self.drop_companions(seat)
 
+    def companions_of(self, type_key: str, seats: Collection[Key]) -> dict[Key, Seat]:
+        """What was debited with some seats of one type."""
+        types = {companion.type for companion in self._catalog.types[type_key].companions}
+        found = ((other, kind, holder) for other in types for _, kind, holder in seats)
+        return {key: self._held[key] for key in found if key in self._held and self._held[key].parent == type_key}
+
     def drop_companions(self, seat: Seat, *, but: Collection[str] = ()) -> int:
         """Credit what was debited with a seat, but for what some platforms ask for; how many."""
         dropped = 0

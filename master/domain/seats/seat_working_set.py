@@ -104,7 +104,8 @@ class SeatWorkingSet:
         for seat in seats:
             of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
             of_pbx.by_key[key] = seat
-            self._index(of_pbx, key, seat)
+            if seat.user or seat.type in self._pbx_wide:
+                self._index(of_pbx, key, seat)
 
     def load_totals(self, pbx_id: int, totals: Mapping[PoolOfType, int]) -> None:
         """Take in how many seats a PBX has, none of which was or will be loaded."""
@@ -188,26 +189,33 @@ class SeatWorkingSet:
 
     def remove(self, seat: Seat) -> None:
         """Remove a seat from its PBX; its pool is credited."""
-        of_pbx, key = self.seats[seat.pbx_id], seat[1:4]
-        if seat.pool_id is not None:
+        self.remove_run(seat.pbx_id, {seat[1:4]: seat})
+
+    def remove_run(self, pbx_id: int, seats: Mapping[Key, Seat]) -> None:
+        """Remove seats from a PBX; their pools are credited."""
+        of_pbx = self.seats[pbx_id]
+        for pool_id, count in Counter(map(_POOL, seats.values())).items():
+            if pool_id is None:
+                continue
             if of_pbx.shares is not None:
-                self._move(seat.pbx_id, of_pbx.shares, seat.pool_id, -1)
+                self._move(pbx_id, of_pbx.shares, pool_id, -count)
             else:
-                self._count(seat.pool_id, seat.pbx_id, -1)
-        del of_pbx.by_key[key]
-        of_pbx.by_user[seat.user].discard(key)
-        of_pbx.by_type[seat.type].discard(key)
-        if key in of_pbx.added:
-            del of_pbx.added[key]
-        else:
-            of_pbx.removed.setdefault(key, seat)
+                self._count(pool_id, pbx_id, -count)
+        for key, seat in seats.items():
+            del of_pbx.by_key[key]
+            if seat.user or seat.type in self._pbx_wide:
+                of_pbx.by_user[seat.user].discard(key)
+                of_pbx.by_type[seat.type].discard(key)
+            if key in of_pbx.added:
+                del of_pbx.added[key]
+            else:
+                of_pbx.removed.setdefault(key, seat)
 
     def take_all(self, pbx_id: int) -> Counter[str]:
         """A PBX holds nothing of what was loaded or counted any more; how many seats that was, by type."""
         of_pbx = self.seats[pbx_id]
         taken = Counter(seat.type for seat in of_pbx.by_key.values())
-        for seat in self.holdings(pbx_id):
-            self.remove(seat)
+        self.remove_run(pbx_id, dict(of_pbx.by_key))
         for (license_type, pool_id), count in of_pbx.totals.items():
             taken[license_type] += count
             if pool_id is None:

@@ -72,6 +72,10 @@ class Tx(ABC):
         """Insert many rows that mostly differ in one column only; columns are (name, PostgreSQL type)."""
 
     @abstractmethod
+    def delete(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
+        """Delete the rows with these values, many that mostly differ in one column only; as `insert` has them."""
+
+    @abstractmethod
     def lock(self, statement: str, *values: Any) -> None:
         """Run a statement that only takes locks; nothing to do where the database has none, or nothing is changed."""
 

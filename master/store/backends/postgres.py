@@ -98,6 +98,11 @@ class _PostgresTx(Tx):
         runs = [(*same[:differ_in], json_text(values), *same[differ_in:]) for same, values in alike(rows, differ_in)]
         self.await_(lambda raw: raw.execute(text, *(list(column) for column in zip(*runs, strict=True))))
 
+    def delete(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
+        # Row by row, by the key: what a join with an array does depends on how many the planner thinks there are.
+        conditions = " AND ".join(f"{name} = ?{at}" for at, (name, _) in enumerate(columns, start=1))
+        self.many(f"DELETE FROM {table} WHERE {conditions}", rows)
+
     def lock(self, statement: str, *values: Any) -> None:
         if self._access is _Access.CHANGE:
             self.rows(statement, *values)

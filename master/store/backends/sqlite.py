@@ -103,6 +103,13 @@ class SqliteTx(Tx):
         for same, values in alike(rows, differ_in):
             self._connection.execute(statement, (*same[:differ_in], json_text(values), *same[differ_in:]))
 
+    def delete(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
+        conditions = [f"{name} = ?{at + 1}" for at, (name, _) in enumerate(columns)]
+        conditions[differ_in] = f"{columns[differ_in][0]} IN (SELECT value FROM json_each(?{differ_in + 1}))"
+        statement = f"DELETE FROM {table} WHERE {' AND '.join(conditions)}"
+        for same, values in alike(rows, differ_in):
+            self._connection.execute(statement, (*same[:differ_in], json_text(values), *same[differ_in:]))
+
     def lock(self, statement: str, *values: Any) -> None:
         """BEGIN IMMEDIATE has locked everything."""
 

@@ -7,6 +7,7 @@ may wait for another's end, but never two for each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from licensemaster.api_enums import HolderKind
 from master.domain.allocation.overdraft import OverdraftAccount
@@ -27,6 +28,8 @@ SEAT_COLUMNS = (
 )  # fmt: skip
 _HOLDER = 3
 """The column in which seats acquired together differ."""
+SEAT_KEY_COLUMNS = (("pbx_id", "int"), ("holder", "text"), ("type", "text"), ("kind", "int"))
+_SEAT_KEY = itemgetter(0, 3, 1, 2)
 LEASE_COLUMNS = (
     "pbx_id", "epoch", "phase", "instance_id", "request_id", "software", "opened_at", "renewed_at", "ttl_seconds",
     "ends_at", "takeovers", "takeovers_since", "carrier_id", "carried_since", "primary_heard_at", "claimed",
@@ -200,10 +203,7 @@ def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> boo
     Returns whether less is counted of any pool than before.
     """
     if removed := working_set.removed():
-        tx.many(
-            "DELETE FROM seat WHERE pbx_id = ?1 AND holder = ?2 AND type = ?3 AND kind = ?4",
-            [(seat.pbx_id, seat.holder, seat.type, int(seat.kind)) for seat in removed],
-        )
+        tx.delete("seat", SEAT_KEY_COLUMNS, list(map(_SEAT_KEY, removed)), differ_in=1)
     if emptied := working_set.emptied():
         tx.many("DELETE FROM seat WHERE pbx_id = ?1", [(pbx_id,) for pbx_id in emptied])
     if added := working_set.added():

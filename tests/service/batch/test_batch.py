@@ -14,9 +14,9 @@ from master.domain.catalog.versions import Version
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import ProjectSpec
 from master.domain.leases.leases import LeaseError
-from master.domain.seats.seats import Want
+from master.domain.seats.seats import Returned, SeatKey, Want
 from master.rpc.convert.from_messages import value_from
-from master.service.batch.answers import LeaseClosed, LeaseGranted, SeatsAcquired, SeatsReclaimed
+from master.service.batch.answers import LeaseClosed, LeaseGranted, SeatsAcquired, SeatsReclaimed, SeatsReturned
 from master.service.batch.batch import run_batch
 from master.service.batch.requests import (
     AcquireSeats,
@@ -26,6 +26,7 @@ from master.service.batch.requests import (
     RenewLease,
     Request,
     ReturnSeats,
+    SyncSeats,
 )
 from master.service.estates.estate_cache import EstateCache
 from master.service.projects.apply import Applied, ApplyProject, apply_project
@@ -151,6 +152,28 @@ async def test_giving_up_ten_seats_takes_as_many_statements_as_giving_up_one(bat
         taken.append(await batches.statements(102, close))
         assert await batches.database.read(lambda tx: tx.rows("SELECT count(*) FROM seat")) == [(0,)]
     assert taken[0] == taken[1]
+
+
+async def test_a_sync_that_gives_up_ten_seats_takes_as_many_statements_as_one_that_gives_up_one(
+    batches: Batches,
+) -> None:
+    taken, nothing = [], SyncSeats(pbx=BERLIN, caller="test", proven=None, epoch=1, wants=[])
+    await batches.run(100, opening("opened"))
+    for count in (1, 10):
+        await batches.run(101, acquiring(count))
+        taken.append(await batches.statements(102, nothing))
+        assert await batches.database.read(lambda tx: tx.rows("SELECT count(*) FROM seat")) == [(0,)]
+    assert taken[0] == taken[1]
+
+
+async def test_a_seat_that_is_returned_twice_in_one_call_was_held_once(batches: Batches) -> None:
+    await batches.run(100, opening("opened"))
+    await batches.run(101, acquiring(3))
+    keys = [SeatKey("port", HolderKind.USER, f"phone-{number}") for number in (2, 2, 5, 0)]
+    (returned,) = await batches.run(102, ReturnSeats(pbx=BERLIN, caller="test", proven=None, epoch=1, keys=keys))
+    assert isinstance(returned, SeatsReturned)
+    assert [outcome == Returned(was_held=True) for outcome in returned.outcomes] == [True, False, False, True]
+    assert await batches.database.read(lambda tx: tx.rows("SELECT holder FROM seat")) == [("phone-1",)]
 
 
 async def test_a_renewal_beside_the_end_of_its_lease_tells_what_was_held_until_then(batches: Batches) -> None:

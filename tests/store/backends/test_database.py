@@ -210,6 +210,8 @@ async def test_statements_written_once_work_on_both(database: Database) -> None:
     await database.transact(lambda tx: _with_project(tx, lambda: tx.insert("site", sites, odd, differ_in=1)))
     actual = await database.read(lambda tx: tx.rows("SELECT name FROM site"))
     assert {row[0] for row in actual} == {row[1] for row in odd}
+    await database.transact(lambda tx: tx.delete("site", sites, odd[1:], differ_in=1))
+    assert [tuple(row) for row in await database.read(lambda tx: tx.rows("SELECT name FROM site"))] == [("1",)]
 
 
 def _with_project(tx: Tx, work: Callable[[], None]) -> None:
