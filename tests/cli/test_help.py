@@ -40,6 +40,25 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
     assert {name: " ".join(text.partition("\n\n")[0].split()) for name, text in loaded.items()} == HELP
 
 
+def test_every_number_that_is_asked_for_has_bounds() -> None:
+    """Beyond those it fits into no message. How many rows are shown is said to nobody."""
+
+    def numbers(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+        for param in command.params:
+            if param.type.name in ("int", "int range") and param.name != "limit":
+                yield f"{path} {param.name}", param.type
+        for name, below in getattr(command, "commands", {}).items():
+            yield from numbers(below, f"{path} {name}")
+
+    root: Any = typer.main.get_command(app)
+    context = root.make_context("license-master", ["docs"])
+    found = [
+        number for name in root.list_commands(context) for number in numbers(root.get_command(context, name), name)
+    ]
+    assert len(found) > 25
+    assert [where for where, kind in found if None in (getattr(kind, "min", None), getattr(kind, "max", None))] == []
+
+
 async def test_commands_of_these_tests_are_what_is_installed() -> None:
     process = await asyncio.create_subprocess_exec(
         COMMAND, "project", "apply", "--help", stdout=asyncio.subprocess.PIPE, env=surroundings()

@@ -27,8 +27,10 @@ SubjectsArgument = Annotated[
 LicenseArgument = Annotated[str, typer.Argument(metavar="LICENSE", help="The license's id.")]
 OfferOption = Annotated[str, typer.Option("--offer", metavar="NAME", help="By which offer of the catalog.")]
 KeyOption = Annotated[str, typer.Option("--key", metavar="KEY", help="The key that the vendor sent.")]
-MajorOption = Annotated[int, typer.Option("--major", metavar="N", help="The major version, where it is for one.")]
-OrderArgument = Annotated[int, typer.Argument(metavar="ORDER", help="The order's number.")]
+MajorOption = Annotated[
+    int, typer.Option("--major", metavar="N", min=0, max=10_000, help="The major version, where it is for one.")
+]
+OrderArgument = Annotated[int, typer.Argument(metavar="ORDER", min=1, max=10**15, help="The order's number.")]
 
 
 @placing(app, "extend", rich_help_panel=ORDER_PANEL)
@@ -39,7 +41,9 @@ def extend(
     pbx: Annotated[
         str, typer.Option("--pbx", metavar="NAME", help="All licenses of this PBX that the offer covers.")
     ] = "",
-    months: Annotated[int, typer.Option("--months", metavar="N", help="For how long; 0: the offer's one period.")] = 0,
+    months: Annotated[
+        int, typer.Option("--months", metavar="N", min=0, max=1_200, help="For how long; 0: the offer's one period.")
+    ] = 0,
     key: KeyOption = "",
     serial: Annotated[str, typer.Option("--serial", metavar="TEXT", help="Must be that of the device.")] = "",
 ) -> orders.Extend:
@@ -89,7 +93,9 @@ def upgrade(
     names: Annotated[
         list[str], typer.Argument(metavar="LICENSE... | LICENSE TYPE=N...", help="With new totals, or --to.")
     ],
-    to: Annotated[int, typer.Option("--to", metavar="VERSION", help="The version that they get.")] = 0,
+    to: Annotated[
+        int, typer.Option("--to", metavar="VERSION", min=0, max=10_000, help="The version that they get.")
+    ] = 0,
 ) -> orders.UpgradeVersion | orders.UpgradeTier:
     """Upgrade licenses to a version under their agreement (--to), or one license to a new total (user=40)."""
     totals = [name for name in names if "=" in name]
@@ -108,7 +114,7 @@ def upgrade(
 def convert(
     master: Master,
     licenses: LicensesArgument,
-    to: Annotated[int, typer.Option("--to", metavar="VERSION", help="The version that they get.")],
+    to: Annotated[int, typer.Option("--to", metavar="VERSION", min=0, max=10_000, help="The version that they get.")],
     offer: OfferOption,
 ) -> orders.ConvertVersion:
     """Give free licenses another version: their agreement is void, a new year is charged."""
@@ -168,7 +174,7 @@ def add_credits(
 def pay(
     master: Master,
     license_type: Annotated[str, typer.Argument(metavar="TYPE", help="Such as PBX-Port12.")],
-    quantity: Annotated[int, typer.Argument(metavar="N", help="How many.")],
+    quantity: Annotated[int, typer.Argument(metavar="N", min=1, max=1_000_000, help="How many.")],
 ) -> orders.PayLicenses:
     """Pay for licenses with credits (needs --prices); the licenses come with the vendor's file."""
     return orders.PayLicenses(type=license_type, quantity=quantity)

@@ -24,8 +24,8 @@ def open_loan(
     master: Master,
     pbx: PbxArgument,
     license_type: TypeArgument,
-    seats: Annotated[int, typer.Argument(metavar="SEATS", min=1, help="How many in all.")],
-    days: Annotated[int, typer.Option("--days", min=1, help="For how many days from now.")],
+    seats: Annotated[int, typer.Argument(metavar="SEATS", min=1, max=1_000_000, help="How many in all.")],
+    days: Annotated[int, typer.Option("--days", min=1, max=36_600, help="For how many days from now.")],
     reason: ReasonOption,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show whether it would be lent, and which sites could get fewer.")
@@ -67,7 +67,7 @@ def return_loan(
     pbx: PbxArgument,
     license_type: TypeArgument,
     reason: ReasonOption,
-    keep: Annotated[int, typer.Option("--keep", min=0, help="How many stay borrowed.")] = 0,
+    keep: Annotated[int, typer.Option("--keep", min=0, max=1_000_000, help="How many stay borrowed.")] = 0,
     yes: YesOption = False,
 ) -> None:
     """Take back what a PBX has borrowed, all or part, before its day.

@@ -43,7 +43,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write to a new FILE instead of standard output.")
     ] = None,
-    since_seq: Annotated[int, typer.Option("--since-seq", min=1, metavar="N", help="From event N on.")] = 1,
+    since_seq: Annotated[int, typer.Option("--since-seq", min=1, max=10**15, metavar="N", help="From event N on.")] = 1,
 ) -> None:
     """Write a project's events, oldest first, as JSON lines that end with the master's signature."""
     name = master.project

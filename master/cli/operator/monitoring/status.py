@@ -48,7 +48,7 @@ AllOption = Annotated[bool, typer.Option("--all", help="Every pool, limit and si
 def status(
     master: Master,
     watch: Annotated[
-        float | None, typer.Option("--watch", metavar="SECONDS", min=0.2, help="Ask again and again.")
+        float | None, typer.Option("--watch", metavar="SECONDS", min=0.2, max=86_400, help="Ask again and again.")
     ] = None,
     show_all: AllOption = False,
 ) -> None:

@@ -60,7 +60,7 @@ def _up_to(most: int, metavar: str) -> Any:
 
 
 def _kept(option: str, what: str) -> Any:
-    return typer.Option(option, metavar="NUMBER", min=0, help=f"{what}; as it was where not given.")
+    return typer.Option(option, metavar="NUMBER", min=0, max=1_000_000, help=f"{what}; as it was where not given.")
 
 
 @asks_master(app, "apply")
