@@ -16,7 +16,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from enum import IntEnum
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -74,6 +74,8 @@ class _Sum(Struct, eq=False):
 
 
 class _Lane(Struct, Generic[T], eq=False):
+    number: int
+    """Of its first item."""
     waiting: OrderedDict[T, _Waiting[T]] = field(default_factory=OrderedDict)
     total: _Sum = field(default_factory=_Sum)
 
@@ -103,6 +105,9 @@ class FairQueue(Generic[T]):
         """The turn that was served last."""
         self._served: dict[tuple[Hashable, Urgency], int] = {}
         """Where a lane's next turn is, if that is still to come."""
+        self._heaviest: dict[str, list[tuple[int, int, Hashable]]] = {}
+        """Since the queue was full, and until items are taken: by what there was too much of, how much each lane has
+        (negative), its number, and the lane. Entries that say too much are left in."""
 
     def __len__(self) -> int:
         """How many items wait."""
@@ -117,10 +122,15 @@ class FairQueue(Generic[T]):
         """Append an item to its lane; returns the items for which there is no room any more, perhaps itself."""
         self._arrived += 1
         entry = self._waiting[item] = _Waiting(item, lane, urgency, self._arrived, load)
-        of_lane = self._lanes.setdefault(lane, _Lane())
+        of_lane = self._lanes.setdefault(lane, _Lane(self._arrived))
         of_lane.waiting[item] = entry
         of_lane.total.add(load, 1)
         self._total.add(load, 1)
+        for full_of, heaviest in [*self._heaviest.items()]:
+            if len(heaviest) > 2 * len(self._lanes) + _SPARE:
+                del self._heaviest[full_of]
+            else:
+                heappush(heaviest, (-getattr(of_lane.total, full_of), of_lane.number, lane))
         if len(of_lane.waiting) == 1:
             self._take_turn(entry)
         gone: list[T] = []
@@ -206,11 +216,24 @@ class FairQueue(Generic[T]):
         of_newcomer = getattr(newcomer.total, measure)
         if newcomer.waiting and of_newcomer * len(self._lanes) >= getattr(self._total, measure):
             return newcomer
-        greediest: _Lane[T] = max(self._lanes.values(), key=lambda lane: getattr(lane.total, measure))
-        return greediest
+        heaviest = self._heaviest.get(measure)
+        if heaviest is None:
+            heaviest = [(-getattr(lane.total, measure), lane.number, key) for key, lane in self._lanes.items()]
+            heapify(heaviest)
+            self._heaviest[measure] = heaviest
+        while True:
+            said, number, key = heaviest[0]
+            lane = self._lanes.get(key)
+            if lane is None or lane.number != number:
+                heappop(heaviest)
+            elif (has := getattr(lane.total, measure)) != -said:
+                heapreplace(heaviest, (-has, number, key))
+            else:
+                return lane
 
     def _tidy(self) -> None:
         """Drop turns that have passed, and the callers served least of late, once they outnumber those who wait."""
+        self._heaviest.clear()
         for turns in self._turns.values():
             if len(turns) > 2 * len(self._lanes) + _SPARE:
                 turns[:] = filter(self._is_first, turns)

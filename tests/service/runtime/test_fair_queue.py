@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -161,3 +164,58 @@ def test_what_is_remembered_is_bounded() -> None:
             _flood(queue, f"mad{number}", 1)
     assert len(queue._served) < 3000
     assert sum(len(turns) for turns in queue._turns.values()) < 3000
+
+
+class _Plain(FairQueue[str]):
+    """Looks at all lanes whenever it is full."""
+
+    def _greediest(self, measure: str, newcomer: object) -> Any:
+        of_newcomer = getattr(newcomer.total, measure)  # type: ignore[attr-defined]
+        if newcomer.waiting and of_newcomer * len(self._lanes) >= getattr(self._total, measure):  # type: ignore[attr-defined]
+            return newcomer
+        return max(self._lanes.values(), key=lambda lane: getattr(lane.total, measure))
+
+
+def test_a_full_queue_turns_away_whoever_has_most_whatever_happened_before() -> None:
+    chance = random.Random(7)
+    limits = QueueLimits(40, 300, 4000)
+    queue, plain = Queue(limits), _Plain(limits)
+    waiting: list[str] = []
+    for number in range(20_000):
+        lane = f"pbx{min(chance.randrange(30), chance.randrange(30))}"
+        match chance.randrange(12):
+            case 0:
+                taken = queue.take(40)
+                assert taken == plain.take(40)
+                waiting = [item for item in waiting if item not in taken]
+            case 1 if waiting:
+                item = waiting.pop(chance.randrange(len(waiting)))
+                queue.discard(item)
+                plain.discard(item)
+            case _:
+                item, seats, size = f"{lane}-{number}", chance.randrange(20), chance.randrange(200)
+                gone = _put(queue, item, seats, size=size)
+                assert gone == _put(plain, item, seats, size=size)
+                waiting = [item for item in [*waiting, item] if item not in gone]
+
+
+def test_a_full_queue_costs_a_newcomer_no_look_at_all_lanes() -> None:
+    queue = _queue(length_max=2000)
+    for number in range(2000):
+        _put(queue, f"pbx{number % 1000}-{number}")
+    calls = 0
+
+    def count(_frame: object, what: str, _about: object) -> None:
+        nonlocal calls
+        calls += what in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        gone = [_put(queue, f"new{number}-0") for number in range(500)]
+    finally:
+        sys.setprofile(None)
+    assert all(len(items) == 1 and items[0].startswith("pbx") for items in gone)
+    assert calls < 50_000
+    for number in range(5000):
+        _put(queue, f"mad-{number}")
+    assert sum(map(len, queue._heaviest.values())) < 5000  # also where nothing is taken
