@@ -201,6 +201,7 @@ async def test_what_is_typed_wrong(master: InProcess, type_: Typed, tmp_path: Pa
         ("agreement upgrade ports", "say either to which version"),
         ("agreement upgrade ports user=x", "'user=x' is no number of a license type"),
         ("agreement list --as-of yesterday", "--as-of 'yesterday' is no time"),
+        ("agreement list --as-of 0001-01-01T00:00+14:00", "is no time"),
         ("agreement list --day yesterday", "day: 'yesterday' must be a day such as 2026-03-01"),
         ("credits add much", "amount: 'much' must be a decimal"),
         ("credits add 5 --pricse x", "(--pricse x)"),

@@ -249,11 +249,11 @@ def _as_of(text: str) -> Timestamp | None:
     if not text:
         return None
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
+        at = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise CommandFailed(
             f"--as-of {text!r} is no time", remedy="write it like 2026-03-01 or 2026-03-01T12:00:00Z"
         ) from error
     stamp = Timestamp()
-    stamp.FromDatetime(at.astimezone(UTC))
+    stamp.FromDatetime(at)
     return stamp
