@@ -186,6 +186,9 @@ class Decider:
         keys = set(map(KEY, wants))
         is_new = len(keys) == len(wants) and self._held.keys().isdisjoint(keys) and self._revoked.isdisjoint(keys)
         eligibility = self._eligibility_of(wants[0])
+        refused = eligibility if isinstance(eligibility, Refusal) else eligibility.refused
+        if is_new and refused is not None:
+            return [refused] * len(wants)
         if (
             is_new
             and isinstance(eligibility, Eligibility)
