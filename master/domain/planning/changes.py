@@ -205,7 +205,8 @@ class _Draft:
         device = Device(max(pbx.device.id for pbx in estate.pbxs.values()) + 1, change.name, platform, "")
         software = change.software or self._running(estate.master)
         pbx = Pbx(pbx_id, change.name, change.name, device, PbxRole.SLAVE, software, estate.master.pace)
-        self._estate = replace(estate, pbxs={**estate.pbxs, pbx_id: pbx})
+        allocation = replace(estate.allocation)  # of which nothing is worked out yet for the sites that there were
+        self._estate = replace(estate, pbxs={**estate.pbxs, pbx_id: pbx}, allocation=allocation)
         self._wants[pbx_id] = tuple(_wants(change.name, demand, estate.catalog))
 
     def reach_day(self, change: ReachDay, at: FieldPath) -> None:

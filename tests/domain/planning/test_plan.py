@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licensemaster.api_enums import HolderKind
+from master.domain.allocation.policies import Allocation, AllocationRule
 from master.domain.allocation.shrink import Standings
 from master.domain.catalog.versions import Version
 from master.domain.estate.estate import Estate
@@ -54,6 +55,17 @@ def test_a_pool_that_comes_into_being_has_an_id() -> None:
     then = planned(known, [Rebind((fax.id,), "berlin-box")])
     assert then.estate.pool_ids[BERLIN.id, "fax"] not in known.pool_ids.values()
     assert then.estate.pool_ids[HQ.id, "port"] == known.pool_ids[HQ.id, "port"]
+
+
+def test_a_rule_for_every_site_is_one_for_a_new_site_too() -> None:
+    rule = AllocationRule(name="all", reserve={"port": 2})
+    known = replace(ported(20), allocation=Allocation(rules=(rule,)))
+    pool_id = known.pool_ids[HQ.id, "port"]
+    before = known.rules_of_pool(pool_id, 0.0)
+    after = planned(known, [AddSite("rome", {})]).estate.rules_of_pool(pool_id, 0.0)
+    assert before is not None
+    assert after is not None
+    assert after.site_reserves == {**before.site_reserves, "rome": 2}
 
 
 def test_what_cannot_be_moved_stays_and_the_rest_goes() -> None:
