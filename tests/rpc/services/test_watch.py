@@ -25,6 +25,7 @@ FENCED, CLOSED, EXPIRED = (
     lease_pb2.NOTICE_KIND_EXPIRED,
 )
 Stream = grpc.aio.UnaryStreamCall[lease_pb2.WatchLeaseRequest, lease_pb2.WatchLeaseResponse]
+ApplyCall = grpc.aio.UnaryUnaryCall[project_pb2.ApplyProjectRequest, project_pb2.ApplyProjectResponse]
 
 
 def _watch(wire: Wire, pbx: BarePbx) -> Stream:
@@ -85,16 +86,27 @@ async def test_a_fenced_holder_is_told_though_who_fenced_it_has_gone(master: InP
     await asyncio.gather(busy, asking, return_exceptions=True)
 
 
-async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(master: InProcess) -> None:
-    """A large project may take longer to apply than its operator waits."""
+async def _watched_while_busy(master: InProcess) -> tuple[Stream, asyncio.Task[bool], threading.Event]:
+    """A PBX watches, and the writer is held until the event is set."""
     await master.wire.apply(project({"PBX-Port12": 1}))
     berlin = await opened(master.wire, "berlin", software="12")
     stream = _watch(master.wire, berlin)
     assert await _next(stream) == []
     busy, may_commit = await _busy_writer(master)
+    return stream, busy, may_commit
+
+
+def _applying_less(master: InProcess) -> tuple[ApplyCall, asyncio.Future[object]]:
+    """An operator applies a project by which the PBX's software is above what is licensed."""
     wanted = project({"PBX-Port12": 1, "PBX-Port10": 1})
     call = master.wire.projects.ApplyProject(project_pb2.ApplyProjectRequest(project=wanted, request_id="apply-2"))
-    asking = asyncio.ensure_future(failure(call))
+    return call, asyncio.ensure_future(failure(call))
+
+
+async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(master: InProcess) -> None:
+    """A large project may take longer to apply than its operator waits."""
+    stream, busy, may_commit = await _watched_while_busy(master)
+    call, asking = _applying_less(master)
     async with asyncio.timeout(HANG_SECONDS):
         while not master.running.database._writer._waiting.qsize():  # type: ignore[attr-defined]  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -107,14 +119,8 @@ async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(master: I
 
 async def test_who_watches_is_told_of_a_change_whose_operator_goes_as_it_was_made(master: InProcess) -> None:
     """The project is read anew before PBXs ask, which of many sites takes a while."""
-    await master.wire.apply(project({"PBX-Port12": 1}))
-    berlin = await opened(master.wire, "berlin", software="12")
-    stream = _watch(master.wire, berlin)
-    assert await _next(stream) == []
-    busy, may_commit = await _busy_writer(master)
-    wanted = project({"PBX-Port12": 1, "PBX-Port10": 1})
-    call = master.wire.projects.ApplyProject(project_pb2.ApplyProjectRequest(project=wanted, request_id="apply-2"))
-    asking = asyncio.ensure_future(failure(call))
+    stream, busy, may_commit = await _watched_while_busy(master)
+    call, asking = _applying_less(master)
     may_read, database = threading.Event(), master.running.database
     await until(lambda: database._writer._waiting.qsize())  # type: ignore[attr-defined]
     reading = asyncio.create_task(database.ask(lambda _: may_read.wait(HANG_SECONDS)))
