@@ -81,7 +81,7 @@ class Tx(ABC):
 
 
 def json_text(value: object) -> str:
-    """JSON without spaces: arrays for a statement, and details of events. In C, as each call needs some."""
+    """JSON without spaces: arrays for a statement, details of events, documents. In C, as each call needs some."""
     return _JSON.encode(value).decode()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import json
 
 from master.domain.allocation.policies import NO_ALLOCATION, Allocation
-from master.store.backends.database import Tx
+from master.store.backends.database import Tx, json_text
 
 
 def load_allocation(tx: Tx, project_id: int) -> Allocation:
@@ -20,5 +20,5 @@ def write_allocation(tx: Tx, project_id: int, allocation: Allocation) -> None:
         "INSERT INTO allocation (project_id, document) VALUES (?1, ?2)"
         " ON CONFLICT (project_id) DO UPDATE SET document = excluded.document",
         project_id,
-        json.encode(allocation).decode(),
+        json_text(allocation),
     )
