@@ -131,9 +131,9 @@ class Settings(DaemonSettings):
     """Holders whose seats are taken back in one step."""
     takeover_settle_seconds: Annotated[float, Limits(ge=0, le=60)] = 3
     """How long a PBX whose stream broke has to come back before its standby may take over."""
-    keepalive_seconds: Annotated[float, Limits(ge=0.1, le=3600)] = 3
-    """A caller that has been silent so long is pinged. PBXs with a stream ping by themselves, every 2 s."""
-    keepalive_timeout_seconds: Annotated[float, Limits(ge=0.1, le=600)] = 2
+    keepalive_seconds: Annotated[float, Limits(ge=0.1, le=3600)] = 25
+    """A caller that has been silent so long is pinged. PBXs with a stream ping by themselves, every 20 s."""
+    keepalive_timeout_seconds: Annotated[float, Limits(ge=0.1, le=600)] = 5
     """One that does not answer a ping within so long is taken for gone, and its connection is closed."""
     watch_interval_seconds: Seconds = 1
     """How often streams look for changes made by other masters."""

@@ -2,7 +2,8 @@
 
 Evidence is, of whoever uses the lease:
 
-- its stream broke (the connection is gone, or did not answer a ping), and it did not come back for the reconcile time;
+- its stream broke, and it did not come back for the reconcile time. A process that hangs, or a line that fell silent,
+  keeps its stream: so as its standby asks, the master that has the stream ends it, to see whether it comes back;
 - its renewal did not come, and a master has been there long enough for it to come.
 
 A renewal, or a newer stream at any master, says that it is back. That nothing is seen is no evidence: a master that has
@@ -19,6 +20,10 @@ from master.values import Value
 
 RECONNECT_SECONDS = 15.0
 """How long a PBX may take to find a master that was away: the longest pause of its client, and a call."""
+COME_BACK_SECONDS = 5.0
+"""How long a PBX whose stream was ended for its standby has at least to come back."""
+HEARD_SECONDS = 2.0
+"""For how long after a PBX was heard of its stream is not ended, although its standby asks."""
 
 
 class AbsenceEvidence(Enum):
@@ -32,8 +37,15 @@ class Stream(Value):
     """The newest stream over which whoever uses a lease got its notices, at any master."""
 
     epoch: int
+    opened_at: float
     lost_at: float | None
-    """When it broke; None while it is open, and where the master that had it died."""
+    """When it broke or was ended; None while it is open, and where the master that had it died."""
+    asked_at: float | None
+    """When its PBX's standby last asked, and it was to be ended for that; None where none did."""
+
+    def is_asked_for(self, heard_at: float) -> bool:
+        """Whether the standby has asked since its PBX was last heard of."""
+        return self.asked_at is not None and self.asked_at > heard_at
 
 
 class Observer(Value, kw_only=True):
@@ -56,6 +68,8 @@ class Presence(Value):
     """What is seen of it, for people."""
     retry_at: float
     """When there will be evidence, if it is not heard of before."""
+    is_to_be_asked: bool
+    """Whether its stream is to be ended, to see whether it comes back: it is open, but was not heard of for a while."""
 
 
 def presence(
@@ -69,21 +83,29 @@ def presence(
     late = lease.renewed_at + renew_every_seconds * (1 + observer.renew_jitter) + RECONNECT_SECONDS
     moments = {AbsenceEvidence.RENEWAL_MISSED: max(late, since)}
     current = stream if stream is not None and stream.epoch == lease.epoch else None
+    is_to_be_asked, retry_at = False, lease.renewed_at + lease.ttl_seconds
+    come_back_seconds = max(COME_BACK_SECONDS, observer.settle_seconds)
     if current is None:
         seen = "no master has seen a stream of it"
     elif current.lost_at is None:
         seen = "its stream is open"
+        heard_at = max(lease.renewed_at, current.opened_at)
+        ask_at = max(heard_at + HEARD_SECONDS, now)
+        is_to_be_asked = ask_at == now and not current.is_asked_for(heard_at)
+        retry_at = min(retry_at, max(ask_at + come_back_seconds, since))
     elif current.lost_at < lease.renewed_at:
         seen = "it renewed after its stream broke"
     else:
-        seen = f"its stream broke {now - current.lost_at:.0f} s ago, and it may come back"
-        moments[AbsenceEvidence.STREAM_LOST] = max(current.lost_at + observer.settle_seconds, since)
+        asked = current.is_asked_for(max(lease.renewed_at, current.opened_at))
+        ended, settle_seconds = ("was ended", come_back_seconds) if asked else ("broke", observer.settle_seconds)
+        seen = f"its stream {ended} {now - current.lost_at:.0f} s ago, and it may come back"
+        moments[AbsenceEvidence.STREAM_LOST] = max(current.lost_at + settle_seconds, since)
     if now < since:
         seen += f"; this master has served for {now - observer.serving_since:.0f} s, and knows of no stream from before"
     gone = next(
         (sign for sign in (AbsenceEvidence.STREAM_LOST, *moments) if sign in moments and now >= moments[sign]), None
     )
-    return Presence(gone, seen, min(*moments.values(), lease.renewed_at + lease.ttl_seconds))
+    return Presence(gone, seen, min(retry_at, *moments.values()), is_to_be_asked)
 
 
 def told_at(moment: float) -> str:

@@ -63,9 +63,14 @@ from master.store.backends.database import Tx
 from master.store.dry_runs.rehearsals import of_pair
 from master.store.statements.events import write_events
 from master.store.statements.seats import read_leases
+from master.store.statements.streams import stream_of
 from master.values import Value, replace
 
 _log = structlog.get_logger(__name__)
+
+
+class _StandbyAsksError(Exception):
+    """Raised where a stream is to end, to see whether its PBX comes back."""
 
 
 class RenewalPace(Value):
@@ -141,6 +146,7 @@ class Leases:
         """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers notified."""
         answer = await self._committer.submit(request)
         if isinstance(answer, TakeOverRefused):
+            self._context.hub.wake(request.pbx)  # its stream may have been asked for
             self._context.metrics.takeovers.labels("refused").inc()
             problems = [problem.message for problem in answer.problems]
             _log.warning("takeover refused", pbx=str(request.pbx), standby=str(request.standby), problems=problems)
@@ -197,16 +203,19 @@ class Leases:
                     if stream_seen is None and is_shown:
                         stream_seen = self._stream_recorder.opened(name, epoch)
                     yield news
-        except (asyncio.CancelledError, GeneratorExit):  # nobody listens any more; all else is this master's doing
+        except (asyncio.CancelledError, GeneratorExit, _StandbyAsksError) as end:
+            # Nobody listens any more, or that is to be seen; all else is this master's doing.
             if stream_seen is not None and not self._context.hub.draining:
                 self._stream_recorder.lost(stream_seen)
-            raise
+            if not isinstance(end, _StandbyAsksError):
+                raise
 
     async def _watched(
         self, name: PbxName, epoch: int, watcher: PbxName | None
     ) -> AsyncGenerator[tuple[tuple[Notice, ...], bool]]:
         """The same, and whether the stream shows that whoever uses the lease is there."""
         known: tuple[Notice, ...] | None = None
+        opened_at = self._context.lease_time().now
 
         def look(tx: Tx, time: LeaseTime) -> tuple[tuple[Notice, ...], bool]:
             eligibilities, pbx = self._context.estates.find(tx, name)
@@ -216,7 +225,11 @@ class Leases:
                 lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
             seats = read_seat_news(tx, eligibilities.estate, [pbx.id], time.now)[pbx.id]
             news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, seats=seats)
-            return news, _shows_its_user(eligibilities.estate, lease)
+            is_shown = _shows_its_user(eligibilities.estate, lease)
+            stream = stream_of(tx, pbx.id) if is_shown else None
+            if stream is not None and stream.is_asked_for(max(lease.renewed_at, opened_at)):
+                raise _StandbyAsksError
+            return news, is_shown
 
         with self._context.hub.watching(name) as woken:
             while True:

@@ -97,8 +97,10 @@ class ChangePoller(PeriodicTask):
 
 def _standing(tx: Tx) -> dict[PbxName, tuple[object, ...]]:
     rows = tx.rows(
-        "SELECT project.name, pbx.name, project.revision, lease.epoch, lease.phase, waits.seats, waits.places"
+        "SELECT project.name, pbx.name, project.revision, lease.epoch, lease.phase, lease_stream.asked_at,"
+        " waits.seats, waits.places"
         " FROM lease JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id"
+        " LEFT JOIN lease_stream ON lease_stream.pbx_id = lease.pbx_id"
         " LEFT JOIN (SELECT pbx_id, count(*) AS seats, sum(place) AS places FROM waiter GROUP BY pbx_id) waits"
         " ON waits.pbx_id = lease.pbx_id"
     )

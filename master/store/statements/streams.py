@@ -1,4 +1,5 @@
-"""Streams of PBXs that have a standby: what one master sees of them, for all (F5). Written when one opens or breaks."""
+"""Streams of PBXs that have a standby: what one master sees of them, for all (F5). Written when one opens or
+breaks, and when the standby asks."""
 
 from __future__ import annotations
 
@@ -39,5 +40,10 @@ def write_streams(tx: Tx, news: Iterable[StreamNews]) -> None:
 
 def stream_of(tx: Tx, pbx_id: int) -> Stream | None:
     """The newest stream of a PBX."""
-    rows = tx.rows("SELECT epoch, lost_at FROM lease_stream WHERE pbx_id = ?1", pbx_id)
+    rows = tx.rows("SELECT epoch, opened_at, lost_at, asked_at FROM lease_stream WHERE pbx_id = ?1", pbx_id)
     return Stream(*rows[0]) if rows else None
+
+
+def ask_for_stream(tx: Tx, pbx_id: int, now: float) -> None:
+    """Have the master that serves a PBX's stream end it, to see whether it comes back."""
+    tx.rows("UPDATE lease_stream SET asked_at = ?2 WHERE pbx_id = ?1", pbx_id, now)

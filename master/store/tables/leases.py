@@ -170,8 +170,10 @@ lease_stream = Table(
     Column("stream", String(63), nullable=False),
     Column("opened_at", Float(53), nullable=False),
     Column("lost_at", Float(53)),
+    Column("asked_at", Float(53)),
 )
-"""The newest stream of each PBX that has a standby, at any master; lost_at is when it broke, null while it is open.
+"""The newest stream of each PBX that has a standby, at any master; lost_at is when it broke, null while it is open;
+asked_at is when the standby last asked for it.
 
-Written when a stream opens or breaks, beside the hot path.
+Written when a stream opens or breaks, beside the hot path, and when the standby asks.
 """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from typing import TypeAlias
 
 import pytest
+from grpc import aio
 
 from licensemaster.v1 import lease_pb2, standby_pb2
 from master.domain.leases.leases import LeaseError
-from master.domain.leases.presence import RECONNECT_SECONDS
+from master.domain.leases.presence import COME_BACK_SECONDS, HEARD_SECONDS, RECONNECT_SECONDS
 from master.service.runtime.names import PbxName
 from tests.rpc.failures import failure
 from tests.rules.asking import used
@@ -22,6 +24,7 @@ from tests.support.projects.estates import project
 from tests.support.waiting import until
 
 TTL, RENEW, SETTLE = 180, 60, 3
+Stream: TypeAlias = aio.UnaryStreamCall[lease_pb2.WatchLeaseRequest, lease_pb2.WatchLeaseResponse]
 
 
 async def _pair(master: InProcess) -> tuple[BarePbx, BareStandby]:
@@ -88,7 +91,7 @@ async def _opens_anew(master: InProcess, berlin: BarePbx) -> object:
     return await berlin.open()
 
 
-async def _watches_again(master: InProcess, berlin: BarePbx) -> object:
+async def _watches_again(master: InProcess, berlin: BarePbx) -> Stream:
     """The stream, which lasts as long as somebody has it."""
     stream = master.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
     await stream.read()
@@ -192,6 +195,74 @@ async def test_what_one_master_sees_counts_at_the_other(postgresql_database_url:
             spare.wire = other.wire
             assert "its stream is open" in (await _active(spare)).message
         clock.advance(SETTLE)
+        await spare.take_over()
+
+
+async def _stream_ends(stream: Stream, master: InProcess) -> None:
+    """The stream is ended by its master, which has written so."""
+    assert await stream.read() == aio.EOF
+    await master.running.stream_recorder.run_once()
+
+
+@pytest.mark.rule("F5")
+async def test_a_primary_that_hangs_is_asked_by_ending_its_stream(any_master: InProcess) -> None:
+    clock = any_master.clock
+    berlin, spare = await _pair(any_master)
+    stream = await _watches_again(any_master, berlin)
+    await _active(spare)
+    clock.advance(HEARD_SECONDS)  # nobody asks for one that was heard of a moment ago
+    answer = await _active(spare)
+    assert "its stream is open" in answer.message
+    assert answer.retry_time.ToSeconds() == int(clock.now + COME_BACK_SECONDS)
+    await _stream_ends(stream, any_master)
+    clock.advance(COME_BACK_SECONDS - 1)
+    assert "its stream was ended 4 s ago" in (await _active(spare)).message
+    clock.advance(1)
+    await spare.take_over()
+    (event,) = await all_events(any_master.wire, "lease.taken_over")
+    assert '"evidence":"stream_lost"' in event.details
+
+
+@pytest.mark.rule("F5")
+@pytest.mark.parametrize("comes_back", [_renews, _opens_anew, _watches_again])
+async def test_a_primary_that_comes_back_as_it_is_asked_is_left_alone(
+    master: InProcess, comes_back: Callable[[InProcess, BarePbx], Awaitable[object]]
+) -> None:
+    berlin, spare = await _pair(master)
+    stream = await _watches_again(master, berlin)
+    master.clock.advance(HEARD_SECONDS)
+    await _active(spare)
+    await _stream_ends(stream, master)
+    master.clock.advance(1)
+    sign = await comes_back(master, berlin)
+    master.clock.advance(COME_BACK_SECONDS - 1)
+    await _active(spare)
+    assert sign is not None
+
+
+@pytest.mark.rule("F5")
+async def test_a_standby_that_could_not_take_over_anyway_ends_no_stream(master: InProcess) -> None:
+    berlin, spare = await _pair(master)
+    stream = await _watches_again(master, berlin)
+    master.clock.advance(HEARD_SECONDS)
+    spare.epoch += 1
+    assert len(await spare.refused()) == 2
+    await berlin.close()
+    response = await stream.read()
+    assert isinstance(response, lease_pb2.WatchLeaseResponse)
+    assert [notice.kind for notice in response.notices] == [lease_pb2.NOTICE_KIND_CLOSED]
+
+
+@pytest.mark.rule("F5")
+async def test_the_other_master_asks_a_primary_as_well(postgresql_database_url: str, clock: Clock) -> None:
+    async with two_masters(postgresql_database_url, clock) as (first, other):
+        berlin, spare = await _pair(first)
+        stream = await _watches_again(first, berlin)
+        clock.advance(HEARD_SECONDS)
+        spare.wire = other.wire
+        await _active(spare)
+        await _stream_ends(stream, first)
+        clock.advance(COME_BACK_SECONDS)
         await spare.take_over()
 
 

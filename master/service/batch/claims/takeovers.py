@@ -20,7 +20,7 @@ from master.service.batch.requests import TakeOverLease
 from master.service.batch.resolved_request import ResolvedRequest, opening_of
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import Tx
-from master.store.statements.streams import stream_of
+from master.store.statements.streams import ask_for_stream, stream_of
 from master.values import replace
 
 
@@ -69,6 +69,8 @@ class BatchTakeovers:
             overlap = self._claims.carried_beside(estate, standby, primary, before, request.carried)
             self._events.two_claims(resolved, overlap)
         if problems := takeover_problems(estate, takeover, self._time):
+            if seen is not None and seen.is_to_be_asked and all(problem.retry_at is not None for problem in problems):
+                ask_for_stream(self._tx, primary.id, self._time.now)
             return TakeOverRefused(tuple(problems))
         assert before is not None
         self._leases.reclaim_expired(resolved, before)  # claims keep it counted
