@@ -7,6 +7,7 @@ Here every certificate up to the root is judged: who signed it, whether that one
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from cryptography import x509
@@ -63,22 +64,38 @@ def _problem(path: Sequence[x509.Certificate]) -> str | None:
     below = 0
     """Authorities between the certificate and the signer, those not counted that signed for themselves (RFC 5280)."""
     for signer in path[1:]:
-        name = signer.subject.rfc4514_string()[:200]
-        itself = signer.issuer == signer.subject
-        try:
-            limits = signer.extensions.get_extension_for_class(x509.BasicConstraints).value
-        except x509.ExtensionNotFound:
-            if not itself:  # roots of old have none
-                return f"{name} signed it and is no authority"
-        else:
-            if not limits.ca:
-                return f"{name} signed it and is no authority"
-            if limits.path_length is not None and below > limits.path_length:
-                return f"{name} allows {limits.path_length} authorities below it, and there are {below}"
-        try:
-            if not signer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign:
-                return f"{name} signed it and may sign no certificates"
-        except x509.ExtensionNotFound:
-            pass
-        below += not itself
+        problem, below_max, is_its_own_issuer = _signer(signer)
+        if problem is not None:
+            return f"{_name(signer)} {problem}"
+        if below_max is not None and below > below_max:
+            return f"{_name(signer)} allows {below_max} authorities below it, and there are {below}"
+        below += not is_its_own_issuer
     return None
+
+
+@lru_cache(maxsize=100)
+def _signer(signer: x509.Certificate) -> tuple[str | None, int | None, bool]:
+    """Why it may not sign, how many authorities it allows below it, and whether it signed for itself.
+
+    Kept, as the same authorities stand behind all who connect of a morning.
+    """
+    is_its_own_issuer, below_max = signer.issuer == signer.subject, None
+    try:
+        limits = signer.extensions.get_extension_for_class(x509.BasicConstraints).value
+        is_authority, below_max = limits.ca, limits.path_length
+    except x509.ExtensionNotFound:
+        is_authority = is_its_own_issuer  # roots of old have none
+    try:
+        may_sign = signer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        may_sign = True
+    problem = None
+    if not is_authority:
+        problem = "signed it and is no authority"
+    elif not may_sign:
+        problem = "signed it and may sign no certificates"
+    return problem, below_max, is_its_own_issuer
+
+
+def _name(signer: x509.Certificate) -> str:
+    return signer.subject.rfc4514_string()[:200]

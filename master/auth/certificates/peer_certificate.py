@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -38,13 +39,21 @@ def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = (
     Raises:
         IdentityError: it names several, or somebody whose name cannot be.
     """
-    path = (certificate, *signers)
     identity = identity_in(certificate.extensions)
-    ends_at = min(certificate.not_valid_after_utc.timestamp() for certificate in path)
-    (own, key), *others = (
-        ((certificate.issuer.public_bytes(), certificate.serial_number), key_hash(certificate)) for certificate in path
-    )
-    return PeerCertificate(identity, own, ends_at, key, tuple(others))
+    own, key, ends_at = _which(certificate)
+    above = [_which_authority(signer) for signer in signers]
+    ends_at = min([ends_at, *(signer_ends_at for _, _, signer_ends_at in above)])
+    return PeerCertificate(identity, own, ends_at, key, tuple((signer, signer_key) for signer, signer_key, _ in above))
+
+
+def _which(certificate: x509.Certificate) -> tuple[CertificateId, bytes, float]:
+    """Which one it is, its key, and when it ends, UNIX seconds."""
+    id = certificate.issuer.public_bytes(), certificate.serial_number
+    return id, key_hash(certificate), certificate.not_valid_after_utc.timestamp()
+
+
+_which_authority = lru_cache(maxsize=100)(_which)
+"""The same authorities stand behind all who connect of a morning."""
 
 
 def identity_in(extensions: x509.Extensions) -> Identity:
