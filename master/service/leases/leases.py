@@ -69,10 +69,6 @@ from master.values import Value, replace
 _log = structlog.get_logger(__name__)
 
 
-class _StandbyAsksError(Exception):
-    """Raised where a stream is to end, to see whether its PBX comes back."""
-
-
 class RenewalPace(Value):
     """When a PBX should renew: its usual time, moved at random so that renewals spread."""
 
@@ -197,27 +193,32 @@ class Leases:
             LeaseError, UnknownPbxError: there is nothing to watch.
         """
         stream_seen: StreamSeen | None = None
+        is_lost = False
         try:
             async with aclosing(self._watched(name, epoch, watcher)) as stream:
                 async for news, is_shown in stream:
+                    if news is None:
+                        is_lost = True
+                        return
                     if stream_seen is None and is_shown:
                         stream_seen = self._stream_recorder.opened(name, epoch)
                     yield news
-        except (asyncio.CancelledError, GeneratorExit, _StandbyAsksError) as end:
-            # Nobody listens any more, or that is to be seen; all else is this master's doing.
-            if stream_seen is not None and not self._context.hub.draining:
+        except (asyncio.CancelledError, GeneratorExit):  # nobody listens any more; all else is this master's doing
+            is_lost = True
+            raise
+        finally:
+            if is_lost and stream_seen is not None and not self._context.hub.draining:
                 self._stream_recorder.lost(stream_seen)
-            if not isinstance(end, _StandbyAsksError):
-                raise
 
     async def _watched(
         self, name: PbxName, epoch: int, watcher: PbxName | None
-    ) -> AsyncGenerator[tuple[tuple[Notice, ...], bool]]:
-        """The same, and whether the stream shows that whoever uses the lease is there."""
+    ) -> AsyncGenerator[tuple[tuple[Notice, ...] | None, bool]]:
+        """The same, and whether the stream shows that whoever uses the lease is there; None where it is to end, to see
+        whether they come back."""
         known: tuple[Notice, ...] | None = None
         opened_at = self._context.lease_time().now
 
-        def look(tx: Tx, time: LeaseTime) -> tuple[tuple[Notice, ...], bool]:
+        def look(tx: Tx, time: LeaseTime) -> tuple[tuple[Notice, ...] | None, bool]:
             eligibilities, pbx = self._context.estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
             if known is None or lease is None:
@@ -227,14 +228,16 @@ class Leases:
             news = notices(eligibilities.estate, pbx, lease, epoch=epoch, time=time, seats=seats)
             is_shown = _shows_its_user(eligibilities.estate, lease)
             stream = stream_of(tx, pbx.id) if is_shown else None
-            if stream is not None and stream.is_asked_for(max(lease.renewed_at, opened_at)):
-                raise _StandbyAsksError
-            return news, is_shown
+            is_asked_for = stream is not None and stream.is_asked_for(max(lease.renewed_at, opened_at))
+            return None if is_asked_for else news, is_shown
 
         with self._context.hub.watching(name) as woken:
             while True:
                 woken.clear()
                 now_true, is_shown = await self._context.database.read(partial(look, time=self._context.lease_time()))
+                if now_true is None:
+                    yield None, is_shown
+                    return
                 if self._context.hub.draining:
                     now_true = (*now_true, DRAINING)
                 if now_true != known:
