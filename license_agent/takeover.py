@@ -54,20 +54,20 @@ class Takeover:
             TakeoverError: it is refused, or another takeover is under way.
             ConfigError: that is no name of a PBX.
         """
-        replace(self._own.config, pbx=request.primary)  # the name is looked at before it names a file
+        primary = replace(self._own.config, pbx=request.primary).pbx
         async with self._turn:
             before = self.client
-            if before is not None and before.config.pbx != request.primary:
+            if before is not None and before.config.pbx != primary:
                 raise TakeoverError(f"{before.config.pbx} is carried already")
             self._carrying = carrying = await self._own.take_over(
-                request.primary,
+                primary,
                 reason=request.reason,
                 force=request.force,
                 wait_seconds=self._wait_seconds,
                 on_state=self._on_state,
                 on_seat=self._on_seat,
             )
-            self._remember(request.primary)
+            self._remember(primary)
             return carrying
 
     async def end(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from licensemaster.values.given import checked
 from slave_client.client import SlaveClient
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.callbacks import OnNotice, OnSeat, OnState
@@ -59,6 +60,7 @@ class BlockingSlaveClient:
     Nothing but `close` gives them back.
     """
 
+    @checked
     def __init__(
         self,
         config: ClientConfig,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from licensemaster.values.given import checked
 from slave_client.connection.clocks import Clock, SystemClock
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.runtime import ClientRuntime
@@ -40,6 +42,7 @@ class SlaveClient:
     restart. Nothing but `close` gives them back: it is for a PBX that goes for good.
     """
 
+    @checked
     def __init__(
         self,
         config: ClientConfig,
@@ -120,6 +123,7 @@ class SlaveClient:
 
     # Seats.
 
+    @checked
     async def acquire(self, want: Want, *, wait: bool = False) -> Outcome:
         """Acquire one seat; safe to repeat. Refusals of every kind are outcomes, never exceptions.
 
@@ -132,10 +136,12 @@ class SlaveClient:
         """
         return (await self.acquire_many((want,), wait=wait))[0]
 
+    @checked
     async def acquire_many(self, wants: Iterable[Want], *, wait: bool = False) -> list[Outcome]:
         """Acquire seats, each granted or refused by itself; returns one outcome per want, in order. `wait` as above."""
         return await self._seat_manager.acquire_many(wants, Action.AWAIT if wait else Action.ACQUIRE)
 
+    @checked
     async def return_seat(self, want: Want) -> ReturnOutcome:
         """Return one seat; safe to repeat. Refused only where other seats depend on it (rule H5).
 
@@ -143,10 +149,12 @@ class SlaveClient:
         """
         return (await self._seat_manager.return_many((want,)))[0]
 
+    @checked
     async def return_seats(self, wants: Iterable[Want]) -> list[ReturnOutcome]:
         """Return seats; returns one outcome per seat, in order."""
         return await self._seat_manager.return_many(wants)
 
+    @checked
     async def sync(self, wants: Sequence[Want]) -> Synced:
         """Make what this PBX holds equal to the whole set it wants, in one step.
 
@@ -167,10 +175,12 @@ class SlaveClient:
         """The seats that are waited for, with their places."""
         return self._local_seats.places
 
+    @checked
     def already_held(self, want: Want) -> Granted | None:
         """Return the grant of a seat that is in use just as wanted, at once and without a call; None for any other."""
         return self._seat_manager.known(want)
 
+    @checked
     def held_seat(self, key: SeatKey) -> Held | None:
         """Return a seat in use by its name; none once the signed end has come."""
         return None if self._client_state.is_over else self._local_seats.held_seat(key)
@@ -188,6 +198,7 @@ class SlaveClient:
 
     # Standing in for another PBX.
 
+    @checked
     async def take_over(
         self,
         primary: str,
@@ -213,8 +224,10 @@ class SlaveClient:
 
         Safe to repeat, also while it is under way: whoever comes second waits for what the first one brings.
 
-        Raises TakeoverError where the master refuses, or where none answers and there is no standby lease in force.
+        Raises TakeoverError where the master refuses, or where none answers and there is no standby lease in force, and
+        ConfigError where `primary` is no name of a PBX.
         """
+        primary = replace(self._config, pbx=primary).pbx  # looked at before it names a file
         async with self._taking_over.setdefault(primary, asyncio.Lock()):
             before = self._carrying.get(primary)
             if before is not None:
@@ -292,11 +305,14 @@ class SlaveClient:
             notices=self._board.current,
         )
 
+    @checked
     async def wait_for_state(self, *states: State, timeout_seconds: float | None = None) -> State:
         """Wait until one of the states is entered (or is the present one) and return it.
 
-        A state that is left again at once counts, too. Raises TimeoutError.
+        A state that is left again at once counts, too. Raises TimeoutError, and ValueError where no state is named.
         """
+        if not states:
+            raise ValueError("states: none is named; write such as wait_for_state(State.CONNECTED)")
         async with asyncio.timeout(timeout_seconds):
             return await self._client_state.wait_for(frozenset(states))
 

@@ -28,6 +28,7 @@ from licensemaster.files.writer import write_file
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError
 from licensemaster.v1 import document_pb2
+from licensemaster.values.given import checked
 
 KEY_FILE: Final = "device.key"
 STATE_FILE: Final = "device.json"
@@ -67,6 +68,7 @@ class DeviceKey:
         self._known = known
 
     @classmethod
+    @checked
     def create(cls, folder: Path, *, device: str) -> DeviceKey:
         """Make a key for `projects/{project}/devices/{device}`.
 
@@ -90,6 +92,7 @@ class DeviceKey:
         return made
 
     @classmethod
+    @checked
     def load(cls, folder: Path) -> DeviceKey:
         """Read the key and what the device knows from a folder.
 
@@ -130,6 +133,7 @@ class DeviceKey:
         """The licenses that are bound to the device as far as it knows, by id."""
         return tuple(self._known.bound[name] for name in sorted(self._known.bound))
 
+    @checked
     def enrollment(self, token: str) -> document_pb2.SignedDocument:
         """Return the document that shows the key to the master, with the operator's one-time token.
 
@@ -140,6 +144,7 @@ class DeviceKey:
         payload = document_pb2.Enrollment(device=self.device, token=token, public_key=self.public_key)
         return documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, payload, self._key)
 
+    @checked
     def accept_answer(self, document: document_pb2.SignedDocument) -> None:
         """Take the master's answer to the enrollment; its key is relied on from then on.
 
@@ -159,6 +164,7 @@ class DeviceKey:
                 raise DeviceKeyError(f"{self.device} was enrolled with another master meanwhile")
             known.master_key = master_key
 
+    @checked
     def accept_binding(self, document: document_pb2.SignedDocument) -> BoundLicense:
         """Take the master's statement that a license is bound to this device.
 
@@ -176,6 +182,7 @@ class DeviceKey:
             known.bound[binding.license] = bound
         return bound
 
+    @checked
     def certify(self, document: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
         """Return the security certificate that a release request asks for; the binding is over for this device then.
 

@@ -12,6 +12,8 @@ from typing import Final
 import grpc
 
 from licensemaster.values import BadValueError, clean, public_key, resource, target
+from licensemaster.values.given import check_fields
+from licensemaster.values.text import REASON_MAX
 from slave_client.values.tls_files import TlsFiles
 
 
@@ -19,6 +21,15 @@ class ConfigError(ValueError):
     """Raised for a configuration that cannot be used; the text names the field, the value or file, and what to do."""
 
 
+_SECONDS_MAX: Final = 86_400
+_DURATIONS: Final = (
+    "call_timeout_seconds",
+    "give_up_after_seconds",
+    "backoff_base_seconds",
+    "backoff_max_seconds",
+    "save_every_seconds",
+)
+_OPTION_NUMBER_MAX: Final = 2**31 - 1
 _PBX: Final = re.compile(r"projects/[a-z0-9-]{1,63}/pbxs/[a-z0-9-]{1,63}")
 
 
@@ -44,7 +55,7 @@ class ClientConfig:
     credentials: grpc.ChannelCredentials | None = None
     """Instead of `tls`, for keys that are in no file; they stay as they are."""
     caller: str = ""
-    """Who calls, for the master's audit; the PBX's name where empty."""
+    """Who calls, for the master's audit, in printable ASCII; the PBX's name where empty."""
     call_timeout_seconds: float = 5.0
     """How long one attempt of one call may take."""
     give_up_after_seconds: float = 10.0
@@ -61,8 +72,7 @@ class ClientConfig:
     """More gRPC channel arguments."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.addresses, str):
-            raise ConfigError(f"addresses is one text; write addresses=({self.addresses!r},)")
+        check_fields(self, ConfigError)
         if not self.addresses or not all(self.addresses):
             raise ConfigError("addresses must name at least one master")
         try:
@@ -77,6 +87,10 @@ class ClientConfig:
             raise ConfigError("tls and credentials are two ways to say the same; give one")
         if not self.software_version:
             raise ConfigError("software_version must not be empty")
+        if not (self.caller.isascii() and self.caller.isprintable() and len(self.caller) <= REASON_MAX):
+            raise ConfigError(
+                f"caller must be at most {REASON_MAX} printable ASCII characters, not {self.caller[:40]!r}"
+            )
         for key in self.trusted_keys:
             try:
                 public_key(key)
@@ -84,9 +98,11 @@ class ClientConfig:
                 raise ConfigError(f"trusted_keys must be raw Ed25519 public keys: {error}") from error
         if not 1 <= self.seats_per_call_max <= 10_000:
             raise ConfigError("seats_per_call_max must be 1 to 10,000")
-        for name in ("call_timeout_seconds", "give_up_after_seconds", "backoff_base_seconds", "save_every_seconds"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0")
+        for name in _DURATIONS:
+            if not 0 < getattr(self, name) <= _SECONDS_MAX:
+                raise ConfigError(f"{name} must be above 0, and at most {_SECONDS_MAX:,}, a day")
+        if any(isinstance(number, int) and abs(number) > _OPTION_NUMBER_MAX for _, number in self.channel_options):
+            raise ConfigError(f"channel_options: a number must be at most {_OPTION_NUMBER_MAX}, as gRPC has it")
         if self.backoff_max_seconds < self.backoff_base_seconds:
             raise ConfigError("backoff_max_seconds must not be below backoff_base_seconds")
 

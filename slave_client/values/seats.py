@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from licensemaster import values
 from licensemaster.api_enums import Basis, HolderKind, RemedyAction
+from licensemaster.values.given import check_fields
 
 
 class Source(Enum):
@@ -124,10 +125,10 @@ class Want:
     """The seat's name within the PBX."""
 
     def __post_init__(self) -> None:
-        if type(self.holder_kind) is not HolderKind:  # its number is equal to it, and could not be kept
-            raise ValueError(f"holder_kind: {self.holder_kind!r} is no HolderKind, such as HolderKind.USER")
-        texts = (self.license_type, self.holder, *filter(None, (self.user, self.line, self.application_version)))
-        if not values.are_holders(texts):
+        texts = (self.license_type, self.holder, self.user, self.line, self.application_version)
+        if type(self.holder_kind) is not HolderKind or {*map(type, texts)} != {str}:
+            check_fields(self)
+        if not values.are_holders((*texts[:2], *filter(None, texts[2:]))):
             self._respell()
         object.__setattr__(self, "key", SeatKey(self.license_type, self.holder_kind, self.holder))
 

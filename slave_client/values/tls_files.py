@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 
 from licensemaster.tls.pem import NamedFile, Pair, read_pair
+from licensemaster.values.given import check_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,9 @@ class TlsFiles:
     """The certificate's key, without a password."""
     setting: str = "tls.{}"
     """What whoever runs this client calls such a file, with `{}` for ca, certificate or key."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Read the files for gRPC; raises ValueError naming those that cannot be read or do not belong together."""
