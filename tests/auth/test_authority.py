@@ -17,7 +17,7 @@ from master.auth.authority.keys import new_key, signing_request
 from master.auth.callers.identity import identity_of
 from tests.auth.pki import Pki
 from tests.cli import command
-from tests.cli.command import Done
+from tests.cli.command import MOMENT, Done
 
 BERLIN = "projects/acme/pbxs/berlin"
 
@@ -154,7 +154,9 @@ async def test_its_own_end_is_shown_before_it_comes(tmp_path: Path) -> None:
     done = await run(tmp_path, "show", "--json")
     assert "warning: the authority itself ends" in done.err
     ends_at = time.time() + 100 * 86_400
-    assert json.loads(done.out)["authority"]["end_time"][:10] == time.strftime("%Y-%m-%d", time.gmtime(ends_at))
+    shown = json.loads(done.out)["authority"]["end_time"]
+    assert MOMENT.fullmatch(shown)
+    assert shown[:10] == time.strftime("%Y-%m-%d", time.gmtime(ends_at))
 
 
 async def test_nothing_is_overwritten(pki: Pki, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from tests.support.limits import HANG_SECONDS
 
 COMMAND = str(Path(sys.executable).with_name("license-master"))
 LIMIT_SECONDS = HANG_SECONDS
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+"""How `--json` writes moments, whoever asks what: as protobuf writes a Timestamp."""
 _WAITING = ThreadPoolExecutor(max_workers=32, thread_name_prefix="commands")
 """For those that wait for a command: not the threads in which a master of this process computes."""
 

@@ -7,6 +7,7 @@ sequence of the terminal.
 import json
 import os
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from typing import Any, TypeVar, cast
@@ -22,6 +23,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from licensemaster.v1 import document_pb2
 from licensemaster.values import is_shown
 
 Row = TypeVar("Row")
@@ -131,7 +133,7 @@ def _cell(cell: str | int | RenderableType) -> RenderableType:
 
 
 def print_json(message: Message) -> None:
-    """A message as JSON: field names as in the protos, every field present, numbers as numbers."""
+    """A message as JSON: names as in the protos, all fields present, numbers as numbers, keys and hashes in hex."""
     print_json_object(json_object(message))
 
 
@@ -150,22 +152,35 @@ def json_object(message: Message) -> dict[str, Any]:
     converted: dict[str, Any] = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    _long_numbers(converted, cast(Descriptor, message.DESCRIPTOR))
+    _spell_as_elsewhere(converted, cast(Descriptor, message.DESCRIPTOR))
     return converted
 
 
-def _long_numbers(converted: dict[str, Any], descriptor: Descriptor) -> None:
-    """Protobuf's JSON writes 64-bit numbers as strings; ours count licenses and stay far below 2^53."""
+def json_time(at: float) -> str:
+    """UNIX seconds as all moments are in JSON here, as protobuf writes a Timestamp: "2026-11-27T06:24:00Z"."""
+    timestamp = Timestamp()
+    timestamp.FromMicroseconds(round(at * 1_000_000))
+    return timestamp.ToJsonString()
+
+
+def _spell_as_elsewhere(converted: dict[str, Any], descriptor: Descriptor) -> None:
+    """Protobuf's JSON writes 64-bit numbers as strings; ours count licenses and stay far below 2^53. It writes bytes in
+    Base64; ours are keys and hashes, which options take and exports have in hex. Signed documents stay what their files
+    are."""
+    if descriptor.full_name == document_pb2.SignedDocument.DESCRIPTOR.full_name:
+        return
     for field in descriptor.fields:
         value = converted.get(field.name)
         if value is None:
             continue
         if field.cpp_type in _LONG_TYPES:
             converted[field.name] = [int(number) for number in value] if field.is_repeated else int(value)
+        elif field.type == FieldDescriptor.TYPE_BYTES:
+            converted[field.name] = b64decode(value).hex()
         elif field.message_type is not None:
             for part in value if field.is_repeated else [value]:
                 if isinstance(part, dict):
-                    _long_numbers(part, field.message_type)
+                    _spell_as_elsewhere(part, field.message_type)
 
 
 def short_name(resource: str) -> str:

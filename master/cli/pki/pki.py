@@ -17,7 +17,7 @@ from licensemaster.values import plain
 from licensemaster.values.moments import minute_text
 from master.cli.connection.options import JsonOption
 from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import add_row, print_json_object, stdout_console, table
+from master.cli.output.rendering import add_row, json_time, print_json_object, stdout_console, table
 from master.cli.pki import pki_files
 from master.cli.pki.pki_options import (
     FOLDER,
@@ -127,12 +127,12 @@ def show(as_json: JsonOption = False, folder: FolderOption = FOLDER) -> None:
             {
                 "name": certificate.name,
                 "serial": certificate.serial,
-                "end_time": minute_text(certificate.ends_at),
+                "end_time": json_time(certificate.ends_at),
                 "state": _state(certificate, now),
             }
             for certificate in issued
         ]
-        print_json_object({"authority": {"end_time": minute_text(authority.ends_at)}, "certificates": rows})
+        print_json_object({"authority": {"end_time": json_time(authority.ends_at)}, "certificates": rows})
         return
     shown = table("name", "ends", "state", "serial")
     for certificate in issued:

@@ -14,7 +14,7 @@ import typer
 
 from master.cli.connection.options import JsonOption
 from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import print_json_object, stderr_console
+from master.cli.output.rendering import json_time, print_json_object, stderr_console
 from master.cli.server.serve import DatabaseUrl, SettingsFile, settings_from
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def backup(
                 checked, projects = True, _checked(_url_of(copy))
     summary = {"file": str(target), "bytes": target.stat().st_size, "counters_and_audit_checked": checked}
     if as_json:
-        print_json_object({**summary, "projects": [{"project": name, "seq": seq} for name, seq in projects.items()]})
+        print_json_object(
+            {**summary, "projects": [{"project": f"projects/{name}", "seq": seq} for name, seq in projects.items()]}
+        )
         return
     ends = ", ".join(f"{name} up to event {seq:,}" for name, seq in projects.items()) or "no project"
     schema_note = f"its schema is not that of this version ({schema.newest()}), so only the file itself was checked"
@@ -189,7 +191,8 @@ async def _mark_restored(settings: "Settings") -> dict[str, float]:
 
 def _learning_rows(ends: dict[str, float], seqs: dict[str, int]) -> list[dict[str, object]]:
     return [
-        {"project": name, "learning_end_time": _moment(until)} | ({"seq": seqs[name]} if name in seqs else {})
+        {"project": f"projects/{name}", "learning_end_time": json_time(until)}
+        | ({"seq": seqs[name]} if name in seqs else {})
         for name, until in ends.items()
     ]
 

@@ -9,11 +9,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import run
+from tests.cli.command import MOMENT, run
 from tests.cli.conftest import Cli, pointed_at
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
@@ -191,6 +192,16 @@ async def test_a_chain_still_contains_what_was_exported(cli: Cli, exported: Path
     assert done.code == 0
     assert "; 1 more since" in done.out
     assert json.loads((await cli("audit", "verify", "--against", str(exported), "--json")).out)["seq"] == 8
+
+
+async def test_programs_read_one_spelling_of_moments_names_and_hashes(cli: Cli, exported: Path) -> None:
+    verified = json.loads((await cli("audit", "verify", str(exported), "--json")).out)
+    [newest] = json.loads((await cli("events", "--json", "--limit", "1")).out)["events"]
+    leases = json.loads((await cli("status", "--json")).out)
+    assert (verified["project"], verified["hash"]) == (leases["project"], newest["hash"])
+    assert datetime.fromisoformat(verified["time"]) >= datetime.fromisoformat(newest["time"])
+    assert MOMENT.fullmatch(verified["time"])
+    assert MOMENT.fullmatch(newest["time"])
 
 
 async def test_a_history_that_was_rewritten(cli: Cli, exported: Path, sqlite_database_url: str) -> None:

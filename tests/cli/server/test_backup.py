@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from licensemaster.v1 import lease_pb2, seat_pb2, status_pb2
-from tests.cli.command import COMMAND, Done, run, surroundings
+from tests.cli.command import COMMAND, MOMENT, Done, run, surroundings
 from tests.support.masters import Clock, InProcess, in_process_master, master_process, sqlite_url, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
 from tests.support.projects.estates import project
@@ -61,7 +61,7 @@ async def test_a_backup_is_one_moment_of_a_busy_master(
     shown = json.loads(done.out)
     assert shown["bytes"] == made.stat().st_size
     assert shown["counters_and_audit_checked"]
-    assert shown["projects"][0]["project"] == "acme"
+    assert shown["projects"][0]["project"] == "projects/acme"
     assert left_in(made.parent) == {"monday.db"}, "nothing else is left"
     assert stat.S_IMODE(made.stat().st_mode) == 0o600, "the signing key is in it"
     checked = await database("check", url=f"sqlite:///{made}")
@@ -132,7 +132,8 @@ async def test_restoring_puts_the_backup_in_place_and_keeps_what_was_there(
     assert (await database("check", url=f"sqlite:///{shown['kept']}")).code == 0
     assert await held(f"sqlite:///{shown['kept']}") == 7
     assert await held(sqlite_database_url) == 0
-    assert shown["projects"][0]["learning_end_time"].endswith("Z")
+    assert shown["projects"][0]["project"] == "projects/acme"
+    assert MOMENT.fullmatch(shown["projects"][0]["learning_end_time"])
     assert not [name for name in left_in(tmp_path) if "unfinished" in name]
 
 

@@ -18,7 +18,14 @@ from master.cli.connection.connection import Connection
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption
 from master.cli.output.enum_names import in_words
 from master.cli.output.failure import CommandFailed
-from master.cli.output.rendering import print_json_object, short_name, stderr_console, stdout_console, visible
+from master.cli.output.rendering import (
+    json_time,
+    print_json_object,
+    short_name,
+    stderr_console,
+    stdout_console,
+    visible,
+)
 from master.domain.audit.chain import Record
 from master.domain.audit.export import (
     LINE_BYTES_MAX,
@@ -159,12 +166,12 @@ def _report(verdict: ExportVerdict, trusted: bytes | None, *, as_json: bool) -> 
     if as_json:
         print_json_object(
             {
-                "project": header.project,
+                "project": f"projects/{header.project}",
                 "first_seq": header.first_seq,
                 "events": verdict.events,
                 "seq": checkpoint.seq,
                 "hash": checkpoint.hash.hex(),
-                "time_us": checkpoint.time_us,
+                "time": json_time(checkpoint.time_us / 1_000_000),
                 "public_key": checkpoint.public_key.hex(),
                 "key_trusted": trusted is not None,
             }
