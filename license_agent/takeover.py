@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +65,7 @@ class Takeover:
                 reason=request.reason,
                 force=request.force,
                 wait_seconds=self._wait_seconds,
-                on_state=self._on_state,
+                on_state=partial(self._on_state, primary),
                 on_seat=self._on_seat,
             )
             self._remember(primary)
@@ -95,8 +96,9 @@ class Takeover:
             _log.warning("the takeover is not carried on", primary=primary, reason=str(error))
             self._forget()
 
-    def _on_state(self, old: State, new: State, why: str) -> None:
-        _log.info("a PBX is carried", old=old.value, state=new.value, why=why)
+    def _on_state(self, primary: str, old: State, new: State, why: str) -> None:
+        stands = "a PBX is carried" if new.has_seats else "a PBX is not carried"
+        _log.info(stands, primary=primary, old=old.value, state=new.value, why=why)
         if new is State.FENCED:
             self._forget()
 

@@ -1,0 +1,45 @@
+"""What an agent says of a takeover: whose seats are carried, and that they are not where it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from slave_client import SlaveClient, State
+from tests.license_agent.conftest import agent_settings, running_agent
+from tests.slave_client.conftest import RestartableMaster, client_config
+from tests.support.limits import HANG_SECONDS
+from tests.support.masters import PROJECT
+from tests.support.projects.estates import project
+
+BERLIN, SPARE = (f"projects/{PROJECT}/pbxs/{name}" for name in ("berlin", "spare"))
+PAIR = project(
+    {"PBX-Port12": 3, "PBX-Standby12": 3},
+    pbxs={"berlin": "slave 12 gateway", "spare": "standby:berlin 12 gateway"},
+)
+
+
+async def test_the_log_tells_a_refusal_from_a_takeover(master: RestartableMaster, tmp_path: Path) -> None:
+    await master.apply(PAIR)
+    async with (
+        SlaveClient(client_config(master.address)) as berlin,
+        running_agent(agent_settings(master.address, tmp_path, pbx=SPARE, give_up_after_seconds=1)) as spare,
+    ):
+        await berlin.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+        with capture_logs() as lines:
+            refused = await spare.ask("PUT", "/v1/takeover", json={"primary": BERLIN, "reason": "a test"})
+        assert (refused.status, refused.body["problems"][0]["kind"]) == (409, "primary_active")
+        assert _told(lines) == {"a PBX is not carried"}
+        with capture_logs() as lines:
+            done = await spare.ask("PUT", "/v1/takeover", json={"primary": f" {BERLIN} ", "force": True})
+        assert (done.status, done.body["primary"]) == (200, BERLIN)
+        assert _told(lines) == {"a PBX is carried"}
+        again = await spare.ask("PUT", "/v1/takeover", json={"primary": f"{BERLIN}\n"})
+        assert (again.status, again.body["primary"]) == (200, BERLIN), "however it is spelt"
+
+
+def _told(lines: Sequence[Mapping[str, object]]) -> set[object]:
+    """What the log says of Berlin's being carried."""
+    return {line["event"] for line in lines if line.get("primary") == BERLIN}
