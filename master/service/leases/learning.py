@@ -74,7 +74,13 @@ class Learnings:
         self._context = context
 
     async def learn_from(self, shown: DatabaseOutdatedError) -> None:
-        """Learn because of what a PBX has shown: anew, or longer; nothing where another PBX or master was first."""
+        """Learn because of what a PBX has shown: anew, or longer; nothing where another PBX or master was first.
+
+        It is done and told to the end, whether or not the PBX stays: others lose seats by it.
+        """
+        await until_ended(asyncio.ensure_future(self._learn_from(shown)), Stop())
+
+    async def _learn_from(self, shown: DatabaseOutdatedError) -> None:
         context, time = self._context, self._context.lease_time()
 
         def work(tx: Tx) -> float | None:
@@ -89,8 +95,7 @@ class Learnings:
             write_events(tx, [extended])
             return shown.until
 
-        with context.hub.telling_of_what_was_left():
-            until = await until_ended(asyncio.ensure_future(context.database.transact(work)), Stop())
+        until = await context.database.transact(work)
         if until is not None:
             context.hub.wake_all()
             _log.warning("learning", project=shown.project, why=shown.why, until=until)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
+from master.service.batch.answers import DatabaseOutdatedError
 from tests.rpc.failures import failure
 from tests.rules.asking import status
 from tests.rules.seats.test_refusals import MESSAGES
@@ -217,6 +219,35 @@ async def test_a_watcher_is_told_to_open_its_lease_anew(older: OlderBackup, cloc
             answer = await stream.read()
         assert isinstance(answer, lease_pb2.WatchLeaseResponse)
         assert [notice.kind for notice in answer.notices] == [lease_pb2.NOTICE_KIND_UNPROVEN]
+
+
+@pytest.mark.parametrize("gives_up", [1, 2])
+async def test_what_a_pbx_has_shown_is_learned_and_told_though_it_has_gone(
+    older: OlderBackup, clock: Clock, gives_up: int
+) -> None:
+    """However often it gives up: its call may have ended, and its connection then."""
+    async with restored(older.url, clock, said=False) as master:
+        request = lease_pb2.WatchLeaseRequest(pbx=older.bonn.name, epoch=older.bonn.epoch)
+        stream = master.wire.leases.WatchLease(request)
+        await stream.read()
+        until = clock.now + TTL + GRACE
+        shown = DatabaseOutdatedError(PROJECT, "berlin: it shows", until=until, is_news=True, learning=None)
+        with capture_logs() as lines:
+            learns = asyncio.create_task(master.running.learnings.learn_from(shown))
+            for _ in range(gives_up):
+                await asyncio.sleep(0)
+                learns.cancel()
+            async with asyncio.timeout(HANG_SECONDS):
+                answer = await stream.read()
+            await asyncio.wait([learns])
+        assert isinstance(answer, lease_pb2.WatchLeaseResponse)
+        assert [notice.kind for notice in answer.notices] == [lease_pb2.NOTICE_KIND_UNPROVEN]
+        assert learns.cancelled()
+        assert [line["why"] for line in lines if line["event"] == "learning"] == ["berlin: it shows"]
+        for site in (older.ulm, older.berlin):
+            await site.return_to(master)
+        assert len(await all_events(master.wire, "learning.began")) == 1
+    await right(older.url)
 
 
 async def test_nothing_is_taken_away_that_may_be_in_use(older: OlderBackup, learning: InProcess, clock: Clock) -> None:
