@@ -1,7 +1,8 @@
 """The one way in which files are written: whole or not at all, on disk, and their owner's alone unless they are public.
 
 A file appears under its name when it is whole. What the name stood for before is replaced or kept, never written into:
-a symbolic link is not followed. The mode is that of the first byte, and the user's umask can only narrow it.
+a symbolic link is not followed. Devices, pipes and sockets are no files, and stay what they are. The mode is that of
+the first byte, and the user's umask can only narrow it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -42,6 +44,8 @@ def file_written(
         FileExistsError: there is something of that name, and it is to be kept.
         OSError: it cannot be written; what was there is there still.
     """
+    if _is_no_file(path):
+        raise OSError(errno.EINVAL, "it is a device, a pipe or a socket, and not replaced by a file", str(path))
     if before is Before.KEPT and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     unfinished = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
@@ -72,6 +76,15 @@ def write_file(
     """
     with file_written(path, readers=readers, before=before) as file:
         file.write(content)
+
+
+def _is_no_file(path: Path) -> bool:
+    """Whether the name is that of a device or the like, or of this process's own streams, as /dev/stdout is."""
+    with suppress(OSError):  # nothing has the name
+        mode = os.stat(path).st_mode
+        is_own_stream = os.path.islink(path) and os.readlink(path).startswith("/proc/")
+        return is_own_stream or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,9 +11,11 @@ file's header). A count that is not between the last one seen there and the last
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
+import stat
 import time
 from contextlib import suppress
 from enum import Enum
@@ -259,6 +261,8 @@ def _identity_of(name: str) -> _Identity | None:
 def _hold(path: Path) -> tuple[_Held, _Identity]:
     with _guard:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is a folder, a device or a pipe, and no database", str(path))
         identity = status.st_dev, status.st_ino
         if identity not in _held:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -163,6 +163,23 @@ async def test_a_damaged_backup_is_not_restored(sqlite_database_url: str, tmp_pa
     assert (tmp_path / "license-master.db").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["upgrade", "check", "backup", "restore", "restored"])
+@pytest.mark.parametrize("there", ["pipe", "folder"])
+async def test_what_is_no_file_is_no_database(
+    sqlite_database_url: str, tmp_path: Path, command: str, there: str
+) -> None:
+    """A pipe that nobody writes into is not waited for, and nothing takes its place."""
+    made, path = tmp_path / "made.db", tmp_path / "other"
+    assert (await database("backup", made, url=sqlite_database_url)).code == 0
+    os.mkfifo(path) if there == "pipe" else path.mkdir()
+    arguments: dict[str, list[str | Path]] = {"backup": [tmp_path / "copy.db"], "restore": [made, "--force"]}
+    before = left_in(tmp_path)
+    done = await database(command, *arguments.get(command, []), url=f"sqlite:///{path}")
+    assert done.code == 1
+    assert "it is a folder, a device or a pipe, and no database" in done.err
+    assert left_in(tmp_path) == before
+
+
 def blocks_of_the_guide() -> list[str]:
     """What docs/backup.md gives to be copied into a shell, in order."""
     return re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,25 @@ def test_what_is_to_be_kept_is_kept(tmp_path: Path, there: str) -> None:
         write_file(file, b"other", before=Before.KEPT)
     assert list(tmp_path.iterdir()) == [file]
     assert file.is_symlink() or file.read_text() == "evidence"
+
+
+@pytest.mark.parametrize("before", Before)
+@pytest.mark.parametrize("there", ["pipe", "socket", "link to a device", "own output"])
+def test_what_is_no_file_stays(tmp_path: Path, there: str, before: Before) -> None:
+    """As root it would be the null device itself that is replaced."""
+    path = tmp_path / "out"
+    if there == "pipe":
+        os.mkfifo(path)
+    elif there == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    else:
+        path.symlink_to(os.devnull if "device" in there else "/proc/self/fd/1")
+    was = path.lstat()
+    with pytest.raises(OSError, match="it is a device, a pipe or a socket, and not replaced by a file"):
+        write_file(path, b"content", before=before)
+    assert (path.lstat().st_ino, path.lstat().st_mode) == (was.st_ino, was.st_mode)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("before", Before)
