@@ -54,6 +54,8 @@ class LocalSeats:
         self._uncertain: dict[SeatKey, Want] = {}
         self._missed: dict[SeatKey, Want] = {}
         self._awaited: dict[SeatKey, Awaited] = {}
+        self._set_is_news = False
+        """Whether the master has not heard yet which seats are the whole set."""
         self._allowance: Mapping[str, int] | None = None
         """How many seats of each type may be in use offline, whoever holds them; None where names count."""
         self.numbers = SeatNumbers(self._held, (self._idle, self._uncertain, self._missed, self._awaited))
@@ -73,7 +75,11 @@ class LocalSeats:
     def needs_reconciling(self) -> bool:
         """True where the seats that the master counts may differ from those here."""
         return bool(
-            self._idle or self._uncertain or self._missed or any(held.passed_on for held in self._held.values())
+            self._set_is_news
+            or self._idle
+            or self._uncertain
+            or self._missed
+            or any(held.passed_on for held in self._held.values())
         )
 
     @property
@@ -277,7 +283,9 @@ class LocalSeats:
         return None
 
     def still_wanted(self, wants: Iterable[Want]) -> None:
-        """Note the whole wanted set while the master cannot be asked; the next reconciliation asks."""
+        """Note the whole wanted set while the master cannot be asked; the next reconciliation asks, and has it take
+        back what it counts beyond the set, whether or not this site knows of it."""
+        self._set_is_news = True
         self._missed.clear()
         self._missed.update({want.key: want for want in wants if want.key not in self._held})
 
@@ -322,6 +330,7 @@ class LocalSeats:
         known = {*self._held, *(held.want.key for held in reconciliation.in_doubt)}
         gained: list[Granted] = []
         refused: list[Refused] = []
+        self._set_is_news = False
         self._uncertain.clear()
         self._missed.clear()
         for outcome in outcomes:
@@ -375,5 +384,6 @@ class LocalSeats:
     def forget_all(self) -> None:
         """Want nothing any more: another installation took over, or the lease was closed."""
         self.lose_all()
+        self._set_is_news = False
         self._missed.clear()
         self._awaited.clear()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from slave_client import Granted, HolderKind, NoticeKind, Reason, Refused, SeatChange, SlaveClient, State, Want
 from tests.slave_client.conftest import PORTS, RestartableMaster, client_config
 from tests.support.limits import HANG_SECONDS
@@ -85,6 +87,29 @@ async def test_seats_from_before_are_left_to_whoever_knows_of_them(master: Resta
         assert [notice.kind for notice in client.notices] == [NoticeKind.SEATS_FROM_BEFORE]
         await client.sync([now])
         assert await master.holders("berlin") == {now.holder}
+
+
+@pytest.mark.parametrize("when", ["before there is a lease", "while no master answers"])
+async def test_a_set_that_no_master_could_be_asked_for_takes_back_what_is_not_in_it(
+    master: RestartableMaster, when: str
+) -> None:
+    async with SlaveClient(client_config(master.address)) as client:
+        await client.acquire_many(WANTS)
+    if when.startswith("before"):
+        await master.stop()
+    async with SlaveClient(client_config(master.address)) as client:  # it knows of nothing
+        if when.startswith("while"):
+            await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+            await master.stop()
+            await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        assert (await client.sync([])).outcomes == ()
+        await master.start()
+
+        async def none_left() -> bool:
+            return await master.holders("berlin") == set()
+
+        await until(none_left)
+        assert client.notices == ()
 
 
 async def test_what_is_remembered_and_what_is_new_come_together(master: RestartableMaster, tmp_path: Path) -> None:
