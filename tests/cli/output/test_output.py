@@ -12,6 +12,7 @@ import pytest
 from licensemaster.v1 import project_pb2
 from master.cli.main import in_its_characters
 from master.cli.output.rendering import print_json_line, print_json_object, write_out
+from tests.cli.command import run
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16", "cp1252"])
@@ -39,3 +40,16 @@ def test_tables_in_terminals_that_lack_characters() -> None:
     codecs.register_error("in_its_characters", in_its_characters)
     assert "● Łódź → 5 · …".encode("latin-1", "in_its_characters") == b"* \\u0141\xf3d\\u017a -> 5 \xb7 ..."
     assert "● Łódź".encode("ascii", "in_its_characters") == b"* \\u0141\\xf3d\\u017a"
+
+
+@pytest.mark.parametrize("columns", ["0", "00", ""])
+async def test_a_terminal_that_does_not_know_how_wide_it_is(columns: str) -> None:
+    listed, helped, failed = (
+        await run("settings", "list", COLUMNS=columns),
+        await run("status", "--help", COLUMNS=columns),
+        await run("pki", "show", "--folder", "/nowhere", COLUMNS=columns),
+    )
+    assert "queue_length_max" in listed.out
+    assert max(map(len, listed.out.splitlines())) > 80  # as where there is no terminal
+    assert "--json" in helped.out
+    assert (failed.code, "/nowhere" in failed.err) == (1, True)
