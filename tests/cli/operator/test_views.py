@@ -78,6 +78,13 @@ def test_a_refusal_is_shown_whole() -> None:
     assert screen.index("pool exhausted") < screen.index("berlin-site") < screen.index("→ install one more")
 
 
+def test_what_is_in_use_is_shown_where_it_is_told() -> None:
+    limited = seat_pb2.Refusal(reason=seat_pb2.REFUSAL_REASON_VERSION_LIMIT, device="box-hq", capacity=1200)
+    screen = rendered(result_view("port for user-99", seat_pb2.SeatResult(refused=limited)))
+    assert "1,200 installed" in screen
+    assert "in use" not in screen
+
+
 @pytest.mark.parametrize("reason", seat_pb2.RefusalReason.values())
 def test_every_reason_has_words(reason: seat_pb2.RefusalReason.ValueType) -> None:
     bare = seat_pb2.SeatResult(refused=seat_pb2.Refusal(reason=reason))

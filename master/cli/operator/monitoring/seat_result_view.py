@@ -115,7 +115,8 @@ def _facts(refusal: seat_pb2.Refusal) -> Table:
     if refusal.device:
         add_row(facts, "looked at", refusal.device)
     if refusal.capacity or refusal.in_use or refusal.wanted:
-        numbers = [f"{refusal.capacity:,} installed", f"{refusal.in_use:,} in use"]
+        numbers = [f"{refusal.capacity:,} installed"]
+        numbers += [f"{refusal.in_use:,} in use"] if refusal.in_use else []  # not told where it decides nothing
         numbers += [f"{refusal.wanted:,} wanted"] if refusal.wanted else []
         add_row(facts, "numbers", joined(numbers))
     return facts
