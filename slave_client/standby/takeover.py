@@ -119,7 +119,7 @@ class Takeover:
             await carrying.wait_for(_DECIDED | {State.EXPIRED})
         if self.problems or carrying.state not in (State.CONNECTED, State.OFFLINE):
             message = "; ".join(problem.message for problem in self.problems) or (
-                f"no master answers, and no standby lease for {self._primary} is in force ({carrying.why})"
+                f"no master has let it take over, and no standby lease for {self._primary} is in force: {carrying.why}"
             )
             raise TakeoverError(message, self.problems)
 

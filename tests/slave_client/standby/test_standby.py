@@ -235,6 +235,13 @@ async def test_a_standby_lease_survives_a_restart_of_the_standby(pair: Restartab
         await bad.stop()
 
 
+async def test_a_takeover_of_a_pbx_that_no_master_knows_says_so(pair: RestartableMaster) -> None:
+    async with SlaveClient(pair.config("spare")) as spare:
+        with pytest.raises(TakeoverError, match=r"^no master has let it take over, .*is unknown") as refused:
+            await spare.take_over(BERLIN.replace("berlin", "nobody"))
+        assert refused.value.problems == ()
+
+
 @pytest.mark.rule("F2", "F5")
 async def test_a_standby_that_must_not_stand_in_drops_its_standby_lease(
     pair: RestartableMaster, tmp_path: Path
