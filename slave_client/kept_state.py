@@ -29,7 +29,7 @@ from slave_client.lease.lease_keeper import Memory
 from slave_client.standby.takeover import Takeover
 from slave_client.storage.kept_lease import KeptLease, KeptLoan
 from slave_client.storage.state_dir import Identity, StateDir, recover
-from slave_client.storage.state_writer import StateWriter
+from slave_client.storage.state_writer import OldStateStaysError, StateWriter
 from slave_client.values.notices import NoticeKind
 from slave_client.values.states import State
 
@@ -188,6 +188,11 @@ class KeptState:
 
     def _tell_problem(self, problem: OSError | None) -> None:
         message = f"{self._config.state_dir} cannot be written ({problem}); after a restart nothing will be known"
+        if isinstance(problem, OldStateStaysError):
+            message = (
+                f"{self._config.state_dir} can be neither written nor removed ({problem}); a restart without a master goes"
+                " by what is there, and may use seats that were returned since"
+            )
         self._board.set_own(NoticeKind.STATE_NOT_SAVED, message if problem is not None else None)
 
 

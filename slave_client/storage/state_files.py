@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import os
@@ -81,7 +82,8 @@ class StateFiles:
 
     def remove(self, name: str) -> None:
         """Make sure that there is no such file. Raises OSError."""
-        self.path(name).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self.path(name).unlink()
         if not self._folder.is_dir():
             return
         handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -2,7 +2,8 @@
 
 Decides: at most every so often for what may wait, at once for what may not. A file that lags behind an *acquire* costs
 the site an offline seat after a crash; one that lags behind a *return* would let it use a seat that the master has lent
-to somebody else. So returns are on disk before the master hears of them (`save_now`); seats that are used from now on
+to somebody else. So returns are on disk before the master hears of them (`save_now`); where they cannot be written what is
+there is removed, and where that fails too whoever reads the `problem` is told. Seats that are used from now on
 are handed to the operating system, a line each (`note`), and what else changes is written soon (`changed`).
 The whole is written on a thread; the event loop never waits for a disk. Leaves to others: the format (`state_dir`).
 """
@@ -10,13 +11,16 @@ The whole is written on a thread; the event loop never waits for a disk. Leaves 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection
 
 from slave_client.connection.clocks import Clock
 from slave_client.storage.kept_lease import KeptLease
 from slave_client.storage.state_dir import Identity, StateDir
 from slave_client.values.seats import Held
+
+
+class OldStateStaysError(OSError):
+    """The state can neither be written nor removed: a restart will go by what was written before."""
 
 
 class StateWriter:
@@ -145,12 +149,18 @@ class StateWriter:
 
 
 def _write_lease(state_dir: StateDir, lease: KeptLease | None, journal: int) -> None:
-    if lease is None:
-        state_dir.remove_lease(journal=journal)
-        return
     try:
-        state_dir.save_lease(lease, journal=journal)
+        if lease is not None:
+            state_dir.save_lease(lease, journal=journal)
+            return
     except OSError:
-        with contextlib.suppress(OSError):
-            state_dir.remove_lease(journal=journal)  # an old file may name seats that were returned since
+        _remove_lease(state_dir, journal)  # an old file may name seats that were returned since
         raise
+    _remove_lease(state_dir, journal)
+
+
+def _remove_lease(state_dir: StateDir, journal: int) -> None:
+    try:
+        state_dir.remove_lease(journal=journal)
+    except OSError as failure:
+        raise OldStateStaysError(str(failure)) from failure

@@ -13,7 +13,7 @@ from slave_client import Granted, HolderKind, Want
 from slave_client.connection.clocks import SystemClock
 from slave_client.storage.kept_lease import KeptLease
 from slave_client.storage.state_dir import StateDir
-from slave_client.storage.state_writer import StateWriter
+from slave_client.storage.state_writer import OldStateStaysError, StateWriter
 from slave_client.values.seats import Held
 from tests.slave_client.signing import PBX, Signer
 
@@ -32,9 +32,10 @@ class Kept:
             idle=(),
         )
         self.state_dir = StateDir(folder)
+        self.problems: list[OSError | None] = []
         self.writer = StateWriter(
             snapshot=lambda: self.lease,
-            problem=lambda _: None,
+            problem=self.problems.append,
             every_seconds=3600.0,
             clock=SystemClock(),
         )
@@ -99,3 +100,21 @@ async def test_seats_noted_while_a_lease_is_removed_are_read_with_the_next_one(k
     written = kept.on_disk()
     assert written is not None
     assert written.held == (seat,)
+
+
+async def test_whether_a_restart_goes_by_what_was_written_before(kept: Kept, tmp_path: Path) -> None:
+    await kept.writer.save_now()
+    (tmp_path / "lease").unlink()
+    (tmp_path / "lease").mkdir()  # it can be neither replaced nor removed, as on a disk that can be read only
+    await kept.writer.save_now()
+    (tmp_path / "lease").rmdir()
+    await kept.writer.save_now()
+    assert [type(problem) for problem in kept.problems] == [type(None), OldStateStaysError, type(None)]
+
+
+async def test_where_there_is_no_folder_nothing_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    kept = Kept(tmp_path / "file" / "state")
+    await kept.writer.save_now()
+    assert [isinstance(problem, OSError) for problem in kept.problems] == [True]
+    assert not isinstance(kept.problems[0], OldStateStaysError)
