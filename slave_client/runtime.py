@@ -46,6 +46,7 @@ class ClientRuntime:
         self.parts = parts = ClientParts.of(
             config, callbacks=callbacks, on_enter=self._entered, network=network, clock=clock, chance=chance
         )
+        parts.local_seats.knows_all = takeover is None
         self._client_state, self._masters, self._board = parts.client_state, parts.masters, parts.board
         self.kept = KeptState(parts, takeover=takeover)
         self.standby_leases = StandbyLeases(

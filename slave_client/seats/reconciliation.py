@@ -2,7 +2,8 @@
 
 Decides: what is given up before the master is asked (and is on disk by then), and what an answer, or none, means for
 each seat. Up to 10,000 seats are reconciled in one step. More cannot be: then what is not wanted is returned first and
-the rest acquired in parts, and another site may be faster in between.
+the rest acquired in parts, and another site may be faster in between. So is it done where this site does not know of
+all seats that the master counts for it.
 Leaves to others: when to reconcile, and that nothing else changes the local seats meanwhile (`seat_manager`).
 """
 
@@ -42,11 +43,13 @@ class Reconciler:
         self._local_seats, self._client_state, self._masters = parts.local_seats, parts.client_state, parts.masters
         self._state_writer = state_writer
 
-    async def reconcile(self, wants: Sequence[Want], ask: Ask) -> Synced:
+    async def reconcile(self, wants: Sequence[Want], ask: Ask, *, makes_room: bool = False) -> Synced:
         """Reconcile a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
 
-        `ask` gets the epoch and makes the attempt, once or several times.
+        `ask` gets the epoch and makes the attempt, once or several times. `makes_room` takes back what this site does not
+        know of.
         """
+        whole = makes_room or self._local_seats.knows_all
         epoch = self._client_state.epoch
         if epoch is None:
             raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were reconciled")
@@ -54,7 +57,7 @@ class Reconciler:
         reconciliation = self._local_seats.begin_reconciling(wants)
         await self._state_writer.save_now()
         try:
-            synced = await ask(epoch, lambda: self._attempt(epoch, wants, surplus))
+            synced = await ask(epoch, lambda: self._attempt(epoch, wants, surplus, whole=whole))
             if self._client_state.epoch != epoch:
                 raise MasterError(FailureKind.LEASE_ENDED, "the lease ended before its seats were reconciled")
         except BaseException:
@@ -79,10 +82,10 @@ class Reconciler:
             refused += self._local_seats.claimed(outcomes)
         self._state_writer.changed()
         if refused:
-            await self.reconcile(self._local_seats.wanted(), once)
+            await self.reconcile(self._local_seats.wanted(), once, makes_room=True)
 
-    async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want]) -> Synced:
-        if len(wants) <= _SYNC_SEATS_MAX:
+    async def _attempt(self, epoch: int, wants: Sequence[Want], surplus: Sequence[Want], *, whole: bool) -> Synced:
+        if whole and len(wants) <= _SYNC_SEATS_MAX:
             return await self._masters.sync_seats(epoch, wants)
         returned: list[ReturnOutcome] = []
         for part in _parts(surplus):

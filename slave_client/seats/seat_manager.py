@@ -135,6 +135,7 @@ class SeatManager:
             raise ValueError("the same seat is wanted twice")
         await self._retry.judged()
         async with self._turn:
+            self._local_seats.knows_all = True
             if self._client_state.state is State.CONNECTED:
                 return await self._sync_online(wants)
             return self._sync_offline(wants)

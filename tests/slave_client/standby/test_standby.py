@@ -108,6 +108,28 @@ async def test_takes_over_from_a_pbx_that_died_and_hands_back(pair: RestartableM
         assert again.state is State.CONNECTED
 
 
+@pytest.mark.rule("F5")
+async def test_a_standby_that_is_started_again_leaves_alone_what_it_does_not_know_of(
+    pair: RestartableMaster, tmp_path: Path
+) -> None:
+    berlin, config = SlaveClient(pair.config()), pair.config("spare", state_dir=tmp_path / "spare")
+    async with SlaveClient(config) as spare:
+        await berlin.start()
+        await berlin.sync(PHONES)
+        await _ready(pair, berlin, spare)
+        await berlin.crash()
+        pair.clock.advance(31)
+        carried = await spare.take_over(BERLIN)
+        await carried.acquire_many(PHONES[:2])
+        await carried.return_seat(PHONES[1])
+    async with SlaveClient(config) as again:
+        carried = await again.take_over(BERLIN)
+        assert {held.want for held in carried.held} == {PHONES[0]}
+        assert await pair.holders("berlin") == {want.holder for want in (PHONES[0], *PHONES[2:])}
+        assert (await carried.sync(PHONES[:2])).seats_returned == len(PHONES[2:])
+        assert await pair.holders("berlin") == {want.holder for want in PHONES[:2]}
+
+
 class _Blocking:
     """A blocking client, driven from this test's loop: each call in a thread."""
 
