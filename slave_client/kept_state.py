@@ -190,8 +190,8 @@ class KeptState:
         message = f"{self._config.state_dir} cannot be written ({problem}); after a restart nothing will be known"
         if isinstance(problem, OldStateStaysError):
             message = (
-                f"{self._config.state_dir} can be neither written nor removed ({problem}); a restart without a master goes"
-                " by what is there, and may use seats that were returned since"
+                f"{self._config.state_dir} can be neither written nor removed ({problem}); a restart without a master"
+                " goes by what is there, and may use seats that were returned since"
             )
         self._board.set_own(NoticeKind.STATE_NOT_SAVED, message if problem is not None else None)
 

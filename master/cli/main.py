@@ -87,7 +87,7 @@ def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     if sys.stdout is None:  # closed by whoever started the command, who wants to read nothing
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # as long as the process
-    if not os.environ.get("COLUMNS", "").strip("0"):  # nothing, as a terminal says that does not know: no line would fit
+    if not os.environ.get("COLUMNS", "").strip("0"):  # as from a terminal that does not know: no line would fit
         os.environ.pop("COLUMNS", None)
     codecs.register_error("in_its_characters", in_its_characters)
     for stream in (sys.stdout, sys.stderr):

@@ -55,8 +55,8 @@ class LocalSeats:
         self._missed: dict[SeatKey, Want] = {}
         self._awaited: dict[SeatKey, Awaited] = {}
         self.knows_all = True
-        """Whether the master is to count for this PBX what is wanted here and nothing else. A standby that carries another's
-        seats is told of some of them, until it is told the whole set; the others are left alone."""
+        """Whether the master is to count for this PBX what is wanted here and nothing else. A standby that carries
+        another's seats is told of some of them, until it is told the whole set; the others are left alone."""
         self._set_is_news = False
         """Whether the master has not heard yet which seats are the whole set."""
         self._allowance: Mapping[str, int] | None = None

@@ -46,8 +46,8 @@ class Reconciler:
     async def reconcile(self, wants: Sequence[Want], ask: Ask, *, makes_room: bool = False) -> Synced:
         """Reconcile a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
 
-        `ask` gets the epoch and makes the attempt, once or several times. `makes_room` takes back what this site does not
-        know of.
+        `ask` gets the epoch and makes the attempt, once or several times. `makes_room` takes back what this site does
+        not know of.
         """
         whole = makes_room or self._local_seats.knows_all
         epoch = self._client_state.epoch

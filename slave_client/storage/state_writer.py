@@ -2,8 +2,8 @@
 
 Decides: at most every so often for what may wait, at once for what may not. A file that lags behind an *acquire* costs
 the site an offline seat after a crash; one that lags behind a *return* would let it use a seat that the master has lent
-to somebody else. So returns are on disk before the master hears of them (`save_now`); where they cannot be written what is
-there is removed, and where that fails too whoever reads the `problem` is told. Seats that are used from now on
+to somebody else. So returns are on disk before the master hears of them (`save_now`); where they cannot be written
+what is there is removed, and where that fails too whoever reads the `problem` is told. Seats that are used from now on
 are handed to the operating system, a line each (`note`), and what else changes is written soon (`changed`).
 The whole is written on a thread; the event loop never waits for a disk. Leaves to others: the format (`state_dir`).
 """

@@ -60,8 +60,8 @@ class NoticeKind(Enum):
     STATE_SET_ASIDE = "state_set_aside"
     """A file of the state directory was unusable and was renamed; the client started without it."""
     STATE_NOT_SAVED = "state_not_saved"
-    """The state directory cannot be written; after a restart the PBX will not be able to carry on offline or, where what
-    is there cannot be removed either, may use seats that were returned since: the message says which."""
+    """The state directory cannot be written; after a restart the PBX will not be able to carry on offline. Where what
+    is there cannot be removed either, it may use seats that were returned since: the message says which."""
     CLOCK_SET_BACK = "clock_set_back"
     """After a restart the wall clock reads less than when the state was saved."""
     SEATS_FROM_BEFORE = "seats_from_before"
