@@ -6,3 +6,13 @@ what may be used offline does not: that is `slave_client`.
 EMERGENCY RULE: emergency calls and running calls never depend on a license. The agent says so in every state; a PBX
 does not even ask.
 """
+
+
+def start() -> None:
+    """Run the command; Ctrl-C ends it in silence also while what it needs is still being loaded."""
+    try:
+        from license_agent.commands import main
+
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

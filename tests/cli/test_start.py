@@ -7,6 +7,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 from tests.cli.command import surroundings
 from tests.support.limits import HANG_SECONDS
 
@@ -74,3 +76,24 @@ def test_a_master_on_a_file_loads_what_it_serves_with(tmp_path: Path) -> None:
     _, modules = loaded("serve", "--plaintext", f"--database-url=sqlite:///{tmp_path}/absent.db")
     assert "master.app" in modules
     assert modules & {"alembic", "asyncpg", "greenlet", "icalendar", "pydantic", "pygments", "sqlalchemy"} == set()
+
+
+_STOPPED = """
+import sys
+from importlib.metadata import entry_points
+
+class Stopping:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stopping())
+[command] = entry_points(group="console_scripts", name=sys.argv[1])
+command.load()()
+"""
+
+
+@pytest.mark.parametrize("command", ["license-master", "license-agent"])
+def test_a_command_that_is_stopped_while_it_is_being_loaded_says_nothing(command: str) -> None:
+    done = subprocess.run([sys.executable, "-c", _STOPPED, command], capture_output=True, timeout=HANG_SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
