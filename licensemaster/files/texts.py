@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from licensemaster.files.writer import write_file
 
@@ -37,6 +39,19 @@ class FileError(Exception):
     """A file cannot be read, or is not what it has to be; names the file and says what was seen."""
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read from, or a pipe that somebody writes into. One that nobody does is empty, and not waited for.
+
+    Raises:
+        OSError: it is not there, or not to be read by this user.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        os.set_blocking(descriptor, True)
+        yield file
+
+
 def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
     """Read the content of a file, or of a pipe that somebody writes into, of at most so many bytes.
 
@@ -44,11 +59,8 @@ def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
         FileError: it is not there, no file, not to be read by this user, or too large.
     """
     try:
-        # A pipe that nobody writes into must not hang: it opens at once, and is empty.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            os.set_blocking(descriptor, True)
+        with opened(path) as file:
+            mode = os.fstat(file.fileno()).st_mode
             content = file.read(most + 1)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error

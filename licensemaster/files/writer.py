@@ -44,6 +44,8 @@ def file_written(
         FileExistsError: there is something of that name, and it is to be kept.
         OSError: it cannot be written; what was there is there still.
     """
+    if not path.name:  # "", "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if _is_no_file(path):
         raise OSError(errno.EINVAL, "it is a device, a pipe or a socket, and not replaced by a file", str(path))
     if before is Before.KEPT and os.path.lexists(path):

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from licensemaster.files.texts import opened
+
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----")
 _BYTES_MAX: Final = 4 * 1024 * 1024
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -52,7 +54,7 @@ class NamedFile:
             CertificateFilesError: it cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with opened(self.path) as file:
                 data = file.read(_BYTES_MAX + 1)
         except OSError as error:
             raise self.wrong(f"cannot be read: {error.strerror}") from error

@@ -45,7 +45,7 @@ def test_every_number_that_is_asked_for_has_bounds() -> None:
 
     def numbers(command: Any, path: str) -> Iterator[tuple[str, Any]]:
         for param in command.params:
-            if param.type.name in ("int", "int range") and param.name != "limit":
+            if param.type.name in ("int", "int range", "float", "float range") and param.name != "limit":
                 yield f"{path} {param.name}", param.type
         for name, below in getattr(command, "commands", {}).items():
             yield from numbers(below, f"{path} {name}")
@@ -55,7 +55,7 @@ def test_every_number_that_is_asked_for_has_bounds() -> None:
     found = [
         number for name in root.list_commands(context) for number in numbers(root.get_command(context, name), name)
     ]
-    assert len(found) > 25
+    assert len(found) > 30
     assert [where for where, kind in found if None in (getattr(kind, "min", None), getattr(kind, "max", None))] == []
 
 

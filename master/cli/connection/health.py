@@ -28,7 +28,8 @@ def health(
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Ask until it does: after `serve &`, and in scripts.")] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long --wait waits at most.")
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=0, max=31_536_000, help="How long --wait waits at most."),
     ] = 60,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,12 +7,13 @@ the environment, then the default profile.
 
 from __future__ import annotations
 
-from pathlib import Path
+from math import isnan
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+from typer.models import TyperPath
 
 from licensemaster.values import bare
 from master.cli.connection.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
@@ -47,6 +48,12 @@ class MasterCommand(TyperCommand):
     def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
         super().__init__(*arguments, params=_with_connection_options(params), **options)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; returns what is left of it."""
+        rest = super().parse_args(ctx, args)
+        _read_as_meant(self.params, ctx)
+        return rest
+
 
 class MasterGroup(TyperGroup):
     """The same for a group that does something without one of its commands."""
@@ -55,20 +62,32 @@ class MasterGroup(TyperGroup):
         super().__init__(*arguments, params=_with_connection_options(params), **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line; no value keeps the white space that it was pasted, or kept as a variable, with."""
+        """Read the command line; returns what is left of it."""
         rest = super().parse_args(ctx, args)
-        for name, value in ctx.params.items():
-            source = ctx.get_parameter_source(name)
-            from_variable = source is not None and source.name == "ENVIRONMENT"
-            ctx.params[name] = _stripped(value, from_variable=from_variable)
+        _read_as_meant(self.params, ctx)
         return rest
 
 
-def _stripped(value: Any, *, from_variable: bool) -> Any:
+def _read_as_meant(params: list[Any], context: Any) -> None:
+    """No value keeps the white space that it was pasted, or kept as a variable, with, and every number is one.
+
+    Raises:
+        typer.BadParameter: one is none: it would be neither below what is least nor above what is most.
+    """
+    for param in params:
+        if param.name not in context.params:
+            continue
+        value, source = context.params[param.name], context.get_parameter_source(param.name)
+        if isinstance(value, float) and isnan(value):
+            raise typer.BadParameter("nan is no number", ctx=context, param=param)
+        from_variable = source is not None and source.name == "ENVIRONMENT"
+        if from_variable or not isinstance(param.type, TyperPath):  # a shell has said where the name of a file ends
+            context.params[param.name] = _stripped(value)
+
+
+def _stripped(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_stripped(part, from_variable=from_variable) for part in value)
-    if isinstance(value, Path) and from_variable:  # on a command line a shell has said where a name ends
-        return Path(bare(str(value)))
+        return type(value)(map(_stripped, value))
     return bare(value) if type(value) is str else value
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licensemaster.files.texts import read_bytes
+from licensemaster.files.texts import FileError, read_bytes
 from licensemaster.files.writer import Readers, write_file
 from licensemaster.values.moments import minute_text
 from master.cli.output.failure import CommandFailed
@@ -142,6 +142,8 @@ def renew(
                 tell(f"{path}: {_renewed(path, authority, known, left=left, now=now)}")
         except CommandFailed as failure:
             failed.append(failure.in_file(str(path)).message)
+        except FileError as error:
+            failed.append(str(error))
     if failed:
         raise CommandFailed(f"{len(failed)} of {len(files)} could not be renewed", lines=failed)
 
@@ -153,7 +155,7 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
     from master.auth.authority.keys import pem
 
     try:
-        serial = x509.load_pem_x509_certificate(path.read_bytes()).serial_number
+        serial = x509.load_pem_x509_certificate(read_bytes(path)).serial_number
     except ValueError as error:
         raise CommandFailed("is no certificate in PEM") from error
     issued = known.get(serial)
@@ -212,6 +214,6 @@ def _holds(ca: Path, authority: Authority) -> bool:
     from cryptography import x509
 
     try:
-        return authority.certificate in x509.load_pem_x509_certificates(ca.read_bytes())
+        return authority.certificate in x509.load_pem_x509_certificates(read_bytes(ca))
     except ValueError:
         return False

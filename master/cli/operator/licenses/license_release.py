@@ -39,7 +39,8 @@ WaitOption = Annotated[
     typer.Option("--wait/--no-wait", help="Stay until the release is complete. Default: where a person looks on."),
 ]
 TimeoutOption = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", min=0, help="Wait so long at most; 0 for ever.")
+    float,
+    typer.Option("--timeout", metavar="SECONDS", min=0, max=31_536_000, help="Wait so long at most; 0 for ever."),
 ]
 RequestOutOption = Annotated[
     Path | None,

@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from licensemaster.files.texts import decoded
+from licensemaster.files.texts import decoded, opened
 from licensemaster.files.writer import Before, file_written
 from licensemaster.v1 import audit_pb2, status_pb2
 from licensemaster.values import PUBLIC_KEY_BYTES, BadValueError, key_text, public_key
@@ -140,8 +140,8 @@ def _verified_by_master(connection: Connection, name: str) -> audit_pb2.VerifyAu
 
 def _verified_file(file: Path, project: str, trusted: bytes | None) -> ExportVerdict:
     try:
-        with file.open("rb") as opened:
-            verdict = verify_export(_lines(opened), signed=_has_signed, project=project, key=trusted)
+        with opened(file) as export:
+            verdict = verify_export(_lines(export), signed=_has_signed, project=project, key=trusted)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
     _fail_on_defect(verdict, str(file))
@@ -266,7 +266,7 @@ def _key(given: str) -> bytes:
     text = given
     if len(given) != 64 or Path(given).exists():
         try:
-            with Path(given).open("rb") as file:
+            with opened(Path(given)) as file:
                 read = file.read(1000)
         except OSError as error:
             reason = f"{given!r} is neither a key of 64 hexadecimal digits nor a file that can be read"
