@@ -2,7 +2,8 @@
 
 Decides: what a notice means for the lease: a fenced one is fenced, a carried, closed or expired one is over, a draining
 master is left for the next address. A stream that breaks, or that the master ends (a certificate is revoked, the PBX
-removed), is a reason to look at once whether it still renews the lease (`lease_keeper`). Leaves to others: giving up
+removed, its standby asks whether it is there), is a reason to look at once whether it still renews the lease
+(`lease_keeper`). Leaves to others: giving up
 what was taken away (`revocation`), certifying releases (`certification`).
 """
 
@@ -47,17 +48,16 @@ class LeaseWatcher:
         """Watch whenever connected, until the state is final or the master has no such stream."""
         failures = 0
         while not (await self._client_state.wait_for(_CONNECTED_OR_FINAL)).is_final:
+            asked_seconds, is_busy = 0.0, False
             try:
                 if await self._watch():
                     failures = 0
             except MasterError as failure:
                 if failure.kind is FailureKind.DENIED and failure.reason in _NO_SUCH_STREAM:
                     return  # renewals bring the same notices, only later
-                if failure.kind is not FailureKind.BUSY and self._client_state.state is State.CONNECTED:
-                    self._hurry()
-                asked_seconds = failure.retry_after_seconds
-            else:
-                asked_seconds = 0.0
+                asked_seconds, is_busy = failure.retry_after_seconds, failure.kind is FailureKind.BUSY
+            if not is_busy and self._client_state.state is State.CONNECTED:
+                self._hurry()
             failures += 1
             await self._clock.sleep(self._backoff.pause_seconds(failures, asked_seconds))
 

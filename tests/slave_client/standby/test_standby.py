@@ -12,7 +12,7 @@ import pytest
 from licensemaster.signing.documents import Kind
 from licensemaster.signing.verified_lease import LeaseVerificationError, verify, verify_standby_lease
 from licensemaster.v1 import document_pb2, lease_pb2, project_pb2
-from master.domain.leases.presence import RECONNECT_SECONDS
+from master.domain.leases.presence import HEARD_SECONDS, RECONNECT_SECONDS
 from slave_client import (
     BlockingSlaveClient,
     ClientConfig,
@@ -70,6 +70,22 @@ async def _ready(master: RestartableMaster, *clients: SlaveClient) -> None:
             for client in clients:
                 client.look_again()
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.rule("F5")
+async def test_a_living_primary_renews_as_its_standby_asks(pair: RestartableMaster) -> None:
+    await pair.apply(project(LICENSES, pbxs=PAIR, ttl_seconds=3600))  # by itself it would not for long
+    async with SlaveClient(pair.config()) as berlin, wire_to(pair.address) as wire, asyncio.timeout(HANG_SECONDS):
+        spare = await standing_by(wire)
+        await until(lambda: len(pair.running.hub) == 1)
+        await pair.running.stream_recorder.run_once()
+        pair.clock.advance(HEARD_SECONDS)
+        while True:
+            problem = (await spare.refused())["PRIMARY_ACTIVE"]
+            if "renewed its lease 0 s ago" in problem.message:
+                break
+            await asyncio.sleep(0.02)
+        assert berlin.state is State.CONNECTED
 
 
 @pytest.mark.rule("F1", "F5")
