@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import cached_property
 
 from master.domain.estate.project import NAME, NAME_RULE
 from master.values import Value
@@ -40,7 +41,7 @@ class IdentityError(ValueError):
     """Something is nobody's name; the text says what it should look like."""
 
 
-class Identity(Value):
+class Identity(Value, dict=True):
     """Somebody, proven by a certificate."""
 
     role: Role
@@ -48,13 +49,13 @@ class Identity(Value):
     project: str | None = None
     """The only project that it may touch; None for all. A PBX always has one."""
 
-    @property
+    @cached_property
     def uri(self) -> str:
         """The identity as its certificate says it; the audit keeps this as the caller."""
         within = f"projects/{self.project}/" if self.project else ""
         return f"{SCHEME}{within}{self.role.value}/{self.name}"
 
-    @property
+    @cached_property
     def resource(self) -> str:
         """The URI without its scheme: for a PBX its name in requests, projects/{project}/pbxs/{pbx}."""
         return self.uri.removeprefix(SCHEME)

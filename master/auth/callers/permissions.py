@@ -148,7 +148,7 @@ def denial(identity: Identity, method: str, request: object) -> Denial | None:
     if identity.project is None:
         return None
     named = [attrgetter(field)(request) for field in TABLE[method].about]
-    if any(project_in(name) != identity.project for name in named):
+    if {*map(project_in, named)} - {identity.project}:
         return Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT
     if identity.role is Role.PBX and named and resource(named[0]) != identity.resource:
         return Denial.NOT_YOUR_PBX

@@ -57,8 +57,7 @@ class Read(Value):
 
     def is_revoked(self, certificate: PeerCertificate) -> bool:
         """Whether a list of revoked ones has somebody's certificate, its key, or an authority that stands behind it."""
-        path = ((certificate.id, certificate.key), *certificate.signers)
-        return any(name in self.revoked or key in self.revoked_keys for name, key in path)
+        return not (self.revoked.isdisjoint(certificate.ids) and self.revoked_keys.isdisjoint(certificate.keys))
 
 
 def read_files(files: CertificateFiles, now: float) -> Read:

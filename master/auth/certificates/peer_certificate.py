@@ -24,8 +24,10 @@ class PeerCertificate(Value):
     """UNIX seconds."""
     key: bytes
     """The hash of its public key (`revoked_keys.key_hash`)."""
-    signers: tuple[tuple[CertificateId, bytes], ...] = ()
-    """Those of the authorities that stand behind it, the nearest first, each with its key."""
+    ids: frozenset[CertificateId]
+    """Its own, and those of the authorities that stand behind it."""
+    keys: frozenset[bytes]
+    """The same, of keys."""
 
     @property
     def serial(self) -> str:
@@ -40,10 +42,8 @@ def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = (
         IdentityError: it names several, or somebody whose name cannot be.
     """
     identity = identity_in(certificate.extensions)
-    own, key, ends_at = _which(certificate)
-    above = [_which_authority(signer) for signer in signers]
-    ends_at = min([ends_at, *(signer_ends_at for _, _, signer_ends_at in above)])
-    return PeerCertificate(identity, own, ends_at, key, tuple((signer, signer_key) for signer, signer_key, _ in above))
+    ids, keys, ends = zip(_which(certificate), *map(_which_authority, signers), strict=True)
+    return PeerCertificate(identity, ids[0], min(ends), keys[0], frozenset(ids), frozenset(keys))
 
 
 def _which(certificate: x509.Certificate) -> tuple[CertificateId, bytes, float]:

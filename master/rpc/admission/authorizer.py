@@ -120,8 +120,8 @@ class Authorizer(PeriodicTask):
                 await self.turns.take(refusals, whose, what="calls a second of a certificate that is refused")
                 raise
             whose = peer_certificate.identity.uri
-            await self.turns.take(self._allowances.calls, whose, what="calls a second from this caller")
-            self.check(peer_certificate)  # it may have waited
+            if await self.turns.take(self._allowances.calls, whose, what="calls a second from this caller"):
+                self.check(peer_certificate)
             if method is not None:
                 self._authorization.check_role(peer_certificate.identity, method)
         except (AccessDeniedError, CallerLimitError) as error:

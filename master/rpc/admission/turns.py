@@ -31,21 +31,23 @@ class Turns:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def take(self, paces: Paces, key: Hashable, *, what: str) -> None:
-        """Count one call more, and wait for its turn. `what` is counted, in the words for those who have too many.
+    async def take(self, paces: Paces, key: Hashable, *, what: str) -> bool:
+        """Count one call more, and wait for its turn; returns whether it waited. `what` is counted, in the words for
+        those who have too many.
 
         Raises:
             CallerLimitError: its turn was too far off, or too many calls wait; it was counted nevertheless.
         """
         paces.take(key, 1)
         if not (seconds := paces.wait_seconds(key)):
-            return
+            return False
         is_full, is_soon = len(self._waiting) >= _WAITING_MAX, seconds <= _SOON_SECONDS
         if not is_full and not self._stopped:  # those that came at once and are refused do not come at once again
             await self._wait(seconds if is_soon else seconds * random.uniform(0.5, 1))
         if is_full or not is_soon:
             problem = f"more than {paces.per_second:g} {what}"
             raise CallerLimitError(problem, max(paces.wait_seconds(key), COME_BACK_SECONDS))
+        return True
 
     def stop(self) -> None:
         """Let everybody go, and have nobody wait any more: the master ends."""
