@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
 from licensemaster.files.texts import FileError, decoded, read_bytes, read_text, write_text
+
+ROOT = Path(__file__).parents[3]
 
 TEXT = 'name = "Łódź"\nsite = "München"\n'
 
@@ -69,3 +72,36 @@ def test_what_is_written_is_utf8_and_whole(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(FileError, match="cannot write"):
         write_text(tmp_path / "none" / "a", TEXT)
     assert os.listdir(tmp_path) == ["a"]
+
+
+OTHERWISE = {
+    "master/auth/authority/authority.py": "files of a folder that it made",
+    "licensemaster/signing/device_key.py": "files of a folder that it made",
+    "slave_client/storage/state_files.py": "files of a folder that it made",
+    "slave_client/storage/journal.py": "files of a folder that it made",
+    "master/store/backends/sqlite_file.py": "what SQLite made, and what the kernel tells",
+    "licensemaster/files/folder_lock.py": "what the kernel tells",
+    "licensemaster/daemon/logs/captured_stderr.py": "a pipe of this process",
+    **dict.fromkeys(
+        (
+            "master/catalogs.py",
+            "master/cli/server/docs.py",
+            "master/cli/operator/projects/allocation.py",
+            "master/cli/operator/projects/project.py",
+            "master/rpc/server/reflection.py",
+        ),
+        "files that are installed with it",
+    ),
+}
+"""Who reads files in another way, and why."""
+
+
+def test_nothing_reads_what_is_handed_in_in_a_way_of_its_own() -> None:
+    """It would wait for a pipe that nobody writes into, or read whatever there is of a device."""
+    found = set()
+    for package in ("master", "licensemaster", "slave_client", "license_agent", "vendor_tools"):
+        for path in (ROOT / package).rglob("*.py"):
+            source, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
+            if re.search(r"\.read_bytes\(\)|\.read_text\((encoding|\))|open\(([^()]*, )?\"rb?\"", source):
+                found.add(name)
+    assert found - {"licensemaster/files/texts.py"} == set(OTHERWISE)
