@@ -193,6 +193,7 @@ class Leases:
             LeaseError, UnknownPbxError: there is nothing to watch.
         """
         stream_seen: StreamSeen | None = None
+        known: tuple[Notice, ...] | None = None
         is_lost = False
         try:
             async with aclosing(self._watched(name, epoch, watcher)) as stream:
@@ -202,7 +203,9 @@ class Leases:
                         return
                     if stream_seen is None and is_shown:
                         stream_seen = self._stream_recorder.opened(name, epoch)
-                    yield news
+                    if news != known:
+                        known = news
+                        yield news
         except (asyncio.CancelledError, GeneratorExit):  # nobody listens any more; all else is this master's doing
             is_lost = True
             raise
@@ -213,15 +216,15 @@ class Leases:
     async def _watched(
         self, name: PbxName, epoch: int, watcher: PbxName | None
     ) -> AsyncGenerator[tuple[tuple[Notice, ...] | None, bool]]:
-        """The same, and whether the stream shows that whoever uses the lease is there; None where it is to end, to see
-        whether they come back."""
-        known: tuple[Notice, ...] | None = None
+        """The same, changed or not, and whether the stream shows that whoever uses the lease is there; None where the
+        stream is to end, to see whether they come back."""
+        is_known = False
         opened_at = self._context.lease_time().now
 
         def look(tx: Tx, time: LeaseTime) -> tuple[tuple[Notice, ...] | None, bool]:
             eligibilities, pbx = self._context.estates.find(tx, name)
             lease = read_leases(tx, [pbx.id]).get(pbx.id)
-            if known is None or lease is None:
+            if not is_known or lease is None:
                 watcher_id = caller_id(eligibilities.estate, watcher) if watcher is not None else None
                 lease = running(lease, pbx=str(name), epoch=epoch, time=time, caller_id=watcher_id)
             seats = read_seat_news(tx, eligibilities.estate, [pbx.id], time.now)[pbx.id]
@@ -240,10 +243,9 @@ class Leases:
                     return
                 if self._context.hub.draining:
                     now_true = (*now_true, DRAINING)
-                if now_true != known:
-                    known = now_true
-                    yield known, is_shown
-                if self._context.hub.draining or any(notice.kind.ends_lease for notice in known):
+                is_known = True
+                yield now_true, is_shown
+                if self._context.hub.draining or any(notice.kind.ends_lease for notice in now_true):
                     return
                 await woken.wait()
 

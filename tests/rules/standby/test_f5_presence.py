@@ -116,6 +116,21 @@ async def test_a_primary_that_comes_back_in_time_is_left_alone(
 
 
 @pytest.mark.rule("F5")
+async def test_a_stream_counts_that_was_open_before_there_was_a_standby(master: InProcess) -> None:
+    alone = {name: what for name, what in PAIR.items() if name != "spare"}
+    await master.wire.apply(project(LICENSES, pbxs=alone, ttl_seconds=TTL, grace_seconds=600))
+    berlin = await opened(master.wire, "berlin")
+    async with _line(master, berlin):
+        await master.wire.apply(project(LICENSES, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=600))
+        spare = await standing_by(master.wire)
+        master.clock.advance(RECONNECT_SECONDS)
+        await berlin.renew()
+        await spare.renew()
+    master.clock.advance(SETTLE)
+    await spare.take_over()
+
+
+@pytest.mark.rule("F5")
 async def test_a_line_that_breaks_late_says_nothing_of_the_newer_one(master: InProcess) -> None:
     berlin, spare = await _pair(master)
     async with _line(master, berlin):
