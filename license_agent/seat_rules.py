@@ -1,4 +1,6 @@
-"""Which seat an address of record needs (rule E2), by its name: `trunk-*=port/trunk`, `group-*=none`, `*=port/user`."""
+"""Which seat an address of record needs (rule E2), by its name: `trunk-*=port/trunk`, `group-*=none`, `*=port/user`.
+Capitals do not matter: for Kamailio they are one name.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,7 @@ class SeatRule:
         license_type, slash, kind = seat.partition("/")
         if not pattern or not equals or not (slash or seat == _NONE):
             raise ValueError(f"{text[:80]!r} does not read PATTERN=TYPE/KIND or PATTERN=none, like trunk-*=port/trunk")
+        pattern = pattern.lower()
         if seat == _NONE:
             return cls(pattern, "", HolderKind.USER)
         return cls(pattern, license_name(license_type), holder_kind(kind))
@@ -37,9 +40,13 @@ def seat_of(rules: Sequence[SeatRule], holder: str) -> Want | None:
     """Return the seat that a holder needs, by the first rule that fits; None where it needs none.
 
     Raises:
-        ValueError: no seat can have a holder of that name.
+        ValueError: no seat can have a holder of just that name.
     """
-    for rule in rules:
-        if fnmatchcase(holder, rule.pattern):
-            return Want(rule.license_type, rule.kind, holder) if rule.license_type else None
-    return None
+    name = holder.lower()
+    rule = next((rule for rule in rules if fnmatchcase(name, rule.pattern)), None)
+    if rule is None or not rule.license_type:
+        return None
+    want = Want(rule.license_type, rule.kind, holder)
+    if want.holder != holder:  # its contacts would not be found by the seat
+        raise ValueError(f"a seat would be held by {want.holder!r}, not by {holder!r}")
+    return want

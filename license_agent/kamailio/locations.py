@@ -55,13 +55,16 @@ class Locations:
             return
 
     async def in_call(self) -> set[str]:
-        """Return whose calls are being made or are running, by user and by `user@domain`. Raises LocationsError."""
+        """Return whose calls are being made or are running, by user and by `user@domain`, as they were dialled and in
+        small letters, as usrloc has them. Raises LocationsError.
+        """
         dialogs = await self._call("dlg.list")
         try:
             uris = [uri for dialog in dialogs if int(dialog["state"]) < _ENDED for uri in _uris_of(dialog)]
         except (KeyError, TypeError, ValueError) as error:
             raise LocationsError(f"dlg.list answered something else: {error!r}") from error
-        return {name for uri in uris for name in _names_of(uri)}
+        names = {name for uri in uris for name in _names_of(uri)}
+        return names | {name.lower() for name in names}
 
     async def forget_licensed(self) -> None:
         """Have every refresh asked about again. Raises LocationsError."""

@@ -66,15 +66,15 @@ async def test_a_lease_that_a_master_ends_costs_no_phone_its_contact(
 
 async def test_contacts_go_after_the_call(site: Site, registered: Registered, master: RestartableMaster) -> None:
     """Both ends of a call lose their seat while they talk; who is in no call loses its contact at once."""
-    phones = {user: await site.phone(user) for user in ("caller", "callee", "idle")}
+    phones = {user: await site.phone(user) for user in ("Caller", "callee", "idle")}
     await site.licensed(phones["idle"])
     assert {(await phone.register()).code for phone in phones.values()} == {200}
-    call = await phones["caller"].talk("callee")
+    call = await phones["Caller"].talk("CALLEE")
     assert call.code == 200
     async with SlaveClient(master.config("berlin")) as other:  # the PBX is fenced
         await other.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
         await registered.until({"caller", "callee"})
-        assert (await phones["caller"].register()).code == 403
+        assert (await phones["Caller"].register()).code == 403
         assert await registered.locations.holders() == {"caller", "callee"}
-        assert (await phones["caller"].hang_up(call)).code == 200
+        assert (await phones["Caller"].hang_up(call)).code == 200
         await registered.until(set())

@@ -70,7 +70,7 @@ async def test_phones_that_registered_without_an_agent_are_licensed_when_it_come
 async def test_what_a_name_needs_is_configured(kamailio: Kamailio, master: RestartableMaster, tmp_path: Path) -> None:
     """A trunk needs a port as a trunk, a group number and a waiting queue need none."""
     site = Site(kamailio, master, tmp_path)
-    await site.start_agent(kamailio_seats="trunk-*=port/trunk,group-*=none,queue-*=none,*=port/user")
+    await site.start_agent(kamailio_seats="Trunk-*=port/trunk,group-*=none,queue-*=none,*=port/user")
     phones = {name: await site.phone(name) for name in ("trunk-1", "group-1", "queue-1", "4711")}
     await site.licensed(phones["trunk-1"])
     assert {(await phone.register()).code for phone in phones.values()} == {200}
@@ -92,7 +92,8 @@ async def test_what_is_asked_for_beside_registrations_stays(site: Site, master: 
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("a" * 64, 200), ("a" * 65, 403), ("%22%5C+%7B", 200), ("%20", 403), ("%C3%BC", 403)]
+    ("name", "code"),
+    [("a" * 64, 200), ("a" * 65, 403), ("%22%5C+%7B", 200), ("%20", 403), ("%C3%BC", 403), ("a%20%20b", 403)],
 )
 async def test_names_are_long_or_strange(
     site: Site, kamailio: Kamailio, master: RestartableMaster, name: str, code: int
@@ -110,6 +111,21 @@ async def test_names_are_long_or_strange(
     await locations.remove(unquote(name))
     assert await locations.holders() == {"p0"}
     await locations.close()
+
+
+@pytest.mark.rule("E3")
+async def test_capitals_make_no_other_address_of_record(
+    site: Site, kamailio: Kamailio, master: RestartableMaster
+) -> None:
+    """usrloc has one of them, whose seat serves all: none beside it, and it stays as both are compared."""
+    phones = [await site.phone(user) for user in ("Anna", "anna", "%41NNA")]
+    await site.licensed(phones[0])
+    assert [(await phone.register()).code for phone in phones] == [200] * len(phones)
+    locations = Locations(kamailio.rpc)
+    assert await locations.holders() == {"anna"} == await master.holders("berlin")
+    await locations.close()
+    assert [(await phone.register(expires=0)).code for phone in phones] == [200] * len(phones)
+    await until_held(master, set())
 
 
 @pytest.mark.parametrize("reason", Reason)
