@@ -56,9 +56,15 @@ def checked(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
     @functools.wraps(function)
     def call(*given: Given.args, **named: Given.kwargs) -> Answer:
         places, rest, by_name = kinds()
-        read = [_given(*(places[at] if at < len(places) else rest), value) for at, value in enumerate(given)]
+        read = list[Any](given)
+        for at, value in enumerate(given):
+            name, kind = places[at] if at < len(places) else rest
+            if kind is not Any and (type(value) is not kind or kind is float):  # all others are as they are to be
+                read[at] = _given(name, kind, value)
         for name, value in named.items():
-            named[name] = _given(name, by_name.get(name, Any), value)
+            kind = by_name.get(name, Any)
+            if type(value) is not kind or kind is float:
+                named[name] = _given(name, kind, value)
         return function(*read, **named)  # the same ones, in order
 
     return call
