@@ -69,6 +69,15 @@ async def test_a_name_that_is_empty_is_no_file(tmp_path: Path, name: str) -> Non
     assert done.err == f"error: cannot write {name or '.'}: Is a directory\n"
 
 
+async def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
+    folder, loop = str(tmp_path / "pki"), tmp_path / "loop"
+    loop.symlink_to("loop")
+    assert (await run("pki", "init", "--folder", folder)).code == 0
+    done = await run("pki", "issue", "operator", "anna", "--folder", folder, "--out", str(loop))
+    assert done.code == 1
+    assert done.err.startswith(f"error: {loop}")
+
+
 async def test_a_value_is_read_without_the_white_space_around_it(tmp_path: Path) -> None:
     """That of pasting; and that of a file of variables, in names of files too."""
     folder = str(tmp_path / "pki")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -175,7 +176,7 @@ def _free(out: Path, stem: str, endings: tuple[str, ...], authority: Authority |
         CommandFailed: one is there, or it is no place for them.
     """
     other = "name another folder with --out"
-    if authority is not None and out.resolve().is_relative_to(authority.folder.resolve()):
+    if authority is not None and Path(realpath(out)).is_relative_to(realpath(authority.folder)):
         raise CommandFailed(f"{out}: is the authority's own folder; nothing else is kept there", remedy=other)
     if stem == "ca":
         raise CommandFailed("'ca' is what the authority's own files are called; choose another name")
