@@ -16,6 +16,8 @@ _ENDED: Final = 5
 _SECONDS: Final = 30.0
 _BYTES_MAX: Final = 64 * 1024 * 1024
 _LIMITS: Final = TextLimits(size=_BYTES_MAX, depth=16, items=5_000_000)
+_HOST: Final = re.compile(r"\[[^]]*\]|[^:]*")
+"""A host without its port, an address of IPv6 in its brackets."""
 _ABSENT: Final = re.compile("not found|doesn't exist", re.IGNORECASE)
 """What Kamailio's modules say of what there is not."""
 
@@ -116,7 +118,8 @@ def _names_of(uri: str) -> tuple[str, ...]:
     """Return the names under which usrloc may have a URI, `sip:4711@example.com:5060;user=phone`."""
     user, at, host = uri.partition(":")[2].partition(";")[0].rpartition("@")
     user = unquote(user)
-    return (user, f"{user}@{host.partition(':')[0]}") if at else ()
+    found = _HOST.match(host)
+    return (user, f"{user}@{found[0]}") if at and found else ()
 
 
 class _NotFoundError(LocationsError):

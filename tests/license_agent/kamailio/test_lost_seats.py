@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from license_agent.kamailio.locations import _names_of
 from licensemaster.v1 import lease_pb2
 from slave_client import SlaveClient, State
 from tests.license_agent.conftest import PORTS
@@ -78,3 +79,16 @@ async def test_contacts_go_after_the_call(site: Site, registered: Registered, ma
         assert await registered.locations.holders() == {"caller", "callee"}
         assert (await phones["Caller"].hang_up(call)).code == 200
         await registered.until(set())
+
+
+@pytest.mark.parametrize(
+    ("uri", "names"),
+    [
+        ("sip:4711@example.com:5060;user=phone", ("4711", "4711@example.com")),
+        ("sip:a%20b@example.com", ("a b", "a b@example.com")),
+        ("sip:4711@[2001:db8::1]:5060", ("4711", "4711@[2001:db8::1]")),
+        ("sip:example.com", ()),
+    ],
+)
+def test_who_is_in_a_call_is_named_as_usrloc_does(uri: str, names: tuple[str, ...]) -> None:
+    assert _names_of(uri) == names
