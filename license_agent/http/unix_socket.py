@@ -24,6 +24,8 @@ def unix_socket(path: Path, mode: int, group: str | None) -> Iterator[socket.soc
     Raises:
         OSError: it cannot be made, or another has it.
     """
+    if not path.name:
+        raise OSError(f"socket: {path} is no name of a socket; name a file in a folder")
     try:
         lock = FileLock.take(path.with_name(f"{path.name}.lock"))
     except FolderInUseError as error:

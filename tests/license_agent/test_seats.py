@@ -163,6 +163,11 @@ def test_of_agents_that_start_at_once_one_has_the_socket(tmp_path: Path) -> None
             assert sum("another agent" in text for text in said) == 3, said
 
 
+def test_a_folder_is_no_name_of_a_socket() -> None:
+    with pytest.raises(OSError, match=r"^socket: \. is no name"), unix_socket(Path("."), 0o660, None):
+        pass
+
+
 async def test_a_socket_that_nobody_listens_on_is_replaced(master: RestartableMaster, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "socket"))
