@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from license_agent.events import EventHub
 from license_agent.settings import AgentSettings
 from license_agent.takeover import Takeover
-from slave_client import Granted, Held, Outcome, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
+from slave_client import Granted, Held, Outcome, Refused, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
 from slave_client.connection.clocks import Clock
 
 
@@ -90,7 +90,7 @@ class Agent:
         carrying = self.takeover.client
         if carrying is None:
             return await self.client.acquire_many(wants, wait=wait)
-        mine = [want for want in wants if self.client.already_held(want) is not None]
+        mine = [want for want in wants if self.client.held_seat(want.key) is not None]
         outcomes = {outcome.want: outcome for outcome in await self.client.acquire_many(mine)}
         for client in (carrying, self.client):
             asked = [want for want in wants if want not in outcomes or not outcomes[want].granted]
@@ -121,14 +121,34 @@ class Agent:
         return [by_want[want] for want in wants]
 
     async def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what this PBX holds of its own equal to what is wanted.
+        """Make the seats in use equal to what is wanted. What is carried and was not asked for yet is left alone.
 
         Raises:
             TooManyWaitingError: too many wait.
             ValueError: a seat is wanted twice.
         """
         with self._waits():
-            return await self.client.sync(wants)
+            carrying = self.takeover.client
+            if carrying is None:
+                return await self.client.sync(wants)
+            return await self._sync_both(carrying, wants)
+
+    async def _sync_both(self, carrying: SlaveClient, wants: Sequence[Want]) -> Synced:
+        """Sync while another PBX is carried: what this PBX holds stays its own, all else is that PBX's if it can be."""
+        theirs = {want.key: want for want in wants if self.client.held_seat(want.key) is None}
+        if len({want.key for want in wants}) != len(wants):
+            raise ValueError("the same seat is wanted twice")
+        gone = await carrying.return_seats([held.want for held in carrying.held if held.want.key not in theirs])
+        asked = await carrying.acquire_many(list(theirs.values()))
+        outcomes = {outcome.want: outcome for outcome in asked if outcome.granted}
+        own = await self.client.sync([want for want in wants if want not in outcomes])
+        outcomes.update({outcome.want: outcome for outcome in own.outcomes})
+        kept = [outcome for outcome in gone if isinstance(outcome, Refused)]
+        return Synced(
+            outcomes=tuple(outcomes[want] for want in wants),
+            seats_returned=len(gone) - len(kept) + own.seats_returned,
+            kept=(*kept, *own.kept),
+        )
 
     @property
     def _clients(self) -> tuple[SlaveClient, ...]:
