@@ -139,6 +139,8 @@ def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
         return ""
     if reason.startswith("DOCUMENT_"):
         return _DOCUMENT_REMEDIES.get(reason, "")
+    if reason.startswith("LEASE_"):  # its words are for the PBX
+        return "a PBX opens its lease by itself; `license-master leases` shows whether it has"
     return _REMEDIES.get(code, "")
 
 

@@ -43,3 +43,12 @@ async def test_a_loan_from_its_opening_to_its_return(today: Cli, today_master: I
     gone = await today("loan", "return", "ship", "port", "--reason", "home again", "--yes")
     assert gone.out.splitlines()[0] == "ship: nothing stays borrowed"
     assert (await today("loan", "list")).err == "nothing is borrowed\n"
+
+
+async def test_a_loan_to_a_pbx_without_a_lease_says_who_opens_one(today: Cli, today_master: InProcess) -> None:
+    wire = today_master.wire
+    await wire.apply(project({"PBX-Port12": 10}, pbxs={"ship": "slave 12 gateway"}))
+    await lay_down(wire, Policy(license_type="port", loan_days_max=30))
+    done = await today("loan", "open", "ship", "port", "6", "--days", "30", "--reason", "voyage 12")
+    assert (done.code, "reason: LEASE_NOT_OPEN" in done.err) == (1, True)
+    assert "a PBX opens its lease by itself; `license-master leases` shows whether it has" in done.err
