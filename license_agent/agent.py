@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from license_agent.events import EventHub
 from license_agent.settings import AgentSettings
 from license_agent.takeover import Takeover
-from slave_client import Granted, Held, Outcome, Refused, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
+from slave_client import CallKind, Granted, Held, Outcome, Refused, ReturnOutcome, SeatKey, SlaveClient, Synced, Want
 from slave_client.connection.clocks import Clock
 
 
@@ -51,6 +51,10 @@ class Agent:
     def held_seat(self, key: SeatKey) -> Held | None:
         """Return a seat in use by its name."""
         return next((held for client in self._clients if (held := client.held_seat(key)) is not None), None)
+
+    def call_allowed(self, kind: CallKind, holder: str, license_type: str) -> bool:
+        """Tell whether a call may be made or go on; whoever uses a seat that is carried may as well."""
+        return any(client.call_allowed(kind=kind, holder=holder, license_type=license_type) for client in self._clients)
 
     def place_of(self, key: SeatKey) -> int:
         """Whose turn it is where a seat is waited for, 1 for the next; 0 where it is not."""

@@ -55,7 +55,7 @@ class _OfAgent(Collector):
         yield borrowed
         yield loan_remaining
         for name, meaning, value in (
-            ("seats_held", "Seats in use", report.seats_held),
+            ("seats_held", "Seats in use", len(agent.held)),
             ("lease_remaining_seconds", "How long seats last without a master", report.remaining_seconds),
             ("notices", "Notices that hold now", len(report.notices)),
             ("waiting", "Requests that wait for a master", agent.waiting),

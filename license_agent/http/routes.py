@@ -100,8 +100,7 @@ async def call_allowed(request: web.Request) -> web.Response:
     except ValueError:
         known = ", ".join(each.value for each in CallKind)
         raise malformed(f"kind: {query['kind'][:80]!r} is none of {known}") from None
-    client = request.app[AGENT].client
-    allowed = client.call_allowed(kind=kind, holder=query.get("holder", ""), license_type=query.get("license_type", ""))
+    allowed = request.app[AGENT].call_allowed(kind, query.get("holder", ""), query.get("license_type", ""))
     return json_response({"allowed": allowed})
 
 

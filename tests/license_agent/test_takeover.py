@@ -66,6 +66,10 @@ async def test_a_whole_set_is_counted_once_while_another_pbx_is_carried(
         assert [outcome["granted"] for outcome in first.body["outcomes"]] == [True, True]
         assert await master.holders("berlin") == {"anna", "bert"}, "who did not come yet is left alone"
         assert await master.holders("spare") == {"own"}
+        for holder, may in (("own", True), ("anna", True), ("bert", False)):
+            asked = await spare.ask("GET", f"/v1/calls/allowed?kind=new&holder={holder}")
+            assert asked.body == {"allowed": may}, holder
+        assert "\nlicense_agent_seats_held 2.0\n" in (await spare.ask("GET", "/metrics")).body
         second = await spare.ask("PUT", "/v1/seats", json=wanted("bert"))
         assert (second.body["seats_returned"], second.body["outcomes"][0]["already_held"]) == (2, True)
         assert (await master.holders("berlin"), await master.holders("spare")) == ({"bert"}, set())
