@@ -78,6 +78,26 @@ async def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
     assert done.err.startswith(f"error: {loop}")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("license", "documents", "--out", "OUT"),
+        ("license", "bind", "ports", "--to", "box", "--binding-out", "OUT"),
+        ("license", "release", "ports", "--request-out", "OUT", "--yes"),
+    ],
+    ids=" ".join,
+)
+async def test_a_command_that_fails_leaves_no_folder(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    out, file = tmp_path / "new" / "out", tmp_path / "file"
+    refused = ("--server", "127.0.0.1:1", "--project", "acme")
+    done = await run(*(part.replace("OUT", str(out)) for part in arguments), *refused)
+    assert done.code == 1, done.err
+    assert not out.parent.exists()
+    file.write_text("text")
+    done = await run(*(part.replace("OUT", str(file / "out")) for part in arguments), *refused)
+    assert done.err == f"error: cannot make the folder {file / 'out'}: {file} is no folder\n"
+
+
 async def test_a_value_is_read_without_the_white_space_around_it(tmp_path: Path) -> None:
     """That of pasting; and that of a file of variables, in names of files too."""
     folder = str(tmp_path / "pki")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,28 +50,35 @@ def write_document(file: Path, document: document_pb2.SignedDocument) -> None:
 
 
 def folder_for(out: Path) -> Path:
-    """A folder to write documents into, made where there is none.
+    """A folder to write documents into. Where there is none it is made with the first of them: a command that fails
+    before leaves none.
 
     Raises:
         CommandFailed: it cannot be made.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandFailed(f"cannot make the folder {out}: {error.strerror or error}") from error
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise CommandFailed(f"cannot make the folder {out}: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise CommandFailed(f"cannot write into the folder {there}: {os.strerror(errno.EACCES)}")
     return out
 
 
 def binding_file(folder: Path, license_id: str) -> Path:
-    """What the statement of a license's binding is called."""
-    return folder / f"{license_id}.binding.json"
+    """Where the statement of a license's binding goes."""
+    return _made(folder) / f"{license_id}.binding.json"
 
 
 def request_file(folder: Path, license_id: str) -> Path:
-    """What the request to certify a license's release is called."""
-    return folder / f"{license_id}.release-request.json"
+    """Where the request to certify a license's release goes."""
+    return _made(folder) / f"{license_id}.release-request.json"
 
 
 def certificate_file(folder: Path, license_id: str) -> Path:
-    """What a device's certificate for a license is called."""
-    return folder / f"{license_id}.certificate.json"
+    """Where a device's certificate for a license goes."""
+    return _made(folder) / f"{license_id}.certificate.json"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
