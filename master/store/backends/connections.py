@@ -78,6 +78,13 @@ SESSION_SETTINGS: Mapping[str, str] = {
 }
 
 
+_OWN_LIMITS = (
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',"
+    " 'idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');"
+    "SET default_transaction_isolation = 'read committed'"
+)
+"""Whatever the defaults of the user or the database are: each transaction sets what it needs, an upgrade nothing. Who
+locks a row has to see what was committed before. Versions differ in which of the limits they know."""
 WHICH = "SELECT id || '/' || tableoid FROM database_identity"
 """Which database answers; a table that was dropped and restored has another number, a replica has the same."""
 _LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regclass('database_identity')::text"
@@ -183,7 +190,7 @@ class Connections:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await self._look_at(connection, server)
                 made = {**settings, _SESSION: "used"}
-                await connection.execute(";".join(f"SET {name} = '{value}'" for name, value in made.items()))
+                await connection.execute(";".join([_OWN_LIMITS, *(f"SET {name} = '{value}'" for name, value in made.items())]))
         except BaseException:
             connection.terminate()
             raise

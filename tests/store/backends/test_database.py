@@ -20,6 +20,7 @@ from master.store.backends.opening import open_database
 from master.store.backends.postgres import PostgresDatabase, _PostgresTx
 from master.store.backends.problems import AllInUseError, storage_error
 from master.store.backends.urls import parse_url, server_url
+from master.store.upkeep import schema
 from tests.store.rows import add, bump, names
 from tests.support.asking import asked
 from tests.support.databases.postgres import PostgresServer
@@ -164,6 +165,26 @@ async def test_transactions_on_one_row_run_one_after_the_other(database_url: str
         assert sorted(seen) == [float(turn) for turn in range(30)]
     finally:
         await other.close()
+
+
+async def test_defaults_of_the_database_do_not_reach_masters(postgres: PostgresServer) -> None:
+    """People set them for reports and web sites that share the server, for users and databases alike."""
+    url = await postgres.new_database()
+    name = server_url(url).database
+    by_hand = await asyncpg.connect(url)
+    for default in (
+        "default_transaction_isolation = 'repeatable read'",
+        "lock_timeout = '1ms'",
+        "idle_in_transaction_session_timeout = '1ms'",
+        "idle_session_timeout = '1s'",
+    ):
+        await by_hand.execute(f'ALTER DATABASE "{name}" SET {default}')
+    await by_hand.close()
+    await asyncio.to_thread(schema.upgrade, url, schema.IfAbsent.CREATE)
+    await test_transactions_on_one_row_run_one_after_the_other(url, database := open_database(url))
+    limits = "SELECT setting FROM pg_settings WHERE name IN ('idle_session_timeout', 'lock_timeout')"
+    assert [row[0] for row in await database.read(lambda tx: tx.rows(limits))] == ["0", "0"]
+    await database.close()
 
 
 async def test_a_read_sees_one_state(database: Database) -> None:
