@@ -21,6 +21,8 @@ to others: transactions (`database`).
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from licensemaster.daemon.halts import was_halted
 from master.process.attempts import Attempts
 from master.store.backends.problems import AllInUseError, StorageError, StorageProblem, storage_error
+from master.store.backends.urls import servers_of
 
 if TYPE_CHECKING:
     Raw = asyncpg.Connection[Any]
@@ -105,7 +108,7 @@ class Connections:
         self._free = asyncio.Semaphore(_IDLE_MAX + _MORE_MAX)
         self._connecting = asyncio.Lock()
         self._attempts = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
-        self._servers = _servers(self.engine, url)
+        self._servers = servers_of(url)
         self._identity: str | None = None
         self._pooler_looked_at = False
         self._watch_pool()
@@ -179,7 +182,7 @@ class Connections:
             try:
                 return await self._connect(server, settings)
             except (StorageError, *_FAILURES) as error:
-                failures.append(_told(error))
+                failures.append(_told(error, server))
                 self._servers.append(self._servers.pop(0))
         silent = [failure for failure in failures if failure.problem is StorageProblem.STORAGE_UNAVAILABLE]
         raise (silent or failures)[-1]
@@ -190,7 +193,9 @@ class Connections:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await self._look_at(connection, server)
                 made = {**settings, _SESSION: "used"}
-                await connection.execute(";".join([_OWN_LIMITS, *(f"SET {name} = '{value}'" for name, value in made.items())]))
+                await connection.execute(
+                    ";".join([_OWN_LIMITS, *(f"SET {name} = '{value}'" for name, value in made.items())])
+                )
         except BaseException:
             connection.terminate()
             raise
@@ -303,23 +308,30 @@ async def _looked(connection: Raw) -> tuple[int, str | None, str | None]:
     return row[0], row[1], row[2]
 
 
+def _is_of_its_files(error: BaseException, server: Mapping[str, Any]) -> bool:
+    """Whether the driver cannot do as it is told: no waiting makes that right. The file of a socket comes with its
+    server, so who goes by one waits."""
+    over_tcp = not server.get("host", "/").startswith("/")
+    return (
+        isinstance(error, asyncpg.ClientConfigurationError)
+        or (isinstance(error, FileNotFoundError) and over_tcp)
+        or (isinstance(error, ssl.SSLError) and error.library in ("X509", "PEM"))
+    )
+
+
 def _shared_session() -> StorageError:
     remedy = "set pool_mode = session and server_reset_query = DISCARD ALL, or name the server itself in database_url"
     return StorageError(StorageProblem.STORAGE_REFUSED, f"a pooler hands one session to several clients; {remedy}")
 
 
-def _told(error: BaseException) -> StorageError:
+def _told(error: BaseException, server: Mapping[str, Any]) -> StorageError:
+    if isinstance(error, socket.gaierror):
+        return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"host {server.get('host')!r}: {error.strerror}")
+    if _is_of_its_files(error, server):
+        said = str(error).partition("\n")[0]
+        remedy = "correct database_url, or the variables PG... of this process and the files that they name"
+        return StorageError(StorageProblem.STORAGE_REFUSED, f"{said}; {remedy}")
     problem = storage_error(error)
     return (
         problem if isinstance(problem, StorageError) else StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error))
     )
-
-
-def _servers(engine: AsyncEngine, url: URL) -> list[dict[str, Any]]:
-    """The driver's arguments for each server that a URL names."""
-    _, arguments = engine.dialect.create_connect_args(url)
-    plain = {key: value for key, value in arguments.items() if key not in ("host", "port")}
-    host, port = arguments.get("host"), arguments.get("port")
-    if isinstance(host, list) and isinstance(port, list):
-        return [{**plain, "host": server, "port": at} for server, at in zip(host, port, strict=True)]
-    return [{**plain, **({"host": host} if host else {}), **({"port": port} if port else {})}]

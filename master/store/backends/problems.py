@@ -68,6 +68,11 @@ _REFUSALS: Final[Mapping[str, str]] = {
     "0A": "name the server itself in database_url",
 }
 """By SQLSTATE or its class, which is its first two characters: what helps."""
+_REFUSALS_OF_SQLITE: Final[Mapping[str, str]] = {
+    "readonly database": "let this user write the file and its folder, on a disk that is not mounted read-only",
+    "not a database": "correct database_url, or put a backup in its place: docs/backup.md",
+    "malformed": "`license-master db check` says what is damaged; docs/backup.md puts a backup in its place",
+}
 _REFUSALS_OF_POOLERS: Final[Mapping[str, str]] = {
     "unsupported startup parameter": "name the server itself in database_url",
     "bouncer config error": _REFUSALS["3D"],
@@ -132,6 +137,8 @@ def _remedy(cause: BaseException) -> str | None:
         return "name the authority of the server's certificate in PGSSLROOTCERT"
     if "rejected SSL upgrade" in str(cause):
         return "switch TLS on in the server, or take another sslmode"
+    if isinstance(cause, sqlite3.Error):
+        return next((remedy for words, remedy in _REFUSALS_OF_SQLITE.items() if words in str(cause)), None)
     state = _sqlstate(cause)
     if state == _PROTOCOL:
         return next((remedy for words, remedy in _REFUSALS_OF_POOLERS.items() if words in str(cause)), None)

@@ -6,7 +6,9 @@ SQLAlchemy is loaded for a server's only.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from master.values import Value
 
@@ -24,6 +26,12 @@ _PARAMETERS = {
     "target_session_attrs": "target_session_attrs",
 }
 """What may follow the `?` of a PostgreSQL URL, and what the driver calls it."""
+_CHOICES = {
+    "ssl": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "primary", "read-write"),
+}
+"""What those may be that are one of a few; a master writes, so no standby is among them."""
+_PORT_MAX = 65535
 
 
 class SqliteUrl(Value):
@@ -57,15 +65,9 @@ def server_url(url: str) -> URL:
         ValueError: it is none, or of a database that is not supported.
     """
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
 
-    try:
+    with _none_if_unreadable():
         parsed = make_url(_SEVERAL.sub(_in_query, url))
-    except (ArgumentError, ValueError) as error:
-        raise ValueError(
-            "database_url: it is no database URL (it is not shown: it may hold a password);"
-            " write it like sqlite:///license-master.db or postgresql://USER@HOST/NAME"
-        ) from error
     kind = parsed.get_backend_name()
     if kind in {"postgresql", "postgres"}:
         return _for_asyncpg(parsed)
@@ -81,7 +83,49 @@ def _for_asyncpg(url: URL) -> URL:
     query = {_PARAMETERS[name]: value for name, value in url.query.items()}
     if len(url.normalized_query.get("host", ())) > 1:
         query.setdefault("target_session_attrs", "read-write")
-    return url.set(drivername="postgresql+asyncpg", query=query)
+    for name, choices in _CHOICES.items():
+        if (value := query.get(name, choices[0])) not in choices:
+            raise ValueError(f"database_url: {name} is {value!r}; it may be {', '.join(choices)}")
+    taken = url.set(drivername="postgresql+asyncpg", query=query)
+    with _none_if_unreadable():
+        servers = servers_of(taken)
+    for server in servers:
+        _check_server(server.get("host", ""), server.get("port", 1 if url.port is None else url.port))
+    return taken
+
+
+def servers_of(url: URL) -> list[dict[str, Any]]:
+    """The driver's arguments for each server that a URL of `server_url` names."""
+    _, arguments = url.get_dialect()().create_connect_args(url)
+    plain = {key: value for key, value in arguments.items() if key not in ("host", "port")}
+    host, port = arguments.get("host"), arguments.get("port")
+    if isinstance(host, list) and isinstance(port, list):
+        return [{**plain, "host": server, "port": at} for server, at in zip(host, port, strict=True)]
+    return [{**plain, **({"host": host} if host else {}), **({"port": port} if port else {})}]
+
+
+def _check_server(host: str, port: int) -> None:
+    if not 1 <= port <= _PORT_MAX:
+        raise ValueError(f"database_url: there is no port {port}; ports are 1 to {_PORT_MAX}")
+    if host.startswith("/"):  # the folder of a socket
+        return
+    if "@" in host:
+        raise ValueError("database_url: an @ stands in the host; in a user or a password it is written %40")
+    with _none_if_unreadable():
+        host.encode("idna")
+
+
+@contextmanager
+def _none_if_unreadable() -> Iterator[None]:
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        yield
+    except (ArgumentError, ValueError) as error:
+        raise ValueError(
+            "database_url: it is no database URL (it is not shown: it may hold a password);"
+            " write it like sqlite:///license-master.db or postgresql://USER@HOST/NAME"
+        ) from error
 
 
 def _in_query(match: re.Match[str]) -> str:

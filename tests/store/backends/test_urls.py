@@ -32,9 +32,25 @@ def test_one_server_is_taken_as_it_is(url: str) -> None:
     assert "target_session_attrs" not in server_url(url).query
 
 
-def test_a_port_that_is_none() -> None:
-    with pytest.raises(ValueError, match="is no database URL"):
-        server_url("postgresql://lm@db.example:x/lm")
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://lm@db.example:x/lm", "is no database URL"),
+        ("postgresql://lm@/lm?host=db.example&port=x", "is no database URL"),
+        ("postgresql://lm@/lm?host=db1.example&host=db2.example", "is no database URL"),
+        ("postgresql://lm@db..example/lm", "is no database URL"),
+        ("postgresql://lm@db.example:99999/lm", "there is no port 99999; ports are 1 to 65535"),
+        ("postgresql://lm@db.example:0/lm", "there is no port 0"),
+        ("postgresql://lm@db1.example,db2.example:65536/lm", "there is no port 65536"),
+        ("postgresql://lm:secret@more@db.example/lm", "an @ .* is written %40"),
+        ("postgresql://lm@db.example/lm?sslmode=on", "ssl is 'on'; it may be disable, .*, verify-full"),
+        ("postgresql://lm@db.example/lm?target_session_attrs=standby", "may be any, primary, read-write"),
+    ],
+)
+def test_what_no_server_can_be_reached_by(url: str, words: str) -> None:
+    with pytest.raises(ValueError, match=f"database_url: .*{words}") as failed:
+        server_url(url)
+    assert "more" not in str(failed.value)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,25 @@ async def _refusal(call: Awaitable[object]) -> str:
     return ""
 
 
+async def test_what_cannot_be_connected_to_as_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (empty := tmp_path / "empty.crt").touch()
+    for name, value in (
+        ("PGSSLMODE", "on"),
+        ("PGSSLROOTCERT", str(tmp_path / "absent.crt")),
+        ("PGSSLROOTCERT", str(empty)),
+    ):
+        monkeypatch.setenv(name, value)
+        error = await _end("postgresql://lm@127.0.0.1:1/lm" + ("?sslmode=verify-full" if name != "PGSSLMODE" else ""))
+        assert error.problem is REFUSED, "no waiting makes it right"
+        assert "the variables PG... of this process and the files that they name" in str(error)
+    monkeypatch.delenv("PGSSLMODE")
+    unknown = open_database("postgresql://lm@db.invalid/lm")
+    with pytest.raises(StorageError, match=r"host 'db\.invalid': ") as failed:
+        await unknown.read(lambda tx: None)
+    assert failed.value.problem is SILENT, "names come back"
+    await unknown.close()
+
+
 async def _by_hand(url: str, *statements: str) -> None:
     connection = await asyncpg.connect(url)
     try:

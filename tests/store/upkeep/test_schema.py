@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Set
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from master.cli.output.failure import CommandFailed
 from master.shipped import shipped
 from master.store.backends.database import Database, StorageError, StorageProblem
 from master.store.backends.opening import open_database
+from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import made_file
 from master.store.backends.urls import SqliteUrl, parse_url
 from master.store.tables.names import TABLES
@@ -147,9 +150,21 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "license-master.db").write_bytes(letter)
     url = sqlite_url(tmp_path)
     for attempt in _attempts(url, schema.IfAbsent.CREATE):
-        with pytest.raises(StorageError, match="not a database"):
+        with pytest.raises(StorageError, match="not a database; correct database_url") as failed:
             await attempt()
+        assert failed.value.problem is StorageProblem.STORAGE_REFUSED, "it does answer"
     assert _files(tmp_path) == {"license-master.db": letter}
+
+
+def test_a_disk_that_is_mounted_read_only(tmp_path: Path) -> None:
+    (tmp_path / "license-master.db").touch()
+    with closing(sqlite3.connect(f"file:{tmp_path / 'license-master.db'}?mode=ro", uri=True)) as there:
+        with pytest.raises(sqlite3.OperationalError) as failed:
+            there.execute("CREATE TABLE more (id)")
+        error = storage_error(failed.value)
+    assert isinstance(error, StorageError)
+    assert error.problem is StorageProblem.STORAGE_REFUSED
+    assert "not mounted read-only" in str(error)
 
 
 async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
