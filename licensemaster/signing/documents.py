@@ -30,6 +30,8 @@ _LARGE: Final = (document_pb2.LicenseFile, lease_pb2.LeaseTerms, lease_pb2.Stand
 ELEMENTS_MAX: Final = 20_000
 """Fields and licenses of a payload: an empty license takes two bytes, and fifty times as many once it is read."""
 _FILE: Final = TextLimits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
+_SPACES: Final = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]+")
+"""White space, and what editors put in that nobody sees."""
 _SOFT_BREAK: Final = re.compile(r"=\n(?=[^\s\"=])")
 _QUOTED: Final = re.compile(r"=22|=7B|=0A")
 _ENTITY: Final = re.compile(r"&quot;|&#34;")
@@ -155,7 +157,9 @@ def from_text(text: str | bytes) -> document_pb2.SignedDocument:
         if damage := _mail_damage(plain):
             raise DocumentError("UNREADABLE", f"a mail program has damaged it ({damage}); ask for it as an attachment")
         # No value of a document has white space, and it is not signed: a mail program may have broken it anywhere.
-        joined = "".join(plain.removeprefix("\ufeff").split())
+        joined = _SPACES.sub("", plain)
+        if around := _around_it(joined):
+            raise DocumentError("UNREADABLE", f"this is no signed document: {around}")
         check_json(joined, _FILE)
         return json_format.Parse(joined, document_pb2.SignedDocument())
     except (FileError, OverLimitError, json_format.ParseError) as failure:
@@ -213,6 +217,21 @@ def _mail_damage(text: str) -> str:
     ):
         if sign.search(text):
             return what
+    return ""
+
+
+def _around_it(joined: str) -> str:
+    """Say what is wrong with where the text of a document begins and ends; empty where nothing is seen."""
+    if not joined:
+        return "the file is empty"
+    if "{" not in joined:
+        return ""
+    if "}" not in joined:
+        return "its end is missing; ask for it as an attachment"
+    if "}{" in joined:
+        return "there is more than one in the file; give each a file of its own"
+    if not joined.startswith("{") or not joined.endswith("}"):
+        return "other text stands around it; leave what stands from { to }, with these two"
     return ""
 
 

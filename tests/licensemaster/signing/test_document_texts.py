@@ -30,6 +30,7 @@ def _folded(width: int) -> str:
 def test_wrapped_by_a_mail_program_in_any_encoding(width: int, ending: str, encoding: str) -> None:
     assert documents.from_text(_folded(width).replace("\n", ending).encode(encoding)) == DOCUMENT
     assert documents.from_text(textwrap.indent(TEXT, "\u00a0 ")) == DOCUMENT
+    assert documents.from_text(f"\u200b{TEXT}\u2060\ufeff") == DOCUMENT
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,31 @@ def test_what_a_mail_program_damaged_is_said(damaged: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"\xfc", "not UTF-8 text"), (b"PK\x03\x04", "ZIP archive"), (b"", "no signed document"), (b"[" * 9999, "")],
+    [
+        ("", "the file is empty"),
+        (" \n", "the file is empty"),
+        (TEXT[:99], "its end is missing"),
+        (TEXT + TEXT, "more than one in the file"),
+        (f"```json\n{TEXT}```\n", "other text stands around it"),
+        (f"Dear customer,\n{TEXT}", "other text stands around it"),
+        (f"{TEXT}-- \nBob\n", "other text stands around it"),
+        (f"[{TEXT}]", "other text stands around it"),
+    ],
+)
+def test_what_stands_around_a_document_is_said(content: str, said: str) -> None:
+    with pytest.raises(DocumentError, match=f"this is no signed document: .*{said}"):
+        documents.from_text(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xfc", "not UTF-8 text"),
+        (b"PK\x03\x04", "ZIP archive"),
+        (b"", "no signed document"),
+        (b"[" * 9999, ""),
+        (b'{"a": {}}', "nested"),
+    ],
 )
 def test_what_is_no_document(content: bytes, said: str) -> None:
     with pytest.raises(DocumentError, match="this is no signed document") as refused:
