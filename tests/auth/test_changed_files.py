@@ -98,6 +98,19 @@ def test_a_certificate_that_cannot_serve_is_refused_at_the_start_and_later(pki: 
     assert says in (certificates.problem or "")
 
 
+def test_each_thing_that_is_wrong_is_told_at_once_and_again_only_after_a_while(pki: Pki) -> None:
+    """Who corrects one mistake sees the next one, not a minute later."""
+    certificates = _read(pki, pki.server_key(), Clock(time.time()))
+    with capture_logs() as logs:
+        for key in ("Ed25519", "P-521"):
+            pki.serve(pki.foreign(key=key))
+            for _ in range(3):
+                certificates.look()
+    assert len(told := [line["reason"] for line in logs]) == 2
+    assert "Ed25519" in told[0]
+    assert "secp521r1" in told[1]
+
+
 def test_what_a_ca_file_says_besides_is_no_concern(pki: Pki) -> None:
     (pki.folder / "ca.crt").write_bytes("# Behörde\n".encode() + pki.ca)
     assert _read(pki, pki.server_key(), Clock(time.time())).current.ca.startswith(b"-----BEGIN CERTIFICATE")

@@ -29,7 +29,7 @@ class Certificates:
         """`clock` gives UNIX seconds. Raises CertificateFilesError: they cannot be used."""
         self._files = files
         self._clock = clock
-        self._trouble = SparingLog(_log, clock=clock, lines_max=1, seconds=_AGAIN_SECONDS)
+        self._trouble = SparingLog(_log, clock=clock, lines_max=1, seconds=_AGAIN_SECONDS, each=("reason",))
         self._lock = threading.Lock()
         self._read_from = self._stamp()
         self._failed: tuple[Sequence[object], float] | None = None
