@@ -108,7 +108,8 @@ def storage_error(error: BaseException) -> Exception:
     if remedy := _remedy(cause):
         return StorageError(StorageProblem.STORAGE_REFUSED, f"{text}; {remedy}")
     if state == _READ_ONLY:
-        return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}; name the server that takes writes")
+        remedy = "name the server that takes writes, or set default_transaction_read_only to off on this one"
+        return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}; {remedy}")
     return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)
 
 

@@ -80,7 +80,8 @@ async def test_a_server_that_says_no_ends_the_start_with_its_reason() -> None:
         await crowded.close()
 
         await server.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
-        assert "name the server that takes writes" in str(await _end(url_of(server)))
+        remedy = "name the server that takes writes, or set default_transaction_read_only to off"
+        assert remedy in str(await _end(url_of(server)))
 
 
 def _admit(server: Node, *lines: str) -> None:
