@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -36,6 +38,7 @@ from licensemaster.v1 import (
     webhook_pb2,
     webhook_pb2_grpc,
 )
+from licensemaster.values import listening_address
 from master.auth.callers.budgets import Budgets
 from master.auth.certificates.certificates import Certificates
 from master.metrics import Metrics
@@ -214,7 +217,7 @@ class Server:
                 credentials = server_credentials(certificates, self._metrics.tls_handshakes.inc)
                 port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise OSError(f"listen: {address!r} cannot be listened on; is another master running there?") from error
+            raise OSError(f"listen: {address!r} cannot be listened on: {_why_not(address)}") from error
         before = asyncio.all_tasks()
         await self._server.start()
         begun = asyncio.all_tasks() - before
@@ -246,3 +249,20 @@ class Server:
 
 def _at_most(option: str, count: int | None) -> tuple[tuple[str, int], ...]:
     return () if count is None else ((option, count),)
+
+
+def _why_not(address: str) -> str:
+    """What the system says against an address that gRPC could not listen on: gRPC keeps it to itself."""
+    if address.startswith("unix:"):
+        return "the file of a socket cannot be made there"
+    wanted = listening_address(address)
+    try:
+        for family, kind, _, _, place in socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(place)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return "something listens there already: another master, another program, or this one's metrics_listen"
+        return error.strerror or str(error)
+    return "nothing is known to be wrong with it; try again"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from socketserver import BaseServer
 
 import pytest
 
+from licensemaster.daemon.settings import load
+from master.app import serve
 from master.metrics import Metrics
 from master.rpc.server.metrics_page import MetricsPage
+from master.settings import Settings
 from tests.support.limits import HANG_SECONDS
+from tests.support.masters import sqlite_url, upgraded
 
 
 @pytest.mark.parametrize(
@@ -42,6 +48,19 @@ async def test_a_page_that_is_started_again_listens_again(monkeypatch: pytest.Mo
     for _ in range(2):
         await _served(page, ["127.0.0.1"], lambda: None)
     page.close()
+
+
+async def test_why_an_address_cannot_be_listened_on_is_said(tmp_path: Path) -> None:
+    url = await upgraded(sqlite_url(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        for addresses, words in (
+            ({"listen": listen, "metrics_listen": ""}, "something listens there already: another master"),
+            ({"listen": f"unix:{tmp_path}/absent/socket", "metrics_listen": ""}, "socket cannot be made there"),
+        ):
+            settings = load(Settings, None, database_url=url, plaintext=True, **addresses)
+            with pytest.raises(OSError, match=f"^listen: '.*' cannot be listened on: .*{words}"):
+                await serve(settings)
 
 
 async def _served(page: MetricsPage, reached: list[str], end: Callable[[], None]) -> None:
