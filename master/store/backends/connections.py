@@ -48,7 +48,9 @@ _IDLE_MAX = 4
 _MORE_MAX = 4
 QUESTIONS_MAX = 2
 """How many of them may be used to ask: the others are kept for leases."""
-_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_MISNAMED = (ValueError, OverflowError)
+"""What the driver raises about a URL, variables and files that say what it cannot do."""
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, *_MISNAMED)
 
 _STATEMENT_LATER_SECONDS = 1.0
 """How much later than we the server gives up a statement that waits for a lock."""
@@ -313,7 +315,7 @@ def _is_of_its_files(error: BaseException, server: Mapping[str, Any]) -> bool:
     server, so who goes by one waits."""
     over_tcp = not server.get("host", "/").startswith("/")
     return (
-        isinstance(error, asyncpg.ClientConfigurationError)
+        (isinstance(error, _MISNAMED) and not isinstance(error, OSError))
         or (isinstance(error, FileNotFoundError) and over_tcp)
         or (isinstance(error, ssl.SSLError) and error.library in ("X509", "PEM"))
     )

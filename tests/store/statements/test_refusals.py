@@ -139,13 +139,15 @@ async def _refusal(call: Awaitable[object]) -> str:
 
 async def test_what_cannot_be_connected_to_as_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (empty := tmp_path / "empty.crt").touch()
-    for name, value in (
-        ("PGSSLMODE", "on"),
-        ("PGSSLROOTCERT", str(tmp_path / "absent.crt")),
-        ("PGSSLROOTCERT", str(empty)),
+    for name, value, url in (
+        ("PGPORT", "x", "postgresql://lm@127.0.0.1/lm"),
+        ("PGPORT", "99999", "postgresql://lm@127.0.0.1/lm"),
+        ("PGSSLROOTCERT", str(tmp_path / "absent.crt"), "postgresql://lm@127.0.0.1:1/lm?sslmode=verify-full"),
+        ("PGSSLROOTCERT", str(empty), "postgresql://lm@127.0.0.1:1/lm?sslmode=verify-full"),
+        ("PGSSLMODE", "on", "postgresql://lm@127.0.0.1:1/lm"),
     ):
         monkeypatch.setenv(name, value)
-        error = await _end("postgresql://lm@127.0.0.1:1/lm" + ("?sslmode=verify-full" if name != "PGSSLMODE" else ""))
+        error = await _end(url)
         assert error.problem is REFUSED, "no waiting makes it right"
         assert "the variables PG... of this process and the files that they name" in str(error)
     monkeypatch.delenv("PGSSLMODE")
