@@ -141,7 +141,6 @@ async def test_what_cannot_be_connected_to_as_it_is_named(monkeypatch: pytest.Mo
     (empty := tmp_path / "empty.crt").touch()
     for name, value, url in (
         ("PGPORT", "x", "postgresql://lm@127.0.0.1/lm"),
-        ("PGPORT", "99999", "postgresql://lm@127.0.0.1/lm"),
         ("PGSSLROOTCERT", str(tmp_path / "absent.crt"), "postgresql://lm@127.0.0.1:1/lm?sslmode=verify-full"),
         ("PGSSLROOTCERT", str(empty), "postgresql://lm@127.0.0.1:1/lm?sslmode=verify-full"),
         ("PGSSLMODE", "on", "postgresql://lm@127.0.0.1:1/lm"),
@@ -150,7 +149,8 @@ async def test_what_cannot_be_connected_to_as_it_is_named(monkeypatch: pytest.Mo
         error = await _end(url)
         assert error.problem is REFUSED, "no waiting makes it right"
         assert "the variables PG... of this process and the files that they name" in str(error)
-    monkeypatch.delenv("PGSSLMODE")
+    for name in ("PGPORT", "PGSSLMODE"):
+        monkeypatch.delenv(name)
     unknown = open_database("postgresql://lm@db.invalid/lm")
     with pytest.raises(StorageError, match=r"host 'db\.invalid': ") as failed:
         await unknown.read(lambda tx: None)
