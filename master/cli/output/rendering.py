@@ -4,10 +4,10 @@ Names and messages come from files and from other machines, so nothing of them i
 sequence of the terminal.
 """
 
+import base64
 import json
 import os
 import sys
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from typing import Any, TypeVar, cast
@@ -176,7 +176,7 @@ def _spell_as_elsewhere(converted: dict[str, Any], descriptor: Descriptor) -> No
         if field.cpp_type in _LONG_TYPES:
             converted[field.name] = [int(number) for number in value] if field.is_repeated else int(value)
         elif field.type == FieldDescriptor.TYPE_BYTES:
-            converted[field.name] = b64decode(value).hex()
+            converted[field.name] = base64.b64decode(value).hex()
         elif field.message_type is not None:
             for part in value if field.is_repeated else [value]:
                 if isinstance(part, dict):

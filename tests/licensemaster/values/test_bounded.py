@@ -217,6 +217,7 @@ PARSERS: dict[str, dict[str, str]] = {
     },
     "master/cli/operator/agreements/agreement_views.py": {"json.loads": _OWN},
     "master/cli/operator/monitoring/listings.py": {"json.loads": _OWN},
+    "master/cli/output/rendering.py": {"base64.b64decode": _OWN},
     "master/cli/pki/pki_files.py": {
         "x509.load_pem_x509_certificate": _OWN,
         "x509.load_pem_x509_certificates": _OWN,
