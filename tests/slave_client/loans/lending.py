@@ -43,13 +43,14 @@ async def take_back(master: RestartableMaster, kept: int = 0, *, pbx: str = "ber
 
 
 async def hears_of(client: SlaveClient, seats: int) -> None:
-    """Wait until a client that is there goes by a loan of so many ports; 0 for none."""
+    """Wait until a client that is there goes by a loan of so many ports, 0 for none, and has it on disk."""
 
     async def has_heard() -> bool:
         client.look_again()
         return sum(loan.seats for loan in client.report().loans) == seats
 
     await until(has_heard)
+    await client._runtime.check_connection()  # the call that brought it is over once it is written
 
 
 def sail(time: HeldClock, days: float = 0) -> None:
