@@ -3,8 +3,7 @@
 Decides: what a notice means for the lease: a fenced one is fenced, a carried, closed or expired one is over, a draining
 master is left for the next address. A stream that breaks, or that the master ends (a certificate is revoked, the PBX
 removed, its standby asks whether it is there), is a reason to look at once whether it still renews the lease
-(`lease_keeper`). Leaves to others: giving up
-what was taken away (`revocation`), certifying releases (`certification`).
+(`lease_keeper`). Leaves to others: giving up what was taken away (`revocation`), certifying releases (`certification`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import typer
 from grpc_health.v1 import health_pb2
 
 from master.cli.connection.connection import Connection
-from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ServerOption
+from master.cli.connection.options import DEFAULT_SERVER, WAIT_SECONDS_MAX, JsonOption, ServerOption
 from master.cli.connection.rpc_failure import RpcFailure
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import print_json
@@ -29,7 +29,9 @@ def health(
     wait: Annotated[bool, typer.Option("--wait", help="Ask until it does: after `serve &`, and in scripts.")] = False,
     timeout: Annotated[
         float,
-        typer.Option("--timeout", metavar="SECONDS", min=0, max=31_536_000, help="How long --wait waits at most."),
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0, max=WAIT_SECONDS_MAX, help="How long --wait waits at most."
+        ),
     ] = 60,
     as_json: JsonOption = False,
 ) -> None:

@@ -23,6 +23,8 @@ from master.values import replace
 from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 
 DEFAULT_SERVER = "127.0.0.1:7600"
+WAIT_SECONDS_MAX = 31_536_000
+"""How long a command may be told to wait: a year."""
 
 
 def typed_options(context: typer.Context) -> dict[str, Any]:

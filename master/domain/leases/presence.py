@@ -83,21 +83,21 @@ def presence(
     late = lease.renewed_at + renew_every_seconds * (1 + observer.renew_jitter) + RECONNECT_SECONDS
     moments = {AbsenceEvidence.RENEWAL_MISSED: max(late, since)}
     current = stream if stream is not None and stream.epoch == lease.epoch else None
+    heard_at = lease.renewed_at if current is None else max(lease.renewed_at, current.opened_at)
+    is_asked_for = current is not None and current.is_asked_for(heard_at)
     is_to_be_asked, retry_at = False, lease.renewed_at + lease.ttl_seconds
     come_back_seconds = max(COME_BACK_SECONDS, observer.settle_seconds)
     if current is None:
         seen = "no master has seen a stream of it"
     elif current.lost_at is None:
         seen = "its stream is open"
-        heard_at = max(lease.renewed_at, current.opened_at)
         ask_at = max(heard_at + HEARD_SECONDS, now)
-        is_to_be_asked = ask_at == now and not current.is_asked_for(heard_at)
+        is_to_be_asked = ask_at == now and not is_asked_for
         retry_at = min(retry_at, max(ask_at + come_back_seconds, since))
     elif current.lost_at < lease.renewed_at:
         seen = "it renewed after its stream broke"
     else:
-        asked = current.is_asked_for(max(lease.renewed_at, current.opened_at))
-        ended, settle_seconds = ("was ended", come_back_seconds) if asked else ("broke", observer.settle_seconds)
+        ended, settle_seconds = ("was ended", come_back_seconds) if is_asked_for else ("broke", observer.settle_seconds)
         seen = f"its stream {ended} {now - current.lost_at:.0f} s ago, and it may come back"
         moments[AbsenceEvidence.STREAM_LOST] = max(current.lost_at + settle_seconds, since)
     if now < since:

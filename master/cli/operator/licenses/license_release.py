@@ -15,7 +15,7 @@ import typer
 
 from licensemaster.v1 import license_pb2
 from master.cli.connection.asking import Master, asks_master, confirm
-from master.cli.connection.options import LicensesArgument, ReasonOption, ToDeviceOption, YesOption
+from master.cli.connection.options import WAIT_SECONDS_MAX, LicensesArgument, ReasonOption, ToDeviceOption, YesOption
 from master.cli.operator.licenses.move_results import RELEASING, end, print_results, revoked_text
 from master.cli.operator.licenses.release_progress import wait_for_releases
 from master.cli.output.document_files import binding_file, folder_for, request_file, write_document
@@ -40,7 +40,7 @@ WaitOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float,
-    typer.Option("--timeout", metavar="SECONDS", min=0, max=31_536_000, help="Wait so long at most; 0 for ever."),
+    typer.Option("--timeout", metavar="SECONDS", min=0, max=WAIT_SECONDS_MAX, help="Wait so long at most; 0 for ever."),
 ]
 RequestOutOption = Annotated[
     Path | None,
