@@ -13,10 +13,12 @@ from contextlib import closing
 from functools import cache
 from typing import Any, Final, TypeVar
 
+from master.shipped import shipped
 from master.store.backends.database import Row, Transactions, Tx
 from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import SqliteTx
 from master.store.backends.stopping import Stop
+from master.store.tables.chain import run_chain
 from master.store.tables.columns import insert_into
 from master.store.tables.names import TABLES
 from master.values import Value
@@ -88,30 +90,32 @@ def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
 
 
 async def tables_of(database: Transactions) -> str:
-    """The statements that make all tables in SQLite: those of the file itself, or of what describes a server's."""
+    """The statements that make all tables in SQLite: those that the file has kept of them; beside a server those that
+    the chain makes of an empty database."""
 
     def look(tx: Tx) -> str:
-        if tx.dialect != "sqlite":
-            return ""
-        ours = "type IN ('table', 'index') AND tbl_name IN {?1:text}"  # others may keep theirs beside them
-        made = tx.rows(f"SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND {ours} ORDER BY rowid", sorted(TABLES))
-        return ";\n".join(row[0] for row in made)
+        return _kept_of(tx.rows) if tx.dialect == "sqlite" else ""
 
-    tables = await database.read(look) or await asyncio.to_thread(_described)
+    tables = await database.read(look) or await asyncio.to_thread(_of_the_chain)
     await asyncio.to_thread(_columns_read, tables)  # here, and not where calls wait for it
     return tables
 
 
 @cache
-def _described() -> str:
+def _of_the_chain() -> str:
     from sqlalchemy import create_engine
 
-    from master.store.tables.tables import metadata
+    with create_engine("sqlite+pysqlite://").begin() as connection:
+        run_chain(connection, shipped("migrations"))
+        return _kept_of(lambda statement: connection.exec_driver_sql(statement).all())
 
-    with create_engine("sqlite+pysqlite://").connect() as connection:
-        metadata.create_all(connection, checkfirst=False)
-        made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-        return ";\n".join(made.scalars())
+
+def _kept_of(rows: Callable[[str], Sequence[Row]]) -> str:
+    """The statements that SQLite has kept of our tables; others may have theirs beside them."""
+    made = rows(
+        "SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL ORDER BY rowid"
+    )
+    return ";\n".join(sql for table, sql in made if table in TABLES)
 
 
 def _made(tables: str) -> sqlite3.Connection:

@@ -1,5 +1,4 @@
-"""The tables, and statements made of their columns' names.
+"""The tables by name, the chain that makes them, and statements made of their columns' names.
 
-Here belongs what a table consists of. SQLAlchemy describes tables, for migrations and for copies of projects from a
-server; whoever serves leases from a file does without it.
+Whoever serves leases from a file loads no SQLAlchemy for it.
 """

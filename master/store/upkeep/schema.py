@@ -20,6 +20,7 @@ from master.store.backends.problems import storage_error
 from master.store.backends.sqlite import connected, existing_file, lock_file, made_file, opened_file
 from master.store.backends.sqlite_file import SqliteFile, Use
 from master.store.backends.urls import SqliteUrl, parse_url
+from master.store.tables.chain import run_chain
 from master.store.tables.names import TABLES
 from master.values import Value
 
@@ -71,7 +72,7 @@ def upgrade(url: str, if_absent: IfAbsent = IfAbsent.REFUSE) -> tuple[str | None
             raise _absent(look)
         if file is not None:  # nobody serves it while its tables change; on a server other masters go on
             lock_file(file, Use.CHANGE)
-        _run_chain(connection)
+        run_chain(connection, shipped("migrations"))
         connection.execute(text("UPDATE database_identity SET schema_version = :version"), {"version": _VERSION})
 
     try:
@@ -109,7 +110,7 @@ async def check(database: Database) -> None:
             raise StorageError(
                 StorageProblem.STORAGE_SCHEMA, f"it is at revision {revision}, this version needs {needed}; {remedy}"
             )
-        if missing := sorted(TABLES - look.tables()):
+        if missing := sorted(TABLES.keys() - look.tables()):
             raise StorageError(
                 StorageProblem.STORAGE_SCHEMA, f"it lacks the tables {', '.join(missing)}; restore a backup"
             )
@@ -178,17 +179,6 @@ def _revision(look: Look) -> str | None:
 def _absent(look: Look) -> StorageError:
     remedy = "correct database_url, or make an empty database in it with `license-master db upgrade --create`"
     return StorageError(StorageProblem.STORAGE_ABSENT, f"{look.named()} is empty; {remedy}")
-
-
-def _run_chain(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(shipped("migrations")))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
 
 
 def _sqlite_engine(file: Path) -> Engine:

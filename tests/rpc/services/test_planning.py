@@ -10,7 +10,7 @@ import pytest
 from licensemaster.v1 import plan_pb2
 from master.store.backends.database import Tx
 from master.store.backends.opening import open_database
-from master.store.tables.tables import metadata
+from master.store.tables.names import TABLES
 from tests.rpc.failures import failure
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import granted, opened, seats
@@ -24,10 +24,7 @@ async def everything_stored(database_url: str) -> dict[str, list[str]]:
     """Every row of every table."""
 
     def look(tx: Tx) -> dict[str, list[str]]:
-        return {
-            table.name: sorted(repr(tuple(row)) for row in tx.rows(f"SELECT * FROM {table.name}"))
-            for table in metadata.sorted_tables
-        }
+        return {table: sorted(repr(tuple(row)) for row in tx.rows(f"SELECT * FROM {table}")) for table in TABLES}
 
     database = open_database(database_url)
     try:

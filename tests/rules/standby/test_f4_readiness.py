@@ -112,13 +112,13 @@ async def _everything(database_url: str) -> dict[str, list[object]]:
 
     from master.store.backends.database import Tx
     from master.store.backends.opening import open_database
-    from master.store.tables.tables import metadata
+    from master.store.tables.names import TABLES
 
     def look(tx: Tx) -> dict[str, list[object]]:
         return {
-            table.name: sorted((tuple(row) for row in tx.rows(f"SELECT * FROM {table.name}")), key=repr)
-            for table in metadata.sorted_tables
-            if table.name not in ("event", "audit_head")
+            table: sorted((tuple(row) for row in tx.rows(f"SELECT * FROM {table}")), key=repr)
+            for table in TABLES
+            if table not in ("event", "audit_head")
         }
 
     database = open_database(database_url)

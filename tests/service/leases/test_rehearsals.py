@@ -18,7 +18,7 @@ from master.service.runtime.names import PbxName
 from master.store.backends.sqlite import SqliteDatabase
 from master.store.dry_runs.project_copies import LEFT_OUT, copy_of, rehearsed, tables_of
 from master.store.dry_runs.rehearsals import of_every_pbx, of_no_pbx, of_pair
-from master.store.tables.tables import metadata
+from master.store.tables.names import TABLES
 from tests.auth.callers.test_permissions import METHODS
 from tests.rpc.failures import NAME, failure
 from tests.rpc.services.test_planning import everything_stored
@@ -126,7 +126,7 @@ async def test_a_copy_has_every_row_of_its_project_and_none_of_another(
     database = any_master.running.database
     tables = await tables_of(database)
     copy = await database.read(lambda tx: copy_of(tx, tables, PROJECT, of_every_pbx))
-    assert {table for table, _ in copy.rows} | LEFT_OUT == metadata.tables.keys()
+    assert {table for table, _ in copy.rows} | LEFT_OUT == TABLES.keys()
     filled = {table: len(rows) for table, rows in copy.rows if rows}
     assert filled["project"] == filled["audit_head"] == filled["event"] == 1
     assert (filled["pbx"], filled["device"], filled["seat"], filled["license"]) == (4, 4, 8, 4)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from master.store.backends.database import Tx
-from master.store.tables.tables import metadata
+from master.store.tables.names import TABLES
 from tests.support.masters import InProcess
 
 
@@ -40,7 +40,7 @@ async def writer_held(master: InProcess, database_url: str) -> AsyncIterator[Non
     connection = await asyncpg.connect(database_url)
     try:
         async with connection.transaction():
-            tables = ", ".join(f'"{name}"' for name in metadata.tables)
+            tables = ", ".join(f'"{name}"' for name in TABLES)
             await connection.execute(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")  # nobody else may lock a row
             yield
     finally:
