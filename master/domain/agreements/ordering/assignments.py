@@ -8,7 +8,7 @@ from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import AssignSeat, ReassignSeat, UnassignSeat
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.state import Holding
-from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, malformed, refuse
 from master.domain.catalog.policies import Product, SeatUse, SubjectKind
 
 
@@ -85,12 +85,11 @@ def _assignable(draft: OrderDraft, contract: str) -> tuple[Holding, Product]:
 def _needs_seat(draft: OrderDraft, product: Product, user: str, uses: Sequence[str]) -> bool:
     known = {use.value for use in SeatUse}
     if unknown := [use for use in uses if use not in known]:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "uses",
             f"{unknown[0]!r} is nothing that is done with it",
             remedy=f"give none or some of {', '.join(sorted(known))}",
             rules=("R1",),
-            field="uses",
         )
     needed = any(SeatUse(use) in product.seat_for for use in uses)
     if not needed:

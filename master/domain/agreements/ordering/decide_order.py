@@ -28,7 +28,7 @@ from master.domain.agreements.ledger.problems import AgreementProblem, Agreement
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ledger.state import AwaitedOrder
 from master.domain.agreements.ordering import assignments, devices, purchases, renewals, reversals, version_changes
-from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, malformed, refuse
 from master.domain.catalog.policies import Unit
 from master.domain.catalog.subjects import PROJECT
 from master.values import Value, replace
@@ -149,12 +149,11 @@ def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
     """Decide an `AddCredits`, which is possible at any time (M2)."""
     amount = order.amount
     if not amount.is_finite() or not 0 < abs(amount) <= CREDITS_MAX or amount != round(amount, 6):
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "amount",
             f"{amount} is no amount of credits",
             remedy=f"give a decimal above 0, at most {CREDITS_MAX}, with at most 6 places; below 0 takes credits back",
             rules=("M2",),
-            field="amount",
         )
     if draft.snapshot.state.balance + amount < 0:
         refuse(

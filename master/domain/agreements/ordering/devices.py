@@ -13,7 +13,7 @@ from master.domain.agreements.ledger.orders import AddFeature, AllowBuild, Corre
 from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem, RefusedError
 from master.domain.agreements.ledger.serials import serial_form
-from master.domain.agreements.ordering.order_draft import OrderDraft, refuse
+from master.domain.agreements.ordering.order_draft import OrderDraft, malformed, refuse
 from master.domain.agreements.rights.rights import has_feature
 from master.domain.agreements.rights.upgrade_gate import upgrade_gate
 from master.domain.catalog.policies import Begins, Product, SubjectKind, Unit
@@ -37,13 +37,12 @@ def register_device(draft: OrderDraft, order: RegisterDevice) -> None:
     _check_days(draft, subject, product, delivered_on=order.delivered_on, shipped_on=order.shipped_on)
     serial = _unused_serial(draft, subject, product, order.serial)
     if product.gate_release is not None and not order.release:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "release",
             f"{product.title} is registered with the release that it runs: what it may install next depends on it",
             remedy=f"give its release, such as {product.gate_release}",
             rules=product.rules,
             subject=subject,
-            field="release",
         )
     release = str(draft.release(order.release, "release")) if order.release else ""
     details = {
@@ -97,13 +96,12 @@ def _check_days(
 ) -> None:
     for field, day in (("delivered_on", delivered_on), ("shipped_on", shipped_on)):
         if day is not None and day > draft.day:
-            refuse(
-                AgreementProblem.MALFORMED,
+            malformed(
+                field,
                 f"{field} is {day}, after today, {draft.day}",
                 remedy="give the day on which it happened",
                 rules=product.rules,
                 subject=subject,
-                field=field,
             )
 
 
@@ -112,13 +110,12 @@ def _unused_serial(draft: OrderDraft, subject: Subject, product: Product, given:
     try:
         serial = values.serial(given)
     except BadValueError as error:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "serial",
             f"the serial number of {subject} is missing" if not given.strip() else str(error),
             remedy="give the serial number of its label: warranty and maintenance belong to it, whatever it is called",
             rules=product.rules,
             subject=subject,
-            field="serial",
         )
     known = draft.snapshot.state.serials.get(serial_form(serial))
     if known is not None and known != subject:

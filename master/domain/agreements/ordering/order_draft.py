@@ -46,6 +46,13 @@ def refuse(
     )
 
 
+def malformed(
+    field: str, message: str, *, remedy: str, rules: tuple[str, ...] = (), subject: Subject = PROJECT
+) -> NoReturn:
+    """Refuse the order for what one of its fields says."""
+    refuse(AgreementProblem.MALFORMED, message, remedy=remedy, rules=rules, subject=subject, field=field)
+
+
 class OrderDraft(Struct, kw_only=True):
     """The order while it is decided: what it would write, cost and note."""
 
@@ -136,11 +143,10 @@ class OrderDraft(Struct, kw_only=True):
     def name(self, text: str, field: str) -> str:
         """Return a name, key or id; refuses the order where it is empty or too long."""
         if not text.strip() or len(text) > NAME_MAX:
-            refuse(
-                AgreementProblem.MALFORMED,
+            malformed(
+                field,
                 f"{field} is empty or longer than {NAME_MAX} characters",
                 remedy=f"give {field} as a text of 1 to {NAME_MAX} characters",
-                field=field,
             )
         return text
 
@@ -188,7 +194,7 @@ class OrderDraft(Struct, kw_only=True):
         try:
             return read(self.name(text, field))
         except ValueError as error:
-            refuse(AgreementProblem.MALFORMED, f"{field}: {error}", remedy="write it like 7.1 or 12r1 sr4", field=field)
+            malformed(field, f"{field}: {error}", remedy="write it like 7.1 or 12r1 sr4")
 
     def unused_key(self, key: str, rules: tuple[str, ...]) -> str:
         """Return a key; refuses the order where the ledger has it already."""

@@ -18,7 +18,7 @@ from master.domain.agreements.ledger.orders import (
 )
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.state import Holding
-from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
+from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, malformed, refuse
 from master.domain.agreements.ordering.renewals import buy, period, take_key
 from master.domain.agreements.ordering.seat_prices import SeatCharge, charge_months, charge_seats, charge_tier
 from master.domain.agreements.rights.rights import use_policy
@@ -300,39 +300,33 @@ def _counts(product: Product, counts: Mapping[str, int]) -> Mapping[str, int]:
                 field="counts",
             )
         if not 0 <= count <= COUNT_MAX:
-            refuse(
-                AgreementProblem.MALFORMED,
-                f"{count} {key} is no number of them",
-                remedy=f"give a whole number from 0 to {COUNT_MAX}",
-                field="counts",
+            malformed(
+                "counts", f"{count} {key} is no number of them", remedy=f"give a whole number from 0 to {COUNT_MAX}"
             )
     if not any(counts.values()):
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "counts",
             "counts has nothing in it",
             remedy=f"give numbers of {' and '.join(product.counts)}",
             rules=product.rules,
-            field="counts",
         )
     return counts
 
 
 def _major(product: Product, major: int) -> int:
     if major and not product.one_major:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "major",
             f"{product.title} is for no major version, and {major} was given",
             remedy="leave it out",
             rules=product.rules,
-            field="major",
         )
     if product.one_major and not 0 < major <= COUNT_MAX:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "major",
             f"{product.title} is for one major version, and none was given",
             remedy="give the major version, such as 3",
             rules=("P3",),
-            field="major",
         )
     return major if product.one_major else 0
 

@@ -17,7 +17,7 @@ from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.serials import serial_form
 from master.domain.agreements.ledger.state import PaidTerm
-from master.domain.agreements.ordering.order_draft import MONTHS_MAX, OrderDraft, refuse
+from master.domain.agreements.ordering.order_draft import MONTHS_MAX, OrderDraft, malformed, refuse
 from master.domain.agreements.ordering.seat_prices import SeatCharge, charge_seats
 from master.domain.catalog.dates import Term, add_days, add_months
 from master.domain.catalog.policies import Begins, Counted, Late, Offer, Policy, PriceBasis
@@ -32,21 +32,19 @@ def extend(draft: OrderDraft, order: Extend) -> None:
     offer = draft.offer(order.offer)
     subjects = _subjects(draft, order, offer)
     if (offer.needs_key or offer.payment_first) and len(subjects) > 1:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "subjects",
             f"{offer.title} comes with a key for each, so it is ordered for one at a time",
             remedy="order it for each of them by itself",
             rules=offer.rules,
-            field="subjects",
         )
     if order.key and not offer.needs_key:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "key",
             f"{offer.title} is ordered without a key"
             + ("; its key comes with the confirmation of its payment" if offer.payment_first else ""),
             remedy="leave the key out" + (", and give it when the payment is confirmed" if offer.payment_first else ""),
             rules=offer.rules,
-            field="key",
         )
     months = period(offer, order.months)
     for subject in subjects:
@@ -95,11 +93,10 @@ def _subjects(draft: OrderDraft, order: Extend, offer: Offer) -> tuple[Subject, 
             )
         named = (*named, *sorted(covered))
     if not named or len(set(named)) < len(named):
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "subjects",
             "subjects is empty, or names one twice",
             remedy="name each license, device or contract once, or a PBX",
-            field="subjects",
         )
     return named
 
@@ -119,12 +116,11 @@ def period(offer: Offer, months: int) -> int:
     if months == 0 and len(offer.months) == 1:
         return offer.months[0]
     if not 0 < months <= MONTHS_MAX:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "months",
             f"{months} months is no period",
             remedy=f"give months as a whole number from 1 to {MONTHS_MAX}",
             rules=offer.rules,
-            field="months",
         )
     if offer.months and months not in offer.months:
         listed = " or ".join(map(str, offer.months))
@@ -193,7 +189,7 @@ def _bought(start: date, anchor: date, passed: int, offer: Offer, months: int, *
             raise OverflowError(f"it would end after the year {LAST_YEAR}")
         return PaidTerm(term=Term(start, ends), anchor=anchor, anchor_months=counted, how="bought", offer=offer.key)
     except OverflowError as error:
-        refuse(AgreementProblem.MALFORMED, str(error), remedy="order a shorter period", field="months")
+        malformed("months", str(error), remedy="order a shorter period")
 
 
 def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date, months: int) -> PaidTerm:

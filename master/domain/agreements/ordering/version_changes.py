@@ -10,7 +10,7 @@ from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.domain.agreements.ledger.snapshot import LicenseFacts
 from master.domain.agreements.ledger.state import PaidTerm
-from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, refuse
+from master.domain.agreements.ordering.order_draft import COUNT_MAX, OrderDraft, malformed, refuse
 from master.domain.agreements.ordering.renewals import charge_term
 from master.domain.catalog.catalog import UnknownLicenseNameError
 from master.domain.catalog.dates import Term, add_months
@@ -131,11 +131,10 @@ def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
             field="type",
         )
     if not 0 < order.quantity <= COUNT_MAX:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "quantity",
             f"{order.quantity} is no number of licenses",
             remedy=f"give a whole number from 1 to {COUNT_MAX}",
-            field="quantity",
         )
     paid_in_credits = {
         policy
@@ -184,12 +183,7 @@ def publish_release(draft: OrderDraft, order: PublishRelease) -> None:
 
 def _licenses(draft: OrderDraft, ids: tuple[str, ...]) -> list[LicenseFacts]:
     if not ids or len(set(ids)) < len(ids):
-        refuse(
-            AgreementProblem.MALFORMED,
-            "licenses is empty, or names one twice",
-            remedy="name each license once",
-            field="licenses",
-        )
+        malformed("licenses", "licenses is empty, or names one twice", remedy="name each license once")
     for id in ids:
         if id not in draft.snapshot.licenses:
             refuse(
@@ -206,12 +200,11 @@ def _versioned(draft: OrderDraft, facts: LicenseFacts, version: int) -> int:
     """The version now; the wanted one is another, and one that the type can have."""
     now = draft.snapshot.version(facts)
     if now is None or not 0 < version < 1000:
-        refuse(
-            AgreementProblem.MALFORMED,
+        malformed(
+            "version",
             f"{facts} cannot get version {version}",
             remedy="name a license that has a version, and a version such as 13",
             subject=facts.subject,
-            field="version",
         )
     if version == now:
         refuse(
