@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog, LicenseType, folded_name
 from master.domain.catalog.policy_file import SECTIONS, PolicyFile
@@ -102,9 +101,7 @@ class _Reader(TomlReader):
             "matches": (license_type.matches,) if license_type.matches else (),
         }
         for field, names in named.items():
-            for name in names:
-                if name not in types:
-                    raise wrong(field, f"there is no type {name!r}{closest(name, types)}")
+            self.known_names(("types", license_type.key, field), names, types, "type")
         for name in license_type.excludes:
             if license_type.key not in types[name].excludes:
                 raise wrong("excludes", f"{name!r} must exclude {license_type.key!r} too")

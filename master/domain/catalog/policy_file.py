@@ -6,12 +6,11 @@ What they mean, `policies.py` says; docs/catalogs.md explains every key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.policies import (
     Begins,
@@ -52,7 +51,9 @@ class PolicyFile:
             releases=self._releases(),
         )
         for license_type in self._types.values():
-            self._known(("types", license_type.key, "policies"), license_type.policies, policies.policies, "policy")
+            self._read.known_names(
+                ("types", license_type.key, "policies"), license_type.policies, policies.policies, "policy"
+            )
         for offer in policies.offers.values():
             self._check_offer(offer, policies)
         for product in policies.products.values():
@@ -97,14 +98,9 @@ class PolicyFile:
             releases[name] = self._read.day(table, at)
         return releases
 
-    def _known(self, at: FieldPath, names: Iterable[str], known: Mapping[str, object], word: str) -> None:
-        for name in names:
-            if name not in known:
-                raise self._read.error(at, f"there is no {word} {name!r}{closest(name, known)}")
-
     def _check_offer(self, offer: Offer, policies: Policies) -> None:
         at, error = ("offers", offer.key), self._read.error
-        self._known((*at, "policies"), offer.policies, policies.policies, "policy")
+        self._read.known_names((*at, "policies"), offer.policies, policies.policies, "policy")
         covered = [policies.policies[name] for name in offer.policies]
         if not covered:
             raise error((*at, "policies"), "an offer is time of at least one policy")
@@ -126,12 +122,12 @@ class PolicyFile:
 
     def _check_product(self, product: Product, policies: Policies) -> None:
         at, error = ("products", product.key), self._read.error
-        self._known((*at, "policies"), product.policies, policies.policies, "policy")
+        self._read.known_names((*at, "policies"), product.policies, policies.policies, "policy")
         if product.tiers and product.sold_by is not SoldBy.TIER:
             raise error((*at, "tiers"), "only a product that is sold by tier has them")
-        self._known((*at, "tiers"), product.tiers, dict.fromkeys(product.counts), "type among its counts")
+        self._read.known_names((*at, "tiers"), product.tiers, product.counts, "type among its counts")
         for field in ("counts", "each_has", "features"):
-            self._known((*at, field), getattr(product, field), self._types, "type")
+            self._read.known_names((*at, field), getattr(product, field), self._types, "type")
         if (product.sold_by is SoldBy.PIECE) is bool(product.counts):
             raise error((*at, "counts"), "exactly the products sold by tier or by seat have counts")
         yearly = [
@@ -142,11 +138,11 @@ class PolicyFile:
         if product.seat_for and len(product.counts) != 1:
             raise error((*at, "seat_for"), "seats are assigned where counts is exactly one type")
         if product.trial is not None:
-            self._known((*at, "trial"), (product.trial,), policies.offers, "offer")
+            self._read.known_names((*at, "trial"), (product.trial,), policies.offers, "offer")
             tried = policies.offers[product.trial].policies
             if any(policies.policies[name].grants is not Grants.USE for name in tried):
                 raise error((*at, "trial"), "is an offer of a policy with grants = 'use'")
         if (product.gate_release is None) is not (product.gate_policy is None):
             raise error((*at, "gate_policy"), "gate_release and gate_policy stand together")
         if product.gate_policy is not None:
-            self._known((*at, "gate_policy"), (product.gate_policy,), dict.fromkeys(product.policies), "policy")
+            self._read.known_names((*at, "gate_policy"), (product.gate_policy,), product.policies, "policy")

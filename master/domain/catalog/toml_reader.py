@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -121,6 +121,12 @@ class TomlReader:
         for key in table:
             if key not in known:
                 raise self.error((*at, key), f"unknown key{closest(key, known)}")
+
+    def known_names(self, at: FieldPath, names: Iterable[str], known: Collection[str], what: str) -> None:
+        """Refuse a name that nothing of its kind has."""
+        for name in names:
+            if name not in known:
+                raise self.error(at, f"there is no {what} {name!r}{closest(name, known)}")
 
     def typed(self, table: Mapping[str, Any], at: FieldPath, kind: type, default: Any) -> Any:
         """A value of one kind, or the default; None as the default: it must be there."""

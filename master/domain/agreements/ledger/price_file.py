@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.agreements.ledger.pricing import PriceList
 from master.domain.catalog.catalog import Catalog
@@ -76,16 +75,14 @@ class _Reader(TomlReader):
     def _amounts(self, table: Mapping[str, Any], at: FieldPath, known: set[str], word: str) -> dict[str, Decimal]:
         amounts = self.typed(table, at, dict, {})
         for key in amounts:
-            if key not in known:
-                raise self.error((*at, key), f"there is no {word} {key!r}{closest(key, known)}")
+            self.known_names((*at, key), [key], known, word)
         return {key: self.decimal(amounts, (*at, key)) for key in amounts}
 
     def _numbered(self, section: str, known: set[str], word: str) -> dict[str, dict[int, Decimal]]:
         tables = self.typed(self.document, (section,), dict, {})
         numbered: dict[str, dict[int, Decimal]] = {}
         for key in tables:
-            if key not in known:
-                raise self.error((section, key), f"there is no {word} {key!r}{closest(key, known)}")
+            self.known_names((section, key), [key], known, word)
             table = self.table(tables, (section, key))
             for number in table:
                 if not (number.isascii() and number.isdigit() and number == str(int(number)) and number != "0"):
