@@ -37,7 +37,6 @@ from master.rpc.services.webhook_service import WebhookService
 from master.service.leases.expiry import Expiry
 from master.service.monitoring.alarms import AlarmTask
 from master.service.monitoring.audit import Audit
-from master.service.monitoring.reports import Reports
 from master.service.monitoring.usage import UsageTask
 from master.service.monitoring.webhook_delivery import WebhookDelivery
 from master.service.monitoring.webhooks import Webhooks
@@ -214,8 +213,8 @@ class Parts(ServiceParts, kw_only=True):
             ),
             LicenseService(self.licenses, signer=self.signer, clock=self.clock),
             ProjectService(self.projects, self.learnings, aside=self.aside),
-            AllocationService(self.projects, self.leases),
-            LoanService(self.leases, signer=self.signer, clock=self.clock),
+            AllocationService(self.projects, self.leases, self.committer),
+            LoanService(self.leases, self.committer, signer=self.signer, clock=self.clock),
             StandbyService(self.leases),
             StatusService(
                 self.status,
@@ -224,8 +223,8 @@ class Parts(ServiceParts, kw_only=True):
                 aside=self.aside,
             ),
             AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
-            PlanService(self.projects),
-            ReportService(Reports(self.context)),
+            PlanService(self.context),
+            ReportService(self.context),
             WebhookService(self._webhooks),
             AgreementService(self.agreements),
         ]

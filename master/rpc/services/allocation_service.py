@@ -14,15 +14,17 @@ from master.rpc.convert.from_messages import value_from
 from master.rpc.messages import message
 from master.rpc.repeatable import Repeatable
 from master.service.batch.requests import DropWaiting
+from master.service.leases.committer import Committer
 from master.service.leases.leases import Leases
 from master.service.projects.allocation import ApplyAllocation
 from master.service.projects.projects import Projects
 
 
 class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
-    def __init__(self, projects: Projects, leases: Leases) -> None:
+    def __init__(self, projects: Projects, leases: Leases, committer: Committer) -> None:
         self._projects = projects
         self._leases = leases
+        self._committer = committer
 
     async def ApplyAllocation(
         self, request: api.ApplyAllocationRequest, context: Context
@@ -60,7 +62,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
 
     async def DropWaiting(self, request: api.DropWaitingRequest, context: Context) -> api.DropWaitingResponse:
         repeatable = Repeatable(request, api.DropWaitingResponse, partial(message, api.DropWaitingResponse))
-        dropped = await self._leases.carry_out(
+        dropped = await self._committer.submit(
             DropWaiting(
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),

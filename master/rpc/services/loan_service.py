@@ -14,6 +14,7 @@ from master.rpc.messages import message, timestamp
 from master.rpc.repeatable import Repeatable
 from master.service.batch import answers
 from master.service.batch import requests as ask
+from master.service.leases.committer import Committer
 from master.service.leases.leases import Leases
 from master.service.runtime.request_answers import RequestKey
 from master.signing import Signer
@@ -25,8 +26,9 @@ _ASKED_ONLY: RequestKey[answers.LoanBorrowed] = RequestKey(
 
 
 class LoanService(loan_pb2_grpc.LoanServiceServicer):
-    def __init__(self, leases: Leases, *, signer: Signer, clock: Callable[[], float]) -> None:
+    def __init__(self, leases: Leases, committer: Committer, *, signer: Signer, clock: Callable[[], float]) -> None:
         self._leases = leases
+        self._committer = committer
         self._signer = signer
         self._clock = clock
 
@@ -39,7 +41,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
 
         repeatable = Repeatable(request, api.BorrowSeatsResponse, borrowed)
         asked = self._borrowing(request, key=repeatable.key(), reason=incoming.reason(request.reason))
-        return repeatable.response(await self._leases.carry_out(asked))
+        return repeatable.response(await self._committer.submit(asked))
 
     async def PreviewLoan(self, request: api.PreviewLoanRequest, context: Context) -> api.PreviewLoanResponse:
         asked = self._borrowing(request)
@@ -68,7 +70,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
             reason=incoming.reason(request.reason),
             key=repeatable.key(),
         )
-        return repeatable.response(await self._leases.carry_out(asked))
+        return repeatable.response(await self._committer.submit(asked))
 
     async def ListLoans(self, request: api.ListLoansRequest, context: Context) -> api.ListLoansResponse:
         loans = await self._leases.list_loans(incoming.project_name(request.project))

@@ -34,13 +34,11 @@ from master.service.batch.batch import answer_to
 from master.service.batch.claims.standby_pairs import read_standby_pairs
 from master.service.batch.requests import (
     AcquireSeats,
-    Answer,
     BorrowSeats,
     CloseLease,
     EndLease,
     OpenLease,
     RenewLease,
-    Request,
     ReturnSeats,
     SyncSeats,
     TakeOverLease,
@@ -108,15 +106,6 @@ class Leases:
     def renew_after_seconds(self, pbx: Pbx) -> float:
         """When a PBX should renew next."""
         return self._renewal_pace.renew_after_seconds(pbx.pace)
-
-    async def carry_out(self, request: Request[Answer]) -> Answer:
-        """Carry out a request of which nothing is counted and nothing logged: a loan, waiting that ends.
-
-        Raises:
-            UnknownPbxError, LeaseError, LoanError: it cannot be served.
-            RequestIdTakenError: the request id was used for something else.
-        """
-        return await self._committer.submit(request)
 
     # --- Leases -------------------------------------------------------------------------------------------------------
 

@@ -41,42 +41,38 @@ class UsageReport(Value, kw_only=True):
     """The latest first; empty where they were not asked for."""
 
 
-class Reports:
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
+async def usage_report(context: ServiceContext, project: str, *, days: int, with_holders: bool) -> UsageReport:
+    """Return the usage report on the last days, today included.
 
-    async def usage(self, project: str, *, days: int, with_holders: bool) -> UsageReport:
-        """Return the usage report on the last days, today included.
+    Raises:
+        UnknownProjectError: there is no such project.
+    """
+    time = context.lease_time()
+    today = day_of(time.now)
+    first = today - days + 1
 
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
-        time = self._context.lease_time()
-        today = day_of(time.now)
-        first = today - days + 1
+    def look(tx: Tx, estate: Estate) -> UsageReport:
+        overview = read_overview(tx, context.estates, project, time)
+        pools = store.pools_since(tx, estate.project_id, day=first)
+        seats: Counter[int] = Counter()
+        for (_, pbx_id), use in queries.usage_of_project(tx, estate.project_id).items():
+            seats[pbx_id] += use.seats
+        lately = max(first, today - LATELY_DAYS + 1)
+        return UsageReport(
+            project=project,
+            made_at=time.now,
+            days=days,
+            days_known=len({pool.day for pool in pools}),
+            catalog=estate.catalog,
+            sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
+            rules=store.rules_since(tx, estate.project_id, day=first),
+            policies=_policies(tx, estate, overview, first * DAY_SECONDS, time.now),
+            pools=pool_reports(overview, estate.catalog.types, pools, today=today),
+            silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, time),
+            denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),
+        )
 
-        def look(tx: Tx, estate: Estate) -> UsageReport:
-            overview = read_overview(tx, self._context.estates, project, time)
-            pools = store.pools_since(tx, estate.project_id, day=first)
-            seats: Counter[int] = Counter()
-            for (_, pbx_id), use in queries.usage_of_project(tx, estate.project_id).items():
-                seats[pbx_id] += use.seats
-            lately = max(first, today - LATELY_DAYS + 1)
-            return UsageReport(
-                project=project,
-                made_at=time.now,
-                days=days,
-                days_known=len({pool.day for pool in pools}),
-                catalog=estate.catalog,
-                sites=store.sites_since(tx, estate.project_id, day=first, lately=lately),
-                rules=store.rules_since(tx, estate.project_id, day=first),
-                policies=_policies(tx, estate, overview, first * DAY_SECONDS, time.now),
-                pools=pool_reports(overview, estate.catalog.types, pools, today=today),
-                silent=silent_pbxs(estate, queries.leases_of_project(tx, estate.project_id), seats, time),
-                denied=store.denied_since(tx, estate.project_id, day=first, limit=DENIED_MAX) if with_holders else (),
-            )
-
-        return await self._context.read_project(project, look)
+    return await context.read_project(project, look)
 
 
 def _policies(tx: Tx, estate: Estate, overview: Overview, since: float, now: float) -> list[PolicyUse]:

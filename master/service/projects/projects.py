@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
 from master.domain.allocation.policies import Allocation
 from master.domain.estate.lease_time import LeaseTime
-from master.domain.planning.changes import PlannedChange
-from master.domain.planning.plan import Plan
 from master.service.estates.estate_cache import EstateCache
 from master.service.estates.service_context import ServiceContext
 from master.service.projects.allocation import AllocationApplied, ApplyAllocation, apply_allocation
 from master.service.projects.apply import Applied, ApplyProject, apply_project
-from master.service.projects.planning import plan_changes
 from master.service.projects.removal import Deleted, DeleteProject, remove_project
 from master.service.runtime.names import UnknownProjectError
 from master.service.runtime.request_answers import AnsweredBefore
@@ -123,12 +119,3 @@ class Projects:
         return await self._context.questions.read(
             lambda tx: projects.project_names(tx, after=after, limit=limit, only=only)
         )
-
-    async def plan_changes(self, project: str, changes: Sequence[PlannedChange]) -> Plan:
-        """Return what would happen if changes were made, one after the other.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-            PlanInvalidError: a change is wrong in itself.
-        """
-        return await plan_changes(self._context, project, changes)
