@@ -69,42 +69,6 @@ class Parts(ServiceParts, kw_only=True):
         )
 
     @cached_property
-    def learning(self) -> PeriodicCall[list[str]]:
-        """Ends learning that is over."""
-        seconds = self.settings.expiry_interval_seconds
-        return PeriodicCall("LearningTask", self.learnings.end_what_is_over, interval_seconds=seconds)
-
-    @cached_property
-    def releases(self) -> PeriodicCall[int]:
-        """Completes releases as soon as nobody uses the licenses any more."""
-        seconds = self.settings.release_interval_seconds
-        return PeriodicCall("ReleaseTask", self.licenses.complete_releases, interval_seconds=seconds)
-
-    @cached_property
-    def shrinking(self) -> PeriodicCall[int]:
-        """Takes seats back from pools that hold more than is to stay."""
-        seconds = self.settings.release_interval_seconds
-        return PeriodicCall("ShrinkTask", self.licenses.shrink_pools, interval_seconds=seconds)
-
-    @cached_property
-    def renewals(self) -> PeriodicCall[int]:
-        """Orders renewals on their day (P4), and finds what a new device or catalog makes of the ledger."""
-        seconds = self.settings.agreement_interval_seconds
-        renew = self.agreements.renew_and_reconcile
-        return RareCall("AutoRenewalTask", renew, interval_seconds=seconds)
-
-    @cached_property
-    def uses(self) -> PeriodicCall[int]:
-        """Takes licenses away as soon as their use has ended (P1, R3)."""
-        seconds = self.settings.release_interval_seconds
-        return PeriodicCall("AgreementUseTask", self.agreements.end_uses, interval_seconds=seconds)
-
-    @cached_property
-    def change_poller(self) -> ChangePoller:
-        """Notices what other masters did."""
-        return ChangePoller(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds)
-
-    @cached_property
     def usage(self) -> UsageTask:
         return UsageTask(
             self.context,
@@ -135,20 +99,23 @@ class Parts(ServiceParts, kw_only=True):
             interval_seconds=self.settings.webhook_interval_seconds,
         )
 
-    @property
+    @cached_property
     def periodic_tasks(self) -> tuple[PeriodicTask, ...]:
         """All of these, in the order in which they start."""
+        expiry_seconds = self.settings.expiry_interval_seconds
+        release_seconds = self.settings.release_interval_seconds
+        renew, renewal_seconds = self.agreements.renew_and_reconcile, self.settings.agreement_interval_seconds
         authorizer = () if self.authorizer is None else (self.authorizer,)
         return (
             self.expiry,
             self.leases.waiting,
             self.stream_recorder,
-            self.learning,
-            self.releases,
-            self.shrinking,
-            self.renewals,
-            self.uses,
-            self.change_poller,
+            PeriodicCall("LearningTask", self.learnings.end_what_is_over, interval_seconds=expiry_seconds),
+            PeriodicCall("ReleaseTask", self.licenses.complete_releases, interval_seconds=release_seconds),
+            PeriodicCall("ShrinkTask", self.licenses.shrink_pools, interval_seconds=release_seconds),
+            RareCall("AutoRenewalTask", renew, interval_seconds=renewal_seconds),
+            PeriodicCall("AgreementUseTask", self.agreements.end_uses, interval_seconds=release_seconds),
+            ChangePoller(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds),
             self.usage,
             self.webhook_delivery,
             self.alarms,

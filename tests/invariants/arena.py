@@ -119,7 +119,7 @@ class Arena:
             in_process_master(self._url, self.clock, drain_seconds=0.01, cooling_off_seconds=COOLING_OFF_SECONDS)
         )
         await master.running.expiry.run_once()  # it does so by itself at some moment after its start; now it is certain
-        await master.running.releases.run_once()
+        await master.running.licenses.complete_releases()
         return stack, master
 
 

@@ -233,7 +233,7 @@ class Moving(RuleBasedStateMachine):
     @rule(at=masters)
     def look_round(self, at: int) -> None:
         self._hand_on()
-        self.arena.run(self._master(at).running.releases.run_once())
+        self.arena.run(self._master(at).running.licenses.complete_releases())
         self.model.look()
 
     # --- What must always hold --------------------------------------------------------------------------------------

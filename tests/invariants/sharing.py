@@ -209,7 +209,7 @@ class Sharing(Calling):
     def look_again(self, at: int) -> None:
         """What is overdrawn without a budget, or in the way of a license that leaves, is taken back in order."""
         self._hand_on()
-        self.arena.run(self._master(at).running.shrinking.run_once())
+        self.arena.run(self._master(at).running.licenses.shrink_pools())
         self.model.look_again()
 
     @precondition(lambda self: not self.model.stepped)

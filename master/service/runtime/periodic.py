@@ -14,7 +14,6 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
 
 import structlog
 
@@ -23,7 +22,6 @@ from master.service.runtime.errors import QueueFullError, StoppedError
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.database import StorageError
 
-T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -89,18 +87,18 @@ class PeriodicTask(ABC):
             _log.exception("a run failed", task=self._name)
 
 
-class PeriodicCall(PeriodicTask, Generic[T]):
-    """Calls one function at an interval, and returns what that returns."""
+class PeriodicCall(PeriodicTask):
+    """Calls one function at an interval."""
 
-    def __init__(self, name: str, call: Callable[[], Awaitable[T]], *, interval_seconds: float) -> None:
+    def __init__(self, name: str, call: Callable[[], Awaitable[object]], *, interval_seconds: float) -> None:
         super().__init__(interval_seconds=interval_seconds, name=name)
         self._call = call
 
-    async def run_once(self) -> T:
+    async def run_once(self) -> object:
         return await self._call()
 
 
-class RareCall(PeriodicCall[T]):
+class RareCall(PeriodicCall):
     """One with hours between its runs: the first is at the start, wherever its place, so that none is put off."""
 
     def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:

@@ -368,7 +368,9 @@ async def test_two_masters_order_a_renewal_once(postgresql_database_url: str) ->
         await at.place(orders.ConfirmPayment(order=1, key="K1"))
         await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
         at.on("2027-01-10")
-        ordered = await asyncio.gather(first.running.renewals.run_once(), other.running.renewals.run_once())
+        ordered = await asyncio.gather(
+            first.running.agreements.renew_and_reconcile(), other.running.agreements.renew_and_reconcile()
+        )
         assert sum(ordered) == 1
         (awaited,) = (await at.all()).awaited
         assert awaited.subject.id == "L1"

@@ -49,8 +49,8 @@ class Site(AgreementOrders):
 
     async def look(self) -> None:
         """What happens by itself happens: uses end, releases complete."""
-        await self.master.running.uses.run_once()
-        await self.master.running.releases.run_once()
+        await self.master.running.agreements.end_uses()
+        await self.master.running.licenses.complete_releases()
 
     async def quantities(self) -> dict[str, int]:
         return {key: each.quantity for key, each in (await listed(self.master.wire)).items()}
@@ -167,7 +167,7 @@ async def test_a_dry_run_and_a_retry_change_nothing_more(any_master: InProcess) 
     for _ in range(2):
         await at.answer(trial(), request_id="the-same")
     assert await at.quantities() == {"isym-1-instance": 1, "isym-1-user": 5}
-    await any_master.running.renewals.run_once()
+    await any_master.running.agreements.renew_and_reconcile()
     await at.look()
     assert await at.quantities() == {"isym-1-instance": 1, "isym-1-user": 5}
 
@@ -222,7 +222,7 @@ async def test_the_end_of_maintenance_takes_nothing(any_master: InProcess) -> No
     at.midnight()
     assert (await at.cover("isym-1", "maintenance"))[0] is False
     await at.look()
-    await any_master.running.renewals.run_once()
+    await any_master.running.agreements.renew_and_reconcile()
     assert not (await hq.renew()).notices
     await grant(hq, seat("user", "phone-19"))
     assert (await refuse(hq, seat("user", "more"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
@@ -296,7 +296,7 @@ async def test_a_feature_key_is_on_its_server_and_outlives_maintenance(any_maste
     at.midnight()
     assert (await at.cover("hq-box", "maintenance"))[0] is False
     await at.look()
-    await any_master.running.renewals.run_once()
+    await any_master.running.agreements.renew_and_reconcile()
     assert not (await hq.renew()).notices
     await give_back(hq, feature)
     await grant(hq, feature)
@@ -340,5 +340,5 @@ async def test_a_bought_license_moves_like_any_other(any_master: InProcess, tmp_
     (leaving,) = await release(any_master.wire, "isym-1-user")
     answer = await hand_in(any_master.wire, key.certify(leaving.moved.release.request))
     assert answer.license.state == license_pb2.LICENSE_STATE_FREE
-    await any_master.running.renewals.run_once()
+    await any_master.running.agreements.renew_and_reconcile()
     assert (await listed(any_master.wire))["isym-1-user"].state == license_pb2.LICENSE_STATE_FREE

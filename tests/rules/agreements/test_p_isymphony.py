@@ -145,10 +145,10 @@ async def test_renewals_order_themselves_where_switched_so(any_master: InProcess
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
     assert list((await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))).entries) == []
     at.on("2027-01-07")
-    assert await any_master.running.renewals.run_once() == 0
+    assert await any_master.running.agreements.renew_and_reconcile() == 0
     at.on("2027-01-08")
-    assert await any_master.running.renewals.run_once() == 1
-    assert await any_master.running.renewals.run_once() == 0  # it awaits its payment
+    assert await any_master.running.agreements.renew_and_reconcile() == 1
+    assert await any_master.running.agreements.renew_and_reconcile() == 0  # it awaits its payment
     (awaited,) = (await at.all()).awaited
     assert awaited.subject.id == "L1"
     await at.place(orders.ConfirmPayment(order=awaited.order, key="auto"))
@@ -156,7 +156,7 @@ async def test_renewals_order_themselves_where_switched_so(any_master: InProcess
     assert await at.cover("L2", "maintenance") == (True, "2027-01-15")
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=False))
     at.on("2028-01-10")
-    assert await any_master.running.renewals.run_once() == 0
+    assert await any_master.running.agreements.renew_and_reconcile() == 0
 
 
 @pytest.mark.rule("P4")
@@ -165,7 +165,7 @@ async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_mast
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
     at.on("2027-01-15")  # its last day was yesterday, and an upgrade awaits its payment
     await at.place(totals(user=40))
-    assert await any_master.running.renewals.run_once() == 1
+    assert await any_master.running.agreements.renew_and_reconcile() == 1
     assert {order.subject.id for order in (await at.all()).awaited} == {"L1"}
     assert len((await at.all()).awaited) == 2
     renewal = (await at.all()).awaited[-1].order

@@ -129,7 +129,7 @@ async def test_what_is_overdrawn_is_taken_back_when_its_budget_is_spent(
     master, pbxs = lent
     await lay_down(master.wire, *RULES, overdraft(2, 4, 24))
     granted(await pbxs["police"].acquire(*seats("port", 2, "more")))
-    await master.running.shrinking.run_once()
+    await master.running.licenses.shrink_pools()
     assert await told(pbxs) == dict.fromkeys(NAMES, 0), "there is a budget yet"
     until = second_text(master.clock.now + 2 * HOUR)
     for pbx in pbxs.values():
@@ -142,9 +142,9 @@ async def test_what_is_overdrawn_is_taken_back_when_its_budget_is_spent(
         master.clock.advance(HOUR / 6)
         assert sum((await told(pbxs)).values()) == 0
     assert (await ports(master.wire)).overdraft.budget_left_seat_hours == 0
-    assert await master.running.shrinking.run_once() == 2
+    assert await master.running.licenses.shrink_pools() == 2
     assert await told(pbxs) == dict.fromkeys(NAMES, 0) | {"rome": 2}, "not those who asked last, but by the order"
-    assert await master.running.shrinking.run_once() == 0, "once is enough"
+    assert await master.running.licenses.shrink_pools() == 0, "once is enough"
     assert refused(await pbxs["oslo"].acquire(seat("port", "late")))
     await pbxs["rome"].give_back(*seats("port", 2, "rome"))
     pool = await ports(master.wire)
@@ -163,5 +163,5 @@ async def test_what_is_overdrawn_is_taken_back_when_nothing_allows_it_any_more(
     await lay_down(master.wire)
     refusal = refused(await pbxs["oslo"].acquire(seat("port", "late")))[0]
     assert "2 above them still, which no overdraft allows any more" in refusal.message
-    assert await master.running.shrinking.run_once() == 2
+    assert await master.running.licenses.shrink_pools() == 2
     assert (await told(pbxs))["police"] == 2

@@ -47,7 +47,7 @@ async def counted(master: InProcess) -> int:
 
 async def look(master: InProcess) -> int:
     """How many seats the master takes away as it looks again."""
-    return await master.running.shrinking.run_once()
+    return await master.running.licenses.shrink_pools()
 
 
 async def let_go(master: InProcess, in_use: license_pb2.InUse.ValueType = license_pb2.IN_USE_REVOKE) -> int:

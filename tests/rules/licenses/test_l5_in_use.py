@@ -135,7 +135,7 @@ async def test_draining_takes_nothing_away_beside_a_release_that_does(any_master
     assert (await listed(wire))["drained"].release.seats_to_go == 3
     assert (await released(any_master, "taken")).state == FREE
     assert (await released(any_master, "drained")).release.seats_to_go == 3
-    assert await any_master.running.shrinking.run_once() == 0
+    assert await any_master.running.licenses.shrink_pools() == 0
     assert await used(wire, "port") == (7, 7)
     await berlin.give_back(*seats("port", 9))
     assert (await released(any_master, "drained")).state == FREE
@@ -365,6 +365,6 @@ async def test_several_masters(postgresql_database_url: str, clock: Clock, tmp_p
         assert (await refuse(berlin, notice.seats[0])).reason == Reason.REFUSAL_REASON_REVOKED
         await certify(other.wire, key, result.moved.release.request)
         await berlin.give_back(*notice.seats)
-        assert await first.running.releases.run_once() + await other.running.releases.run_once() == 1
+        assert await first.running.licenses.complete_releases() + await other.running.licenses.complete_releases() == 1
         assert (await listed(other.wire))["ports"].state == FREE
         assert await mismatches(postgresql_database_url) == []

@@ -147,14 +147,14 @@ async def test_an_automatic_renewal_that_awaits_its_payment_is_told(master: InPr
     await at.place(orders.SetAutoRenewal(license="crm", offer="renewal", on=True))
     await _listen(at, receiver)
     at.on("2027-02-01")  # no master ran in the week before the end
-    assert await master.running.renewals.run_once() == 1
+    assert await master.running.agreements.renew_and_reconcile() == 1
     assert await _told(master, receiver) == [("renewal.unpaid", "license crm", "began")]
     (got,) = receiver.got
     assert "of 2027-02-01, the automatic renewal of license crm, awaits its payment" in got.said["message"]
     (awaited,) = (await at.all()).awaited
     await at.place(orders.CancelOrder(order=awaited.order))
     at.on("2027-02-02")
-    assert await master.running.renewals.run_once() == 0  # what was cancelled is not ordered again
+    assert await master.running.agreements.renew_and_reconcile() == 0  # what was cancelled is not ordered again
     assert await _told(master, receiver) == []
     master.clock.advance(600)
     assert await _told(master, receiver) == [("renewal.unpaid", "license crm", "ended")]

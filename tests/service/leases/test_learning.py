@@ -88,7 +88,7 @@ async def test_a_pbx_without_a_proof_gets_nothing_until_learning_ends(
     explained = await learning.wire.status.ExplainSeats(request)
     assert refused(explained.results)[0].reason == LEARNING
     clock.advance(TTL + GRACE + ALLOWANCE)
-    await learning.running.learning.run_once()
+    await learning.running.learnings.end_what_is_over()
     await blank.open()
     granted(await blank.acquire(*seats("port", 100)))
     assert not (await status(learning.wire)).HasField("learning")
@@ -262,7 +262,7 @@ async def test_nothing_is_taken_away_that_may_be_in_use(older: OlderBackup, lear
     await older.berlin.return_to(learning)
     granted((await older.berlin.sync(*seats("port", 30))).results)
     clock.advance(TTL + GRACE + ALLOWANCE)
-    await learning.running.learning.run_once()
+    await learning.running.learnings.end_what_is_over()
     await learning.wire.apply(fewer)
 
 
@@ -279,6 +279,6 @@ async def test_a_release_is_complete_only_when_it_is_known_who_uses_the_license(
         await certify(master.wire, key, asked.release.request)
         assert (await listed(master.wire))["more"].device == "hq-box"
         clock.advance(TTL + GRACE + ALLOWANCE)
-        await master.running.learning.run_once()
-        assert await master.running.releases.run_once() == 1
+        await master.running.learnings.end_what_is_over()
+        assert await master.running.licenses.complete_releases() == 1
         assert (await listed(master.wire))["more"].device == ""

@@ -79,7 +79,7 @@ def terms_of(loans: Sequence[Signed]) -> list[tuple[int, int]]:
 async def learned(master: InProcess) -> None:
     """Wait until learning is over."""
     master.clock.advance(TTL + GRACE + 60)
-    await master.running.learning.run_once()
+    await master.running.learnings.end_what_is_over()
     await master.running.expiry.run_once()
     assert not (await status(master.wire)).HasField("learning")
 

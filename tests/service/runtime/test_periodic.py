@@ -19,7 +19,7 @@ async def test_the_first_run_comes_at_its_place_within_the_interval() -> None:
     tasks, names = Tasks(Metrics()), list[str]()
     ran = asyncio.Event()
 
-    def task(name: str) -> PeriodicCall[None]:
+    def task(name: str) -> PeriodicCall:
         async def run() -> None:
             names.append(name)
             ran.set()

@@ -44,5 +44,5 @@ def names(listed: Sequence[seat_pb2.Seat]) -> set[tuple[str, str]]:
 
 async def released(master: InProcess, license_id: str = "ports") -> license_pb2.LicenseStatus:
     """What a look round makes of a release."""
-    await master.running.releases.run_once()
+    await master.running.licenses.complete_releases()
     return (await listed(master.wire))[license_id]

@@ -280,7 +280,7 @@ async def test_a_drain_is_watched_to_its_end(today: Cli, today_master: InProcess
         await certify(today_master.wire, key, (await listed(today_master.wire))["ports"].release.request)
         await until(process.stdout, "ports: to berlin-box: certified; waits for 3 seats to go")
         await berlin.give_back(*seats("port", 4))
-        await today_master.running.releases.run_once()
+        await today_master.running.licenses.complete_releases()
         rest = (await process.stdout.read()).decode()
         assert await process.wait() == 0
     assert re.search(r"ports .* bound .* berlin-box", rest)
