@@ -20,7 +20,7 @@ from licensemaster.signing.verified_lease import (
 from licensemaster.v1 import lease_pb2
 from slave_client.connection.clocks import Clock
 from slave_client.storage.state_dir import StateDir
-from slave_client.storage.state_files import StateDirError, document_fields, document_of
+from slave_client.storage.state_files import StateDirError, as_json, document_fields, document_of
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.notices import NoticeBoard, NoticeKind
 
@@ -62,7 +62,7 @@ class StandbyLeases:
         if primary in self._primaries or self._state_dir is None:
             return
         try:
-            fields = await asyncio.to_thread(self._state_dir.load_standby_lease, primary)
+            fields = await asyncio.to_thread(self._state_dir.files.read, _file_of(primary))
             if fields is None:
                 return
             signed = document_of(fields["document"])
@@ -122,7 +122,7 @@ class StandbyLeases:
             if state is None or state.lease is None:
                 return
             try:
-                await self._state_writer.write(lambda state_dir: state_dir.remove_standby_lease(primary))
+                await self._state_writer.write(lambda state_dir: state_dir.files.remove(_file_of(primary)))
             except OSError:
                 return  # a restart may find it again, so the master must go on counting it
             state.lease = None
@@ -139,9 +139,13 @@ class StandbyLeases:
             "saved_wall": self._clock.wall(),
         }
         async with self._turn:
-            await self._state_writer.write(lambda state_dir: state_dir.save_standby_lease(primary, fields))
+            await self._state_writer.write(lambda state_dir: state_dir.files.write(_file_of(primary), as_json(fields)))
             state = self._primaries.setdefault(primary, _PrimaryState())
             state.lease, state.end, state.serial = lease, end, lease.serial
+
+
+def _file_of(primary: str) -> str:
+    return f"standby-{primary.rpartition('/')[2]}"
 
 
 class NoStandbyLeases:

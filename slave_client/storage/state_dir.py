@@ -4,7 +4,7 @@ A few files (`state_files`), and a journal:
 - `identity`: the PBX, this installation's instance id, and the master's key as pinned on first use;
 - `lease`: the last signed lease, the seats held under it, and how long it still lasted when this was written;
 - `granted-N`: seats used by their number since the lease was written;
-- `standby-PBX`: for a standby, the signed standby lease for the PBX that it may take over for.
+- `standby-PBX`: for a standby, the signed standby lease for the PBX that it may take over for (`standby_leases`).
 
 Decides: who may use the directory, and that a file is this PBX's. `recover` never raises: it sets a file that cannot be
 relied on aside as `*.corrupt`, says so, and goes on without it, because a PBX must start.
@@ -18,7 +18,7 @@ import contextlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from licensemaster.files.folder_lock import FolderLock, NameLock
 from licensemaster.signing.verified_lease import LeaseVerificationError
@@ -56,7 +56,7 @@ class StateDir:
         self.path = path
         self._locks: list[FolderLock | NameLock] = []
         self.journal = Journal(path)
-        self._files = StateFiles(path)
+        self.files = StateFiles(path)
         self._lease_texts = LeaseTexts()
 
     def claim(self) -> None:
@@ -82,7 +82,7 @@ class StateDir:
 
     def load_identity(self, *, pbx: str) -> Identity | None:
         """Return the kept identity, None where there is none. Raises StateDirError, also where it is another PBX's."""
-        file, fields = self._files.path(IDENTITY), self._files.read(IDENTITY)
+        file, fields = self.files.path(IDENTITY), self.files.read(IDENTITY)
         if fields is None:
             return None
         try:
@@ -101,14 +101,14 @@ class StateDir:
         """Write the identity. Raises OSError."""
         pinned_key = base64.b64encode(identity.pinned_key).decode()
         fields = {"pbx": identity.pbx, "instance_id": identity.instance_id, "pinned_key": pinned_key}
-        self._files.write(IDENTITY, as_json(fields))
+        self.files.write(IDENTITY, as_json(fields))
 
     def load_lease(self, *, pbx: str, trusted_keys: Collection[bytes]) -> KeptLease | None:
         """Return the kept lease, None where there is none.
 
         Raises StateDirError, also where it is another PBX's or its signature does not verify with a trusted key.
         """
-        file, fields = self._files.path(LEASE), self._files.read(LEASE)
+        file, fields = self.files.path(LEASE), self.files.read(LEASE)
         if fields is None:
             return None
         try:
@@ -121,37 +121,17 @@ class StateDir:
 
     def save_lease(self, lease: KeptLease, *, journal: int = 0) -> None:
         """Write the lease and its seats; those used since stand in the journal of that number. Raises OSError."""
-        self._files.write(LEASE, self._lease_texts.of(lease, journal=journal))
+        self.files.write(LEASE, self._lease_texts.of(lease, journal=journal))
         self.journal.forget_before(journal)
 
     def remove_lease(self, *, journal: int = 0) -> None:
         """Make sure that no lease is kept; seats used since stand in the journal of that number. Raises OSError."""
-        self._files.remove(LEASE)
+        self.files.remove(LEASE)
         self.journal.forget_before(journal)
 
     def append(self, seats: Iterable[Held]) -> None:
         """Write down, for a restart, seats that are used from now on. Raises OSError."""
         self.journal.append(*map(self._lease_texts.of_seat, seats))
-
-    def load_standby_lease(self, primary: str) -> dict[str, Any] | None:
-        """Return the fields of the standby lease kept for a PBX, None where there is none. Raises StateDirError."""
-        return self._files.read(_standby_name(primary))
-
-    def save_standby_lease(self, primary: str, fields: dict[str, object]) -> None:
-        """Write the standby lease for a PBX. Raises OSError."""
-        self._files.write(_standby_name(primary), as_json(fields))
-
-    def remove_standby_lease(self, primary: str) -> None:
-        """Make sure that no standby lease is kept for a PBX. Raises OSError."""
-        self._files.remove(_standby_name(primary))
-
-    def set_aside(self, name: str) -> Path:
-        """Rename a file to `*.corrupt` (replacing an older one) and return its new path. Raises OSError."""
-        return self._files.set_aside(name)
-
-
-def _standby_name(primary: str) -> str:
-    return f"standby-{primary.rpartition('/')[2]}"
 
 
 def recover(state_dir: StateDir, *, pbx: str, trusted_keys: Collection[bytes] = ()) -> Recovered:
@@ -180,7 +160,7 @@ def recover(state_dir: StateDir, *, pbx: str, trusted_keys: Collection[bytes] = 
 
 def _set_aside(state_dir: StateDir, name: str, failure: StateDirError) -> str:
     try:
-        aside = state_dir.set_aside(name)
+        aside = state_dir.files.set_aside(name)
     except OSError as trouble:
         return f"{failure} It could not be set aside either ({trouble.strerror})."
     return f"{failure} It was set aside as {aside.name}; the client starts without it."

@@ -18,6 +18,7 @@ from slave_client.connection.clocks import SystemClock
 from slave_client.standby.standby_leases import StandbyLeases
 from slave_client.standby.takeover import Takeover
 from slave_client.storage.state_dir import StateDir
+from slave_client.storage.state_files import StateFiles
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.notices import NoticeBoard
 from slave_client.values.states import Event
@@ -93,16 +94,16 @@ async def test_a_standby_lease_that_comes_while_the_one_before_is_removed_is_kep
 ) -> None:
     """What is acknowledged, and only that, is on disk."""
     removed, may_go_on = threading.Event(), threading.Event()
-    remove = StateDir.remove_standby_lease
+    remove = StateFiles.remove
 
-    def slow_remove(state_dir: StateDir, primary: str) -> None:
-        remove(state_dir, primary)
+    def slow_remove(files: StateFiles, name: str) -> None:
+        remove(files, name)
         removed.set()
         may_go_on.wait(HANG_SECONDS)
 
     disk = _Disk(tmp_path)
     await disk.receive(1)
-    monkeypatch.setattr(StateDir, "remove_standby_lease", slow_remove)
+    monkeypatch.setattr(StateFiles, "remove", slow_remove)
     discarding = asyncio.create_task(disk.leases.discard(BERLIN))
     await asyncio.to_thread(removed.wait, HANG_SECONDS)
     receiving = asyncio.create_task(disk.receive(2))
@@ -111,7 +112,7 @@ async def test_a_standby_lease_that_comes_while_the_one_before_is_removed_is_kep
     await asyncio.gather(discarding, receiving)
     (receipt,) = disk.leases.receipts()
     assert (receipt.serial, receipt.discarded) == (2, False)
-    assert disk.state_dir.load_standby_lease(BERLIN) is not None
+    assert disk.state_dir.files.read("standby-berlin") is not None
 
 
 async def test_a_takeover_that_is_granted_as_the_wait_ends_is_carried_out(tmp_path: Path) -> None:
