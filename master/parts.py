@@ -143,17 +143,13 @@ class Parts(ServiceParts, kw_only=True):
             self.certificates,
             clock=self.clocks.wall,
             metrics=self.metrics,
-            authorization=self.authorization,
+            authorization=Authorization(self._stands_in),
             allowances=Allowances(
                 shares=Shares(share, time.monotonic),
                 calls=_paces(settings.caller_calls_per_second),
                 refusals=_paces(settings.refused_calls_per_second),
             ),
         )
-
-    @cached_property
-    def authorization(self) -> Authorization:
-        return Authorization(self._stands_in)
 
     async def _stands_in(self, standby: str, primary: str) -> bool:
         return await self.leases.stands_in(pbx_name(standby), pbx_name(primary))
@@ -168,7 +164,8 @@ class Parts(ServiceParts, kw_only=True):
 
     @cached_property
     def server(self) -> Server:
-        settings = self.settings
+        settings, sender = self.settings, self.webhook_sender
+        webhooks = Webhooks(self.context, webhook_sender=sender, secret=lambda: secrets.token_urlsafe(32))
         services = [
             LeaseService(
                 leases=self.leases,
@@ -192,7 +189,7 @@ class Parts(ServiceParts, kw_only=True):
             AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
             PlanService(self.context),
             ReportService(self.context),
-            WebhookService(self._webhooks),
+            WebhookService(webhooks),
             AgreementService(self.agreements),
         ]
         return Server(
@@ -209,10 +206,6 @@ class Parts(ServiceParts, kw_only=True):
             keepalive=Keepalive(settings.keepalive_seconds, settings.keepalive_timeout_seconds),
             authorizer=self.authorizer,
         )
-
-    @cached_property
-    def _webhooks(self) -> Webhooks:
-        return Webhooks(self.context, webhook_sender=self.webhook_sender, secret=lambda: secrets.token_urlsafe(32))
 
     def metrics_page(self) -> MetricsPage | None:
         """The page that Prometheus reads, served from now on until it is closed; None where it is not wanted.
