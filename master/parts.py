@@ -105,6 +105,7 @@ class Parts(ServiceParts, kw_only=True):
         expiry_seconds = self.settings.expiry_interval_seconds
         release_seconds = self.settings.release_interval_seconds
         renew, renewal_seconds = self.agreements.renew_and_reconcile, self.settings.agreement_interval_seconds
+        poller = ChangePoller(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds)
         authorizer = () if self.authorizer is None else (self.authorizer,)
         return (
             self.expiry,
@@ -115,7 +116,7 @@ class Parts(ServiceParts, kw_only=True):
             PeriodicCall("ShrinkTask", self.licenses.shrink_pools, interval_seconds=release_seconds),
             RareCall("AutoRenewalTask", renew, interval_seconds=renewal_seconds),
             PeriodicCall("AgreementUseTask", self.agreements.end_uses, interval_seconds=release_seconds),
-            ChangePoller(self.database, self.hub, interval_seconds=self.settings.watch_interval_seconds),
+            *((poller,) if self.database.is_shared else ()),
             self.usage,
             self.webhook_delivery,
             self.alarms,

@@ -29,6 +29,8 @@ class PeriodicTask(ABC):
     """Calls `run_in_turn` at an interval; where it needs the database, not while that is away."""
 
     needs_database = True
+    begins_at_once = False
+    """Whether the first run is at the start, wherever the place."""
 
     def __init__(self, *, interval_seconds: float, name: str = "") -> None:
         """`name` is what logs and metrics call it; that of its class where none is given."""
@@ -52,7 +54,7 @@ class PeriodicTask(ABC):
 
         `place` is the part of an interval that passes before the first run: 0 has it at once.
         """
-        self._place = place
+        self._place = 0.0 if self.begins_at_once else place
         self._there = there if self.needs_database else None
         self._kept = tasks.keep(self._name, self._run)
 
@@ -101,8 +103,7 @@ class PeriodicCall(PeriodicTask):
 class RareCall(PeriodicCall):
     """One with hours between its runs: the first is at the start, wherever its place, so that none is put off."""
 
-    def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
-        super().start(tasks, there)
+    begins_at_once = True
 
 
 def places(count: int) -> list[float]:

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from master.process.tasks import Tasks
 from master.service.runtime.names import PbxName
 from master.service.runtime.periodic import PeriodicTask
 from master.store.backends.database import Database, Tx
@@ -78,11 +77,6 @@ class ChangePoller(PeriodicTask):
         self._database = database
         self._hub = hub
         self._seen: dict[PbxName, tuple[object, ...]] = {}
-
-    def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
-        """Begin, where the database is shared at all."""
-        if self._database.is_shared:
-            super().start(tasks, there, place=place)
 
     async def run_once(self) -> None:
         """Wake the watchers of every PBX whose lease or project has changed since the last run."""
