@@ -18,7 +18,7 @@ from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import timestamp
 from master.rpc.repeatable import Repeatable
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
-from master.service.licenses.licenses import LicenseQuery, Licenses
+from master.service.licenses.licenses import Licenses
 from master.service.licenses.moves import ApproveReleases, BindLicenses, CancelReleases, MovedAll, ReleaseLicenses
 from master.signing import Signer
 from master.values import replace
@@ -53,14 +53,15 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
 
     async def ListLicenses(self, request: api.ListLicensesRequest, context: Context) -> api.ListLicensesResponse:
         size = incoming.page_size(request.page_size, default=100)
-        query = LicenseQuery(
-            project=incoming.project_name(request.project),
+        project = incoming.project_name(request.project)
+        views = await self._licenses.list_licenses(
+            project,
             device=incoming.optional_text("device", request.device),
             license_type=incoming.optional_text("license_type", request.license_type),
+            after=incoming.optional_text("page_token", request.page_token),
+            limit=size,
         )
-        after = incoming.optional_text("page_token", request.page_token)
-        _, views = await self._licenses.list_licenses(query, after=after, limit=size)
-        statuses = [self._documents.license_status(query.project, view) for view in views]
+        statuses = [self._documents.license_status(project, view) for view in views]
         return api.ListLicensesResponse(
             licenses=[status for status in statuses if not request.state or status.state == request.state],
             next_page_token=views[-1].license.id if len(views) == size else "",

@@ -12,7 +12,7 @@ from master.rpc.admission.large_requests import Aside
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
-from master.service.leases.status import SeatQuery, Status
+from master.service.leases.status import Status
 from master.store.statements.queries import EventFilter, SeatPlace
 
 
@@ -29,14 +29,15 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
 
     async def ListSeats(self, request: api.ListSeatsRequest, context: Context) -> api.ListSeatsResponse:
         size = incoming.page_size(request.page_size, default=100)
-        query = SeatQuery(
-            project=incoming.project_name(request.project),
+        estate, seats = await self._status.list_seats(
+            incoming.project_name(request.project),
             pbx=_filter("pbx", request.pbx),
             site=_filter("site", request.site),
             license_type=_filter("license_type", request.license_type),
             holder=_filter("holder", request.holder),
+            after=_seat_place(request.page_token),
+            limit=size,
         )
-        estate, seats = await self._status.list_seats(query, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
         return await self._aside.run(
             len(seats),
@@ -50,7 +51,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
         after = _filter("page_token", request.page_token)
-        _, views = await self._status.list_leases(project, after=after, limit=size)
+        views = await self._status.list_leases(project, after=after, limit=size)
         wanted = [view for view in views if not request.state or outgoing.lease_state(view.state) == request.state]
         return await self._aside.run(
             len(wanted),

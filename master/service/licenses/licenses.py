@@ -21,19 +21,10 @@ from master.service.licenses.shrinking import projects_with_shrinking_pools, shr
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
-from master.values import Value
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:releases"
 _SHRINK_CALLER = "master:shrink"
-
-
-class LicenseQuery(Value, kw_only=True):
-    """Which licenses to list; an empty text means any."""
-
-    project: str
-    device: str = ""
-    license_type: str = ""
 
 
 class Licenses:
@@ -126,22 +117,24 @@ class Licenses:
 
     # --- Questions --------------------------------------------------------------------------------------------------
 
-    async def list_licenses(self, query: LicenseQuery, *, after: str, limit: int) -> tuple[Estate, list[LicenseView]]:
-        """List licenses in the order of their ids, beginning after `after`."""
+    async def list_licenses(
+        self, project: str, *, device: str, license_type: str, after: str, limit: int
+    ) -> list[LicenseView]:
+        """List licenses in the order of their ids, beginning after `after`; an empty text means any."""
         time = self._context.lease_time()
 
-        def look(tx: Tx, estate: Estate) -> tuple[Estate, list[LicenseView]]:
-            key = estate.catalog.key_of(query.license_type) if query.license_type else ""
+        def look(tx: Tx, estate: Estate) -> list[LicenseView]:
+            key = estate.catalog.key_of(license_type) if license_type else ""
             licenses = [
                 license
                 for license in estate.licenses
                 if license.id > after
                 and key in ("", license.type.key)
-                and query.device in ("", license.device.name if license.device else "")
+                and device in ("", license.device.name if license.device else "")
             ]
-            return estate, license_views(tx, estate, licenses[:limit], time)
+            return license_views(tx, estate, licenses[:limit], time)
 
-        return await self._context.read_project(query.project, look)
+        return await self._context.read_project(project, look)
 
     async def view(self, project: str, licenses: list[License]) -> list[LicenseView]:
         """Add to licenses what their releases still wait for."""

@@ -92,8 +92,8 @@ def _pages(tx: Tx, pbx_ids: Sequence[int]) -> Iterator[Sequence[Seat]]:
 
 
 def _pieces(tx: Tx, pbx_id: int) -> Iterator[Sequence[Seat]]:
-    seat_filter, after = queries.SeatFilter(pbx_ids=[pbx_id]), None
-    while page := queries.list_seats(tx, seat_filter, after=after, limit=_PAGE_SEATS):
+    after = None
+    while page := queries.list_seats(tx, [pbx_id], after=after, limit=_PAGE_SEATS):
         yield page
         last = page[-1]
         after = (last.pbx_id, last.holder, last.type, int(last.kind))

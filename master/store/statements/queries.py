@@ -20,25 +20,19 @@ from master.values import Value
 _CONTAINS = "{} LIKE ? ESCAPE '/'"
 
 
-class SeatFilter(Value, kw_only=True):
-    """Which seats; None means any."""
-
-    pbx_ids: Sequence[int]
-    license_type: str | None = None
-    holder: str | None = None
-
-
 SeatPlace = tuple[int, str, str, int]
 """Where a page of seats ended: PBX id, holder, type, kind."""
 
 
-def list_seats(tx: Tx, which: SeatFilter, *, after: SeatPlace | None, limit: int) -> list[Seat]:
-    """Seats by PBX, holder, type and kind, from behind `after` on."""
+def list_seats(
+    tx: Tx, pbx_ids: Sequence[int], *, license_type: str = "", holder: str = "", after: SeatPlace | None, limit: int
+) -> list[Seat]:
+    """Seats by PBX, holder, type and kind, from behind `after` on; an empty text means any."""
     names = ", ".join(name for name, _ in SEAT_COLUMNS)
     conditions = ["pbx_id IN {?1:int}"]
-    values: list[Any] = [list(which.pbx_ids), limit]
-    for column, value in (("type", which.license_type), ("holder", which.holder)):
-        if value is not None:
+    values: list[Any] = [list(pbx_ids), limit]
+    for column, value in (("type", license_type), ("holder", holder)):
+        if value:
             values.append(value)
             conditions.append(f"{column} = ?{len(values)}")
     if after is not None:

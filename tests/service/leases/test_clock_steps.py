@@ -102,7 +102,7 @@ async def test_a_silent_lease_shows_as_overdue(any_master: InProcess) -> None:
     status = any_master.running.status
     for _ in range(2):
         any_master.clock.set_forward(HOUR)
-        _, views = await status.list_leases(PROJECT, after="", limit=1)
+        views = await status.list_leases(PROJECT, after="", limit=1)
         assert [(view.pbx.name, view.state) for view in views] == [("berlin", LeaseState.OVERDUE)]
         assert (await status.overview(PROJECT)).leases[LeaseState.OVERDUE] == 1
     any_master.clock.advance(LONG)
