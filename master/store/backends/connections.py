@@ -21,10 +21,12 @@ to others: transactions (`database`).
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -50,6 +52,8 @@ QUESTIONS_MAX = 2
 """How many of them may be used to ask: the others are kept for leases."""
 _MISNAMED = (ValueError, OverflowError)
 """What the driver raises about a URL, variables and files that say what it cannot do."""
+_FILES = ("PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL")
+"""Variables whose files the driver does not name where they are missing."""
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, *_MISNAMED)
 
 _STATEMENT_LATER_SECONDS = 1.0
@@ -328,9 +332,12 @@ def _shared_session() -> StorageError:
 
 def _told(error: BaseException, server: Mapping[str, Any]) -> StorageError:
     if isinstance(error, socket.gaierror):
-        return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"host {server.get('host')!r}: {error.strerror}")
+        host = server.get("host") or os.environ.get("PGHOST")
+        return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"host {host!r}: {error.strerror}")
     if _is_of_its_files(error, server):
         said = str(error).partition("\n")[0]
+        named = [f"{name} names {file}" for name in _FILES if not Path(file := os.environ.get(name, "")).exists()]
+        said = ", ".join([said, *named]) if isinstance(error, FileNotFoundError) else said
         remedy = "correct database_url, or the variables PG... of this process and the files that they name"
         return StorageError(StorageProblem.STORAGE_REFUSED, f"{said}; {remedy}")
     problem = storage_error(error)

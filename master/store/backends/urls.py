@@ -5,6 +5,7 @@ SQLAlchemy is loaded for a server's only.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ _CHOICES = {
     "target_session_attrs": ("any", "primary", "read-write"),
 }
 """What those may be that are one of a few; a master writes, so no standby is among them."""
+_VARIABLES = {"ssl": "PGSSLMODE", "target_session_attrs": "PGTARGETSESSIONATTRS"}
+"""Where the driver takes those from that the URL does not say."""
+_PORT = re.compile(r"\s*[0-9]{1,5}\s*", re.ASCII)
 _PORT_MAX = 65535
 
 
@@ -62,7 +66,7 @@ def server_url(url: str) -> URL:
     """Read the URL of a server.
 
     Raises:
-        ValueError: it is none, or of a database that is not supported.
+        ValueError: it is none, or of a database that is not supported, or what it leaves open a variable says wrongly.
     """
     from sqlalchemy.engine import make_url
 
@@ -84,13 +88,17 @@ def _for_asyncpg(url: URL) -> URL:
     if len(url.normalized_query.get("host", ())) > 1:
         query.setdefault("target_session_attrs", "read-write")
     for name, choices in _CHOICES.items():
-        if (value := query.get(name, choices[0])) not in choices:
-            raise ValueError(f"database_url: {name} is {value!r}; it may be {', '.join(choices)}")
+        where, value = f"database_url: {name}", query.get(name)
+        if value is None:
+            where, value = _VARIABLES[name], os.environ.get(_VARIABLES[name], choices[0])
+        if value not in choices:
+            raise ValueError(f"{where} is {value!r}; it may be {', '.join(choices)}")
     taken = url.set(drivername="postgresql+asyncpg", query=query)
     with _none_if_unreadable():
         servers = servers_of(taken)
     for server in servers:
-        _check_server(server.get("host", ""), server.get("port", 1 if url.port is None else url.port))
+        _check_port(server.get("port", url.port))
+        _check_host(server.get("host", ""))
     return taken
 
 
@@ -104,9 +112,17 @@ def servers_of(url: URL) -> list[dict[str, Any]]:
     return [{**plain, **({"host": host} if host else {}), **({"port": port} if port else {})}]
 
 
-def _check_server(host: str, port: int) -> None:
-    if not 1 <= port <= _PORT_MAX:
-        raise ValueError(f"database_url: there is no port {port}; ports are 1 to {_PORT_MAX}")
+def _check_port(port: int | None) -> None:
+    """What is too large is not refused by the system: it would go to another port, 65536 below."""
+    where, ports = "database_url", [str(port)]
+    if port is None:
+        where, ports = "PGPORT", (os.environ.get("PGPORT") or "5432").split(",")
+    for number in ports:
+        if not _PORT.fullmatch(number) or not 1 <= int(number) <= _PORT_MAX:
+            raise ValueError(f"{where}: there is no port {number}; ports are 1 to {_PORT_MAX}")
+
+
+def _check_host(host: str) -> None:
     if host.startswith("/"):  # the folder of a socket
         return
     if "@" in host:

@@ -54,6 +54,27 @@ def test_what_no_server_can_be_reached_by(url: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PGPORT", "99999", "PGPORT: there is no port 99999; ports are 1 to 65535"),
+        ("PGPORT", "0", "PGPORT: there is no port 0;"),
+        ("PGPORT", "abc", "PGPORT: there is no port abc;"),
+        ("PGPORT", "5432,70000", "PGPORT: there is no port 70000;"),
+        ("PGSSLMODE", "on", "PGSSLMODE is 'on'; it may be disable, .*, verify-full"),
+        ("PGTARGETSESSIONATTRS", "standby", "PGTARGETSESSIONATTRS is 'standby'; it may be any, primary, read-write"),
+    ],
+)
+def test_a_variable_that_says_it_in_the_place_of_the_url(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    for url in ("postgresql://lm@db.example/lm", "postgresql:///lm"):
+        with pytest.raises(ValueError, match=f"^{words}"):
+            server_url(url)
+    server_url("postgresql://lm@db.example:1/lm?sslmode=require&target_session_attrs=any")  # which the driver goes by
+
+
+@pytest.mark.parametrize(
     ("url", "path"),
     [
         ("sqlite:///lm.db", "lm.db"),

@@ -140,22 +140,23 @@ async def _refusal(call: Awaitable[object]) -> str:
 async def test_what_cannot_be_connected_to_as_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (empty := tmp_path / "empty.crt").touch()
     for name, value, url in (
-        ("PGPORT", "x", "postgresql://lm@127.0.0.1/lm"),
         ("PGSSLROOTCERT", str(tmp_path / "absent.crt"), "postgresql://lm@127.0.0.1:1/lm?sslmode=verify-full"),
         ("PGSSLROOTCERT", str(empty), "postgresql://lm@127.0.0.1:1/lm?sslmode=verify-full"),
-        ("PGSSLMODE", "on", "postgresql://lm@127.0.0.1:1/lm"),
+        ("PGSSLMINPROTOCOLVERSION", "new", "postgresql://lm@127.0.0.1:1/lm?sslmode=require"),
     ):
         monkeypatch.setenv(name, value)
         error = await _end(url)
         assert error.problem is REFUSED, "no waiting makes it right"
         assert "the variables PG... of this process and the files that they name" in str(error)
-    for name in ("PGPORT", "PGSSLMODE"):
+        assert ("absent" not in value) or f"PGSSLROOTCERT names {value}" in str(error)
         monkeypatch.delenv(name)
-    unknown = open_database("postgresql://lm@db.invalid/lm")
-    with pytest.raises(StorageError, match=r"host 'db\.invalid': ") as failed:
-        await unknown.read(lambda tx: None)
-    assert failed.value.problem is SILENT, "names come back"
-    await unknown.close()
+    monkeypatch.setenv("PGHOST", "db.invalid")
+    for url in ("postgresql://lm@db.invalid/lm", "postgresql://lm@/lm"):
+        unknown = open_database(url)
+        with pytest.raises(StorageError, match=r"host 'db\.invalid': ") as failed:
+            await unknown.read(lambda tx: None)
+        assert failed.value.problem is SILENT, "names come back"
+        await unknown.close()
 
 
 async def _by_hand(url: str, *statements: str) -> None:
