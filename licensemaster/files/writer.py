@@ -17,6 +17,9 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
+_NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems answer that sync no folders: those of networks, of virtual machines' hosts, of user space."""
+
 
 class Readers(Enum):
     """Who may read a file; the value is its mode."""
@@ -65,7 +68,7 @@ def file_written(
         with suppress(OSError):
             os.unlink(unfinished)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_file(
@@ -89,10 +92,18 @@ def _is_no_file(path: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on disk, as far as its file system can: some have nothing for it, and say EINVAL.
+
+    Raises:
+        OSError: the disk failed.
+    """
     with suppress(PermissionError):  # may be written into and not read: the file is there all the same
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
+        except OSError as failure:
+            if failure.errno not in _NO_SYNC:
+                raise
         finally:
             os.close(descriptor)

@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from licensemaster.files.writer import write_file
+from licensemaster.files.writer import sync_folder, write_file
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError
 from licensemaster.v1 import document_pb2
@@ -84,13 +84,8 @@ class StateFiles:
         """Make sure that there is no such file. Raises OSError."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.path(name).unlink()
-        if not self._folder.is_dir():
-            return
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        if self._folder.is_dir():
+            sync_folder(self._folder)
 
     def set_aside(self, name: str) -> Path:
         """Rename a file to `*.corrupt` (replacing an older one) and return its new path. Raises OSError."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from licensemaster.files.writer import sync_folder
 from master.store.backends.sqlite import lock_file, opened_file
 from master.store.backends.sqlite_file import Use
 
@@ -61,7 +62,7 @@ def copied(source: Path, target: Path, *, progress: Progress, aside: Path | None
         except FileExistsError as error:
             raise BackupError(f"{target} was made by somebody else meanwhile; choose another name") from error
         os.replace(unfinished, target)
-        _sync(target.parent)
+        sync_folder(target.parent)
     finally:
         for name in (unfinished.name, *(unfinished.name + beside for beside in _BESIDE)):
             with suppress(FileNotFoundError):
@@ -111,7 +112,7 @@ def _set_aside(file: Path, aside: Path, *, successor: Path) -> None:
         os.chown(successor, was.st_uid, was.st_gid)
     os.chmod(successor, was.st_mode)
     os.rename(file, aside)
-    _sync(file.parent)
+    sync_folder(file.parent)
 
 
 def _copy(source: Path, unfinished: Path, progress: Progress) -> None:
@@ -129,11 +130,7 @@ def _flush(file: Path) -> None:
     """Move all that is in the write-ahead log into the file, and flush the file to disk."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-    _sync(file)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
+    number = os.open(file, os.O_RDONLY)
     try:
         os.fsync(number)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import socket
 import stat
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from licensemaster.files.texts import write_text
-from licensemaster.files.writer import Before, Readers, file_written, write_file
+from licensemaster.files.writer import Before, Readers, file_written, sync_folder, write_file
+from slave_client.storage.state_files import StateFiles
 
 ROOT = Path(__file__).parents[3]
 WRITERS = {
@@ -161,3 +163,27 @@ def test_a_narrow_umask_is_obeyed(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert _mode(tmp_path / "ca.crt") == 0o600
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_is_written_where_folders_are_not_synced(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on some network file systems; what a disk that fails says is told all the same."""
+    sync = os.fsync
+
+    def files_alone(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output"):
+            sync_folder(tmp_path)
+        return
+    write_file(tmp_path / "file", b"whole")
+    state = StateFiles(tmp_path)
+    state.write("lease", "{}")
+    state.remove("lease")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
