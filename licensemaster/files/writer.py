@@ -55,7 +55,11 @@ def file_written(
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     unfinished = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(unfinished, flags, readers.value)
+    try:
+        descriptor = os.open(unfinished, flags, readers.value)
+    except OSError as failure:
+        failure.filename = str(path)  # the name that people know; the other is a new one each time
+        raise
     try:
         with open(descriptor, "wb") as file:
             yield file

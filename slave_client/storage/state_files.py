@@ -83,6 +83,7 @@ class StateFiles:
     def remove(self, name: str) -> None:
         """Make sure that there is no such file. Raises OSError."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self.path(name).lstat()  # a read-only file system refuses to remove even what is not there
             self.path(name).unlink()
         if self._folder.is_dir():
             sync_folder(self._folder)

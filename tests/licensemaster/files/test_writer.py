@@ -187,3 +187,10 @@ def test_a_file_is_written_where_folders_are_not_synced(
     state.write("lease", "{}")
     state.remove("lease")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failure_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    """Not the one that it would have been at first: its name is another one each time, and each would be news."""
+    with pytest.raises(FileNotFoundError) as failed:
+        write_file(tmp_path / "absent" / "file", b"")
+    assert failed.value.filename == str(tmp_path / "absent" / "file")

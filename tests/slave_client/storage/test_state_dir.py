@@ -276,3 +276,19 @@ def test_a_failed_write_leaves_the_old_file(state_dir: StateDir, monkeypatch: py
     monkeypatch.undo()
     assert recover(state_dir, pbx=PBX).lease == _kept()
     assert sorted(path.name for path in state_dir.path.iterdir()) == ["identity", "lease"]
+
+
+def test_a_lease_that_is_not_there_needs_no_removing(state_dir: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only file system refuses it; an operator would be told of seats that a restart may use."""
+
+    def read_only(path: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    state_dir.remove_lease()
+    monkeypatch.setattr(os, "unlink", read_only)
+    state_dir.remove_lease()
+    monkeypatch.undo()
+    state_dir.save_lease(_kept())
+    monkeypatch.setattr(os, "unlink", read_only)
+    with pytest.raises(OSError, match="Read-only"):
+        state_dir.remove_lease()
