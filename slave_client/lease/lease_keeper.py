@@ -127,6 +127,8 @@ class LeaseKeeper:
         self._seats_held = 0
         self._remembers_seats = False
         self._failures = 0
+        self._may_wait_seconds = 0.0
+        """How long the master may keep the next renewal back, to renew others with it."""
         self._last_heard = self._clock.now()
         self._urgent = asyncio.Event()
         self._round_over = asyncio.Event()
@@ -163,6 +165,7 @@ class LeaseKeeper:
 
     async def _rest(self, pause: float) -> None:
         """Wait for the next run; `hurry` shortens it, but not so much that a thousand sites come at once."""
+        self._may_wait_seconds = 0.0
         if self._client_state.state.is_final or pause <= 0:
             return
         resting = asyncio.ensure_future(self._clock.sleep(pause))
@@ -172,8 +175,12 @@ class LeaseKeeper:
         finally:
             resting.cancel()
             hurried.cancel()
-        if self._urgent.is_set() and self._failures == 0:
+        if self._failures:
+            return
+        if self._urgent.is_set():
             await self._clock.sleep(min(pause, self._backoff.pause_seconds(1)))
+        else:
+            self._may_wait_seconds = min(pause * _PAUSE_SHARE, self._config.call_timeout_seconds * _TIMEOUT_SHARE)
 
     async def _run_once(self) -> float:
         """Try each address once; return the pause before the next run, in seconds."""
@@ -190,6 +197,7 @@ class LeaseKeeper:
                     self._client_state.judged.set()
                     return failure.retry_after_seconds
                 self._masters.move_on(failure.address)
+                self._may_wait_seconds = 0.0
             else:
                 self._failures = 0
                 self._last_heard = self._clock.now()
@@ -246,6 +254,7 @@ class LeaseKeeper:
                 standby_receipts=self._standby_leases.receipts(),
                 blocks=uses,
                 block_serial=serial,
+                may_wait_seconds=self._may_wait_seconds,
             )
             if self._client_state.verified is not None:
                 request.end_time.FromNanoseconds(round(self._client_state.verified.end_time * 1e9))
@@ -337,5 +346,7 @@ def _error_of(failure: Exception) -> MasterError:
 
 
 _RENEWAL_PAUSE_MIN_SECONDS = 0.05
+_PAUSE_SHARE, _TIMEOUT_SHARE = 1 / 60, 1 / 5
+"""How long a renewal in no hurry may be kept back: by a second where it comes once a minute."""
 _NOT_TRUSTED = "LEASE_NOT_TRUSTED"
 _FINAL = frozenset(state for state in State if state.is_final)
