@@ -16,7 +16,7 @@ from master.auth.callers.budgets import Budgets
 from master.auth.callers.limits import CallerLimits, Paces, Shares
 from master.domain.monitoring.overview import Overview
 from master.metrics import EstateCollector
-from master.rpc.admission.authorizer import Authorizer
+from master.rpc.admission.authorizer import Allowances, Authorizer
 from master.rpc.admission.large_requests import Aside
 from master.rpc.admission.turns import WAIT_SECONDS_MAX
 from master.rpc.convert.incoming import pbx_name
@@ -25,7 +25,7 @@ from master.rpc.server.server import CallBounds, Keepalive, Server
 from master.rpc.services.agreement_service import AgreementService
 from master.rpc.services.allocation_service import AllocationService
 from master.rpc.services.audit_service import AuditService
-from master.rpc.services.lease_service import LeaseService
+from master.rpc.services.lease_service import LeaseLimits, LeaseService
 from master.rpc.services.license_service import LicenseService
 from master.rpc.services.loan_service import LoanService
 from master.rpc.services.plan_service import PlanService
@@ -145,9 +145,11 @@ class Parts(ServiceParts, kw_only=True):
             clock=self.clocks.wall,
             metrics=self.metrics,
             authorization=Authorization(self._stands_in),
-            shares=Shares(share, time.monotonic),
-            calls=_paces(settings.caller_calls_per_second),
-            refusals=_paces(settings.refused_calls_per_second),
+            allowances=Allowances(
+                shares=Shares(share, time.monotonic),
+                calls=_paces(settings.caller_calls_per_second),
+                refusals=_paces(settings.refused_calls_per_second),
+            ),
         )
 
     async def _stands_in(self, standby: str, primary: str) -> bool:
@@ -172,8 +174,7 @@ class Parts(ServiceParts, kw_only=True):
                 clock=self.clock,
                 metrics=self.metrics,
                 aside=self.aside,
-                seats_per_call_max=settings.seats_per_call_max,
-                streams_max=settings.streams_max,
+                limits=LeaseLimits(settings.seats_per_call_max, settings.streams_max),
             ),
             LicenseService(self.licenses, signer=self.signer, clock=self.clock),
             ProjectService(self.projects, self.learnings, aside=self.aside),

@@ -33,7 +33,7 @@ from master.service.licenses.moves import MoveRules
 from master.service.monitoring.denial_buffer import DenialBuffer
 from master.service.monitoring.webhook_delivery import WebhookSender
 from master.service.projects.projects import Projects
-from master.service.runtime.database_health import Clocks, DatabaseHealth
+from master.service.runtime.database_health import Clocks, DatabaseHealth, HealthTimes
 from master.service.runtime.fair_queue import QueueLimits
 from master.service.runtime.lease_clock import LeaseClock, lease_times
 from master.service.runtime.questions import QuestionLimits, Questions
@@ -93,9 +93,11 @@ class ServiceParts(Struct, kw_only=True, dict=True):
             clocks=self.clocks,
             lease_clock=self.lease_clock,
             metrics=self.metrics,
-            interval_seconds=self.settings.database_health_interval_seconds,
-            answer_seconds_max=self.settings.database_timeout_seconds * _ANSWER_TIMES,
-            clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
+            times=HealthTimes(
+                interval_seconds=self.settings.database_health_interval_seconds,
+                answer_seconds_max=self.settings.database_timeout_seconds * _ANSWER_TIMES,
+                clock_offset_max_seconds=self.settings.clock_offset_max_seconds,
+            ),
             tell=self._serves,
         )
 

@@ -33,6 +33,7 @@ from master.metrics import Metrics
 from master.rpc.admission.turns import Turns
 from master.service.runtime.names import PbxName
 from master.service.runtime.periodic import PeriodicTask
+from master.values import Value
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -55,6 +56,16 @@ def proven_pbx() -> PbxName | None:
     return PbxName(identity.project, identity.name)
 
 
+class Allowances(Value):
+    """What each caller may have."""
+
+    shares: Shares
+    calls: Paces
+    """How often it may call."""
+    refusals: Paces
+    """How often one may whose certificate is refused."""
+
+
 class Authorizer(PeriodicTask):
     needs_database = False
 
@@ -65,19 +76,14 @@ class Authorizer(PeriodicTask):
         clock: Callable[[], float],
         metrics: Metrics,
         authorization: Authorization,
-        shares: Shares,
-        calls: Paces,
-        refusals: Paces,
+        allowances: Allowances,
     ) -> None:
-        """`shares` is what each caller may have at a time, `calls` how often it may call, `refusals` how often one may
-        whose certificate is refused.
-        """
         super().__init__(interval_seconds=LOOK_SECONDS)
         self._certificates = certificates
         self._clock = clock
         self._metrics = metrics
         self._authorization = authorization
-        self._shares, self._calls, self._refusals = shares, calls, refusals
+        self._allowances = allowances
         self.turns = Turns()
         metrics.calls_waiting.set_function(lambda: len(self.turns))
         self._known: dict[tuple[bytes, bytes], PeerCertificate] = {}
@@ -110,11 +116,11 @@ class Authorizer(PeriodicTask):
                 self.check(peer_certificate)
             except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
                 whose = _address(context) if peer_certificate is None else peer_certificate.key
-                refusals = self._refusals
+                refusals = self._allowances.refusals
                 await self.turns.take(refusals, whose, what="calls a second of a certificate that is refused")
                 raise
             whose = peer_certificate.identity.uri
-            if await self.turns.take(self._calls, whose, what="calls a second from this caller"):
+            if await self.turns.take(self._allowances.calls, whose, what="calls a second from this caller"):
                 self.check(peer_certificate)
             if method is not None:
                 self._authorization.check_role(peer_certificate.identity, method)
@@ -143,7 +149,7 @@ class Authorizer(PeriodicTask):
             CallerLimitError: the caller has too many, or brings too much.
         """
         try:
-            with self._shares.call(peer_certificate.identity.uri) as share:
+            with self._allowances.shares.call(peer_certificate.identity.uri) as share:
                 yield share
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)
@@ -175,7 +181,7 @@ class Authorizer(PeriodicTask):
         assert task is not None
         self._streams[task] = peer_certificate, method, peer
         try:
-            with self._shares.stream(peer_certificate.identity.uri):
+            with self._allowances.shares.stream(peer_certificate.identity.uri):
                 yield
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)

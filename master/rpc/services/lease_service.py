@@ -21,6 +21,13 @@ from master.service.batch import requests as ask
 from master.service.leases.leases import Leases
 from master.service.runtime.names import PbxName
 from master.signing import Signer
+from master.values import Value
+
+
+class LeaseLimits(Value):
+    seats_per_call_max: int
+    streams_max: int
+    """Of all callers together."""
 
 
 class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
@@ -32,18 +39,16 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         clock: Callable[[], float],
         metrics: Metrics,
         aside: Aside,
-        seats_per_call_max: int,
-        streams_max: int,
+        limits: LeaseLimits,
     ) -> None:
-        """`streams_max` is of all callers together."""
         self._leases = leases
         self._signer = signer
         self._documents = SignedDocuments(signer)
         self._clock = clock
         self._metrics = metrics
         self._aside = aside
-        self._seats_max = seats_per_call_max
-        self._streams_max = streams_max
+        self._seats_max = limits.seats_per_call_max
+        self._streams_max = limits.streams_max
         self._streams = 0
 
     async def OpenLease(self, request: lease_pb2.OpenLeaseRequest, context: Context) -> lease_pb2.OpenLeaseResponse:

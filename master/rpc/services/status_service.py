@@ -12,7 +12,7 @@ from master.rpc.admission.large_requests import Aside
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
 from master.rpc.errors import InvalidArgumentError
-from master.service.leases.status import Status
+from master.service.leases.status import SeatQuery, Status
 from master.store.statements.queries import EventFilter, SeatPlace
 
 
@@ -29,15 +29,14 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
 
     async def ListSeats(self, request: api.ListSeatsRequest, context: Context) -> api.ListSeatsResponse:
         size = incoming.page_size(request.page_size, default=100)
-        estate, seats = await self._status.list_seats(
-            incoming.project_name(request.project),
+        query = SeatQuery(
+            project=incoming.project_name(request.project),
             pbx=_filter("pbx", request.pbx),
             site=_filter("site", request.site),
             license_type=_filter("license_type", request.license_type),
             holder=_filter("holder", request.holder),
-            after=_seat_place(request.page_token),
-            limit=size,
         )
+        estate, seats = await self._status.list_seats(query, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
         return await self._aside.run(
             len(seats),

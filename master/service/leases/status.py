@@ -16,6 +16,17 @@ from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxEr
 from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements.events import stored_chain
+from master.values import Value
+
+
+class SeatQuery(Value, kw_only=True):
+    """Which seats to list; an empty text means any."""
+
+    project: str
+    pbx: str = ""
+    site: str = ""
+    license_type: str = ""
+    holder: str = ""
 
 
 class Status:
@@ -45,32 +56,24 @@ class Status:
         return await self._context.read_project(project, look)
 
     async def list_seats(
-        self,
-        project: str,
-        *,
-        pbx: str,
-        site: str,
-        license_type: str,
-        holder: str,
-        after: queries.SeatPlace | None,
-        limit: int,
+        self, which: SeatQuery, *, after: queries.SeatPlace | None, limit: int
     ) -> tuple[Estate, list[Seat]]:
-        """Seats of a project; an empty text means any."""
-
         def look(tx: Tx, estate: Estate) -> tuple[Estate, list[Seat]]:
-            if pbx and pbx not in estate.pbx_ids:
-                raise UnknownPbxError(PbxName(project, pbx), estate.pbx_ids)
-            sites = {each.site for each in estate.pbxs.values()}
-            if site and site not in sites:
-                raise UnknownNameError("site", site, sites)
-            ids = [each.id for each in estate.pbxs.values() if pbx in ("", each.name) and site in ("", each.site)]
-            named = estate.catalog.type_named(license_type) if license_type else None
-            if license_type and named is None:
-                raise UnknownNameError("license_type", license_type, estate.catalog.types)
+            if which.pbx and which.pbx not in estate.pbx_ids:
+                raise UnknownPbxError(PbxName(which.project, which.pbx), estate.pbx_ids)
+            sites = {pbx.site for pbx in estate.pbxs.values()}
+            if which.site and which.site not in sites:
+                raise UnknownNameError("site", which.site, sites)
+            ids = [
+                pbx.id for pbx in estate.pbxs.values() if which.pbx in ("", pbx.name) and which.site in ("", pbx.site)
+            ]
+            named = estate.catalog.type_named(which.license_type) if which.license_type else None
+            if which.license_type and named is None:
+                raise UnknownNameError("license_type", which.license_type, estate.catalog.types)
             key = named.key if named else ""
-            return estate, queries.list_seats(tx, ids, license_type=key, holder=holder, after=after, limit=limit)
+            return estate, queries.list_seats(tx, ids, license_type=key, holder=which.holder, after=after, limit=limit)
 
-        return await self._context.read_project(project, look)
+        return await self._context.read_project(which.project, look)
 
     async def list_events(
         self, project: str, which: queries.EventFilter, *, before: int | None, limit: int

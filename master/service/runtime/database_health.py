@@ -56,6 +56,14 @@ async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
     return clock
 
 
+class HealthTimes(Value):
+    """How often the database is asked, and what it may take."""
+
+    interval_seconds: float
+    answer_seconds_max: float
+    clock_offset_max_seconds: float
+
+
 class DatabaseHealth(PeriodicTask):
     """Checks at an interval whether the database answers, and at once when somebody doubts it.
 
@@ -70,18 +78,15 @@ class DatabaseHealth(PeriodicTask):
         clocks: Clocks,
         lease_clock: LeaseClock | None,
         metrics: Metrics,
-        interval_seconds: float,
-        answer_seconds_max: float,
-        clock_offset_max_seconds: float,
+        times: HealthTimes,
         tell: Callable[[bool], Awaitable[None]],
     ) -> None:
-        super().__init__(interval_seconds=interval_seconds)
+        super().__init__(interval_seconds=times.interval_seconds)
         self._database = database
         self._clocks = clocks
         self._lease_clock = lease_clock
         self._metrics = metrics
-        self._answer_seconds_max = answer_seconds_max
-        self._clock_offset_max_seconds = clock_offset_max_seconds
+        self._times = times
         self._tell = tell
         self.there = asyncio.Event()
         """Set while the database answers."""
@@ -143,11 +148,11 @@ class DatabaseHealth(PeriodicTask):
 
     async def _answered(self, ask: Callable[[], Awaitable[Reading]]) -> Reading:
         try:
-            async with asyncio.timeout(self._answer_seconds_max):  # a disk that hangs says nothing, either
+            async with asyncio.timeout(self._times.answer_seconds_max):  # a disk that hangs says nothing, either
                 await self._database.verify()
                 return await ask()
         except TimeoutError as error:
-            why = f"no answer for {self._answer_seconds_max:g} s"
+            why = f"no answer for {self._times.answer_seconds_max:g} s"
             raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, why) from error
 
     def _lost(self, error: StorageError) -> None:
@@ -184,7 +189,7 @@ class DatabaseHealth(PeriodicTask):
     def _compare(self, reading: Reading) -> None:
         offset = reading.wall - reading.likely
         self._metrics.clock_offset.set(offset)
-        is_off = abs(offset) > self._clock_offset_max_seconds
+        is_off = abs(offset) > self._times.clock_offset_max_seconds
         if is_off is not self._is_off:
             self._is_off = is_off
             how = "is off the database's" if is_off else "agrees with the database's again"

@@ -7,7 +7,7 @@ import threading
 import time
 
 from master.metrics import Metrics
-from master.service.runtime.database_health import Clocks, DatabaseHealth
+from master.service.runtime.database_health import Clocks, DatabaseHealth, HealthTimes
 from master.store.backends.clock import write_nothing
 from master.store.backends.database import Tx
 from master.store.backends.opening import open_database
@@ -30,9 +30,9 @@ async def test_a_doubt_that_comes_while_the_database_is_asked_is_not_answered_by
         clocks=Clocks(steady=time.monotonic, wall=time.time),
         lease_clock=None,
         metrics=Metrics(),
-        interval_seconds=HANG_SECONDS,
-        answer_seconds_max=HANG_SECONDS,
-        clock_offset_max_seconds=HANG_SECONDS,
+        times=HealthTimes(
+            interval_seconds=HANG_SECONDS, answer_seconds_max=HANG_SECONDS, clock_offset_max_seconds=HANG_SECONDS
+        ),
         tell=tell,
     )
     busy = asyncio.create_task(database.transact(slow))
