@@ -53,8 +53,9 @@ class Kamailio(Program):
         return {aor["AoR"] for domain in domains for aor in domain["Domain"].get("AoRs", ())}
 
     async def is_ready(self) -> bool:
-        """Whether it takes connections."""
-        return await _comes_about(asyncio.open_connection("127.0.0.1", self.sip_port))
+        """Whether it takes connections, of phones and of an agent: different processes of it listen for them."""
+        ports = self.sip_port, self.evapi_port
+        return all([await _comes_about(asyncio.open_connection("127.0.0.1", port)) for port in ports])
 
 
 class AgentProcess(Program):
