@@ -336,8 +336,10 @@ def _told(error: BaseException, server: Mapping[str, Any]) -> StorageError:
         return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"host {host!r}: {error.strerror}")
     if _is_of_its_files(error, server):
         said = str(error).partition("\n")[0]
-        named = [f"{name} names {file}" for name in _FILES if not Path(file := os.environ.get(name, "")).exists()]
-        said = ", ".join([said, *named]) if isinstance(error, FileNotFoundError) else said
+        if isinstance(error, FileNotFoundError):
+            named = {name: file for name in _FILES if (file := os.environ.get(name))}
+            absent = [f"{name} names {file}" for name, file in named.items() if not Path(file).exists()]
+            said = ", ".join([said, *absent])
         remedy = "correct database_url, or the variables PG... of this process and the files that they name"
         return StorageError(StorageProblem.STORAGE_REFUSED, f"{said}; {remedy}")
     problem = storage_error(error)

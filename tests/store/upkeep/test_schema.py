@@ -1,4 +1,4 @@
-"""The chain and the tables are alike; a database of another version is refused with the command that helps."""
+"""The chain makes the same tables everywhere; a database of another version is refused with the command that helps."""
 
 from __future__ import annotations
 
