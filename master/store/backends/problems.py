@@ -25,6 +25,7 @@ class StorageProblem(Enum):
     STORAGE_SCHEMA = "the database has another schema than this version needs"
     STORAGE_IN_USE = "another program uses the database"
     STORAGE_REPLACED = "the database is not the one that it was"
+    STORAGE_DAMAGED = "the database is damaged"
     STORAGE_ABSENT = "there is no database"
     STORAGE_FOREIGN = "the database is none of a license master"
 
@@ -55,7 +56,10 @@ _DATA, _INTEGRITY = "22", "23"
 _PROTOCOL, _READ_ONLY, _DISK_FULL = "08P01", "25006", "53100"
 _LOCKED: Final = frozenset({"40P01", "55P03"})
 _UNDEFINED: Final = frozenset({"42P01", "42703"})
+_CORRUPTED: Final = frozenset({"XX001", "XX002"})
 """SQLSTATEs, and classes of them, which are their first two characters."""
+_PRIMARY_CODE: Final = 0xFF
+"""SQLite's codes have their kind in the last byte (https://sqlite.org/rescode.html)."""
 _OWN_SESSION: Final = "a pooler must be in session mode: pool_mode = session, server_reset_query = DISCARD ALL"
 _REFUSALS: Final[Mapping[str, str]] = {
     "28": "correct the user or the password in database_url, or pg_hba.conf on the server",
@@ -70,8 +74,11 @@ _REFUSALS: Final[Mapping[str, str]] = {
 """By SQLSTATE or its class, which is its first two characters: what helps."""
 _REFUSALS_OF_SQLITE: Final[Mapping[str, str]] = {
     "readonly database": "let this user write the file and its folder, on a disk that is not mounted read-only",
-    "not a database": "correct database_url, or put a backup in its place: docs/backup.md",
-    "malformed": "`license-master db check` says what is damaged; docs/backup.md puts a backup in its place",
+}
+_CHECK: Final = "`license-master db check` says what is damaged; docs/backup.md puts a backup in its place"
+_DAMAGE_OF_SQLITE: Final[Mapping[int, str]] = {
+    sqlite3.SQLITE_CORRUPT: _CHECK,
+    sqlite3.SQLITE_NOTADB: "correct database_url, or put a backup in its place: docs/backup.md",
 }
 _REFUSALS_OF_POOLERS: Final[Mapping[str, str]] = {
     "unsupported startup parameter": "name the server itself in database_url",
@@ -105,6 +112,8 @@ def storage_error(error: BaseException) -> Exception:
         return StorageError(StorageProblem.STORAGE_LOCKED)
     if state in _UNDEFINED or _said_by_sqlite(cause, "no such table", "no such column"):
         return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; `license-master db check` says what is wrong")
+    if remedy := _remedy_of_damage(cause):
+        return StorageError(StorageProblem.STORAGE_DAMAGED, f"{text}; {remedy}")
     if remedy := _remedy(cause):
         return StorageError(StorageProblem.STORAGE_REFUSED, f"{text}; {remedy}")
     if state == _READ_ONLY:
@@ -120,6 +129,13 @@ def is_of_value(cause: BaseException) -> bool:
         or _sqlstate(cause).startswith(_DATA)
         or (isinstance(cause, ValueError) and type(cause).__module__.startswith("asyncpg."))
     )
+
+
+def _remedy_of_damage(cause: BaseException) -> str | None:
+    """What helps where the database found that what it reads is not what was written; None where it did not."""
+    if _sqlstate(cause) in _CORRUPTED:
+        return _CHECK
+    return _DAMAGE_OF_SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE)
 
 
 def _sqlstate(cause: BaseException) -> str:

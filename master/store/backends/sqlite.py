@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from master.store.backends.database import LOCKING, Database, Row, Tx, alike, json_text
 from master.store.backends.problems import StorageError, StorageProblem, storage_error
-from master.store.backends.sqlite_file import InUseError, ReplacedError, SqliteFile, Use
+from master.store.backends.sqlite_file import DamagedError, InUseError, ReplacedError, SqliteFile, Use
 from master.store.backends.stopping import GivenUpError, Stop, until_ended
 from master.store.backends.urls import SqliteUrl
 
@@ -220,13 +220,18 @@ class _SqliteThread:
             return result
         except ReplacedError as error:
             raise StorageError(StorageProblem.STORAGE_REPLACED, f"{error}; {_REPLACED}") from error
+        except DamagedError as error:
+            raise StorageError(StorageProblem.STORAGE_DAMAGED, str(error)) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise storage_error(error) from error
         except sqlite3.Error as error:
             if stop is not None and stop.is_set:
                 raise GivenUpError from error
+            failure = storage_error(error)
+            if isinstance(failure, StorageError) and failure.problem is StorageProblem.STORAGE_DAMAGED:
+                self._file.found_damaged(failure.detail)
             self._disconnect()
-            raise storage_error(error) from error
+            raise failure from error
 
     def _committed(self, tx: SqliteTx, work: Callable[[Tx], T]) -> T:
         since, changes = self._file.committed, tx._connection.total_changes
@@ -262,7 +267,7 @@ class _SqliteThread:
         connection, self._connection = self._connection, None
         try:
             self._file.check()
-        except ReplacedError:
+        except (ReplacedError, DamagedError):
             _abandon(connection)
             return
         connection.close()

@@ -6,7 +6,11 @@ under whatever name, link or mount the file is reached, and it ends with its pro
 A file can be deleted, moved, replaced, or overwritten in place under a program that has it open, and SQLite goes on
 writing into what nobody will find again. `check` compares what has the name now with what was opened: the file and what
 SQLite keeps beside it by device and number, the content by a count that each commit raises (`user_version`, in the
-file's header). A count that is not between the last one seen there and the last one committed was never ours.
+file's header). A count that is not between the last one seen there and the last one committed was never ours. The log
+may get shorter, as another program may have all of it written into the file, but must not lose a commit by it.
+
+What SQLite once could not read counts as damaged until the program is started anew: other connections still have good
+pages in memory, and would go on changing what nobody can read later.
 """
 
 from __future__ import annotations
@@ -52,6 +56,10 @@ class ReplacedError(Exception):
     """The file is not the one that was opened; the text says what became of it."""
 
 
+class DamagedError(Exception):
+    """SQLite cannot read the file; the text says how."""
+
+
 class _Held(Struct):
     """One file of this process. Closing any descriptor of a file ends all of SQLite's locks on it in this process, so
     there is one, kept until nobody uses the file."""
@@ -81,7 +89,8 @@ class SqliteFile:
         self._name = str(path)
         self._log_name = f"{path}-wal"
         self._names_beside = (self._log_name, f"{path}-shm")
-        self._beside: dict[str, _Identity] = {}
+        self._beside: dict[str, os.stat_result] = {}
+        self._damage: str | None = None
         self._connections = 0
         self._is_mine = self._counts = False
         self._seen = self._attempted = 0
@@ -149,12 +158,11 @@ class SqliteFile:
 
         Raises:
             ReplacedError: it is not; writing on would be in vain, or spoil what is there now.
+            DamagedError: it was found damaged before.
         """
-        identity = _identity_of(self._name)
-        if identity != self._identity:
-            raise ReplacedError(
-                f"{self.path} was {'replaced by another file' if identity else 'deleted or moved away'}"
-            )
+        if self._damage is not None:
+            raise DamagedError(self._damage)
+        self._check_identity(self._name, _status_of(self._name), self._identity)
         with self._lock:
             if self._connections:
                 for name in self._names_beside:
@@ -163,6 +171,10 @@ class SqliteFile:
                 in_header = self._in_header()
                 self._check_count(in_header, since=self._seen)
                 self._seen = in_header
+
+    def found_damaged(self, said: str) -> None:
+        """Record that SQLite could not read it, and what it said; `check` refuses from here on."""
+        self._damage = said
 
     @property
     def committed(self) -> int | None:
@@ -196,10 +208,28 @@ class SqliteFile:
             self._committed = self._attempted
 
     def _check_beside(self, name: str) -> None:
-        identity = _identity_of(name)
-        known = self._beside.get(name) if identity is None else self._beside.setdefault(name, identity)
-        if identity != known:
-            raise ReplacedError(f"{name} was {'replaced by another file' if identity else 'deleted or moved away'}")
+        status = _status_of(name)
+        known = self._beside.get(name, status)
+        if known is None or status is None:
+            self._check_identity(name, status, known and _identity(known))
+            return
+        self._check_identity(name, status, _identity(known))
+        if status.st_size < known.st_size:
+            self._check_shortened(name)
+        self._beside[name] = status
+
+    def _check_identity(self, name: str, status: os.stat_result | None, known: _Identity | None) -> None:
+        if (status and _identity(status)) != known:
+            raise ReplacedError(f"{name} was {'replaced by another file' if status else 'deleted or moved away'}")
+
+    def _check_shortened(self, name: str) -> None:
+        """Another program may have written all of the log into the file; then it holds what was committed since."""
+        if name != self._log_name:
+            raise ReplacedError(f"{name} was cut off")
+        if self._committed is not None:
+            last = [self._in_header(), *_logged_counts(name)][-1]
+            if (last - self._committed) % _COUNTS > (self._attempted - self._committed) % _COUNTS:
+                raise ReplacedError(f"{name} was cut off, and what was committed last is missing")
 
     def _check_count(self, count: int, *, since: int) -> None:
         if (count - since) % _COUNTS > (self._attempted - since) % _COUNTS:
@@ -250,11 +280,14 @@ def _logged_counts(log: str) -> list[int]:
     return counts
 
 
-def _identity_of(name: str) -> _Identity | None:
+def _status_of(name: str) -> os.stat_result | None:
     try:
-        status = os.stat(name)
+        return os.stat(name)
     except OSError:  # no such file; or a folder on the way to it, or its disk, is gone
         return None
+
+
+def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino
 
 
@@ -263,11 +296,10 @@ def _hold(path: Path) -> tuple[_Held, _Identity]:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
             raise OSError(errno.EINVAL, "it is a folder, a device or a pipe, and no database", str(path))
-        identity = status.st_dev, status.st_ino
+        identity = _identity(status)
         if identity not in _held:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            opened = os.fstat(descriptor)
-            identity = opened.st_dev, opened.st_ino
+            identity = _identity(os.fstat(descriptor))
             _held.setdefault(identity, _Held(descriptor))
         held = _held[identity]
         held.users += 1

@@ -47,7 +47,7 @@ from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxEr
 from master.store.backends import database, postgres, problems, sqlite
 from master.store.backends.database import StorageError, StorageProblem
 from master.store.backends.problems import AllInUseError, UnstorableError
-from master.store.backends.sqlite_file import InUseError, ReplacedError
+from master.store.backends.sqlite_file import DamagedError, InUseError, ReplacedError
 from master.store.backends.stopping import GivenUpError
 from master.store.statements import events
 from master.store.statements.events import AuditHeadMissingError
@@ -112,6 +112,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (StorageError(StorageProblem.STORAGE_SCHEMA), CODE.FAILED_PRECONDITION, "STORAGE_SCHEMA", False),
     (StorageError(StorageProblem.STORAGE_REFUSED), CODE.UNAVAILABLE, "STORAGE_REFUSED", True),
     (StorageError(StorageProblem.STORAGE_REPLACED), CODE.UNAVAILABLE, "STORAGE_REPLACED", True),
+    (StorageError(StorageProblem.STORAGE_DAMAGED), CODE.UNAVAILABLE, "STORAGE_DAMAGED", True),
     (StorageError(StorageProblem.STORAGE_ABSENT), CODE.UNAVAILABLE, "STORAGE_ABSENT", True),
     (StorageError(StorageProblem.STORAGE_FOREIGN), CODE.UNAVAILABLE, "STORAGE_FOREIGN", True),
     (StorageError(StorageProblem.STORAGE_IN_USE), CODE.UNAVAILABLE, "STORAGE_IN_USE", True),
@@ -128,6 +129,7 @@ NEVER_LEAVE = {
     DatabaseOutdatedError,
     InUseError,
     ReplacedError,
+    DamagedError,
 }
 """Caught where they are raised."""
 MODULES = [database, errors, events, postgres, problems, sqlite] + [

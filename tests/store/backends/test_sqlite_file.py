@@ -75,6 +75,19 @@ def _log_replaced(file: Path) -> None:
     file.with_name("copy").rename(log)
 
 
+def _log_cut_off(file: Path) -> None:
+    os.truncate(f"{file}-wal", 0)
+
+
+def _log_cut_in_half(file: Path) -> None:
+    log = f"{file}-wal"
+    os.truncate(log, os.path.getsize(log) // 2)
+
+
+def _index_of_the_log_cut_off(file: Path) -> None:
+    os.truncate(f"{file}-shm", 0)
+
+
 ACTS = (
     _deleted,
     _moved,
@@ -85,7 +98,9 @@ ACTS = (
     _emptied,
     _log_deleted,
     _log_replaced,
+    _index_of_the_log_cut_off,
 )
+_LOG_ACTS = (_log_cut_off, _log_cut_in_half)
 
 
 async def test_commits_that_are_counted_leave_no_statements_behind(sqlite_database_url: str) -> None:
@@ -136,6 +151,47 @@ async def test_nothing_is_granted_into_a_file_that_is_gone(
             problem = {"problem": "STORAGE_REPLACED"}
             assert metrics.registry.get_sample_value("license_master_storage_problem", problem) == 1
     assert [line["log_level"] for line in logs if "serves nobody" in line["event"]] == ["error"]
+
+
+@pytest.mark.parametrize("act", _LOG_ACTS, ids=lambda act: act.__name__.strip("_"))
+async def test_a_log_that_lost_commits_is_noticed(act: Callable[[Path], None], sqlite_database_url: str) -> None:
+    file = Path(sqlite_database_url.removeprefix("sqlite:///"))
+    async with in_process_master(sqlite_database_url, Clock(), database_health_interval_seconds=0.05) as master:
+        await master.wire.apply(project({"PBX-Port12": 5}))
+        berlin = await opened(master.wire, "berlin")
+        granted(await berlin.acquire(*seats("port", 2)))
+        act(file)
+        assert (await failure(berlin.acquire(*seats("port", 4)))).reason == "STORAGE_REPLACED"
+        await _told(master, NOT_SERVING)
+
+
+async def test_a_log_that_another_program_empties_into_the_file_lost_nothing(sqlite_database_url: str) -> None:
+    file = Path(sqlite_database_url.removeprefix("sqlite:///"))
+    async with in_process_master(sqlite_database_url, Clock()) as master:
+        await master.wire.apply(project({"PBX-Port12": 9}))
+        berlin = await opened(master.wire, "berlin")
+        for count in range(1, 10):
+            await asyncio.to_thread(_checkpointed, file)
+            granted(await berlin.acquire(*seats("port", count)))
+
+
+@pytest.mark.parametrize("at", [0, 4096], ids=["its header", "what follows"])
+async def test_a_file_found_damaged_grants_nothing_more(at: int, sqlite_database_url: str) -> None:
+    """Also by connections that have all they need in memory, and whatever is put right meanwhile."""
+    file = Path(sqlite_database_url.removeprefix("sqlite:///"))
+    async with in_process_master(sqlite_database_url, Clock(), database_health_interval_seconds=0.05) as master:
+        await master.wire.apply(project({"PBX-Port12": 5}))
+        berlin = await opened(master.wire, "berlin")
+        granted(await berlin.acquire(*seats("port", 1)))
+        _checkpointed(file)
+        sound = _content(file)
+        _overwritten(file, sound[:at] + b"\0" * 60 + sound[at + 60 : at + 100] + b"\xee" * (len(sound) - at - 100))
+        with pytest.raises(StorageError):
+            await master.running.database.ask(lambda tx: tx.rows("PRAGMA quick_check"))
+        for _ in range(2):
+            assert (await failure(berlin.acquire(*seats("port", 2)))).reason == "STORAGE_DAMAGED"
+            await _told(master, NOT_SERVING)
+            _overwritten(file, sound)
 
 
 async def test_a_file_that_comes_back_is_served_again(sqlite_database_url: str) -> None:

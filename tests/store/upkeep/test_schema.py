@@ -161,7 +161,7 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     for attempt in _attempts(url, schema.IfAbsent.CREATE):
         with pytest.raises(StorageError, match="not a database; correct database_url") as failed:
             await attempt()
-        assert failed.value.problem is StorageProblem.STORAGE_REFUSED, "it does answer"
+        assert failed.value.problem is StorageProblem.STORAGE_DAMAGED, "it does answer"
     assert _files(tmp_path) == {"license-master.db": letter}
 
 
