@@ -47,7 +47,7 @@ from master.service_parts import VERSION, ServiceParts, current_caller
 _SCRAPE_TIMEOUT_SECONDS = 5.0
 _BURST_SECONDS = 4.0
 _CALLER_MESSAGES, _ALL_MESSAGES = 8, 32
-"""How many larger messages of one caller are read at a time; of how many of full length it, and all callers together,
+"""How many messages of one caller are read at a time; of how many of full length it, and all callers together,
 may have the bytes under way."""
 
 

@@ -36,11 +36,11 @@ class CallerLimits(Value):
     calls_max: int
     """Calls under way, those whose message is still to come among them."""
     reads_max: int
-    """Larger messages that are read at a time; further ones wait, and so does whoever sends them."""
+    """Messages that are read at a time; further ones wait, and so does whoever sends them."""
     bytes_per_second: float
-    """Of its larger messages, once it has used up what it saved; further ones are read later."""
+    """Of its messages, once it has used up what it saved; further ones are read later."""
     bytes_max: int
-    """Bytes of the larger messages of its calls under way, once they are read."""
+    """Bytes of the messages of its calls under way, once they are read."""
     all_bytes_max: int
     """The same of all callers together."""
 
@@ -109,9 +109,10 @@ class Share:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """A message that may be larger is read: some of a caller's at a time, and so many bytes a second."""
+        """A message is read: some of a caller's at a time, and so many bytes a second."""
         async with self._reads:
-            await asyncio.sleep(self._shares._paces.wait_seconds(self._caller))
+            if seconds := self._shares._paces.wait_seconds(self._caller):
+                await asyncio.sleep(seconds)
             yield
 
 

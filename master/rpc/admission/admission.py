@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _CALLER_MAX = 128
-_SMALL_BYTES = 256 * KIB
-"""Messages that may not be larger are bounded by how many calls there may be."""
 _LOOP_BYTES = 64 * KIB
 """Larger messages are looked through beside the loop, which others wait for, and served one after the other."""
 
@@ -77,11 +75,11 @@ class Admission:
         """
         if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
-            return await self._parsed(await self._message(context, None, None), None)
+            return await self._parsed(await self._message(context, None), None)
         peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
         share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
-        data = await self._message(context, peer_certificate.identity.role, share)
+        data = await self._message(context, share)
         if len(data) > _LOOP_BYTES:
             await served.enter_async_context(share.large)
         request = await self._parsed(data, peer_certificate.identity.role)
@@ -103,16 +101,18 @@ class Admission:
         return self._requests(context, peer_certificate.identity.role)
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
+        """What a conversation asks: each request costs its caller a call, as the conversation itself does."""
         while (data := await context.read()) is not grpc.aio.EOF:
+            if self._authorizer is not None:
+                await self._authorizer.enter(self._method, context)
             yield await self._parsed(data, role)
 
-    async def _message(self, context: Context, role: Role | None, share: Share | None) -> bytes:
-        weighed = share if self._budgets[role].bytes_max > _SMALL_BYTES else None
-        data: Any = await self._message_deadline.within(context.read() if weighed is None else _read(context, weighed))
+    async def _message(self, context: Context, share: Share | None) -> bytes:
+        data: Any = await self._message_deadline.within(context.read() if share is None else _read(context, share))
         if data is grpc.aio.EOF:
             raise InvalidArgumentError("request", "none came; send the message that this method takes")
-        if weighed is not None:
-            weighed.bring(len(data))
+        if share is not None:  # whatever the method may bring: it is told only once all of it is read
+            share.bring(len(data))
         content: bytes = data
         return content
 

@@ -244,6 +244,17 @@ async def test_a_call_whose_message_does_not_come_is_ended_and_counts_meanwhile(
         assert (await failure(wire.leases.RenewLease(request))).reason == "UNKNOWN_PBX"
 
 
+async def test_what_is_longer_than_its_method_takes_is_paid_for_whatever_the_method(
+    secured: InProcess, berlin: Wire
+) -> None:
+    """It is told only once all of it is read."""
+    call = berlin.channel.unary_unary(f"/{RENEW}", request_serializer=bytes, response_deserializer=bytes)
+    assert (await failure(call(named("berlin", HOLLOW)))).code is grpc.StatusCode.INVALID_ARGUMENT
+    authorizer = secured.running.authorizer
+    assert authorizer is not None
+    assert f"license-master://{ACME}/pbxs/berlin" in authorizer._allowances.shares._paces._paid
+
+
 async def test_who_connects_and_proves_nothing_is_gone_soon_and_keeps_nobody_out(
     sqlite_database_url: str, pki: Pki
 ) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
 from licensemaster.v1 import lease_pb2, seat_pb2
 from master.auth.callers.limits import CallerLimitError, Paces
@@ -101,6 +103,19 @@ async def test_who_asks_too_much_waits_holds_up_nobody_and_is_refused_when_the_m
             reasons = [(await call).reason for call in calls[:30]]
             assert "CALLER_LIMIT" in reasons
             assert set(reasons) <= {"CALLER_LIMIT", "UNKNOWN_PBX"}
+
+
+async def test_what_a_conversation_asks_waits_as_calls_do(sqlite_database_url: str, pki: Pki) -> None:
+    """Reflection takes any number of requests in one call."""
+    asks = [ServerReflectionRequest(list_services="").SerializeToString()] * 20
+    async with slow_master(sqlite_database_url, pki, caller_calls_per_second=1) as master:
+        viewer = pki.certified_key(f"{ACME}/viewers/vera").credentials
+        async with shown_to(f"127.0.0.1:{master.running.port}", viewer) as wire:
+            converse: Any = wire.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+            call = converse(iter(asks))
+            assert await call.read()
+            await until_waiting(master, lambda count: count == 1)
+            await master.running.server.stop(HANG_SECONDS)
 
 
 async def test_a_certificate_that_is_refused_waits_and_a_good_one_of_its_name_does_not(
