@@ -136,10 +136,9 @@ class Sites:
 
     async def renew(self, number: int, *, may_wait_seconds: float = 0.0) -> None:
         """Renew a site's lease; the answer may be kept back for so long."""
-        request = lease_pb2.RenewLeaseRequest(
-            pbx=pbx_name(number), epoch=self.epochs[number], may_wait_seconds=may_wait_seconds
-        )
-        await self.stubs[number % len(self.stubs)].RenewLease(request)
+        request = lease_pb2.RenewLeaseRequest(pbx=pbx_name(number), epoch=self.epochs[number])
+        metadata = (("may-wait-seconds", str(may_wait_seconds)),)
+        await self.stubs[number % len(self.stubs)].RenewLease(request, metadata=metadata)
 
 
 class Morning(Enum):

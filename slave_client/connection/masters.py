@@ -51,6 +51,7 @@ _READY: Final = grpc.ChannelConnectivity.READY
 if TYPE_CHECKING:
     _Stub = lease_pb2_grpc.LeaseServiceAsyncStub
     _Method = aio.UnaryUnaryMultiCallable
+    _Metadata = tuple[tuple[str, str], ...]
 
 
 class Masters:
@@ -128,9 +129,12 @@ class Masters:
         """Open the lease of a PBX that failed; raises MasterError."""
         return await self._call_or_join_attempt(lambda stub: stub.TakeOverLease, request)
 
-    async def renew_lease(self, request: lease_pb2.RenewLeaseRequest) -> lease_pb2.RenewLeaseResponse:
-        """Renew a lease; raises MasterError."""
-        return await self._call_or_join_attempt(lambda stub: stub.RenewLease, request)
+    async def renew_lease(
+        self, request: lease_pb2.RenewLeaseRequest, *, may_wait_seconds: float
+    ) -> lease_pb2.RenewLeaseResponse:
+        """Renew a lease; the master may keep its answer back for so long. Raises MasterError."""
+        waits = (("may-wait-seconds", f"{may_wait_seconds:.3f}"),)
+        return await self._call_or_join_attempt(lambda stub: stub.RenewLease, request, waits)
 
     async def close_lease(self, request: lease_pb2.CloseLeaseRequest) -> lease_pb2.CloseLeaseResponse:
         """Close a lease; raises MasterError."""
@@ -291,12 +295,12 @@ class Masters:
         return _one_for_each(len(request.seats), await self._call_or_join_attempt(method, request))
 
     async def _call_or_join_attempt(
-        self, method: Callable[[_Stub], _Method[Request, Response]], request: Request
+        self, method: Callable[[_Stub], _Method[Request, Response]], request: Request, metadata: _Metadata = ()
     ) -> Response:
         """Call at once where there is a connection; else wait for this process's one attempt to make it, or be that."""
         self._check_open()
         if self._channel.get_state() is _READY:
-            return await self._call(method, request)
+            return await self._call(method, request, metadata)
         address = self.address
         try:
             must_try = await OF_THIS_PROCESS.begin(address)
@@ -306,7 +310,7 @@ class Masters:
         try:
             if address != self.address:
                 raise MasterError(FailureKind.UNREACHABLE, "another master is in use by now", address=address)
-            response = await self._call(method, request)
+            response = await self._call(method, request, metadata)
             outcome = AttemptOutcome.CONNECTED
             return response
         except MasterError as failure:
@@ -316,9 +320,11 @@ class Masters:
             if must_try:
                 OF_THIS_PROCESS.end(address, outcome, pauses=self._pauses, said=said)
 
-    async def _call(self, method: Callable[[_Stub], _Method[Request, Response]], request: Request) -> Response:
+    async def _call(
+        self, method: Callable[[_Stub], _Method[Request, Response]], request: Request, metadata: _Metadata
+    ) -> Response:
         self._check_open()
-        call = method(self._stub)(request, timeout=self._timeout, metadata=self._metadata)
+        call = method(self._stub)(request, timeout=self._timeout, metadata=(*self._metadata, *metadata))
         ticket, shown, current, answers = self._network.carry(call.cancel), self._shown, self._current, self._answers
         address = self._config.addresses[current]
         try:

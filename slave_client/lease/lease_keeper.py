@@ -254,11 +254,10 @@ class LeaseKeeper:
                 standby_receipts=self._standby_leases.receipts(),
                 blocks=uses,
                 block_serial=serial,
-                may_wait_seconds=self._may_wait_seconds,
             )
             if self._client_state.verified is not None:
                 request.end_time.FromNanoseconds(round(self._client_state.verified.end_time * 1e9))
-            response = await self._masters.renew_lease(request)
+            response = await self._masters.renew_lease(request, may_wait_seconds=self._may_wait_seconds)
         except MasterError as failure:
             self._lease_failed(failure, epoch)
             raise

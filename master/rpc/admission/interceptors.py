@@ -1,5 +1,7 @@
 """What every call passes, in this order: admission, the service, the error table, the counts.
 
+First of all a call that is in no hurry waits (`unhurried_calls`).
+
 One interceptor, because each costs a call of its own; its handlers are made once per method, not once per call. gRPC
 hands a request over before anything is known of its caller, and parsed; so every method is served as one whose requests
 are a stream, which looks the same to callers: it is asked first, and reads its message when `admission.py` says so.
@@ -25,6 +27,7 @@ from master.rpc.admission.admission import Admission, caller_of_call, turn_away
 from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.large_requests import Aside
 from master.rpc.admission.message_deadline import MessageDeadline
+from master.rpc.admission.unhurried_calls import METHODS, UnhurriedCalls
 from master.rpc.errors import Failure, abort, failure_of, let_go
 from master.service.runtime.names import UnknownPbxError
 from master.store.backends.problems import UnstorableError
@@ -51,6 +54,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._budgets = budgets
         self._message_deadline = MessageDeadline(message_seconds)
         self._aside = aside
+        self.unhurried_calls = UnhurriedCalls()
         self._handlers: dict[str, Handler] = {}
         self._sparing_log = SparingLog(
             _log, clock=monotonic, lines_max=_LINES_MAX, seconds=_LINES_SECONDS, each=("method", "caller")
@@ -86,9 +90,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         elif plain.response_streaming:
             behaviour = _stream(plain.unary_stream, count, admission.call)
         else:
-            return grpc.stream_unary_rpc_method_handler(
-                _unary(plain.unary_unary, count, admission), None, plain.response_serializer
-            )
+            unhurried = self.unhurried_calls if count.method in METHODS else None
+            behaviour = _unary(plain.unary_unary, count, admission, unhurried)
+            return grpc.stream_unary_rpc_method_handler(behaviour, None, plain.response_serializer)
         return grpc.stream_stream_rpc_method_handler(behaviour, None, plain.response_serializer)
 
 
@@ -112,9 +116,11 @@ class _Counts:
         self._seconds.observe(perf_counter() - started)
 
 
-def _unary(serve: Any, count: _Counts, admission: Admission) -> Any:
+def _unary(serve: Any, count: _Counts, admission: Admission, unhurried: UnhurriedCalls | None) -> Any:
     async def behaviour(_: object, context: Context) -> Any:
         async with _Ending(context, count), AsyncExitStack() as served:
+            if unhurried is not None:
+                await unhurried.wait(context)
             return await serve(await admission.call(context, served), context)
         return None  # it failed, and gRPC knows
 

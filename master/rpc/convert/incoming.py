@@ -26,7 +26,6 @@ _NANOSECONDS = 1_000_000_000
 _RECEIPTS_MAX = 100
 _BLOCKS_MAX = 100
 _LOANS_MAX = 100
-_MAY_WAIT_SECONDS_MAX = 10.0
 _BLOCK_SEATS_MAX = 1_000_000
 _TYPES_MAX = 1000
 _SEATS_MAX = 1_000_000_000
@@ -277,17 +276,6 @@ def moment(field: str, value: Timestamp) -> float:
     if not (0 <= value.seconds <= _SECONDS_MAX and 0 <= value.nanos < 1_000_000_000):
         raise InvalidArgumentError(field, "must be a moment between 1970 and 9999")
     return value.seconds + value.nanos / _NANOSECONDS
-
-
-def may_wait_seconds(value: float, *, deadline_seconds: float | None) -> float:
-    """Read how long a request may be kept back: less where its call is given up in `deadline_seconds`.
-
-    Raises:
-        InvalidArgumentError: it is negative, too long, or no number.
-    """
-    if not 0 <= value <= _MAY_WAIT_SECONDS_MAX:
-        raise InvalidArgumentError("may_wait_seconds", f"{value} must be from 0 to {_MAY_WAIT_SECONDS_MAX:g}")
-    return value if deadline_seconds is None else min(value, deadline_seconds / 2)
 
 
 def page_size(value: int, *, default: int) -> int:

@@ -163,16 +163,16 @@ class Server:
         """`services`: one of each kind."""
         self._metrics = metrics
         self._authorizer = authorizer
+        interceptor = CallInterceptor(
+            metrics,
+            authorizer,
+            budgets=bounds.budgets,
+            message_seconds=bounds.message_seconds,
+            aside=bounds.aside,
+        )
+        self._unhurried_calls = interceptor.unhurried_calls
         self._server = grpc.aio.server(
-            interceptors=(
-                CallInterceptor(
-                    metrics,
-                    authorizer,
-                    budgets=bounds.budgets,
-                    message_seconds=bounds.message_seconds,
-                    aside=bounds.aside,
-                ),
-            ),
+            interceptors=(interceptor,),
             options=(
                 ("grpc.max_receive_message_length", bounds.budgets.message_bytes_max),
                 ("grpc.max_send_message_length", -1),
@@ -239,6 +239,7 @@ class Server:
         """Take no new calls, let those under way finish, end. Those that wait for their turn are not waited for."""
         if self._authorizer is not None:
             self._authorizer.turns.stop()
+        self._unhurried_calls.stop()
         await self._health.enter_graceful_shutdown()
         if not any(task.done() for task in self._serving):  # gRPC cannot be stopped once it has ended otherwise
             await self._server.stop(grace_seconds)

@@ -131,9 +131,6 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 knows_end=incoming.moment("end_time", request.end_time),
                 blocks=incoming.block_uses(request.blocks),
                 block_serial=request.block_serial,
-                may_wait_seconds=incoming.may_wait_seconds(
-                    request.may_wait_seconds, deadline_seconds=context.time_remaining()
-                ),
             )
         )
         return lease_pb2.RenewLeaseResponse(

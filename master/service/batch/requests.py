@@ -46,8 +46,6 @@ class Request(Value, Generic[Answer], kw_only=True):
 
     pbx: PbxName
     caller: str
-    may_wait_seconds: float = 0.0
-    """How long it may be kept back, to be committed with others."""
 
 
 class UnderLease(Request[Answer], kw_only=True):

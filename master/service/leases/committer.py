@@ -3,16 +3,13 @@
 The queue is bounded and fair between PBXs (`fair_queue`): beyond its bounds whoever has most waiting is told to come
 back (`QueueFullError`), and who is in the next batch does not depend on how much others ask. A batch that fails as a
 whole is tried again request by request, so that one bad request never harms its neighbours. Under load the next batch
-is held back for a moment, because two small commits cost more than one; a lone caller never waits for that. Requests
-that may wait make no batch by themselves before the first of them is due; they go with the next that may not.
+is held back for a moment, because two small commits cost more than one; a lone caller never waits for that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from time import perf_counter
 from typing import cast
 
@@ -92,8 +89,6 @@ class Committer:
         )
         self._queue: FairQueue[_Waiting] = FairQueue(limits.queue)
         self._arrived = asyncio.Event()
-        self._due = math.inf
-        """When the first of those that wait has to be committed, by `perf_counter`."""
         self._kept: Kept | None = None
         self._stopping = False
         self._is_committing = False
@@ -104,8 +99,8 @@ class Committer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any request waits that is due, or is being committed."""
-        return self._is_committing or self._due <= perf_counter()
+        """Whether any request waits, or is being committed."""
+        return bool(self._queue) or self._is_committing
 
     @property
     def seats_waiting(self) -> int:
@@ -139,9 +134,7 @@ class Committer:
         lane, urgency, load = lane_of(request), urgency_of(request), load_of(request)
         for displaced in self._queue.put(waiting, lane=lane, urgency=urgency, load=load):
             displaced.complete(QueueFullError(self._limits.retry_after_seconds))
-        if (due := perf_counter() + request.may_wait_seconds) < self._due:
-            self._due = due
-            self._arrived.set()
+        self._arrived.set()
         try:
             return cast(Answer, await waiting.answer)  # it was asked for with this very request
         finally:
@@ -149,22 +142,19 @@ class Committer:
 
     async def _run(self) -> None:
         last_length = 0
-        while self._queue or not self._stopping:
+        while True:
             if not self._queue:
+                if self._stopping:
+                    return
                 self._queue.rest()
-                self._due = math.inf
-            if not self._stopping and (early := self._due - perf_counter()) > 0:
                 self._arrived.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(early if math.isfinite(early) else None):
-                        await self._arrived.wait()
+                await self._arrived.wait()
                 continue
             if last_length > _FEW and len(self._queue) < last_length / 2 and not self._stopping:
                 await asyncio.sleep(self._limits.hold_seconds)
             taken = self._queue.take(self._limits.batch_seats_max, large=self._limits.batch_seats_max)
-            self._due = 0.0 if self._queue else math.inf
             batch = [waiting for waiting in taken if not waiting.answer.cancelled()]
-            last_length = sum(not waiting.request.may_wait_seconds for waiting in batch)
+            last_length = len(batch)
             if batch:
                 self._is_committing = True
                 try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
@@ -236,19 +235,6 @@ def _calls_for(estate: Estate, name: str, *, epoch: int) -> list[Callable[[], Aw
         lambda: leases.SyncSeats(lease_pb2.SyncSeatsRequest(pbx=name, epoch=epoch, seats=given)),
         lambda: leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=name, epoch=epoch)).read(),
     ]
-
-
-@pytest.mark.parametrize("seconds", [-0.1, 10.1, math.nan, math.inf])
-async def test_a_renewal_that_may_wait_for_no_time_there_is(estate: Estate, seconds: float) -> None:
-    request = lease_pb2.RenewLeaseRequest(pbx=BERLIN, epoch=estate.berlin.epoch, may_wait_seconds=seconds)
-    seen = await failure(estate.wire.leases.RenewLease(request))
-    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "must be from 0 to 10" in seen.fields["may_wait_seconds"]
-
-
-async def test_a_renewal_is_answered_before_its_deadline_however_long_it_may_wait(estate: Estate) -> None:
-    request = lease_pb2.RenewLeaseRequest(pbx=BERLIN, epoch=estate.berlin.epoch, may_wait_seconds=10)
-    assert (await estate.wire.leases.RenewLease(request, timeout=4)).lease.epoch == estate.berlin.epoch
 
 
 @pytest.mark.parametrize("field", ["instance_id", "request_id"])

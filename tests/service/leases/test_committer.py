@@ -151,45 +151,6 @@ async def test_a_request_larger_than_a_batch_is_one_of_its_own(bench: Bench) -> 
     assert _batches(bench) == before + 2
 
 
-def _patient(name: str) -> RenewLease:
-    """A renewal that may wait for longer than any test lasts."""
-    pbx = PbxName(PROJECT, name)
-    return RenewLease(pbx=pbx, caller="test", proven=None, epoch=1, may_wait_seconds=10 * HANG_SECONDS)
-
-
-async def test_what_may_wait_goes_with_the_next_that_may_not(bench: Bench) -> None:
-    bench.committer.start(Tasks(bench.metrics))
-    before = _batches(bench)
-    renewals = await _submitted(bench, _patient("berlin"), _patient("paris"))
-    assert not bench.committer.is_busy
-    assert _granted(await bench.committer.submit(_wanting("rome", "anna"))) == 1
-    assert [type(answer) for answer in await asyncio.gather(*renewals)] == [LeaseGranted] * 2
-    assert _batches(bench) == before + 1
-
-
-async def test_what_may_wait_is_committed_when_the_first_of_it_is_due(bench: Bench) -> None:
-    bench.committer.start(Tasks(bench.metrics))
-    before = _batches(bench)
-    later, sooner = await _submitted(bench, _patient("berlin"), replace(_patient("paris"), may_wait_seconds=0.01))
-    assert [type(answer) for answer in await asyncio.gather(later, sooner)] == [LeaseGranted] * 2
-    assert _batches(bench) == before + 1
-
-
-async def test_nobody_waits_for_what_was_given_up(bench: Bench) -> None:
-    bench.committer.start(Tasks(bench.metrics))
-    (given_up,) = await _submitted(bench, replace(_patient("berlin"), may_wait_seconds=0.01))
-    given_up.cancel()
-    await asyncio.sleep(0.02)
-    assert _granted(await bench.committer.submit(_wanting("rome", "anna"))) == 1
-
-
-async def test_a_committer_that_stops_commits_what_may_wait(bench: Bench) -> None:
-    bench.committer.start(Tasks(bench.metrics))
-    (renewal,) = await _submitted(bench, _patient("berlin"))
-    await bench.committer.stop()
-    assert isinstance(await renewal, LeaseGranted)
-
-
 async def test_a_full_queue_turns_callers_away(bench: Bench) -> None:
     tasks = await _submitted(bench, *(_wanting("berlin", f"phone-{n}") for n in range(10)))
     with pytest.raises(QueueFullError, match=r"try again in 0\.5 s") as failed:
