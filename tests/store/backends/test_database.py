@@ -346,3 +346,15 @@ def test_a_pool_with_nothing_free_is_busy_and_not_lost() -> None:
     assert isinstance(actual, StorageError)
     assert actual.problem is StorageProblem.STORAGE_BUSY
     assert not actual.problem.ends_service
+
+
+async def test_a_server_that_finds_its_files_damaged_says_so(postgresql_database_url: str) -> None:
+    database = open_database(postgresql_database_url)
+    try:
+        with pytest.raises(StorageError, match="invalid page; `license-master db check`") as failed:
+            await database.read(
+                lambda tx: tx.rows("DO $$ BEGIN RAISE EXCEPTION 'invalid page' USING ERRCODE = 'XX001'; END $$")
+            )
+        assert failed.value.problem is StorageProblem.STORAGE_DAMAGED
+    finally:
+        await database.close()
