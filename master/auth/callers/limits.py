@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
@@ -34,13 +34,14 @@ class CallerLimits(Value):
     """For so long it may save up what it did not use."""
     streams_max: int
     calls_max: int
-    """Calls under way, those whose message is still to come among them."""
+    """Calls under way, those among them whose message is still to come, or whose answer is still to be taken."""
     reads_max: int
     """Messages that are read at a time; further ones wait, and so does whoever sends them."""
     bytes_per_second: float
     """Of its messages, once it has used up what it saved; further ones are read later."""
     bytes_max: int
-    """Bytes of the messages of its calls under way, once they are read."""
+    """Bytes of the messages of its calls under way, once they are read; as many of answers that it has yet to take, and
+    the one with which they become more."""
     all_bytes_max: int
     """The same of all callers together."""
 
@@ -50,6 +51,7 @@ class _Open(Struct):
     large: asyncio.Lock
     calls: int = 0
     bytes: int = 0
+    answered: int = 0
     streams: int = 0
 
 
@@ -88,13 +90,15 @@ class Paces:
 
 
 class Share:
-    """What one call under way has of its caller's share."""
+    """What one call has of its caller's share, until its answer was taken."""
 
     def __init__(self, shares: Shares, caller: str, counts: _Open) -> None:
         self._shares = shares
         self._caller = caller
-        self._bytes = 0
-        self._reads = counts.reads
+        self._counts = counts
+        self._bytes = self._answered = 0
+        self._calls, self._streams = 1, 0
+        counts.calls += 1
         self.large = counts.large
         """Held while a large one is served: others of its caller stay bytes until then."""
 
@@ -107,10 +111,44 @@ class Share:
         self._shares._weigh(self._caller, count - self._bytes)
         self._bytes = count
 
+    def answer(self, count: int) -> None:
+        """Record how many bytes the caller is answered; what a stream answered before was taken.
+
+        Raises:
+            CallerLimitError: the caller was answered too much that it has not taken; as before.
+        """
+        self._counts.answered -= self._answered
+        self._answered = 0
+        self._shares._check_answered(self._counts)
+        self._counts.answered += count
+        self._answered = count
+
+    def become_stream(self) -> None:
+        """Count the call as a stream from now on.
+
+        Raises:
+            CallerLimitError: the caller has as many as it may have; as before.
+        """
+        streams = self._counts.streams
+        if streams >= self._shares._limits.streams_max:
+            raise CallerLimitError(f"{streams} streams of this caller are open; close one first", _STREAM_SECONDS)
+        self._counts.calls -= 1
+        self._counts.streams += 1
+        self._calls, self._streams = 0, 1
+
+    def close(self) -> None:
+        """Give everything back: the call is over, and its answer taken or lost."""
+        self.bring(0)
+        self._counts.answered -= self._answered
+        self._counts.calls -= self._calls
+        self._counts.streams -= self._streams
+        self._answered = self._calls = self._streams = 0
+        self._shares._forget(self._caller)
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
         """A message is read: some of a caller's at a time, and so many bytes a second."""
-        async with self._reads:
+        async with self._counts.reads:
             if seconds := self._shares._paces.wait_seconds(self._caller):
                 await asyncio.sleep(seconds)
             yield
@@ -125,43 +163,22 @@ class Shares:
         self._open: dict[str, _Open] = {}
         self._bytes = 0
 
-    @contextmanager
-    def call(self, caller: str) -> Iterator[Share]:
-        """Count a call of a caller while it lasts.
+    def call(self, caller: str) -> Share:
+        """Count a call of a caller until its share is closed.
 
         Raises:
-            CallerLimitError: the caller has as many under way as it may have.
+            CallerLimitError: the caller has as many as it may have, or was answered too much that it has not taken.
         """
         counts = self._of(caller)
         if counts.calls >= self._limits.calls_max:
             raise CallerLimitError(f"{counts.calls} calls of this caller are under way", COME_BACK_SECONDS)
-        counts.calls += 1
-        share = Share(self, caller, counts)
-        try:
-            yield share
-        finally:
-            share.bring(0)
-            counts.calls -= 1
-            self._forget(caller)
+        self._check_answered(counts)
+        return Share(self, caller, counts)
 
-    @contextmanager
-    def stream(self, caller: str) -> Iterator[None]:
-        """Count a stream of a caller while it is open.
-
-        Raises:
-            CallerLimitError: the caller has as many as it may have.
-        """
-        counts = self._of(caller)
-        if counts.streams >= self._limits.streams_max:
-            raise CallerLimitError(
-                f"{counts.streams} streams of this caller are open; close one first", _STREAM_SECONDS
-            )
-        counts.streams += 1
-        try:
-            yield
-        finally:
-            counts.streams -= 1
-            self._forget(caller)
+    def _check_answered(self, counts: _Open) -> None:
+        if counts.answered >= self._limits.bytes_max:
+            problem = f"{counts.answered} bytes that this caller was answered are not taken; read them first"
+            raise CallerLimitError(problem, COME_BACK_SECONDS)
 
     def _weigh(self, caller: str, more: int) -> None:
         counts, limits = self._open[caller], self._limits

@@ -63,9 +63,10 @@ class Admission:
         self._kind: Descriptor = parse.__self__.DESCRIPTOR
         self._budgets: dict[Role | None, Budget] = {role: budgets.of(method, role) for role in (*Role, None)}
 
-    async def call(self, context: Context, served: AsyncExitStack) -> Any:
-        """The request of a call; `served` gives back what it has of its caller's share. One that is answered by a
-        stream may last: it counts among its caller's streams from here on, and its certificate is looked at meanwhile.
+    async def call(self, context: Context, served: AsyncExitStack) -> tuple[Any, Share | None]:
+        """The request of a call, and what it has of its caller's share, none in plain text; `served` gives back what
+        only serving it needs. One that is answered by a stream may last: it counts among its caller's streams from
+        here on, and its certificate is looked at meanwhile.
 
         Raises:
             AccessDeniedError: it is not for its caller.
@@ -75,10 +76,11 @@ class Admission:
         """
         if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
-            return await self._parsed(await self._message(context, None), None)
+            return await self._parsed(await self._message(context, None), None), None
         peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
         share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
+        served.callback(share.bring, 0)
         data = await self._message(context, share)
         if len(data) > _LOOP_BYTES:
             await served.enter_async_context(share.large)
@@ -87,18 +89,19 @@ class Admission:
         await authorizer.judge(peer_certificate, self._method, request, context)
         if self._answers_by_stream:
             await served.aclose()
-            served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer()))
-        return request
+            served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer(), share))
+        return request, share
 
-    async def conversation(self, context: Context, served: AsyncExitStack) -> AsyncIterator[Any]:
+    async def conversation(self, context: Context, served: AsyncExitStack) -> tuple[AsyncIterator[Any], Share | None]:
         """A call that asks by a stream as well, while it is served: reflection, whose requests name nobody."""
         if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
-            return self._requests(context, None)
+            return self._requests(context, None), None
         peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
-        served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer()))
-        return self._requests(context, peer_certificate.identity.role)
+        share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
+        served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer(), share))
+        return self._requests(context, peer_certificate.identity.role), share
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
         """What a conversation asks: each request costs its caller a call, as the conversation itself does."""

@@ -144,13 +144,17 @@ class Authorizer(PeriodicTask):
     @contextmanager
     def call(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
         """A call is under way, and whoever makes it turns out to use another's lease: that is reported here as well.
+        Its share is closed when its task ends, which is once its answer was taken, or its line lost.
 
         Raises:
-            CallerLimitError: the caller has too many, or brings too much.
+            CallerLimitError: the caller has too many, brings too much, or does not take what it is answered.
         """
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            with self._allowances.shares.call(peer_certificate.identity.uri) as share:
-                yield share
+            share = self._allowances.shares.call(peer_certificate.identity.uri)
+            task.add_done_callback(lambda _: share.close())
+            yield share
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)
             raise
@@ -170,8 +174,8 @@ class Authorizer(PeriodicTask):
             raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")
 
     @contextmanager
-    def stream(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[None]:
-        """Keep an eye on a stream: the task is cancelled when its certificate is no good any more.
+    def stream(self, peer_certificate: PeerCertificate, method: str, peer: str, share: Share) -> Iterator[None]:
+        """Keep an eye on a call as a stream: its task is cancelled when its certificate is no good any more.
 
         Raises:
             AccessDeniedError: that happened.
@@ -181,8 +185,8 @@ class Authorizer(PeriodicTask):
         assert task is not None
         self._streams[task] = peer_certificate, method, peer
         try:
-            with self._allowances.shares.stream(peer_certificate.identity.uri):
-                yield
+            share.become_stream()
+            yield
         except CallerLimitError as error:
             self._turned_away(_reason(error), peer_certificate, method, peer)
             raise

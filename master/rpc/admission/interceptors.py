@@ -22,6 +22,7 @@ import structlog
 
 from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.auth.callers.budgets import Budgets
+from master.auth.callers.limits import Share
 from master.metrics import Metrics
 from master.rpc.admission.admission import Admission, caller_of_call, turn_away
 from master.rpc.admission.authorizer import Authorizer
@@ -85,15 +86,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             message_deadline=self._message_deadline,
             aside=self._aside,
         )
-        if plain.request_streaming:
-            behaviour = _stream(plain.stream_stream, count, admission.conversation)
-        elif plain.response_streaming:
-            behaviour = _stream(plain.unary_stream, count, admission.call)
-        else:
+        serialize: Any = plain.response_serializer
+        if not plain.response_streaming:
             unhurried = self.unhurried_calls if count.method in METHODS else None
-            behaviour = _unary(plain.unary_unary, count, admission, unhurried)
-            return grpc.stream_unary_rpc_method_handler(behaviour, None, plain.response_serializer)
-        return grpc.stream_stream_rpc_method_handler(behaviour, None, plain.response_serializer)
+            behaviour = _unary(plain.unary_unary, count, admission, serialize, unhurried)
+            return grpc.stream_unary_rpc_method_handler(behaviour)
+        serve: Any = plain.stream_stream if plain.request_streaming else plain.unary_stream
+        admitted = admission.conversation if plain.request_streaming else admission.call
+        if iscoroutinefunction(serve):  # health writes to its context, little enough to be weighed by nobody
+            return grpc.stream_stream_rpc_method_handler(_writing(serve, count, admitted), None, serialize)
+        return grpc.stream_stream_rpc_method_handler(_yielding(serve, count, admitted, serialize))
 
 
 class _Counts:
@@ -116,28 +118,41 @@ class _Counts:
         self._seconds.observe(perf_counter() - started)
 
 
-def _unary(serve: Any, count: _Counts, admission: Admission, unhurried: UnhurriedCalls | None) -> Any:
-    async def behaviour(_: object, context: Context) -> Any:
+def _unary(serve: Any, count: _Counts, admission: Admission, serialize: Any, unhurried: UnhurriedCalls | None) -> Any:
+    async def behaviour(_: object, context: Context) -> bytes | None:
         async with _Ending(context, count), AsyncExitStack() as served:
             if unhurried is not None:
                 await unhurried.wait(context)
-            return await serve(await admission.call(context, served), context)
+            request, share = await admission.call(context, served)
+            return _weighed(serialize(await serve(request, context)), share)
         return None  # it failed, and gRPC knows
 
     return behaviour
 
 
-def _stream(serve: Any, count: _Counts, admitted: Any) -> Any:
-    async def yields(_: object, context: Context) -> AsyncIterator[Any]:
+def _yielding(serve: Any, count: _Counts, admitted: Any, serialize: Any) -> Any:
+    async def behaviour(_: object, context: Context) -> AsyncIterator[bytes]:
         async with _Ending(context, count), AsyncExitStack() as served:
-            async for response in serve(await admitted(context, served), context):
-                yield response
+            request, share = await admitted(context, served)
+            async for response in serve(request, context):
+                yield _weighed(serialize(response), share)
 
-    async def writes(_: object, context: Context) -> None:
+    return behaviour
+
+
+def _writing(serve: Any, count: _Counts, admitted: Any) -> Any:
+    async def behaviour(_: object, context: Context) -> None:
         async with _Ending(context, count), AsyncExitStack() as served:
-            await serve(await admitted(context, served), context)
+            request, _ = await admitted(context, served)
+            await serve(request, context)
 
-    return writes if iscoroutinefunction(serve) else yields  # health writes to its context
+    return behaviour
+
+
+def _weighed(answer: bytes, share: Share | None) -> bytes:
+    if share is not None:
+        share.answer(len(answer))
+    return answer
 
 
 def _unknown(method: str, authorizer: Authorizer) -> Handler:
