@@ -49,7 +49,7 @@ _WAS_NOT_HELD = Returned(was_held=False)
 
 
 class Decider:
-    """Decides for one PBX that runs a given software version."""
+    """The decisions on the seats of one PBX that runs a given software version."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Decider:
         *,
         carrier: Pbx | None = None,
     ) -> None:
-        """`carrier` is the standby that has the PBX's lease (F5), if one has."""
+        """Decide for `pbx`; `carrier` is the standby that has the PBX's lease (F5), None where no standby has it."""
         self._eligibilities = eligibilities
         self._estate = eligibilities.estate
         self._catalog = eligibilities.estate.catalog
@@ -78,8 +78,8 @@ class Decider:
         self._debits = SeatDebits(self._estate, working_set, pbx, time)
 
     def acquire(self, wants: Sequence[Want], *, waits: bool = False) -> list[Outcome]:
-        """Grant or refuse each want, in request order; what others need is decided first. `waits` lets what is short
-        be waited for, where an operator's policy has a queue."""
+        """Grant or refuse each want, in the order of the request; seats that other seats need are decided first.
+        `waits` lets seats that are short be waited for, where an operator's policy has a queue."""
         rank = self._catalog.rank
         outcomes: list[Outcome] = [_NOT_NEEDED] * len(wants)
         for run in sorted(runs_of(map(ALIKE, wants)), key=lambda run: rank.get(wants[run.start].type, 0)):
@@ -92,7 +92,7 @@ class Decider:
         )
 
     def give_back(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
-        """Return each seat, in request order; what depends on others is returned first."""
+        """Return each seat, in the order of the request; seats that depend on others are returned first."""
         rank, alone = self._catalog.rank, self._catalog.go_alone
         together: defaultdict[str | int, list[int]] = defaultdict(list)
         for index, key in enumerate(keys):
@@ -104,8 +104,8 @@ class Decider:
         return outcomes
 
     def sync(self, wants: Sequence[Want], *, waits: bool = False) -> Synced:
-        """Make what the PBX holds equal to what it wants; the working set must hold all its seats. `waits` as in
-        `acquire`."""
+        """Make the seats that the PBX holds equal to the seats that it wants; the working set must hold all seats of
+        the PBX. `waits` as in `acquire`."""
         wanted = {want.key for want in wants}
         self._rename_singles(wants, wanted)
         returned, kept = self._give_back_unwanted(wanted)
@@ -118,7 +118,7 @@ class Decider:
         return Synced(outcomes, returned, kept)
 
     def _rename_singles(self, wants: Sequence[Want], wanted: Collection[SeatKey]) -> None:
-        """K2: a PBX's one seat of a type that is wanted under another name only is the same seat."""
+        """Rename a PBX's only seat of a type to the wanted name, where none is wanted under the old name (K2)."""
         for want in wants:
             license_type = self._catalog.types.get(want.type)
             if license_type is None or not license_type.one_per_pbx or want[:3] in self._held:
@@ -129,7 +129,8 @@ class Decider:
                     self._working_set.add(seat._replace(kind=want.kind, holder=want.holder))
 
     def withdraw(self, keys: Sequence[SeatKey]) -> list[SeatKey]:
-        """Return seats together with whatever depends on them (L5); all that went, what was needed last.
+        """Return seats together with the seats that depend on them (L5), and list all keys returned, dependent seats
+        first.
 
         The working set must hold all seats of the PBX.
         """
@@ -145,7 +146,8 @@ class Decider:
         return gone
 
     def decide_companions(self) -> CompanionDecisions:
-        """D1, D2: give each seat held what the device asks for that its PBX is on by now, and nothing else.
+        """Give each seat held the companions that the devices of the PBX and its carrier ask for now, and no others
+        (D1, D2).
 
         The working set must hold all seats of the PBX. Seats are decided oldest first; those that are refused a
         companion have none then.
@@ -174,7 +176,7 @@ class Decider:
         return returned, kept
 
     def _as_now_held(self, want: Want, outcome: Outcome) -> Outcome:
-        """Return the grant as it is now, where what included the seat is gone and it is debited."""
+        """Return the grant as it is now: the seat that included this seat may be gone, and this seat debited since."""
         if not isinstance(outcome, Granted) or outcome.basis is not Basis.INCLUDED:
             return outcome
         return self._still_granted(self._held[want.key])._replace(already_held=outcome.already_held)
@@ -182,7 +184,7 @@ class Decider:
     # --- One run of seats -------------------------------------------------------------------------------------------
 
     def _acquire_run(self, wants: Sequence[Want]) -> list[Outcome]:
-        """Decide wants that differ in their holder only: at once where only the pools decide, else one by one."""
+        """Decide wants that differ in their holder only: at once where only the pools decide, else want by want."""
         keys = set(map(KEY, wants))
         is_new = len(keys) == len(wants) and self._held.keys().isdisjoint(keys) and self._revoked.isdisjoint(keys)
         eligibility = self._eligibility_of(wants[0])
@@ -240,14 +242,15 @@ class Decider:
         return eligibility
 
     def _denied(self, want: Want, eligibility: Eligibility) -> Refusal | None:
-        """An allocation rule that keeps a type from the PBX's site, for holders of this kind."""
+        """Return the refusal where an allocation rule keeps a type from this kind of holder at the PBX's site; else
+        None."""
         if not (self._estate.allocation.rules and eligibility.needs_license):
             return None
         rule = self._estate.allocation.access(want.type, self._pbx.site, want.kind, self._now)
         return access_denied(eligibility.type, self._pbx, want.kind, rule) if rule is not None else None
 
     def _return_run(self, keys: Sequence[SeatKey]) -> list[ReturnOutcome]:
-        """Return a seat, or seats of one type that concern no other seat, at once."""
+        """Return one seat, or at once several seats of a type whose return concerns no other seat."""
         if keys[0].type not in self._catalog.go_alone:
             return [self._return_one(keys[0])]
         going: dict[Key, Seat] = {}
@@ -278,9 +281,8 @@ class Decider:
         return _WAS_HELD
 
     def _again(self, held: Seat, want: Want) -> Outcome:
-        """Grant a seat that is held already without deciding it again (B10), but for what its new user or line must
-        have (J2, K3).
-        """
+        """Grant a seat that is held already without deciding it again (B10), except for what its new user or line must
+        have (J2, K3)."""
         if want.user != held.user or want.line != held.line:
             if refusal := self._requirements.missing(self._catalog.types[held.type], want):
                 return refusal
@@ -301,7 +303,7 @@ class Decider:
     # --- Inclusion: H2, H3, K2 --------------------------------------------------------------------------------------
 
     def _included_in(self, license_type: LicenseType, user: str) -> str:
-        """The type of a held seat that includes this one; empty where there is none."""
+        """Return the type of a held seat that includes a seat of `license_type` for the user; empty where none does."""
         if user:
             for whole in self._catalog.included_in[license_type.key]:
                 if self._requirements.holds(whole, user):
@@ -314,14 +316,14 @@ class Decider:
         return ""
 
     def _include_parts(self, whole: LicenseType, user: str) -> None:
-        """Parts that the user already has are credited: the whole includes them from now on."""
+        """Credit the parts that the user already holds: the seat of type `whole` includes them from now on."""
         for seat in self._parts_held(whole, user):
             if seat.pool_id is not None:
                 self._debits.remove(seat)
                 self._working_set.add(seat._replace(pool_id=None, parent=whole.key))
 
     def _include_more(self, base: LicenseType) -> None:
-        """K2: seats debited until now are credited as far as the base license includes them, oldest first."""
+        """Credit debited seats, oldest first, as far as the PBX's seats of type `base` include them now (K2)."""
         for part, each in base.includes_per_pbx.items():
             seats = self._working_set.of_type(self._pbx.id, part)
             free = len(self._working_set.of_type(self._pbx.id, base.key)) * each
@@ -331,12 +333,13 @@ class Decider:
                 self._working_set.add(seat._replace(pool_id=None, parent=base.key))
 
     def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
-        """H2: parts that stay when their user's whole goes."""
+        """Debit the parts that stay when the seat that includes them is returned; return the refusal where that fails
+        (H2)."""
         parts = [seat for seat in self._parts_held(whole, returned.subject) if seat.parent == whole.key]
         return self._charge_included(whole, returned, parts)
 
     def _charge_surplus(self, base: LicenseType, returned: Seat) -> Refusal | None:
-        """K2: more seats than the base licenses that are left include, the newest."""
+        """Debit the newest included seats that the remaining seats of type `base` no longer include (K2)."""
         left = len(self._working_set.of_type(self._pbx.id, base.key))
         surplus: list[Seat] = []
         for part, each in base.includes_per_pbx.items():
@@ -345,7 +348,7 @@ class Decider:
         return self._charge_included(base, returned, surplus)
 
     def _charge_included(self, whole: LicenseType, returned: Seat, included: Sequence[Seat]) -> Refusal | None:
-        """Seats that stay when what included them goes need licenses of their own; without them it stays too."""
+        """Debit the seats that the returned seat included; where one cannot be debited, undo and refuse the return."""
         charged: list[tuple[Seat, Seat]] = []
         for seat in included:
             self._working_set.remove(seat)
@@ -371,7 +374,7 @@ class Decider:
         ]
 
     def _pass_inclusion_on(self, returned: Seat) -> None:
-        """A seat that came with the PBX's base license is free for another that was debited until now."""
+        """Include a seat that is debited so far in the PBX's base license, in the place of the returned one (K2)."""
         for seat in self._working_set.of_type(self._pbx.id, returned.type):
             if seat.pool_id is not None:
                 self._working_set.remove(seat)

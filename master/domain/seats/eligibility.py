@@ -1,4 +1,4 @@
-"""What holds for a PBX and a license type whoever holds seats: everything that can be decided once per estate revision.
+"""What the estate alone decides for a PBX and a license type, whoever holds seats: decided once per estate revision.
 
 Deciding a seat splits in two. Most rules look only at the estate: the kind of holder, versions, models, where licenses
 are bound. They are decided here, once, and remembered. What depends on seats held is left to `decide_seats.py`, how a
@@ -27,31 +27,31 @@ class Source(Value):
     pool_id: int
     installation: Installation
     granted: Granted
-    """The answer to a seat debited from it."""
+    """The answer to a request for a seat that is debited from this pool."""
     leaving: int
     """Licenses of the pool that are being released: nothing new is granted from them (L5)."""
 
 
 class Eligibility(Value):
-    """What is certain for (PBX, software version, license type, holder kind)."""
+    """What the estate alone decides for a (PBX, software version, license type, holder kind)."""
 
     type: LicenseType
     pbx: Pbx
     refused: Refusal | None
-    """Set where nothing that could be held would change the answer."""
+    """The refusal, where no seats held could change the answer; else None."""
     needs_license: bool
     """False where the seat is free of charge for this holder on this PBX."""
     installation: Installation
-    """Whose licenses count first, for refusals."""
+    """The installation whose licenses count first, for the words of refusals."""
     sources: tuple[Source, ...]
-    """Pools in order; empty where none is installed."""
+    """The pools to debit, in order; empty where no license of the type can be used."""
     companions: tuple[Eligibility, ...]
-    """Seats to be debited with it (D1)."""
+    """What is certain for each seat that has to be debited together with this seat (D1)."""
     too_old: tuple[License, ...] = ()
-    """Licenses that would serve it, were the software older (D3)."""
+    """Licenses of the type that could be used if the PBX software were older (D3)."""
     is_plain: bool = False
-    """Whether only the pools decide, whoever holds it: nothing is required, included, single, or held against an
-    application."""
+    """Whether only the pools decide, whoever holds the seat: the type requires nothing, includes nothing and is in no
+    other, may be held more than once per PBX, and is not held against an application's version."""
 
 
 class EligibilityCache:
@@ -62,16 +62,15 @@ class EligibilityCache:
         self._by_name: dict[tuple[int, int, Version, str, HolderKind], Eligibility | Refusal] = {}
         self._pools: dict[tuple[int, str], frozenset[int]] = {}
         self.remedies: dict[object, Remedy] = {}
-        """Those that `domain/remedies/remedies.py` found before, where they hold for anybody who is refused alike."""
+        """Remedies that `domain/remedies/remedies.py` found before and that hold for everybody who is refused alike."""
         self.tried: dict[object, EligibilityCache] = {}
-        """What is certain with some steps taken, as `domain/remedies/trial.py` tried lately."""
+        """What is certain after some steps, as `domain/remedies/trial.py` tried them lately."""
 
     def of(
         self, pbx: Pbx, software: Version, type_key: str, kind: HolderKind, *, carrier: Pbx | None = None
     ) -> Eligibility | Refusal:
-        """The eligibility; a refusal where the catalog has no such type. `carrier` is the standby that carries its
-        seats.
-        """
+        """Return what is certain for a PBX, or a refusal where the catalog has no such type. `carrier` is the standby
+        that carries the PBX's seats."""
         host = carrier or pbx
         name = (pbx.id, host.id, software, type_key, kind)
         eligibility = self._by_name.get(name)
@@ -82,9 +81,10 @@ class EligibilityCache:
     def companions(
         self, license_type: LicenseType, pbx: Pbx, host: Pbx, software: Version, kind: HolderKind
     ) -> tuple[Eligibility, ...]:
-        """D1: what is debited with a seat on the device that its PBX is on, or on that of a standby that carries it.
+        """Return what is debited with a seat on the device of its PBX, or on that of a standby that carries the PBX
+        (D1).
 
-        A seat that a standby acquires comes home with the others, so what it needs there counts as well.
+        A seat that a standby acquires goes to the PBX later, so what is debited on the PBX's device counts as well.
         """
         eligibilities = []
         for companion in license_type.companions:
@@ -96,7 +96,7 @@ class EligibilityCache:
         return tuple(eligibilities)
 
     def pools_of(self, pbx: Pbx, type_key: str) -> frozenset[int]:
-        """The pools that a seat of a type, its companions and its parts may be debited from."""
+        """Return the ids of the pools that a seat of a type, its companions and its parts may be debited from."""
         name = (pbx.id, type_key)
         pools = self._pools.get(name)
         if pools is None:
@@ -190,7 +190,7 @@ class EligibilityCache:
     def _refused(
         self, license_type: LicenseType, pbx: Pbx, software: Version, sources: tuple[Installation, ...]
     ) -> Refusal | None:
-        """The first reason of the list that applies, of those that the installation gives."""
+        """Return the refusal for the first reason that the installation gives, in order of precedence; else None."""
         first, catalog = sources[0], self.estate.catalog
         needed = self.estate.central_software_missing(pbx, software)
         if needed is not None and license_type.makes_local and license_type.metering is not Metering.FREE:  # A5
@@ -207,7 +207,7 @@ class EligibilityCache:
 
 
 def _asked_wrongly(license_type: LicenseType, pbx: Pbx, software: Version, kind: HolderKind) -> Refusal | None:
-    """What is wrong whether a license is needed or not."""
+    """Return the refusal where the request is wrong whether a license is needed or not; else None."""
     if kind not in license_type.holders and kind not in license_type.exempt_holders:
         return explanations.holder_kind(license_type, kind)
     if license_type.minimum_software is not None and software < license_type.minimum_software:
@@ -226,12 +226,13 @@ def _exempt(license_type: LicenseType, pbx: Pbx, software: Version, kind: Holder
 
 
 def _within_limit(license_type: LicenseType, software: Version, installation: Installation) -> bool:
-    """B5, and C3: what has no version is not limited by one."""
+    """Tell whether the software is within the installation's limit (B5); a type without versions has no limit (C3)."""
     return not license_type.versioned or installation.limit is None or software.major <= installation.limit
 
 
 def application_refused(eligibility: Eligibility, application: Version | None) -> Refusal | None:
-    """B8: types held against the application's version; None where it is fine or does not matter."""
+    """Return the refusal of a type that is held against the application's version (B8); None where the version is
+    allowed, or the type is not held against it."""
     license_type = eligibility.type
     if license_type.version_basis is not VersionBasis.APPLICATION or not eligibility.sources:
         return None

@@ -1,4 +1,4 @@
-"""What is answered for each seat, and for a whole wanted set."""
+"""The answers to the seats of a request, and to a whole wanted set."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Synced(Value):
 
 
 class CompanionDecisions(Value):
-    """What became of the companions of a PBX's seats (D1)."""
+    """The result of deciding the companions of a PBX's seats anew (D1)."""
 
     seats: int
-    """Seats of types that have companions somewhere."""
+    """Number of seats whose type has companions on some platform."""
     before: int
-    """Companions that they had."""
+    """Number of companions that these seats had before."""
     after: int
     refused: tuple[Refusal, ...]
-    """One for each companion that is missing now."""
+    """A refusal for each companion that is missing now."""

@@ -1,6 +1,6 @@
-"""What becomes of the licenses of a pool: parts that add up to what is installed, in every view.
+"""The parts of a pool's licenses, which add up to what is installed, in every view.
 
-The one place that says how many are free. Deciding asks `grantable` for each seat; status, metrics, alarms and the
+Only this module says how many are free. Deciding asks `grantable` for each seat; status, metrics, alarms and the
 reasoning of `explain` show `parts`, which come to the same.
 """
 
@@ -18,30 +18,30 @@ from master.values import Value
 
 
 def grantable(*, capacity: int, counted: int, leaving: int) -> int:
-    """Seats that a PBX which may draw on a pool could be granted (A1, L5).
+    """Return how many seats could be granted to a PBX that may draw on the pool (A1, L5).
 
-    `counted` is what is counted for anybody, be it held or promised; `leaving` are licenses whose release is under way.
+    `counted` are seats counted for any PBX, held or promised; `leaving` are licenses whose release is under way.
     """
     return max(capacity - counted - leaving, 0)
 
 
 class PoolCounts(Value, kw_only=True):
-    """What is counted of a pool, each seat in one part, and what is to be kept free of it."""
+    """The seats counted of a pool, each in one part, and the seats to be kept free of it."""
 
     reserved_used: int = 0
-    """Seats held that owners of reserves hold of these."""
+    """Seats held that are taken from reserves by the owners of these."""
     floating_used: int = 0
     """All other seats held."""
     held_idle: int = 0
-    """Counted for PBXs ahead of need: the part of their blocks that they do not hold."""
+    """Seats counted for PBXs ahead of need: the part of their blocks that they do not hold."""
     borrowed: int = 0
-    """Counted for PBXs that borrowed them and do not hold them."""
+    """Seats counted for PBXs that borrowed them and do not hold them."""
     first_claims: int = 0
-    """Kept for PBXs whose lease ran out."""
+    """Seats kept for PBXs whose lease ran out."""
     promised: int = 0
-    """Counted though nobody holds a seat: promised to a standby, or to a PBX that may not have heard (F5)."""
+    """Seats counted though nobody holds them: promised to a standby, or to a PBX that may not have heard (F5)."""
     kept_free: int = 0
-    """What owners of reserves do not use of these, be there so many free or not; no part of what is counted."""
+    """Seats that owners of reserves do not use of these, whether that many are free or not; these are not counted."""
 
     @property
     def used(self) -> int:
@@ -55,20 +55,20 @@ class PoolCounts(Value, kw_only=True):
 
 
 class PoolParts(Value, kw_only=True):
-    """The licenses of a pool, each in one part; what is counted above what is installed is no license."""
+    """The licenses of a pool, each in one part; seats counted above what is installed are no licenses."""
 
     counts: PoolCounts
     leaving: int
-    """Being released, and not in use any more: nothing new is granted from them (L5)."""
+    """Licenses that are being released and not in use any more: nothing new is granted from them (L5)."""
     withheld: int
-    """Nobody is granted any: the type is a feature that is off (F2, I5), is ruled out by another (I3), or the master
-    learns after a restore."""
+    """Licenses that nobody is granted: the type is a feature that is off (F2, I5), is excluded by another (I3), or the
+    master learns after a restore."""
     reserved_idle: int
-    """Free for owners of reserves alone."""
+    """Free licenses that only owners of reserves could be granted."""
     free: int
-    """What any PBX that may draw on the pool could be granted."""
+    """Licenses that any PBX that may draw on the pool could be granted."""
     overdrawn: int
-    """Counted above what is installed: these seats are among those counted."""
+    """Seats counted above what is installed; they are in `counted` as well."""
 
     @property
     def used(self) -> int:
@@ -89,7 +89,7 @@ class PoolParts(Value, kw_only=True):
 def parts(
     estate: Estate, installation: Installation, license_type: str, counts: PoolCounts, time: LeaseTime
 ) -> PoolParts:
-    """The parts of the pool of a type, by catalog key, on a device."""
+    """Return the parts of the pool of a type, by catalog key, on a device."""
     capacity = installation.capacity.get(license_type, 0)
     overdrawn = max(counts.counted - capacity, 0)
     left = grantable(capacity=capacity, counted=counts.counted, leaving=installation.leaving.get(license_type, 0))
@@ -108,16 +108,17 @@ def parts(
 def reserves_of(
     rules: PoolRules, site_of: Mapping[int, str], *, held: Mapping[int, int], counted: Mapping[int, int]
 ) -> tuple[int, int]:
-    """How many seats held are of reserves, and how many more are to be kept free for their owners.
+    """Return how many seats held are taken from reserves, and how many more are to be kept free for the owners of
+    reserves.
 
-    Seats are by PBX id; no fewer are counted than held.
+    `held` and `counted` are seats by PBX id; no fewer are counted than held.
     """
     reserved = PoolDivision(rules, site_of, {}).kept_free
     return reserved - PoolDivision(rules, site_of, held).kept_free, PoolDivision(rules, site_of, counted).kept_free
 
 
 def used_by_site(estate: Estate, usage: Mapping[tuple[int, int], int]) -> dict[tuple[int, str], int]:
-    """Seats by (pool id, site), from seats by (pool id, PBX id)."""
+    """Add up seats by (pool id, site), from seats by (pool id, PBX id)."""
     seats: Counter[tuple[int, str]] = Counter()
     for (pool_id, pbx_id), count in usage.items():
         seats[pool_id, estate.pbxs[pbx_id].site] += count

@@ -1,4 +1,4 @@
-"""What a seat needs beside it: must be held before it is granted, and stays while it is (H4, H5, J2, K3, K8)."""
+"""The seats that must be held before another is granted; fixed ones of them stay with it (H4, H5, J2, K3, K8)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from master.domain.seats.seats import Seat, SeatKey, Want
 
 
 class Requirements:
-    """Judges what one PBX holds; sees every change of the working set at once."""
+    """The requirements of one PBX's seats, judged by what it holds; every change of the working set counts at once."""
 
     def __init__(self, catalog: Catalog, working_set: SeatWorkingSet, pbx: Pbx) -> None:
         self._catalog = catalog
@@ -21,7 +21,7 @@ class Requirements:
         self._revoked = working_set.seats[pbx.id].revoked
 
     def missing(self, license_type: LicenseType, want: Want) -> Refusal | None:
-        """Why a seat is refused for want of another; None where all that it needs is held."""
+        """Return the refusal where a seat that the wanted seat needs is not held; else None."""
         for needed in license_type.requires:
             if not self._is_met(needed, want):
                 return explanations.requirement_missing(
@@ -30,7 +30,7 @@ class Requirements:
         return None
 
     def _is_met(self, needed: Requirement, want: Want) -> bool:
-        """Whether what a new seat needs is held, by seats that are not revoked (L5)."""
+        """Tell whether what a new seat needs is held, by seats that are not revoked (L5)."""
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
             return any(self.count(accepted.key) for accepted in types)
@@ -38,7 +38,7 @@ class Requirements:
         return bool(holder) and any(self.holds(accepted, holder) for accepted in types)
 
     def still_required(self, seat: Seat) -> Refusal | None:
-        """H5: a fixed seat that others need stays; the refusal names them."""
+        """Refuse the return of a fixed seat that other seats need, naming those; None where no seat needs it (H5)."""
         needs = [
             (dependent, needed)
             for dependent_type in self._catalog.required_by[seat.type]
@@ -52,7 +52,7 @@ class Requirements:
         return explanations.still_required(self._catalog.types[seat.type], dependents) if dependents else None
 
     def _stays_met(self, needed: Requirement, seat: Seat) -> bool:
-        """Whether what a held seat needs is held. A revoked seat counts until the PBX has given it up."""
+        """Tell whether what a held seat needs is held. A revoked seat counts until the PBX has given it up."""
         types = [self._catalog.types[key] for key in needed.any_of]
         if needed.of is RequiredOf.PBX:
             return any(self._working_set.of_type(self._pbx.id, accepted.key) for accepted in types)
@@ -60,7 +60,7 @@ class Requirements:
         return bool(holder) and any(self.seats_of(accepted, holder) for accepted in types)
 
     def _possible_dependents(self, dependent_type: LicenseType, seat: Seat) -> list[Seat]:
-        """The seats of a type that may depend on the given seat."""
+        """List the seats of a type that may depend on the given seat."""
         if any(needed.of is not RequiredOf.USER and seat.type in needed.any_of for needed in dependent_type.requires):
             return self._working_set.of_type(self._pbx.id, dependent_type.key)
         on_behalf = [
@@ -71,15 +71,15 @@ class Requirements:
         return self.seats_of(dependent_type, seat.subject) + on_behalf
 
     def holds(self, license_type: LicenseType, holder: str) -> bool:
-        """Whether a holder has a seat of a type that is not revoked."""
+        """Tell whether a holder has a seat of a type that is not revoked."""
         keys = (SeatKey(license_type.key, kind, holder) for kind in license_type.holders)
         return any(key in self._held and key not in self._revoked for key in keys)
 
     def count(self, type_key: str) -> int:
-        """How many seats of a type the PBX has that are not revoked."""
+        """Count the seats of a type that the PBX has and that are not revoked."""
         return sum(seat.key not in self._revoked for seat in self._working_set.of_type(self._pbx.id, type_key))
 
     def seats_of(self, license_type: LicenseType, holder: str) -> list[Seat]:
-        """The seats of a type that a holder has, whatever kind of holder it is."""
+        """List the seats of a type that a holder has, whatever kind of holder it is."""
         keys = (SeatKey(license_type.key, kind, holder) for kind in sorted(license_type.holders))
         return [self._held[key] for key in keys if key in self._held]

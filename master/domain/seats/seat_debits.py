@@ -1,4 +1,4 @@
-"""Debits seats from pools: from the first of a PBX's sources that has a license for it, companions included (D1, D2).
+"""Debits of seats from pools: from the first of a PBX's sources that has a license free, companions included (D1, D2).
 
 A seat is debited with its companions or not at all. What an operator's rules leave to the PBX's site is kept, also
 above what is installed. While a restored master learns, nothing is debited but what is counted for the PBX already.
@@ -22,7 +22,7 @@ from master.domain.seats.seats import Granted, Key, Seat, SeatKey, Want
 
 
 class SeatDebits:
-    """Debits and credits the seats of one PBX."""
+    """The debits and credits of one PBX's seats."""
 
     def __init__(self, estate: Estate, working_set: SeatWorkingSet, pbx: Pbx, time: LeaseTime) -> None:
         self._estate = estate
@@ -36,7 +36,8 @@ class SeatDebits:
         self._shortages = Shortages(estate, working_set, pbx, time)
 
     def charge(self, eligibility: Eligibility, wants: Sequence[Want], *, parent: str) -> list[Outcome]:
-        """Debit the seats of a run in order, each with its companions or not at all."""
+        """Debit the seats of a run in order, each with its companions or not at all; `parent` is the type including
+        them."""
         if parent:
             self._add(eligibility, wants, None, parent)
             return [Granted(Basis.INCLUDED, included_in=parent)] * len(wants)
@@ -61,7 +62,7 @@ class SeatDebits:
         return outcomes
 
     def debit_companions(self, seat: Seat, companions: Iterable[Eligibility]) -> list[Refusal]:
-        """Debit what a held seat is to have beside it; why that is not done, for each that is refused (D1)."""
+        """Debit the companions of a held seat, and return a refusal for each that could not be debited (D1)."""
         refused: list[Refusal] = []
         for companion in companions:
             source = None if companion.refused is not None else self._free_source(companion, seat.want)
@@ -78,13 +79,14 @@ class SeatDebits:
         self.drop_companions(seat)
 
     def companions_of(self, type_key: str, seats: Collection[Key]) -> dict[Key, Seat]:
-        """What was debited with some seats of one type."""
+        """Return the companions that were debited with seats of one type, by key."""
         types = {companion.type for companion in self._catalog.types[type_key].companions}
         found = ((other, kind, holder) for other in types for _, kind, holder in seats)
         return {key: self._held[key] for key in found if key in self._held and self._held[key].parent == type_key}
 
     def drop_companions(self, seat: Seat, *, but: Collection[str] = ()) -> int:
-        """Credit what was debited with a seat, but for what some platforms ask for; how many."""
+        """Credit a seat's companions, except those that platforms in `but` ask for, and return how many were
+        credited."""
         dropped = 0
         for companion in self._catalog.types[seat.type].companions:
             brought_along = self._held.get(SeatKey(companion.type, seat.kind, seat.holder))
@@ -101,8 +103,8 @@ class SeatDebits:
         )
 
     def _free_source(self, eligibility: Eligibility, want: Want) -> tuple[Source, int] | None:
-        """The first source that a seat can be debited from for a want or, as a companion, beside it; and how many it
-        has at least."""
+        """Return the first source that a wanted seat, or a companion of it, can be debited from, and how many seats the
+        source has at least; None where no source has any."""
         name = (eligibility.type.key, want.kind, want.holder)
         for source in eligibility.sources:
             pool = self._working_set.pools[source.pool_id]
@@ -114,7 +116,7 @@ class SeatDebits:
         return self._overdrawn_source(eligibility, name) if self._lends and self._estate.allocation.types else None
 
     def _overdrawn_source(self, eligibility: Eligibility, name: Key) -> tuple[Source, int] | None:
-        """The first source that a seat can be debited from above what is installed, and how many it has at least."""
+        """Return the first source that can be debited above what is installed, and how many seats it has at least."""
         for source in eligibility.sources:
             policy, pool = self._estate.overdraft_of(source.pool_id), self._working_set.pools[source.pool_id]
             if policy is None or source.leaving or pool.free > 0:

@@ -1,9 +1,8 @@
-"""The working copy that a batch decides on: the seats and pools it prefetched, and what it changes of them.
+"""The working copy that a batch decides on: the seats and pools that it prefetched, and what it changes of them.
 
-Keeps score and nothing else: that a pool is never overdrawn, but as far as the decider has let it be, is asserted here
-and guarded again by the database. Of a
-PBX with claims in its name (`domain/leases/claims.py`) the higher of seats and claims is counted; only such PBXs have
-shares.
+It counts and decides nothing. It asserts that no pool is overdrawn further than the decider allowed; the database
+guards that again. Of a PBX with claims in its name (`domain/leases/claims.py`) the higher of seats and claims is
+counted; only such PBXs have shares.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ PoolOfType = tuple[str, int | None]
 
 
 class PoolScore(Struct):
-    """How much of a pool is used."""
+    """The capacity of a pool, and how many seats of it are counted."""
 
     capacity: int
     used: int
     account: OverdraftAccount = NOTHING_OVERDRAWN
-    """What was overdrawn and spent when it was read; settled once the decider has made use of an overdraft."""
+    """What was overdrawn and spent when the pool was read; settled once the decider has made use of an overdraft."""
     overdraft: int = 0
     """Seats that the decider let be counted above what is installed."""
 
@@ -45,7 +44,7 @@ class PoolScore(Struct):
         return max(self.used - self.capacity, 0)
 
     def account_after(self, now: float) -> OverdraftAccount:
-        """What is overdrawn and spent once this is written."""
+        """Return what is overdrawn and spent once the pool is written; `now` is UNIX seconds."""
         return self.account.become(self.overdrawn, now)
 
     @property
@@ -55,36 +54,36 @@ class PoolScore(Struct):
 
 
 class Share(Struct):
-    """What of one pool is counted for one PBX: the seats it holds, or more where claims say so (F5)."""
+    """What one pool counts for one PBX: the seats that the PBX holds, or more where claims say so (F5)."""
 
     seats: int
     floor: int
     counted_before: int
-    """What was counted when it was read."""
+    """Seats counted when the share was read."""
 
     @property
     def counted(self) -> int:
-        """What is counted now."""
+        """Seats counted now."""
         return max(self.seats, self.floor)
 
 
 class PbxSeats(Struct):
-    """What one PBX holds, as far as it was prefetched, and what changed of it."""
+    """The seats of one PBX as far as they were prefetched, and what changed of them."""
 
     by_key: dict[Key, Seat] = field(default_factory=dict)
     by_user: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
-    """Seats held on behalf of a user by something else: channels, logins."""
+    """Keys of seats that something else holds on behalf of a user, such as channels and logins, by user."""
     by_type: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
-    """Only the types that are read PBX-wide."""
+    """Keys of seats by type, only of the types that are read PBX-wide."""
     added: dict[Key, Seat] = field(default_factory=dict)
     removed: dict[Key, Seat] = field(default_factory=dict)
     totals: dict[PoolOfType, int] = field(default_factory=dict)
-    """How many seats it holds, where they were counted instead of read, as all of them are to go."""
+    """How many seats the PBX holds, where all of them are to go and so were counted instead of read."""
     totals_taken: dict[PoolOfType, int] = field(default_factory=dict)
     revoked: set[Key] = field(default_factory=set)
-    """Taken away by an operator, and not given back yet (L5)."""
+    """Keys of seats that were taken away (L5) and that the PBX has not given back yet."""
     shares: dict[int, Share] | None = None
-    """By pool id, where there are or may be claims in the PBX's name."""
+    """Shares by pool id; None where no claims are or may be in the PBX's name."""
 
 
 class SeatWorkingSet:
@@ -93,7 +92,7 @@ class SeatWorkingSet:
     def __init__(self, *, pbx_wide: frozenset[str] = frozenset()) -> None:
         self.pools: dict[int, PoolScore] = {}
         self.divisions: dict[int, PoolDivision] = {}
-        """How pools are divided between sites, by pool id, where an operator has said so."""
+        """How pools are divided between sites, by pool id, where an operator has divided them."""
         self.queues: dict[int, WaitingQueue] = {}
         """Who waits for seats of pools, by pool id, where an operator lets PBXs wait; such pools are divided."""
         self.seats: defaultdict[int, PbxSeats] = defaultdict(PbxSeats)
@@ -108,11 +107,11 @@ class SeatWorkingSet:
                 self._index(of_pbx, key, seat)
 
     def load_totals(self, pbx_id: int, totals: Mapping[PoolOfType, int]) -> None:
-        """Take in how many seats a PBX has, none of which was or will be loaded."""
+        """Set how many seats a PBX has, none of which was or will be loaded."""
         self.seats[pbx_id].totals = dict(totals)
 
     def copy_of(self, pbx_id: int, pools: Mapping[int, PoolScore]) -> SeatWorkingSet:
-        """A copy to try something on: what was read of one PBX, and the pools given."""
+        """Copy what was read of one PBX, and the pools given, to try something on the copy."""
         copy = SeatWorkingSet(pbx_wide=self._pbx_wide)
         copy.pools = {pool_id: replace(pool) for pool_id, pool in pools.items()}
         copy.divisions = {pool_id: division.copy() for pool_id, division in self.divisions.items() if pool_id in pools}
@@ -127,11 +126,11 @@ class SeatWorkingSet:
         return copy
 
     def share_out(self, pbx_id: int, shares: dict[int, Share]) -> None:
-        """Count a PBX by its shares from now on; what they name must be what the database has."""
+        """Count a PBX by its shares from now on; the shares must be what the database has."""
         self.seats[pbx_id].shares = shares
 
     def set_floors(self, pbx_id: int, floors: Mapping[int, int]) -> None:
-        """Replace the claims in a PBX's name, by pool id."""
+        """Replace the claims in a PBX's name, in seats by pool id."""
         shares = self.seats[pbx_id].shares
         assert shares is not None, f"PBX {pbx_id} was read without its shares"
         for pool_id in shares.keys() | floors.keys():
@@ -142,32 +141,32 @@ class SeatWorkingSet:
                 self._count(pool_id, pbx_id, share.counted - before)
 
     def is_counted(self, pbx_id: int, pool_id: int) -> bool:
-        """Whether one seat more of a pool is counted for a PBX already, so that it needs no free license."""
+        """Tell whether one more seat of a pool is counted for a PBX already, so that the seat needs no free license."""
         shares = self.seats[pbx_id].shares
         share = shares.get(pool_id) if shares else None
         return share is not None and share.seats < share.floor
 
     def holdings(self, pbx_id: int) -> Iterator[Seat]:
-        """All seats of a PBX that were prefetched."""
+        """Iterate over all seats of a PBX that were prefetched."""
         return iter(tuple(self.seats[pbx_id].by_key.values()))
 
     def of_type(self, pbx_id: int, type_key: str) -> list[Seat]:
-        """All seats of a PBX-wide type, oldest first."""
+        """List all seats that a PBX holds of a type that is read PBX-wide, oldest first."""
         of_pbx = self.seats[pbx_id]
         held = (of_pbx.by_key[key] for key in of_pbx.by_type[type_key])
         return sorted(held, key=lambda seat: (seat.acquired_at, seat.key))
 
     def on_behalf_of(self, pbx_id: int, user: str) -> list[Seat]:
-        """Seats that something else holds on behalf of a user."""
+        """List the seats of a PBX that something else holds on behalf of a user."""
         of_pbx = self.seats[pbx_id]
         return [of_pbx.by_key[key] for key in sorted(of_pbx.by_user[user])] if user in of_pbx.by_user else []
 
     def add(self, seat: Seat) -> None:
-        """Add a seat to its PBX; its pool is debited."""
+        """Add a seat to its PBX and debit its pool."""
         self.add_run(seat, (seat.holder,))
 
     def add_run(self, like: Seat, holders: Sequence[str]) -> None:
-        """Add seats that are like the given one but for their holders; their pool is debited."""
+        """Add seats that differ from the given one in their holders only, and debit their pool."""
         of_pbx, pool_id = self.seats[like.pbx_id], like.pool_id
         if pool_id is not None:
             if of_pbx.shares is not None:
@@ -188,11 +187,11 @@ class SeatWorkingSet:
         of_pbx.added |= seats
 
     def remove(self, seat: Seat) -> None:
-        """Remove a seat from its PBX; its pool is credited."""
+        """Remove a seat from its PBX and credit its pool."""
         self.remove_run(seat.pbx_id, {seat[1:4]: seat})
 
     def remove_run(self, pbx_id: int, seats: Mapping[Key, Seat]) -> None:
-        """Remove seats from a PBX; their pools are credited."""
+        """Remove seats from a PBX and credit their pools."""
         of_pbx = self.seats[pbx_id]
         for pool_id, count in Counter(map(_POOL, seats.values())).items():
             if pool_id is None:
@@ -212,7 +211,7 @@ class SeatWorkingSet:
                 of_pbx.removed.setdefault(key, seat)
 
     def take_all(self, pbx_id: int) -> Counter[str]:
-        """A PBX holds nothing of what was loaded or counted any more; how many seats that was, by type."""
+        """Remove all seats of a PBX, loaded or counted, credit their pools, and return how many they were, by type."""
         of_pbx = self.seats[pbx_id]
         taken = Counter(seat.type for seat in of_pbx.by_key.values())
         self.remove_run(pbx_id, dict(of_pbx.by_key))
@@ -230,25 +229,25 @@ class SeatWorkingSet:
         return taken
 
     def emptied(self) -> list[int]:
-        """The PBXs all of whose seats are to be deleted, without having been read."""
+        """List the ids of PBXs all of whose seats are to be deleted without having been read."""
         return [pbx_id for pbx_id, of_pbx in self.seats.items() if of_pbx.totals_taken]
 
     def added(self) -> list[Seat]:
-        """Seats to be written."""
+        """List the seats to be written."""
         return [seat for of_pbx in self.seats.values() for seat in of_pbx.added.values()]
 
     def removed(self) -> list[Seat]:
-        """Seats to be deleted, as they were read."""
+        """List the seats to be deleted, as they were read."""
         return [seat for of_pbx in self.seats.values() for seat in of_pbx.removed.values()]
 
     def pools_debited(self) -> set[int]:
-        """The pools that the seats loaded are debited from."""
+        """Return the ids of the pools that the seats loaded or counted are debited from."""
         seats = (seat for of_pbx in self.seats.values() for seat in of_pbx.by_key.values())
         counted = {pool_id for of_pbx in self.seats.values() for _, pool_id in of_pbx.totals if pool_id is not None}
         return counted | {seat.pool_id for seat in seats if seat.pool_id is not None}
 
     def may_be_returned(self, pool_id: int, staying: Set[tuple[int, Key]]) -> int:
-        """How many seats of a pool are counted that may come free, but for some that stay, by PBX id."""
+        """Count the seats of a pool that may come free, except those in `staying`, by (PBX id, key)."""
         total = 0
         for pbx_id, of_pbx in self.seats.items():
             held = sum(
@@ -259,7 +258,7 @@ class SeatWorkingSet:
         return total
 
     def pool_changes(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """By how much each (pool, PBX) changed: in seats, and in what is counted."""
+        """Return by how many seats each (pool id, PBX id) changed, and by how many the seats counted for it changed."""
         seats: defaultdict[tuple[int, int], int] = defaultdict(int)
         for pbx_id, of_pbx in self.seats.items():
             for sign, moved in ((1, of_pbx.added), (-1, of_pbx.removed)):
@@ -277,7 +276,7 @@ class SeatWorkingSet:
         return {name: change for name, change in changes.items() if change != (0, 0)}
 
     def type_changes(self, pbx_id: int) -> Counter[str]:
-        """By how many debited seats of each type a PBX has more or fewer than when it was read."""
+        """Return by how many debited seats of each type a PBX has more or fewer than when it was read."""
         of_pbx = self.seats[pbx_id]
         changes = Counter(seat.type for seat in of_pbx.added.values() if seat.pool_id is not None)
         changes.subtract(seat.type for seat in of_pbx.removed.values() if seat.pool_id is not None)
@@ -286,7 +285,7 @@ class SeatWorkingSet:
         return changes
 
     def _move(self, pbx_id: int, shares: dict[int, Share], pool_id: int, change: int) -> None:
-        """Count seats that come or go where the higher of seats and claims is counted."""
+        """Count seats that come or go for a PBX of which the higher of seats and claims is counted."""
         share = shares.setdefault(pool_id, Share(0, 0, 0))
         before = share.counted
         share.seats += change
@@ -294,26 +293,25 @@ class SeatWorkingSet:
             self._count(pool_id, pbx_id, share.counted - before)
 
     def left_for(self, pbx_id: int, pool_id: int, free: int, *, key: Key | None = None) -> int:
-        """How many of a pool's free seats a PBX may get, as the pool is divided and waited for: for a want by its key,
-        which may be waited for itself, or for none in particular."""
+        """Return how many of a pool's free seats a PBX may get, as the pool is divided and waited for: for the wanted
+        seat `key`, which may be waited for itself, or for no particular seat."""
         division, queue = self.divisions.get(pool_id), self.queues.get(pool_id)
         if division is None:
             return free
         return division.left_for(pbx_id, free) if queue is None else queue.left_for(pbx_id, key, free, division)
 
     def is_waited_for(self, pbx_id: int, keys: Iterable[Key]) -> bool:
-        """Whether a PBX waits for any of some seats, so that each of them has a turn of its own."""
+        """Tell whether a PBX waits for any of some seats, so that each of them has to be decided by itself."""
         return bool(self.queues) and any((pbx_id, key) in queue for queue in self.queues.values() for key in keys)
 
     def kept_from(self, pbx_id: int) -> dict[int, int]:
-        """How many seats are kept free for others than a PBX's site, or for those who wait, by pool id."""
+        """Count the seats kept free for other sites than the PBX's, or for PBXs that wait, by pool id."""
         kept = {pool_id: division.kept_from(pbx_id) for pool_id, division in self.divisions.items()}
         return kept | {pool_id: kept[pool_id] + queue.first_in_turn for pool_id, queue in self.queues.items()}
 
     def divide(self, estate: Estate, now: float) -> None:
-        """Divide the pools of a project as its allocation rules say, where all seats are in this working set; `now` is
-        UNIX seconds.
-        """
+        """Divide a project's pools by its allocation rules, where all seats are in this working set; `now` is UNIX
+        seconds."""
         seats = Counter((seat.pool_id, seat.pbx_id) for pbx in self.seats.values() for seat in pbx.by_key.values())
         for pool_id in estate.shared_pools:
             if (rules := estate.rules_of_pool(pool_id, now)) is not None:
@@ -321,7 +319,7 @@ class SeatWorkingSet:
                 self.divisions[pool_id] = PoolDivision(rules, estate.site_of, counted)
 
     def divide_by(self, estate: Estate, now: float) -> None:
-        """Divide the pools by other rules, which give no more reserves than those before; `now` is UNIX seconds."""
+        """Divide the pools by the rules of another estate, which reserve no more than before; `now` is UNIX seconds."""
         divided = {}
         for pool_id, division in self.divisions.items():
             rules = estate.rules_of_pool(pool_id, now) or (NO_RULES if pool_id in self.queues else None)

@@ -1,6 +1,7 @@
-"""What is asked for, what is held, what is answered.
+"""The values of seats: what is asked for, what is held, what is answered.
 
-Tuples rather than `Value`s: a morning storm makes hundreds of thousands of them, from columns and into columns.
+Tuples rather than `Value`s: when all PBXs come at once, hundreds of thousands are made of them, from columns and into
+columns.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Key = tuple[str, HolderKind, str]
 
 
 class SeatKey(NamedTuple):
-    """Names a seat within its PBX."""
+    """The name of a seat within its PBX."""
 
     type: str
     kind: HolderKind
@@ -33,7 +34,7 @@ class Want(NamedTuple):
     kind: HolderKind
     holder: str
     user: str = ""
-    """The user on whose behalf, where the holder is not the user itself."""
+    """The user on whose behalf the seat is used, where the holder is not the user itself."""
     line: str = ""
     """The outside line that a recorded user's calls take (K3)."""
     application: Version | None = None
@@ -55,7 +56,7 @@ ALIKE: Final = itemgetter(0, 1, 3, 4, 5)
 
 
 def runs_of(items: Iterable[object]) -> Iterator[slice]:
-    """Where runs of equal items stand that follow on each other."""
+    """Yield the slice of each run of equal items that follow on each other."""
     begin = 0
     for _, alike in groupby(items):
         end = begin + len(list(alike))
@@ -73,9 +74,9 @@ class Seat(NamedTuple):
     user: str
     line: str
     pool_id: int | None
-    """The pool debited; None where another seat includes this one."""
+    """The pool that the seat is debited from; None where another seat includes this one."""
     parent: str
-    """The type that includes it, or that it is the companion of; empty otherwise."""
+    """The type of the seat that includes this seat or that this seat is the companion of; empty otherwise."""
     acquired_at: float
     """UNIX time in seconds."""
 
@@ -90,16 +91,16 @@ class Seat(NamedTuple):
 
     @property
     def want(self) -> Want:
-        """How it would be asked for, but for the application that uses it."""
+        """The want that would ask for this seat, without the version of the application that uses it."""
         return self.asked_anew(None)
 
     def asked_anew(self, application: Version | None) -> Want:
-        """The same, with the version of that application."""
+        """Return the want that would ask for this seat, with the version of the application that uses it."""
         return Want._make((*self[1:6], application))
 
     @property
     def is_companion(self) -> bool:
-        """Whether it came along with another seat and goes with it (D1)."""
+        """Whether the seat was debited as the companion of another seat and goes with that seat (D1)."""
         return bool(self.parent) and self.pool_id is not None
 
 
@@ -107,7 +108,7 @@ Alike = TypeVar("Alike", Want, Seat)
 
 
 def run_of(like: Alike, holders: Sequence[str]) -> list[Alike]:
-    """A want or a seat for each of some holders, like the one given in all else."""
+    """Return a want or a seat for each holder, equal to the given one in all else."""
     columns = (holders if name == "holder" else repeat(value) for name, value in zip(like._fields, like, strict=True))
     # not by its constructor, which is a call of Python for each
     return list(map(partial(tuple.__new__, type(like)), zip(*columns, strict=False)))

@@ -1,6 +1,7 @@
-"""What each site has of a shared pool, could get and would be dealt, before a change and after it.
+"""What each site has of a shared pool, could get, and would have if the pool were dealt anew, before and after a
+change.
 
-Pure arithmetic on what is counted: what changes may be the rules (an allocation) or the seats (a loan).
+Pure arithmetic on seats counted: what changes may be the rules (an allocation) or the seats (a loan).
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ OUTLOOKS_MAX = 1000
 
 
 class SiteOutlook(Value):
-    """What a site has and could get of a type before and after."""
+    """The seats that a site has and could get of a type, before and after a change."""
 
     site: str
     license_type: str
     has: int
     has_after: int
     left_before: int
-    """Seats more that it could get if it asked right then."""
+    """Seats more that the site could get if it asked before the change."""
     left_after: int
     gets_before: int
-    """What it would have if the pool were dealt anew."""
+    """Seats that the site would have if the pool were dealt anew."""
     gets_after: int
 
 
@@ -42,10 +43,10 @@ class _Standing(NamedTuple):
 
 
 class SharedPool:
-    """A shared pool at a moment, as rules divide it."""
+    """A shared pool at one moment, divided by allocation rules."""
 
     def __init__(self, estate: Estate, pool_id: int, rules: PoolRules | None, *, counted: Mapping[int, int]) -> None:
-        """Begin with what is counted, by PBX id."""
+        """Divide a pool by `rules`; `counted` are seats counted, by PBX id."""
         installation = estate.installations[estate.master.device.id]
         self.license_type = estate.shared_pools[pool_id]
         self._estate = estate
@@ -60,11 +61,12 @@ class SharedPool:
 
     @property
     def kept_free(self) -> int:
-        """Seats to be kept free for owners of reserves, be there so many free or not."""
+        """Seats to be kept free for owners of reserves, whether that many are free or not."""
         return self._division.kept_free
 
     def standings(self, waits: Mapping[tuple[str, int], int]) -> dict[str, _Standing]:
-        """How each site that has PBXs stands; `waits` are seats waited for, by (license type, PBX id)."""
+        """Return the seats that each site with PBXs has, could get, and would have if the pool were dealt anew; `waits`
+        are seats waited for, by (license type, PBX id)."""
         rules = self._division.rules
         has: Counter[str] = Counter(dict.fromkeys(rules.site_reserves, 0))
         wanted: Counter[str] = Counter()
@@ -81,7 +83,7 @@ class SharedPool:
 def site_outlooks(
     changes: Iterable[tuple[SharedPool, SharedPool]], waits: Mapping[tuple[str, int], int]
 ) -> tuple[SiteOutlook, ...]:
-    """The sites for which pools are no longer what they were, those that lose most first; `OUTLOOKS_MAX` at most.
+    """List the sites for which pools change, those that lose most first; `OUTLOOKS_MAX` sites at most.
 
     `changes` have each pool before and after; `waits` are seats waited for, by (license type, PBX id).
     """

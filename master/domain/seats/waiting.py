@@ -1,8 +1,8 @@
-"""Who waits after a call for seats: what was refused only because seats are short becomes a place in a queue.
+"""The places in queues after a call for seats: a seat that was refused only because seats are short may be waited for.
 
-Possible where an operator's policy for the type has a queue, for seats of the shared pool, and where the call asks for
-it; who waits already keeps its place whatever a later call asks. A seat that is refused for any other reason does not
-wait, nor any longer.
+That is possible where an operator's policy for the type has a queue, for seats of the shared pool, and where the call
+asks to wait; a seat that is waited for already keeps its place whatever a later call asks. A seat that is refused for
+any other reason is not waited for, or no longer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Want
 
 AWAITABLE = frozenset({RefusalReason.POOL_EXHAUSTED, RefusalReason.RESERVED_FOR_OTHERS, RefusalReason.MAXIMUM_REACHED})
-"""Refusals that end as seats come free, or as colleagues give theirs back."""
+"""Reasons of refusals that end as seats come free, or as PBXs of the same site or group give theirs back."""
 
 
 def with_places(
@@ -31,7 +31,8 @@ def with_places(
     working_set: SeatWorkingSet,
     waits: bool,
 ) -> list[Outcome]:
-    """Let those wait that may; their refusals tell the place. `waits` says whether the call asks to wait."""
+    """Put the refused seats that may be waited for into queues, and name their places in the refusals. `waits` says
+    whether the call asks to wait."""
     awaited: defaultdict[int, list[int]] = defaultdict(list)
     pools = {key: pool_id for pool_id, key in estate.shared_pools.items() if pool_id in working_set.queues}
     short = Counter(

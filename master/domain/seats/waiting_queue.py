@@ -1,9 +1,9 @@
-"""The queue of one pool as a batch works on it: who waits, whose turn it is, and what that leaves to whoever else asks.
+"""The queue of one pool as a batch works on it: who waits, whose turn it is, and how many seats are left for others.
 
 A newcomer never overtakes: it gets what is left once everybody who waits, and could be granted a seat, has got one.
 What is reserved for its own site stays its own. The order is that of `domain/allocation/waiting_line.py`.
 
-Of a long queue only those are there whom a batch may concern: PBXs that ask, and of each other one as many as there may
+Of a long queue only those are read whom a batch may concern: PBXs that ask, and of each other PBX as many as there may
 be free seats, first in line. Of the others only the number is known, which is enough: no more than that many can be
 served, whatever the order between PBXs.
 """
@@ -19,45 +19,45 @@ from master.domain.allocation.waiting_line import HandedOn, SeatName, Waiter, ha
 from master.domain.seats.seats import Want
 
 Name = tuple[int, SeatName]
-"""A seat that is waited for, by the id of its PBX and its name there."""
+"""The name of a seat that is waited for: the id of its PBX, and its key there."""
 
 SHORT = 200
-"""Up to how many wait in a queue that is read whole, and whose places are known at once."""
+"""The length up to which a queue is read whole, so that all its places are known."""
 
 
 class Unread(NamedTuple):
-    """Those in a queue of whom only the number is known."""
+    """Those seats waited for in a queue of which only the number is known."""
 
     waiting: int
-    """They count as connected."""
+    """How many they are; they count as connected."""
     free_max: int
-    """Up to how many free seats it does not matter who they are."""
+    """The number of free seats up to which it does not matter which seats these are."""
 
 
 NOBODY = Unread(0, 0)
 
 
 class WaitingQueue:
-    """Who waits for seats of one pool."""
+    """The seats that are waited for in one pool."""
 
     def __init__(
         self, policy: QueuePolicy, waiters: Iterable[tuple[Waiter, Want, int]], now: float, unread: Unread = NOBODY
     ) -> None:
-        """`waiters` have the place that they were told; `now` is UNIX seconds."""
+        """Begin with `waiters`, each with the place that its PBX was told; `now` is UNIX seconds."""
         self.policy = policy
         self.now = now
         self._unread = unread
         self._waiters: dict[Name, Waiter] = {}
         self.wants: dict[Name, Want] = {}
-        """What they asked for; of those who left as well."""
+        """What was asked for, by name; also of seats that are not waited for any more."""
         self.told: dict[Name, int] = {}
-        """The places that those were told who waited before; of those who left as well."""
+        """The places told before, by name; also of seats that are not waited for any more."""
         for waiter, want, place in waiters:
             self.join(waiter, want)
             self.told[waiter.pbx_id, waiter.key] = place
         self._handed_on: HandedOn | None = None
         self._served: frozenset[Name] = frozenset()
-        """Whose turn it is, as `_handed_on` has it."""
+        """The names whose turn it is, taken from `_handed_on`."""
 
     def __len__(self) -> int:
         return len(self._waiters) + self._unread.waiting
@@ -66,49 +66,49 @@ class WaitingQueue:
         return name in self._waiters
 
     def copy(self) -> WaitingQueue:
-        """A copy to try something on."""
+        """Copy the queue, to try something on the copy."""
         other = WaitingQueue(self.policy, (), self.now, self._unread)
         other._waiters, other.wants, other.told = dict(self._waiters), self.wants, self.told
         return other
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody more may wait."""
+        """Whether the queue takes nobody more."""
         return len(self) >= self.policy.length_max
 
     @property
     def is_long(self) -> bool:
-        """Whether places are told now and then only, and most of who waits may not be known."""
+        """Whether places are told only now and then, and most of those who wait may be unknown."""
         return len(self) > SHORT
 
     @property
     def waiters(self) -> Mapping[Name, Waiter]:
-        """Who waits now, as far as it is known."""
+        """Who waits now, by name, as far as they are known."""
         return self._waiters
 
     @property
     def first_in_turn(self) -> int:
-        """How many could be granted a seat, were there any; at most."""
+        """The most seats that could be granted to those who wait, if that many were free."""
         return sum(waiter.is_there for waiter in self._waiters.values()) + self._unread.waiting
 
     def join(self, waiter: Waiter, want: Want) -> None:
-        """Wait from now on, at the place that the order gives."""
+        """Put a seat into the queue, at the place that the order gives."""
         name = waiter.pbx_id, waiter.key
         self._waiters[name], self.wants[name] = waiter, want
         self.changed()
 
     def leave(self, pbx_id: int, keys: Iterable[SeatName]) -> None:
-        """Wait no longer, because the seat is held, or not wanted any more."""
+        """Take seats out of the queue, because they are held or not wanted any more."""
         for key in keys:
             if self._waiters.pop((pbx_id, key), None) is not None:
                 self.changed()
 
     def changed(self) -> None:
-        """What is counted of the pool, or who waits, is not what it was."""
+        """Forget whose turn it is, because the seats counted of the pool, or those who wait, have changed."""
         self._handed_on = None
 
     def turns(self, free: int, division: PoolDivision) -> HandedOn:
-        """Whose turn it is where so many seats are free, and what is left then."""
+        """Return whose turn it is where `free` seats are free, and how many seats are left then."""
         if free > self._unread.free_max:  # beyond that, whoever is not known may get one
             free = max(free - self._unread.waiting, self._unread.free_max)
         if self._handed_on is None or len(self._handed_on.served) + self._handed_on.free != free:
@@ -117,8 +117,8 @@ class WaitingQueue:
         return self._handed_on
 
     def left_for(self, pbx_id: int, key: SeatName | None, free: int, division: PoolDivision) -> int:
-        """How many of the free seats there are for a want: its own where it waits and its turn has come; else what
-        those who wait leave."""
+        """Return how many of the free seats a wanted seat may have: 1 or 0 where it is waited for, as its turn has come
+        or not; else what those who wait leave."""
         left = division.left_for(pbx_id, free)
         if not left or not len(self):
             return left
@@ -128,8 +128,8 @@ class WaitingQueue:
         return turns.division.left_for(pbx_id, turns.free)
 
     def places(self, names: Iterable[Name], division: PoolDivision) -> dict[Name, int]:
-        """The places of some who wait, 1 for the next: in a queue that is not short the place that each was told last,
-        or the end of the line for who has just begun to wait."""
+        """Return the places of seats waited for, 1 for the next. In a queue that is not short it is the place that each
+        was told last, or the end of the queue where the wait has just begun."""
         if self._unread.waiting or self.is_long:
             end = len(self)
             return {name: min(self.told.get(name, place_told(end)), end) for name in names}

@@ -1,6 +1,7 @@
-"""Licenses whose use ends with an agreement, as those who draw on them hear of it: before the end, and after (P1, R3).
+"""Licenses whose use ends with an agreement, and what PBXs that draw on them are told, before the end and after (P1,
+R3).
 
-Only finds and words; what ends is decided by the ledger (`agreements/entitled.py`). Days are those of the project's
+Finds and words only; what ends is decided by the ledger (`agreements/entitled.py`). Days are those of the project's
 time zone.
 """
 
@@ -21,7 +22,7 @@ _DAY_SECONDS = 86_400.0
 
 
 def ends_soon(estate: Estate, license: License, now: float) -> bool:
-    """Whether the use of a license ends and the first reminder of that is due."""
+    """Tell whether the use of a license will end and the first reminder of that is due; `now` is UNIX seconds."""
     if license.agreed is None or license.agreed.ends_at is None or license.agreed.is_over(now):
         return False
     policy = estate.catalog.time.policies.get(license.agreed.policy)
@@ -30,7 +31,7 @@ def ends_soon(estate: Estate, license: License, now: float) -> bool:
 
 
 def endings_told(estate: Estate, ending: Collection[License]) -> str:
-    """What ends when, by what it was bought or tried as."""
+    """Return sentences that say on which day which agreement ends, and the use of which licenses with it."""
     by_end: defaultdict[tuple[date, str], list[str]] = defaultdict(list)
     for license in ending:
         if license.agreed is not None and license.agreed.ends_at is not None:
@@ -42,7 +43,7 @@ def endings_told(estate: Estate, ending: Collection[License]) -> str:
 
 
 def ended_use(estate: Estate, key: str, now: float) -> License | None:
-    """The license of a type whose use ended last; None where all that the ledger brought can still be used."""
+    """Return the license of a type whose use ended last; None where all that the ledger brought can still be used."""
     last: License | None = None
     items = estate.agreed.get(key, ())
     in_force = {
@@ -59,7 +60,7 @@ def ended_use(estate: Estate, key: str, now: float) -> License | None:
 
 
 def with_ended_use(refusal: Refusal, estate: Estate, now: float) -> Refusal:
-    """A refusal for want of licenses, which says that there were more until an agreement ended."""
+    """Add to a refusal for want of licenses that there were more until an agreement ended."""
     license = ended_use(estate, refusal.license_type, now)
     if license is None or license.agreed is None:
         return refusal

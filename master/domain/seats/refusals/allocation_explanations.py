@@ -1,4 +1,4 @@
-"""How a refusal by an operator's allocation rules is worded, as `explanations.py` does for all others.
+"""The words of refusals by an operator's allocation rules, as `explanations.py` has them for all others.
 
 In the order of the reasons. Each names the rule that forbids the seat, so that whoever is refused can ask for another.
 """
@@ -28,13 +28,13 @@ class Drawn(Value):
 
     @property
     def device(self) -> str:
-        """The device whose licenses were looked at."""
+        """The name of the device whose licenses were looked at."""
         return self.source.installation.device.name
 
     def refused(
         self, reason: RefusalReason, message: str, *, names_holders: bool = True, rule: str = "", waiting: int = 0
     ) -> Refusal:
-        """A refusal with the numbers of the pool; the biggest holders are named where their seats would help."""
+        """Make a refusal with the numbers of the pool; the biggest holders are named where their seats would help."""
         return Refusal(
             reason=reason,
             rules=self.type.rules,
@@ -51,7 +51,7 @@ class Drawn(Value):
 
 
 def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: AllocationRule) -> Refusal:
-    """An operator keeps a type for others."""
+    """Refuse a seat that an operator's rule denies to the PBX's site or keeps for others."""
     holder, name = kind.name.lower().replace("_", " "), license_type.display_name
     is_denied = license_type.key in rule.deny
     said = f"denies {name} seats to {rule.scope}" if is_denied else f"keeps {name} seats for {rule.scope}"
@@ -65,7 +65,7 @@ def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: A
 
 
 def maximum_reached(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
-    """The site, or its group, has as many seats as it may have."""
+    """Refuse a seat because the site, or its group, has as many seats as a rule lets it have."""
     scope, most = division.maximum_reached(site)
     rule, name = division.rules.named["maximum", scope], drawn.type.display_name
     message = f"the allocation rule {rule!r} lets {scope} have {most:,} {name} seats at most; all are in use"
@@ -73,7 +73,7 @@ def maximum_reached(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
 
 
 def reserved_for_others(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
-    """What is free is reserved for other sites; names the largest reserve."""
+    """Refuse a seat because the free ones are reserved for other sites, and name the largest reserve."""
     scope, kept = division.largest_reserve_kept_from(site)
     rule, name = division.rules.named["reserve", scope], drawn.type.display_name
     message = (
@@ -84,7 +84,7 @@ def reserved_for_others(drawn: Drawn, division: PoolDivision, site: str) -> Refu
 
 
 def with_overdraft(refusal: Refusal, overdraft: Overdraft) -> Refusal:
-    """A refusal for want of licenses, with why nothing more is granted above what is installed."""
+    """Add to a refusal for want of licenses why no more seats are granted above what is installed."""
     left = f"{overdraft.budget_left_seat_hours:,.1f} seat hours"
     if not overdraft.seats_max:
         why = f"and {overdraft.seats:,} above them still, which no overdraft allows any more"
@@ -100,19 +100,19 @@ def with_overdraft(refusal: Refusal, overdraft: Overdraft) -> Refusal:
 
 
 def waiting(short: Refusal, *, place: int, waiting: int) -> Refusal:
-    """The seat is waited for; `short` says why it was not granted."""
+    """Refuse a seat that is waited for, at `place` of `waiting` seats; `short` says why it was not granted."""
     message = f"{short.message}; the seat is waited for, at place {place:,} of {waiting:,}"
     return replace(short, reason=RefusalReason.WAITING, message=message, place=place, waiting=waiting)
 
 
 def waited_for_by_others(drawn: Drawn, waiting: int) -> Refusal:
-    """POOL_EXHAUSTED: what is free goes to those who wait for it."""
+    """Refuse a seat because the free ones go to those who wait for them (POOL_EXHAUSTED)."""
     free, is_free = counted(drawn.free, f"{drawn.type.display_name} license"), "is" if drawn.free == 1 else "are"
     message = f"{free} on {drawn.device} {is_free} free, and {counted(waiting, 'seat')} waited for by others go first"
     return drawn.refused(RefusalReason.POOL_EXHAUSTED, message, waiting=waiting)
 
 
 def queue_full(short: Refusal, length_max: int) -> Refusal:
-    """POOL_EXHAUSTED: the seat cannot even be waited for."""
+    """Refuse a seat that cannot even be waited for, because the queue is full (POOL_EXHAUSTED)."""
     message = f"{short.message}; {counted(length_max, 'seat')} are waited for already, and the queue is full"
     return replace(short, reason=RefusalReason.POOL_EXHAUSTED, message=message, waiting=length_max)

@@ -1,4 +1,4 @@
-"""What a whole call is short of: refusals for want of licenses name its numbers."""
+"""Totals of a whole call: refusals for want of licenses name how many seats of the type the call asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from master.values import replace
 
 
 def with_totals(wants: Sequence[Want], outcomes: list[Granted | Refusal]) -> list[Granted | Refusal]:
-    """Give refusals for want of licenses the numbers of the whole call: one explanation for all of a kind."""
+    """Name in refusals for want of licenses how many new seats the whole call needed: one explanation for all alike."""
     if Refusal not in map(type, outcomes):
         return outcomes
     short = {

@@ -1,4 +1,4 @@
-"""How a refusal is worded: one function for each reason, named after it and in its order.
+"""The words of a refusal: one function for each reason, named after it and in its order.
 
 `eligibility.py` and `decide_seats.py` find that something is refused and hand in what they found; here it becomes a
 message, the rules and numbers behind it, and the licenses or seats to name. Whatever only chooses words belongs here;
@@ -22,7 +22,7 @@ from master.domain.seats.seats import Seat, Want
 
 
 def unknown_license_type(type_key: str, catalog: Catalog) -> Refusal:
-    """L8: the catalog has no such type; says which it has."""
+    """Refuse a license type that the catalog does not have, and name the types that it has (L8)."""
     return Refusal(
         reason=RefusalReason.UNKNOWN_LICENSE_TYPE,
         rules=("L8",),
@@ -33,7 +33,7 @@ def unknown_license_type(type_key: str, catalog: Catalog) -> Refusal:
 
 
 def holder_kind(license_type: LicenseType, kind: HolderKind) -> Refusal:
-    """Such a holder can have no seat of the type; says which can."""
+    """Refuse a seat to a kind of holder that can have none of the type, and name the kinds that can."""
     return Refusal(
         reason=RefusalReason.HOLDER_KIND,
         rules=license_type.rules,
@@ -47,7 +47,7 @@ def holder_kind(license_type: LicenseType, kind: HolderKind) -> Refusal:
 
 
 def software_too_old(license_type: LicenseType, pbx: Pbx, software: Version) -> Refusal:
-    """I4, K4, K6: the PBX software does not have the feature yet."""
+    """Refuse a seat because the PBX software is too old to have the feature (I4, K4, K6)."""
     needed = license_type.minimum_software
     return Refusal(
         reason=RefusalReason.SOFTWARE_TOO_OLD,
@@ -61,7 +61,7 @@ def software_too_old(license_type: LicenseType, pbx: Pbx, software: Version) -> 
 def too_old_for_pool(
     license_type: LicenseType, pbx: Pbx, software: Version, needed: Version, installation: Installation
 ) -> Refusal:
-    """A5, L4: central licensing needs newer PBX software; local licenses do not."""
+    """Refuse a seat of the pool because central licensing needs newer PBX software; local licenses do not (A5, L4)."""
     return Refusal(
         reason=RefusalReason.SOFTWARE_TOO_OLD,
         rules=("A5", "L4"),
@@ -76,7 +76,7 @@ def too_old_for_pool(
 
 
 def model_excluded(license_type: LicenseType, installation: Installation, rivals: Sequence[License]) -> Refusal:
-    """I3: two license models never meet in one installation; names the licenses of the other."""
+    """Refuse a seat because the installation has the other license model, and name the licenses of that (I3)."""
     device, other = installation.device.name, rivals[0].type
     return Refusal(
         reason=RefusalReason.MODEL_EXCLUDED,
@@ -91,7 +91,7 @@ def model_excluded(license_type: LicenseType, installation: Installation, rivals
 
 
 def version_limit(license_type: LicenseType, pbx: Pbx, software: Version, installation: Installation) -> Refusal:
-    """B5: lists what holds the limit down, and what would be left without it (B6)."""
+    """Refuse a seat because the PBX software is above the limit, and name the licenses that limit it (B5)."""
     limiting = installation.limiting_below(software)
     return Refusal(
         reason=RefusalReason.VERSION_LIMIT,
@@ -105,14 +105,15 @@ def version_limit(license_type: LicenseType, pbx: Pbx, software: Version, instal
 
 
 def above_limit(pbx: Pbx, software: Version, installation: Installation) -> str:
-    """B5, B10: what a PBX runs against what is allowed."""
+    """Say what a PBX runs, and up to which version it is licensed (B5, B10)."""
     return f"{pbx.name} runs {software}, but {installation.device.name} is licensed up to V{installation.limit}"
 
 
 def feature_off(
     license_type: LicenseType, matched: LicenseType, installation: Installation, *, local: Pbx | None
 ) -> Refusal:
-    """F2, I5: off, and says what is missing; `local` is the PBX that asks where the pool is closed to it (A3)."""
+    """Refuse a seat of a feature that is off, and say how many licenses are missing (F2, I5); `local` is the PBX that
+    asks, where the pool is closed to it (A3)."""
     installed, needed = installation.capacity.get(license_type.key, 0), installation.capacity.get(matched.key, 0)
     missing = max(needed - installed, 1)
     return Refusal(
@@ -134,7 +135,7 @@ def feature_off(
 def application_version(
     license_type: LicenseType, installation: Installation, application: Version | None, limit: int | None
 ) -> Refusal:
-    """B8: the application is newer than the licenses held against it, or was not named."""
+    """Refuse a seat because the application is newer than the licenses allow, or its version was not given (B8)."""
     holding_down = tuple(license for license in installation.of_type(license_type.key) if license.version == limit)
     if application is None:
         message = f"{license_type.display_name} is held against the application's version, which was not given"
@@ -157,7 +158,7 @@ def application_version(
 def requirement_missing(
     license_type: LicenseType, needed: Requirement, want: Want, *, pbx: Pbx, catalog: Catalog
 ) -> Refusal:
-    """H4, H6, J2, K3, K8: says what must be held, and by whom."""
+    """Refuse a seat because a seat that it needs is not held, and say which, and by whom (H4, H6, J2, K3, K8)."""
     types = [catalog.types[key] for key in needed.any_of]
     who, holder, kind, unnamed = {
         RequiredOf.USER: (f"user {want.subject}", want.subject, want.kind, "the user on whose behalf it is used"),
@@ -179,12 +180,12 @@ def requirement_missing(
 
 
 def _kind_for(license_type: LicenseType, kind: HolderKind) -> HolderKind:
-    """The kind given where it can hold the type, else the first that can."""
+    """Return the given kind of holder where it can hold the type, else the first kind that can."""
     return kind if kind in license_type.holders else min(license_type.holders)
 
 
 def closed_by(pbx: Pbx, own: Installation) -> str:
-    """A3: why the pool does not help."""
+    """Say by which licenses a PBX is licensed locally, so that the pool is closed to it (A3)."""
     named = some([license.ref for license in own.making_local])
     return f"{pbx.name} is licensed locally by {named}, so the pool is closed to it"
 
@@ -193,7 +194,8 @@ def closed_by(pbx: Pbx, own: Installation) -> str:
 
 
 def still_required(license_type: LicenseType, dependents: Sequence[Seat], *, short: Refusal | None = None) -> Refusal:
-    """H5: other seats need it; names them. `short` is why one that was included finds no license of its own (H2)."""
+    """Refuse the return of a seat that other seats need, and name those (H5). `short` is why a seat that was included
+    in it finds no license of its own (H2)."""
     seats = tuple(SeatRef(seat.type, HolderKind(seat.kind), seat.holder) for seat in dependents)
     return Refusal(
         reason=RefusalReason.STILL_REQUIRED,
@@ -212,7 +214,8 @@ def still_required(license_type: LicenseType, dependents: Sequence[Seat], *, sho
 
 
 def revoked(license_type: LicenseType, want: Want) -> Refusal:
-    """L5, P1: the seat was taken away, by an operator or as its use ended, and has not been given back yet."""
+    """Refuse a seat that was taken away, by an operator or at the end of its use, and is not given back yet (L5,
+    P1)."""
     return Refusal(
         reason=RefusalReason.REVOKED,
         rules=("L5",),
@@ -226,7 +229,7 @@ def revoked(license_type: LicenseType, want: Want) -> Refusal:
 
 
 def one_per_pbx(license_type: LicenseType, pbx: Pbx, held: Seat) -> Refusal:
-    """K2: the PBX has its one seat under another name."""
+    """Refuse a second seat of a type of which a PBX has one only, and name the seat held (K2)."""
     seat = SeatRef(held.type, HolderKind(held.kind), held.holder)
     return Refusal(
         reason=RefusalReason.ONE_PER_PBX,
@@ -241,7 +244,7 @@ def one_per_pbx(license_type: LicenseType, pbx: Pbx, held: Seat) -> Refusal:
 
 
 def malformed_seat(field: str, reason: str) -> Refusal:
-    """A field of a wanted seat is wrong; the rest of the call is decided without it."""
+    """Refuse a wanted seat of which a field is wrong; the rest of the call is decided without it."""
     step, text = Step(action=RemedyAction.CORRECT_REQUEST, field=field), f"correct {field}"
     return Refusal(
         reason=RefusalReason.MALFORMED_SEAT,

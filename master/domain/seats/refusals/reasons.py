@@ -21,13 +21,13 @@ from master.domain.estate.license_refs import LicenseRef
 from master.values import Value
 
 MOST_NAMED = 20
-"""How many licenses or seats a sentence lists at most."""
+"""The most licenses or seats that a sentence lists."""
 MOST_HOLDERS = 5
-"""How many PBXs a refusal lists at most."""
+"""The most PBXs that a refusal lists."""
 
 
 class RefusalReason(IntEnum):
-    """The closed list; the number is the order of precedence."""
+    """The closed list of reasons; the number is the order of precedence."""
 
     UNKNOWN_LICENSE_TYPE = 1
     HOLDER_KIND = 2
@@ -65,12 +65,12 @@ TOO_FEW = frozenset(
 
 
 def counted(number: int, what: str) -> str:
-    """A count with its noun, in the plural but for one."""
+    """Return a number with its noun, in the plural unless the number is 1."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def some(names: Sequence[object]) -> str:
-    """The first names of a list as text; says how many are left out."""
+    """List the first names as text, and say how many are left out."""
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return ", ".join(str(name) for name in names[:MOST_NAMED]) + more
 
@@ -83,12 +83,12 @@ class SeatRef(Value):
     holder: str
 
     def __str__(self) -> str:
-        """`video of user alice`."""
+        """Return the seat as text, such as `video of user alice`."""
         return f"{self.type} of {self.kind.name.lower().replace('_', ' ')} {self.holder}"
 
 
 class Step(Value, kw_only=True):
-    """One thing to do; the fields that its action does not name are empty."""
+    """One step of a remedy; the fields that its action does not use are empty."""
 
     action: RemedyAction
     license_type: str = ""
@@ -106,7 +106,7 @@ class Step(Value, kw_only=True):
 
 
 class Way(Value):
-    """Steps that grant the request, all of them taken in this order."""
+    """The steps that together grant the request, taken in this order."""
 
     steps: tuple[Step, ...]
     text: str
@@ -120,13 +120,14 @@ class Remedy(Value, kw_only=True):
 
     ways: tuple[Way, ...] = ()
     main: Step
-    """The step of the first way that answers the refusal's own reason; NONE or EXPLAIN where there is no way."""
+    """The step of the first way that answers the refusal's own reason; of action NONE or EXPLAIN where there is no
+    way."""
     text: str
     """All ways in one sentence."""
 
 
 class TopHolder(Value):
-    """A PBX that holds many of the seats."""
+    """A PBX that is among those with the most seats of a pool."""
 
     pbx: str
     site: str
@@ -148,23 +149,23 @@ class Refusal(Value, kw_only=True):
     """The pool whose biggest holders are to be named."""
     top_holders: tuple[TopHolder, ...] = ()
     licenses: tuple[LicenseRef, ...] = ()
-    """All that are meant, however many; whoever lists them cuts the list and says so."""
+    """All licenses that the refusal is about, however many; whoever lists them cuts the list and says so."""
     seats: tuple[SeatRef, ...] = ()
     software: Version | None = None
-    """The PBX software that it takes, where that is too old."""
+    """The oldest PBX software that would do, where the PBX's is too old."""
     lacks: tuple[SeatRef, ...] = ()
-    """Seats of which one has to be held beside it; empty where the request does not say by whom."""
+    """Seats of which one has to be held beside the wanted one; empty where the request does not name their holder."""
     accepted: tuple[str, ...] = ()
     """What the request may say instead, where it is wrong."""
     short: Refusal | None = None
-    """On a return: why a seat that was included until now finds no license of its own."""
+    """For a refused return: why a seat that was included until now finds no license of its own."""
     allocation_rule: str = ""
-    """The name of the allocation rule that forbids it."""
+    """The name of the allocation rule that forbids the seat."""
     overdraft: Overdraft | None = None
-    """What may be granted above what is installed; None where nothing may."""
+    """What may be granted above what is installed; None where no overdraft is allowed."""
     place: int = 0
-    """Whose turn it is, 1 for the next; 0 where the seat is not waited for."""
+    """The seat's place in the queue, 1 for the next; 0 where the seat is not waited for."""
     waiting: int = 0
-    """Seats of the type that are waited for in the whole project."""
+    """How many seats of the type are waited for in the whole project."""
     remedy: Remedy | None = None
     """What would help; None until that was decided (`domain/remedies/remedies.py`)."""

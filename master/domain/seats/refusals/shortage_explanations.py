@@ -1,6 +1,6 @@
-"""How it is worded that nothing is free: one function for each reason, named after it (A1 to A3, D1, D2).
+"""The words of refusals where no license is free: one function for each reason, named after it (A1 to A3, D1, D2).
 
-Which of them it is, `shortages.py` finds.
+`shortages.py` finds which reason it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from master.values import Value
 def local_licenses_only(
     license_type: LicenseType, pbx: Pbx, own: Installation, *, in_use: int, pool_id: int | None
 ) -> Refusal:
-    """A3: the pool is closed to a PBX with licenses of its own; names them."""
+    """Refuse a seat of the pool to a PBX with licenses of its own, and name those licenses (A3)."""
     capacity = own.capacity.get(license_type.key, 0)
     return Refusal(
         reason=RefusalReason.LOCAL_LICENSES_ONLY,
@@ -41,7 +41,7 @@ def local_licenses_only(
 
 
 def none_installed(license_type: LicenseType, installation: Installation) -> Refusal:
-    """There is no license of the type where the PBX draws on."""
+    """Refuse a seat because no license of the type is installed where the PBX may draw."""
     device = installation.device.name
     return Refusal(
         reason=RefusalReason.NONE_INSTALLED,
@@ -54,7 +54,7 @@ def none_installed(license_type: LicenseType, installation: Installation) -> Ref
 
 
 def pool_exhausted(license_type: LicenseType, last: Installation, pool: PoolScore, *, pool_id: int) -> Refusal:
-    """A1: every license is in use; the pool tried last is that of `last`."""
+    """Refuse a seat because every license is in use (A1); `last` is the installation whose pool was tried last."""
     return Refusal(
         reason=RefusalReason.POOL_EXHAUSTED,
         rules=_rules_of_pool(license_type),
@@ -72,22 +72,21 @@ def pool_exhausted(license_type: LicenseType, last: Installation, pool: PoolScor
 
 
 class UsedUp(Value):
-    """A type that no pool has a free license of."""
+    """A license type of which no pool has a free license."""
 
     type: LicenseType
     installation: Installation
-    """Where more of them would help."""
+    """The installation where more licenses of the type would help."""
     pools: Mapping[int, PoolScore]
-    """Those tried, in order."""
+    """The pools tried, in order, by id."""
     too_old: Sequence[License]
-    """Licenses that would serve it, were the software older (D3)."""
+    """Licenses of the type that could be used if the PBX software were older (D3)."""
 
 
 def companion_exhausted(license_type: LicenseType, used_up: UsedUp, pbx: Pbx, *, local: Installation | None) -> Refusal:
-    """D1, D2: the seat itself was free, its companion was not.
+    """Refuse a seat because its companion is used up, though the seat itself was free (D1, D2).
 
-    `used_up` is debited with what was asked for; `local` is the PBX's own installation where the pool is closed to
-    it (A3).
+    `used_up` is the companion; `local` is the PBX's own installation where the pool is closed to it (A3).
     """
     companion, installation, pools, too_old = used_up.type, used_up.installation, used_up.pools, used_up.too_old
     capacity = sum(pool.capacity for pool in pools.values())
@@ -118,7 +117,7 @@ def companion_exhausted(license_type: LicenseType, used_up: UsedUp, pbx: Pbx, *,
 
 
 def learning(license_type: LicenseType, pbx: Pbx, estate: Estate) -> Refusal:
-    """The database was restored: how many licenses are free shows when every lease signed before has ended."""
+    """Refuse a seat because the restored master knows what is free only when every lease signed before has ended."""
     assert estate.learning is not None
     until = second_text(estate.learning.until)
     return Refusal(
@@ -133,7 +132,7 @@ def learning(license_type: LicenseType, pbx: Pbx, estate: Estate) -> Refusal:
 
 
 def _or_leaving(installation: Installation, license_type: LicenseType) -> str:
-    """L5: licenses whose release is under way are not lent any more."""
+    """Say how many licenses are being released and so are not lent any more (L5); empty where none are."""
     leaving = installation.leaving.get(license_type.key, 0)
     return f", or being released ({leaving})" if leaving else ""
 

@@ -1,6 +1,5 @@
-"""Why nothing is free: which refusal it is when every source of a seat is used up (A1 to A3, D1, D2), or when what is
-free is not for the site that asks, by an operator's allocation rules.
-"""
+"""Which refusal it is when every source of a seat is used up (A1 to A3, D1, D2), or when an operator's allocation rules
+keep what is free from the site that asks."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from master.domain.seats.seat_working_set import SeatWorkingSet
 
 
 class Shortages:
-    """Refuses for one PBX what its sources do not have."""
+    """The refusals of one PBX's seats whose sources have nothing to grant."""
 
     def __init__(self, estate: Estate, working_set: SeatWorkingSet, pbx: Pbx, time: LeaseTime) -> None:
         self._estate = estate
@@ -28,7 +27,7 @@ class Shortages:
         self._now = time.now
 
     def used_up(self, eligibility: Eligibility) -> Refusal:
-        """No source has a license of the type to grant."""
+        """Refuse a seat because no source has a license of its type to grant."""
         return with_ended_use(self._too_few(eligibility), self._estate, self._now)
 
     def _too_few(self, eligibility: Eligibility) -> Refusal:
@@ -54,7 +53,7 @@ class Shortages:
         return self._with_overdraft(exhausted, last)
 
     def companion_used_up(self, license_type: LicenseType, companion: Eligibility) -> Refusal:
-        """The seat itself was free, its companion was not (D1, D2)."""
+        """Refuse a seat because its companion is used up, though the seat itself was free (D1, D2)."""
         if self._learns and companion.sources:
             return shortage_explanations.learning(companion.type, self._pbx, self._estate)
         if companion.sources and (divided := self._divided(companion.type, companion.sources[-1])) is not None:
@@ -66,13 +65,13 @@ class Shortages:
         return self._with_overdraft(exhausted, companion.sources[-1]) if companion.sources else exhausted
 
     def _with_overdraft(self, exhausted: Refusal, source: Source) -> Refusal:
-        """The refusal, with why nothing more is granted above what is installed where that may be."""
+        """Add to the refusal why no more is granted above what is installed, where an overdraft is allowed."""
         account = self._working_set.pools[source.pool_id].account_after(self._now)
         overdraft = Overdraft.of(self._estate.overdraft_of(source.pool_id), account, self._now)
         return exhausted if overdraft is None else allocation_explanations.with_overdraft(exhausted, overdraft)
 
     def _divided(self, license_type: LicenseType, source: Source) -> Refusal | None:
-        """Something is free, or would be no use: an allocation rule keeps it from this site."""
+        """Return the refusal by an allocation rule that keeps a seat from this site, be one free or not; else None."""
         division, pool = self._working_set.divisions.get(source.pool_id), self._working_set.pools[source.pool_id]
         if division is None:
             return None
