@@ -1,14 +1,14 @@
-"""Claims that outlive a lease: seats that may still be in use in a PBX's name by somebody who cannot be asked.
+"""Claims that outlive a lease: seats that may still be in use in a PBX's name by a PBX that cannot be asked.
 
 A PBX's seats are counted while its lease runs. When a standby takes that lease over, or holds a signed standby lease,
-somebody else may use them too: the one who was fenced and has not heard of it, or the standby while no master answers.
-Each such use is a claim on a pool, until its signed end. What is counted of a pool for a PBX is the seats it holds
-or its highest claim, whichever is more: returning a seat below a claim frees nothing, acquiring one needs no license.
+another PBX may use them too: the one that was fenced and has not heard of it, or the standby while no master answers.
+Each such use is a claim on a pool, until its signed end. What is counted of a pool for a PBX is the seats it holds or
+its highest claim, whichever is more: returning a seat below a claim frees nothing, acquiring one needs no license.
 
 A claim of those kinds is never more than what is counted already, so making one never overdraws a pool. Three more
 kinds keep seats for a PBX on purpose, as the operator's policies say: the first claim of a PBX whose lease ran out,
 seats that it borrowed, and the block that it may use without asking. Pure arithmetic over the claims of one PBX;
-`domain/seats/seat_working_set.py` counts, the caller says when somebody has heard.
+`domain/seats/seat_working_set.py` counts, the caller says when a PBX has heard.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from master.values import Value, replace
 
 
 class ClaimKind(Enum):
-    """Why seats may still be in use."""
+    """Why seats are claimed."""
 
     FENCED = "fenced"
     """The lease was taken from `holder_id`, which may not have heard of it; `serial` is the epoch that it had."""
     STANDBY = "standby"
     """`holder_id` has the standby lease `serial`."""
     OFFERED = "offered"
-    """`holder_id` was sent standby leases up to `serial`, and has not said which of them it has."""
+    """`holder_id` was sent standby leases up to `serial`, and has not said which of these it has."""
     PROVEN = "proven"
     """The PBX showed a signed lease after the database was restored; `serial` is the epoch that it shows."""
     LOAN = "loan"
-    """The PBX borrowed them, whether its lease runs or not; `serial` is that of the signed loan."""
+    """The PBX borrowed the seats, whether its lease runs or not; `serial` is that of the signed loan."""
     FIRST_CLAIM = "first_claim"
-    """The PBX held them when its lease ran out, and gets them first; nobody uses them. `serial` is the epoch."""
+    """The PBX held the seats when its lease ran out, and gets them first; nobody uses them. `serial` is the epoch."""
     BLOCK = "block"
-    """The PBX may use so many in all without asking, those that it holds included; `serial` is that of the block."""
+    """The PBX may use this many seats in all without asking, those that it holds included; `serial` is the block's."""
 
 
 class Claim(Value, kw_only=True):
@@ -44,7 +44,7 @@ class Claim(Value, kw_only=True):
 
     kind: ClaimKind
     holder_id: int
-    """The PBX that may use them: the one in whose name they are, or a standby of it."""
+    """The PBX that may use the seats: the PBX in whose name they are claimed, or a standby of it."""
     pool_id: int
     seats: int
     ends_at: float
@@ -56,7 +56,7 @@ Claims = tuple[Claim, ...]
 
 
 def floors(claims: Claims) -> dict[int, int]:
-    """Return how many seats of each pool count at least, by pool id: the highest of the claims in one PBX's name."""
+    """Return how many seats are counted at least, by pool id: the highest of the claims in one PBX's name."""
     floor_of: dict[int, int] = {}
     for claim in claims:
         floor_of[claim.pool_id] = max(floor_of.get(claim.pool_id, 0), claim.seats)
@@ -64,11 +64,12 @@ def floors(claims: Claims) -> dict[int, int]:
 
 
 def kept_by_kind(claims: Iterable[Claim], *, seats: int) -> dict[ClaimKind, int]:
-    """Attribute what is counted of one pool for one PBX beyond the seats that it holds to the kinds of its claims.
+    """Split the seats of one pool that are counted for one PBX, but that it does not hold, among the kinds of its
+    claims.
 
-    The numbers add up to that; kinds that come to nothing are left out. Claims are not added up but cover each other,
-    so each kind is given what goes beyond the ones before it, in the order of the enum: what may be in use comes first,
-    what merely lies idle last.
+    The numbers add up to those seats; kinds that come to nothing are left out. Claims are not added up but cover each
+    other, so each kind is given what goes beyond the kinds before it, in the order of the enum: what may be in use
+    comes first, what merely lies idle last.
 
     `claims` are those on that pool in the PBX's name, `seats` is what it holds of the pool.
     """
@@ -87,9 +88,8 @@ def kept_by_kind(claims: Iterable[Claim], *, seats: int) -> dict[ClaimKind, int]
 def raised(
     claims: Claims, kind: ClaimKind, holder_id: int, *, seats: Mapping[int, int], ends_at: float, serial: int
 ) -> Claims:
-    """With one claim more. Where the holder has one of that kind, nobody knows which it goes by: of each pool the
-    higher number counts, until the later end.
-    """
+    """Return the claims with a new one of a holder. Where the holder has claims of that kind already, nobody knows by
+    which it goes: of each pool the higher number of seats counts, until the later end (UNIX seconds)."""
     before = _of(claims, kind, holder_id)
     highest = {claim.pool_id: claim.seats for claim in before}
     for pool_id, count in seats.items():
@@ -104,7 +104,7 @@ def raised(
 
 
 def first_claims(claims: Claims, holder_id: int, *, seats: Mapping[int, tuple[int, float]], epoch: int) -> Claims:
-    """With what a PBX held when its lease ran out kept for it, in place of what was kept before.
+    """Return the claims with the seats that a PBX held when its lease ran out, in place of its earlier first claims.
 
     `seats` gives by pool id how many, and until when (UNIX seconds).
     """
@@ -117,7 +117,7 @@ def first_claims(claims: Claims, holder_id: int, *, seats: Mapping[int, tuple[in
 
 
 def without(claims: Claims, *kinds: ClaimKind) -> Claims:
-    """Return the claims but for those of some kinds."""
+    """Return the claims except those of some kinds."""
     return tuple(claim for claim in claims if claim.kind not in kinds)
 
 
@@ -127,19 +127,19 @@ def only(claims: Claims, kind: ClaimKind) -> Claims:
 
 
 def acknowledged(claims: Claims, holder_id: int) -> Claims:
-    """The holder has the last standby lease that it was offered, in place of all older ones."""
+    """Return the claims once the holder has the last standby lease that it was offered, in place of all older ones."""
     offered = _of(claims, ClaimKind.OFFERED, holder_id)
     rest = _but(claims, (*offered, *_of(claims, ClaimKind.STANDBY, holder_id)))
     return (*rest, *(replace(claim, kind=ClaimKind.STANDBY) for claim in offered))
 
 
 def discarded(claims: Claims, holder_id: int) -> Claims:
-    """Return the claims without those by a holder's standby leases, which it has discarded."""
+    """Return the claims except those by a holder's standby leases, which it has discarded."""
     return tuple(claim for claim in claims if claim.kind is ClaimKind.FENCED or claim.holder_id != holder_id)
 
 
 def released(claims: Claims, holder_id: int, *, epoch: int) -> Claims:
-    """Return the claims without those by epochs of a holder up to this one, under which it uses nothing more."""
+    """Return the claims except those by a holder's epochs up to `epoch`, under which it uses nothing more."""
     return tuple(
         claim
         for claim in claims
@@ -148,7 +148,7 @@ def released(claims: Claims, holder_id: int, *, epoch: int) -> Claims:
 
 
 def in_force(claims: Claims, time: LeaseTime) -> Claims:
-    """Without those that are past their end; it is waited a little for clocks that run behind, as with leases."""
+    """Return the claims that may not be taken back yet: past their end, the allowance for slow clocks is waited too."""
     return tuple(claim for claim in claims if time.reclaimed_by <= claim.ends_at)
 
 

@@ -1,4 +1,4 @@
-"""What ending a PBX's lease by an operator's word puts at risk: others are lent its seats while it may still use them.
+"""What an operator puts at risk by ending a PBX's lease: its seats are lent to others while it may still use them.
 
 Pure arithmetic over the lease, what is counted in the PBX's name and the claims beside it (`claims.py`).
 """
@@ -14,26 +14,26 @@ from master.values import Value
 
 
 class NoLeaseToEndError(Exception):
-    """There is nothing that could be ended."""
+    """The PBX has no lease that could be ended."""
 
 
 class Risk(Value):
-    """Seats that may still be in use."""
+    """The seats that may still be in use after a lease is ended."""
 
     seats: Mapping[int, int]
-    """By pool id."""
+    """Seats by pool id."""
     ends_at: float | None
     """The last signed end, UNIX seconds; None where nothing is at risk."""
 
 
 def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims: Claims, time: LeaseTime) -> Risk:
-    """What may be in use after the lease is ended.
+    """Return which seats may be in use after the lease is ended, and until when.
 
-    `counted` are seats held or claimed in the PBX's name that may be in use, by pool id; loans among the claims in
-    its name go on, and are at no risk.
+    `counted` are seats held or claimed in the PBX's name that may be in use, by pool id; loans among `claims` go on,
+    and are at no risk.
 
     Raises:
-        NoLeaseToEndError: there is none, or it is over and nothing is counted for it.
+        NoLeaseToEndError: there is no lease, or it is over and nothing is counted for the PBX.
     """
     if lease is None:
         raise NoLeaseToEndError(f"{pbx} never opened a lease; there is nothing to end")

@@ -1,16 +1,16 @@
 """What a master may believe after its database was restored from a backup, and for how long.
 
-What happened after the backup is known to the PBXs alone, but each has it signed: its last lease says how many seats of
-each type it held. Decided here:
+Only the PBXs know what happened after the backup, but each has it signed: its last lease says how many seats of each
+type it held. Decided here:
 
-- that a signed lease is news to the database, so that it must be older than the world (`what_is_new`);
+- that a signed lease is news to the database, so that the database must be older than the lease (`what_is_new`);
 - how many seats a PBX may go on using (`rights`): those it says it uses, as far as its signed lease or the backup bears
   it out. A signed lease alone may be stale, as seats were returned since; a PBX's word alone may be wrong.
 - which pools these are debited from (`placed`): as they would be, and never beyond what is installed.
 - how long learning takes (`longest_lease_seconds`): after it every lease signed before has ended.
 
 Time comes in. Signatures are verified by whoever hands a proof in; that nothing else is granted meanwhile is for
-`domain/seats/decide_seats.py`. What of these a PBX holds by name it says when it synchronises its seats.
+`domain/seats/decide_seats.py`. Which of these seats a PBX holds, by name, it says when it synchronises them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from master.domain.leases.leases import Lease, Phase
 from master.values import Value
 
 _SIGNED_TIME_SECONDS = 0.001
-"""Signed times are rounded; less than that is no difference."""
+"""Signed times are rounded: a smaller difference is none."""
 
 
 class Proof(Value, kw_only=True):
@@ -32,19 +32,19 @@ class Proof(Value, kw_only=True):
     epoch: int
     ends_at: float
     seats: Mapping[str, int]
-    """Seats debited when it was signed, by license type."""
+    """Seats debited when the lease was signed, by license type."""
     in_use: Mapping[str, int]
-    """Seats that the PBX says it uses now, by license type; none of companions, which come with others."""
+    """Seats that the PBX says it uses now, by license type; without companions, which come with other seats."""
 
     def is_in_force(self, time: LeaseTime) -> bool:
-        """Whether the PBX that shows the lease may still use it."""
+        """Tell whether the PBX that shows the lease may still use it."""
         return time.ends_by < self.ends_at
 
 
 def what_is_new(estate: Estate, lease: Lease | None, proof: Proof) -> str | None:
-    """What a proof in force shows that the database does not know, in words; None where it knows.
+    """Return in words what a proof in force shows that the database does not know; None where the database knows it.
 
-    Every lease is in the database before it is signed, and its end never moves back.
+    Every lease is in the database before it is signed, and its end is never made earlier.
     """
     if lease is not None and lease.phase is Phase.UNPROVEN:
         return None
@@ -58,20 +58,20 @@ def what_is_new(estate: Estate, lease: Lease | None, proof: Proof) -> str | None
 
 
 def first_number(now: float) -> int:
-    """From where epochs and serials go on when learning begins: milliseconds since 1970.
+    """Return the number that epochs and serials go on from when learning begins: milliseconds since 1970.
 
-    None so high was given out before, nor after an earlier restore: whatever was signed until now is older.
+    No number as high was given out before, nor after an earlier restore: whatever was signed until now is older.
     """
     return int(now * 1000)
 
 
 def knows_less(lease: Lease, ends_at: float) -> bool:
-    """Whether a PBX proves a later end of its lease (UNIX seconds) than the restored database knows."""
+    """Tell whether a PBX proves a later end of its lease (UNIX seconds) than the restored database knows."""
     return ends_at > lease.ends_at + _SIGNED_TIME_SECONDS
 
 
 def rights(proof: Proof, known: Mapping[str, int], companions: Collection[str]) -> dict[str, int]:
-    """Seats by license type that a PBX may go on using; `known` is what the backup says it held."""
+    """Return how many seats a PBX may go on using, by license type; `known` is what the backup says it held."""
     seats = {}
     for key in proof.seats.keys() | known.keys():
         borne_out = max(proof.seats.get(key, 0), known.get(key, 0))
@@ -82,7 +82,7 @@ def rights(proof: Proof, known: Mapping[str, int], companions: Collection[str]) 
 
 
 def placed(seats: int, pools: Iterable[tuple[int, int]]) -> tuple[dict[int, int], int]:
-    """Debit seats of a type from (pool id, free) in order: by pool id, and how many found no license."""
+    """Debit seats of a type from (pool id, free) in order; return them by pool id, and how many found no license."""
     by_pool = {}
     for pool_id, free in pools:
         if taken := min(seats, max(free, 0)):

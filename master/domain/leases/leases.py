@@ -1,11 +1,11 @@
-"""How a lease is opened, renewed, closed and ends: one per PBX, fenced by its epoch and by who has it.
+"""How a lease is opened, renewed, closed and ends. A PBX has one lease, guarded by its epoch and by who has it.
 
 Pure arithmetic on one frozen `Lease`; time comes in as `LeaseTime`. Three moments matter:
 
 - `renewed_at + ttl`: until then the PBX counts as connected (ACTIVE), after it as OVERDUE: it carries on by itself.
 - `ends_at`: the signed end, grace included. Until then the PBX may use what it holds, and its seats count as used.
 - `ends_at + clock allowance`: only then are its seats taken back (`is_reclaimable`), so that a PBX whose clock runs a
-  little behind is never still using what somebody else was given.
+  little behind never still uses seats that another PBX was given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from master.domain.estate.lease_time import LeaseTime
 from master.values import Value, replace
 
 CLONE_TAKEOVERS = 3
-"""So many takeovers by different installations within CLONE_WINDOW_SECONDS look like a copied PBX."""
+"""The number of takeovers by different installations within CLONE_WINDOW_SECONDS that look like a copied PBX."""
 CLONE_WINDOW_SECONDS = 600.0
 
 
@@ -37,7 +37,7 @@ class LeaseProblem(Enum):
 
 
 class LeaseError(Exception):
-    """A call under a lease cannot be served."""
+    """A call under a lease that cannot be served."""
 
     def __init__(self, problem: LeaseProblem, *, pbx: str, epoch: int) -> None:
         under = f", epoch {epoch}" if epoch else ""
@@ -46,7 +46,7 @@ class LeaseError(Exception):
 
 
 class LeaseOfAnotherError(LeaseError):
-    """A call under a lease that another PBX has now; who had it before comes with an older epoch."""
+    """A call under a lease that another PBX has now; the PBX that had the lease before comes with an older epoch."""
 
 
 class Phase(Enum):
@@ -56,7 +56,7 @@ class Phase(Enum):
     CLOSED = "closed"
     EXPIRED = "expired"
     UNPROVEN = "unproven"
-    """The database was restored: what became of it since the backup, its PBX knows and has to show."""
+    """The database was restored: what became of the lease since the backup, only its PBX knows and has to show."""
 
 
 class Carrier(Value):
@@ -64,7 +64,7 @@ class Carrier(Value):
 
     pbx_id: int
     since: float
-    """From when on it used the seats, which may be before it could reach a master."""
+    """From when on the standby used the seats, which may be before it could reach a master."""
     primary_heard_at: float
     """When the PBX itself was last heard of."""
 
@@ -83,14 +83,14 @@ class Lease(Value, kw_only=True):
     ttl_seconds: int
     ends_at: float
     takeovers: int
-    """By different installations since `takeovers_since`."""
+    """Number of takeovers by different installations since `takeovers_since`."""
     takeovers_since: float
     carrier: Carrier | None = None
     """The standby that has the lease; None where the PBX has it itself."""
     claimed: bool = False
     """Whether there may be claims in the PBX's name (`claims.py`)."""
     unanswered_calls: int = 0
-    """The most calls without an answer that its user reported under this epoch; calls that report fewer come late."""
+    """The most unanswered calls that the lease's user reported under this epoch; calls that report fewer come late."""
 
     @property
     def user_id(self) -> int:
@@ -110,7 +110,7 @@ class Lease(Value, kw_only=True):
         return LeaseState.ACTIVE if time.now <= self.renewed_at + self.ttl_seconds else LeaseState.OVERDUE
 
     def suspected_clone(self, now: float) -> bool:
-        """Whether different installations take this PBX's lease from each other."""
+        """Tell whether different installations take this PBX's lease from each other; `now` is UNIX seconds."""
         return self.takeovers >= CLONE_TAKEOVERS and now <= self.takeovers_since + CLONE_WINDOW_SECONDS
 
 
@@ -121,11 +121,11 @@ class Opening(Value, kw_only=True):
     software: Version
     pace: LeasePace
     first_epoch: int
-    """Of a PBX that never had a lease."""
+    """The epoch for a PBX that never had a lease."""
     carrier: Carrier | None = None
-    """The standby that opens it in the PBX's place."""
+    """The standby that opens the lease in the PBX's place."""
     shown: tuple[int, float] = (0, 0.0)
-    """The (epoch, end) that were signed before the database was restored: the lease comes after them."""
+    """The (epoch, end in UNIX seconds) signed before the database was restored: the lease must come after them."""
 
     @property
     def user_id(self) -> int:
@@ -136,8 +136,8 @@ class Opening(Value, kw_only=True):
 def opened(before: Lease | None, opening: Opening, time: LeaseTime) -> Lease:
     """Return a PBX's next lease.
 
-    A retry of the opening that made the current one changes nothing but its end. What passes between a PBX and its
-    standby is no sign of a copy.
+    A retry of the opening that made the current lease only moves that lease's end. Takeovers between a PBX and its
+    standby are no sign of a copy.
     """
     pace, now = opening.pace, time.now
     if is_retry(before, opening):
@@ -169,7 +169,7 @@ def opened(before: Lease | None, opening: Opening, time: LeaseTime) -> Lease:
 
 
 def is_retry(before: Lease | None, opening: Opening) -> bool:
-    """Whether an opening is the one that made the current lease."""
+    """Tell whether an opening is the same request, repeated, that made the current lease."""
     return (
         before is not None
         and before.phase is Phase.OPEN
@@ -179,7 +179,7 @@ def is_retry(before: Lease | None, opening: Opening) -> bool:
 
 
 def renewed(lease: Lease, *, pace: LeasePace, now: float) -> Lease:
-    """A running lease, extended; an end once signed is never taken back by a shorter setting or a clock set back."""
+    """Return a running lease extended; a signed end is never made earlier by a shorter setting or a clock set back."""
     ends_at = max(lease.ends_at, now + pace.ttl_seconds + pace.grace_seconds)
     return replace(lease, renewed_at=max(lease.renewed_at, now), ttl_seconds=pace.ttl_seconds, ends_at=ends_at)
 
@@ -192,10 +192,12 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
     """Return a PBX's lease where a call under `epoch` may be served.
 
     `caller_id` is the PBX that proved to call, None where nothing is proven. An epoch is no secret between a PBX and
-    its standby: to whoever has not got the lease each is an old one, and the answer says nothing of the real one.
+    its standby: to a caller that does not have the lease every epoch is answered like an old one, and the answer says
+    nothing of the current epoch.
 
     Raises:
-        LeaseError: it was never opened, is fenced, carried by a standby, closed, past its end or to be shown.
+        LeaseError: the lease was never opened, is fenced, carried by a standby, closed, past its end or has to be
+            shown.
     """
     if lease is None:
         raise LeaseError(LeaseProblem.LEASE_NOT_OPEN, pbx=pbx, epoch=epoch)
@@ -218,10 +220,10 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
 
 
 def called(lease: Lease, unanswered_calls: int, *, pbx: str) -> Lease:
-    """Return a running lease, once its user asked for seats or gave some back.
+    """Return a running lease as it is after a call by its user asked for seats or gave some back.
 
     Raises:
-        LeaseError: the call was given up, and arrived after a later one.
+        LeaseError: the call was given up, and arrived after a later call.
     """
     if unanswered_calls < lease.unanswered_calls:
         raise LeaseError(LeaseProblem.CALL_SUPERSEDED, pbx=pbx, epoch=lease.epoch)
@@ -229,12 +231,12 @@ def called(lease: Lease, unanswered_calls: int, *, pbx: str) -> Lease:
 
 
 def software_in_use(leases: Mapping[int, Lease], time: LeaseTime) -> dict[int, Version]:
-    """What PBXs say they run, by PBX id, as long as their lease runs; else what the project says of them counts."""
+    """Return the software that PBXs with a running lease say they run, by PBX id; for others the project says it."""
     return {pbx_id: lease.software for pbx_id, lease in leases.items() if lease.state(time).is_running}
 
 
 def is_reclaimable(lease: Lease, time: LeaseTime) -> bool:
-    """Whether the seats of a lease that ran out may be taken back."""
+    """Tell whether the seats of a lease that ran out may be taken back."""
     return lease.phase is Phase.EXPIRED or (lease.phase is Phase.OPEN and time.reclaimed_by > lease.ends_at)
 
 

@@ -1,9 +1,9 @@
-"""Loans: how many seats of a type a PBX has borrowed, until when, and what stands in the way of more.
+"""Loans: how many seats of a type a PBX has borrowed, until when, and what forbids to make or change a loan.
 
-A loan is a claim (`claims.py`): the seats are counted for the PBX whether its lease runs or not. There is one for a PBX
-and a pool at most; it is extended by borrowing again, and made smaller by returning. One that was returned stays, with
-no seats, until its end: so a signed loan that is not known is one that a restored database has never heard of. Pure
-arithmetic; time comes in.
+A loan is a claim (`claims.py`): the seats are counted for the PBX whether its lease runs or not. There is at most one
+for a PBX and a pool; it is extended by borrowing again, and made smaller by returning. A loan that was returned stays,
+with no seats, until its end: so a signed loan that is not known is one that a restored database has never heard of.
+Pure arithmetic; time comes in.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LoanProblem(Enum):
 
 
 class LoanError(Exception):
-    """A loan cannot be made or changed as asked."""
+    """A loan that cannot be made or changed as asked."""
 
     def __init__(self, problem: LoanProblem, why: str) -> None:
         super().__init__(why)
@@ -38,19 +38,19 @@ class LoanError(Exception):
 
 
 class Loan(Value, kw_only=True):
-    """What a PBX has borrowed of one type; times are UNIX seconds."""
+    """The seats of one type that a PBX has borrowed; times are UNIX seconds."""
 
     license_type: str
     seats: int
     seats_held: int
-    """Of these, seats that it holds under its lease."""
+    """Of these, the seats that the PBX holds under its lease."""
     serial: int
-    """Milliseconds since 1970 when it was borrowed or changed last: it only grows."""
+    """Milliseconds since 1970 when the loan was made or changed last; never gets smaller."""
     ends_at: float
 
 
 class SignedLoan(Value):
-    """A loan as it was signed, which its PBX shows."""
+    """A loan as the master signed it, shown by its PBX."""
 
     license_type: str
     seats: int
@@ -60,7 +60,7 @@ class SignedLoan(Value):
 
 
 def loans_of(estate: Estate, claims: Claims, held: Mapping[int, int]) -> tuple[Loan, ...]:
-    """What the claims in a PBX's name say that it has borrowed; `held` gives its seats by pool id."""
+    """List a PBX's loans from the claims in its name; `held` are the seats that it holds, by pool id."""
     types = estate.shared_pools
     return tuple(
         Loan(
@@ -76,26 +76,26 @@ def loans_of(estate: Estate, claims: Claims, held: Mapping[int, int]) -> tuple[L
 
 
 def loan_claim(claims: Claims, pool_id: int) -> Claim | None:
-    """The claim that a loan of a pool is, without seats where it was returned; None where nothing was borrowed."""
+    """Return the claim of the loan from a pool, without seats where returned; None where nothing was borrowed."""
     loans = (claim for claim in claims if claim.kind is ClaimKind.LOAN and claim.pool_id == pool_id)
     return next(loans, None)
 
 
 def with_loan(claims: Claims, pbx_id: int, pool_id: int, *, seats: int, ends_at: float, now: float) -> Claims:
-    """The claims with a loan in place of any other of that pool, under a new serial."""
+    """Return the claims with a loan in place of any other of the pool, with a new serial; times are UNIX seconds."""
     before = loan_claim(claims, pool_id)
     serial = max(int(now * 1000), before.serial + 1 if before is not None else 0)
     return _replaced(claims, pbx_id, pool_id, seats=seats, ends_at=ends_at, serial=serial)
 
 
 def with_shown(claims: Claims, pbx_id: int, pool_id: int, shown: SignedLoan, *, seats: int, now: float) -> Claims:
-    """The claims with a loan that its PBX has shown; `seats` are those that there are licenses for."""
+    """Return the claims with a loan that the PBX has shown; `seats` are those of it that there are licenses for."""
     serial = shown.serial if seats == shown.seats else max(int(now * 1000), shown.serial + 1)
     return _replaced(claims, pbx_id, pool_id, seats=seats, ends_at=shown.ends_at, serial=serial)
 
 
 def is_news(claims: Claims, pool_id: int | None, shown: SignedLoan) -> bool:
-    """Whether the database does not know a signed loan, nor a newer one in its place."""
+    """Tell whether the database knows neither a signed loan nor a newer one in its place."""
     known = loan_claim(claims, pool_id) if pool_id is not None else None
     return known is None or shown.serial > known.serial
 
@@ -107,5 +107,5 @@ def _replaced(claims: Claims, pbx_id: int, pool_id: int, *, seats: int, ends_at:
 
 
 def is_shortened(before: Claim | None, *, seats: int, ends_at: float) -> bool:
-    """Whether a loan would become smaller or shorter."""
+    """Tell whether a change would make a loan smaller or shorter."""
     return before is not None and bool(before.seats) and (seats < before.seats or ends_at < before.ends_at)

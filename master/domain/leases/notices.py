@@ -43,20 +43,20 @@ class NoticeKind(Enum):
 
     @property
     def ends_lease(self) -> bool:
-        """Whether the lease that it is told to is over."""
+        """Whether the notice says that the PBX's lease is over."""
         return self in _ENDING
 
 
 class Awaited(Value):
-    """A seat that a PBX waits for, or waited for and has not taken up."""
+    """A seat that a PBX waits for, or that was handed on to it and that it has not taken up."""
 
     key: Key
     place: int
-    """As its PBX was told last, 1 for the next; 0 where the seat is handed on."""
+    """The place that the PBX was told last, 1 for the next; 0 where the seat is handed on."""
 
     @property
     def is_handed_on(self) -> bool:
-        """Whether it was granted, and the PBX has not asked for it again since."""
+        """Whether the seat was granted, and the PBX has not asked for it again since."""
         return self.place == 0
 
 
@@ -69,7 +69,7 @@ class Notice(Value):
     seats: tuple[Key, ...] = ()
     """Seats to be given back, awaited or handed on; at most MOST_SEATS, the others follow."""
     places: tuple[int, ...] = ()
-    """Of seats awaited, 1 for the next."""
+    """The places of seats awaited, 1 for the next."""
     releases: tuple[License, ...] = ()
     """Licenses whose release the device has to certify; at most MOST_RELEASES."""
 
@@ -78,7 +78,7 @@ class SeatNews(Value, kw_only=True):
     """What became of a PBX's seats, and of the pools that it draws on."""
 
     revoked: Collection[Key] = ()
-    """Taken away, and not given back yet (L5)."""
+    """Seats that were taken away and not given back yet (L5)."""
     awaited: Collection[Awaited] = ()
     overdrawn: Mapping[int, Overdraft] = field(default_factory=dict)
     """How far shared pools are above what is installed, by pool id."""
@@ -93,7 +93,7 @@ DRAINING = Notice(NoticeKind.DRAINING, "this master is about to stop; use anothe
 def notices(
     estate: Estate, pbx: Pbx, lease: Lease, *, epoch: int, time: LeaseTime, seats: SeatNews
 ) -> tuple[Notice, ...]:
-    """What the holder of `epoch` should know of the PBX's current lease, seats and installation."""
+    """List what the PBX that calls under `epoch` should know now of its lease, seats and installation."""
     state = lease.state(time)
     if lease.phase is Phase.UNPROVEN:
         message = f"the license master was restored: open the lease of {pbx.name} anew and show the signed one"

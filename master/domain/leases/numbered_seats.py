@@ -1,8 +1,8 @@
-"""Seats that a PBX may use by their number, whoever holds them: what blocks and loans are made of.
+"""Seats that a PBX may use by their number, whoever holds them: blocks and loans consist of these.
 
 They are possible only where nothing but the pool decides about a seat of the type on that PBX: nothing is required
 beside it, included in it or debited with it, it is debited from one pool that sites share, and it is refused to nobody
-there. Else the master has to be asked for each one.
+there. Otherwise the master has to be asked for each seat.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from master.values import Value
 
 
 class NumberedSeats(Value, kw_only=True):
-    """Where seats of a type come from that a PBX may use by their number."""
+    """The pool that numbered seats of a type are debited from, and who may hold them."""
 
     license_type: str
     pool_id: int
     leaving: int
     """Licenses of the pool that are being released (L5)."""
     kinds: tuple[HolderKind, ...]
-    """Who may hold them."""
+    """The kinds of holder that may hold the seats."""
 
     def left(self, working_set: SeatWorkingSet, pbx_id: int) -> int:
-        """How many more may be counted for a PBX now, as the pool is divided."""
+        """Return how many more seats may be counted for a PBX now, as the pool is divided."""
         pool = working_set.pools[self.pool_id]
         free = grantable(capacity=pool.capacity, counted=pool.used, leaving=self.leaving)
         return working_set.left_for(pbx_id, self.pool_id, free)
 
     def missing(self, working_set: SeatWorkingSet) -> int:
-        """How many seats more are counted than stay once what leaves has left, or than are installed."""
+        """Return how many seats are counted above what stays installed once the licenses being released are gone."""
         pool = working_set.pools[self.pool_id]
         return max(pool.used + self.leaving - pool.capacity, 0)
 
@@ -42,7 +42,7 @@ class NumberedSeats(Value, kw_only=True):
 def numbered_seats(
     eligibilities: EligibilityCache, pbx: Pbx, software: Version, type_key: str, now: float
 ) -> NumberedSeats | str:
-    """Where the seats come from or, in words, why they cannot be used by number; `now` is UNIX seconds."""
+    """Return where the seats come from or, in words, why they cannot be used by number; `now` is UNIX seconds."""
     estate = eligibilities.estate
     license_type = estate.catalog.types.get(type_key)
     if license_type is None:

@@ -1,13 +1,13 @@
-"""Whether the PBX that has a lease is gone, by what masters can see of it: what lets its standby take over (F5).
+"""Whether the PBX that has a lease is gone, by what masters can see of it: then its standby may take over (F5).
 
-Evidence is, of whoever uses the lease:
+Evidence is, of the PBX that uses the lease:
 
 - its stream broke, and it did not come back for the reconcile time. A process that hangs, or a line that fell silent,
   keeps its stream: so as its standby asks, the master that has the stream ends it, to see whether it comes back;
 - its renewal did not come, and a master has been there long enough for it to come.
 
 A renewal, or a newer stream at any master, says that it is back. That nothing is seen is no evidence: a master that has
-just begun to serve knows of nobody's stream, and gives everybody the time to find it. Times are UNIX seconds.
+just begun to serve knows of nobody's stream, and gives every PBX the time to find it. Times are UNIX seconds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from master.values import Value
 RECONNECT_SECONDS = 15.0
 """How long a PBX may take to find a master that was away: the longest pause of its client, and a call."""
 COME_BACK_SECONDS = 5.0
-"""How long a PBX whose stream was ended for its standby has at least to come back."""
+"""The least time that a PBX has to come back after its stream was ended for its standby."""
 HEARD_SECONDS = 2.0
-"""For how long after a PBX was heard of its stream is not ended, although its standby asks."""
+"""For how long after a PBX was heard of its stream is left open, although its standby asks."""
 
 
 class AbsenceEvidence(Enum):
@@ -34,48 +34,49 @@ class AbsenceEvidence(Enum):
 
 
 class Stream(Value):
-    """The newest stream over which whoever uses a lease got its notices, at any master."""
+    """The newest stream, at any master, over which the PBX that uses a lease got its notices."""
 
     epoch: int
     opened_at: float
     lost_at: float | None
-    """When it broke or was ended; None while it is open, and where the master that had it died."""
+    """When the stream broke or was ended; None while it is open, and where the master that had it died."""
     asked_at: float | None
-    """When its PBX's standby last asked, and it was to be ended for that; None where none did."""
+    """When the standby last asked, so that the stream was to be ended; None where it did not ask."""
 
     def is_asked_for(self, heard_at: float) -> bool:
-        """Whether the standby has asked since its PBX was last heard of."""
+        """Tell whether the standby has asked since the PBX was last heard of (`heard_at`, UNIX seconds)."""
         return self.asked_at is not None and self.asked_at > heard_at
 
 
 class Observer(Value, kw_only=True):
-    """What the master that judges a takeover knows of its own watching."""
+    """What the master that judges a takeover knows of its own observation."""
 
     serving_since: float
-    """From when on it has served without a break."""
+    """Since when this master has served without a break."""
     settle_seconds: float
     """How long a PBX whose stream broke has to come back."""
     renew_jitter: float
-    """By how much a renewal may be later than its usual time, as a part of it."""
+    """How much later than usual a renewal may come, as a part of the usual time."""
 
 
 class Presence(Value):
     """What is known of a PBX whose lease counts as connected."""
 
     gone: AbsenceEvidence | None
-    """What shows that it is gone; None where nothing does, yet."""
+    """What shows that the PBX is gone; None where nothing does yet."""
     seen: str
-    """What is seen of it, for people."""
+    """What masters see of the PBX, in words."""
     retry_at: float
-    """When there will be evidence, if it is not heard of before."""
+    """When there will be evidence, if the PBX is not heard of before."""
     is_to_be_asked: bool
-    """Whether its stream is to be ended, to see whether it comes back: it is open, but was not heard of for a while."""
+    """Whether the PBX's stream is to be ended, to see whether it comes back: it is open, but the PBX was not heard of
+    for a while."""
 
 
 def presence(
     lease: Lease, stream: Stream | None, observer: Observer, *, renew_every_seconds: float, now: float
 ) -> Presence:
-    """Judge whether a PBX is there, by what masters see of it.
+    """Judge whether a PBX is gone, by what masters see of it.
 
     `stream` is the newest of its PBX, None where none was seen; `observer` is what the deciding master goes by.
     """

@@ -1,6 +1,7 @@
-"""What stands in the way of deleting a project: what may still be in use, and what only a vendor or a device can give.
+"""What prevents deleting a project: seats that may still be in use, and licenses that only a vendor or a device can
+give.
 
-Licenses that the project file declares do not: the file has them still.
+Licenses that the project file declares do not prevent it: the file still has them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from master.domain.leases.leases import Lease, Phase
 def in_the_way(
     estate: Estate, leases: Mapping[int, Lease], counted: Mapping[int, int], time: LeaseTime
 ) -> Iterator[tuple[str, str]]:
-    """(what it is about, a sentence with what helps) for each thing.
+    """Yield what prevents deleting the project: the thing it is about, and a sentence that says what helps.
 
     `leases` and `counted`, the seats held or promised in a PBX's name, are by PBX id.
     """

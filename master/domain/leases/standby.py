@@ -29,11 +29,11 @@ from master.domain.seats.refusals.reasons import MOST_NAMED, some
 from master.values import Value
 
 TWO_CLAIMS_SHOWN_SECONDS = 86_400.0
-"""How long a pair shows that both used the seats at once."""
+"""For how long a pair shows that both PBXs used the seats at once."""
 
 
 class StandbyProblem(Value, kw_only=True):
-    """Something that prevents a takeover, or that should be known before one."""
+    """Something that prevents a takeover, or that should be known before a takeover."""
 
     kind: StandbyProblemKind
     message: str
@@ -42,7 +42,7 @@ class StandbyProblem(Value, kw_only=True):
     needed: int = 0
     licenses: tuple[LicenseRef, ...] = ()
     retry_at: float | None = None
-    """When to ask again, UNIX seconds; None where time alone changes nothing."""
+    """When to ask again, UNIX seconds; None where waiting does not help."""
 
     @property
     def missing(self) -> int:
@@ -56,25 +56,25 @@ class StandbyLease(Value, kw_only=True):
     standby_id: int
     primary_id: int
     serial: int = 0
-    """Of the newest one issued; 0 where none was."""
+    """The serial of the newest standby lease issued; 0 where none was."""
     issued_at: float = 0.0
     ends_at: float = 0.0
     acknowledged_serial: int = 0
-    """Of the one that the standby is known to have; 0 where it has none."""
+    """The serial of the standby lease that the standby is known to have; 0 where it has none."""
     acknowledged_ends_at: float = 0.0
     two_claims_at: float | None = None
-    """When both were last found to have used the seats at the same time."""
+    """When both PBXs were last found to have used the seats at the same time."""
     reported_serial: int = 0
-    """The standby lease for which that was reported last."""
+    """The serial of the standby lease for which two claims were reported last."""
     reported_epoch: int = 0
-    """The fenced epoch for which that was reported last."""
+    """The fenced epoch for which two claims were reported last."""
 
 
 class StandbySwitch(Value):
-    """The licenses that all pairs depend on (F2)."""
+    """The licenses that the standbys of all pairs depend on (F2)."""
 
     license_type: str
-    """By catalog key; empty where the catalog needs none."""
+    """The license type by catalog key; empty where the catalog needs none."""
     installed: int
     needed: int
     on: bool
@@ -82,7 +82,7 @@ class StandbySwitch(Value):
 
 
 class PairState(Value, kw_only=True):
-    """What is known of a pair at one moment."""
+    """What the master knows of a pair at one moment."""
 
     standby_lease: Lease | None
     """The lease of the standby itself."""
@@ -91,11 +91,11 @@ class PairState(Value, kw_only=True):
     held: Mapping[str, int]
     """Seats debited for the primary, by license type."""
     covered: Mapping[str, int]
-    """Seats that the standby lease which the standby has covers, by license type."""
+    """Seats that the standby's standby lease covers, by license type."""
 
 
 class Readiness(Value):
-    """A standby pair with all that prevents a takeover."""
+    """A standby pair, with everything that prevents a takeover."""
 
     standby: Pbx
     primary: Pbx
@@ -121,12 +121,12 @@ def primary_of(estate: Estate, pbx: Pbx) -> Pbx | None:
 
 
 def carrier_of(estate: Estate, lease: Lease | None) -> Pbx | None:
-    """The standby that has a PBX's lease; None where the PBX has it itself."""
+    """Return the standby that has a PBX's lease; None where the PBX has it itself."""
     return estate.pbxs.get(lease.carrier.pbx_id) if lease is not None and lease.carrier is not None else None
 
 
 def standby_switch(estate: Estate) -> StandbySwitch:
-    """The licenses on the license master, whoever uses them (F1, F2)."""
+    """Count the Standby licenses on the license master, which all pairs depend on (F1, F2)."""
     license_type = estate.catalog.enabling(Feature.STANDBY)
     if license_type is None or license_type.matches is None:
         return StandbySwitch("", 0, 0, True, ())
@@ -141,7 +141,7 @@ def standby_switch(estate: Estate) -> StandbySwitch:
 
 
 def pair_problems(estate: Estate, standby: Pbx, primary: Pbx, software: Version) -> tuple[StandbyProblem, ...]:
-    """What the estate alone has against a standby that runs `software` (F2, F3, E4)."""
+    """List what prevents a takeover by a standby that runs `software`, as far as the estate decides (F2, F3, E4)."""
     problems = []
     switch = standby_switch(estate)
     if not switch.on:
@@ -171,7 +171,7 @@ def pair_problems(estate: Estate, standby: Pbx, primary: Pbx, software: Version)
 
 
 def estate_problems(estate: Estate, software: Mapping[int, Version]) -> list[tuple[Pbx, Pbx, StandbyProblem]]:
-    """What the estate has against its pairs, warnings included: for every change that could break one (F6).
+    """List what prevents takeovers of all pairs, as far as the estate decides, warnings included (F6).
 
     `software` is what PBXs say they run, by PBX id; what the project says counts for the others.
     """
@@ -183,7 +183,7 @@ def estate_problems(estate: Estate, software: Mapping[int, Version]) -> list[tup
 
 
 def readiness(estate: Estate, standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Readiness:
-    """Return whether a standby could take over its primary now, and what prevents it (F4)."""
+    """Judge whether a standby could take over its primary now, and list what prevents it (F4)."""
     own, lease = state.standby_lease, state.primary_lease
     software = own.software if own is not None and own.state(time).is_running else standby.software
     problems = list(pair_problems(estate, standby, primary, software))
@@ -234,7 +234,7 @@ def _licenses_short(estate: Estate, switch: StandbySwitch) -> StandbyProblem:
 
 
 def _tiers_not_reached(estate: Estate, switch: StandbySwitch) -> Iterator[StandbyProblem]:
-    """E4: a tier's licenses are for use from the next one on, so those below it must be there."""
+    """Yield a problem for each price tier whose lower tiers have too few licenses installed (E4)."""
     for tier in sorted({license.tier for license in switch.licenses if license.tier is not None}):
         items = [license for license in switch.licenses if license.tier == tier]
         missing = missing_below_tier(estate, items[0], estate.master.device)
@@ -264,7 +264,7 @@ def never_seen(primary: Pbx) -> StandbyProblem:
 
 
 def _coverage(standby: Pbx, primary: Pbx, state: PairState, time: LeaseTime) -> Iterator[StandbyProblem]:
-    """What would be missing, were the standby to take over while no master answers."""
+    """Yield what would be missing if the standby took over while no master answers."""
     record, held = state.record, sum(state.held.values())
     if record is None or not record.acknowledged_serial or time.ends_by > record.acknowledged_ends_at:
         message = (

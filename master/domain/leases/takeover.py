@@ -1,4 +1,4 @@
-"""What forbids a takeover: it needs something to carry and, unless it is forced, a primary that is gone (F5).
+"""What forbids a takeover: there must be seats to carry and, unless it is forced, the primary must be gone (F5).
 
 Left to others: whether a pair is fit for it (`standby.py`), who is gone (`presence.py`), fencing (`leases.py`).
 """
@@ -22,9 +22,9 @@ class Takeover(Value, kw_only=True):
 
     standby: Pbx
     primary: Pbx
-    """Whose lease is to be taken over."""
+    """The PBX whose lease is to be taken over."""
     software: Version
-    """What the standby runs."""
+    """The software that the standby runs."""
     own_lease: Lease | None
     """The standby's own lease."""
     own_epoch: int
@@ -32,20 +32,20 @@ class Takeover(Value, kw_only=True):
     lease: Lease | None
     """The primary's lease as it stands."""
     seats: int
-    """How many are debited for the primary."""
+    """Number of seats debited for the primary."""
     claims: Claims
-    """In the primary's name."""
+    """The claims in the primary's name."""
     carried_since: float | None
-    """Since when the standby has carried the seats while no master answered, None where it has not; a primary that was
-    last heard of before that is gone, however lately that was."""
+    """Since when the standby has carried the seats while no master answered (UNIX seconds), None where it has not; a
+    primary that was last heard of before that is gone, however lately that was."""
     presence: Presence | None
-    """What masters see of whoever has the lease; None where nobody looked."""
+    """What masters see of the PBX that has the lease; None where nobody looked."""
     force: bool
-    """Whether a connected primary does not matter."""
+    """Whether the takeover goes on although the primary is connected."""
 
 
 def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> list[StandbyProblem]:
-    """List everything that forbids a takeover now; empty where it may go on."""
+    """List everything that forbids a takeover now; empty where it is allowed."""
     kind, problems = StandbyProblemKind, []
     standby, primary, lease, presence = takeover.standby, takeover.primary, takeover.lease, takeover.presence
     own_lease, since = takeover.own_lease, takeover.carried_since
@@ -87,7 +87,7 @@ def takeover_problems(estate: Estate, takeover: Takeover, time: LeaseTime) -> li
 
 
 def _in_the_way(kind: StandbyProblemKind, message: str, user: Pbx, presence: Presence | None) -> StandbyProblem:
-    """Somebody else has the seats: what is seen of it, when to ask again, and what `force` risks."""
+    """Return the problem that `user` has the seats: what is seen of it, when to ask again, and what `force` risks."""
     if presence is None:
         return StandbyProblem(kind=kind, message=message, rules=("F5",))
     forced = f"`force` takes over now: {user.name} is notified, but out of reach both use the seats until its end"
