@@ -1,8 +1,8 @@
-"""What a project file may not do to bound licenses: some stay on their device for good, imported ones stay too.
+"""What a project file may not change about bound licenses: some stay on their device for good, imported ones stay too.
 
 A license moves by a file where it is declared in another place than before, under whatever id: what counts is how many
-of a type leave a device while more of it appear elsewhere. One that only vanishes from the file was never there: that
-is how a wrong declaration is corrected.
+of a type leave a device while more of it appear elsewhere. A license that only vanishes from the file was never there:
+that is how a wrong declaration is corrected.
 
 - C2, D4, L4: hardware and IPVA licenses stay, and all licenses on a device whose firmware releases nothing.
 - D4: the device of an imported license does not become one that the license does not go onto.
@@ -24,7 +24,7 @@ from master.domain.estate.project import DeviceSpec, ProjectSpec, Violation
 def standing_violations(
     before: Estate, after: ProjectSpec, catalog: Catalog, software: Mapping[int, Version]
 ) -> list[Violation]:
-    """What a project may not become from what it is: licenses bound for good stay, imported ones keep their place.
+    """List what a project file changes that must stay: licenses bound for good, and the place of imported ones.
 
     `after` was found right by itself. `software` is what PBXs are known to run, by PBX id; what the project said of
     them so far counts for the others.
@@ -69,7 +69,7 @@ def standing_violations(
 def _moved_for_good(
     before: Estate, after: ProjectSpec, catalog: Catalog, software: Mapping[int, Version]
 ) -> list[Violation]:
-    """C2, D4, L4: declared licenses that leave a device although they are bound to it for good, under whatever id."""
+    """List declared licenses that leave a device they are bound to for good, under whatever id (C2, D4, L4)."""
     there, then = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     device_of = dict[str, str]()
     for known in before.licenses:
@@ -103,7 +103,7 @@ def _moved_for_good(
 
 
 def _bound_for_good_by(estate: Estate, device: str, key: str, software: Mapping[int, Version]) -> str:
-    """The rules by which licenses of a type can never leave a device, and why; empty where they can."""
+    """Return the rules by which licenses of a type can never leave a device, and why; empty where they can leave."""
     pbx, license_type = estate.pbx_on.get(device), estate.catalog.types[key]
     if pbx is None:
         return ""
@@ -116,7 +116,8 @@ def _bound_for_good_by(estate: Estate, device: str, key: str, software: Mapping[
 
 
 def _platform_taken_away(license: License, devices: Mapping[str, tuple[int, DeviceSpec]]) -> Iterator[Violation]:
-    """D4: the device of an imported license becomes one that it does not go onto; `devices` are those of the file."""
+    """Yield a violation where an imported license's device becomes one that the license does not go onto (D4);
+    `devices` are those of the file."""
     if license.device is None or license.device.name not in devices or not license.type.fits(license.device.platform):
         return
     index, device = devices[license.device.name]

@@ -1,4 +1,4 @@
-"""Why a license is not moved: one closed list in order of precedence, what such a "no" carries, and how it is worded.
+"""Why a license is not moved: one closed list in order of precedence, what such a refusal carries, and its words.
 
 `moves.py` finds the reasons that follow from the estate; the code that moves licenses finds the others, and words them
 with what stands here. Whatever chooses between yes and no stands there, whatever only chooses words here.
@@ -16,7 +16,7 @@ from master.values import Value, replace
 
 
 class MoveProblem(IntEnum):
-    """The closed list; the number is the order of precedence.
+    """The closed list of reasons; the number is the order of precedence.
 
     First what is wrong with the question, then what can never be, then what the target does not take, then what has to
     be waited for, then what is in use. The last ones never meet the others.
@@ -26,39 +26,39 @@ class MoveProblem(IntEnum):
     DEVICE_WITHOUT_PBX = 2
     NOT_BOUND = 3
     ALREADY_BOUND = 4
-    """Bound to another device: it is rebound, not bound."""
+    """The license is bound to another device: it has to be rebound, not bound."""
     ALREADY_THERE = 5
     ALREADY_CENTRAL = 6
     """A PBX that is to go central has no local licenses (A5)."""
     DECLARED_IN_FILE = 7
-    """The project file says where the license is; what the file says is changed in the file."""
+    """The project file says where the license is, so its place is changed in the file."""
     NOT_RELEASABLE = 8
-    """C2, D4."""
+    """Licenses of the type are bound for good (C2, D4)."""
     FIRMWARE_TOO_OLD = 9
-    """L4, A5."""
+    """Firmware as old as the PBX's releases nothing, and cannot go central (L4, A5)."""
     WRONG_PLATFORM = 10
-    """D4: such licenses go onto other devices only."""
+    """Licenses of the type go onto other devices only (D4)."""
     MODEL_EXCLUDED = 11
-    """I3."""
+    """The device has licenses of the other model (I3)."""
     TIER_TOO_EARLY = 12
-    """E5."""
+    """Too few licenses of lower tiers are installed (E5)."""
     RELEASE_UNDER_WAY = 13
     COOLING_OFF = 14
     IN_USE = 15
-    """L5."""
+    """The seats of the license are in use (L5)."""
     DEVICE_NOT_ENROLLED = 16
     """The device has no key to certify with (L2)."""
     NO_RELEASE_UNDER_WAY = 17
-    """There is nothing to cancel or to approve."""
+    """There is no release to cancel or to approve."""
     SAME_OPERATOR = 18
-    """Approval takes another operator than the one who asked."""
+    """A release has to be approved by another operator than the one who asked for it."""
     UNKNOWN_LICENSE = 19
     USE_ENDED = 20
-    """The agreement that brought it lets it be used no longer (P1, R3)."""
+    """The agreement that brought the license lets it be used no longer (P1, R3)."""
 
 
 class MoveRefusal(Value, kw_only=True):
-    """One "no" to a move, with everything needed to act on it."""
+    """A refused move of a license, with everything needed to act on it."""
 
     problem: MoveProblem
     rules: tuple[str, ...]
@@ -68,39 +68,37 @@ class MoveRefusal(Value, kw_only=True):
     license: LicenseRef | None = None
     """The license that was to move; None where the question was not about one."""
     device: str = ""
-    """The device that stands in the way: the target, or the one that the license is on."""
+    """The device where the move fails: the target, or the one that the license is on."""
     missing: int = 0
-    """Licenses (E5) or seats given back (L5) that it would take."""
+    """How many licenses (E5) or returned seats (L5) are missing."""
     licenses: tuple[LicenseRef, ...] = ()
-    """Other licenses that stand in the way (I3)."""
+    """Other licenses that prevent the move (I3)."""
     top_holders: tuple[TopHolder, ...] = ()
-    """Who holds what is in use (L5), most first."""
+    """The PBXs that hold the seats in use (L5), most first."""
     ways: tuple[Way, ...] = ()
-    """The steps that let it move, decided by `domain/remedies/move_remedies.py`; empty where the words are all there
-    is.
-    """
+    """The steps that let the license move, decided by `domain/remedies/move_remedies.py`; empty where none are
+    known."""
 
 
 class Wording(Value):
-    """How one reason is worded. `{license}`, `{id}` and `{type}` stand for the license, `{device}` for the device that
-    is named, else the one that the license is on; whoever words adds what else the texts name.
-    """
+    """The words of one reason. `{license}`, `{id}` and `{type}` stand for the license, `{device}` for the device that
+    is named, else the one that the license is on; other names in the texts are arguments of `of` and `at`."""
 
     problem: MoveProblem
     rules: str
-    """By their ids, with spaces between."""
+    """The rules' ids, with spaces between."""
     message: str
     remedy: str
 
     def of(self, license: License, device: Device | None = None, **named: object) -> MoveRefusal:
-        """A "no" about a license."""
+        """Make the refusal of a move, about a license."""
         device = device or license.device
         device_name = device.name if device is not None else ""
         named |= {"license": license.ref, "id": license.id, "type": license.type.display_name}
         return replace(self.at(device_name, **named), license=license.ref)
 
     def at(self, device: str, **named: object) -> MoveRefusal:
-        """A "no" about a device, or about nothing that there is where its name is empty."""
+        """Make the refusal of a move, about a device, or about none where the name is empty."""
         return MoveRefusal(
             problem=self.problem,
             rules=tuple(self.rules.split()),
@@ -244,17 +242,17 @@ IN_USE = Wording(
 
 
 def release_under_way(license: License) -> MoveRefusal:
-    """A release of the license has begun and has not ended."""
+    """Refuse to move a license because a release of it has begun and has not ended."""
     return (RELEASE_WAITS_FOR_OPERATOR if license.waits_for_operator else RELEASE_UNDER_WAY).of(license)
 
 
 def cooling_off(license: License, *, until: float) -> MoveRefusal:
-    """It was released without its device's certificate and waits; `until` is UNIX time in seconds."""
+    """Refuse to bind a license that was released without its device's certificate, before `until` (UNIX seconds)."""
     return COOLING_OFF.of(license, end=second_text(until))
 
 
 def use_ended(license: License) -> MoveRefusal:
-    """P1, R3: nothing in the agreement ledger entitles to it any more."""
+    """Refuse to bind a license that no agreement in the ledger lets anybody use any more (P1, R3)."""
     assert license.agreed is not None
     assert license.agreed.ends_at is not None
     return USE_ENDED.of(license, subject=license.agreed.subject, end=minute_text(license.agreed.ends_at))

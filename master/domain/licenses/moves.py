@@ -1,4 +1,4 @@
-"""What stands in the way of binding, releasing and rebinding a license: judged on the estate.
+"""What prevents binding, releasing and rebinding a license, judged on the estate.
 
 Judged here, for the code that moves licenses and for plans alike; `move_problems.py` has the closed list and the words:
 
@@ -29,7 +29,8 @@ from master.values import replace
 
 
 def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -> Device | MoveRefusal:
-    """The device that licenses can be bound to by that name; `devices` names those of the project without a PBX too."""
+    """Return the device of that name if licenses can be bound to it, else a refusal; `devices` are the project's, by
+    name, those without a PBX too."""
     if (pbx := estate.pbx_on.get(name)) is not None:
         return pbx.device
     if name in devices:
@@ -41,9 +42,10 @@ def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -
 def release_refused(
     estate: Estate, license: License, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal | None:
-    """NOT_BOUND, NOT_RELEASABLE (C2, D4), FIRMWARE_TOO_OLD (L4): why a license cannot be taken off its device at all.
+    """Return why a license cannot be taken off its device at all: NOT_BOUND, NOT_RELEASABLE (C2, D4), FIRMWARE_TOO_OLD
+    (L4).
 
-    Whether it is in use is `use_refused`.
+    Whether seats of it are in use is judged by `use_refused`.
     """
     if license.device is None:
         return move_problems.NOT_BOUND.of(license)
@@ -58,7 +60,8 @@ def release_refused(
 
 
 def bind_refused(estate: Estate, license: License, device: Device) -> MoveRefusal | None:
-    """ALREADY_THERE, ALREADY_BOUND, MODEL_EXCLUDED (I3), TIER_TOO_EARLY (E5): why a free license cannot be bound."""
+    """Return why a license cannot be bound to a device: ALREADY_THERE, ALREADY_BOUND, WRONG_PLATFORM (D4),
+    MODEL_EXCLUDED (I3), TIER_TOO_EARLY (E5); None where it can."""
     if license.device is not None:
         if license.device.id == device.id:
             return move_problems.ALREADY_THERE.of(license)
@@ -67,7 +70,7 @@ def bind_refused(estate: Estate, license: License, device: Device) -> MoveRefusa
 
 
 def binding_refused_now(license: License, now: float) -> MoveRefusal | None:
-    """COOLING_OFF (L2), USE_ENDED (P1, R3): why a license cannot be bound anywhere at a moment, UNIX seconds."""
+    """Return why a license cannot be bound anywhere at a time (UNIX seconds): COOLING_OFF (L2), USE_ENDED (P1, R3)."""
     if license.held_until is not None and now < license.held_until:
         return move_problems.cooling_off(license, until=license.held_until)
     return move_problems.use_ended(license) if license.use_is_over(now) else None
@@ -76,7 +79,8 @@ def binding_refused_now(license: License, now: float) -> MoveRefusal | None:
 def rebind_refused(
     estate: Estate, license: License, device: Device, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal | None:
-    """Why a license cannot go straight from its device to another: what stands against release, then against binding.
+    """Return why a license cannot go straight from its device to another: first its release is judged, then its
+    binding.
 
     A free license is bound, not rebound: NOT_BOUND.
     """
@@ -90,7 +94,7 @@ def rebind_refused(
 def going_central_refused(
     estate: Estate, pbx: Pbx, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal | None:
-    """A5: why a PBX as a whole cannot go from local to central: ALREADY_CENTRAL, FIRMWARE_TOO_OLD."""
+    """Return why a PBX as a whole cannot go from local to central: ALREADY_CENTRAL, FIRMWARE_TOO_OLD (A5)."""
     if not estate.is_local(pbx):
         return move_problems.ALREADY_CENTRAL.at(pbx.device.name, pbx=pbx.name)
     first = estate.catalog.releases_from_software
@@ -100,22 +104,22 @@ def going_central_refused(
 
 
 def leaving_for_central(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
-    """The licenses on a PBX's own device that go to the master when it becomes central (A5), in binding order."""
+    """Return the licenses on a PBX's own device that go to the master as it becomes central (A5), in binding order."""
     making_local = estate.installations[pbx.device.id].making_local
     return in_binding_order(license for license in making_local if not license.type.stays_on(pbx.device.platform))
 
 
 def staying_behind(estate: Estate, pbx: Pbx) -> tuple[License, ...]:
-    """The licenses on a PBX's own device that can never leave it (C2, D4)."""
+    """Return the licenses on a PBX's own device that can never leave it (C2, D4)."""
     licenses = estate.installations[pbx.device.id].licenses
     return tuple(license for license in licenses if license.type.stays_on(pbx.device.platform))
 
 
 def use_refused(license: License, *, used: int, left: int, holders: Sequence[TopHolder] = ()) -> MoveRefusal | None:
-    """L5: IN_USE where a release leaves fewer licenses than seats in use.
+    """Return IN_USE where a release leaves fewer licenses than seats in use (L5).
 
-    Where several licenses go together, `license` is one of them; `used` are the seats debited from its pool, `left`
-    is what `left_without` says. `holders` come most first.
+    Where several licenses go together, `license` is one of them; `used` are the seats debited from its pool, `left` is
+    what `left_without` says. `holders` come most first.
     """
     if used <= left:
         return None
@@ -127,7 +131,7 @@ def use_refused(license: License, *, used: int, left: int, holders: Sequence[Top
 
 
 def left_without(estate: Estate, license: License, leaving: Collection[str]) -> int:
-    """What the pool of a license's type on its device would hold without the licenses of the ids `leaving`."""
+    """Count the licenses of a license's type on its device without those of the ids `leaving`."""
     if license.device is None:
         return 0
     installed = estate.installations[license.device.id].of_type(license.type.key)
@@ -140,7 +144,7 @@ def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
 
 
 def moved(estate: Estate, leaving: License, device: Device | None) -> Estate:
-    """The estate with a license on another device, or free where `device` is None; no release of it is under way."""
+    """Return the estate with a license on another device, or free where `device` is None; its release is over."""
     there = replace(leaving, device=device, release=None)
     licenses = tuple(there if license.id == leaving.id else license for license in estate.licenses)
     return replace(estate, licenses=licenses)
