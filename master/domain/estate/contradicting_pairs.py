@@ -1,7 +1,8 @@
-"""Two rules of an allocation that contradict each other: said twice, allowed and denied, or reserved above a maximum.
+"""Pairs of rules of an allocation that contradict each other: said twice, allowed and denied, or reserved above a
+maximum.
 
-Only rules that hold at one moment do. A call with thousands of them costs what judging at most `JUDGED_MAX` costs: what
-is more is refused.
+Only rules that hold at one moment do. However many rules a call has, at most `JUDGED_MAX` pairs of them are judged: a
+call with more is refused.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from master.domain.allocation.policies import Allocation, AllocationRule
 from master.domain.estate.project import Violation
 
 AMOUNTS: Final = {"reserve": (1, 1_000_000), "maximum": (0, 1_000_000), "weight": (1, 1000), "priority": (-100, 100)}
-"""What a rule says in numbers, with the least and the most."""
+"""The numbers that a rule can give, each with the least and the most."""
 JUDGED_MAX: Final = 1_000_000
-"""Rules, or pairs of them, that are looked at to find what contradicts: about a second of CPU."""
+"""The most rules, or pairs of rules, that are judged to find contradictions: about a second of CPU."""
 
 Numbered = tuple[int, AllocationRule]
 """A rule, and its place in the allocation."""
 
 
 class _Saying(NamedTuple):
-    """What rules say of a license type, for one scope."""
+    """A kind of statement that rules make about a license type, for a scope."""
 
     scope: str
     kind: str
@@ -35,7 +36,8 @@ _Sayings = Mapping[_Saying, Sequence[Numbered]]
 
 
 def contradicting_pairs(allocation: Allocation) -> Iterator[Violation]:
-    """Every contradiction between two rules; of numbers said twice of one scope, and of what is allowed there, one."""
+    """Yield every contradiction between two rules; of numbers said twice, and of what is allowed and denied, one a
+    scope."""
     sayings: defaultdict[_Saying, list[Numbered]] = defaultdict(list)
     for index, rule in enumerate(allocation.rules):
         for kind in (*AMOUNTS, "allow", "deny"):
@@ -65,12 +67,12 @@ def contradicting_pairs(allocation: Allocation) -> Iterator[Violation]:
 
 
 def too_many_to_judge(why: str) -> Violation:
-    """The refusal of an allocation that would take too long to judge."""
+    """Return the refusal of an allocation that would take too long to judge."""
     return Violation(("rules",), f"{why}; let rules begin and end together, or lay down fewer")
 
 
 def _said_twice(sayings: _Sayings) -> Iterator[tuple[_Saying, Violation]]:
-    """Two numbers of one kind for the same at one moment: neighbours, in the order in which they begin."""
+    """Yield a violation for each two rules that give one scope a number of one kind at one moment."""
     for saying, rules in sayings.items():
         if saying.kind not in AMOUNTS:
             continue
@@ -87,7 +89,7 @@ def _said_twice(sayings: _Sayings) -> Iterator[tuple[_Saying, Violation]]:
 
 
 def _opposing(allocation: Allocation, saying: _Saying, rule: AllocationRule, sayings: _Sayings) -> Sequence[Numbered]:
-    """Rules that may keep from being kept what others say; `rule` is one of these."""
+    """Return the rules that may prevent what the rules of `saying` lay down; `rule` is one of those."""
     if saying.kind == "allow":
         return sayings.get(saying._replace(kind="deny"), ())
     if saying.kind != "reserve":
@@ -102,7 +104,7 @@ def _opposing(allocation: Allocation, saying: _Saying, rule: AllocationRule, say
 
 
 def _allowed_and_denied(saying: _Saying, allowing: Numbered, denying: Numbered) -> Iterator[Violation]:
-    """What a rule allows and another one denies to the same at one moment: it would allow nothing."""
+    """Yield a violation where a rule allows what another denies to the same scope at one moment: it allows nothing."""
     (index, rule), (number, other) = allowing, denying
     covers = not other.holder_kinds or (rule.holder_kinds and {*rule.holder_kinds} <= {*other.holder_kinds})
     if covers and rule.meets(other):
@@ -114,7 +116,7 @@ def _allowed_and_denied(saying: _Saying, allowing: Numbered, denying: Numbered) 
 
 
 def _reserve_against(key: str, reserving: Numbered, limiting: Numbered) -> Iterator[Violation]:
-    """A reserve that a maximum keeps from being used."""
+    """Yield a violation where a maximum is below a reserve, so that the reserve cannot be used."""
     (index, rule), (number, other) = reserving, limiting
     reserve, maximum = rule.reserve[key], other.maximum[key]
     if maximum < reserve and rule.meets(other):

@@ -1,8 +1,8 @@
-"""What is wrong with an allocation: unknown names, numbers out of range, and rules that contradict each other.
+"""Faults of an allocation: unknown names, numbers out of range, and rules that contradict each other.
 
-Refused when it is written, not when it bites: whatever could never be kept, and whatever says two things at one moment.
+It is refused when it is written, not later: whatever could never be kept, and whatever says two things at one moment.
 Of a contradiction both rules are named. That seats in use keep a reserve from being free for a while is no
-contradiction: it is filled as they come back.
+contradiction: the reserve is filled as they come back.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _LIMITS: Final = {
 
 
 class AllocationInvalidError(ViolationsError):
-    """An allocation cannot be kept."""
+    """An allocation that cannot be kept."""
 
 
 class Grounds(Value, kw_only=True):
-    """What an allocation is judged by."""
+    """The project's data that an allocation is judged by."""
 
     catalog: Catalog
     sites: Set[str]
@@ -47,11 +47,11 @@ class Grounds(Value, kw_only=True):
     """Licenses in the shared pool, by license type."""
     now: float
     standing: Sequence[AllocationRule] = ()
-    """Rules that were laid down before; they may have ended since."""
+    """Rules that were laid down before; some may have ended since."""
 
     @classmethod
     def of(cls, estate: Estate, sites: Set[str], now: float) -> Grounds:
-        """The grounds that a project gives."""
+        """Return the grounds that a project gives; `now` is UNIX seconds."""
         shared = estate.installations[estate.master.device.id]
         return cls(
             catalog=estate.catalog, sites=sites, capacities=shared.capacity, now=now, standing=estate.allocation.rules
@@ -59,7 +59,7 @@ class Grounds(Value, kw_only=True):
 
 
 def contradictions(allocation: Allocation, grounds: Grounds) -> list[Violation]:
-    """Everything that is wrong with an allocation; empty where it can be kept."""
+    """List everything that is wrong with an allocation; empty where it can be kept."""
     wrong = [*_group_violations(allocation, grounds)]
     names: dict[str, int] = {}
     for index, rule in enumerate(allocation.rules):
@@ -73,7 +73,7 @@ def contradictions(allocation: Allocation, grounds: Grounds) -> list[Violation]:
 
 
 def _contradicting(allocation: Allocation, grounds: Grounds) -> list[Violation]:
-    """What contradicts each other where every rule is right by itself; a number is told of once."""
+    """List the rules that contradict each other, where every rule is right by itself; one violation for each number."""
     pairs = [*contradicting_pairs(allocation)]
     kinds = {key: license_type.holders for key, license_type in grounds.catalog.types.items()}
     unkeepable = unkeepable_reserves(
@@ -153,7 +153,7 @@ def _type_violation(key: str, at: FieldPath, grounds: Grounds) -> Iterator[Viola
 
 
 def why_unknown(name: str, catalog: Catalog) -> str:
-    """Return why a name is none of a license type; one that has a key was not put in its place, as the key is there."""
+    """Return why a name names no license type. A name that has a key was not replaced, as the key is there too."""
     if (same := catalog.type_named(name)) is not None:
         return f"{name!r} is {same.key}, which is there too; give one number for it"
     try:

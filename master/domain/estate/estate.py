@@ -1,7 +1,7 @@
 """One project as the master knows it at one revision: devices, PBXs, licenses, and what follows from them.
 
 Frozen data plus what can be derived from it without looking at seats: what an installation's licenses add up to
-(`installations.py`), which of them a PBX draws on, whether a slave is local (A3). Who holds what is not its affair.
+(`installations.py`), which of them a PBX draws on, whether a slave is local (A3). Who holds seats is no part of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from master.values import Value, replace
 
 
 class LeasePace(Value):
-    """How long a PBX's leases last."""
+    """How long a PBX's leases last, and how often it renews them."""
 
     ttl_seconds: int
     grace_seconds: int
@@ -52,27 +52,27 @@ class Estate(Value, dict=True):
     pool_ids: Mapping[tuple[int, str], int]
     """Pool ids by (device id, license type)."""
     epoch_floor: int
-    """No PBX that was removed had a lease with a higher epoch: one that comes back starts above it."""
+    """The highest epoch of PBXs that were removed: a PBX that comes back starts above it."""
     revoked_from: frozenset[int] = frozenset()
-    """PBXs that had revoked seats to give back when this revision was made (L5); it may have been done since."""
+    """Ids of PBXs that had revoked seats to give back when this revision was made (L5); that may be done since."""
     waited: frozenset[int] = frozenset()
-    """PBXs that waited for seats, or had some handed on, when this revision was made, though nothing may be waited for
-    any more; it may be over since."""
+    """Ids of PBXs that waited for seats, or had some handed on, when this revision was made, though nothing may be
+    waited for any more; the wait may be over since."""
     learning: Learning | None = None
-    """Set while the master learns after a restore; it may have ended by itself since."""
+    """Set while the master learns after a restore; learning may have ended by itself since."""
     allocation: Allocation = NO_ALLOCATION
-    """How its shared pools are divided between its sites."""
+    """How the project's shared pools are divided between its sites."""
 
     def may_wait(self, pbx_id: int) -> bool:
-        """Whether a PBX may wait for seats, or have been handed some on that it has not taken up."""
+        """Tell whether a PBX may wait for seats, or have been handed some on that it has not taken up."""
         return bool(self.allocation.queues) or pbx_id in self.waited
 
     def learns(self, ends_by: float) -> bool:
-        """Whether nothing is granted but what PBXs prove, as after a restore; `ends_by` as in `LeaseTime`."""
+        """Tell whether only what PBXs prove is granted, as after a restore; `ends_by` as in `LeaseTime`."""
         return self.learning is not None and self.learning.lasts(ends_by)
 
     time_zone: str = "UTC"
-    """In which the days of its agreements are counted; an IANA name."""
+    """The time zone that the days of the project's agreements are counted in; an IANA name."""
 
     @cached_property
     def pbx_ids(self) -> dict[str, int]:
@@ -103,17 +103,17 @@ class Estate(Value, dict=True):
         return {pool_id: key for (device_id, key), pool_id in self.pool_ids.items() if device_id == shared}
 
     def rules_of_pool(self, pool_id: int, now: float) -> PoolRules | None:
-        """How a pool is divided at a moment, UNIX seconds; None where whoever comes first has it."""
+        """Return how a pool is divided at a moment, UNIX seconds; None where whoever comes first has it."""
         type_key = self.shared_pools.get(pool_id)
         return self.allocation.rules_at(type_key, now, self.pbxs_at) if type_key is not None else None
 
     def overdraft_of(self, pool_id: int) -> OverdraftPolicy | None:
-        """How many seats may be granted above what a pool has; None where none may."""
+        """Return the policy for seats above what a pool has; None where no such seats may be granted."""
         policy = self.allocation.by_type.get(self.shared_pools.get(pool_id, ""))
         return policy.overdraft if policy is not None else None
 
     def type_of_pool(self, pool_id: int) -> str:
-        """The license type of a pool."""
+        """Return the license type of a pool."""
         return next(key for (_, key), id_of_pool in self.pool_ids.items() if id_of_pool == pool_id)
 
     @cached_property
@@ -129,7 +129,7 @@ class Estate(Value, dict=True):
 
     @cached_property
     def installations(self) -> dict[int, Installation]:
-        """One per device that runs a PBX, by device id, also where it has no licenses."""
+        """The installation of each device that runs a PBX, by device id, also where it has no licenses."""
         bound: defaultdict[int, list[License]] = defaultdict(list)
         for license in self.licenses:
             if license.device is not None:
@@ -137,7 +137,8 @@ class Estate(Value, dict=True):
         return {pbx.device.id: Installation.of(pbx.device, bound[pbx.device.id]) for pbx in self.pbxs.values()}
 
     def with_licenses(self, licenses: Iterable[License]) -> Estate:
-        """The same project with some of its licenses as they are given here, and with those that it did not have.
+        """Return the project with the given licenses in place of its own with the same ids; those with new ids are
+        added.
 
         A pool that is new gets an id that no pool has.
         """
@@ -191,23 +192,23 @@ class Estate(Value, dict=True):
         return by_subject
 
     def installation_on(self, device: str) -> Installation:
-        """The installation on a device that runs a PBX, by the device's name."""
+        """Return the installation on a device that runs a PBX, by the device's name."""
         return self.installations[self.pbx_on[device].device.id]
 
     def pool_on(self, device: str, license_type: str) -> int:
-        """The id of a pool, by the name of its device."""
+        """Return the id of a pool, by the name of its device and the license type."""
         return self.pool_ids[self.pbx_on[device].device.id, license_type]
 
     def is_local(self, pbx: Pbx) -> bool:
-        """Whether a PBX is licensed locally and the pool closed to it (A3)."""
+        """Tell whether a PBX is licensed locally, so that the pool is closed to it (A3)."""
         return pbx is not self.master and self.installations[pbx.device.id].is_local
 
     def installation_of(self, pbx: Pbx) -> Installation:
-        """The installation whose version limit holds for a PBX (B9)."""
+        """Return the installation whose version limit holds for a PBX (B9)."""
         return self.installations[pbx.device.id if self.is_local(pbx) else self.master.device.id]
 
     def sources(self, pbx: Pbx, license_type: LicenseType, *, host: Pbx | None = None) -> tuple[Installation, ...]:
-        """The installations that seats of a type may be debited from, in order (A1 to A3, C1, D5).
+        """Return the installations that seats of a type may be debited from, in order (A1 to A3, C1, D5).
 
         `host` is the PBX on whose device the seats are used: a standby that carries them (F5), else the PBX itself.
         """
@@ -220,24 +221,24 @@ class Estate(Value, dict=True):
         return (usual,)
 
     def place_for(self, sources: Sequence[Installation], license_type: LicenseType) -> Installation:
-        """Of the installations that seats may be debited from, the one to bind more licenses to (D4)."""
+        """Return, of the installations that seats may be debited from, the one to bind more licenses to (D4)."""
         return next((source for source in reversed(sources) if license_type.fits(source.device.platform)), sources[-1])
 
     def central_software_missing(self, pbx: Pbx, software: Version) -> Version | None:
-        """The software that a PBX needs at least to draw on a pool that is not its own (A5); None where it may."""
+        """Return the software that a PBX needs at least to draw on another PBX's pool (A5); None where it may draw."""
         first = self.catalog.releases_from_software
         is_central = pbx is not self.master and not self.is_local(pbx)
         return first if is_central and first is not None and software < first else None
 
     def feature_is_on(self, installation: Installation, license_type: LicenseType) -> bool:
-        """Whether a switch is on: at least as many licenses installed as of the type it must match (F2, I5)."""
+        """Tell whether a switch is on: at least as many licenses installed as of the type that it matches (F2, I5)."""
         if license_type.matches is None:
             return True
         installed = installation.capacity.get(license_type.key, 0)
         return 0 < installed >= installation.capacity.get(license_type.matches, 0)
 
     def pbxs_above_limit(self, installation: Installation, software: Mapping[int, Version]) -> tuple[Pbx, ...]:
-        """PBXs of an installation whose software is above its limit (B10); `software` overrides by PBX id."""
+        """Return the PBXs of an installation that run more than its limit (B10); `software` overrides by PBX id."""
         limit = installation.limit
         if limit is None:
             return ()
@@ -246,7 +247,7 @@ class Estate(Value, dict=True):
 
     @cached_property
     def _licensed_by(self) -> dict[int, tuple[Pbx, ...]]:
-        """The PBXs of each installation that has any (B9), by its device's id."""
+        """The PBXs of each installation that has any (B9), by the id of the installation's device."""
         by_device: defaultdict[int, list[Pbx]] = defaultdict(list)
         for pbx in self.pbxs.values():
             by_device[self.installation_of(pbx).device.id].append(pbx)

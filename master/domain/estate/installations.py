@@ -17,7 +17,7 @@ from master.domain.estate.license_release import Release
 from master.values import Value
 
 LEDGER_FILE = "agreement:ledger"
-"""Stands for the file of licenses that the agreement ledger brings; no vendor's file can be called so."""
+"""Stands for the file name of licenses that the agreement ledger brings; no vendor's file can be called so."""
 
 
 class Device(Value):
@@ -28,21 +28,21 @@ class Device(Value):
     platform: str
     model: str
     public_key: bytes | None = None
-    """What its certificates are verified with (L2); None until it was enrolled."""
+    """The key that the device's certificates are verified with (L2); None until it was enrolled."""
 
 
 class AgreedUse(Value, kw_only=True):
-    """What the agreement ledger says of a license that it brings."""
+    """What the agreement ledger says of a license that it brought."""
 
     subject: Subject
-    """What it was bought or tried as; with the license type it names the license for good."""
+    """What the license was bought or tried as; with the license type it names the license for good."""
     policy: str = ""
-    """The policy whose end stops the use; empty where nothing ever does (P5, Q7)."""
+    """The policy whose end stops the use; empty where no end stops it (P5, Q7)."""
     ends_at: float | None = None
-    """From when on it cannot be used, UNIX seconds; None for never."""
+    """From when on the license cannot be used, UNIX seconds; None for never."""
 
     def is_over(self, now: float) -> bool:
-        """Whether the agreement lets the license be used no longer; `now` is UNIX seconds."""
+        """Tell whether the agreement lets the license be used no longer; `now` is UNIX seconds."""
         return self.ends_at is not None and self.ends_at <= now
 
 
@@ -56,28 +56,29 @@ class License(Value):
     quantity: int
     device: Device | None
     file: str | None = None
-    """The vendor's file that brought it, or `LEDGER_FILE`; None where the project file declares it."""
+    """The vendor's file that brought the license, or `LEDGER_FILE`; None where the project file declares it."""
     binding: int = 0
-    """How often it was bound; names the current or last binding."""
+    """How often the license was bound; the number names the current or last binding."""
     first_bound_at: float | None = None
-    """Kept for good (L7)."""
+    """When the license was bound for the first time; kept for good (L7)."""
     bound_at: float | None = None
     held_until: float | None = None
-    """Not to be bound before: its device could not certify the release."""
+    """Before when the license is not to be bound: its device could not certify the release."""
     agreement_ends_at: float | None = None
     release: Release | None = None
     last_proof: bytes | None = None
-    """What the certificate of its last release says (`balance.proof_of`): that one may come again, or late."""
+    """The digest of its last release's certificate (`balance.proof_of`): the same certificate may come again, or
+    late."""
     file_agreement_ends_at: float | None = None
-    """What the vendor's file said of its agreement; `agreement_ends_at` is what the ledger makes of it."""
+    """When the agreement ends by the vendor's file; `agreement_ends_at` is the end that the ledger comes to."""
     agreed: AgreedUse | None = None
-    """What the agreement ledger says of it; None unless the ledger brought it."""
+    """What the agreement ledger says of the license; None unless the ledger brought it."""
     imported_at: float | None = None
-    """When the vendor's file that brought it was imported; None where none did."""
+    """When the vendor's file that brought the license was imported; None where no file did."""
     key_on_word_of: tuple[str, ...] = ()
-    """Who alone say that its device's key is the device's, where that came while the license was bound already: who
-    made the token, and who brought the key. What it certifies needs a second operator (L2); empty where
-    none is needed."""
+    """The callers who alone say that the device's key is the device's, where the key came while the license was bound:
+    who made the token, and who brought the key. What it certifies needs a second operator (L2); empty where none is
+    needed."""
 
     @property
     def ref(self) -> LicenseRef:
@@ -95,19 +96,19 @@ class License(Value):
 
     @property
     def takes_seats(self) -> bool:
-        """Whether it is being released, and seats are taken away for it (L5)."""
+        """Whether the license is being released, and seats are taken away for that (L5)."""
         return self.release is not None and self.release.in_use.takes_seats
 
     @property
     def release_is_vouched_for(self) -> bool:
-        """Whether somebody answers for it that the device no longer uses the license (L2)."""
+        """Whether the device or an operator answers for it that the device no longer uses the license (L2)."""
         release = self.release
         if release is None or self.waits_for_operator:
             return False
         return release.certified or release.device_dead
 
     def use_is_over(self, now: float) -> bool:
-        """Whether the agreement that brought it lets it be used no longer (P1, R3)."""
+        """Tell whether the agreement that brought the license lets it be used no longer (P1, R3)."""
         return self.agreed is not None and self.agreed.is_over(now)
 
 
@@ -123,7 +124,7 @@ class Installation(Value):
     limit: int | None
     """The highest software version allowed (B3); None where nothing limits it."""
     is_local: bool
-    """Whether it makes the PBX on its device a locally licensed one, were that PBX a slave (A3, A6, D5)."""
+    """Whether the licenses make the PBX on the device a locally licensed one, if that PBX is a slave (A3, A6, D5)."""
 
     @classmethod
     def of(cls, device: Device, licenses: Iterable[License]) -> Installation:
@@ -145,13 +146,12 @@ class Installation(Value):
         return tuple(license for license in self.licenses if license.type.key == key)
 
     def seats_staying(self, key: str) -> int:
-        """How many seats of a type may stay: licenses, but for those whose release takes seats away (L5)."""
+        """Return how many seats of a type may stay: the licenses without those whose release takes seats away (L5)."""
         return self.capacity.get(key, 0) - sum(license.quantity for license in self.of_type(key) if license.takes_seats)
 
     def seats_staying_without(self, leaving: License) -> int:
-        """How many seats may stay once the release of a license is complete; one that drains ends behind all for
-        which seats are taken away, so that these find the room that they made (L5).
-        """
+        """Return how many seats may stay once the release of a license is complete. A release that drains ends behind
+        all that take seats away, so that these find the licenses that they made free (L5)."""
         key = leaving.type.key
         room = self.capacity.get(key, 0) if leaving.takes_seats else self.seats_staying(key)
         return room - leaving.quantity
@@ -162,7 +162,7 @@ class Installation(Value):
         return tuple(license for license in self.licenses if limits_software(license) and license.version == self.limit)
 
     def limiting_below(self, software: Version) -> tuple[License, ...]:
-        """All licenses that a software version is too new for, the lowest first (B5)."""
+        """Return all licenses that a software version is too new for, the lowest first (B5)."""
         below = (
             license for license in self.licenses if limits_software(license) and (license.version or 0) < software.major
         )
@@ -174,10 +174,10 @@ class Installation(Value):
         return tuple(license for license in self.licenses if license.type.makes_local)
 
     def application_limit(self, key: str) -> int | None:
-        """The highest application version that its licenses of a type allow (B8)."""
+        """Return the highest application version that the installation's licenses of a type allow (B8)."""
         return min((license.version for license in self.of_type(key) if license.version is not None), default=None)
 
 
 def limits_software(license: License) -> bool:
-    """Whether a license counts for the version limit of the PBX software (B3, B8, C3)."""
+    """Tell whether a license counts for the version limit of the PBX software (B3, B8, C3)."""
     return license.type.version_basis is VersionBasis.PBX

@@ -6,14 +6,14 @@ from master.values import Value
 
 
 class Learning(Value):
-    """The database was restored and does not know what is out: nothing is granted beyond what PBXs prove."""
+    """A restored database does not know which seats are in use: nothing is granted beyond what PBXs prove."""
 
     since: float
-    """UNIX seconds, as `until`."""
+    """When learning began; UNIX seconds, as `until`."""
     until: float
     """When every lease that was signed before has ended."""
     why: str
 
     def lasts(self, ends_by: float) -> bool:
-        """Whether learning goes on; it is the leases of others that it waits for (`lease_time.LeaseTime`)."""
+        """Tell whether learning goes on: it waits until the leases of all PBXs have ended (`lease_time.LeaseTime`)."""
         return ends_by < self.until

@@ -14,5 +14,5 @@ class LicenseRef(Value):
     device: str
 
     def __str__(self) -> str:
-        """`100 x PBX-Port10 (ports-2010)`."""
+        """Return the license as text, such as `100 x PBX-Port10 (ports-2010)`."""
         return f"{self.quantity} x {self.printed} ({self.id})"

@@ -8,7 +8,7 @@ from master.values import Value
 
 
 class InUse(Enum):
-    """What to do about seats that use a license which is to be released (L5)."""
+    """What to do about the seats that use a license which is to be released (L5)."""
 
     REFUSE = 1
     DRAIN = 2
@@ -17,20 +17,20 @@ class InUse(Enum):
 
     @property
     def takes_seats(self) -> bool:
-        """Whether seats are taken away for it; else it waits until as many as it needs were returned."""
+        """Whether seats are taken away for the release; else it waits until as many as it needs were returned."""
         return self in (InUse.REVOKE, InUse.FORCE)
 
 
 BY_LEDGER = "master:agreements"
-"""Who asks for the release of licenses whose use ended; no operator's name."""
+"""Names the agreement ledger as what asked for the release of a license whose use ended; no operator's name."""
 
 
 class Release(Value, kw_only=True):
-    """A license's way off its device, from the request until nobody uses it and its device vouches for that."""
+    """A license's release from its device, from the request until nobody uses it and the device vouches for that."""
 
     in_use: InUse
     to_device: str = ""
-    """Where the license goes; empty for the balance."""
+    """The device that the license goes to; empty for the balance."""
     requested_by: str
     requested_at: float
     """UNIX time in seconds."""
@@ -42,7 +42,7 @@ class Release(Value, kw_only=True):
 
     @property
     def awaits_certificate(self) -> bool:
-        """Whether the device has not certified it yet; one that was said to be dead may turn up and do so."""
+        """Whether the device has not certified the release yet; a device that was said to be dead may still do so."""
         return not self.certified
 
     @property

@@ -24,13 +24,13 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 NAME_RULE = "must be 1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'"
 QUANTITY_MAX = 1_000_000
 FILE_ITEMS_MAX = 1000
-"""Licenses in a vendor's file."""
+"""The most licenses in a vendor's file."""
 DISPLAY_NAME_MAX = 255
 CAPACITY_MAX = 1_000_000_000
 
 
 class PaceSpec(Value):
-    """How long leases last, as far as it is said; None leaves it to the project or the server."""
+    """How long leases last; None leaves the value to the project or the server."""
 
     ttl_seconds: int | None = None
     grace_seconds: int | None = None
@@ -81,11 +81,11 @@ class ProjectSpec(Value):
     pbxs: tuple[PbxSpec, ...]
     licenses: tuple[LicenseSpec, ...]
     time_zone: str = ""
-    """In which the days of its agreements are counted: an IANA name; empty for UTC."""
+    """The time zone that the days of the project's agreements are counted in: an IANA name; empty for UTC."""
 
 
 class Violation(Value):
-    """One mistake in a project: the field, what is wrong with it, and what to do."""
+    """One mistake in what an operator wrote: the field, what is wrong with it, and what to do."""
 
     path: FieldPath
     reason: str
@@ -127,13 +127,14 @@ class Change(Value):
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can name a thing of a project: 1 to 63 of a-z, 0-9 and '-'."""
+    """Tell whether a text can name a thing of a project: 1 to 63 of a-z, 0-9 and '-'."""
     return NAME.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=64)  # of ten thousand PBXs most say the same: nothing
 def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
-    """What holds for a PBX: its own setting, else the project's, else the server's; renewing at a third of the ttl."""
+    """Return the pace of a PBX: its own setting, else the project's, else the server's; it renews at a third of the
+    ttl."""
     ttl = _first(pbx.ttl_seconds, project.ttl_seconds, default.ttl_seconds)
     grace = _first(pbx.grace_seconds, project.grace_seconds, default.grace_seconds)
     own_ttl = pbx.ttl_seconds is not None or project.ttl_seconds is not None
@@ -142,7 +143,7 @@ def pace_of(project: PaceSpec, pbx: PaceSpec, default: LeasePace) -> LeasePace:
 
 
 def changes(before: ProjectSpec | None, after: ProjectSpec) -> list[Change]:
-    """What applying `after` would change, additions and removals included."""
+    """List what applying `after` would change, additions and removals included."""
     changed = []
     if before is None:
         changed.append(Change(ChangeAction.ADD, "project", after.name, "", _text(after)))
@@ -166,12 +167,12 @@ def _first(*values: int | None) -> int:
 
 
 def name_of(part: Any) -> str:
-    """What names a site, device, PBX or license in its project."""
+    """Return the name of a site, device or PBX, or the id of a license, in its project."""
     return str(part.id if isinstance(part, LicenseSpec) else part.name)
 
 
 def _text(part: Any) -> str:
-    """A thing in one line, without its name and what is empty."""
+    """Return a thing as one line, without its name and its empty fields."""
     parts = []
     for name, value in asdict(part).items():
         if name in ("name", "id") or isinstance(value, tuple) or value in ("", None):
@@ -184,7 +185,7 @@ def _text(part: Any) -> str:
 
 
 def capacities(spec: ProjectSpec, catalog: Catalog) -> dict[tuple[str, str], int]:
-    """Licenses bound, by device and type (A1, B4)."""
+    """Count the licenses bound, by device and type (A1, B4)."""
     quantities: Counter[tuple[str, str]] = Counter()
     for license_spec in spec.licenses:
         if license_spec.device:

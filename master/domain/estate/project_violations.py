@@ -1,4 +1,4 @@
-"""What is wrong with a project by itself: names, times, devices, PBXs, licenses and their price tiers."""
+"""Faults of a project by itself: names, times, devices, PBXs, licenses and their price tiers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PACE_LIMITS = {"ttl_seconds": (5, 86_400), "grace_seconds": (0, 2_592_000), "re
 
 
 def violations(spec: ProjectSpec, catalogs: Mapping[str, Catalog]) -> list[Violation]:
-    """Everything that is wrong with a project; empty where it can be applied."""
+    """List everything that is wrong with a project; empty where it can be applied."""
     wrong = [*_name_violations(spec), *_pace_violations(spec.lease, ("lease",)), *_zone_violations(spec)]
     catalog = catalogs.get(spec.catalog)
     if catalog is None:
@@ -166,7 +166,8 @@ def _license_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violati
 
 
 def tier_violations(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]) -> Iterator[Violation]:
-    """E5: a `%N` license counts from the N+1st on, so N of lower tiers must be there too, imported ones counted (E4).
+    """Yield a violation for each `%N` license below which fewer than N of lower tiers are installed (E5), imported ones
+    counted (E4).
 
     The names of `spec` must have been found right.
     """

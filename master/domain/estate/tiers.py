@@ -1,4 +1,4 @@
-"""How many licenses must be installed before one of a tier counts (rules E4, E5)."""
+"""How many licenses must be installed before those of a tier count (rules E4, E5)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from master.domain.estate.installations import Device, License
 
 
 def missing_below_tier(estate: Estate, license: License, device: Device) -> int:
-    """E5: how many licenses of its type and of lower tiers are missing for a `%N` license on a device."""
+    """Return how many licenses of its type and of lower tiers are missing for a `%N` license on a device (E5)."""
     below = [
         other
         for other in estate.licenses
@@ -19,5 +19,5 @@ def missing_below_tier(estate: Estate, license: License, device: Device) -> int:
 
 
 def missing_below(tier: int, *, on_device: int, in_project: int) -> int:
-    """E4: what counts are the licenses below a tier installed on the device or in the project, whichever is more."""
+    """Return how many licenses below a tier are missing, on the device or in the project, whichever has more (E4)."""
     return max(tier - max(on_device, in_project), 0)

@@ -1,4 +1,4 @@
-"""Reserves that could never be kept: more than there is, more than may be had, or for whom may have none at all.
+"""Reserves that could never be kept: above what is installed, above a maximum, or of what the site may not have.
 
 Judged moment by moment, from now on, wherever any of the rules begins or ends: what holds at different times
 contradicts nothing. Of a contradiction both rules are named.
@@ -25,10 +25,10 @@ def unkeepable_reserves(
     kinds: Mapping[str, Set[HolderKind]],
     now: float,
 ) -> Iterator[Violation]:
-    """Every reserve that cannot be kept at some moment, once.
+    """Yield a violation, once, for each reserve that cannot be kept at some moment.
 
-    The names and numbers of the allocation are right. `sites` are all of the project; the shared pool's
-    `capacities`, and the `kinds` of who may hold a seat, are by license type.
+    The names and numbers of the allocation are right. `sites` are all of the project; the shared pool's `capacities`,
+    and the `kinds` of who may hold a seat, are by license type; `now` is UNIX seconds.
     """
     by_type = {
         key: [(index, rule) for index, rule in enumerate(allocation.rules) if key in rule.types]
@@ -56,7 +56,7 @@ def unkeepable_reserves(
 
 
 def _moments(key: str, about: Sequence[Numbered], now: float) -> list[float]:
-    """When what rules reserve of a license type may change, from now on."""
+    """List the moments, from now on, at which the reserves of a license type may change; UNIX seconds."""
     changes = {rule.starts_at for _, rule in about}
     if any(key in rule.allow or not (rule.site or rule.group) for _, rule in about):
         changes |= {rule.ends_at for _, rule in about}  # from then on a more general one counts
@@ -64,7 +64,7 @@ def _moments(key: str, about: Sequence[Numbered], now: float) -> list[float]:
 
 
 class _Reserves(Value, dict=True):
-    """What rules that hold at one moment reserve of one license type."""
+    """The reserves of one license type by the rules that hold at one moment."""
 
     key: str
     rules: Sequence[Numbered]
@@ -99,7 +99,7 @@ class _Reserves(Value, dict=True):
     # --- What is reserved -----------------------------------------------------------------------------------------
 
     def _amounts(self, kind: str) -> dict[str, tuple[int, Numbered]]:
-        """A number of each site and group, by scope in words."""
+        """Return a number of each site and group, with the rule that gives it, by scope in words."""
         given = [numbered for numbered in self.rules if self.key in getattr(numbered[1], kind)]
         return {rule.scope: (getattr(rule, kind)[self.key], (index, rule)) for index, rule in given}
 
@@ -112,16 +112,16 @@ class _Reserves(Value, dict=True):
         return self._amounts("maximum")
 
     def _of_site(self, site: str, amounts: Mapping[str, tuple[int, Numbered]]) -> tuple[int, Numbered] | None:
-        """Its own number, else that of every site."""
+        """Return the site's own number, else that of every site; None where there is neither."""
         return amounts.get(f"site {site}") or amounts.get("every site")
 
     def _comes_to(self, rule: AllocationRule) -> int:
-        """Seats that a rule reserves in all: one for every site does not hold for those with a reserve of their own."""
+        """Return how many seats a rule reserves in all; for every site means those without a reserve of their own."""
         own = sum(scope.startswith("site ") for scope in self._reserves)
         return rule.reserve[self.key] * (1 if rule.site or rule.group else len(self.sites) - own)
 
     def _total(self, reserving: Sequence[Numbered]) -> int:
-        """Seats reserved by some rules: a site's own goes before that for every site, and is part of its group's."""
+        """Return how many seats some rules reserve: a site's own goes before that of every site, within its group's."""
         own = {rule.site: rule.reserve[self.key] for _, rule in reserving if rule.site}
         groups = {rule.group: rule.reserve[self.key] for _, rule in reserving if rule.group}
         every = next((rule.reserve[self.key] for _, rule in reserving if not (rule.site or rule.group)), 0)
@@ -138,7 +138,7 @@ class _Reserves(Value, dict=True):
     # --- Who may have it ------------------------------------------------------------------------------------------
 
     def _for_whom_may_have_none(self) -> Iterator[Violation]:
-        """A reserve of what other rules deny, or allow to others alone."""
+        """Yield a violation for each reserve of a type that other rules deny to the owner, or allow to others alone."""
         if not any(self.key in (*rule.allow, *rule.deny) for _, rule in self.rules):
             return
         for scope, (_, (index, rule)) in self._reserves.items():
@@ -163,7 +163,7 @@ class _Reserves(Value, dict=True):
                 break
 
     def _barred_by(self, site: str) -> Numbered | None:
-        """A rule that keeps the type from a site, whoever is to hold it."""
+        """Return a rule that keeps the type from a site for every kind of holder; None where there is none."""
         denied, allowed, closed = self._access
         scopes = (f"site {site}", f"group {self.allocation.group_of.get(site, '')}", "every site")
         barring: Numbered | None = None
@@ -179,7 +179,8 @@ class _Reserves(Value, dict=True):
     def _access(
         self,
     ) -> tuple[dict[tuple[str, HolderKind], Numbered], set[tuple[str, HolderKind]], dict[HolderKind, Numbered]]:
-        """Who denies it to whom, who is allowed it, and by whom it is closed to all others."""
+        """Return, by kind of holder, who denies the type to whom, who is allowed it, and which rule closes it to
+        others."""
         denied: dict[tuple[str, HolderKind], Numbered] = {}
         allowed: set[tuple[str, HolderKind]] = set()
         closed: dict[HolderKind, Numbered] = {}
@@ -195,7 +196,7 @@ class _Reserves(Value, dict=True):
     # --- How much they may have -------------------------------------------------------------------------------------
 
     def _above_maxima(self) -> Iterator[Violation]:
-        """What a maximum keeps reserves from, beside that of the very site or group."""
+        """Yield a violation for each reserve that the maximum of another scope prevents."""
         if not self._maxima:
             return
         for group, members in self.allocation.members.items():
@@ -214,7 +215,7 @@ class _Reserves(Value, dict=True):
                 return
 
     def _within_group(self, group: str, members: Sequence[str], maximum: tuple[int, Numbered]) -> Iterator[Violation]:
-        """Reserves of a group's sites, which together are more than the group may have."""
+        """Yield a violation where the reserves of a group's sites are together more than the group may have."""
         most, (place, other) = maximum
         reserves = [reserve for site in members if (reserve := self._of_site(site, self._reserves))]
         if (total := sum(amount for amount, _ in reserves)) <= most or any(
@@ -229,7 +230,7 @@ class _Reserves(Value, dict=True):
         )
 
     def _of_group(self, group: str, members: Sequence[str], reserve: tuple[int, Numbered]) -> Iterator[Violation]:
-        """A group's reserve, of which its sites may not have as much together."""
+        """Yield a violation where a group's reserve is more than its sites may have together."""
         amount, (index, rule) = reserve
         maxima = [maximum for site in members if (maximum := self._of_site(site, self._maxima))]
         most = sum(maximum for maximum, _ in maxima)
