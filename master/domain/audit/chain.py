@@ -26,7 +26,7 @@ class Record(NamedTuple):
     """When: microseconds since 1970."""
     kind: str
     pbx: str
-    """The PBX's short name; empty where none is concerned."""
+    """The PBX's short name; empty where no PBX is concerned."""
     caller: str
     request_id: str
     """Empty where the event has none."""
@@ -35,11 +35,11 @@ class Record(NamedTuple):
     details: str
     """JSON, exactly as written."""
     hash: bytes = b""
-    """SHA-256 over the hash before it and everything above."""
+    """SHA-256 over the hash of the event before and all fields above."""
 
 
 class ChainEnd(NamedTuple):
-    """Up to where a chain goes: its last event, or the genesis at 0."""
+    """How far a chain goes: its last event, or the genesis at 0."""
 
     seq: int
     hash: bytes
@@ -51,17 +51,18 @@ def genesis(project: str) -> ChainEnd:
 
 
 def event_hash(previous: bytes, project: str, record: Record) -> bytes:
-    """The hash of an event that follows on the hash `previous`; `record.hash` does not count."""
+    """Return the hash of an event that follows on the hash `previous`; `record.hash` does not count."""
     return hashlib.sha256(_packed(_EVENT, previous, project, *record[:-1])).digest()
 
 
 def checkpoint_payload(project: str, end: ChainEnd, time_us: int) -> bytes:
-    """What the master signs, as an audit's checkpoint, to say that a project's chain ended there at that time."""
+    """Return what the master signs as an audit's checkpoint: that a chain ended at `end` then, in microseconds since
+    1970."""
     return _packed(project, end.seq, end.hash, time_us)
 
 
 def _packed(*fields: str | int | bytes) -> bytes:
-    """Fields as netstrings, `LENGTH:BYTES,` each: no two lists of fields have the same bytes."""
+    """Encode fields as netstrings, `LENGTH:BYTES,` each: no two lists of fields have the same bytes."""
     parts = []
     for value in fields:
         raw = value if isinstance(value, bytes) else str(value).encode()
@@ -73,11 +74,11 @@ class DefectKind(Enum):
     """What is wrong with a chain, or with an export of one."""
 
     ALTERED = "altered"
-    """An event does not follow on the one before: one of the two is not as it was written."""
+    """An event does not follow on the event before: one of the two is not as it was written."""
     REMOVED = "removed"
     """One or more events are missing."""
     INSERTED = "inserted"
-    """There is an event that does not belong there."""
+    """An event is in the chain that does not belong to it."""
     REORDERED = "reordered"
     """An event stands in another's place."""
     END_ALTERED = "end altered"
@@ -85,7 +86,7 @@ class DefectKind(Enum):
     REWRITTEN = "rewritten"
     """The chain is not the one that was exported earlier."""
     MALFORMED = "malformed"
-    """A line of an export is not one that an export has there."""
+    """A line of an export is not one that an export has at that place."""
     CUT_OFF = "cut off"
     """An export ends before its checkpoint."""
     FOREIGN = "foreign"
@@ -93,32 +94,32 @@ class DefectKind(Enum):
     UNTRUSTED_KEY = "untrusted key"
     """A checkpoint is signed with another key than the one that is trusted."""
     FORGED = "forged"
-    """A checkpoint's signature does not fit it."""
+    """A checkpoint's signature does not match the checkpoint."""
 
 
 class Defect(Value):
-    """The first event of a chain that is wrong, and how."""
+    """The first wrong event of a chain, and what is wrong with it."""
 
     kind: DefectKind
     seq: int
-    """The event where it shows; 0 where it is none in particular."""
+    """The number of the event where the defect shows; 0 where it is no particular event."""
     message: str
     line: int = 0
-    """The line of the export, from 1 on; 0 where no export is looked at."""
+    """The line of the export, from 1 on; 0 where no export is read."""
 
 
 class ChainWalk:
-    """Follows a chain, event by event, from a place whose hash is known; holds one event at most.
+    """A check of a chain, event by event, from a place whose hash is known; holds two events at most.
 
-    After the first event that does not fit it looks at the rest only for the one that does, to tell an event that was
-    moved from one that was altered or removed.
+    After the first event that does not match, only the event that would is looked for, to tell an event that was moved
+    from one that was altered or removed.
     """
 
     def __init__(self, project: str, start: ChainEnd) -> None:
         self._project = project
         self._start = start
         self.end = start
-        """The last event that was found right."""
+        """The last event that was found as it was written."""
         self._misfit: tuple[Record, int] | None = None
         self._belongs: tuple[Record, int] | None = None
 
@@ -128,7 +129,7 @@ class ChainWalk:
         return self.end.seq - self._start.seq
 
     def follow(self, record: Record, line: int = 0) -> None:
-        """Look at the next event; `line` is where it stands in an export."""
+        """Check the next event; `line` is its line in an export, 0 without one."""
         expected = self.end.seq + 1
         fits = event_hash(self.end.hash, self._project, record._replace(seq=expected)) == record.hash
         if self._misfit is not None:
@@ -142,7 +143,7 @@ class ChainWalk:
                 self._belongs = record, line
 
     def finish(self, end: ChainEnd, line: int = 0) -> Defect | None:
-        """What is wrong, given where the chain must end; None where all is right."""
+        """Return the defect found, given where the chain must end; None where everything is right."""
         if self._misfit is not None:
             return self._verdict(*self._misfit)
         if end.seq > self.end.seq:
@@ -156,7 +157,7 @@ class ChainWalk:
         return None
 
     def unfinished(self) -> Defect | None:
-        """Return the defect found so far; None where there is none. For chains whose end is not known."""
+        """Return the defect found so far, for a chain whose end is not known; None where none was found."""
         return None if self._misfit is None else self._verdict(*self._misfit)
 
     def _verdict(self, misfit: Record, line: int) -> Defect:

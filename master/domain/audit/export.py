@@ -1,8 +1,8 @@
 """An export of the audit as text, and whether it can be believed: needs neither the database nor a master.
 
 A header, one line per event, a signed checkpoint; each a JSON object, written in one way only, so that no byte can
-differ unnoticed. Whether a signature fits is asked of the caller, as cryptography is no part of the core; whether the
-key is the master's can only be told where the reader knows it from elsewhere.
+differ unnoticed. The caller checks signatures, as cryptography is no part of the core; whether the key is the master's
+can only be told where the reader knows it from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from master.values import Value, replace
 
 FORMAT = 2
 LINE_BYTES_MAX = 64 * 1024 * 1024
-"""More than any event has: what it describes came in one message."""
+"""The most bytes of a line, more than any event has: what an event describes came in one message."""
 _LINE = TextLimits(size=LINE_BYTES_MAX, depth=1, items=16)
 _NUMBER_MAX = 2**63 - 1
 
 
 class Header(Value):
-    """The first line: of which project, and from where on."""
+    """The first line: the project, and the first event."""
 
     project: str
     first_seq: int
     previous_hash: bytes
-    """The hash of the event before the first one; that of the genesis where `first_seq` is 1."""
+    """The hash of the event before `first_seq`; that of the genesis where `first_seq` is 1."""
 
     @property
     def start(self) -> ChainEnd:
-        """Where the chain stood before the first event."""
+        """The end of the chain before the first event."""
         return ChainEnd(self.first_seq - 1, self.previous_hash)
 
 
 class Checkpoint(Value):
-    """The last line: where the chain ended, signed."""
+    """The last line: where the chain ended, with a signature."""
 
     project: str
     seq: int
@@ -49,7 +49,7 @@ class Checkpoint(Value):
     public_key: bytes
     """Ed25519, raw."""
     signature: bytes = b""
-    """Over `payload`, as that of an audit's checkpoint."""
+    """The signature over `payload`, as that of an audit's checkpoint."""
 
     @property
     def end(self) -> ChainEnd:
@@ -66,7 +66,7 @@ _SAID: Final[Mapping[type[Part], dict[str, object]]] = {
     Record: {"record": "event"},
     Checkpoint: {"record": "checkpoint"},
 }
-"""What the line of a part says before the fields of the part."""
+"""The fields that a line has before the fields of its part."""
 _FIELDS: Final = {kind: get_type_hints(kind) for kind in _SAID}
 _LEAST: Final = {"first_seq": 1}
 _BYTES: Final = {"previous_hash": 32, "hash": 32, "public_key": 32, "signature": 64}
@@ -74,23 +74,23 @@ _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), defau
 
 
 class ExportVerdict(Value):
-    """What an export turned out to be."""
+    """The result of verifying an export."""
 
     header: Header | None
-    """None where even that could not be read."""
+    """None where the header could not be read."""
     checkpoint: Checkpoint | None
-    """None where it was not come to."""
+    """None where the checkpoint was not reached."""
     events: int
-    """How many were found right."""
+    """Number of events that were found as they were written."""
     defect: Defect | None
 
 
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
-"""Whether a public key has signed a checkpoint: (public key, payload, signature)."""
+"""Tells whether a public key has signed a checkpoint: (public key, payload, signature)."""
 
 
 def line_of(part: Part) -> str:
-    """A part of an export as a line, without its newline."""
+    """Write a part of an export as a line, without its newline."""
     return _JSON(_SAID[type(part)] | (part._asdict() if isinstance(part, Record) else asdict(part)))
 
 
@@ -124,10 +124,10 @@ def read_line(line: bytes) -> Part:
 def verify_export(
     lines: Iterable[bytes], *, signed: SignatureCheck, project: str = "", key: bytes | None = None
 ) -> ExportVerdict:
-    """Look through an export, to its end or to the first defect.
+    """Verify an export, to its end or to the first defect.
 
-    The lines have their newlines; they are read once and not kept. It may be of any project where none is named,
-    and signed with the key that it names itself where no trusted one is given.
+    `lines` have their newlines; they are read once and not kept. Where no `project` is named, the export may be of any;
+    where no trusted `key` is given, it may be signed with the key that it names itself.
     """
     numbered = enumerate(lines, start=1)
     header = _first(numbered)
@@ -168,7 +168,7 @@ def _header_defect(header: Header, project: str) -> Defect | None:
 
 
 def _follow(walk: ChainWalk, numbered: Iterator[tuple[int, bytes]]) -> tuple[Checkpoint, int] | Defect:
-    """Follow the events up to the checkpoint, or to a line that cannot stand there."""
+    """Check the events up to the checkpoint, or to a line that cannot be where it is."""
     number = 1
     for number, line in numbered:
         try:
@@ -204,7 +204,7 @@ def _checkpoint_defect(
 
 
 def continues(verdict: ExportVerdict, earlier: Checkpoint) -> ExportVerdict:
-    """The verdict on an export that must go on where an earlier one ended."""
+    """Return the verdict on an export that must go on where an earlier export ended."""
     if verdict.header is None or verdict.header.start == earlier.end:
         return verdict
     reason = f"event {earlier.end.seq} is no longer the one that was exported: the history was rewritten"
@@ -212,7 +212,7 @@ def continues(verdict: ExportVerdict, earlier: Checkpoint) -> ExportVerdict:
 
 
 def _value(value: Any, name: str, of: type) -> Any:
-    """Return what a line says of a field, as that type."""
+    """Convert what a line says of a field to the field's type."""
     if of is int:
         if type(value) is not int or not _LEAST.get(name, -_NUMBER_MAX) <= value <= _NUMBER_MAX:
             raise ValueError(f'its "{name}" must be a whole number')
