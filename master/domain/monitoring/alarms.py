@@ -1,8 +1,8 @@
-"""What an operator would want to be woken for, and its message: pure, over an estate at one moment.
+"""Alarms about an estate at one moment, and their messages: pure.
 
 An alarm stands as long as its condition is true. It is told when it begins; it ends when the condition has been false
-for `CALM_SECONDS`, so that a pool at its edge sends nobody two messages. Messages are sent at least once: a receiver
-knows a message that it has by `id`.
+for `CALM_SECONDS`, so that a pool that is full now and then sends nobody two messages. Messages are sent at least once:
+a receiver knows a message that it has by `id`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 3600.0
 
 
 class AlarmKind(Enum):
-    """The closed list; values are the names on the wire."""
+    """The closed list of alarms; values are the names on the wire."""
 
     POOL_USED_UP = "pool.used_up"
     POOL_OVERDRAWN = "pool.overdrawn"
@@ -52,13 +52,13 @@ class Alarm(Value):
 
     kind: AlarmKind
     subject: str
-    """What it is about; with the kind, the alarm's name within the project."""
+    """What the alarm is about; with the kind, its name within the project."""
     message: str
     """One sentence for people."""
 
 
 def alarms(estate: Overview, now: float) -> Iterator[Alarm]:
-    """List everything that is wrong at this moment."""
+    """Yield an alarm for everything that is wrong at a moment (UNIX seconds)."""
     if estate.learning is not None:
         yield from _learning_alarms(estate.project, estate.learning)
     for pool in estate.pools:
@@ -140,7 +140,7 @@ class AlarmState(NamedTuple):
     message: str
     began_at: float
     gone_at: float | None
-    """Since when its condition is false; None while it is true."""
+    """Since when the alarm's condition is false; None while it is true."""
 
 
 class News(Enum):
@@ -148,15 +148,15 @@ class News(Enum):
 
     BEGAN = "began"
     GONE = "gone"
-    """Its condition is false, but not for long yet."""
+    """The alarm's condition is false, but not for long yet."""
     BACK = "back"
     ENDED = "ended"
     TEST = "test"
-    """Nothing: it is sent to see whether it arrives."""
+    """Nothing happened: the message is sent to see whether it arrives."""
 
 
 def body_of(project: str, alarm: AlarmState, news: News, *, sent_at: float) -> str:
-    """A message as it is sent: JSON. Its id is the same however often, and by whichever master, it is sent."""
+    """Write a message as JSON. Its id is the same however often, and by whichever master, it is sent."""
     name = "\n".join((project, alarm.kind, alarm.subject, news.value, repr(alarm.began_at)))
     return json.dumps(
         {
@@ -174,13 +174,14 @@ def body_of(project: str, alarm: AlarmState, news: News, *, sent_at: float) -> s
 
 
 def signature(secret: str, body: str, at: int) -> str:
-    """What proves where a message comes from and when it was sent: HMAC-SHA256 over the time, a dot and the body."""
+    """Prove where a message comes from and when it was sent: HMAC-SHA256 over the time (UNIX seconds), a dot and the
+    body."""
     mac = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256)
     return f"t={at},v1={mac.hexdigest()}"
 
 
 def wait_seconds(attempts: int) -> float | None:
-    """How long to wait after so many attempts failed; None where it is enough."""
+    """Return how many seconds to wait after `attempts` attempts failed; None where no more are made."""
     if attempts >= ATTEMPTS_MAX:
         return None
     return float(min(_FIRST_WAIT_SECONDS * 2 ** (attempts - 1), _LONGEST_WAIT_SECONDS))

@@ -1,4 +1,4 @@
-"""An estate at a glance: plain data that status, tables and metrics are made from."""
+"""An estate at one moment: plain data that status, tables and metrics are made from."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class PoolUse(Value):
     used: int
     """Seats debited or claimed."""
     peak: int
-    """The most that ever was, since the pool was made."""
+    """The most seats that were ever used, since the pool was made."""
     peak_at: float | None
-    """When, as UNIX time in seconds; None where that is not known."""
+    """When the peak was, as UNIX time in seconds; None where that is not known."""
     account: OverdraftAccount = NOTHING_OVERDRAWN
-    """What is overdrawn, and what of the budget was spent."""
+    """How far the pool is overdrawn, and what of the budget was spent."""
 
 
 class PoolView(Value):
@@ -64,7 +64,7 @@ class PoolView(Value):
 
 
 class LimitView(Value):
-    """How high the software may go on one installation."""
+    """The highest software version allowed on one installation."""
 
     device: str
     version: int | None
@@ -73,13 +73,13 @@ class LimitView(Value):
 
 
 class LearningView(Value, kw_only=True):
-    """How far a master has come that learns after a restore."""
+    """The progress of a master that learns after a restore."""
 
     learning: Learning
     pbxs_silent: int
     """PBXs that had a lease in the backup and have not opened it anew."""
     seats_known: int
-    """Seats that the backup knew of."""
+    """Seats that the backup had."""
     seats_proven: int
     """Seats that PBXs have proven and go on using."""
     seats_unplaced: int
@@ -90,20 +90,20 @@ class TermEnding(Value, kw_only=True):
     """The end of a term of an agreement that lies ahead."""
 
     subject: str
-    """For people: "license crm", "device S"."""
+    """The subject for people: "license crm", "device S"."""
     policy: str
     title: str
     day: str
-    """The first day on which it no longer holds."""
+    """The first day on which the term no longer holds."""
     ends_at: float
     """When that day begins, UNIX seconds."""
     what_stops: str
     stops: bool
-    """Whether seats stop then (P1, R3), or everything goes on (P5, Q7)."""
+    """Whether seats stop on that day (P1, R3), or everything goes on (P5, Q7)."""
     remind: bool
-    """Whether somebody is to be reminded by now (M5), as it does not renew by itself."""
+    """Whether a person is to be reminded by now (M5), as the agreement does not renew by itself."""
     license: str
-    """The license of the estate whose agreement it is: "100 x PBX-Port12 (ports) on hq-box"; empty for none."""
+    """The license of the estate that the agreement is of: "100 x PBX-Port12 (ports) on hq-box"; empty for none."""
 
 
 class UnpaidRenewal(Value, kw_only=True):
@@ -111,9 +111,9 @@ class UnpaidRenewal(Value, kw_only=True):
 
     order: int
     subject: str
-    """For people: "license crm"."""
+    """The subject for people: "license crm"."""
     day: str
-    """When it was ordered."""
+    """The day on which the renewal was ordered."""
 
 
 class Overview(Value):
@@ -129,41 +129,42 @@ class Overview(Value):
     leases: Mapping[LeaseState, int]
     """PBXs by the state of their lease."""
     pairs: tuple[Readiness, ...] = ()
-    """Standby pairs, judged."""
+    """Standby pairs, with what prevents a takeover."""
     silent_since: Mapping[str, float] = field(default_factory=dict)
-    """When the silent PBXs of a site were last heard of, the earliest of them, by site; UNIX time in seconds.
+    """When the silent PBXs of a site were last heard of, the earliest of these times, by site; UNIX time in seconds.
 
-    A PBX that never came up is silent from when its project was applied, once that is `FIRST_CONTACT_SECONDS` ago."""
+    A PBX that never came up is silent from when its project was applied, once that is `FIRST_CONTACT_SECONDS` ago.
+    """
     balance: Mapping[str, int] = field(default_factory=dict)
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """When the next service agreement ends, by (device, license type); the device is empty for the balance. Where all
-    have ended, when the last one did."""
+    """When the next service agreement ends, by (device, license type), UNIX seconds; the device is empty for the
+    balance. Where all have ended, when the last one did."""
     learning: LearningView | None = None
-    """Set while the master learns what is out."""
+    """Set while the master learns after a restore."""
     dead_messages: Mapping[str, int] = field(default_factory=dict)
     """Messages that could not be delivered in all attempts, by webhook."""
     endings: tuple[TermEnding, ...] = ()
-    """What ends of agreements, the earliest first."""
+    """The ends of agreements that lie ahead, the earliest first."""
     shares: tuple[SiteShare, ...] = ()
     """What sites have, want and would get of the shared pools that are divided, or whose type has a policy."""
     reserves: tuple[ReserveUse, ...] = ()
-    """What becomes of the reserves of allocation rules."""
+    """The seats used and unused of each allocation rule's reserve."""
     unpaid_renewals: tuple[UnpaidRenewal, ...] = ()
-    """Renewals that ordered themselves and await their payment."""
+    """Renewals that were ordered automatically and await their payment."""
 
 
 class ProjectRecords(Value):
-    """What is kept of a project beside its estate, to be added up."""
+    """The records of a project beside its estate, to be added up."""
 
     used: Mapping[int, PoolUse]
     """Seats debited or claimed, by pool id."""
     usage: Mapping[tuple[int, int], PoolUsage]
     """Seats debited and counted, by (pool id, PBX id)."""
     claims: Mapping[int, Claims]
-    """By PBX id, of those for whom more is counted than they hold."""
+    """Claims by PBX id, of PBXs for which more is counted than they hold."""
     leases: Mapping[int, Lease]
-    """By PBX id; PBXs that never had one are left out."""
+    """Leases by PBX id; PBXs that never had one are left out."""
     applied_at: float
     """When the project was last applied, as UNIX time in seconds."""
     waits: Mapping[tuple[str, int], int] = field(default_factory=dict)
@@ -171,7 +172,7 @@ class ProjectRecords(Value):
 
 
 def overview(estate: Estate, records: ProjectRecords, time: LeaseTime) -> Overview:
-    """What the estate and what is kept of it come to; what is told as it is read, whoever read it adds."""
+    """Add up the estate and its records; fields that the database answers directly are added by the caller."""
     used, usage = records.used, records.usage
     software = software_in_use(records.leases, time)
     states = {pbx_id: lease.state(time) for pbx_id, lease in records.leases.items()}
@@ -259,7 +260,8 @@ def _balance(estate: Estate, now: float) -> Counter[str]:
 
 
 def _agreement_ends(estate: Estate, now: float) -> dict[tuple[str, str], float]:
-    """The next end of each; where all have ended, the last one: what ended long ago hides no end that lies ahead."""
+    """Return the next end of each device's and type's agreements (UNIX seconds), or the last where all have ended: an
+    end long ago hides no end that lies ahead."""
     ends_of: dict[tuple[str, str], list[float]] = {}
     for license in estate.licenses:
         if license.agreement_ends_at is not None:

@@ -1,9 +1,9 @@
-"""What queues and overdrafts of a project came to over some days, told by its audit alone.
+"""The use of a project's queues and overdrafts over some days, told by its audit alone.
 
-A seat that is waited for is granted as it is handed on, or given up; whoever still waits, and whose lease ended, is
-neither. An event of an overdraft says how many seats are above what is installed from then on, and how many were until
-then: so what it cost is known exactly, be it begun before these days or not yet over. Pure arithmetic over events,
-oldest first.
+A seat that is waited for is granted as it is handed on, or given up; a seat still waited for, or whose PBX's lease
+ended, is neither. An event of an overdraft says how many seats are above what is installed from then on, and how many
+were until then: so what it cost is known exactly, whether it began before these days or is not over yet. Pure
+arithmetic over events, oldest first.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from master.values import Value, field
 AWAITED, GIVEN_UP, DROPPED, ACQUIRED = "seats.awaited", "seats.given_up", "waiting.dropped", "seats.acquired"
 OVERDRAWN, OVERDRAFT_ENDED = "pool.overdrawn", "pool.overdraft_ended"
 HANDS_ON = "master:waiting"
-"""Who acquires seats for those who waited."""
+"""The caller in the audit that acquires seats for PBXs that waited."""
 _MICROSECONDS = 1_000_000
 
 
 class PolicyUse(Value, kw_only=True):
-    """What the policy of a license type came to."""
+    """The use of a license type's queue and overdraft."""
 
     license_type: str
     waited: int
@@ -35,32 +35,32 @@ class PolicyUse(Value, kw_only=True):
     granted: int
     gave_up: int
     wait_seconds_median: float
-    """Of those granted; 0 where none was."""
+    """The median over the seats granted; 0 where none was."""
     wait_seconds_max: float
     overdrawn_seconds: float
     overdrawn_peak: int
-    """The most seats at once."""
+    """The most seats overdrawn at once."""
     overdrawn_seat_hours: float
-    """What was spent of the budget."""
+    """How much of the budget was spent."""
     budget_left_seat_hours: float | None
-    """What is left of it now; None where nothing may be overdrawn, and nothing is."""
+    """How much of the budget is left now; None where nothing may be overdrawn, and nothing is."""
 
 
 class _Use(Struct):
     since: dict[tuple[str, str], float] = field(default_factory=dict)
-    """By PBX and holder, since when a seat is waited for."""
+    """Since when a seat is waited for, by PBX and holder; UNIX seconds."""
     waited: int = 0
     gave_up: int = 0
     waits: list[float] = field(default_factory=list)
     overdrawn: int = 0
     overdrawn_at: float | None = None
-    """Since when so many are; None before the first event."""
+    """Since when `overdrawn` seats are overdrawn; None before the first event."""
     overdrawn_seconds: float = 0.0
     overdrawn_peak: int = 0
     seat_seconds: float = 0.0
 
     def become(self, overdrawn: int, at: float) -> None:
-        """Count what is overdrawn up to a moment, after which it is another number of seats."""
+        """Count the seats overdrawn up to a moment (UNIX seconds), and set how many are overdrawn from then on."""
         if self.overdrawn and self.overdrawn_at is not None:
             passed = max(at - self.overdrawn_at, 0.0)
             self.overdrawn_seconds += passed
@@ -72,7 +72,7 @@ class _Use(Struct):
 def policy_uses(
     events: Iterable[Record], overdrafts: Mapping[str, Overdraft], *, since: float, now: float
 ) -> list[PolicyUse]:
-    """What queues and overdrafts came to, by license type.
+    """Add up the use of queues and overdrafts, by license type.
 
     `overdrafts` are as they stand now, by license type; times are UNIX seconds.
     """

@@ -1,4 +1,4 @@
-"""What is counted of each pool, part by part, and what each site has, wants and would get of a shared one."""
+"""The seats counted of each pool, part by part, and what each site has, wants and would get of a shared pool."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from master.domain.seats.pools import PoolCounts, reserves_of
 from master.values import Value
 
 Kept = Mapping[tuple[int, int], Mapping[ClaimKind, int]]
-"""What is counted beyond the seats held, by (pool id, PBX id) and kind."""
+"""Seats counted that are not held, by (pool id, PBX id) and kind of claim."""
 
 
 class PoolUsage(Value):
-    """What is counted of a pool for a PBX."""
+    """The seats that a pool has counted for one PBX."""
 
     seats: int
     """Seats debited."""
     counted: int
-    """Seats debited or claimed; no fewer."""
+    """Seats debited or claimed; no fewer than `seats`."""
 
 
 Usage = Mapping[tuple[int, int], PoolUsage]
-"""By (pool id, PBX id)."""
+"""Usage by (pool id, PBX id)."""
 
 
 class SiteShare(Value, kw_only=True):
-    """What a site has, wants and would get of a shared pool, and what is counted for it beyond the seats it holds."""
+    """The seats that a site has, wants and would get of a shared pool, and those counted but not held."""
 
     site: str
     license_type: str
     has: int
-    """Seats counted for it."""
+    """Seats counted for the site."""
     wants: int
-    """These, and those that it waits for."""
+    """Seats counted for the site, and those that it waits for."""
     gets: int
-    """What it would have if the pool were dealt anew, as the rules say."""
+    """Seats that the site would have if the pool were dealt anew by the rules."""
     reserve: int
-    """Its own reserve."""
+    """The site's own reserve."""
     used: int
     held_idle: int
     borrowed: int
@@ -49,17 +49,17 @@ class SiteShare(Value, kw_only=True):
 
 
 class ReserveUse(Value):
-    """What becomes of the reserve of a rule."""
+    """The seats used and unused of a rule's reserve."""
 
     rule: str
     license_type: str
     used: int
-    """Seats of it that are counted for its owners."""
+    """Seats of the reserve that are counted for its owners."""
     unused: int
 
 
 def kept(usage: Usage, claims: Mapping[int, Claims]) -> Kept:
-    """Attribute what is counted beyond seats held to kinds of claims, by (pool id, PBX id)."""
+    """Split the seats that are counted but not held among the kinds of claims, by (pool id, PBX id)."""
     return {
         (pool_id, pbx_id): kept_by_kind(
             (claim for claim in claims.get(pbx_id, ()) if claim.pool_id == pool_id), seats=use.seats
@@ -70,7 +70,7 @@ def kept(usage: Usage, claims: Mapping[int, Claims]) -> Kept:
 
 
 def pool_counts(estate: Estate, usage: Usage, kept: Kept, now: float) -> dict[int, PoolCounts]:
-    """What is counted of each pool, by its id."""
+    """Return the seats counted of each pool in their parts, by pool id; `now` is UNIX seconds."""
     held: defaultdict[int, dict[int, int]] = defaultdict(dict)
     counted: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for (pool_id, pbx_id), use in usage.items():
@@ -99,9 +99,9 @@ def pool_counts(estate: Estate, usage: Usage, kept: Kept, now: float) -> dict[in
 def site_shares(
     estate: Estate, usage: Usage, kept: Kept, waits: Mapping[tuple[str, int], int], now: float
 ) -> Iterator[SiteShare]:
-    """What sites have, want and would get of the shared pools that are divided, or whose type has a policy.
+    """Yield what sites have, want and would get of the shared pools that are divided, or whose type has a policy.
 
-    `kept` is what is counted by kinds of claims; `waits` are seats waited for, by (license type, PBX id).
+    `kept` are seats counted but not held, by kinds of claims; `waits` are seats waited for, by (license type, PBX id).
     """
     shared = estate.installations[estate.master.device.id]
     for pool_id, key in estate.shared_pools.items():
@@ -138,7 +138,7 @@ def site_shares(
 
 
 def reserve_uses(estate: Estate, usage: Usage, now: float) -> Iterator[ReserveUse]:
-    """What becomes of each rule's reserve at a moment, UNIX seconds; a site's and its group's are two."""
+    """Yield how each rule's reserve is used at a moment, UNIX seconds; a site's and its group's are two reserves."""
     for pool_id, key in estate.shared_pools.items():
         rules = estate.rules_of_pool(pool_id, now)
         if rules is None or not (rules.site_reserves or rules.group_reserves):

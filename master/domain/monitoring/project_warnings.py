@@ -1,4 +1,4 @@
-"""What of a project will not work, as an operator is warned who changes it (F6)."""
+"""Warnings of what in a project will not work, for an operator who changes it (F6)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from master.domain.leases.standby import estate_problems, pairs
 
 
 def warnings_of(estate: Estate, software: Mapping[int, Version]) -> tuple[str, ...]:
-    """What will not work; `software` is what PBXs say they run now, by PBX id (B10)."""
+    """List warnings of what will not work; `software` is what PBXs say they run now, by PBX id (B10)."""
     warnings, has_pairs = [], bool(pairs(estate))
     for installation in estate.installations.values():
         if above := estate.pbxs_above_limit(installation, software):

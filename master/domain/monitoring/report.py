@@ -1,4 +1,4 @@
-"""The usage report: what the history and the estate together answer. Plain arithmetic over rows handed in.
+"""The usage report, made from the history and the estate. Plain arithmetic over rows handed in.
 
 Licenses count as unused where nobody used them on any day that is known, wherever they are: bound to a device, or free
 in the balance. Types that work by being installed (F2, I5) have no seats to go by and are never said to be unused.
@@ -34,7 +34,7 @@ class PoolReport(Value, kw_only=True):
     peak: int
     unused: int
     trend: Trend | None
-    """None where there is nothing to run out."""
+    """None where nothing can run out."""
 
 
 class SilentPbx(Value):
@@ -42,14 +42,14 @@ class SilentPbx(Value):
     pbx: str
     state: LeaseState
     heard_at: float | None
-    """UNIX time in seconds; None where it never was."""
+    """UNIX time in seconds; None where the PBX was never heard of."""
     seats: int
 
 
 def pool_reports(
     estate: Overview, types: Mapping[str, LicenseType], days: Iterable[PoolPeak], *, today: int
 ) -> list[PoolReport]:
-    """Pools in the order of the overview, then the balance."""
+    """List the pools in the order of the overview, then the balance; `today` is a day from 1970 on."""
     by_pool: defaultdict[tuple[str, str], dict[int, PoolPeak]] = defaultdict(dict)
     for pool_day in days:
         by_pool[pool_day.device, pool_day.license_type][pool_day.day] = pool_day
@@ -82,7 +82,7 @@ def pool_reports(
 def silent_pbxs(
     estate: Estate, leases: Mapping[int, Lease], seats: Mapping[int, int], time: LeaseTime
 ) -> list[SilentPbx]:
-    """PBXs that are overdue or expired, the longest silent first, then those that were never heard of."""
+    """List the PBXs that are overdue or expired, the longest silent first, then those that were never heard of."""
     silent_pbxes = []
     for pbx in estate.pbxs.values():
         lease = leases.get(pbx.id)
