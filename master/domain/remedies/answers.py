@@ -1,4 +1,4 @@
-"""Which steps may answer a refusal: one list for each reason. Whether they do is found by trying (`trial.py`)."""
+"""Steps that may answer a refusal, one list for each reason. Whether they do is found by trying (`trial.py`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def kind_of(refusal: Refusal) -> tuple[object, ...]:
 
 
 def joined(steps: Steps, *more: Step) -> Steps:
-    """The steps and some more; two of a kind become one, and what is released is not replaced."""
+    """Add steps to steps; two of a kind become one, and licenses that are released are not replaced."""
     kept_steps = list(steps)
     for step in more:
         if step.action is RemedyAction.RELEASE_LICENSES:
@@ -72,7 +72,7 @@ def _both(step: Step, other: Step) -> Step:
 
 
 def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
-    """The steps taken, and what may answer the first refusal that is left; for all that are refused like it."""
+    """Yield the steps taken with those that may answer the first refusal left, and all refusals like it."""
     first = trial.refused[0]
     alike = [refusal for refusal in trial.refused if kind_of(refusal) == kind_of(first)]
     if first.reason is RefusalReason.STILL_REQUIRED:
@@ -83,7 +83,7 @@ def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
 
 
 class _Answering(Value):
-    """Finds the steps that may turn refusals of one kind into grants."""
+    """The search for steps that may turn refusals of one kind into grants."""
 
     case: Case
     steps: Steps
@@ -91,7 +91,7 @@ class _Answering(Value):
     alike: Sequence[Refusal]
 
     def all(self) -> Iterator[Steps]:
-        """The ways to go on, the one that operators would think of first."""
+        """Yield the ways to go on, those first that operators would think of first."""
         first, takes = self.alike[0], self.trial.estate.catalog.types[self.alike[0].license_type]
         newer = takes.exempt_from_software
         if newer is not None and self.trial.software < newer:  # G1: nobody is told to buy one
@@ -205,7 +205,7 @@ class _Answering(Value):
             yield (*self.steps, step)
 
     def _release(self, device: str, items: Sequence[License]) -> Iterator[Steps]:
-        """Licenses go, and before them the seats that they would leave without one (L5)."""
+        """Yield the release of licenses, together with freeing the seats that would be left without a license (L5)."""
         software = {self.case.pbx.id: self.trial.software}
         estate = self.trial.estate
         if not items or any(license.id.startswith("+") for license in items):
@@ -232,7 +232,7 @@ class _Answering(Value):
             yield joined(self.steps, step)
 
     def _lift_limit(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
-        """B5, B6: newer licenses in the place of all that are too old, or none, or software that they allow."""
+        """Yield newer licenses in place of all that are too old, or their release, or older software (B5, B6)."""
         major = self.trial.software.major
         installation = self.trial.estate.installation_on(first.device)
         low = installation.limiting_below(self.trial.software)
@@ -253,7 +253,7 @@ class _Answering(Value):
         yield from self._release(first.device, low)
 
     def _fit_application(self, takes: LicenseType, first: Refusal) -> Iterator[Steps]:
-        """B8: the application is named, or runs what its licenses allow, or gets newer ones."""
+        """Yield the application's version to be named, or one that its licenses allow, or newer licenses (B8)."""
         installation = self.trial.estate.installation_on(first.device)
         limit = installation.application_limit(takes.key)
         asked = [want.application for want in self.case.wants if want.type == takes.key]
@@ -291,7 +291,7 @@ class _Answering(Value):
         return [license for license in self.trial.estate.licenses if license.id in ids]
 
     def _refs(self, items: Iterable[License]) -> tuple[LicenseRef, ...]:
-        """As the request found them: what a step replaced already keeps its name."""
+        """Name licenses as the request found them: a license that a step replaced already keeps its name."""
         before: Mapping[str, License] = {license.id: license for license in self.case.estate.licenses}
         return tuple(before[license.id].ref for license in items)
 

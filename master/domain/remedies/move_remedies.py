@@ -1,4 +1,4 @@
-"""What would let a license move: the steps are taken on a copy and the same move is judged again, until it may.
+"""What would let a license move: the steps are taken on a copy and the same move is judged again, until it is allowed.
 
 As `remedies.py` does for seats. Where a problem has no step that an estate can show (a wait, an approval, a project
 file), the words of `domain/licenses/move_problems.py` stay.
@@ -45,19 +45,19 @@ class AskedMove(Value, kw_only=True):
     kind: MoveKind
     license: str
     device: Device | None = None
-    """Where it goes; None for the balance."""
+    """The device that the license goes to; None for the balance."""
     used: int = 0
-    """Seats debited from its pool, where they stand in the way (L5)."""
+    """Number of seats debited from the license's pool, where they prevent the move (L5)."""
     leaving: Collection[str] = field(default=())
-    """Ids of the licenses that leave with it."""
+    """Ids of the licenses that leave together with the license."""
     holders: Sequence[TopHolder] = ()
-    """Who holds those seats, most first."""
+    """The PBXs that hold those seats, most first."""
 
 
 def move_refused(
     asked: AskedMove, estate: Estate, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal | None:
-    """Why a license may not move, with the steps that let it; None where it may."""
+    """Return why a license may not move, with the steps that let it move; None where it may."""
     refused = _judged(asked, estate, software or {}, ())
     return None if refused is None else with_way(refused, asked, estate, software=software)
 
@@ -65,7 +65,8 @@ def move_refused(
 def with_way(
     refused: MoveRefusal, asked: AskedMove, estate: Estate, *, software: Mapping[int, Version] | None = None
 ) -> MoveRefusal:
-    """The refusal with the steps that let the license move; else with the words for what no step is known against."""
+    """Return the refusal with the steps that let the license move, else the words of the problem that no step
+    answers."""
     steps: Steps = ()
     left: MoveRefusal | None = refused
     copy, running = estate, software or {}
@@ -108,7 +109,7 @@ def _judged(
 def _answer(
     refused: MoveRefusal, asked: AskedMove, estate: Estate, software: Mapping[int, Version]
 ) -> tuple[Step, ...]:
-    """The steps that may answer a problem; none where there are none."""
+    """Return the steps that may answer a problem; empty where none can."""
     leaving = next(license for license in estate.licenses if license.id == asked.license)
     match refused.problem:
         case MoveProblem.FIRMWARE_TOO_OLD:
@@ -158,7 +159,7 @@ def _release(
 
 
 def _upgrade(estate: Estate, device: str, *, but: str = "") -> tuple[Step, ...]:
-    """L4, A5: software that can give licenses back, with licenses that allow it (B5)."""
+    """Return the upgrade to software that can release licenses, with newer licenses that allow it (L4, A5, B5)."""
     first, pbx = estate.catalog.releases_from_software, estate.pbx_on[device]
     assert first is not None
     installation = estate.installations[pbx.device.id]

@@ -1,9 +1,9 @@
 """What would turn a refusal into a grant: found by trying, so that what is said is true.
 
 A search over ways: each reason has steps that may answer it (`answers.py`); they are taken on a copy, the same request
-is decided again (`trial.py`), and what is refused then is answered in turn, until nothing is. So chains come out whole.
-Each way that begins differently is followed to its end, and the shortest is told first. What a search may take is
-bounded; where it ends without a way, the remedy says so.
+is decided again (`trial.py`), and what is refused then is answered in turn, until nothing is. So a way has all its
+steps. Each way that begins differently is followed to its end, and the shortest is told first. What a search may take
+is bounded; where it ends without a way, the remedy says so.
 
 Left to `remedy_words.py`: how steps are worded.
 """
@@ -33,10 +33,10 @@ _WAYS_MAX = 3
 
 _REMEMBERED_MAX = 4_000
 _TRIAL_COSTS = 10
-"""What it takes to copy, in seats decided; one more for so many licenses of the project:"""
+"""The cost of a trial's copies, in seats decided; one more for each `_LICENSES_COPIED` licenses of the project."""
 _LICENSES_COPIED = 40
 _WAITERS_COPIED = 10
-"""One more for so many seats of the pools that are waited for."""
+"""One more for each `_WAITERS_COPIED` seats that are waited for."""
 
 _TURNS_MUCH = frozenset(
     {
@@ -66,15 +66,15 @@ _ORDER = {action: number for number, action in enumerate((
 
 
 class Effort(Struct):
-    """What finding remedies may take, and what is left of it: as many seats decided, with their copies."""
+    """The work that finding remedies may take, and what is left of it, in seats decided (copies included)."""
 
     left: int
     check: Callable[[], None] | None = None
-    """Asked before each trial whether anybody waits for it still; raises where nobody does."""
+    """Called before each trial; raises where nobody waits for the remedies any more."""
 
     @classmethod
     def of_a_batch(cls) -> Effort:
-        """What refusals can spare: some tens of milliseconds, however many there are."""
+        """Return the effort for the refusals of a batch, however many: some tens of milliseconds."""
         return cls(4_000)
 
     @classmethod
@@ -83,10 +83,10 @@ class Effort(Struct):
         return cls(50_000, check)
 
     def spend(self, cost: int) -> None:
-        """Begin a trial; the last one may take more than is left.
+        """Take the cost of a trial from what is left; the last trial may take more than is left.
 
         Raises:
-            GivenUpError: nobody waits for it any more.
+            GivenUpError: nobody waits for the remedies any more.
         """
         if self.check is not None:
             self.check()
@@ -96,12 +96,12 @@ class Effort(Struct):
 def with_remedies(
     outcomes: list[Outcome], case: Case, effort: Effort, *, wants: Sequence[Want] = (), returns: Sequence[SeatKey] = ()
 ) -> list[Outcome]:
-    """The outcomes of a call, the refusals with what would help.
+    """Return the outcomes of a call, each refusal with its remedy.
 
-    Those of one kind get the same answer, which helps them all: so a call is answered in the time that a few take.
+    Refusals of one kind get the same remedy, which helps them all: so a call is answered in the time that a few take.
 
-    `outcomes` are in request order, and of `wants` or of `returns`; `case` is what is known right after, of no
-    seats yet.
+    `outcomes` are in request order, and of `wants` or of `returns`; `case` is what is known right after, of no seats
+    yet.
     """
     kinds: dict[tuple[object, ...], list[int]] = {}
     for index, outcome in enumerate(outcomes):
@@ -125,7 +125,7 @@ def with_remedies(
 
 
 def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
-    """Where licenses are short it is the same for all who are refused alike, so it is found once."""
+    """Return the remedy, found before where licenses are short: all who are refused alike have the same remedy."""
     first = refused[0]
     shared = case.working_set.seats[case.pbx.id].shares is not None
     takes = case.estate.catalog.types[case.wants[0].type] if case.wants and first.reason in TOO_FEW else None
@@ -146,7 +146,8 @@ def _remembered(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remed
 
 
 def _rests_on(case: Case, takes: LicenseType) -> tuple[object, ...]:
-    """What a remedy turns on besides the refusal: what is asked for, what its users and others hold, pools beside."""
+    """Return what a remedy rests on besides the refusal: what is asked for, what its users and others hold, and
+    pools."""
     users = {want.subject for want in case.wants}
     asked = Counter((want.kind, bool(want.user), bool(want.line), want.application) for want in case.wants)
     holdings = case.working_set.holdings(case.pbx.id)
@@ -157,7 +158,7 @@ def _rests_on(case: Case, takes: LicenseType) -> tuple[object, ...]:
 
 
 def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
-    """What would grant all that was refused for one reason.
+    """Find what would grant all that was refused for one reason.
 
     `case` is of these seats alone, and `refused` has a refusal for each.
     """
@@ -165,7 +166,8 @@ def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
 
 
 def _correction(refusal: Refusal) -> Step | None:
-    """What the request says wrongly, or leaves out: what it says then is another request, with an answer of its own."""
+    """Return how to correct what the request says wrongly or leaves out; None where nothing is. The corrected request
+    is another one, with an answer of its own."""
     match refusal.reason:
         case RefusalReason.UNKNOWN_LICENSE_TYPE:
             name, key, accepted = "license_type", "", refusal.accepted
@@ -190,16 +192,16 @@ def _told(decided_ways: Sequence[tuple[Steps, Step]], case: Case, *, instead: St
 
 
 class _Search(Struct):
-    """Tries steps on copies of the estate until some of them grant one refused request."""
+    """A search that tries steps on copies of the estate until some of them grant one refused request."""
 
     case: Case
     effort: Effort
     seen: set[Steps] = field(default_factory=set)
     wrong: Step | None = None
-    """What the request was found to leave out on the way."""
+    """The correction of what the request was found to leave out during the search."""
 
     def remedy(self, refused: Sequence[Refusal]) -> Remedy:
-        """The ways that were found, what the request says wrongly, or what to do instead."""
+        """Return the ways found, else the correction of the request, else what to do instead."""
         first, case = refused[0], self.case
         if first.reason is RefusalReason.WAITING:
             return _told([], case, instead=Step(action=RemedyAction.WAIT, license_type=first.license_type))
@@ -215,11 +217,11 @@ class _Search(Struct):
 
     @property
     def rests_on_what_is_short_alone(self) -> bool:
-        """Whether no step that was tried turns on how much else is in use, as a release does."""
+        """Whether no step that was tried depends on how much else is in use, as a release does."""
         return all(step.action in _MORE_OF_THE_SAME for steps in self.seen for step in steps)
 
     def _ways(self, refused: Sequence[Refusal]) -> list[tuple[Steps, Step]]:
-        """Ways with the step that answers the first reason, the shortest first."""
+        """Find the ways, the shortest first, each with its step that answers the first reason."""
         case, decided_ways = self.case, list[tuple[Steps, Step]]()
         pools = case.read_pools()
         kept = case.working_set.kept_from(case.pbx.id)
@@ -230,7 +232,7 @@ class _Search(Struct):
         return decided_ways[:_WAYS_MAX]
 
     def _to_its_end(self, begun: Steps) -> Steps | None:
-        """The first way that begins so: whatever is refused still is answered in turn, until nothing is."""
+        """Find the first way that begins with `begun`: what is still refused is answered in turn, until nothing is."""
         waiting = [begun]
         while waiting and self.effort.left > 0:
             steps = waiting.pop()
@@ -254,7 +256,7 @@ class _Search(Struct):
         return tried(self.case, steps)
 
     def _without_needless(self, steps: Steps) -> Steps:
-        """The first step and those that it takes beside it: what turns much may have made an earlier one needless."""
+        """Return the first step and those needed beside it: what changes much may have made an earlier one needless."""
         if len(steps) > 2 and any(step.action in _TURNS_MUCH for step in steps):
             for step in steps[1:]:
                 if self.effort.left <= 0:

@@ -1,4 +1,4 @@
-"""How the steps of a remedy are worded: one sentence for each action, the only place where one is."""
+"""The words of a remedy's steps: one sentence for each action, and no words for them anywhere else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from master.domain.seats.refusals.reasons import SeatRef, Step, counted, some
 
 
 def in_words(ways: Sequence[Sequence[Step]], catalog: Catalog) -> str:
-    """Ways side by side, the steps of each in a row."""
+    """Join ways as alternatives, and the steps of each way in a row, as text."""
     return ", or ".join(_row([step_in_words(step, catalog) for step in steps]) for steps in ways)
 
 

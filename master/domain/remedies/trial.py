@@ -1,7 +1,7 @@
-"""A refused request decided again on a copy, with some steps taken.
+"""Trials: a refused request is decided again on a copy, with some steps taken.
 
-The estate, the seats and the pools are copied as the steps change them; the deciding is that of every day. What is
-found here is what would happen, so `remedies.py` tells nothing that was not tried.
+The estate, the seats and the pools are copied as the steps change them; the deciding is the usual one. What is found
+here is what would happen, so `remedies.py` tells nothing that was not tried.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CHANGE_ESTATE = frozenset(
     }
 )
 _TRIED_MAX = 4
-"""How many copies of a project are kept: one of ten thousand sites takes a megabyte."""
+"""The most copies of a project that are kept: one of ten thousand sites takes a megabyte."""
 
 
 class Case(Value, kw_only=True):
@@ -41,51 +41,51 @@ class Case(Value, kw_only=True):
     eligibilities: EligibilityCache
     working_set: SeatWorkingSet
     read_pools: Callable[[], Mapping[int, PoolScore]]
-    """Every pool of the PBX's own device and of the master's, and those that its seats are debited from; asked for
+    """Returns every pool of the PBX's own device and of the master's, and those that its seats are debited from; called
     only where something is tried."""
     pbx: Pbx
     software: Version
     time: LeaseTime
-    """When it was refused."""
+    """When the request was refused."""
     wants: tuple[Want, ...] = ()
     """The seats that were refused."""
     returns: tuple[SeatKey, ...] = ()
     """The seats whose return was refused; either these or `wants`."""
     carrier: Pbx | None = None
-    """The standby that has the PBX's lease (F5), if one has."""
+    """The standby that has the PBX's lease (F5); None where the PBX has it itself."""
 
     @property
     def estate(self) -> Estate:
-        """The project that refused."""
+        """The project whose master refused the request."""
         return self.eligibilities.estate
 
 
 class Trial(Value):
-    """The request with some steps taken."""
+    """The result of deciding the request again with some steps taken."""
 
     estate: Estate
     pools: Mapping[int, PoolScore]
     software: Version
     refused: tuple[Refusal, ...]
-    """What is refused still; what others need stands first."""
+    """What is still refused; seats that others need stand first."""
     left: Mapping[int, PoolScore]
-    """The pools after it, with what was returned and granted; of use while something is refused."""
+    """The pools after the request, with what was returned and granted; of use while something is refused."""
     kept_for_others: Mapping[int, int]
     """Seats that allocation rules keep free for others, by pool id."""
     frees_too_many: bool = False
-    """Whether so many seats are to come back that some would be among them which the request needs."""
+    """Whether so many seats are to come back that seats which the request needs would be among them."""
 
     def pool_before(self, device: str, license_type: str) -> PoolScore:
-        """How much of a pool is used before the request is decided."""
+        """Return how much of a pool is used before the request is decided."""
         return self.pools[self.estate.pool_on(device, license_type)]
 
     def pool_after(self, device: str, license_type: str) -> PoolScore:
-        """How much of a pool is used after it."""
+        """Return how much of a pool is used after the request was decided."""
         return self.left[self.estate.pool_on(device, license_type)]
 
 
 def pools_of(estate: Estate, pbx: Pbx) -> tuple[int, ...]:
-    """The pools that a trial may debit: those on the PBX's own device, on its standbys' and on the master's."""
+    """Return the ids of pools that a trial may debit: those on the PBX's own device, its standbys' and the master's."""
     devices = {pbx.device.id, estate.master.device.id, *(standby.device.id for standby in estate.standbys_of(pbx))}
     ids = (estate.pool_ids.get((device_id, key)) for device_id in devices for key in estate.catalog.types)
     return tuple(pool_id for pool_id in ids if pool_id is not None)
@@ -151,7 +151,7 @@ def _frees_too_many(case: Case, step: Step, decider: Decider) -> bool:
 
 
 def is_released_in_use(trial: Trial, steps: Sequence[Step]) -> bool:
-    """L5: Tell whether steps release licenses whose seats none of them frees."""
+    """Tell whether steps release licenses whose seats no step frees (L5)."""
     released = {ref.id for step in steps if step.action is RemedyAction.RELEASE_LICENSES for ref in step.licenses}
     devices = {ref.id: ref.device for step in steps for ref in step.licenses}
     pools = (
@@ -163,7 +163,7 @@ def is_released_in_use(trial: Trial, steps: Sequence[Step]) -> bool:
 
 
 def added_license(estate: Estate, step: Step) -> License:
-    """The license that stands for those to be bound."""
+    """Return the license that stands for those to be bound in a step."""
     return License(
         id=f"+{step.license_type}@{step.device}",
         type=estate.catalog.types[step.license_type],
@@ -175,7 +175,8 @@ def added_license(estate: Estate, step: Step) -> License:
 
 
 def _eligibilities_after(before: EligibilityCache, steps: Sequence[Step]) -> EligibilityCache:
-    """What is certain once the steps are taken. Where licenses are short all who are refused alike try the same few."""
+    """Return what is certain once the steps are taken, kept: where licenses are short, all refused alike try the
+    same."""
     changing = tuple(step for step in steps if step.action in _CHANGE_ESTATE)
     if not changing:
         return before
@@ -188,7 +189,7 @@ def _eligibilities_after(before: EligibilityCache, steps: Sequence[Step]) -> Eli
 
 
 def estate_after(estate: Estate, steps: Sequence[Step]) -> Estate:
-    """The project with the licenses that the steps bring, take away and change."""
+    """Return the project with the licenses that the steps add, take away and change."""
     changed: list[License] = []
     by_id = {license.id: license for license in estate.licenses} if any(step.licenses for step in steps) else {}
     for step in steps:
@@ -229,7 +230,7 @@ def _pools_after(case: Case, estate: Estate, steps: Sequence[Step]) -> Mapping[i
 
 
 def _above_limit(estate: Estate, case: Case, software: Version) -> Refusal | None:
-    """B5: newer software that the licenses do not allow would end everything else that the PBX does."""
+    """Refuse newer software that the licenses do not allow: it would end everything else that the PBX does (B5)."""
     installation = estate.installation_of(case.pbx)
     if installation.limit is None or software.major <= installation.limit:
         return None
@@ -238,7 +239,7 @@ def _above_limit(estate: Estate, case: Case, software: Version) -> Refusal | Non
 
 
 def over(trial: Trial, device: str, license_type: str) -> int:
-    """By how much a pool is short before one more seat is granted: what is used, leaving or kept for others."""
+    """Return by how many seats a pool is short before one more is granted: those used, leaving or kept for others."""
     pool = trial.pool_after(device, license_type)
     leaving = trial.estate.installation_on(device).leaving.get(license_type, 0)
     kept = trial.kept_for_others.get(trial.estate.pool_on(device, license_type), 0)
@@ -246,7 +247,7 @@ def over(trial: Trial, device: str, license_type: str) -> int:
 
 
 def lowest_version(trial: Trial, case: Case, license_type: str, device: str) -> int | None:
-    """The lowest version that licenses bound to a device may have so that nothing stops working; None for hardware."""
+    """Return the lowest version of licenses to bind to a device so that nothing stops working; None for hardware."""
     wanted_type = trial.estate.catalog.types[license_type]
     installation = trial.estate.installation_on(device)
     if not wanted_type.versioned:
