@@ -61,7 +61,7 @@ class Decider:
         *,
         carrier: Pbx | None = None,
     ) -> None:
-        """Decide for `pbx`; `carrier` is the standby that has the PBX's lease (F5), None where no standby has it."""
+        """`carrier` is the standby that has the PBX's lease (F5); None where the PBX has it itself."""
         self._eligibilities = eligibilities
         self._estate = eligibilities.estate
         self._catalog = eligibilities.estate.catalog
@@ -78,8 +78,8 @@ class Decider:
         self._debits = SeatDebits(self._estate, working_set, pbx, time)
 
     def acquire(self, wants: Sequence[Want], *, waits: bool = False) -> list[Outcome]:
-        """Grant or refuse each want, in the order of the request; seats that other seats need are decided first.
-        `waits` lets seats that are short be waited for, where an operator's policy has a queue."""
+        """Grant or refuse each want, in request order; seats that others need are decided first. `waits` lets seats
+        that are short be waited for, where an operator's policy has a queue."""
         rank = self._catalog.rank
         outcomes: list[Outcome] = [_NOT_NEEDED] * len(wants)
         for run in sorted(runs_of(map(ALIKE, wants)), key=lambda run: rank.get(wants[run.start].type, 0)):
@@ -242,8 +242,7 @@ class Decider:
         return eligibility
 
     def _denied(self, want: Want, eligibility: Eligibility) -> Refusal | None:
-        """Return the refusal where an allocation rule keeps a type from this kind of holder at the PBX's site; else
-        None."""
+        """Return the refusal by an allocation rule that keeps a type from the PBX's site, for holders of this kind."""
         if not (self._estate.allocation.rules and eligibility.needs_license):
             return None
         rule = self._estate.allocation.access(want.type, self._pbx.site, want.kind, self._now)
@@ -303,7 +302,7 @@ class Decider:
     # --- Inclusion: H2, H3, K2 --------------------------------------------------------------------------------------
 
     def _included_in(self, license_type: LicenseType, user: str) -> str:
-        """Return the type of a held seat that includes a seat of `license_type` for the user; empty where none does."""
+        """Return the type of a held seat that includes a new seat of `license_type`; empty where none does."""
         if user:
             for whole in self._catalog.included_in[license_type.key]:
                 if self._requirements.holds(whole, user):
@@ -333,8 +332,7 @@ class Decider:
                 self._working_set.add(seat._replace(pool_id=None, parent=base.key))
 
     def _charge_parts(self, whole: LicenseType, returned: Seat) -> Refusal | None:
-        """Debit the parts that stay when the seat that includes them is returned; return the refusal where that fails
-        (H2)."""
+        """Debit the parts that stay when the seat that includes them is returned, or return the refusal (H2)."""
         parts = [seat for seat in self._parts_held(whole, returned.subject) if seat.parent == whole.key]
         return self._charge_included(whole, returned, parts)
 

@@ -27,7 +27,7 @@ class Source(Value):
     pool_id: int
     installation: Installation
     granted: Granted
-    """The answer to a request for a seat that is debited from this pool."""
+    """The answer to a seat that is debited from this pool."""
     leaving: int
     """Licenses of the pool that are being released: nothing new is granted from them (L5)."""
 
@@ -42,16 +42,16 @@ class Eligibility(Value):
     needs_license: bool
     """False where the seat is free of charge for this holder on this PBX."""
     installation: Installation
-    """The installation whose licenses count first, for the words of refusals."""
+    """The installation whose licenses count first, for refusals."""
     sources: tuple[Source, ...]
-    """The pools to debit, in order; empty where no license of the type can be used."""
+    """The pools to debit, in order; empty where none can be."""
     companions: tuple[Eligibility, ...]
-    """What is certain for each seat that has to be debited together with this seat (D1)."""
+    """The same for the seats that are debited together with this seat (D1)."""
     too_old: tuple[License, ...] = ()
     """Licenses of the type that could be used if the PBX software were older (D3)."""
     is_plain: bool = False
-    """Whether only the pools decide, whoever holds the seat: the type requires nothing, includes nothing and is in no
-    other, may be held more than once per PBX, and is not held against an application's version."""
+    """Whether only the pools decide, whoever holds the seat: nothing is required, included, single, or held against an
+    application."""
 
 
 class EligibilityCache:
@@ -207,7 +207,7 @@ class EligibilityCache:
 
 
 def _asked_wrongly(license_type: LicenseType, pbx: Pbx, software: Version, kind: HolderKind) -> Refusal | None:
-    """Return the refusal where the request is wrong whether a license is needed or not; else None."""
+    """Return what is wrong with a request whether a license is needed or not."""
     if kind not in license_type.holders and kind not in license_type.exempt_holders:
         return explanations.holder_kind(license_type, kind)
     if license_type.minimum_software is not None and software < license_type.minimum_software:
@@ -226,13 +226,12 @@ def _exempt(license_type: LicenseType, pbx: Pbx, software: Version, kind: Holder
 
 
 def _within_limit(license_type: LicenseType, software: Version, installation: Installation) -> bool:
-    """Tell whether the software is within the installation's limit (B5); a type without versions has no limit (C3)."""
+    """Tell whether software is within an installation's limit (B5); what has no version is not limited (C3)."""
     return not license_type.versioned or installation.limit is None or software.major <= installation.limit
 
 
 def application_refused(eligibility: Eligibility, application: Version | None) -> Refusal | None:
-    """Return the refusal of a type that is held against the application's version (B8); None where the version is
-    allowed, or the type is not held against it."""
+    """Return the refusal where a type is held against the application's version, and that is not allowed (B8)."""
     license_type = eligibility.type
     if license_type.version_basis is not VersionBasis.APPLICATION or not eligibility.sources:
         return None

@@ -108,10 +108,9 @@ def parts(
 def reserves_of(
     rules: PoolRules, site_of: Mapping[int, str], *, held: Mapping[int, int], counted: Mapping[int, int]
 ) -> tuple[int, int]:
-    """Return how many seats held are taken from reserves, and how many more are to be kept free for the owners of
-    reserves.
+    """Return how many seats held are of reserves, and how many more are to be kept free for the reserves' owners.
 
-    `held` and `counted` are seats by PBX id; no fewer are counted than held.
+    Seats are by PBX id; no fewer are counted than held.
     """
     reserved = PoolDivision(rules, site_of, {}).kept_free
     return reserved - PoolDivision(rules, site_of, held).kept_free, PoolDivision(rules, site_of, counted).kept_free

@@ -11,7 +11,7 @@ from master.domain.seats.seats import Seat, SeatKey, Want
 
 
 class Requirements:
-    """The requirements of one PBX's seats, judged by what it holds; every change of the working set counts at once."""
+    """What one PBX's seats need, judged by the seats that it holds as the working set changes."""
 
     def __init__(self, catalog: Catalog, working_set: SeatWorkingSet, pbx: Pbx) -> None:
         self._catalog = catalog
@@ -38,7 +38,7 @@ class Requirements:
         return bool(holder) and any(self.holds(accepted, holder) for accepted in types)
 
     def still_required(self, seat: Seat) -> Refusal | None:
-        """Refuse the return of a fixed seat that other seats need, naming those; None where no seat needs it (H5)."""
+        """Refuse the return of a fixed seat that others need, and name those (H5)."""
         needs = [
             (dependent, needed)
             for dependent_type in self._catalog.required_by[seat.type]

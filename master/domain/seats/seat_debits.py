@@ -36,7 +36,7 @@ class SeatDebits:
         self._shortages = Shortages(estate, working_set, pbx, time)
 
     def charge(self, eligibility: Eligibility, wants: Sequence[Want], *, parent: str) -> list[Outcome]:
-        """Debit the seats of a run in order, each with its companions or not at all; `parent` is the type including
+        """Debit the seats of a run in order, each with its companions or not at all; none where `parent` includes
         them."""
         if parent:
             self._add(eligibility, wants, None, parent)
@@ -103,8 +103,8 @@ class SeatDebits:
         )
 
     def _free_source(self, eligibility: Eligibility, want: Want) -> tuple[Source, int] | None:
-        """Return the first source that a wanted seat, or a companion of it, can be debited from, and how many seats the
-        source has at least; None where no source has any."""
+        """Return the first source that a wanted seat, or its companion, can be debited from, and how many seats it has
+        at least."""
         name = (eligibility.type.key, want.kind, want.holder)
         for source in eligibility.sources:
             pool = self._working_set.pools[source.pool_id]

@@ -72,7 +72,7 @@ class PbxSeats(Struct):
 
     by_key: dict[Key, Seat] = field(default_factory=dict)
     by_user: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
-    """Keys of seats that something else holds on behalf of a user, such as channels and logins, by user."""
+    """Keys of seats held on behalf of a user by something else (channels, logins), by user."""
     by_type: defaultdict[str, set[Key]] = field(default_factory=lambda: defaultdict(set))
     """Keys of seats by type, only of the types that are read PBX-wide."""
     added: dict[Key, Seat] = field(default_factory=dict)
@@ -151,7 +151,7 @@ class SeatWorkingSet:
         return iter(tuple(self.seats[pbx_id].by_key.values()))
 
     def of_type(self, pbx_id: int, type_key: str) -> list[Seat]:
-        """List all seats that a PBX holds of a type that is read PBX-wide, oldest first."""
+        """List all seats of a type that is read PBX-wide, oldest first."""
         of_pbx = self.seats[pbx_id]
         held = (of_pbx.by_key[key] for key in of_pbx.by_type[type_key])
         return sorted(held, key=lambda seat: (seat.acquired_at, seat.key))
@@ -241,7 +241,7 @@ class SeatWorkingSet:
         return [seat for of_pbx in self.seats.values() for seat in of_pbx.removed.values()]
 
     def pools_debited(self) -> set[int]:
-        """Return the ids of the pools that the seats loaded or counted are debited from."""
+        """Return the ids of the pools that the seats loaded are debited from."""
         seats = (seat for of_pbx in self.seats.values() for seat in of_pbx.by_key.values())
         counted = {pool_id for of_pbx in self.seats.values() for _, pool_id in of_pbx.totals if pool_id is not None}
         return counted | {seat.pool_id for seat in seats if seat.pool_id is not None}
@@ -258,7 +258,7 @@ class SeatWorkingSet:
         return total
 
     def pool_changes(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """Return by how many seats each (pool id, PBX id) changed, and by how many the seats counted for it changed."""
+        """Return by how much each (pool id, PBX id) changed: in seats, and in seats counted."""
         seats: defaultdict[tuple[int, int], int] = defaultdict(int)
         for pbx_id, of_pbx in self.seats.items():
             for sign, moved in ((1, of_pbx.added), (-1, of_pbx.removed)):

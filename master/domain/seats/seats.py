@@ -1,7 +1,6 @@
-"""The values of seats: what is asked for, what is held, what is answered.
+"""What is asked for, what is held, and what is answered.
 
-Tuples rather than `Value`s: when all PBXs come at once, hundreds of thousands are made of them, from columns and into
-columns.
+Tuples rather than `Value`s: a restart of all PBXs makes hundreds of thousands of them, from columns and into columns.
 """
 
 from __future__ import annotations
@@ -95,12 +94,12 @@ class Seat(NamedTuple):
         return self.asked_anew(None)
 
     def asked_anew(self, application: Version | None) -> Want:
-        """Return the want that would ask for this seat, with the version of the application that uses it."""
+        """Return the want that would ask for this seat, with its application's version."""
         return Want._make((*self[1:6], application))
 
     @property
     def is_companion(self) -> bool:
-        """Whether the seat was debited as the companion of another seat and goes with that seat (D1)."""
+        """Whether the seat came along with another seat and goes with that one (D1)."""
         return bool(self.parent) and self.pool_id is not None
 
 

@@ -65,8 +65,8 @@ class SharedPool:
         return self._division.kept_free
 
     def standings(self, waits: Mapping[tuple[str, int], int]) -> dict[str, _Standing]:
-        """Return the seats that each site with PBXs has, could get, and would have if the pool were dealt anew; `waits`
-        are seats waited for, by (license type, PBX id)."""
+        """Return what each site with PBXs has, could get, and would have if the pool were dealt anew; `waits` are seats
+        waited for, by (license type, PBX id)."""
         rules = self._division.rules
         has: Counter[str] = Counter(dict.fromkeys(rules.site_reserves, 0))
         wanted: Counter[str] = Counter()

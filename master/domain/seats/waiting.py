@@ -1,8 +1,8 @@
-"""The places in queues after a call for seats: a seat that was refused only because seats are short may be waited for.
+"""The waiting after a call for seats: what was refused only because seats are short becomes a place in a queue.
 
-That is possible where an operator's policy for the type has a queue, for seats of the shared pool, and where the call
-asks to wait; a seat that is waited for already keeps its place whatever a later call asks. A seat that is refused for
-any other reason is not waited for, or no longer.
+Possible where an operator's policy for the type has a queue, for seats of the shared pool, and where the call asks for
+it; a seat that is waited for already keeps its place whatever a later call asks. A seat that is refused for any other
+reason is not waited for, or no longer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from master.domain.seats.seat_working_set import SeatWorkingSet
 from master.domain.seats.seats import Want
 
 AWAITABLE = frozenset({RefusalReason.POOL_EXHAUSTED, RefusalReason.RESERVED_FOR_OTHERS, RefusalReason.MAXIMUM_REACHED})
-"""Reasons of refusals that end as seats come free, or as PBXs of the same site or group give theirs back."""
+"""Reasons of refusals that end as seats come free, or as PBXs of the same site give theirs back."""
 
 
 def with_places(
@@ -31,7 +31,7 @@ def with_places(
     working_set: SeatWorkingSet,
     waits: bool,
 ) -> list[Outcome]:
-    """Put the refused seats that may be waited for into queues, and name their places in the refusals. `waits` says
+    """Give the refused seats that may be waited for a place in their queue, and say so in the refusals. `waits` says
     whether the call asks to wait."""
     awaited: defaultdict[int, list[int]] = defaultdict(list)
     pools = {key: pool_id for pool_id, key in estate.shared_pools.items() if pool_id in working_set.queues}

@@ -49,7 +49,7 @@ class WaitingQueue:
         self._unread = unread
         self._waiters: dict[Name, Waiter] = {}
         self.wants: dict[Name, Want] = {}
-        """What was asked for, by name; also of seats that are not waited for any more."""
+        """What was asked for, by name; also by those who left."""
         self.told: dict[Name, int] = {}
         """The places told before, by name; also of seats that are not waited for any more."""
         for waiter, want, place in waiters:
@@ -104,7 +104,7 @@ class WaitingQueue:
                 self.changed()
 
     def changed(self) -> None:
-        """Forget whose turn it is, because the seats counted of the pool, or those who wait, have changed."""
+        """Forget whose turn it is, as what is counted of the pool, or who waits, has changed."""
         self._handed_on = None
 
     def turns(self, free: int, division: PoolDivision) -> HandedOn:

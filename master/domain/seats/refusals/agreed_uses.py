@@ -31,7 +31,7 @@ def ends_soon(estate: Estate, license: License, now: float) -> bool:
 
 
 def endings_told(estate: Estate, ending: Collection[License]) -> str:
-    """Return sentences that say on which day which agreement ends, and the use of which licenses with it."""
+    """Say which agreements end on which day, and the use of which licenses with them."""
     by_end: defaultdict[tuple[date, str], list[str]] = defaultdict(list)
     for license in ending:
         if license.agreed is not None and license.agreed.ends_at is not None:

@@ -51,7 +51,7 @@ class Drawn(Value):
 
 
 def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: AllocationRule) -> Refusal:
-    """Refuse a seat that an operator's rule denies to the PBX's site or keeps for others."""
+    """Refuse a seat that an operator's rule keeps from the PBX's site."""
     holder, name = kind.name.lower().replace("_", " "), license_type.display_name
     is_denied = license_type.key in rule.deny
     said = f"denies {name} seats to {rule.scope}" if is_denied else f"keeps {name} seats for {rule.scope}"
@@ -65,7 +65,7 @@ def access_denied(license_type: LicenseType, pbx: Pbx, kind: HolderKind, rule: A
 
 
 def maximum_reached(drawn: Drawn, division: PoolDivision, site: str) -> Refusal:
-    """Refuse a seat because the site, or its group, has as many seats as a rule lets it have."""
+    """Refuse a seat because the site, or its group, has as many as it may have."""
     scope, most = division.maximum_reached(site)
     rule, name = division.rules.named["maximum", scope], drawn.type.display_name
     message = f"the allocation rule {rule!r} lets {scope} have {most:,} {name} seats at most; all are in use"
@@ -100,7 +100,7 @@ def with_overdraft(refusal: Refusal, overdraft: Overdraft) -> Refusal:
 
 
 def waiting(short: Refusal, *, place: int, waiting: int) -> Refusal:
-    """Refuse a seat that is waited for, at `place` of `waiting` seats; `short` says why it was not granted."""
+    """Refuse a seat that is waited for; `short` says why it was not granted."""
     message = f"{short.message}; the seat is waited for, at place {place:,} of {waiting:,}"
     return replace(short, reason=RefusalReason.WAITING, message=message, place=place, waiting=waiting)
 
@@ -113,6 +113,6 @@ def waited_for_by_others(drawn: Drawn, waiting: int) -> Refusal:
 
 
 def queue_full(short: Refusal, length_max: int) -> Refusal:
-    """Refuse a seat that cannot even be waited for, because the queue is full (POOL_EXHAUSTED)."""
+    """Refuse a seat that the full queue cannot take either (POOL_EXHAUSTED)."""
     message = f"{short.message}; {counted(length_max, 'seat')} are waited for already, and the queue is full"
     return replace(short, reason=RefusalReason.POOL_EXHAUSTED, message=message, waiting=length_max)

@@ -22,7 +22,7 @@ from master.domain.seats.seats import Seat, Want
 
 
 def unknown_license_type(type_key: str, catalog: Catalog) -> Refusal:
-    """Refuse a license type that the catalog does not have, and name the types that it has (L8)."""
+    """Refuse a license type that the catalog does not have, and name those that it has (L8)."""
     return Refusal(
         reason=RefusalReason.UNKNOWN_LICENSE_TYPE,
         rules=("L8",),
@@ -33,7 +33,7 @@ def unknown_license_type(type_key: str, catalog: Catalog) -> Refusal:
 
 
 def holder_kind(license_type: LicenseType, kind: HolderKind) -> Refusal:
-    """Refuse a seat to a kind of holder that can have none of the type, and name the kinds that can."""
+    """Refuse a seat to a kind of holder that can have none of the type, and name those that can."""
     return Refusal(
         reason=RefusalReason.HOLDER_KIND,
         rules=license_type.rules,
@@ -112,8 +112,8 @@ def above_limit(pbx: Pbx, software: Version, installation: Installation) -> str:
 def feature_off(
     license_type: LicenseType, matched: LicenseType, installation: Installation, *, local: Pbx | None
 ) -> Refusal:
-    """Refuse a seat of a feature that is off, and say how many licenses are missing (F2, I5); `local` is the PBX that
-    asks, where the pool is closed to it (A3)."""
+    """Refuse a seat of a feature that is off, with what is missing (F2, I5); `local` is the PBX that asks, where the
+    pool is closed to it (A3)."""
     installed, needed = installation.capacity.get(license_type.key, 0), installation.capacity.get(matched.key, 0)
     missing = max(needed - installed, 1)
     return Refusal(
@@ -158,7 +158,7 @@ def application_version(
 def requirement_missing(
     license_type: LicenseType, needed: Requirement, want: Want, *, pbx: Pbx, catalog: Catalog
 ) -> Refusal:
-    """Refuse a seat because a seat that it needs is not held, and say which, and by whom (H4, H6, J2, K3, K8)."""
+    """Refuse a seat that needs another, and say which must be held, and by whom (H4, H6, J2, K3, K8)."""
     types = [catalog.types[key] for key in needed.any_of]
     who, holder, kind, unnamed = {
         RequiredOf.USER: (f"user {want.subject}", want.subject, want.kind, "the user on whose behalf it is used"),
@@ -185,7 +185,7 @@ def _kind_for(license_type: LicenseType, kind: HolderKind) -> HolderKind:
 
 
 def closed_by(pbx: Pbx, own: Installation) -> str:
-    """Say by which licenses a PBX is licensed locally, so that the pool is closed to it (A3)."""
+    """Say which licenses make a PBX local, so that the pool is closed to it (A3)."""
     named = some([license.ref for license in own.making_local])
     return f"{pbx.name} is licensed locally by {named}, so the pool is closed to it"
 
@@ -194,8 +194,8 @@ def closed_by(pbx: Pbx, own: Installation) -> str:
 
 
 def still_required(license_type: LicenseType, dependents: Sequence[Seat], *, short: Refusal | None = None) -> Refusal:
-    """Refuse the return of a seat that other seats need, and name those (H5). `short` is why a seat that was included
-    in it finds no license of its own (H2)."""
+    """Refuse the return of a seat that others need, and name those (H5). `short` is why an included seat finds no
+    license of its own (H2)."""
     seats = tuple(SeatRef(seat.type, HolderKind(seat.kind), seat.holder) for seat in dependents)
     return Refusal(
         reason=RefusalReason.STILL_REQUIRED,
@@ -229,7 +229,7 @@ def revoked(license_type: LicenseType, want: Want) -> Refusal:
 
 
 def one_per_pbx(license_type: LicenseType, pbx: Pbx, held: Seat) -> Refusal:
-    """Refuse a second seat of a type of which a PBX has one only, and name the seat held (K2)."""
+    """Refuse a second seat of a type that a PBX has one of, and name the one held (K2)."""
     seat = SeatRef(held.type, HolderKind(held.kind), held.holder)
     return Refusal(
         reason=RefusalReason.ONE_PER_PBX,

@@ -54,7 +54,7 @@ def none_installed(license_type: LicenseType, installation: Installation) -> Ref
 
 
 def pool_exhausted(license_type: LicenseType, last: Installation, pool: PoolScore, *, pool_id: int) -> Refusal:
-    """Refuse a seat because every license is in use (A1); `last` is the installation whose pool was tried last."""
+    """Refuse a seat because every license is in use (A1); `last` has the pool that was tried last."""
     return Refusal(
         reason=RefusalReason.POOL_EXHAUSTED,
         rules=_rules_of_pool(license_type),
@@ -76,7 +76,7 @@ class UsedUp(Value):
 
     type: LicenseType
     installation: Installation
-    """The installation where more licenses of the type would help."""
+    """The installation where more licenses would help."""
     pools: Mapping[int, PoolScore]
     """The pools tried, in order, by id."""
     too_old: Sequence[License]
@@ -132,7 +132,7 @@ def learning(license_type: LicenseType, pbx: Pbx, estate: Estate) -> Refusal:
 
 
 def _or_leaving(installation: Installation, license_type: LicenseType) -> str:
-    """Say how many licenses are being released and so are not lent any more (L5); empty where none are."""
+    """Say how many licenses are being released, which are not lent any more (L5)."""
     leaving = installation.leaving.get(license_type.key, 0)
     return f", or being released ({leaving})" if leaving else ""
 

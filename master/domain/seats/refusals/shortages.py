@@ -53,7 +53,7 @@ class Shortages:
         return self._with_overdraft(exhausted, last)
 
     def companion_used_up(self, license_type: LicenseType, companion: Eligibility) -> Refusal:
-        """Refuse a seat because its companion is used up, though the seat itself was free (D1, D2)."""
+        """Refuse a seat whose companion is used up, though the seat itself was free (D1, D2)."""
         if self._learns and companion.sources:
             return shortage_explanations.learning(companion.type, self._pbx, self._estate)
         if companion.sources and (divided := self._divided(companion.type, companion.sources[-1])) is not None:
