@@ -45,7 +45,7 @@ class Checkpoint(Value):
     seq: int
     hash: bytes
     time_us: int
-    """When it was signed: microseconds since 1970."""
+    """When the checkpoint was signed: microseconds since 1970."""
     public_key: bytes
     """Ed25519, raw."""
     signature: bytes = b""

@@ -153,7 +153,8 @@ def _type_violation(key: str, at: FieldPath, grounds: Grounds) -> Iterator[Viola
 
 
 def why_unknown(name: str, catalog: Catalog) -> str:
-    """Return why a name names no license type. A name that has a key was not replaced, as the key is there too."""
+    """Return why a name names no license type: one that can be read as a type is refused only beside the type's own
+    key."""
     if (same := catalog.type_named(name)) is not None:
         return f"{name!r} is {same.key}, which is there too; give one number for it"
     try:

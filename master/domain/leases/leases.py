@@ -220,7 +220,7 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
 
 
 def called(lease: Lease, unanswered_calls: int, *, pbx: str) -> Lease:
-    """Return a running lease as it is after a call by its user asked for seats or gave some back.
+    """Return a running lease after a call in which its user asked for seats or gave some back.
 
     Raises:
         LeaseError: the call was given up, and arrived after a later call.

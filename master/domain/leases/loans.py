@@ -89,7 +89,7 @@ def with_loan(claims: Claims, pbx_id: int, pool_id: int, *, seats: int, ends_at:
 
 
 def with_shown(claims: Claims, pbx_id: int, pool_id: int, shown: SignedLoan, *, seats: int, now: float) -> Claims:
-    """Return the claims with a loan that the PBX has shown; `seats` are those of it that there are licenses for."""
+    """Return the claims with a loan that the PBX has shown; `seats` are those that there are licenses for."""
     serial = shown.serial if seats == shown.seats else max(int(now * 1000), shown.serial + 1)
     return _replaced(claims, pbx_id, pool_id, seats=seats, ends_at=shown.ends_at, serial=serial)
 

@@ -1,4 +1,4 @@
-"""Licenses that move: imported, bound, released, rebound, and what stands in the way of it (rules L1 to L7).
+"""Licenses that move: imported, bound, released, rebound, and what prevents that (rules L1 to L7).
 
 Here belongs what may become of a license. What agreements make of it is for `agreements`.
 """

@@ -29,8 +29,8 @@ from master.values import replace
 
 
 def target_device(estate: Estate, name: str, *, devices: Collection[str] = ()) -> Device | MoveRefusal:
-    """Return the device of that name if licenses can be bound to it, else a refusal; `devices` are the project's, by
-    name, those without a PBX too."""
+    """Return the device of that name if licenses can be bound to it, else why not; `devices` names those without a PBX
+    too."""
     if (pbx := estate.pbx_on.get(name)) is not None:
         return pbx.device
     if name in devices:

@@ -138,8 +138,8 @@ class Overview(Value):
     balance: Mapping[str, int] = field(default_factory=dict)
     """Free licenses in the project balance, by type."""
     agreement_ends: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """When the next service agreement ends, by (device, license type), UNIX seconds; the device is empty for the
-    balance. Where all have ended, when the last one did."""
+    """When the next service agreement ends, or the last one did where all have ended, by (device, license type), UNIX
+    seconds; the device is empty for the balance."""
     learning: LearningView | None = None
     """Set while the master learns after a restore."""
     dead_messages: Mapping[str, int] = field(default_factory=dict)

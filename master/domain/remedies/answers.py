@@ -29,7 +29,7 @@ def kind_of(refusal: Refusal) -> tuple[object, ...]:
 
 
 def joined(steps: Steps, *more: Step) -> Steps:
-    """Add steps to steps; two of a kind become one, and licenses that are released are not replaced."""
+    """Add more steps; two of a kind become one, and licenses that are released are not replaced."""
     kept_steps = list(steps)
     for step in more:
         if step.action is RemedyAction.RELEASE_LICENSES:
@@ -72,7 +72,7 @@ def _both(step: Step, other: Step) -> Step:
 
 
 def answers(case: Case, steps: Steps, trial: Trial) -> Iterator[Steps]:
-    """Yield the steps taken with those that may answer the first refusal left, and all refusals like it."""
+    """Yield the steps with those added that may answer the first refusal left, and all refusals like it."""
     first = trial.refused[0]
     alike = [refusal for refusal in trial.refused if kind_of(refusal) == kind_of(first)]
     if first.reason is RefusalReason.STILL_REQUIRED:

@@ -166,8 +166,8 @@ def decided(case: Case, refused: Sequence[Refusal], effort: Effort) -> Remedy:
 
 
 def _correction(refusal: Refusal) -> Step | None:
-    """Return how to correct what the request says wrongly or leaves out; None where nothing is. The corrected request
-    is another one, with an answer of its own."""
+    """Return how to correct what the request says wrongly, or leaves out; the corrected request has an answer of its
+    own."""
     match refusal.reason:
         case RefusalReason.UNKNOWN_LICENSE_TYPE:
             name, key, accepted = "license_type", "", refusal.accepted

@@ -176,7 +176,7 @@ class Decider:
         return returned, kept
 
     def _as_now_held(self, want: Want, outcome: Outcome) -> Outcome:
-        """Return the grant as it is now: the seat that included this seat may be gone, and this seat debited since."""
+        """Return the grant as it stands now: what included the seat may be gone, and the seat debited since."""
         if not isinstance(outcome, Granted) or outcome.basis is not Basis.INCLUDED:
             return outcome
         return self._still_granted(self._held[want.key])._replace(already_held=outcome.already_held)

@@ -1,4 +1,5 @@
-"""The seats that must be held before another is granted; fixed ones of them stay with it (H4, H5, J2, K3, K8)."""
+"""Seats that must be held before another is granted, and those that must stay as long as it is held (H4, H5, J2, K3,
+K8)."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class Unread(NamedTuple):
     """Those seats waited for in a queue of which only the number is known."""
 
     waiting: int
-    """How many they are; they count as connected."""
+    """How many seats these are; their PBXs count as connected."""
     free_max: int
-    """The number of free seats up to which it does not matter which seats these are."""
+    """The most free seats for which it does not matter which seats these are."""
 
 
 NOBODY = Unread(0, 0)
@@ -49,9 +49,9 @@ class WaitingQueue:
         self._unread = unread
         self._waiters: dict[Name, Waiter] = {}
         self.wants: dict[Name, Want] = {}
-        """What was asked for, by name; also by those who left."""
+        """The wants, by name; also of those who left."""
         self.told: dict[Name, int] = {}
-        """The places told before, by name; also of seats that are not waited for any more."""
+        """The places told before, by name; also of those who left."""
         for waiter, want, place in waiters:
             self.join(waiter, want)
             self.told[waiter.pbx_id, waiter.key] = place

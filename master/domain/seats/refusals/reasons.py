@@ -115,7 +115,7 @@ class Way(Value):
 class Remedy(Value, kw_only=True):
     """What turns a refusal into a grant: each way was decided on a copy, and suffices by itself; the smallest first.
 
-    Of a call that was refused several seats for the same want it is said once, for all of them.
+    A call that was refused several seats for the same want has one remedy for all of them.
     """
 
     ways: tuple[Way, ...] = ()
@@ -135,7 +135,7 @@ class TopHolder(Value):
 
 
 class Refusal(Value, kw_only=True):
-    """One "no", with everything needed to act on it."""
+    """A refusal, with everything needed to act on it."""
 
     reason: RefusalReason
     rules: tuple[str, ...]
@@ -156,7 +156,7 @@ class Refusal(Value, kw_only=True):
     lacks: tuple[SeatRef, ...] = ()
     """Seats of which one has to be held beside the wanted one; empty where the request does not name their holder."""
     accepted: tuple[str, ...] = ()
-    """What the request may say instead, where it is wrong."""
+    """What the request may say instead, where the request is wrong."""
     short: Refusal | None = None
     """For a refused return: why a seat that was included until now finds no license of its own."""
     allocation_rule: str = ""

@@ -71,7 +71,8 @@ class Shortages:
         return exhausted if overdraft is None else allocation_explanations.with_overdraft(exhausted, overdraft)
 
     def _divided(self, license_type: LicenseType, source: Source) -> Refusal | None:
-        """Return the refusal by an allocation rule that keeps a seat from this site, be one free or not; else None."""
+        """Return the refusal by an allocation rule that keeps a seat from this site, whether one is free or not; else
+        None."""
         division, pool = self._working_set.divisions.get(source.pool_id), self._working_set.pools[source.pool_id]
         if division is None:
             return None
