@@ -9,7 +9,7 @@ and judged by what it names. Leaves to others: what is in the message, and how a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from master.auth.callers.budgets import KIB, Budget, Budgets
 from master.auth.callers.identity import SCHEME, Identity, Role
 from master.auth.callers.limits import Share
 from master.rpc.admission.authorizer import Authorizer, identity_of_call
-from master.rpc.admission.elements import MalformedError, crowded, excess
+from master.rpc.admission.elements import MalformedError, bad_text, crowded, excess
 from master.rpc.admission.large_requests import Aside
 from master.rpc.admission.message_deadline import MessageDeadline
 from master.rpc.errors import InvalidArgumentError, UnknownMethodError
@@ -146,7 +146,16 @@ class Admission:
                 raise InvalidArgumentError(field, problem)
             return self._parse(data)
         except (MalformedError, DecodeError) as error:
-            raise InvalidArgumentError("request", f"{error}; send the message that this method takes") from None
+            raise _unreadable(data, self._kind, error) from None
+
+
+def _unreadable(data: bytes, kind: Descriptor, error: Exception) -> InvalidArgumentError:
+    """What is wrong with bytes that cannot be parsed: names the text that is to blame, where one is."""
+    with suppress(MalformedError):
+        if (found := bad_text(data, kind)) is not None:
+            path, text = found
+            return InvalidArgumentError(path, f"{text[:40]!r} is no UTF-8; send texts in UTF-8")
+    return InvalidArgumentError("request", f"{error}; send the message that this method takes")
 
 
 async def _read(context: Context, share: Share) -> Any:

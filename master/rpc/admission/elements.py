@@ -7,8 +7,10 @@ no message of this API has.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -16,6 +18,8 @@ _VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}
 _TORN = "it ends in the middle of a field"
 _TEXTS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 _LONGEST_VARINT_BITS = 70
+_TEXT_FIELDS_MAX = 100_000
+"""How many fields a message that cannot be parsed is searched for: as many as ten thousand seats have."""
 
 
 class MalformedError(Exception):
@@ -99,6 +103,41 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
         if looked > most:
             return None
     return None
+
+
+def bad_text(data: bytes, kind: Descriptor) -> tuple[str, bytes] | None:
+    """The path of the first text of a message that is no UTF-8, as `seats[3].holder`, and what stands there; None if no
+    text is to blame, or it is too far behind. What a parser says of it names nothing.
+
+    Raises:
+        MalformedError: it is no message.
+    """
+    fields = islice(_texts(data, 0, len(data), kind, ""), _TEXT_FIELDS_MAX)
+    return next(((path, text) for path, text in fields if not _is_text(text)), None)
+
+
+def _texts(data: bytes, at: int, end: int, kind: Descriptor, path: str) -> Iterator[tuple[str, bytes]]:
+    """The path of each text, and what stands there; no text for every other field."""
+    entries = Counter[int]()
+    for number, begins, ends in _fields(data, at, end):
+        field = kind.fields_by_number.get(number)
+        is_text = field is not None and field.type == FieldDescriptor.TYPE_STRING
+        if field is None or (not is_text and field.message_type is None):
+            yield "", b""
+            continue
+        name = f"{path}{field.name}" + (f"[{entries[number]}]" if field.is_repeated else "")
+        entries[number] += 1
+        yield name, data[begins:ends] if is_text else b""
+        if field.message_type is not None:
+            yield from _texts(data, begins, ends, field.message_type, f"{name}.")
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -30,7 +30,7 @@ def _raw(estate: Estate, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes,
 # --- Messages -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("data", [b"\xff\xff\xff\x01", b"\x0a\x02\xff\xfe", b"\x1a\x7f", b"<html>"])
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\x01", b"\x1a\x7f", b"<html>"])
 @pytest.mark.parametrize(
     "method",
     [
@@ -45,6 +45,26 @@ async def test_bytes_that_are_no_message(estate: Estate, method: str, data: byte
     seen = await failure(_raw(estate, method)(data))
     assert (seen.code, seen.reason, seen.info) == (grpc.StatusCode.INVALID_ARGUMENT, *["INVALID_ARGUMENT"] * 2)
     assert "request" in seen.fields
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "field"),
+    [
+        ("LeaseService/AcquireSeats", b"\x0a\x02\xff\xfe", "pbx"),
+        ("LeaseService/WatchLease", b"\x0a\x02\xff\xfe", "pbx"),
+        ("StatusService/GetStatus", b"\x0a\x02\xff\xfe", "project"),
+        ("AuditService/ExportEvents", b"\x0a\x02\xff\xfe", "project"),
+        ("LeaseService/AcquireSeats", b"\x1a\x02\x10\x01\x1a\x08\x1a\x06J\xfcrgen", "seats[1].holder"),
+        ("LeaseService/SyncSeats", b"\x1a\x00" * 9_999 + b"\x1a\x05\x22\x03\xed\xa0\x80", "seats[9999].user"),
+        ("ProjectService/ApplyProject", b"\x0a\x05\x2a\x03\x0a\x01\xe9", "project.sites[0].name"),
+    ],
+)
+async def test_a_text_in_another_encoding_is_named(estate: Estate, method: str, data: bytes, field: str) -> None:
+    """As a PBX sends it whose own texts are in Latin-1."""
+    seen = await failure(_raw(estate, method)(data))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert list(seen.fields) == [field]
+    assert "is no UTF-8" in seen.fields[field]
 
 
 async def test_a_message_that_is_too_large(estate: Estate) -> None:
