@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from licensemaster.v1 import audit_pb2
 from master.domain.audit.export import Checkpoint
-from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import message, timestamp_us
 from master.service.monitoring.audit import Export
-
-
-def since_seq(value: int) -> int:
-    """Read the number of the event that an export begins with.
-
-    Raises:
-        InvalidArgumentError: it is negative.
-    """
-    if value < 0:
-        raise InvalidArgumentError("since_seq", f"{value} must not be negative")
-    return value
 
 
 def header_message(project: str, export: Export) -> audit_pb2.AuditHeader:

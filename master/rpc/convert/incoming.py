@@ -88,14 +88,11 @@ def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tup
         if primary.project != project or primary.pbx in read:
             reason = f"{receipt.primary[:80]!r} must be a PBX of projects/{project}, and named once"
             raise InvalidArgumentError(f"{field}.primary", reason)
-        for name in ("serial", "released_epoch"):
-            if getattr(receipt, name) < 0:
-                raise InvalidArgumentError(f"{field}.{name}", f"{getattr(receipt, name)} must not be negative")
         read[primary.pbx] = Receipt(
             primary=primary.pbx,
-            serial=receipt.serial,
+            serial=whole_number(f"{field}.serial", receipt.serial),
             discarded=receipt.discarded,
-            released_epoch=receipt.released_epoch,
+            released_epoch=whole_number(f"{field}.released_epoch", receipt.released_epoch),
         )
     return tuple(read.values())
 
@@ -175,10 +172,10 @@ def block_uses(sent: Sequence[lease_pb2.BlockUse]) -> list[BlockUse]:
         raise InvalidArgumentError("blocks", "must name each license type once")
     uses = []
     for index, use in enumerate(sent):
-        numbers = {name: getattr(use, name) for name in ("seats", "used", "acquired")}
-        for name, value in numbers.items():
-            if not 0 <= value <= _BLOCK_SEATS_MAX:
-                raise InvalidArgumentError(f"blocks[{index}].{name}", f"must be 0 to {_BLOCK_SEATS_MAX:,}")
+        numbers = {
+            name: whole_number(f"blocks[{index}].{name}", getattr(use, name), most=_BLOCK_SEATS_MAX)
+            for name in ("seats", "used", "acquired")
+        }
         uses.append(BlockUse(license_type=text(f"blocks[{index}].license_type", use.license_type), **numbers))
     return uses
 
@@ -199,11 +196,9 @@ def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
     for index, holding in enumerate(sent):
         at = f"{field}[{index}]"
         key = text(f"{at}.license_type", holding.license_type)
-        if not 0 <= holding.seats <= _SEATS_MAX or key in seats:
-            raise InvalidArgumentError(
-                f"{at}.seats", f"{holding.seats} must be 0 to {_SEATS_MAX}, and each type named once"
-            )
-        seats[key] = holding.seats
+        if key in seats:
+            raise InvalidArgumentError(f"{at}.license_type", f"{key!r} must be named once")
+        seats[key] = whole_number(f"{at}.seats", holding.seats, most=_SEATS_MAX)
     return seats
 
 
@@ -274,8 +269,21 @@ def moment(field: str, value: Timestamp) -> float:
         InvalidArgumentError: it is before 1970 or after 9999, or no timestamp at all.
     """
     if not (0 <= value.seconds <= _SECONDS_MAX and 0 <= value.nanos < 1_000_000_000):
-        raise InvalidArgumentError(field, "must be a moment between 1970 and 9999")
+        said = f"seconds {value.seconds}, nanos {value.nanos}"
+        raise InvalidArgumentError(field, f"must be a moment between 1970 and 9999, not {said}")
     return value.seconds + value.nanos / _NANOSECONDS
+
+
+def whole_number(field: str, value: int, *, least: int = 0, most: int | None = None) -> int:
+    """Read a number that counts something, or one that a master chose.
+
+    Raises:
+        InvalidArgumentError: it is too low or too high.
+    """
+    if value < least or (most is not None and value > most):
+        limits = "must not be negative" if most is None else f"must be {least:,} to {most:,}"
+        raise InvalidArgumentError(field, f"{value} {limits}")
+    return value
 
 
 def page_size(value: int, *, default: int) -> int:
@@ -284,6 +292,4 @@ def page_size(value: int, *, default: int) -> int:
     Raises:
         InvalidArgumentError: it is negative.
     """
-    if value < 0:
-        raise InvalidArgumentError("page_size", f"{value} must not be negative")
-    return min(value or default, 1000)
+    return min(whole_number("page_size", value) or default, 1000)

@@ -27,7 +27,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self, request: api.ExportEventsRequest, context: Context
     ) -> AsyncIterator[api.ExportEventsResponse]:
         project = incoming.project_name(request.project)
-        export = await self._audit.export(project, since_seq=convert.since_seq(request.since_seq))
+        export = await self._audit.export(project, since_seq=incoming.whole_number("since_seq", request.since_seq))
         yield api.ExportEventsResponse(header=convert.header_message(project, export))
         async for piece in export.pieces:
             events = [outgoing.event_message(project, record) for record in piece]

@@ -68,7 +68,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 proof=proof,
                 wants=asked.items,
                 waits=request.wait,
-                unanswered_calls=request.unanswered_calls,
+                unanswered_calls=incoming.whole_number("unanswered_calls", request.unanswered_calls),
                 blocks=incoming.block_uses(request.blocks),
                 loans=incoming.signed_loans(request.loans, pbx=name, public_key=self._signer.public_key),
             )
@@ -130,7 +130,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 receipts=incoming.receipts(request.standby_receipts, name.project),
                 knows_end=incoming.moment("end_time", request.end_time),
                 blocks=incoming.block_uses(request.blocks),
-                block_serial=request.block_serial,
+                block_serial=incoming.whole_number("block_serial", request.block_serial),
             )
         )
         return lease_pb2.RenewLeaseResponse(
@@ -177,7 +177,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
                 epoch=request.epoch,
-                unanswered_calls=request.unanswered_calls,
+                unanswered_calls=incoming.whole_number("unanswered_calls", request.unanswered_calls),
                 wants=asked.items,
                 waits=request.wait,
             )
@@ -197,7 +197,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
                 epoch=request.epoch,
-                unanswered_calls=request.unanswered_calls,
+                unanswered_calls=incoming.whole_number("unanswered_calls", request.unanswered_calls),
                 keys=asked.items,
             )
         )
@@ -215,7 +215,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
                 epoch=request.epoch,
-                unanswered_calls=request.unanswered_calls,
+                unanswered_calls=incoming.whole_number("unanswered_calls", request.unanswered_calls),
                 wants=asked.items,
                 waits=request.wait,
             )

@@ -65,8 +65,8 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
             pbx=name,
             caller=caller_of_call.get(),
             license_type=incoming.text("license_type", request.license_type),
-            seats_kept=_between("seats_kept", request.seats_kept, 0),
-            released_serial=request.released_serial,
+            seats_kept=incoming.whole_number("seats_kept", request.seats_kept, most=_SEATS_MAX),
+            released_serial=incoming.whole_number("released_serial", request.released_serial),
             reason=incoming.reason(request.reason),
             key=repeatable.key(),
         )
@@ -90,14 +90,8 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
             pbx=incoming.pbx_name(request.pbx),
             caller=caller_of_call.get(),
             license_type=incoming.text("license_type", request.license_type),
-            seats=_between("seats", request.seats, 1),
+            seats=incoming.whole_number("seats", request.seats, least=1, most=_SEATS_MAX),
             ends_at=ends_at,
             reason=reason,
             key=key,
         )
-
-
-def _between(field: str, value: int, least: int) -> int:
-    if not least <= value <= _SEATS_MAX:
-        raise InvalidArgumentError(field, f"must be {least} to {_SEATS_MAX:,}")
-    return value

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
+from licensemaster.v1 import lease_pb2, loan_pb2, project_pb2, seat_pb2, status_pb2
 from tests.rpc.admission.hostile import HOSTILE
 from tests.rpc.conftest import ON_BOTH_DATABASES, Estate
 from tests.rpc.failures import NAME, failure
@@ -232,6 +233,31 @@ async def test_a_wrong_epoch(estate: Estate, epoch: int, reason: str) -> None:
         seen = await failure(call())
         assert (seen.code, seen.reason, seen.info) == (grpc.StatusCode.FAILED_PRECONDITION, reason, reason)
         assert not epoch or f"epoch {epoch}" in seen.message
+
+
+@pytest.mark.parametrize("value", [-1, -(2**63)])
+async def test_a_count_below_nothing(estate: Estate, value: int) -> None:
+    leases, loans, epoch = estate.wire.leases, estate.wire.loans, estate.berlin.epoch
+    acquire = lease_pb2.AcquireSeatsRequest(
+        pbx=BERLIN, epoch=epoch, seats=[seat("port", "anna")], unanswered_calls=value
+    )
+    renewal = lease_pb2.RenewLeaseRequest(pbx=BERLIN, epoch=epoch, block_serial=value)
+    blocks = lease_pb2.RenewLeaseRequest(
+        pbx=BERLIN, epoch=epoch, blocks=[lease_pb2.BlockUse(license_type="port", used=value)]
+    )
+    end = lease_pb2.RenewLeaseRequest(pbx=BERLIN, epoch=epoch, end_time=Timestamp(seconds=value))
+    loan = loan_pb2.ReturnLoanRequest(pbx=BERLIN, license_type="port", request_id="r", released_serial=value)
+    calls: dict[str, Awaitable[object]] = {
+        "unanswered_calls": leases.AcquireSeats(acquire),
+        "block_serial": leases.RenewLease(renewal),
+        "blocks[0].used": leases.RenewLease(blocks),
+        "end_time": leases.RenewLease(end),
+        "released_serial": loans.ReturnLoan(loan),
+    }
+    for field, call in calls.items():
+        seen = await failure(call)
+        assert (seen.code, list(seen.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+        assert str(value) in seen.fields[field]
 
 
 @ON_BOTH_DATABASES
