@@ -10,9 +10,11 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+from time import monotonic
 
 import structlog
 
+from licensemaster.daemon.logs.sparing_log import SparingLog
 from master.domain.estate.estate import Estate, LeasePace, Pbx
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, running
@@ -65,6 +67,8 @@ from master.store.statements.streams import stream_of
 from master.values import Value, replace
 
 _log = structlog.get_logger(__name__)
+_LINES_MAX, _LINES_SECONDS = 200, 60.0
+"""How many lines a PBX that opens leases, or takes them over, may cost the log; one that flaps does it on and on."""
 
 
 class RenewalPace(Value):
@@ -98,6 +102,9 @@ class Leases:
         self._refused = refused
         self._learnings = learnings
         self._stream_recorder = stream_recorder
+        self._log = SparingLog(
+            _log, clock=monotonic, lines_max=_LINES_MAX, seconds=_LINES_SECONDS, each=("pbx", "kind")
+        )
         self.waiting = WaitingTask(
             context, committer=committer, interval_seconds=waiting_interval_seconds, granted=self._count
         )
@@ -116,7 +123,7 @@ class Leases:
         if answer.acquired is not None:
             self._count(request.pbx, answer.acquired)
         for notice in answer.notices:
-            _log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
+            self._log.warning("notice", pbx=str(request.pbx), kind=notice.kind.name, message=notice.message)
         return self._with_draining(answer)
 
     async def _submit_having_learned(self, request: OpenLease) -> LeaseGranted:
@@ -134,10 +141,10 @@ class Leases:
             self._context.hub.wake(request.pbx)  # its stream may have been asked for
             self._context.metrics.takeovers.labels("refused").inc()
             problems = [problem.message for problem in answer.problems]
-            _log.warning("takeover refused", pbx=str(request.pbx), standby=str(request.standby), problems=problems)
+            self._log.warning("takeover refused", pbx=str(request.pbx), standby=str(request.standby), problems=problems)
             return answer
         self._context.metrics.takeovers.labels("granted").inc()
-        _log.warning("taken over", pbx=str(request.pbx), standby=str(request.standby), reason=request.reason)
+        self._log.warning("taken over", pbx=str(request.pbx), standby=str(request.standby), reason=request.reason)
         return self._with_draining(answer)
 
     async def renew_lease(self, request: RenewLease) -> LeaseGranted:

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from structlog.testing import capture_logs
 
 from licensemaster.v1 import lease_pb2, status_pb2
 from tests.rpc.failures import NAME, failure
@@ -274,6 +275,20 @@ async def test_three_takeovers_by_different_installations_look_like_a_copy(any_m
     assert collected == [[], [], [], [lease_pb2.NOTICE_KIND_SUSPECTED_CLONE]]
     any_master.clock.advance(601)
     assert not (await other.renew()).notices
+
+
+async def test_copies_without_end_do_not_fill_the_log(any_master: InProcess) -> None:
+    await any_master.wire.apply(
+        project({"PBX-Port12": 5}, pbxs={"berlin": "slave 12 gateway", "paris": "slave 13 ipva"})
+    )
+    bare_pbx, other = BarePbx(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
+    with capture_logs() as logs:
+        for _ in range(110):
+            await bare_pbx.open()
+            await other.open()
+        await BarePbx(any_master.wire, "paris").open("13")
+    named = [line["pbx"].rpartition("/")[2] for line in logs if line["event"] == "notice"]
+    assert named == ["berlin"] * 200 + ["paris"]
 
 
 async def test_restarts_of_one_installation_are_no_copies(any_master: InProcess) -> None:
