@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from licensemaster.files.own_output import OwnOutput
+
 app = typer.Typer(
     name="license-agent",
     help="A daemon beside a PBX: leases its seats from a license master, and answers it over HTTP.",
@@ -124,14 +126,21 @@ def page() -> str:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    output, lines = OwnOutput(), []
     try:
         app(prog_name="license-agent")
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except Exception as failed:
-        lines = _what_is_wrong(failed)
-        if not lines:
+        code, lines = 1, _what_is_wrong(failed)
+        if not lines and output.failure() is None:
             raise
+    if (unwritten := output.failure()) is not None:
+        code, seen_enough = 1, isinstance(unwritten, BrokenPipeError)
+        lines = [] if seen_enough else [f"what was asked for cannot be written: {unwritten.strerror or unwritten}"]
+    if lines:
         print("error: " + "\n  ".join(lines), file=sys.stderr)
-        sys.exit(1)
+    sys.exit(code)
 
 
 def _what_is_wrong(failed: Exception) -> list[str]:

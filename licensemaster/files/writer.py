@@ -21,6 +21,12 @@ _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems answer that sync no folders: those of networks, of virtual machines' hosts, of user space."""
 
 
+class Written:
+    """How many files this process has written, for commands that have to say whether they changed anything."""
+
+    files = 0
+
+
 class Readers(Enum):
     """Who may read a file; the value is its mode."""
 
@@ -68,6 +74,7 @@ def file_written(
         if before is Before.KEPT:  # claims the name: a rename would replace what somebody else made meanwhile
             os.close(os.open(path, flags, readers.value))
         os.replace(unfinished, path)
+        Written.files += 1
     except BaseException:
         with suppress(OSError):
             os.unlink(unfinished)

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from licensemaster.files.own_output import OwnOutput
 from licensemaster.files.texts import FileError
 from master.cli.command_table import RootGroup
 from master.cli.connection.options import (
@@ -85,8 +86,7 @@ def options(
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    if sys.stdout is None:  # closed by whoever started the command, who wants to read nothing
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # as long as the process
+    output = OwnOutput()
     if not os.environ.get("COLUMNS", "").strip("0"):  # as from a terminal that does not know: no line would fit
         os.environ.pop("COLUMNS", None)
     codecs.register_error("in_its_characters", in_its_characters)
@@ -95,7 +95,6 @@ def main() -> None:
             stream.reconfigure(errors="in_its_characters")  # a terminal without UTF-8 still shows everything
     try:
         code, failure = _run(asks_for_json="--json" in sys.argv[1:])
-        sys.stdout.flush()
     except CommandFailed as failed:
         code, failure = 1, failed
     except FileError as error:
@@ -104,15 +103,29 @@ def main() -> None:
         near = error.object[max(error.start - 30, 0) : error.end + 30]
         remedy = "type it where the terminal is set to UTF-8, as `locale charmap` tells"
         code, failure = 1, CommandFailed(f"{near!a}: not UTF-8 text", remedy=remedy)
-    except BrokenPipeError:  # whoever read it has seen enough
-        code, failure = 1, None
     except OSError as error:
-        what = f"{error.filename}: " if error.filename else "what was asked for cannot be written: "
-        code, failure = 1, CommandFailed(f"{what}{error.strerror or error}")
+        words = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
+        code, failure = 1, CommandFailed(words) if output.failure() is None else None
+    unwritten = output.failure()
+    if unwritten is not None and failure is None:
+        code, failure = 1, _not_written(unwritten)
     if failure is not None:
         _say(failure, as_json="--json" in sys.argv[1:])
-    _close_output()
     sys.exit(code)
+
+
+def _not_written(unwritten: OSError) -> CommandFailed | None:
+    """What is said where the output cannot be written: whether the change is made; nothing where none was asked for,
+    and whoever read the output has seen enough."""
+    from master.cli.output.changes import Changed, changed_so_far  # loads protobuf
+
+    changed, why = changed_so_far(), unwritten.strerror or str(unwritten)
+    if changed is Changed.MADE:
+        remedy = "look at what it has done before it is repeated: `license-master events` shows it"
+        return CommandFailed(f"it is done, and what there is to say of it cannot be written: {why}", remedy=remedy)
+    if changed is Changed.ASKED and isinstance(unwritten, BrokenPipeError):
+        return None
+    return CommandFailed(f"what was asked for cannot be written: {why}; nothing was changed")
 
 
 def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
@@ -136,11 +149,3 @@ def _say(failure: CommandFailed, *, as_json: bool) -> None:
             print(json.dumps({"error": failure.json_object()}), file=sys.stderr, flush=True)
         else:
             print_failure(failure, stderr_console())
-
-
-def _close_output() -> None:
-    """What could not be written is not tried again by the interpreter on its way out."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

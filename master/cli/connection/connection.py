@@ -33,6 +33,7 @@ from licensemaster.v1 import (
 )
 from master.cli.connection.rpc_failure import rpc_failure
 from master.cli.connection.tls import pair_to_show
+from master.cli.output.changes import note_call
 from master.cli.output.failure import CommandFailed
 from master.cli.output.paging import PagedRequest, join_pages
 
@@ -94,9 +95,11 @@ class Connection:
             changing: Any = request
             changing.request_id = changing.request_id or str(uuid4())
         try:
-            return method(request, timeout=timeout_seconds, metadata=self._metadata)
+            answer = method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise rpc_failure(error, self.server, side=self._side) from error
+        note_call(request)
+        return answer
 
     def listing(self, method: _Method[Paged, Listing], request: Paged, limit: int = 0) -> Listing:
         """All pages of a listing, up to `limit` rows, as one answer; raises RpcFailure."""

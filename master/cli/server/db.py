@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from master.cli.connection.options import JsonOption
+from master.cli.output.changes import note_change
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import json_time, print_json_object, stderr_console
 from master.cli.server.serve import DatabaseUrl, SettingsFile, settings_from
@@ -54,6 +55,8 @@ def upgrade(
         before, after = schema.upgrade(
             settings.database_url, schema.IfAbsent.CREATE if create else schema.IfAbsent.REFUSE
         )
+    if before != after:
+        note_change()
     typer.echo(f"the database is at revision {after}" + ("" if before == after else f" (was {before or 'empty'})"))
 
 
@@ -106,6 +109,7 @@ def backup(
                 checked, projects = False, {}
             else:
                 checked, projects = True, _checked(_url_of(copy))
+    note_change()
     summary = {"file": str(target), "bytes": target.stat().st_size, "counters_and_audit_checked": checked}
     if as_json:
         print_json_object(
@@ -156,6 +160,7 @@ def restore(
             schema.upgrade(_url_of(copy))
             projects = _checked(_url_of(copy))
             ends = asyncio.run(_mark_restored(replace(settings, database_url=_url_of(copy))))
+    note_change()
     if as_json:
         summary = {"file": str(target), "kept": str(aside) if aside else None}
         print_json_object(summary | {"projects": _learning_rows(ends, projects)})
@@ -176,6 +181,7 @@ def restored(as_json: JsonOption = False, file: SettingsFile = None, database_ur
     settings = settings_from(file, database_url=database_url)
     with _as_command_failures():
         ends = asyncio.run(_mark_restored(settings))
+    note_change()
     if as_json:
         print_json_object({"projects": _learning_rows(ends, {})})
         return

@@ -1,0 +1,54 @@
+"""Standard output of a command: whether everything that was said there could be written."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+
+class _Descriptor(io.FileIO):
+    """Standard output, without a buffer; remembers why it could not be written."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes; returns how many; raises OSError."""
+        try:
+            return super().write(data)
+        except OSError as failure:
+            self.failure = failure
+            raise
+
+
+class OwnOutput:
+    """Takes the place of `sys.stdout`: libraries end a command in silence where its reader is gone."""
+
+    def __init__(self) -> None:
+        if sys.stdout is None:  # closed by whoever started the command, who wants to read nothing
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # as long as the process
+        self._descriptor: _Descriptor | None = None
+        self._before = before = sys.stdout  # would close the descriptor if nobody kept it
+        if isinstance(before, io.TextIOWrapper) and before is sys.__stdout__:
+            before.flush()
+            self._descriptor = _Descriptor(before.fileno(), "w", closefd=False)
+            sys.stdout = io.TextIOWrapper(
+                io.BufferedWriter(self._descriptor),
+                encoding=before.encoding,
+                errors=before.errors,
+                line_buffering=before.line_buffering,
+            )
+        self._stream = sys.stdout
+
+    def failure(self) -> OSError | None:
+        """Write what is still to be written; why something could not be, or None.
+
+        It is not tried again by the interpreter on its way out.
+        """
+        try:
+            self._stream.flush()
+        except OSError as failure:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return failure
+        return self._descriptor.failure if self._descriptor is not None else None
