@@ -78,6 +78,7 @@ class ClientRuntime:
         except BaseException:
             await self.kept.leave()
             raise
+        self._client_state.started()
         listener = Listener(
             self.parts, revoker=self.seat_manager.revoker, awaited=self.seat_manager.awaited, certifier=self._certifier
         )

@@ -75,6 +75,11 @@ class ClientState:
         self.verified = verified
         self._lease_end = end
 
+    def started(self) -> None:
+        """Say what there is until a master has answered, or has not."""
+        kept = "; what was kept from before counts until its signed end" if self.remaining_seconds() else ""
+        self.why = f"no master has answered since the start{kept}"
+
     def drop_lease(self) -> None:
         """Rely on no signed lease any more."""
         self.verified = None

@@ -168,6 +168,23 @@ async def test_a_master_that_restarts_is_found_again(master: RestartableMaster) 
         assert (await client.acquire(PHONES[2])).granted
 
 
+async def test_while_a_master_that_hangs_is_waited_for_a_client_says_what_counts(
+    master: RestartableMaster, tmp_path: Path
+) -> None:
+    async with SlaveClient(master.config(state_dir=tmp_path)) as client:
+        await client.acquire_many(PHONES[:2])
+        await client.stop()
+    hung = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    address = f"127.0.0.1:{hung.sockets[0].getsockname()[1]}"
+    async with hung, SlaveClient(client_config(address, state_dir=tmp_path)) as client:
+        report = client.report()
+        assert (report.state, report.seats_held) == (State.STARTING, 2)
+        assert (
+            report.why
+            == "no master has answered since the start; what was kept from before counts until its signed end"
+        )
+
+
 async def test_a_second_address_takes_over(master: RestartableMaster) -> None:
     config = master.config(addresses=("127.0.0.1:1", master.address))
     async with SlaveClient(config) as client:
