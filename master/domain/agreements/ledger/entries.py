@@ -1,7 +1,7 @@
-"""What is written into a project's agreement ledger: everything that was ever ordered or happened, never changed again.
+"""The entries of a project's agreement ledger: everything that was ordered or happened; an entry is never changed.
 
-`domain/agreements/ordering/decide_order.py` makes drafts; whoever writes the ledger numbers them. `state.py` folds
-entries into what holds. All details are plain data (texts, whole numbers, true or false, lists, tables), days as
+`domain/agreements/ordering/decide_order.py` makes drafts; the writer of the ledger numbers them. `state.py` folds
+entries into a state. All details are plain data (texts, whole numbers, true or false, lists, tables), days as
 "2026-03-01", amounts as decimal texts.
 """
 
@@ -21,18 +21,18 @@ Details = Mapping[str, Any]
 
 
 class EntryKind(IntEnum):
-    """Kinds of ledger entry; their numbers are stored, and never change."""
+    """Kinds of ledger entry, each with the names of its details; the numbers are stored and never change."""
 
     CREDITS_ADDED = 1
     """`amount`."""
     CREDITS_SPENT = 2
-    """`amount`; what for, the reason says."""
+    """`amount`; the entry's reason says what it was spent on."""
     ORDERED = 3
     """`order`: an order that awaits its payment (P9), as plain data."""
     ORDER_PAID = 4
-    """`order`: the number of the entry that ordered."""
+    """`order`: the number of the `ORDERED` entry."""
     ORDER_CANCELLED = 5
-    """`order`, as above."""
+    """`order`: the number of the `ORDERED` entry."""
     TERM_ADDED = 6
     """`begins`, `ends`, `anchor`, `anchor_months`, `how` (included, bought, gap, vendor), `offer`."""
     TERMS_VOIDED = 7
@@ -44,15 +44,15 @@ class EntryKind(IntEnum):
     COUNTS_SET = 10
     """`counts`: the totals from the entry's day on (P6, R4)."""
     KEY_ISSUED = 11
-    """`key`: in force from the entry's day; the one before is replaced (P9)."""
+    """`key`: in force from the entry's day, in place of the key before (P9)."""
     AUTO_RENEWAL_SET = 12
-    """`offer`: by which it renews; empty for not (P4)."""
+    """`offer`: the offer by which the subject renews itself; empty where automatic renewal is off (P4)."""
     DEVICE_REGISTERED = 13
     """`product`, `delivered_on`, `shipped_on` where it is another day, `serial`, `release` (N1, Q3)."""
     RELEASE_INSTALLED = 14
     """`release`."""
     BUILD_ALLOWED = 15
-    """`release`: the vendor's exception (Q7)."""
+    """`release`: one that the vendor allows as an exception (Q7)."""
     FEATURE_ADDED = 16
     """`feature`: a license type (Q5)."""
     SEAT_ASSIGNED = 17
@@ -60,39 +60,39 @@ class EntryKind(IntEnum):
     SEAT_UNASSIGNED = 18
     """`user`."""
     PREMIER_SET = 19
-    """`on`, from the entry's day (R5)."""
+    """`on`: whether premier support holds from the entry's day on (R5)."""
     VERSION_SET = 20
     """`from_version`, `version`, `converted` (M1, L6)."""
     RELEASE_PUBLISHED = 21
-    """`release`; its day is the entry's."""
+    """`release`; the entry's day is the day of its publication."""
     KEY_USED = 22
     """`key`: an activation, maintenance or feature key that cannot be used again (N1, Q4, Q5)."""
     REVERSED = 23
-    """`order`, `entries`: the numbers of the entries of an order that count no more, as if it had never been."""
+    """`order`, `entries`: the numbers of a reversed order and of its entries, as if these had never been."""
     DEVICE_CORRECTED = 24
-    """`delivered_on`, `shipped_on`, `serial`: what a registration should have said (N1, Q3)."""
+    """`delivered_on`, `shipped_on`, `serial`: what the registration should have said (N1, Q3)."""
     LICENSES_PAID = 25
     """`type`, `version`, `quantity`: licenses paid with credits; they come with the vendor's file (M2)."""
 
 
 class Draft(Value, kw_only=True):
-    """An entry before it is numbered."""
+    """A ledger entry before it has its number."""
 
     kind: EntryKind
     day: date
-    """On which it takes effect, in the project's time zone; it may lie ahead (a renewal) or back (a delivery)."""
+    """The day on which the entry takes effect, in the project's time zone; ahead for a renewal, back for a delivery."""
     subject: Subject = PROJECT
     policy: str = ""
-    """The key of the policy that it is about; empty where it is about none."""
+    """The key of the policy that the entry is about; empty where there is none."""
     details: Details
     reason: str
-    """For people: what was done and why."""
+    """What was done and why, for people."""
     rules: tuple[str, ...] = ()
 
     def recorded(
         self, *, number: int, recorded_at: float, caller: str, order: int | None = None, given_reason: str = ""
     ) -> Entry:
-        """The entry: numbered from 1 without gaps within its project, at a UNIX time in seconds."""
+        """Return the entry with its number, counted from 1 without gaps in its project, at a UNIX time in seconds."""
         return Entry(
             **asdict(self),
             number=number,
@@ -104,13 +104,13 @@ class Draft(Value, kw_only=True):
 
 
 class Entry(Draft, kw_only=True):
-    """One line of the ledger."""
+    """One entry of the ledger."""
 
     number: int
     order: int
-    """The number of the first entry of the order that wrote it: what was written together is reversed together."""
+    """The number of the first entry of the order that wrote this entry: an order's entries are reversed together."""
     given_reason: str
-    """Why somebody wanted it, in their own words; may be empty."""
+    """Why somebody wanted the order, in their own words; may be empty."""
     recorded_at: float
     """UNIX time in seconds."""
     caller: str

@@ -1,7 +1,7 @@
-"""Folds the entries of a ledger, in the order of their numbers, into its state.
+"""Fold the entries of a ledger, in the order of their numbers, into its state.
 
-The state at any moment is the fold over the entries recorded by then; so the past answers as it was. Folding decides
-nothing and forgets nothing that a decision needs.
+The state at any moment is the fold over the entries recorded by then, so a past state can be had again. Folding
+decides nothing and keeps all that a decision needs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from master.values import replace
 
 
 def fold(entries: Iterable[Entry], state: State | None = None) -> State:
-    """The state after some more entries; folding in two steps is folding at once.
+    """Return the state after further entries; folding in two steps has the same result as folding at once.
 
     Raises:
-        ValueError: the entries do not follow on each other by number.
+        ValueError: the numbers of the entries do not follow on each other.
     """
     before, new = State() if state is None else state, tuple(entries)
     for number, entry in enumerate(new, before.last_number + 1):
@@ -42,12 +42,12 @@ def fold(entries: Iterable[Entry], state: State | None = None) -> State:
 
 
 def recorded_before(entries: Iterable[Entry], instant: float) -> tuple[Entry, ...]:
-    """The entries that were known before an instant (UNIX seconds): what the ledger said then."""
+    """Return the entries that were recorded before an instant (UNIX seconds)."""
     return tuple(entry for entry in entries if entry.recorded_at < instant)
 
 
 class _Folding:
-    """A state that is being made; copied once, however many entries there are."""
+    """A state while entries are folded into it; copied once, however many entries there are."""
 
     def __init__(self, state: State) -> None:
         self._holdings = dict(state.holdings)
@@ -159,7 +159,7 @@ def _held(holding: Holding, entry: Entry) -> Holding:
 
 
 def _corrected(holding: Holding, entry: Entry) -> Holding:
-    """The device as it should have been registered: terms that are counted from its delivery move with that day."""
+    """Return a device as it should have been registered; terms counted from its delivery move with that day."""
     details = entry.details
     after = replace(
         holding,

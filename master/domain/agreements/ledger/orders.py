@@ -1,4 +1,4 @@
-"""What somebody can want, one value each; `domain/agreements/ordering/decide_order.py` answers every one of them.
+"""The orders that somebody can place, one class each; `domain/agreements/ordering/decide_order.py` decides them all.
 
 Ids of licenses are those of the project; devices and contracts are named by whoever registers or buys them. Days,
 keys and numbers are checked when decided. An order that awaits its payment is in the ledger as plain data (P9): texts,
@@ -19,47 +19,47 @@ from master.values import Value
 
 
 class _Order(Value, tag_field="kind", tag=True):
-    """What is kept of an order names its class."""
+    """The base of all orders; an order kept as plain data names its class as `kind`."""
 
 
 class AddCredits(_Order, kw_only=True):
-    """Credits that were bought go into the balance (M2)."""
+    """Add credits that were bought to the balance (M2)."""
 
     amount: Decimal
-    """Below zero it takes back what was entered too much."""
+    """The credits to add; below zero, the credits to take back because too many were entered."""
 
 
 class Extend(_Order, kw_only=True):
     """Buy time by an offer: put under an agreement, extend, renew or resume (M2 to M6, P4, Q4, R4, N3)."""
 
     subjects: tuple[Subject, ...]
-    """All or none; an offer that needs a key is for one of them."""
+    """The licenses, devices or contracts to cover, all or none; an offer that needs a key takes exactly one."""
     offer: str
     months: int = 0
-    """0 where the offer has one period only."""
+    """The period to buy, in months; 0 where the offer has one period only."""
     key: str = ""
     serial: str = ""
-    """Where given, it must be that of the device (N1)."""
+    """The device's serial number; where given, it must be the registered one (N1)."""
     pbx: str = ""
-    """Beside the subjects, all licenses bound to this PBX's device that the offer covers (M4)."""
+    """A PBX; all licenses bound to its device that the offer covers are added to the subjects (M4)."""
 
 
 class ConfirmPayment(_Order, kw_only=True):
-    """An order that awaited its payment comes into force with its key (P9)."""
+    """Put an order that awaited its payment into force, with its key (P9)."""
 
     order: int
-    """The number of its entry."""
+    """The number of the awaited order's ledger entry."""
     key: str
 
 
 class CancelOrder(_Order, kw_only=True):
-    """An order that awaits its payment is given up."""
+    """Cancel an order that awaits its payment."""
 
     order: int
 
 
 class StartTrial(_Order, kw_only=True):
-    """Try a product, staging servers included (P1)."""
+    """Start a trial of a product, for staging servers too (P1)."""
 
     license: str
     product: str
@@ -67,7 +67,7 @@ class StartTrial(_Order, kw_only=True):
     """The tier to try, by license type."""
     key: str
     major: int = 0
-    """The major version that is tried, where the product is for one (P3)."""
+    """The major version to try, where the product is for one major version (P3)."""
 
 
 class ExtendTrial(_Order, kw_only=True):
@@ -84,28 +84,28 @@ class Buy(_Order, kw_only=True):
     """The license's id or the contract's name."""
     product: str
     counts: Mapping[str, int]
-    """How many of each license type (P6: the tier; R1: the seats)."""
+    """Quantities by license type: the tier (P6) or the seats (R1)."""
     major: int = 0
-    """The major version that it is for, where the product is for one (P3)."""
+    """The major version to buy, where the product is for one major version (P3)."""
     premier: bool = False
-    """With premier support for the whole (R5)."""
+    """Whether premier support is bought for all seats (R5)."""
 
 
 class UpgradeTier(_Order, kw_only=True):
-    """Raise a license to another tier, by its new totals (P6)."""
+    """Raise a license to a higher tier, by its new totals (P6)."""
 
     license: str
     counts: Mapping[str, int]
-    """What is not named stays as it is."""
+    """The new totals by license type; types that are not named keep their total."""
 
 
 class AddSeats(_Order, kw_only=True):
-    """More seats within the year, for the months that are left (R4)."""
+    """Add seats to a running contract, for the months that are left of its year (R4)."""
 
     contract: str
     """The contract, or the license that is sold by seats."""
     counts: Mapping[str, int]
-    """How many more."""
+    """The seats to add, by license type."""
 
 
 class SetAutoRenewal(_Order, kw_only=True):
@@ -118,12 +118,12 @@ class SetAutoRenewal(_Order, kw_only=True):
 
 
 class SetPremier(_Order, kw_only=True):
-    """Premier support for all seats or for none, from the next renewal on (R5)."""
+    """Switch premier support on or off for all seats, from the next renewal on (R5)."""
 
     contract: str
     on: bool
     from_day: date | None = None
-    """Where given, it must be the day of the renewal."""
+    """The day on which premier support changes; where given, it must be the day of the renewal."""
 
 
 class AssignSeat(_Order, kw_only=True):
@@ -132,7 +132,7 @@ class AssignSeat(_Order, kw_only=True):
     contract: str
     user: str
     uses: tuple[str, ...]
-    """What the user does: values of `SeatUse`; somebody who does none of it needs no seat."""
+    """What the user does, as values of `SeatUse`; a user who does none of it needs no seat."""
 
 
 class ReassignSeat(_Order, kw_only=True):
@@ -152,92 +152,92 @@ class UnassignSeat(_Order, kw_only=True):
 
 
 class RegisterDevice(_Order, kw_only=True):
-    """A device that was delivered: its warranty, and what else came with it, begins (N1, Q3)."""
+    """Register a device that was delivered; its warranty, and what else came with it, begins (N1, Q3)."""
 
     device: str
     product: str
     delivered_on: date
-    """The day of its purchase, from which the windows for buying count; not after today."""
+    """The day of the device's purchase, from which the windows for buying count; not after today."""
     serial: str = ""
-    """Its serial number: the device's identity, once per project (N1)."""
+    """The serial number: the device's identity, once per project (N1)."""
     shipped_on: date | None = None
-    """The day on which it shipped, from which warranty and what else came along count; else that of its purchase."""
+    """The day on which the device shipped, from which its included terms count; None: the day of its purchase."""
     release: str = ""
-    """The release that is installed, where it has one."""
+    """The release that is installed on the device, where the product has releases."""
 
 
 class InstallRelease(_Order, kw_only=True):
-    """A device has installed a release; refused where the gate refuses (Q1, Q2)."""
+    """Record that a device has installed a release; refused where the upgrade gate refuses (Q1, Q2)."""
 
     device: str
     release: str
 
 
 class AllowBuild(_Order, kw_only=True):
-    """The vendor lets one build through (Q7)."""
+    """Record that the vendor allows a device one build (Q7)."""
 
     device: str
     release: str
 
 
 class AddFeature(_Order, kw_only=True):
-    """An optional feature, by its own key (Q5)."""
+    """Add an optional feature to a device, by the feature's own key (Q5)."""
 
     device: str
     feature: str
-    """A license type."""
+    """The license type of the feature."""
     key: str
 
 
 class UpgradeVersion(_Order, kw_only=True):
-    """Licenses get a newer version under their agreement, free of charge (M1, M6)."""
+    """Upgrade licenses to a newer version under their agreement, free of charge (M1, M6)."""
 
     licenses: tuple[str, ...]
     version: int
 
 
 class ConvertVersion(_Order, kw_only=True):
-    """Free licenses in the balance get another version: their agreement is void, a new year is charged (L6)."""
+    """Convert free licenses in the balance to another version: their agreement is void, a new year is charged (L6)."""
 
     licenses: tuple[str, ...]
     version: int
     offer: str
-    """By which the new year is charged."""
+    """The offer by which the new year is charged."""
 
 
 class PublishRelease(_Order, kw_only=True):
-    """The vendor has published a release."""
+    """Record the day on which the vendor published a release."""
 
     release: str
     day: date
     correct: bool = False
-    """Whether another day that is known is put right."""
+    """Whether a day that is already recorded for the release is replaced."""
 
 
 class Reverse(_Order, kw_only=True):
-    """An order is taken back, as if it had never been; the ledger keeps both."""
+    """Take an order back, as if it had never been; the ledger keeps the order and its reversal."""
 
     order: int
-    """The number of any entry that it wrote."""
+    """The number of any ledger entry that the order wrote."""
 
 
 class CorrectDevice(_Order, kw_only=True):
-    """A registration is put right; what is counted from its days moves with them (N1, Q3)."""
+    """Correct the registration of a device; the terms that are counted from its days move with them (N1, Q3)."""
 
     device: str
     delivered_on: date | None = None
-    """None: as it is."""
+    """The corrected day of purchase; None leaves it as it is."""
     shipped_on: date | None = None
-    """None: as it is."""
+    """The corrected day of shipping; None leaves it as it is."""
     serial: str = ""
-    """Empty: as it is."""
+    """The corrected serial number; empty leaves it as it is."""
 
 
 class PayLicenses(_Order, kw_only=True):
-    """Licenses are paid with credits; they themselves come with the vendor's file (M2, L1)."""
+    """Pay for licenses with credits; the licenses themselves come with the vendor's file (M2, L1)."""
 
     type: str
-    """As the documents print it, version and tier with it: `PBX-Port12`, `PBX-Port 12%500`."""
+    """The license type as the documents print it, with version and tier: `PBX-Port12`, `PBX-Port 12%500`."""
     quantity: int
 
 
@@ -269,7 +269,7 @@ Order = (
 )
 
 NEED_A_REASON = (Reverse, CorrectDevice)
-"""Orders that say why, for the audit."""
+"""The kinds of orders that must give a reason, for the audit."""
 
 
 def order_to_plain(order: Order) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Reads an operator's price file (TOML) and refuses a wrong one with file, line, field and remedy.
+"""Read an operator's price file (TOML); refuse a wrong one with file, line, field and remedy.
 
-Amounts are texts ("12.50"), so that they stay exact. What is charged when, the deciding modules say.
+Amounts are texts ("12.50"), so that they stay exact. The deciding modules say what is charged when.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class PriceFileError(Exception):
 
 
 def read_prices(text: str, *, file: str, catalog: Catalog) -> PriceList:
-    """Read a price file; `file` names it in errors.
+    """Read a price file; `file` is the name of the file in errors.
 
     Raises:
-        PriceFileError: it has a mistake, or is for another catalog.
+        PriceFileError: the file has a mistake, or is for another catalog.
     """
     return _Reader(text, file=file, failure=PriceFileError).prices(catalog)
 

@@ -1,8 +1,8 @@
-"""What things cost, exactly, and the one rounding.
+"""Prices, exact amounts, and their one rounding.
 
-Amounts are reckoned as exact fractions and rounded once: the total half up to the unit's quantum; each line is the
-difference of the rounded running sums, so the lines add up to the total whatever it was divided into. Where the
-prices come from, `price_file.py` says; which lines an order has, the deciding modules.
+Amounts are calculated as exact fractions and rounded once: the total half up to the unit's quantum. Each line is the
+difference of the rounded running sums, so the lines add up to the total, however it was divided. `price_file.py` reads
+the prices; the deciding modules say which lines an order has.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ class PriceList(Value, kw_only=True):
 
     catalog: str
     currency: str
-    """The label of money, such as `EUR`; nothing is converted."""
+    """The label of money, such as `EUR`; currencies are never converted."""
     quantum: Decimal
-    """What amounts of money are rounded to."""
+    """The amount of money whose multiples money is rounded to."""
     credit_quantum: Decimal
-    """What amounts of credits are rounded to."""
+    """The number of credits whose multiples credits are rounded to."""
     credit: Decimal | None = None
     """The price of one credit, in money."""
     values: Mapping[str, Decimal] = field(default_factory=dict)
     """The value of one license by type, `port` or `port%500`, in the unit of the offer of a share (M4)."""
     shares: Mapping[str, Decimal] = field(default_factory=dict)
-    """By offer: the share of the value per year, where it is not that of the catalog."""
+    """The share of the license value per year by offer, where it is not that of the catalog."""
     offers: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)
-    """By offer and months: its fixed price."""
+    """The fixed price, by offer and months."""
     tiers: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)
-    """By license type and total: the price of a tier (P6). No other tiers are sold."""
+    """The price of a tier, by license type and total (P6). No other tiers are sold."""
     seat_months: Mapping[str, Decimal] = field(default_factory=dict)
-    """By license type: one seat for one month (R4)."""
+    """The price of one seat for one month, by license type (R4)."""
     features: Mapping[str, Decimal] = field(default_factory=dict)
-    """By license type: its feature key (Q5)."""
+    """The price of a feature key, by license type (Q5)."""
     premier: Mapping[str, Decimal] = field(default_factory=dict)
-    """By product: premier support in percent of the whole (R5)."""
+    """Premier support in percent of the whole fee, by product (R5)."""
 
     def section(self, name: str) -> Mapping[Any, Decimal]:
-        """The prices under a heading of the price file, such as `values` or `tiers.port`; empty where there is none."""
+        """Return the prices under a heading of the price file, such as `values` or `tiers.port`; empty for none."""
         table, _, key = name.partition(".")
         prices: Mapping[str, Any] = getattr(self, table)
         return prices.get(key, {}) if key else prices
 
     def label(self, unit: Unit) -> str:
-        """Return what amounts of a unit are called on an invoice: "credits", or the currency of the price file."""
+        """Return the name of a unit on an invoice: "credits", or the currency of the price file."""
         return CREDITS if unit is Unit.CREDITS else self.currency
 
     def quantum_of(self, unit: Unit) -> Decimal:
-        """Return the smallest amount of a unit, which every amount is a multiple of."""
+        """Return the quantum of a unit; every amount in that unit is a multiple of its quantum."""
         return self.credit_quantum if unit is Unit.CREDITS else self.quantum
 
 
@@ -70,42 +70,40 @@ class ExactLine(Value, kw_only=True):
     what: str
     quantity: int = 1
     each: Decimal | None
-    """The price of one: per year for a share, per month for seats, else as a whole; None where there is no price
-    list.
-    """
+    """The unit price: per year for a share, per month for seats, else as a whole; None where there is no price list."""
     months: Fraction | None = None
-    """For how long, where the price depends on it."""
+    """The time that is paid for, where the price depends on it."""
     factor: Fraction = Fraction(1)
-    """What it is multiplied by beside the quantity: months or years, a share, the surcharge of a gap."""
+    """The factor on the price beside the quantity: months or years, a share, the surcharge of a gap."""
     paid_in: Unit
     why: str
     rules: tuple[str, ...] = ()
 
     @property
     def exact(self) -> Fraction:
-        """The amount, not rounded."""
+        """The amount before rounding."""
         assert self.each is not None
         return self.quantity * Fraction(self.each) * self.factor
 
 
 class QuoteLine(ExactLine, kw_only=True):
-    """What one thing costs and why."""
+    """A line of a quote with its rounded amount: what one thing costs and why."""
 
     amount: Decimal
-    """A multiple of the unit's quantum."""
+    """The rounded amount, a multiple of the unit's quantum."""
     unit: str
     """`credits`, or the currency of the price file."""
 
 
 def rounded(amount: Fraction, quantum: Decimal) -> Decimal:
-    """The nearest multiple of the quantum; half up, away from zero."""
+    """Return the nearest multiple of the quantum; half is rounded away from zero."""
     steps = abs(amount) / Fraction(quantum)
     whole = (2 * steps.numerator + steps.denominator) // (2 * steps.denominator)
     return quantum * (whole if amount >= 0 else -whole)
 
 
 def rounded_lines(lines: Iterable[ExactLine], prices: PriceList) -> tuple[QuoteLine, ...]:
-    """The lines with amounts that add up to the rounded total of their unit."""
+    """Return the lines with rounded amounts, which add up to the rounded total of their unit."""
     exact: dict[Unit, Fraction] = {}
     given: dict[Unit, Decimal] = {}
     done: list[QuoteLine] = []

@@ -1,7 +1,7 @@
-"""All that deciding looks at: the catalog's policies, what the ledger says, and the licenses of the estate.
+"""What orders are decided on: the catalog's policies, the state of the ledger, and the licenses of the estate.
 
-Gathers and decides nothing. Licenses come from the estate with the facts that agreements need (L7); devices,
-contracts and licenses that were bought in the ledger are known by the ledger alone.
+This module gathers and decides nothing. Licenses come from the estate with the facts that agreements need (L7);
+devices, contracts and licenses that were bought in the ledger are known by the ledger alone.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ class LicenseFacts(Value, kw_only=True):
     tier: int | None = None
     quantity: int
     first_bound_on: date | None
-    """Kept for good (L7); None while it was never bound."""
+    """The day of the first binding, kept for good (L7); None while the license was never bound."""
     is_free: bool
-    """Whether it lies in the balance."""
+    """Whether the license lies in the balance."""
     agreement_ends_on: date | None = None
-    """The first day without an agreement, where the vendor's file said one; the ledger goes before it."""
+    """The first day without an agreement by the vendor's file; None for no agreement. The ledger's terms go first."""
     imported_on: date | None = None
-    """When the vendor's file was imported; None where that is not known."""
+    """The day on which the vendor's file was imported; None where that is not known."""
     pbx: str = ""
-    """The PBX whose device it is bound to; empty for none."""
+    """The PBX whose device the license is bound to; empty for none."""
 
     @property
     def agreement_begins_on(self) -> date | None:
-        """The first day of what the vendor's file said; None where it said nothing.
+        """The first day of the agreement by the vendor's file; None where the file has none.
 
-        The file cannot speak of what was before it: a license that was never bound, or that a file converted (L6),
-        is covered from its import on, any other from its first binding on (M3).
+        The file says nothing of the time before: a license that was never bound, or that a file converted (L6), is
+        covered from its import on, any other from its first binding on (M3).
         """
         if self.agreement_ends_on is None:
             return None
@@ -51,7 +51,7 @@ class LicenseFacts(Value, kw_only=True):
 
     @property
     def subject(self) -> Subject:
-        """The license as the ledger names it."""
+        """The subject by which the ledger names the license."""
         return Subject.of(SubjectKind.LICENSE, self.id)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class AgreementSnapshot(Value, kw_only=True):
     catalog: Catalog
     state: State = field(default_factory=State)
     licenses: Mapping[str, LicenseFacts] = field(default_factory=dict)
-    """The licenses of the estate by id."""
+    """The licenses of the estate, by id."""
 
     @property
     def time(self) -> Policies:
@@ -73,19 +73,19 @@ class AgreementSnapshot(Value, kw_only=True):
 
     @property
     def releases(self) -> Mapping[ReleaseName, date]:
-        """All releases that are known to be published; what the ledger says goes before the catalog."""
+        """The day of publication of each known release; what the ledger says goes before the catalog."""
         return {**self.catalog.time.releases, **self.state.releases}
 
     def license(self, subject: Subject) -> LicenseFacts | None:
-        """The license of the estate that a subject is; None where it is none."""
+        """Return the license of the estate that a subject names; None where it names none."""
         return self.licenses.get(subject.id) if subject.kind == SubjectKind.LICENSE.value else None
 
     def product(self, holding: Holding) -> Product | None:
-        """The product that a subject is; None for a license of the estate."""
+        """Return the product that a holding is of; None for a license of the estate."""
         return self.time.products.get(holding.product)
 
     def cover(self, subject: Subject, policy: str) -> Cover:
-        """The terms of a subject; where the ledger has none, the agreement that the vendor's file said."""
+        """Return the terms of a subject under a policy; without terms in the ledger, the vendor's file's agreement."""
         cover = self.state.holding(subject).cover(policy)
         facts = self.license(subject)
         if subject in self.state.holdings and policy in self.state.holding(subject).covers:
@@ -100,12 +100,12 @@ class AgreementSnapshot(Value, kw_only=True):
         return Cover(policy=policy, terms=(paid,))
 
     def has_paid_for(self, subject: Subject, policy: str, published: date) -> bool:
-        """Whether what was published on a day came within paid time (M1); a conversion ends what was before it (L6)."""
+        """Tell whether a publication day lies in paid time (M1); paid time before a conversion does not count (L6)."""
         converted_on = self.state.holding(subject).converted_on
         return self.cover(subject, policy).holds_on(published) and (converted_on is None or converted_on <= published)
 
     def policies_of(self, subject: Subject) -> tuple[Policy, ...]:
-        """The policies that can have terms for a subject: those of its type or product, and of its trial."""
+        """Return the policies that can have terms for a subject: those of its type or product, and of its trial."""
         facts = self.license(subject)
         names: list[str] = []
         if facts is not None:
@@ -119,28 +119,28 @@ class AgreementSnapshot(Value, kw_only=True):
         return tuple(self.time.policies[name] for name in dict.fromkeys(names))
 
     def policy_granting(self, subject: Subject, grants: Grants) -> Policy | None:
-        """The policy of a subject that grants this; None where none does."""
+        """Return the policy of a subject that grants upgrades, use or repair, as asked; None where none does."""
         return next((policy for policy in self.policies_of(subject) if policy.grants is grants), None)
 
     def first_published(self, major: int, *, by: date = date.max) -> date | None:
-        """When the first release of a version was published; None where none is known to be by a day."""
+        """Return the day of the first release of a version; None where none is known to be published by a day."""
         days = (day for release, day in self.releases.items() if release.major == major and day <= by)
         return min(days, default=None)
 
     def begins(self, subject: Subject, policy: Policy) -> date | None:
-        """The day from which a policy counts for a subject; None while that has not come."""
+        """Return the day from which a policy counts for a subject; None while that day has not come."""
         facts, holding = self.license(subject), self.state.holding(subject)
         if policy.begins is Begins.FIRST_BINDING:
             return facts.first_bound_on if facts is not None else None
         return holding.began_on if policy.begins is Begins.DELIVERY else holding.bought_on
 
     def subjects(self) -> Iterator[Subject]:
-        """Everything there is, in order; a license that was replaced or left the project is not."""
+        """Return all subjects, in order, without licenses that were replaced or left the project."""
         known = {facts.subject for facts in self.licenses.values()}
         known |= {subject for subject, holding in self.state.holdings.items() if holding.product}
         return iter(sorted(known))
 
     def version(self, facts: LicenseFacts) -> int | None:
-        """The version of a license, as upgraded or converted."""
+        """Return the version of a license, as upgraded or converted in the ledger."""
         changed = self.state.holding(facts.subject).version
         return facts.version if changed is None else changed

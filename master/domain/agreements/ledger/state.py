@@ -1,7 +1,7 @@
-"""What the ledger comes to: for each subject its terms, counts, keys and seats, as `fold.py` makes them of its entries.
+"""The state of a ledger: for each subject its terms, counts, keys and seats, as `fold.py` makes them of the entries.
 
-Terms keep their dates, counts the day from which they hold. What is not in the ledger, the licenses of the estate, is
-in `snapshot.py`.
+Terms keep their dates, counts the day from which they hold. The licenses of the estate are not in the ledger; they
+are in `snapshot.py`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from master.values import Value, field, replace
 
 
 class PaidTerm(Value, kw_only=True):
-    """Time that is paid for, with what its months are counted from."""
+    """A term that is paid for, with the day that its months are counted from."""
 
     term: Term
     anchor: date
-    """The day that its months are counted from, together with those before it where it continues them."""
+    """The day that the term's months are counted from, with the months of earlier terms where it continues them."""
     anchor_months: int
-    """How many months after the anchor it ends; 0 where it was counted in days: the anchor is then its end."""
+    """How many months after the anchor the term ends; 0 for a term counted in days, whose anchor is its end."""
     how: str
     """`included`, `bought`, `gap` (paid afterwards, M6) or `vendor` (came with the vendor's file)."""
     offer: str = ""
     entry: int = 0
-    """The number of its entry; 0 where it is not in the ledger."""
+    """The number of the ledger entry; 0 where the term is not in the ledger."""
 
     @property
     def months(self) -> Fraction:
-        """How many months it lasts."""
+        """The length of the term, in months."""
         return months_in(self.term, anchor=self.anchor)
 
 
@@ -47,16 +47,16 @@ class Cover(Value, kw_only=True):
 
     @property
     def ends(self) -> date | None:
-        """The first day that no term holds any more; None where there never was one."""
+        """The first day on which no term holds any more; None where there never was a term."""
         return max((term.term.ends for term in self.terms), default=None)
 
     @property
     def begins(self) -> date | None:
-        """The first day of its first term."""
+        """The first day of the first term; None where there never was a term."""
         return min((term.term.begins for term in self.terms), default=None)
 
     def holds_on(self, day: date) -> bool:
-        """Whether some term holds on the day."""
+        """Tell whether some term holds on a day."""
         return any(term.term.holds_on(day) for term in self.terms)
 
     @property
@@ -65,11 +65,11 @@ class Cover(Value, kw_only=True):
 
     @property
     def purchases(self) -> int:
-        """How often it was bought; what was included, and gaps that were paid along, not counted."""
+        """How many terms were bought; included terms and gaps that were paid along are not counted."""
         return sum(term.how == "bought" for term in self.terms)
 
     def end_from(self, day: date) -> date | None:
-        """The day on which what holds on `day` ends, terms that follow without a gap included; None: nothing holds."""
+        """Return the end of the cover that holds on `day`, adjoining terms included; None where no term holds."""
         if not self.holds_on(day):
             return None
         end = day
@@ -78,7 +78,7 @@ class Cover(Value, kw_only=True):
         return end
 
     def cut(self, day: date) -> Cover:
-        """The cover with everything from `day` on taken away (L6, P2)."""
+        """Return the cover without the time from `day` on (L6, P2)."""
         kept = (term for term in self.terms if term.term.begins < day)
         return replace(self, terms=tuple(_cut(paid_term, day) for paid_term in kept))
 
@@ -91,60 +91,60 @@ class Key(Value):
 
 
 class AssignedSeat(Value):
-    """A seat with its user (R2)."""
+    """A seat that is assigned to a user (R2)."""
 
     user: str
     uses: tuple[str, ...]
 
 
 class Holding(Value, kw_only=True):
-    """What the ledger knows of one subject."""
+    """What the ledger has of one subject."""
 
     subject: Subject
     product: str = ""
-    """Empty for a license of the estate, which is known by its license type."""
+    """The key of the product; empty for a license of the estate, which is known by its license type."""
     covers: Mapping[str, Cover] = field(default_factory=dict)
-    """By policy."""
+    """The terms, by policy."""
     counts: tuple[tuple[date, Mapping[str, int]], ...] = ()
-    """The totals by license type from a day on; the last one whose day has come holds."""
+    """The totals by license type, each with the day from which they hold; the last whose day has come counts."""
     bought_on: date | None = None
-    """None while it is a trial, or never was bought in the ledger."""
+    """The day of the purchase; None for a trial, or where nothing was bought in the ledger."""
     major: int = 0
-    """The major version that it is for; 0 for any (P3)."""
+    """The major version that the holding is for; 0 for any (P3)."""
     keys: tuple[Key, ...] = ()
-    """The last one is in force."""
+    """The keys in the order of their days; the last is in force."""
     shipped_on: date | None = None
-    """None where it is no device, or the same day as `delivered_on`."""
+    """The day of shipping; None for what is no device, or where it is the same day as `delivered_on`."""
     renews_from: date | None = None
-    """When automatic renewal was switched on or off last (P4)."""
+    """The day on which automatic renewal was last switched on or off (P4)."""
     renewal_cancelled_on: date | None = None
-    """When a renewal that awaited its payment was given up since."""
+    """The day on which a renewal that awaited its payment was cancelled since."""
     renews_by: str = ""
-    """The offer by which it renews automatically; empty for not (P4)."""
+    """The offer by which the subject renews itself; empty where automatic renewal is off (P4)."""
     delivered_on: date | None = None
     serial: str = ""
     installed: ReleaseName | None = None
     builds: frozenset[ReleaseName] = frozenset()
-    """Exceptions of the vendor (Q7)."""
+    """Builds that the vendor allows as exceptions (Q7)."""
     features: tuple[str, ...] = ()
     seats: tuple[AssignedSeat, ...] = ()
     premier: tuple[tuple[date, bool], ...] = ()
-    """Whether with premier support, from a day on (R5)."""
+    """Whether premier support is on, each with the day from which that holds (R5)."""
     version: int | None = None
-    """The version that an upgrade or a conversion gave a license; None where none did."""
+    """The version that an upgrade or a conversion gave a license; None where there was neither."""
     converted_on: date | None = None
-    """When it was converted last: nothing of the agreement before is left (L6)."""
+    """The day of the last conversion: nothing of the agreement before it is left (L6)."""
 
     def cover(self, policy: str) -> Cover:
-        """The terms of a policy for this subject; without terms where it has none."""
+        """Return the terms of a policy for the subject; a cover without terms where there are none."""
         return self.covers.get(policy, Cover(policy=policy))
 
     def counts_on(self, day: date) -> Mapping[str, int]:
-        """The totals that hold on a day, whether or not they are in force then."""
+        """Return the totals by license type that hold on a day, whether or not they may be used then."""
         return next((counts for since, counts in reversed(self.counts) if since <= day), {})
 
     def premier_on(self, day: date) -> bool:
-        """Whether the subject has premier support on a day."""
+        """Tell whether the subject has premier support on a day."""
         return next((on for since, on in reversed(self.premier) if since <= day), False)
 
     @property
@@ -154,7 +154,7 @@ class Holding(Value, kw_only=True):
 
     @property
     def began_on(self) -> date | None:
-        """The day from which the warranty of a device, and what else came along, counts (Q3)."""
+        """The day from which a device's warranty and its other included terms count (Q3)."""
         return self.shipped_on or self.delivered_on
 
     @property
@@ -169,36 +169,36 @@ class AwaitedOrder(Value, kw_only=True):
     number: int
     subject: Subject
     order: Mapping[str, Any]
-    """As plain data."""
+    """The order as plain data."""
     day: date
     reason: str
 
     @property
     def kind(self) -> str:
-        """Which kind of order it is: the name of its class. One of a kind can wait for a subject at a time."""
+        """The kind of order, as the name of its class. One order of a kind can await payment per subject."""
         return str(self.order["kind"])
 
 
 class State(Value, kw_only=True):
-    """The entries of one project's ledger, folded into what holds."""
+    """The state that the entries of one project's ledger fold into."""
 
     holdings: Mapping[Subject, Holding] = field(default_factory=dict)
     balance: Decimal = Decimal(0)
-    """Credits: the sum of what was added and spent (M2)."""
+    """The balance in credits: the sum of what was added and spent (M2)."""
     awaited: Mapping[int, AwaitedOrder] = field(default_factory=dict)
     releases: Mapping[ReleaseName, date] = field(default_factory=dict)
     keys_used: frozenset[str] = frozenset()
-    """In the form in which keys are compared (Q4)."""
+    """Used keys, in the form in which keys are compared (Q4)."""
     serials: Mapping[str, Subject] = field(default_factory=dict)
-    """Registered devices by their serial number, in the form in which these are compared: that is who they are (N1)."""
+    """Registered devices by serial number, in the form by which devices are told apart (N1)."""
     last_number: int = 0
     history: tuple[Entry, ...] = ()
-    """All entries: a reversal folds anew without what it reverses."""
+    """All entries; a reversal folds them anew without the reversed ones."""
     reversed: frozenset[int] = frozenset()
-    """The numbers of entries that count no more."""
+    """The numbers of the entries that are reversed and count no more."""
 
     def holding(self, subject: Subject) -> Holding:
-        """What is known of a subject; nothing but its name where the ledger has nothing."""
+        """Return what the ledger has of a subject; an empty holding where it has nothing."""
         return self.holdings.get(subject, Holding(subject=subject))
 
 

@@ -1,4 +1,4 @@
-"""Seats assigned to users by name, up to the licensed count, and reassigned (rules R1, R2)."""
+"""Decide orders that assign seats to users by name, up to the licensed count, and reassign them (rules R1, R2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from master.domain.catalog.policies import Product, SeatUse, SubjectKind
 
 
 def assign_seat(draft: OrderDraft, order: AssignSeat) -> None:
-    """Decide an `AssignSeat`; somebody who does nothing of what seats are for needs none (R1)."""
+    """Decide an `AssignSeat`; a user who does nothing that seats are for needs no seat (R1)."""
     holding, product = _assignable(draft, order.contract)
     user = draft.name(order.user, "user")
     if not _needs_seat(draft, product, user, order.uses):

@@ -1,8 +1,7 @@
-"""One order against what is known on a day: what to write and what it costs, or one reason why not. Read this first.
+"""Decide one order on a day: what to write to the ledger and its costs, or the reason for a refusal. Read this first.
 
-`decide` answers; `quote` is the same deciding and keeps the costs only. Each kind of order has its function in the
-table below, in the module that its rules are about. Nothing here changes anything: whoever writes the ledger appends
-the drafts.
+`decide` answers; `quote` decides in the same way and keeps the costs only. Each kind of order has its function in the
+table `_DECIDED_BY`, in the module of its rules. Nothing here changes the ledger: the caller appends the drafts.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ from master.values import Value, replace
 
 CREDITS_MAX = Decimal(10) ** 12
 REASONS_MAX = 3
-"""How many reasons the ledger names for one payment; every term has its own beside it."""
+"""How many reasons the ledger names for one payment; every term has its own reason in its own entry."""
 
 
 class Decision(Value, kw_only=True):
-    """A "yes": what is to be appended to the ledger, together and in this order, and what it costs."""
+    """An accepted order: the entries to append to the ledger, together and in this order, and what they cost."""
 
     drafts: tuple[Draft, ...]
-    """Empty where there is nothing to write: it is so already, or not needed (see `notes`)."""
+    """The entries to append; empty where the order changes nothing or needs nothing (see `notes`)."""
     lines: tuple[QuoteLine, ...]
-    """What it costs, line by line; empty where no price file was given and it costs money."""
+    """The costs, line by line; empty where the order costs money and no price file was given."""
     awaits_payment: bool = False
-    """Whether it only comes into force when its payment is confirmed (P9)."""
+    """Whether the order comes into force only when its payment is confirmed (P9)."""
     notes: tuple[str, ...] = ()
-    """What else is to be said, for people."""
+    """Further remarks, for people."""
 
 
 class Quote(Value, kw_only=True):
@@ -56,11 +55,11 @@ class Quote(Value, kw_only=True):
 
     lines: tuple[QuoteLine, ...]
     totals: dict[str, Decimal]
-    """By unit: `credits`, or the currency of the price file."""
+    """The sums by unit: `credits`, or the currency of the price file."""
     balance: Decimal
     """The credits in the balance."""
     credits_short: Decimal
-    """How many credits are missing for it; 0 where it can be paid (M2)."""
+    """How many credits are missing for the order; 0 where the balance can pay (M2)."""
     notes: tuple[str, ...]
 
 
@@ -84,7 +83,7 @@ def decide(
 
 
 def quote(snapshot: AgreementSnapshot, order: Order, day: date, prices: PriceList) -> Quote | AgreementRefusal:
-    """What an order would cost on a day and why; changes nothing, and does not need the credits to be there."""
+    """Return what an order would cost on a day and why; change nothing, and do not require the credits to be there."""
     try:
         draft = _worked_out(snapshot, order, day, prices)
         lines = rounded_lines(draft.lines, prices)
@@ -172,7 +171,7 @@ def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
 
 
 def _confirm_payment(draft: OrderDraft, order: ConfirmPayment) -> None:
-    """P9: what was ordered is decided now, on the day of the payment."""
+    """Decide a `ConfirmPayment`: the awaited order is decided now, on the day of the payment (P9)."""
     awaited = _awaited(draft, order.order)
     left = {number: other for number, other in draft.snapshot.state.awaited.items() if number != order.order}
     draft.snapshot = replace(draft.snapshot, state=replace(draft.snapshot.state, awaited=left))
@@ -233,4 +232,4 @@ _DECIDED_BY: dict[type[Any], Callable[[OrderDraft, Any], None]] = {
     orders.CorrectDevice: devices.correct_device,
     orders.PayLicenses: version_changes.pay_licenses,
 }
-"""Every kind of order, by the function that decides it."""
+"""The function that decides an order, by the class of the order."""

@@ -1,4 +1,4 @@
-"""Devices: registered, upgraded through the gate, with exceptions and feature keys (rules N1, Q1 to Q3, Q5, Q7)."""
+"""Decide orders about devices: registration, releases through the gate, exceptions, features (N1, Q1 to Q3, Q5, Q7)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from master.domain.catalog.subjects import Subject
 
 
 def register_device(draft: OrderDraft, order: RegisterDevice) -> None:
-    """Decide a `RegisterDevice`: what comes with it begins with its delivery (N1, Q3)."""
+    """Decide a `RegisterDevice`: the terms that come with a device begin with its delivery (N1, Q3)."""
     product = draft.product(order.product, SubjectKind.DEVICE)
     subject = Subject.of(SubjectKind.DEVICE, draft.name(order.device, "device"))
     if subject in draft.snapshot.state.holdings:
@@ -61,7 +61,7 @@ def register_device(draft: OrderDraft, order: RegisterDevice) -> None:
 
 
 def correct_device(draft: OrderDraft, order: CorrectDevice) -> None:
-    """Decide a `CorrectDevice`: days and serial number as they should have been registered (N1, Q3)."""
+    """Decide a `CorrectDevice`: set the days and the serial number that should have been registered (N1, Q3)."""
     holding, product = draft.held(order.device, "device", SubjectKind.DEVICE)
     delivered_on = order.delivered_on or holding.delivered_on
     assert delivered_on is not None
@@ -106,7 +106,7 @@ def _check_days(
 
 
 def _unused_serial(draft: OrderDraft, subject: Subject, product: Product, given: str) -> str:
-    """The serial number, which is the device: the same box under another name is no new one (N1, N2, Q3)."""
+    """Return the serial number; refuse one of another registered device, as it identifies the device (N1, N2, Q3)."""
     try:
         serial = values.serial(given)
     except BadValueError as error:
@@ -132,7 +132,7 @@ def _unused_serial(draft: OrderDraft, subject: Subject, product: Product, given:
 
 
 def install_release(draft: OrderDraft, order: InstallRelease) -> None:
-    """Decide an `InstallRelease`: what the gate refuses is not installed (Q1, Q2)."""
+    """Decide an `InstallRelease`: a release that the upgrade gate refuses is refused (Q1, Q2)."""
     holding, _ = draft.held(order.device, "device", SubjectKind.DEVICE)
     release = draft.release(order.release, "release")
     if holding.installed is not None:
@@ -148,7 +148,7 @@ def install_release(draft: OrderDraft, order: InstallRelease) -> None:
 
 
 def allow_build(draft: OrderDraft, order: AllowBuild) -> None:
-    """Decide an `AllowBuild`: one build passes without maintenance (Q7)."""
+    """Decide an `AllowBuild`: the vendor lets a device install one build without maintenance (Q7)."""
     holding, _ = draft.held(order.device, "device", SubjectKind.DEVICE)
     release = draft.release(order.release, "release", read=ReleaseName.exact)
     if release in holding.builds:
@@ -159,7 +159,7 @@ def allow_build(draft: OrderDraft, order: AllowBuild) -> None:
 
 
 def add_feature(draft: OrderDraft, order: AddFeature) -> None:
-    """Decide an `AddFeature`: its own key, and software that has it (Q5)."""
+    """Decide an `AddFeature`: a feature needs its own key, and an installed release that has the feature (Q5)."""
     holding, product = draft.held(order.device, "device", SubjectKind.DEVICE)
     if order.feature not in product.features:
         refuse(

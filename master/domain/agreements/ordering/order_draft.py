@@ -1,6 +1,7 @@
-"""One order being decided: what is known, the day, what is to be written, what it costs. Thrown away afterwards.
+"""One order while it is decided: the snapshot, the day, the entries to write and the charges. Discarded afterwards.
 
-The deciding modules write drafts and charges into it and refuse through it; `decide_order.py` makes the answer of it.
+The deciding modules add entries and charges to an `OrderDraft` and refuse through it; `decide_order.py` makes the
+answer from it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def refuse(
     subject: Subject = PROJECT,
     field: str = "",
 ) -> NoReturn:
-    """Refuse the order; nothing of it is written."""
+    """Refuse the whole order: nothing is written."""
     raise RefusedError(
         AgreementRefusal(problem=problem, message=message, remedy=remedy, rules=rules, subject=subject, field=field)
     )
@@ -49,12 +50,12 @@ def refuse(
 def malformed(
     field: str, message: str, *, remedy: str, rules: tuple[str, ...] = (), subject: Subject = PROJECT
 ) -> NoReturn:
-    """Refuse the order for what one of its fields says."""
+    """Refuse the order because of the value of one field."""
     refuse(AgreementProblem.MALFORMED, message, remedy=remedy, rules=rules, subject=subject, field=field)
 
 
 class OrderDraft(Struct, kw_only=True):
-    """The order while it is decided: what it would write, cost and note."""
+    """An order while it is decided: what it would write, cost and note."""
 
     snapshot: AgreementSnapshot
     day: date
@@ -62,9 +63,9 @@ class OrderDraft(Struct, kw_only=True):
     drafts: list[Draft] = field(default_factory=list)
     lines: list[ExactLine] = field(default_factory=list)
     is_confirming: bool = False
-    """Whether the payment of an order that was placed before is confirmed (P9)."""
+    """Whether this is the payment of an order that was placed before (P9)."""
     payment_first: tuple[Subject, tuple[str, ...]] | None = None
-    """What awaits its payment, and the rules, where it does (P9)."""
+    """The subject of an order that awaits its payment, and the rule ids; None where nothing is paid first (P9)."""
     notes: list[str] = field(default_factory=list)
 
     def write(
@@ -77,7 +78,7 @@ class OrderDraft(Struct, kw_only=True):
         rules: tuple[str, ...] = (),
         policy: str = "",
     ) -> None:
-        """Note an entry to be written, for the day of the order."""
+        """Add an entry, on the day of the order, to the entries to be written."""
         self.drafts.append(
             Draft(kind=kind, day=self.day, subject=subject, policy=policy, details=details, reason=reason, rules=rules)
         )
@@ -96,25 +97,25 @@ class OrderDraft(Struct, kw_only=True):
         self.write(EntryKind.TERM_ADDED, subject, details, reason=reason, rules=policy.rules, policy=policy.key)
 
     def include(self, subject: Subject, policy: Policy, begins: date) -> None:
-        """Add the term of a policy that comes with a purchase or a delivery."""
+        """Add the term of a policy that is included in a purchase or a delivery."""
         term = Term(begins, add_months(begins, policy.included_months))
         paid = PaidTerm(term=term, anchor=begins, anchor_months=policy.included_months, how="included")
         self.add_term(subject, policy, paid, reason=f"{policy.title} that comes along: {term}")
 
     def carry_over(self, subject: Subject, policy: Policy) -> None:
-        """Write down the agreement that the vendor's file said, before the ledger goes on from it."""
+        """Write the agreement that the vendor's file states into the ledger, before an order continues it."""
         last = self.snapshot.cover(subject, policy.key).last
         if last is not None and not last.entry:
             reason = f"{policy.title} as the vendor's file said: {last.term}"
             self.add_term(subject, policy, replace(last, anchor_months=0, offer=""), reason=reason)
 
     def charge(self, line: ExactLine) -> None:
-        """Charge a price; a line without one is left out: money is paid elsewhere, and nobody asks how much."""
+        """Add a charge; leave out a line without a price, as money is paid elsewhere and no price list was given."""
         if line.each is not None:
             self.lines.append(line)
 
     def price(self, section: str, key: object, *, unit: Unit = Unit.MONEY) -> Decimal | None:
-        """A price from a section of the list; None where there is no list and none is needed, as what is paid is money.
+        """Return a price from a section of the price list; None for a price in money where no price list was given.
 
         Raises:
             RefusedError: the list has no such price, or credits are to be paid and there is no list.
@@ -141,7 +142,7 @@ class OrderDraft(Struct, kw_only=True):
     # --- What must be known ---------------------------------------------------------------------------------------
 
     def name(self, text: str, field: str) -> str:
-        """Return a name, key or id; refuses the order where it is empty or too long."""
+        """Return a name, key or id; refuse the order where the text is empty or too long."""
         if not text.strip() or len(text) > NAME_MAX:
             malformed(
                 field,
@@ -174,7 +175,7 @@ class OrderDraft(Struct, kw_only=True):
         return products[key]
 
     def held(self, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
-        """Find what the ledger knows as a product, of the first kind that has the name."""
+        """Return the holding and product of an id, of the first kind that the ledger has; refuse if it has none."""
         for kind in kinds:
             holding = self.snapshot.state.holding(Subject.of(kind, self.name(id, field)))
             if (product := self.snapshot.product(holding)) is not None:
@@ -197,7 +198,7 @@ class OrderDraft(Struct, kw_only=True):
             malformed(field, f"{field}: {error}", remedy="write it like 7.1 or 12r1 sr4")
 
     def unused_key(self, key: str, rules: tuple[str, ...]) -> str:
-        """Return a key; refuses the order where the ledger has it already."""
+        """Return a key in its normal form; refuse the order where the ledger has the key already."""
         if not key.strip():
             refuse(
                 AgreementProblem.KEY_MISSING,

@@ -1,4 +1,4 @@
-"""Trials, purchases, tiers, more seats, automatic renewal, premier support: what is sold whole (P1 to P6, R3 to R5)."""
+"""Decide orders for trials, purchases, tiers, seats, automatic renewal and premier support (P1 to P6, R3 to R5)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def start_trial(draft: OrderDraft, order: StartTrial) -> None:
 
 
 def extend_trial(draft: OrderDraft, order: ExtendTrial) -> None:
-    """Decide an `ExtendTrial`: a second key, and no third (P1)."""
+    """Decide an `ExtendTrial`: a trial can be extended by a second key, and by no third (P1)."""
     holding, product = draft.held(order.license, "license", SubjectKind.LICENSE)
     if product.trial is None or draft.offer(product.trial).policies[0] not in holding.covers:
         refuse(
@@ -77,7 +77,7 @@ def _trial_key(draft: OrderDraft, subject: Subject, offer_key: str, key: str) ->
 
 
 def buy_product(draft: OrderDraft, order: Buy) -> None:
-    """Decide a `Buy`: it replaces the trial in place and changes nothing else (P2)."""
+    """Decide a `Buy`: a purchase replaces the trial in place and changes nothing else (P2)."""
     kinds = [offered.subject for key, offered in draft.snapshot.time.products.items() if key == order.product]
     product = draft.product(order.product, kinds[0] if kinds else SubjectKind.LICENSE)
     if product.sold_by is SoldBy.PIECE:
@@ -144,7 +144,7 @@ def buy_product(draft: OrderDraft, order: Buy) -> None:
 
 
 def _include(draft: OrderDraft, subject: Subject, product: Product) -> int:
-    """The terms that come with a purchase; the months of the longest."""
+    """Write the terms that come with a purchase; return the months of the longest."""
     policies = [draft.snapshot.time.policies[key] for key in product.policies]
     for policy in policies:
         if policy.included_months:
@@ -153,7 +153,7 @@ def _include(draft: OrderDraft, subject: Subject, product: Product) -> int:
 
 
 def upgrade_tier(draft: OrderDraft, order: UpgradeTier) -> None:
-    """Decide an `UpgradeTier`: the new total; the end of maintenance stays where it is (P4, P6)."""
+    """Decide an `UpgradeTier`: the counts become the new totals; the end of maintenance stays where it is (P4, P6)."""
     holding, product = _bought(draft, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
     if product.sold_by is not SoldBy.TIER:
         refuse(
@@ -185,7 +185,7 @@ def upgrade_tier(draft: OrderDraft, order: UpgradeTier) -> None:
 
 
 def add_seats(draft: OrderDraft, order: AddSeats) -> None:
-    """Decide an `AddSeats`: charged for the months left, ending with the others (R4)."""
+    """Decide an `AddSeats`: the added seats are charged for the months left and end with the others (R4)."""
     holding, product = _bought(draft, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if product.sold_by is not SoldBy.SEAT:
         refuse(
@@ -242,7 +242,7 @@ def set_auto_renewal(draft: OrderDraft, order: SetAutoRenewal) -> None:
 
 
 def set_premier(draft: OrderDraft, order: SetPremier) -> None:
-    """Decide a `SetPremier`: for all or none, from the renewal on (R5)."""
+    """Decide a `SetPremier`: premier support is for all seats or for none, from the renewal on (R5)."""
     holding, product = _bought(draft, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if not product.premier:
         _no_premier(product, holding.subject)

@@ -1,8 +1,8 @@
-"""Whether a release may be installed, as somebody asks who may not know what is installed, or has no gate at all; and
+"""Answer whether a release may be installed, also where the installed release is unknown or there is no gate; and
 which versions licenses can get free of charge.
 
 For devices the gate decides (`domain/agreements/rights/upgrade_gate.py`), for licenses their maintenance and major
-version (`domain/agreements/rights/rights.py`); here their answers get one form.
+version (`domain/agreements/rights/rights.py`); this module gives both answers one form.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def check_upgrade(
     to_release: ReleaseName,
     day: date,
 ) -> GateAnswer:
-    """Whether a device may install a release on a day; it runs what the ledger says where nothing is said."""
+    """Tell whether a device may install a release on a day, from `from_release` or the release that the ledger has."""
     if all(product.gate_release is None for product in snapshot.time.products.values()):
         why = f"no agreement of {snapshot.catalog.title} stands in the way; what its licenses allow, a plan says"
         return GateAnswer(why=why, rules=(), path=(f"install {to_release}",))
@@ -35,7 +35,7 @@ def check_upgrade(
 
 
 def check_license(snapshot: AgreementSnapshot, license: Subject, to_release: ReleaseName, day: date) -> GateAnswer:
-    """Whether a license that was bought as a product may run a release on a day (P3, P5)."""
+    """Tell whether a license that was bought as a product may run a release on a day (P3, P5)."""
     refusal = may_run(snapshot, license, to_release, day)
     if refusal is None:
         why = f"{license} may run {to_release}, for as long as it likes"
@@ -44,7 +44,7 @@ def check_license(snapshot: AgreementSnapshot, license: Subject, to_release: Rel
 
 
 def free_upgrades(snapshot: AgreementSnapshot, day: date) -> dict[str, frozenset[int]]:
-    """The versions that licenses of the estate can get free of charge on a day, by license id (M1)."""
+    """Return the versions that licenses of the estate can get free of charge on a day, by license id (M1)."""
     majors = {release.major for release, published in snapshot.releases.items() if published <= day}
     upgrades: dict[str, frozenset[int]] = {}
     for license_id, facts in snapshot.licenses.items():

@@ -1,4 +1,4 @@
-"""Time is bought: put under an agreement, extended, renewed, resumed; for every vendor by the same few lines.
+"""Decide orders that buy time: put under an agreement, extended, renewed, resumed; the same code for every vendor.
 
 What an offer and its policies say decides where the new term begins and how long it lasts (M3, M4, M6, P1, P4, Q4, N1
 to N3); nothing here knows a vendor. A renewal never shortens a term: it begins where the last one ends, or later.
@@ -25,7 +25,7 @@ from master.domain.catalog.subjects import Subject
 
 LAST_YEAR = 2999
 GAP = "gap"
-"""How time was paid that had passed without (M6)."""
+"""The value of `PaidTerm.how` for time that is paid after it has passed (M6)."""
 
 
 def extend(draft: OrderDraft, order: Extend) -> None:
@@ -67,7 +67,7 @@ def extend(draft: OrderDraft, order: Extend) -> None:
 
 
 def take_key(draft: OrderDraft, subject: Subject, offer: Offer, key: str) -> None:
-    """The key that comes with an offer: a trial's is in force from now on (P1, P9), others are activated once."""
+    """Write the key that comes with an offer: a trial's is in force from now on (P1, P9), others are activated once."""
     used = draft.unused_key(key, rules=offer.rules)
     product = draft.snapshot.product(draft.snapshot.state.holding(subject))
     is_trial = product is not None and product.trial == offer.key
@@ -77,7 +77,7 @@ def take_key(draft: OrderDraft, subject: Subject, offer: Offer, key: str) -> Non
 
 
 def _subjects(draft: OrderDraft, order: Extend, offer: Offer) -> tuple[Subject, ...]:
-    """What is named, and all that a PBX has of what the offer covers (M4)."""
+    """Return the subjects that an order names, and all licenses on the PBX it names that the offer covers (M4)."""
     named = order.subjects
     if order.pbx:
         on_pbx = (license for license in draft.snapshot.licenses.values() if license.pbx == order.pbx)
@@ -102,7 +102,7 @@ def _subjects(draft: OrderDraft, order: Extend, offer: Offer) -> tuple[Subject, 
 
 
 def period(offer: Offer, months: int) -> int:
-    """The period that is meant, in months; 0 for an offer that is counted in days."""
+    """Return the period that an order means, in months; 0 for an offer that is counted in days."""
     if offer.days:
         if months:
             refuse(
@@ -151,7 +151,7 @@ def buy(draft: OrderDraft, subject: Subject, offer: Offer, months: int) -> None:
 
 
 def paid_terms(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, months: int) -> tuple[PaidTerm, ...]:
-    """The time that is bought, in order: the gap where it is paid, then the new term."""
+    """Return the terms that are bought, in order: the unpaid gap where the offer charges it, then the new term."""
     begins = draft.snapshot.begins(subject, policy)
     last = draft.snapshot.cover(subject, policy.key).last
     if begins is None and offer.days:  # a trial begins with its key (P1)
@@ -175,7 +175,7 @@ def paid_terms(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer
 
 
 def _bought(start: date, anchor: date, passed: int, offer: Offer, months: int, *, days_on_top: int) -> PaidTerm:
-    """A term from `start` on: months continue those already counted from the anchor.
+    """Return a term from `start` on: its months continue those already counted from the anchor.
 
     Days are full ones: the day on which the key comes has begun by then, so it is on top of them (P1).
     """
@@ -313,7 +313,7 @@ def _not_begun(subject: Subject, policy: Policy) -> NoReturn:
 
 
 def charge_term(draft: OrderDraft, subject: Subject, offer: Offer, months: int, paid: PaidTerm) -> None:
-    """Charge time by the basis of price that the offer has."""
+    """Charge one paid term by the offer's basis of price: a share of the value, seats and months, or a fixed price."""
     why, factor = f"{offer.title}, {paid.term}", Fraction(1)
     if paid.how == GAP:
         why, factor = f"unpaid time {paid.term}, at {offer.gap_factor} times the price", Fraction(offer.gap_factor)
@@ -357,5 +357,5 @@ def _charge_share(
 
 
 def percent(share: Decimal) -> str:
-    """A share as people write it: 0.15 is 15."""
+    """Return a share as a percentage in text: "15" for 0.15."""
     return f"{(share * 100).normalize():f}"

@@ -1,8 +1,8 @@
-"""Orders are taken back: the ledger keeps them and says that they count no more (a way back for every order).
+"""Decide reversals: the ledger keeps the reversed order and says that its entries count no more.
 
-What was written together is reversed together, and the last order about something comes first: nothing may rest on
-what is gone. Named seats stand each for itself. What cannot be reversed, a trial that was used and a reversal itself,
-says so beforehand.
+All entries of one order are reversed together, and the last order about a subject first, as a later order may rest on
+an earlier one. The seat of each named user counts as a subject by itself. A trial that was used and a reversal cannot
+be reversed; the refusal says so.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _later(draft: OrderDraft, entries: Sequence[Entry]) -> Entry | None:
 
 
 def _matter(entry: Entry) -> tuple[Subject, str]:
-    """What an entry is about: a subject, or one user's seat of it."""
+    """Return what an entry is about: its subject, and the user's name where the entry is about one user's seat."""
     return entry.subject, entry.details["user"] if entry.kind in _NAMED_SEATS else ""
 
 

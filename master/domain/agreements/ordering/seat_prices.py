@@ -1,4 +1,4 @@
-"""What seats and tiers cost: by the month, with premier support on the whole (R4, R5), or by the tier (P6)."""
+"""Charge seats and tiers: by the month, with premier support on the whole (R4, R5), or by the tier (P6)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from master.values import Value, replace
 
 
 class SeatCharge(Value, kw_only=True):
-    """Seats to be charged, and why."""
+    """Seats to be charged, and the reason."""
 
     counts: Mapping[str, int]
-    """By license type."""
+    """The number of seats, by license type."""
     why: str
     rules: tuple[str, ...]
     factor: Fraction = Fraction(1)
-    """How many times the price, where a gap is paid (M6)."""
+    """The factor on the price where a gap is paid (M6), else 1."""
 
 
 def charge_seats(draft: OrderDraft, holding: Holding, seats: SeatCharge, term: Term, *, anchor: date) -> None:
-    """Charge seats for a term, a begun month by its days (R4)."""
+    """Charge seats for a term; a month that is only begun is charged by its days (R4)."""
     product = draft.snapshot.product(holding)
     for part in _parts(holding, term):
         supported = product if holding.premier_on(part.begins) else None
@@ -38,7 +38,7 @@ def charge_seats(draft: OrderDraft, holding: Holding, seats: SeatCharge, term: T
 def charge_months(
     draft: OrderDraft, subject: Subject, seats: SeatCharge, months: Fraction, *, supported: Product | None
 ) -> None:
-    """Charge seats for some months, and on top premier support for their product where it is had."""
+    """Charge seats for a number of months, and premier support for `supported`, the product that has it, on top."""
     for key, count in seats.counts.items():
         line = ExactLine(
             subject=subject,
@@ -72,10 +72,10 @@ def charge_tier(
     before: Mapping[str, int],
     why: str,
 ) -> None:
-    """Charge a tier, less what the one before it cost: an upgrade names the new total (P6).
+    """Charge the price of new totals less the price of the totals before: an upgrade names the new total (P6).
 
-    Only tiers of a list are sold, the catalog's or the price file's; an order whose payment is confirmed was held
-    against one when it was placed.
+    Only tiers of a list are sold, the catalog's or the price file's. An order whose payment is confirmed was checked
+    against a list when it was placed.
     """
     for key, count in counts.items():
         if count != before.get(key, 0):
@@ -111,7 +111,7 @@ def _check_is_sold(draft: OrderDraft, subject: Subject, product: Product, key: s
 
 
 def _parts(holding: Holding, term: Term) -> Iterator[Term]:
-    """The term cut where premier support changes (R5)."""
+    """Cut a term into parts where premier support changes (R5)."""
     cuts = sorted({since for since, _ in holding.premier if term.begins < since < term.ends})
     begins = term.begins
     for cut in (*cuts, term.ends):

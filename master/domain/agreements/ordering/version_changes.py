@@ -1,4 +1,4 @@
-"""Licenses change their version: free of charge under an agreement (M1, M6), or in the balance for a new year (L6)."""
+"""Decide orders that change versions: free of charge under an agreement (M1, M6), or in the balance for a year (L6)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from master.domain.catalog.subjects import PROJECT, Subject
 
 
 def upgrade_version(draft: OrderDraft, order: UpgradeVersion) -> None:
-    """Decide an `UpgradeVersion`: while the agreement runs, to what was published in its time (M1, M6)."""
+    """Decide an `UpgradeVersion`: allowed while the agreement runs, to versions published in its paid time (M1, M6)."""
     for facts in _licenses(draft, order.licenses):
         now = _versioned(draft, facts, order.version)
         if order.version < now:
@@ -69,7 +69,7 @@ def upgrade_version(draft: OrderDraft, order: UpgradeVersion) -> None:
 
 
 def convert_version(draft: OrderDraft, order: ConvertVersion) -> None:
-    """Decide a `ConvertVersion`: in the balance only; the agreement is void and a new year charged (L6)."""
+    """Decide a `ConvertVersion`: in the balance only; the old agreement is void and a new year is charged (L6)."""
     offer = draft.offer(order.offer)
     if not offer.conversion_months:
         able = [key for key, offer in draft.snapshot.time.offers.items() if offer.conversion_months]
@@ -120,7 +120,7 @@ def convert_version(draft: OrderDraft, order: ConvertVersion) -> None:
 
 
 def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
-    """Decide a `PayLicenses`: credits pay for licenses as for their agreements (M2)."""
+    """Decide a `PayLicenses`: credits pay for licenses as well as for their agreements (M2)."""
     try:
         name = draft.snapshot.catalog.read_name(order.type)
     except UnknownLicenseNameError as error:
@@ -197,7 +197,7 @@ def _licenses(draft: OrderDraft, ids: tuple[str, ...]) -> list[LicenseFacts]:
 
 
 def _versioned(draft: OrderDraft, facts: LicenseFacts, version: int) -> int:
-    """The version now; the wanted one is another, and one that the type can have."""
+    """Return a license's version now; refuse the wanted version if it is the same, or one its type cannot have."""
     now = draft.snapshot.version(facts)
     if now is None or not 0 < version < 1000:
         malformed(
@@ -227,7 +227,7 @@ def _versioned(draft: OrderDraft, facts: LicenseFacts, version: int) -> int:
 
 
 def _published(draft: OrderDraft, version: int) -> date:
-    """The day on which the first release of a version was published."""
+    """Return the day on which the first release of a version was published; refuse if none was by the draft's day."""
     published = draft.snapshot.first_published(version, by=draft.day)
     if published is None:
         refuse(

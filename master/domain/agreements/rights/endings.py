@@ -1,6 +1,6 @@
-"""What ends, and when to say so: endings, reminders, renewals that are due (rules M5, P1, P4, P5, Q7, R4).
+"""Find terms that end, reminders and automatic renewals that are due (rules M5, P1, P4, P5, Q7, R4).
 
-Only finds; whoever asks each day reports and orders. What may run on a day is in `rights.py`.
+This module only finds; the caller, once a day, reports and orders. What may run on a day is in `rights.py`.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ class Ending(Value, kw_only=True):
     """The end of a term after which nothing follows."""
 
     day: date
-    """The first day on which it no longer holds."""
+    """The first day on which the term no longer holds."""
     subject: Subject
     policy: str
     title: str
     stops: Mapping[str, int]
     """Seats by license type that can no longer be used from that day on; empty where everything goes on (P5, Q7)."""
     what_stops: str
-    """For people."""
+    """A text for people."""
     what_goes_on: str
     renew_by: tuple[str, ...]
-    """Offers of the policy."""
+    """The keys of the offers that renew the policy."""
     renews_itself: bool
     awaited_order: int
-    """The renewal that awaits its payment, by its number: unpaid, it is none; 0 where none does (P9)."""
+    """The number of the renewal order that awaits its payment and so is not in force; 0 where none does (P9)."""
     rules: tuple[str, ...]
 
 
 class Reminder(Value, kw_only=True):
-    """An ending that somebody is to be reminded of by now."""
+    """An ending for which a reminder is due."""
 
     ending: Ending
     days_left: int
     due_since_days: int
-    """The reminder that is due: so many days before the end. Each is sent once, by (subject, policy, end, this)."""
+    """The reminder that is due, in days before the end. Each is sent once per subject, policy, end and these days."""
 
 
 def endings(snapshot: AgreementSnapshot, *, from_day: date, to_day: date) -> tuple[Ending, ...]:
-    """What ends from one day on and before another, the earliest first."""
+    """Return the endings from `from_day` on and before `to_day`, the earliest first."""
     return tuple(sorted((ending for ending, _ in _all(snapshot) if from_day <= ending.day < to_day), key=_by_day))
 
 
 def reminders(snapshot: AgreementSnapshot, day: date) -> tuple[Reminder, ...]:
-    """What to remind of on a day (M5): for each ending the latest reminder that is due."""
+    """Return the latest reminder that is due on a day for each ending (M5)."""
     due_now: list[Reminder] = []
     for ending, policy in _all(snapshot):
         left = (ending.day - day).days
@@ -62,10 +62,11 @@ def reminders(snapshot: AgreementSnapshot, day: date) -> tuple[Reminder, ...]:
 
 
 def renewals_due(snapshot: AgreementSnapshot, day: date) -> tuple[Extend, ...]:
-    """The renewals to order on a day because they were switched to automatic (P4).
+    """Return the renewals to order on a day for subjects with automatic renewal (P4).
 
-    Due from the last reminder before the end on, until ordered, also after the end where nobody looked before it. What
-    awaits a payment is not ordered again, nor what was cancelled; nor what had ended when it was switched on.
+    A renewal is due from the last reminder before the end on, until it is ordered, also after the end where nobody
+    looked before. A renewal that awaits its payment is not ordered again, nor one that was cancelled, nor one for a
+    term that had ended when automatic renewal was switched on.
     """
     due: list[Extend] = []
     awaited = {order.subject for order in snapshot.state.awaited.values() if order.kind == Extend.__name__}
@@ -86,13 +87,13 @@ def _renewal_opens(policy: Policy, ends: date) -> date:
 
 
 def _renews(holding: Holding, policy: Policy, ends: date) -> bool:
-    """Whether an automatic renewal is meant for this end: switched on before it, and not cancelled for it."""
+    """Tell whether automatic renewal was switched on before this end and not cancelled for it."""
     switched, cancelled = holding.renews_from, holding.renewal_cancelled_on
     return (switched is None or switched < ends) and (cancelled is None or cancelled < _renewal_opens(policy, ends))
 
 
 def unpaid_renewals(snapshot: AgreementSnapshot) -> tuple[AwaitedOrder, ...]:
-    """The automatic renewals that await their payment (P4, P9): somebody has to pay, or they are lost."""
+    """Return the automatic renewals that await their payment (P4, P9): unpaid, they lapse."""
     return tuple(
         order
         for order in snapshot.state.awaited.values()
@@ -101,7 +102,7 @@ def unpaid_renewals(snapshot: AgreementSnapshot) -> tuple[AwaitedOrder, ...]:
 
 
 def _all(snapshot: AgreementSnapshot) -> Iterator[tuple[Ending, Policy]]:
-    """Every ending, whenever it is, with its policy."""
+    """Return every ending of a project, past and future, with its policy."""
     for subject in snapshot.subjects():
         for policy in snapshot.policies_of(subject):
             yield from ((ending, policy) for ending in _endings_of(snapshot, subject, policy))
@@ -143,7 +144,7 @@ def _endings_of(snapshot: AgreementSnapshot, subject: Subject, policy: Policy) -
 
 
 def _ends(cover: Cover) -> tuple[date, ...]:
-    """The days on which the cover ends without something that follows at once."""
+    """Return the days on which a cover ends and no other term follows at once."""
     return tuple(sorted({term.term.ends for term in cover.terms if not cover.holds_on(term.term.ends)}))
 
 

@@ -1,11 +1,11 @@
-"""What the agreement ledger entitles a project to, as licenses of its estate (rules P1, P2, P5, P6, Q5, Q7, R3, R4).
+"""The licenses of the estate that the agreement ledger entitles a project to (rules P1, P2, P5, P6, Q5, Q7, R3, R4).
 
-Declarative: `entitled` says what there should be on a day, by the same rights that are told to people (`rights.py`);
-`syncing` finds what is to be done so that the estate has it, nothing where it has it already. A license is known by
-its subject and its type, so a trial becomes a purchase in place (P2) and an upgrade changes a total (P6).
+`entitled` says which licenses there should be on a day, by the rights of `rights.py`; `syncing` finds the changes that
+bring the estate there, none where nothing differs. A license is identified by its subject and its type, so a purchase
+replaces a trial in place (P2) and an upgrade changes a total (P6).
 
-Only a policy that grants the use takes licenses away when it ends: they are released with their seats revoked. Where
-a purchase has fewer than the trial before it, what is too much is split off and drained. Writing, and taking seats
+Only a policy that grants the use takes licenses away when it ends: they are released with their seats revoked. Where a
+purchase has fewer licenses than the trial before, the surplus is split off and drained. Writing, and taking seats
 away, is left to `service/agreements/entitlements.py`.
 """
 
@@ -40,13 +40,13 @@ class Entitled(Value, kw_only=True):
     type: LicenseType
     quantity: int
     version: int | None
-    """The major version where it is for one (P3) and the type carries versions."""
+    """The major version where the product is for one (P3) and the type carries versions."""
     device: str
-    """The device that they belong to (Q5); empty where the operator says where they go."""
+    """The device that the licenses belong to (Q5); empty where the operator chooses the device."""
     policy: str
-    """The policy whose end stops the use; empty where nothing does."""
+    """The policy whose end stops the use; empty where no policy does."""
     ends: date | None
-    """The first day on which they cannot be used any more; None for never (P5, Q7)."""
+    """The first day on which the licenses cannot be used any more; None for never (P5, Q7)."""
 
     @property
     def name(self) -> tuple[Subject, str]:
@@ -55,7 +55,7 @@ class Entitled(Value, kw_only=True):
 
 
 class Reconciliation(Value):
-    """One license that has to change; new where nothing was before, gone where nothing is after."""
+    """One license that has to change: added where `before` is None, removed where `after` is None."""
 
     before: License | None
     after: License | None
@@ -68,12 +68,12 @@ class Reconciliation(Value):
 
     @property
     def takes_seats(self) -> bool:
-        """Whether seats that use it are to be taken away now."""
+        """Whether seats of the license are to be taken away now."""
         return _is_taken(self.after) and not _is_taken(self.before)
 
 
 def entitled(snapshot: AgreementSnapshot, day: date) -> tuple[Entitled, ...]:
-    """What everything that was bought or is tried amounts to on a day, by subject and type."""
+    """Return the licenses that purchases and running trials entitle to on a day, by subject and type."""
     entitleds: list[Entitled] = []
     for subject in snapshot.subjects():
         holding = snapshot.state.holding(subject)
@@ -103,7 +103,7 @@ def entitled(snapshot: AgreementSnapshot, day: date) -> tuple[Entitled, ...]:
 
 
 def syncing(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Reconciliation, ...]:
-    """What has to change so that the estate has what it is entitled to; `now` is UNIX time in seconds."""
+    """Return the changes after which the estate has the wanted licenses; `now` is UNIX time in seconds."""
     there: defaultdict[tuple[Subject, str], list[License]] = defaultdict(list)
     for license in estate.licenses:
         if license.agreed is not None:
@@ -120,7 +120,7 @@ def syncing(estate: Estate, wanted: Sequence[Entitled], now: float) -> tuple[Rec
 
 
 def is_apart(estate: Estate, license: License) -> bool:
-    """Whether a license was split off from one that stays: free, it is nothing to be kept."""
+    """Tell whether a license was split off from another license of its subject and type; once free, it is removed."""
     return any(
         other.id != license.id
         and other.agreed is not None
@@ -133,7 +133,7 @@ def is_apart(estate: Estate, license: License) -> bool:
 def _reconciled(
     estate: Estate, entitled: Entitled, license: License | None, taken: set[str], now: float
 ) -> Iterator[Reconciliation]:
-    """The license that stands for an entitlement, and what is too much of it."""
+    """Return the change of the license that stands for an entitlement, and of the surplus split off from it."""
     ends_at = None if entitled.ends is None else first_instant_of(entitled.ends, ZoneInfo(estate.time_zone))
     agreed = AgreedUse(subject=entitled.subject, policy=entitled.policy, ends_at=ends_at)
     if license is None:
@@ -180,7 +180,7 @@ def _drained(license: License, now: float) -> License | None:
 
 
 def _stopped(license: License, now: float) -> License:
-    """What nothing entitles to any more; free, it says that it was there."""
+    """Return a license that nothing entitles to any more, revoked if bound; a free one is kept with its use ended."""
     over = _over(license, now)
     if over.device is None:
         return over
@@ -214,7 +214,7 @@ def _in_force_first(items: Iterable[License], now: float) -> list[License]:
 
 
 def _free_id(name: tuple[Subject, str], taken: set[str]) -> str:
-    """An id that nobody has: as the subject is called, and the type."""
+    """Return a license id that no license has, made of the subject's id and the type."""
     words = re.sub(r"[^a-z0-9]+", "-", f"{name[0].id}-{name[1]}".lower()).strip("-")
     free, number = words[:ID_MAX], 1
     while free in taken:

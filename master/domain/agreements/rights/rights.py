@@ -22,13 +22,13 @@ from master.values import Value
 
 
 class RightStatus(Enum):
-    """Whether something may be used on a day."""
+    """Whether a license, device or contract may be used on a day."""
 
     RUNS = "runs"
     STOPPED = "stopped"
-    """Its trial or its year is over (P1, R3)."""
+    """The trial or the paid year is over (P1, R3)."""
     NOT_YET = "not_yet"
-    """It was not there yet."""
+    """The day is before the trial, purchase or delivery."""
 
 
 class Right(Value, kw_only=True):
@@ -38,19 +38,19 @@ class Right(Value, kw_only=True):
     title: str
     status: RightStatus
     counts: Mapping[str, int]
-    """Seats in force by license type; none where it does not run."""
+    """Seats in force by license type; empty where the subject may not be used."""
     until: date | None
-    """The first day on which the use itself stops; None where it never does (P3, P5, Q7)."""
+    """The first day on which the use itself stops; None where the use never stops (P3, P5, Q7)."""
     upgrades_until: date | None
     """The first day without a right to newer releases; None where there is none on the day."""
     version: int | None
     """For a license of the estate: the highest version that it enables (B2)."""
     newest: ReleaseName | None
-    """The newest published release that it runs or may be brought to at once; None where none is known."""
+    """The newest published release that the subject runs or may be brought to at once; None where none is known."""
     features: tuple[str, ...]
     """Optional features that are on, by license type (Q5)."""
     is_supported: bool
-    """Whether the vendor supports it: shown, never enforced (M7, P5)."""
+    """Whether the vendor supports what runs: shown, never enforced (M7, P5)."""
     warranty_until: date | None
     """The first day without a warranty of the hardware; None where there is none on the day."""
     why: str
@@ -58,7 +58,7 @@ class Right(Value, kw_only=True):
 
 
 def right_of(snapshot: AgreementSnapshot, subject: Subject, day: date) -> Right:
-    """What one subject may do on a day."""
+    """Return what one license, device or contract may do on a day."""
     facts, holding = snapshot.license(subject), snapshot.state.holding(subject)
     product = snapshot.product(holding)
     if facts is not None and product is None:
@@ -67,7 +67,7 @@ def right_of(snapshot: AgreementSnapshot, subject: Subject, day: date) -> Right:
 
 
 def may_run(snapshot: AgreementSnapshot, subject: Subject, release: ReleaseName, day: date) -> AgreementRefusal | None:
-    """Whether a license that was bought as a product may run a release on a day; None where it may (P3, P5)."""
+    """Return why a license bought as a product may not run a release on a day; None where it may (P3, P5)."""
     holding = snapshot.state.holding(subject)
     product = snapshot.product(holding)
     status, _, why, rules = status_of(snapshot, holding, product, day)
@@ -161,7 +161,7 @@ def _of_product(snapshot: AgreementSnapshot, holding: Holding, product: Product 
 def status_of(
     snapshot: AgreementSnapshot, holding: Holding, product: Product | None, day: date
 ) -> tuple[RightStatus, date | None, str, tuple[str, ...]]:
-    """Whether what a holding is may be used, until when, and why."""
+    """Return whether a holding may be used on a day, the first day on which that stops, the reason and the rule ids."""
     since = holding.delivered_on or (holding.counts[0][0] if holding.counts else None)
     if product is None or since is None or day < since:
         return RightStatus.NOT_YET, None, f"not there before {since}" if since else "not bought", ()
@@ -177,29 +177,29 @@ def status_of(
 
 
 def counts_of(holding: Holding, product: Product, day: date) -> Mapping[str, int]:
-    """The totals by license type on a day, what comes with each included, whether or not they may be used then."""
+    """Return a holding's totals by license type on a day, included ones too, whether or not they may be used then."""
     return {**product.each_has, **holding.counts_on(day)}
 
 
 def features_on(holding: Holding, product: Product) -> tuple[str, ...]:
-    """The features whose key was given and that the installed release has (Q5)."""
+    """Return the features whose key was given and that the installed release has (Q5)."""
     return tuple(feature for feature in holding.features if has_feature(product, feature, holding.installed))
 
 
 def has_feature(product: Product, feature: str, installed: ReleaseName | None) -> bool:
-    """Whether a release has an optional feature (Q5)."""
+    """Tell whether an installed release has an optional feature of a product (Q5)."""
     needed = product.features.get(feature)
     return needed is None or (installed is not None and installed >= needed)
 
 
 def has_premier(snapshot: AgreementSnapshot, holding: Holding, day: date) -> bool:
-    """Whether something has premier support on a day: it ends with what it is for (R5)."""
+    """Tell whether a holding has premier support on a day; premier support ends with the right to use (R5)."""
     status, _, _, _ = status_of(snapshot, holding, snapshot.product(holding), day)
     return status is RightStatus.RUNS and holding.premier_on(day)
 
 
 def use_policy(snapshot: AgreementSnapshot, holding: Holding, product: Product) -> Policy | None:
-    """The policy whose end stops the use of a product: its trial until it is bought, or its yearly seats."""
+    """Return the policy whose end stops the use of a product: a trial's until the purchase, or that of yearly seats."""
     names = product.policies
     if product.trial is not None and holding.bought_on is None:
         names = snapshot.time.offers[product.trial].policies
@@ -215,7 +215,7 @@ def _may_get(snapshot: AgreementSnapshot, holding: Holding, release: ReleaseName
 
 
 def _upgradable(snapshot: AgreementSnapshot, facts: LicenseFacts, policy: Policy | None, major: int, day: date) -> bool:
-    """Whether an upgrade to a version would be free on a day: it runs, and the version came in its time (M1)."""
+    """Tell whether an upgrade to a version is free on a day: a term runs, and the version came in paid time (M1)."""
     if policy is None:
         return False
     cover = snapshot.cover(facts.subject, policy.key)
@@ -224,13 +224,13 @@ def _upgradable(snapshot: AgreementSnapshot, facts: LicenseFacts, policy: Policy
 
 
 def _was_covered(snapshot: AgreementSnapshot, subject: Subject, policy: Policy, published: date) -> bool:
-    """What was there before the first term came with the purchase (P3)."""
+    """Tell whether a release came in paid time; what came before the first term came with the purchase (P3)."""
     cover = snapshot.cover(subject, policy.key)
     return cover.begins is not None and (published < cover.begins or cover.holds_on(published))
 
 
 def _is_young(snapshot: AgreementSnapshot, version: int | None, policy: Policy | None, day: date) -> bool:
-    """M7; a version of which no release is known counts as young."""
+    """Tell whether a version is within its months of support (M7); a version without a known release is."""
     if version is None or policy is None or not policy.support_months:
         return True
     first = snapshot.first_published(version)

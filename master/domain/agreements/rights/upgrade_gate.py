@@ -1,7 +1,7 @@
-"""The upgrade gate: whether a device may install a release, asked before it does (rules Q1, Q2, Q6, Q7).
+"""The upgrade gate: whether a device may install a release, asked before the installation (rules Q1, Q2, Q6, Q7).
 
-The release and the policy of the gate are the product's (`gate_release`, `gate_policy`). What is installed already
-keeps running whatever the gate says.
+The product says the gate's release and policy (`gate_release`, `gate_policy`). What is installed already keeps
+running, whatever the gate answers.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from master.values import Value
 
 
 class GateAnswer(Value, kw_only=True):
-    """Whether a release may be installed on a day, and the path that works."""
+    """Whether a release may be installed on a day, and the steps by which it can be."""
 
     why: str
     rules: tuple[str, ...]
     path: tuple[str, ...]
-    """What to do, in order; where it is allowed, the one installation."""
+    """The steps in order; where the installation is allowed, only the installation."""
     refusal: AgreementRefusal | None = None
-    """None where it is allowed."""
+    """The refusal; None where the installation is allowed."""
 
     @property
     def allowed(self) -> bool:
@@ -33,14 +33,14 @@ class GateAnswer(Value, kw_only=True):
 
     @classmethod
     def refused(cls, refusal: AgreementRefusal, path: tuple[str, ...]) -> GateAnswer:
-        """It may not, and the path that leads there all the same."""
+        """Return an answer that refuses, with the steps after which the release could be installed."""
         return cls(why=refusal.message, rules=refusal.rules, path=path, refusal=refusal)
 
 
 def upgrade_gate(
     snapshot: AgreementSnapshot, server: Subject, *, from_release: ReleaseName, to_release: ReleaseName, day: date
 ) -> GateAnswer:
-    """Whether a device may go from one release to another on a day; one that is not registered may not."""
+    """Tell whether a device may go from one release to another on a day; a device that is not registered may not."""
     holding = snapshot.state.holding(server)
     product = snapshot.product(holding)
     install = f"install {to_release}"
@@ -72,7 +72,7 @@ def upgrade_gate(
 
 
 def phone_firmware_gate(snapshot: AgreementSnapshot, server: Subject, release: ReleaseName) -> GateAnswer:
-    """Whether the phones of a device may have the firmware of a release: free once the device runs it (Q6)."""
+    """Tell whether a device's phones may load the firmware of a release: free once the device runs the release (Q6)."""
     installed = snapshot.state.holding(server).installed
     install = f"load the firmware of {release}"
     if installed is None:
@@ -124,7 +124,7 @@ def _lacks(
 
 
 def open_offers(snapshot: AgreementSnapshot, holding: Holding, policy: str, day: date) -> tuple[str, ...]:
-    """The offers of a policy that are sold for a device on a day."""
+    """Return the offers of a policy that are sold for a device on a day."""
     delivered = holding.delivered_on
     return tuple(
         offer.key for offer in snapshot.time.offers_of(policy) if delivered is None or offer.is_open(delivered, day)
