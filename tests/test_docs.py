@@ -6,8 +6,15 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from master import metrics
+from master.auth.callers.permissions import AccessDeniedError, Denial
 from master.cli.main import app
 from master.cli.server.settings import page
+from master.domain.leases.leases import LeaseError, LeaseProblem
+from master.domain.leases.loans import LoanError, LoanProblem
+from master.rpc.errors import _PLAIN, failure_of
+from master.service.runtime.errors import StoppedError
+from master.store.backends.problems import StorageError, StorageProblem
+from slave_client.connection.master_failures import _BY_REASON
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,6 +42,20 @@ def test_paths_that_the_documentation_names_exist() -> None:
 
 def test_the_page_of_settings_is_what_the_command_prints() -> None:
     assert _text("docs/settings.md") == page(), "license-master settings list --markdown > docs/settings.md"
+
+
+def test_who_speaks_grpc_finds_every_reason_with_its_status() -> None:
+    table = re.findall(r"^\| (`[A-Z_`, ]+`) \| ([A-Z_]+) \|", _text("docs/grpc.md"), flags=re.MULTILINE)
+    told = {reason: status for reasons, status in table for reason in re.findall(r"\w+", reasons)}
+    failures = [failure_of(LeaseError(problem, pbx="", epoch=0)) for problem in LeaseProblem]
+    failures += [failure_of(LoanError(problem, "")) for problem in LoanProblem]
+    failures += [failure_of(StorageError(problem, "")) for problem in StorageProblem]
+    failures += [failure_of(AccessDeniedError(denial, "")) for denial in Denial]
+    failures += [failure_of(error) for error in (StoppedError(), ValueError())]
+    known = {failure.reason: failure.code.name for failure in failures}
+    plain = {reason: code.name for code, reason in _PLAIN.values()}
+    assert told == known | {reason: plain[reason] for reason in told.keys() - known.keys()}
+    assert told.keys() >= _BY_REASON.keys(), "what the client knows, others need to know"
 
 
 def test_the_documentation_comes_with_the_command() -> None:
