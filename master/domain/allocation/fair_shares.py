@@ -1,10 +1,10 @@
-"""How many seats of a pool each site would have if they were dealt anew, as an operator's rules say: has, wants, gets.
+"""How many seats of a pool each site would get if all were dealt anew by the operator's rules, beside what it has.
 
-Pure arithmetic, for showing: nobody's seats are taken away for it. Seats are dealt one by one: first what is reserved,
+Pure arithmetic, for display: no seat is taken away because of it. Seats are dealt one by one: first what is reserved,
 then to sites of the highest priority that want any, each seat to the site that has fewest for its weight. So a larger
 pool never gives anybody less, and equal sites differ by one seat at most. Ties go by name, so the same facts always
-give the same shares. What many seats one by one come to is found at once, so that a pool of a million costs what its
-sites do.
+give the same shares. The result of many single seats is calculated at once, so that the cost depends on the number of
+sites and not on the size of the pool.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from master.values import Value
 
 
 class FairShare(Value):
-    """What a site has of a pool, wants, and would get."""
+    """The seats of a pool that a site has, wants, and would get."""
 
     has: int
-    """Seats counted for it."""
+    """Seats counted for the site."""
     wants: int
-    """These, and those that it waits for."""
+    """Seats counted for the site, and those that it waits for."""
     gets: int
 
 
 def fair_shares(
     rules: PoolRules | None, *, capacity: int, has: Mapping[str, int], waits: Mapping[str, int]
 ) -> dict[str, FairShare]:
-    """What each site gets of a pool, by the site's name; of sites that have or want any.
+    """Return what each site that has or wants seats gets of a pool, by site name.
 
-    Without rules the pool is not divided; seats that sites have and wait for are by site.
+    Without rules the pool is not divided. `has` and `waits` are seats by site.
     """
     wants = {site: has.get(site, 0) + waits.get(site, 0) for site in sorted(has.keys() | waits.keys())}
     rules = rules or NO_RULES
@@ -52,7 +52,7 @@ def fair_shares(
 
 
 class _Deal:
-    """Seats that are dealt out, class after class."""
+    """Seats that are dealt to sites, one class of sites after another."""
 
     def __init__(self, rules: PoolRules, wants: Mapping[str, int], capacity: int) -> None:
         self._rules = rules
@@ -65,7 +65,7 @@ class _Deal:
             self._tops |= {site: most for site, most in maxima if most is not None and most < wants[site]}
 
     def to_all(self) -> bool:
-        """Deal to every site all that it may have, if that fits; whether it does."""
+        """Deal to every site all that it may have, if there are seats enough; return whether there were."""
         fits = self._fits(self._tops, self._rules.group_maxima)
         for site, top in self._tops.items() if fits else ():
             self._give(site, top)
@@ -78,7 +78,7 @@ class _Deal:
         tops: Mapping[str, int] | None = None,
         group_tops: Mapping[str, int] | None = None,
     ) -> None:
-        """Deal to some sites what they want, up to the tops given where there are any, as long as there are seats."""
+        """Deal to some sites what they want, up to the given tops where there are any, while seats are left."""
         most = {
             site: min(self._tops[site], tops.get(site, 0)) if tops is not None else self._tops[site] for site in sites
         }
@@ -102,9 +102,10 @@ class _Deal:
             heapreplace(heap, (self._level(site), site))
 
     def _to_a_level(self, most: Mapping[str, int], group_most: Mapping[str, int]) -> None:
-        """Deal what single seats come to while all sites are below a level: the highest for which there are seats
-        enough and, for the sites of a group, at most the highest at which it is within its own. Of those that are left
-        no site gets more than one before the next level.
+        """Deal at once the seats that single dealing would give until all sites reach a level.
+
+        The level is the highest for which there are seats enough and, for the sites of a group, at most the highest at
+        which the group is within its maximum. After it, no site gets more than one seat before the next level.
         """
         weight_of = {site: self._weight(site) for site, top in most.items() if self.dealt[site] < top}
         if not weight_of:
@@ -134,7 +135,7 @@ class _Deal:
                 self._give(site, _below(level, finest, *standing))
 
     def _fits(self, most: Mapping[str, int], group_most: Mapping[str, int]) -> bool:
-        """Whether all of them can have all they may."""
+        """Tell whether the seats left suffice for all that the sites may have."""
         more = {site: max(top - self.dealt[site], 0) for site, top in most.items()}
         of_group: Counter[str] = Counter()
         for site, seats in more.items() if group_most else ():
@@ -160,5 +161,5 @@ class _Deal:
 
 
 def _below(level: int, finest: int, dealt: int, most: int, weight: int) -> int:
-    """How many seats a site gets while it has fewer for its weight than a level, in parts of the `finest` weight."""
+    """Return how many seats bring a site up to a level of seats per weight, in parts of the `finest` weight."""
     return max(min(-(-level * weight // finest), most) - dealt, 0)

@@ -1,8 +1,8 @@
 """What an operator lays down about sharing a pool: rules for sites and groups of sites, policies for license types.
 
-Data, and what follows from it at a moment. `contradictions.py` says what is wrong with it, `pool_division.py` what it
-comes to where seats are counted. It is about the shared pool, on the license master's device: what stands on a device
-of its own is drawn on by that device's PBX alone, and there is nothing to share.
+Data, and what holds of it at a moment. `contradictions.py` says what is wrong with the data, `pool_division.py` what
+it means for seats that are counted. All is about the shared pool on the license master's device: licenses on another
+device are drawn on by that device's PBX alone, so there is nothing to share.
 """
 
 from __future__ import annotations
@@ -22,118 +22,118 @@ WEIGHT_USUAL, PRIORITY_USUAL = 1, 0
 
 
 class SiteGroup(Value, kw_only=True):
-    """Sites that are meant together; a site is in one group at most."""
+    """Sites that rules name together; a site is in one group at most."""
 
     name: str
     sites: tuple[str, ...]
 
 
 class AllocationRule(Value, kw_only=True):
-    """What holds for a site, for a group of sites together or, where neither is named, for every site by itself."""
+    """A rule for a site, for a group of sites together or, where neither is named, for every site by itself."""
 
     name: str
     site: str = ""
     group: str = ""
     reserve: Amounts = field(default_factory=dict)
-    """Seats that nobody else gets, all types or none."""
+    """Seats that nobody else gets, by license type."""
     maximum: Amounts = field(default_factory=dict)
-    """The most seats that are counted at once."""
+    """The most seats that are counted at once, by license type."""
     weight: Amounts = field(default_factory=dict)
-    """How large a part of what is short goes there, against those of the same priority."""
+    """The share of what is short, relative to others of the same priority, by license type."""
     priority: Amounts = field(default_factory=dict)
-    """Who gets what is short first; the higher number does."""
+    """The order in which what is short is given, by license type; a higher number comes first."""
     allow: tuple[str, ...] = ()
-    """License types that only those may have whom a rule allows them."""
+    """License types that only sites may have that a rule allows them."""
     deny: tuple[str, ...] = ()
-    """License types that they may not have."""
+    """License types that the sites of the rule may not have."""
     holder_kinds: tuple[HolderKind, ...] = ()
-    """Of which holders `allow` and `deny` speak; of all where it is empty."""
+    """The kinds of holders that `allow` and `deny` are about; empty for all."""
     serves_emergencies: bool = False
-    """Whether its sites keep their seats longest when a pool becomes smaller than what is out."""
+    """Whether the rule's sites keep their seats longest when a pool becomes smaller than the seats out."""
     starts_at: float | None = None
-    """From when on the rule holds, UNIX seconds; None for always."""
+    """The moment from which the rule holds, UNIX seconds; None for always."""
     ends_at: float | None = None
-    """Until when, UNIX seconds; None for ever."""
+    """The moment until which the rule holds, UNIX seconds; None for ever."""
 
     @property
     def divided(self) -> frozenset[str]:
-        """The license types that it gives numbers for."""
+        """The license types that the rule gives numbers for."""
         return frozenset().union(self.reserve, self.maximum, self.weight, self.priority)
 
     @property
     def types(self) -> frozenset[str]:
-        """The license types that it speaks of."""
+        """The license types that the rule is about."""
         return self.divided.union(self.allow, self.deny)
 
     @property
     def scope(self) -> str:
-        """Whom it is about, in words."""
+        """The site, group or sites that the rule is about, in words."""
         if self.site:
             return f"site {self.site}"
         return f"group {self.group}" if self.group else "every site"
 
     def holds(self, now: float) -> bool:
-        """Whether it holds at a moment, UNIX seconds."""
+        """Tell whether the rule holds at a moment, UNIX seconds."""
         return (self.starts_at is None or self.starts_at <= now) and (self.ends_at is None or now < self.ends_at)
 
     def with_types(
         self, amounts: Callable[[Amounts], Amounts], names: Callable[[tuple[str, ...]], tuple[str, ...]]
     ) -> AllocationRule:
-        """The same rule, but for the license types that these make of each of its numbers and lists."""
+        """Return the rule with its numbers and lists replaced by what the two functions make of them."""
         numbers: dict[str, Any] = {
             kind: amounts(getattr(self, kind)) for kind in ("reserve", "maximum", "weight", "priority")
         }
         return replace(self, **numbers, allow=names(self.allow), deny=names(self.deny))
 
     def without(self, type_key: str) -> AllocationRule:
-        """The same rule, which says nothing of a license type."""
+        """Return the rule without anything about a license type."""
         return self.with_types(
             lambda amounts: {key: amount for key, amount in amounts.items() if key != type_key},
             lambda names: tuple(key for key in names if key != type_key),
         )
 
     def meets(self, other: AllocationRule) -> bool:
-        """Whether there is a moment at which both hold."""
+        """Tell whether there is a moment at which both rules hold."""
         ends = min(rule.ends_at if rule.ends_at is not None else float("inf") for rule in (self, other))
         return max(self.begins, other.begins) < ends
 
     @property
     def begins(self) -> float:
-        """The moment from which it holds, UNIX seconds; without a beginning, before all others."""
+        """The moment from which the rule holds, UNIX seconds; minus infinity where it always did."""
         return self.starts_at if self.starts_at is not None else float("-inf")
 
 
 class QueuePolicy(Value, kw_only=True):
-    """How PBXs may wait for seats of a type."""
+    """How PBXs may wait for seats of a license type."""
 
     length_max: int
     """Seats that may be waited for at once, in the whole project."""
     express_seats_max: int = 0
-    """Calls for so few seats go before larger ones of their priority."""
+    """Calls that ask for at most this many seats go before larger ones of their priority."""
     patience_seconds: int = 3600
-    """Whoever waits longer goes before everybody who waits less, whatever the priority: nobody waits for ever."""
+    """Seconds after which a waiter goes before all that waited less, whatever the priority: nobody waits for ever."""
 
 
 class OverdraftPolicy(Value, kw_only=True):
     """How many seats may be granted above what is installed, and for how long."""
 
     seats: int
-    """At most so many at once."""
+    """The most seats above what is installed at once."""
     budget_seat_hours: int
-    """How much there is to spend: a seat above what is installed costs a seat hour in an hour."""
+    """The budget, in seat hours: a seat above what is installed costs one seat hour an hour."""
     refill_seat_hours_per_day: int
-    """How much comes back in a day in which nothing is overdrawn."""
+    """The seat hours that come back in a day in which nothing is overdrawn."""
 
 
 class TypePolicy(Value, kw_only=True):
-    """How a license type is lent when it is short."""
+    """How seats of a license type are lent when they are short."""
 
     license_type: str
     queue: QueuePolicy | None = None
-    """None where nobody may wait."""
+    """The policy for waiting; None where nobody may wait."""
     overdraft: OverdraftPolicy | None = None
     first_claim_seconds: int = 0
-    """For how long seats are kept for a PBX whose lease ran out; 0 for not at all."""
+    """For how many seconds seats are kept for a PBX whose lease ran out; 0 for not at all."""
     block_seats_max: int = 0
     """How many seats a PBX may hold ahead of need; 0 for none."""
     loan_days_max: int = 0
@@ -141,38 +141,38 @@ class TypePolicy(Value, kw_only=True):
 
 
 class PoolRules(Value, kw_only=True, dict=True):
-    """What the rules come to for one license type at one moment."""
+    """What the rules say for one license type at one moment."""
 
     group_of: Mapping[str, str] = field(default_factory=dict)
-    """The group of each site that is in one."""
+    """The group of each site that is in a group."""
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The sites of each group."""
     site_reserves: Amounts = field(default_factory=dict)
-    """By site."""
+    """Seats reserved, by site."""
     group_reserves: Amounts = field(default_factory=dict)
-    """By group."""
+    """Seats reserved, by group."""
     site_maxima: Amounts = field(default_factory=dict)
     group_maxima: Amounts = field(default_factory=dict)
     every_maximum: int | None = None
-    """The most for a site that has no maximum of its own."""
+    """The most seats for a site without a maximum of its own; None for no limit."""
     weights: Amounts = field(default_factory=dict)
-    """By site, where it is not 1."""
+    """Weights by site, where not 1."""
     priorities: Amounts = field(default_factory=dict)
-    """By site, where it is not 0."""
+    """Priorities by site, where not 0."""
     named: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """The rule behind a number, by what it is ("reserve", "maximum") and its scope in words."""
+    """The name of the rule behind a number, by kind ("reserve", "maximum") and the rule's scope in words."""
 
     @cached_property
     def reserving_sites(self) -> frozenset[str]:
-        """Sites whose seats tell how much of a reserve is still to be kept for them."""
+        """The sites whose counted seats decide how much of a reserve is still kept free."""
         return frozenset(self.site_reserves).union(*(self.members[group] for group in self.group_reserves))
 
     def maximum_of(self, site: str) -> int | None:
-        """The most seats for a site, its group's aside; None where there is no end."""
+        """Return the most seats for a site, its group's maximum aside; None for no limit."""
         return self.site_maxima.get(site, self.every_maximum)
 
     def companions_of(self, site: str) -> tuple[str, ...]:
-        """The sites that share a reserve or a maximum with a site, itself included."""
+        """Return the sites that share a reserve or a maximum with a site, that site included."""
         group = self.group_of.get(site)
         if group is None or not (group in self.group_maxima or group in self.group_reserves):
             return (site,)
@@ -197,7 +197,7 @@ class Allocation(Value, dict=True):
 
     @cached_property
     def queues(self) -> dict[str, QueuePolicy]:
-        """How PBXs may wait, by license type; of types that may be waited for."""
+        """The policies for waiting, by license type, of types that may be waited for."""
         return {policy.license_type: policy.queue for policy in self.types if policy.queue is not None}
 
     @cached_property
@@ -207,7 +207,7 @@ class Allocation(Value, dict=True):
 
     @cached_property
     def group_of(self) -> dict[str, str]:
-        """The group of each site that is in one."""
+        """The group of each site that is in a group."""
         return {site: group.name for group in self.groups for site in group.sites}
 
     @cached_property
@@ -220,26 +220,26 @@ class Allocation(Value, dict=True):
 
     @cached_property
     def _moments(self) -> dict[str, list[float]]:
-        """When what holds for a type changes, in order."""
+        """The moments at which the rules for a license type change, in order, UNIX seconds."""
         return {
             key: sorted({at for rule in rules for at in (rule.starts_at, rule.ends_at) if at is not None})
             for key, rules in self._rules_by_type.items()
         }
 
     def without(self, rule_name: str, type_key: str) -> Allocation:
-        """The same but for what a rule says of a license type."""
+        """Return the allocation without what a rule says of a license type."""
         kept = tuple(rule.without(type_key) if rule.name == rule_name else rule for rule in self.rules)
         return Allocation(self.groups, kept, self.types)
 
     @property
     def firm(self) -> Allocation:
-        """The same, but that nothing is granted above what is installed."""
+        """The allocation without overdrafts: nothing is granted above what is installed."""
         return Allocation(self.groups, self.rules, tuple(replace(policy, overdraft=None) for policy in self.types))
 
     def rules_at(self, type_key: str, now: float, sites: Iterable[str]) -> PoolRules | None:
-        """What holds for a license type at a moment, UNIX seconds; None where no rule divides its pool.
+        """Return the rules for a license type at a moment, UNIX seconds; None where no rule divides its pool.
 
-        `sites` are those of the project; a rule for every site is one for each of them.
+        `sites` are all sites of the project; a rule for every site counts for each of them.
         """
         if type_key not in self._rules_by_type:
             return None
@@ -249,14 +249,15 @@ class Allocation(Value, dict=True):
         return self._resolved[name]
 
     def emergency_sites(self, now: float) -> frozenset[str]:
-        """The sites that serve emergencies at a moment, UNIX seconds."""
+        """Return the sites that serve emergencies at a moment, UNIX seconds."""
         serving = [rule for rule in self.rules if rule.serves_emergencies and rule.holds(now)]
         return frozenset(site for rule in serving for site in self.members.get(rule.group, (rule.site,)))
 
     def access(self, type_key: str, site: str, kind: HolderKind, now: float) -> AllocationRule | None:
-        """The rule by which a site may not have a seat of a type for a kind of holder; None where it may.
+        """Return the rule by which a site may not have a seat of a type for a kind of holder; None where it may.
 
-        What is denied is denied whatever is allowed besides; what is allowed to some is closed to all others.
+        A type that is denied stays denied whatever else is allowed; a type that is allowed to some is closed to all
+        others.
         """
         group = self.group_of.get(site)
         closed: AllocationRule | None = None
@@ -278,7 +279,7 @@ class Allocation(Value, dict=True):
         places = tuple(sites)
 
         def by_site(kind: str) -> dict[str, int]:
-            """A number of each site: its own rule's, else its group's, else that for every site."""
+            """Return a number for each site: from its own rule, else its group's, else the rule for every site."""
             found: dict[str, int] = {}
             for scope in ("every", "group", "site"):
                 for rule in rules:
@@ -316,9 +317,9 @@ class Allocation(Value, dict=True):
 
 
 NO_RULES: Final = PoolRules()
-"""Whoever comes first has it."""
+"""The rules of a pool that is not divided: first come, first served."""
 NO_ALLOCATION: Final = Allocation()
-"""First come, first served."""
+"""An allocation without any rule or policy: first come, first served."""
 
 
 def _scope_kind(rule: AllocationRule) -> str:

@@ -1,7 +1,7 @@
-"""An operator's names for license types as catalog keys, and back where somebody is told what is wrong (L8).
+"""Convert an operator's names for license types to catalog keys, and back in error messages (L8).
 
-An allocation is judged, kept and shown by keys. Leaves out names that mean no type, and a second name of one type where
-each type has one number: they stay as they are, and `domain/estate/contradictions.py` says what is wrong with them.
+An allocation is judged, kept and shown by keys. A name that means no type stays as it is, and so does a second name of
+one type where each type has one number; `domain/estate/contradictions.py` says what is wrong with them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KeyOf = Callable[[str], str]
 
 
 def with_keys(allocation: Allocation, key_of: KeyOf) -> Allocation:
-    """The same allocation, its license types named by catalog keys."""
+    """Return an allocation with its license types named by catalog keys."""
 
     def keyed(amounts: Amounts) -> Amounts:
         by_key: dict[str, int] = {}
@@ -32,7 +32,7 @@ def with_keys(allocation: Allocation, key_of: KeyOf) -> Allocation:
 
 
 def as_written(path: FieldPath, allocation: Allocation, key_of: KeyOf) -> FieldPath:
-    """A field of an allocation with keys, as the allocation that it was made of names it."""
+    """Return the path of a field in an allocation with keys as the path in the operator's allocation with names."""
     match path:
         case ("rules", int(index), str(kind), str(key)):
             amounts: Amounts = getattr(allocation.rules[index], kind)

@@ -1,17 +1,15 @@
-"""Whose turn it is where seats of a pool are waited for.
+"""Whose turn it is where PBXs wait for seats of a pool.
 
-Pure: who waits, how the pool is divided and how many seats are free come in. Seats are handed on one by one, each to
-the first of those who could be granted one, in this order:
+Pure: who waits, how the pool is divided and how many seats are free are handed in. Seats are handed on one by one,
+each to the first waiter who could be granted a seat, in this order:
 
-1. who has waited longer than the policy's patience, oldest first: nobody waits for ever;
-2. whose site, or group, has fewer seats than are reserved for it;
-3. whose site has the higher priority;
-4. who asked for so few seats at once that the policy lets them go before larger calls;
-5. whose site has fewest seats for its weight, as it has them after what was handed on just before;
-6. who asked first.
+1. who has waited longer than the policy's patience, oldest first: nobody waits for ever; 2. whose site, or group, has
+fewer seats than are reserved for it; 3. whose site has the higher priority; 4. who asked for so few seats at once that
+the policy lets them go before larger calls; 5. whose site has fewest seats for its weight, seats handed on just before
+included; 6. who asked first.
 
 So of two who wait at one site for calls of the same size the older one is never overtaken. Who is not connected, and
-whose site may not have more, keeps its place and holds up nobody.
+whose site may not have more, keeps the place in line and delays nobody.
 """
 
 from __future__ import annotations
@@ -26,38 +24,38 @@ from master.domain.allocation.policies import PRIORITY_USUAL, WEIGHT_USUAL, Queu
 from master.domain.allocation.pool_division import PoolDivision
 
 SeatName = tuple[str, HolderKind, str]
-"""Names a seat within its PBX: license type, kind of holder, holder."""
+"""A seat within its PBX: license type, kind of holder, holder."""
 
 
 class Waiter(NamedTuple):
-    """One seat that is waited for."""
+    """One seat that a PBX waits for."""
 
     pbx_id: int
     site: str
     key: SeatName
     asked_at: float
-    """UNIX seconds."""
+    """When the seat was asked for, UNIX seconds."""
     call_seats: int
-    """How many new seats of the type its call asked for."""
+    """How many new seats of the type the call asked for."""
     is_there: bool
-    """Whether its PBX is connected under a lease that is proven; to no other is anything handed on."""
+    """Whether the PBX is connected under a proven lease; a seat is handed on to no other PBX."""
 
 
 class HandedOn(NamedTuple):
-    """What becomes of free seats that are waited for."""
+    """The result of handing free seats on to those who wait."""
 
     served: Sequence[Waiter]
-    """Whose turn it is, in order."""
+    """The waiters who get a seat, in order."""
     free: int
     """Seats that are left."""
     division: PoolDivision
-    """How the pool is divided then."""
+    """The division of the pool afterwards."""
 
 
 def hand_on(
     waiters: Collection[Waiter], policy: QueuePolicy, division: PoolDivision, *, free: int, now: float
 ) -> HandedOn:
-    """Hand free seats of a pool on to those who wait, as far as they may have them; `now` is UNIX seconds."""
+    """Hand free seats of a pool on to waiters, as far as these may have them; `now` is UNIX seconds."""
     division, served = division.copy(), list[Waiter]()
     full: set[str] = set()
     line = _Line(waiters, policy, division, now)
@@ -76,7 +74,7 @@ def hand_on(
 
 
 def in_line(waiters: Collection[Waiter], policy: QueuePolicy, division: PoolDivision, *, now: float) -> list[Waiter]:
-    """All who wait, in the order of their turns if seats came free one by one; `now` is UNIX seconds."""
+    """Return all waiters in the order of their turns if seats came free one by one; `now` is UNIX seconds."""
     division, ordered = division.copy(), list[Waiter]()
     for waiter in _Line(waiters, policy, division, now):
         division.count(waiter.pbx_id, 1)
@@ -85,13 +83,13 @@ def in_line(waiters: Collection[Waiter], policy: QueuePolicy, division: PoolDivi
 
 
 def place_told(place: int) -> int:
-    """A place as it is told to its PBX: rounded up to one digit from 10 on, so that it changes when it matters."""
+    """Return a place in line as it is told to the PBX: from 10 on rounded up to one digit, to change seldom."""
     step = int("1" + "0" * (len(str(place)) - 1))
     return -(-place // step) * step
 
 
 class _Line:
-    """Iterates over those who wait in the order of their turns; the division changes meanwhile as seats are given."""
+    """An iterator over waiters in the order of their turns; the division changes meanwhile, as seats are given."""
 
     def __init__(self, waiters: Collection[Waiter], policy: QueuePolicy, division: PoolDivision, now: float) -> None:
         self._policy = policy
@@ -142,5 +140,5 @@ class _Line:
 
 
 def _age(waiter: Waiter) -> tuple[float, int, SeatName]:
-    """Who asked first; PBXs and keys break ties, so that no two are alike."""
+    """Return a sort key for who asked first; PBX ids and seat keys break ties, so that no two waiters are equal."""
     return waiter.asked_at, waiter.pbx_id, waiter.key

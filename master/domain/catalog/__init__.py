@@ -1,4 +1,4 @@
-"""What vendors sell, as data: license types, policies over time, releases, and the words and versions they use.
+"""What vendors sell, as data: license types, policies over time, releases, and their words and versions.
 
-Here belongs what a catalog file says and how it is read. What a project has of it does not: that is `estate`.
+Here belongs what a catalog file says and how the file is read. What a project has of it is in `estate`.
 """

@@ -1,7 +1,7 @@
-"""License types as data: what a catalog says of each, and how its names are read and printed (rule L8).
+"""License types as data: what a catalog says of each, and how license names are read and printed (rule L8).
 
 A catalog decides nothing; `domain/seats/decide_seats.py` does, and knows no license type by name. `catalog_file.py`
-reads one from TOML.
+reads a catalog from TOML.
 """
 
 from __future__ import annotations
@@ -31,70 +31,70 @@ class RequiredOf(Enum):
 
 
 class Requirement(Value):
-    """One of `any_of` must be held by the same user, by the outside line, or by the PBX."""
+    """A requirement of a seat: one of the types in `any_of` is held by the same user, the outside line or the PBX."""
 
     any_of: tuple[str, ...]
     of: RequiredOf
 
 
 class Companion(Value):
-    """`type` is debited too, on PBXs of this platform: both or neither (rule D1)."""
+    """A type that is debited along with another on PBXs of a platform: both or neither (rule D1)."""
 
     type: str
     platform: str
 
 
 class LicenseType(Value, kw_only=True):
-    """Everything the deciding core has to know of one license type."""
+    """What the deciding core has to know of one license type."""
 
     key: str
     name: str
-    """The printed name with `{version}` where the version stands."""
+    """The printed name, with `{version}` in the place of the version."""
     tier_name: str
     """The printed name of a price tier, with `{version}` and `{tier}`."""
     spellings: tuple[str, ...]
-    """Further names read, with the same placeholders."""
+    """Further names that are read, with the same placeholders."""
     metering: Metering
     holders: frozenset[HolderKind]
-    """Kinds of holder that need a seat."""
+    """Kinds of holder that need a seat of the type."""
     exempt_holders: frozenset[HolderKind]
-    """Kinds of holder that need none (rule E2)."""
+    """Kinds of holder that need no seat of the type (rule E2)."""
     exempt_roles: frozenset[PbxRole]
-    """PBXs that need none (rule K5)."""
+    """Roles of PBXs that need no seat of the type (rule K5)."""
     exempt_models: frozenset[str]
-    """Hardware models that have it built in (rule C4)."""
+    """Hardware models that have the type built in (rule C4)."""
     exempt_from_software: Version | None
-    """Software from which on none is needed (rule G1)."""
+    """The software from which on no seat is needed (rule G1); None where seats always are."""
     version_basis: VersionBasis = VersionBasis.PBX
     drawn_from: DrawnFrom = DrawnFrom.INSTALLATION
     tiers: frozenset[int]
     companions: tuple[Companion, ...]
     includes: tuple[str, ...]
-    """Types that the holder of this one needs no seat of (rule H2)."""
+    """Types of which a holder of this type needs no seat (rule H2)."""
     includes_per_pbx: Mapping[str, int]
-    """Seats of another type that come with the PBX's one seat of this one (rule K2)."""
+    """How many seats of other types come with a PBX's single seat of this type (rule K2)."""
     requires: tuple[Requirement, ...]
     excludes: frozenset[str]
-    """Types that cannot be installed beside it (rule I3)."""
+    """Types that cannot be installed beside this type (rule I3)."""
     matches: str | None
-    """For a switch: the type of which no more may be installed than of this one."""
+    """For a switch: the type of which no more licenses may be installed than of this type."""
     enables: Feature | None
-    """For a switch: what it turns on beside the seats that it is asked for."""
+    """For a switch: the feature that it turns on, beside the seats that are asked for."""
     minimum_version: int
-    """The lowest version such a license can have (rule I4); 0 for any."""
+    """The lowest version that a license of the type can have (rule I4); 0 for any."""
     minimum_software: Version | None
     minimum_software_rules: tuple[str, ...]
-    """The rules that say so."""
+    """The rules that ask for the minimum software."""
     platforms: frozenset[str]
-    """The platforms of devices that its licenses can be bound to (rule D4); empty for all."""
+    """The platforms of devices that licenses of the type can be bound to (rule D4); empty for all."""
     releasable: bool = True
-    """Whether it can be taken off a device again (rules C2, D4)."""
+    """Whether a license can be released from a device (rules C2, D4)."""
     policies: tuple[str, ...]
-    """The policies that cover its licenses (rule M8); those of a product come from the product."""
+    """The policies that cover licenses of the type (rule M8); those of a product come from the product."""
     covered_from_version: int
-    """The lowest version that they cover (rule M8: Softwarephone from V9); 0 for any."""
+    """The lowest version that the policies cover (rule M8: Softwarephone from V9); 0 for any."""
     rules: tuple[str, ...]
-    """The rules that say how it is metered, for refusals."""
+    """The rules that say how the type is metered, for refusals."""
 
     @property
     def versioned(self) -> bool:
@@ -103,22 +103,22 @@ class LicenseType(Value, kw_only=True):
 
     @property
     def one_per_pbx(self) -> bool:
-        """Whether a PBX holds one seat of it and no second one (rule K2)."""
+        """Whether a PBX holds one seat of the type and no second one (rule K2)."""
         return bool(self.includes_per_pbx)
 
     @property
     def makes_local(self) -> bool:
-        """Whether one on a slave's own device makes that PBX a locally licensed one (rules A3, A6, D5)."""
+        """Whether a license on a slave's own device makes that PBX a locally licensed one (rules A3, A6, D5)."""
         return self.drawn_from is DrawnFrom.INSTALLATION
 
     def fits(self, platform: str) -> bool:
-        """Whether licenses of this type can be bound to a device of this platform (rule D4)."""
+        """Tell whether licenses of this type can be bound to a device of a platform (rule D4)."""
         return not self.platforms or platform in self.platforms
 
     def stays_on(self, platform: str) -> bool:
-        """Whether a license bound to a device of this platform stays there for good (rules C2, D4).
+        """Tell whether a license bound to a device of a platform stays on the device for good (rules C2, D4).
 
-        One that should never have been bound there can be taken off again.
+        A license that should never have been bound to the device can be released.
         """
         return not self.releasable and self.fits(platform)
 
@@ -128,13 +128,13 @@ class LicenseType(Value, kw_only=True):
         return self.name.replace("{version}", "").strip()
 
     def printed(self, *, version: int | None, tier: int | None) -> str:
-        """The name as the documents print it, e.g. `PBX-Port 12%500`."""
+        """Return the name as the documents print it, e.g. `PBX-Port 12%500`."""
         pattern = self.tier_name if tier is not None else self.name
         return pattern.format(version="" if version is None else version, tier=tier).strip()
 
 
 _KEPT_MAX, _KEPT_LENGTH_MAX = 1000, 100
-"""How many names, of how many characters, are kept as they were read."""
+"""How many names are kept as they were read, and the most characters of a name that is kept."""
 
 
 class LicenseName(Value):
@@ -144,20 +144,20 @@ class LicenseName(Value):
 
 
 class UnknownLicenseNameError(ValueError):
-    """A text is no license name of the catalog; says which names are close."""
+    """An error for a text that is no license name of the catalog; the message says which names are close."""
 
 
 class Catalog(Struct, kw_only=True, eq=False, dict=True):
-    """One vendor's license types, and what it says of time."""
+    """One vendor's license types, and what the catalog says of time."""
 
     name: str
     title: str
     platforms: frozenset[str]
     releases_from_software: Version | None
-    """Older software cannot give a license back, nor draw on a pool (rules A5, L4); None where all can."""
+    """The first software that can release licenses and draw on a pool (rules A5, L4); None where all can."""
     types: Mapping[str, LicenseType]
     time: Policies
-    """Its policies, offers, products and releases."""
+    """The catalog's policies, offers, products and releases."""
 
     def __post_init__(self) -> None:
         types = self.types
@@ -167,33 +167,33 @@ class Catalog(Struct, kw_only=True, eq=False, dict=True):
             for spelling in (license_type.name, license_type.tier_name, *license_type.spellings)
         ]
         self._names: dict[str, LicenseName] = {}
-        """Names as they were read last: a project has many licenses of few names."""
+        """Names that were read lately: a project has many licenses of few names."""
         self._by_spelling = {folded_name(key): license_type for key, license_type in types.items()} | {
             folded_name(re.sub(r"\{version\}|%?\{tier\}", "", spelling)): license_type
             for license_type in types.values()
             for spelling in (license_type.name, *license_type.spellings)
         }
         self.rank = {key: self._rank(key) for key in types}
-        """Seats are acquired from low rank to high and returned from high to low: what others need comes first."""
+        """The rank of each type: seats are acquired from low to high and returned from high to low, as types depend."""
         self.required_by: dict[str, tuple[LicenseType, ...]] = {
             key: tuple(other for other in types.values() if any(key in needed.any_of for needed in other.requires))
             for key in types
         }
-        """The types that can depend on a seat of this one."""
+        """The types that can depend on a seat of a type, by key."""
         self.included_in: dict[str, tuple[LicenseType, ...]] = {
             key: tuple(other for other in types.values() if key in other.includes) for key in types
         }
-        """The types whose holder needs no seat of this one."""
+        """The types whose holder needs no seat of a type, by key."""
         self.included_per_pbx_in: dict[str, tuple[LicenseType, ...]] = {
             key: tuple(other for other in types.values() if key in other.includes_per_pbx) for key in types
         }
-        """The types that bring some seats of this one along, per PBX."""
+        """The types that bring some seats of a type along per PBX, by key."""
         self.go_alone = frozenset(key for key, license_type in types.items() if self._goes_alone(license_type))
-        """Types whose seats concern no other seat but their companions as they are returned."""
+        """Types whose seats concern no other seats than their companions when they are returned."""
         self.read_pbx_wide: dict[str, frozenset[str]] = {key: self._pbx_wide(key) for key in types}
-        """Types of which all of a PBX's seats must be known to decide on a seat of this one."""
+        """The types of which all of a PBX's seats must be known to decide on a seat of a type, by key."""
         self.pbx_wide_types = frozenset[str]().union(*self.read_pbx_wide.values())
-        """All types that are ever read PBX-wide."""
+        """All types that are read PBX-wide for some decision."""
 
     def _goes_alone(self, license_type: LicenseType) -> bool:
         needed = license_type.metering is Metering.FIXED and self.required_by[license_type.key]
@@ -205,12 +205,12 @@ class Catalog(Struct, kw_only=True, eq=False, dict=True):
         return next((license_type for license_type in self.types.values() if license_type.enables is feature), None)
 
     def key_of(self, text: str) -> str:
-        """The key of the type that a name without a version means; the name itself where there is none."""
+        """Return the key of the type that a name without a version means; the name itself where it means none."""
         license_type = self.type_named(text)
         return text if license_type is None else license_type.key
 
     def type_named(self, text: str) -> LicenseType | None:
-        """The type that a name without a version means: a key, or a printed name in any spelling."""
+        """Return the type that a name without a version means, a key or any spelling; None where it means none."""
         license_type = self.types.get(text)
         return license_type if license_type is not None else self._by_spelling.get(folded_name(text))
 
@@ -218,7 +218,7 @@ class Catalog(Struct, kw_only=True, eq=False, dict=True):
         """Read a printed license name; spaces, hyphens and case do not matter (rule L8).
 
         Raises:
-            UnknownLicenseNameError: no type is called that, its version is missing or too low, or it has no such tier.
+            UnknownLicenseNameError: the name means no type, lacks its version, has too low a version, or no such tier.
         """
         license_name = self._names.get(text)
         if license_name is None:
@@ -279,7 +279,7 @@ class Catalog(Struct, kw_only=True, eq=False, dict=True):
 
 
 def folded_name(text: str) -> str:
-    """The form in which two spellings of one name are equal: no spaces, no hyphens of any kind, no capitals (L8)."""
+    """Return the form in which spellings of a name are equal: no spaces, no hyphens of any kind, no capitals (L8)."""
     return _IGNORED.sub("", plain(text)).casefold()
 
 

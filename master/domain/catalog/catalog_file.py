@@ -1,7 +1,7 @@
-"""Reads a catalog from TOML text and refuses a bad one with file, line and reason.
+"""Read a catalog from TOML text; refuse a bad one with file, line and reason.
 
 Checks all that a typing mistake could break: unknown keys and values, names of types that do not exist, spellings that
-two types share, circular requirements. What the types mean is `catalog.py`'s affair.
+two types share, circular requirements. `catalog.py` says what the types mean.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _CATALOG_KEYS = {"name", "title", "platforms", "releases_from_software"}
 
 
 class CatalogError(Exception):
-    """A catalog cannot be used; the text is `file:line: field: reason`."""
+    """An error of a catalog that cannot be used; the text is `file:line: field: reason`."""
 
 
 def read_catalog(text: str, *, file: str) -> Catalog:
-    """Read a catalog; `file` names it in errors.
+    """Read a catalog; `file` is the name of the file in errors.
 
     Raises:
-        CatalogError: it has a mistake.
+        CatalogError: the catalog has a mistake.
     """
     return _Reader(text, file=file, failure=CatalogError).catalog()
 
 
 class _Reader(TomlReader):
-    """Reads the types; what a catalog says of time is read by `policy_file.py`."""
+    """The reader of a catalog's types; `policy_file.py` reads what the catalog says of time."""
 
     def catalog(self) -> Catalog:
         head = self.table(self.document, ("catalog",))
@@ -117,8 +117,8 @@ class _Reader(TomlReader):
                 raise wrong("companions", f"{companion.type!r} is not metered as companion")
 
     def _inclusions(self, license_type: LicenseType, types: Mapping[str, LicenseType]) -> None:
-        """What `domain/seats/decide_seats.py` can re-pack: seats without companions; those that a user's seat includes
-        are the user's.
+        """Refuse inclusions that `domain/seats/decide_seats.py` cannot re-pack: types with companions, or included in a
+        user's seat and not held by users.
         """
         for field, parts in (
             ("includes", license_type.includes),

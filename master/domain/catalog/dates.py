@@ -1,8 +1,8 @@
 """Calendar days, terms and months; the only place that counts them.
 
-Days are those of the project's time zone; a day comes in, no clock is read. A term is [begins, ends): `ends` is the
-first day on which it no longer holds. Months are counted from an anchor day: 31 January + 1 is the last of February,
-+ 2 is 31 March; 29 February + 12 is 28 February, + 48 is 29 February. What a term costs,
+Days are those of the project's time zone; the caller passes the day, no clock is read. A term is [begins, ends):
+`ends` is the first day on which the term no longer holds. Months are counted from an anchor day: 31 January + 1 is the
+last of February, + 2 is 31 March; 29 February + 12 is 28 February, + 48 is 29 February. What a term costs,
 `domain/agreements/ledger/pricing.py` says.
 """
 
@@ -21,7 +21,7 @@ class Term(Value, order=True):
 
     begins: date
     ends: date
-    """The first day that no longer belongs to it."""
+    """The first day that no longer belongs to the term."""
 
     def __post_init__(self) -> None:
         if self.ends < self.begins:
@@ -35,10 +35,10 @@ class Term(Value, order=True):
 
 
 def add_months(anchor: date, months: int) -> date:
-    """The day `months` after the anchor; the last of that month where it has no such day.
+    """Return the day `months` after the anchor; the last day of that month where the month has no such day.
 
     Raises:
-        OverflowError: it is beyond the calendar (years 1 to 9999).
+        OverflowError: the day is beyond the calendar (years 1 to 9999).
     """
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
     if not date.min.year <= year <= date.max.year:
@@ -48,16 +48,16 @@ def add_months(anchor: date, months: int) -> date:
 
 
 def add_days(day: date, days: int) -> date:
-    """The day `days` later.
+    """Return the day `days` days later.
 
     Raises:
-        OverflowError: it is beyond the calendar.
+        OverflowError: the day is beyond the calendar.
     """
     return day + timedelta(days=days)
 
 
 def months_since(anchor: date, day: date) -> Fraction:
-    """How many months lie between the anchor and a day, exactly; a begun month counts by its days."""
+    """Return how many months lie between the anchor and a day, exactly; a begun month counts by its days."""
     whole = (day.year - anchor.year) * 12 + day.month - anchor.month
     if add_months(anchor, whole) > day:
         whole -= 1
@@ -66,19 +66,19 @@ def months_since(anchor: date, day: date) -> Fraction:
 
 
 def months_in(term: Term, *, anchor: date) -> Fraction:
-    """The length of a term in months counted from the anchor; the lengths of its parts add up to it exactly."""
+    """Return the length of a term in months counted from the anchor; the lengths of its parts add up to it exactly."""
     return months_since(anchor, term.ends) - months_since(anchor, term.begins)
 
 
 def day_of(instant: float, zone: ZoneInfo) -> date:
-    """The day on which an instant (UNIX seconds) falls in a time zone."""
+    """Return the day on which an instant (UNIX seconds) falls in a time zone."""
     return datetime.fromtimestamp(instant, zone).date()
 
 
 def first_instant_of(day: date, zone: ZoneInfo) -> float:
-    """The instant (UNIX seconds) at which a day begins in a time zone; days may have 23 or 25 hours.
+    """Return the instant (UNIX seconds) at which a day begins in a time zone; days may have 23 or 25 hours.
 
-    Where the clocks skip midnight it is the first moment after; where they skip a whole day, that of the next one.
+    Where the clocks skip midnight it is the first moment after; where they skip a whole day, that of the next day.
     """
     return datetime.combine(day, time(), zone).timestamp()
 

@@ -1,5 +1,5 @@
-"""What a catalog says about time, as data: policies, offers, products. Decides nothing;
-`domain/agreements/ordering/decide_order.py` does.
+"""What a catalog says about time, as data: policies, offers, products. Nothing is decided here;
+`domain/agreements/ordering/decide_order.py` decides.
 
 A **policy** says what a term gives while it runs and how it begins (a service agreement, maintenance, a trial, yearly
 seats, a warranty). An **offer** is a way to buy time of one or more policies: for how long, when, at what basis of
@@ -28,12 +28,12 @@ class SubjectKind(Enum):
 
 
 class Grants(Enum):
-    """What a term gives while it runs. Only what gives the use itself stops anything when it ends (P5, Q7)."""
+    """What a term gives while it runs. Only the end of a term that gives the use stops anything (P5, Q7)."""
 
     UPGRADES = "upgrades"
-    """The right to newer releases; what runs goes on afterwards (M6, P5, Q7)."""
+    """The right to newer releases; what runs goes on after the end (M6, P5, Q7)."""
     USE = "use"
-    """The use itself; its seats stop at the end, after notice (P1, R3)."""
+    """The use of seats, which stops at the end, after notice (P1, R3)."""
     REPAIR = "repair"
     """Warranty of the hardware."""
 
@@ -42,67 +42,67 @@ class Begins(Enum):
     """The day from which a policy counts."""
 
     FIRST_BINDING = "first_binding"
-    """When the license was bound first (M3, L7)."""
+    """The day of the license's first binding (M3, L7)."""
     PURCHASE = "purchase"
-    """When it was bought; where payment comes first, when it was confirmed (P4, P9)."""
+    """The day of the purchase; where payment comes first, of the payment's confirmation (P4, P9)."""
     DELIVERY = "delivery"
-    """When the device was delivered (N1, Q3)."""
+    """The day on which the device was delivered (N1, Q3)."""
 
 
 class Late(Enum):
-    """Where a renewal begins that comes after the end."""
+    """Where a renewal begins that is bought after the end of the last term."""
 
     FROM_LAST_END = "from_last_end"
-    """Where the last one ended, however late (P4)."""
+    """At the end of the last term, however late the renewal is (P4)."""
     FROM_TODAY = "from_today"
-    """On the day it is bought; skipped time need not be bought (Q4)."""
+    """On the day of the renewal; skipped time need not be bought (Q4)."""
     PAY_GAP = "pay_gap"
-    """On the day it is bought, and the time in between is bought too, at `gap_factor` times the price (M6)."""
+    """On the day of the renewal; the time in between is bought too, at `gap_factor` times the price (M6)."""
 
 
 class Counted(Enum):
-    """What an offer's months are counted from."""
+    """The day that an offer's months are counted from."""
 
     LAST_END = "last_end"
-    """They come on top of what there is."""
+    """The end of the last term: the months come on top of it."""
     DELIVERY = "delivery"
-    """They are the total since the device was delivered (Q4)."""
+    """The device's delivery: the months are the total since then (Q4)."""
 
 
 class PriceBasis(Enum):
-    """How an offer's price is computed."""
+    """How an offer's price is calculated."""
 
     FREE = "free"
     SHARE_PER_YEAR = "share_per_year"
-    """A share of the value of the licenses, for each year (M4)."""
+    """A share of the value of the licenses for each year (M4)."""
     PER_SEAT_AND_MONTH = "per_seat_and_month"
-    """For each seat and each month, a begun month by its days (R4)."""
+    """A price for each seat and month, a begun month by its days (R4)."""
     FIXED = "fixed"
-    """One price for each period of the offer."""
+    """A price for each period of the offer."""
 
 
 class Unit(Enum):
-    """What an offer is paid in: credits or money."""
+    """The unit that an offer is paid in."""
 
     CREDITS = "credits"
-    """From the project's credit balance (M2)."""
+    """Credits, from the project's credit balance (M2)."""
     MONEY = "money"
-    """Elsewhere: taking money is out of scope."""
+    """Money, paid elsewhere: taking money is out of scope."""
 
 
 class SoldBy(Enum):
     """How the counts of a product are sold and change."""
 
     TIER = "tier"
-    """Each total has its price; an upgrade names the new total, nothing adds up (P6)."""
+    """Each total has its price; an upgrade names the new total, and totals do not add up (P6)."""
     SEAT = "seat"
-    """Each seat is paid by the month; more can be added at any time and end and renew with the others (R4)."""
+    """Each seat is paid by the month; seats can be added at any time and end and renew with the others (R4)."""
     PIECE = "piece"
-    """It has no counts."""
+    """The product has no counts."""
 
 
 class SeatUse(Enum):
-    """What somebody does with an application whose seats are assigned (R1)."""
+    """What a user does with an application whose seats are assigned (R1)."""
 
     TEAM_MEMBER = "team_member"
     CONFIGURES = "configures"
@@ -117,15 +117,15 @@ class Policy(Value, kw_only=True):
     grants: Grants
     begins: Begins
     included_months: int
-    """Months that come with the purchase or the delivery; 0 for none."""
+    """Months that are included in the purchase or the delivery; 0 for none."""
     ahead_months_max: int
-    """How far ahead of the day of purchase its end may lie; 0 for any (P4)."""
+    """How many months after the day of purchase a term may end at most; 0 for any (P4)."""
     purchases_max: int
-    """How often in all it can be bought for one subject, what is included not counted; 0 for any (N2, P1)."""
+    """How often the policy can be bought in all for one subject, included terms not counted; 0 for any (N2, P1)."""
     support_months: int
-    """Releases older than this get no support: shown, not enforced; 0 for any age (M7)."""
+    """How many months after its release a version has support: shown, not enforced; 0 for any age (M7)."""
     reminder_days: tuple[int, ...]
-    """How many days before the end to remind, most first (M5)."""
+    """How many days before the end reminders are due, most first (M5)."""
     rules: tuple[str, ...]
 
     @property
@@ -140,33 +140,33 @@ class Offer(Value, kw_only=True):
     key: str
     title: str
     policies: tuple[str, ...]
-    """What it is time of; several where it is a bundle (Q4)."""
+    """The policies that the offer sells time of; several for a bundle (Q4)."""
     months: tuple[int, ...]
-    """The periods that are sold; empty for any (M4)."""
+    """The periods that are sold, in months; empty for any (M4)."""
     days: int
-    """Instead of months, for trials (P1); else 0."""
+    """The period in days, instead of months, for trials (P1); else 0."""
     late: Late = Late.FROM_LAST_END
     gap_factor: Decimal
-    """What the gap costs, as a multiple of the price, where it is bought (M6)."""
+    """The price of the gap as a multiple of the usual price, where the gap is bought (M6)."""
     counted: Counted = Counted.LAST_END
     from_day: int
-    """It is sold from this many days after delivery on (Q4)."""
+    """The days after delivery from which on the offer is sold (Q4)."""
     until_day: int
-    """It is sold before this many days after delivery have passed; 0 for ever (Q4, N3)."""
+    """The days after delivery after which the offer is no longer sold; 0 for ever (Q4, N3)."""
     until_month: int
-    """The same in months (N3)."""
+    """The months after delivery after which the offer is no longer sold; 0 for ever (N3)."""
     price: PriceBasis
     share: Decimal
-    """For a share: of the value, per year (M4: about 0.15)."""
+    """The share of the license value per year, where the price is a share (M4: about 0.15)."""
     unit: Unit = Unit.MONEY
     payment_first: bool
-    """Whether it comes into force only when the payment is confirmed (P9)."""
+    """Whether an order comes into force only when the payment is confirmed (P9)."""
     renews_itself: bool
-    """Whether it can be switched to renew automatically (P4)."""
+    """Whether the offer can be set to renew automatically (P4)."""
     needs_key: bool
-    """Whether a key comes with it, which can be used once (N1, Q1)."""
+    """Whether the offer comes with a key, which can be used once (N1, Q1)."""
     conversion_months: int
-    """The months that it charges for the conversion of a license's version; 0 where it does not (L6)."""
+    """The months charged for the conversion of a license's version; 0 for an offer that pays for no conversion (L6)."""
     rules: tuple[str, ...]
 
     def opens(self, delivered: date) -> date:
@@ -180,7 +180,7 @@ class Offer(Value, kw_only=True):
         return add_days(delivered, self.until_day) if self.until_day else None
 
     def is_open(self, delivered: date, day: date) -> bool:
-        """Whether the offer is sold on a day (Q4, N3)."""
+        """Tell whether the offer is sold on a day for a device by its day of delivery (Q4, N3)."""
         closes = self.closes(delivered)
         return self.opens(delivered) <= day and (closes is None or day < closes)
 
@@ -192,30 +192,30 @@ class Product(Value, kw_only=True):
     title: str
     subject: SubjectKind
     policies: tuple[str, ...]
-    """Each begins with the purchase or the delivery."""
+    """The policies of the product; each begins with the purchase or the delivery."""
     sold_by: SoldBy = SoldBy.PIECE
     counts: tuple[str, ...]
     """The license types whose numbers are bought (P6, R1)."""
     tiers: Mapping[str, tuple[int, ...]]
-    """The totals that are sold, by license type; those of the price file where a type has none here (P6)."""
+    """The totals that are sold, by license type; the price file's where a type has none here (P6)."""
     each_has: Mapping[str, int]
-    """License types that come with each, whatever was bought (P7: one instance)."""
+    """How many of other license types come with each product, whatever was bought (P7: one instance)."""
     features: Mapping[str, ReleaseName | None]
     """Optional features by license type, each with the first release that has it (Q5)."""
     minimum: int
-    """The fewest that can be ordered (R3)."""
+    """The smallest quantity that can be ordered (R3)."""
     payment_first: bool
-    """P9."""
+    """Whether an order comes into force only when the payment is confirmed (P9)."""
     trial: str | None
-    """The offer by which it can be tried (P1)."""
+    """The offer by which the product can be tried (P1); None where it cannot."""
     one_major: bool
-    """Whether it is for one major version only (P3)."""
+    """Whether a license is for one major version only (P3)."""
     seat_for: frozenset[SeatUse]
-    """Who needs a seat of it, which is assigned by name (R1, R2); empty where seats are not assigned."""
+    """The uses that need a seat, which is assigned by name (R1, R2); empty where seats are not assigned."""
     premier: bool
-    """Whether premier support can be had for the whole (R5)."""
+    """Whether premier support can be bought for all seats (R5)."""
     gate_release: ReleaseName | None
-    """Nothing after it is installed without it, or without a term of `gate_policy` (Q1, Q2)."""
+    """The gate: a later release is not installed before this one, nor without a term of `gate_policy` (Q1, Q2)."""
     gate_policy: str | None
     rules: tuple[str, ...]
 
@@ -227,8 +227,8 @@ class Policies(Value):
     offers: Mapping[str, Offer] = field(default_factory=dict)
     products: Mapping[str, Product] = field(default_factory=dict)
     releases: Mapping[ReleaseName, date] = field(default_factory=dict)
-    """Releases that the vendor has published, with their days."""
+    """The releases that the vendor has published, with the day of each."""
 
     def offers_of(self, policy: str) -> tuple[Offer, ...]:
-        """The ways to buy time of a policy."""
+        """Return the offers that sell time of a policy."""
         return tuple(offer for offer in self.offers.values() if policy in offer.policies)

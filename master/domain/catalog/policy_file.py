@@ -1,7 +1,7 @@
-"""Reads what a catalog says of time (`[policies]`, `[offers]`, `[products]`, `[releases]`) and refuses mistakes.
+"""Read what a catalog says of time (`[policies]`, `[offers]`, `[products]`, `[releases]`); refuse mistakes.
 
 Checks what a typing mistake could break: unknown keys, names that do not exist, settings that contradict each other.
-What they mean, `policies.py` says; docs/catalogs.md explains every key.
+`policies.py` says what they mean; docs/catalogs.md explains every key.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ SECTIONS = ("policies", "offers", "products", "releases")
 
 
 class PolicyFile:
-    """Reads the sections about time of one catalog."""
+    """The reader of a catalog's sections about time."""
 
     def __init__(self, reader: TomlReader, types: Mapping[str, LicenseType]) -> None:
         self._read = reader
         self._types = types
 
     def policies(self) -> Policies:
-        """Read all that the catalog says of time."""
+        """Read all sections about time."""
         policies = Policies(
             policies=self._section("policies", self._policy),
             offers=self._section("offers", self._offer),

@@ -1,6 +1,6 @@
 """Names of software releases as vendors write them, ordered: "7.1", "7.4.2", "V3", "12r1 sr4".
 
-`versions.py` reads what PBXs report and what licenses are held against; this reads any vendor's release numbers.
+`versions.py` reads what PBXs report and licenses are compared with; this module reads any vendor's release numbers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _BEHIND = re.compile(r"(?:[\s_,+-]*[a-z(\[].*)?", re.IGNORECASE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReleaseName:  # no `Value`, all of whose fields count where two are compared
-    """A release; equal and ordered by its numbers, whatever its spelling: 7.1 is 7.1.0."""
+    """A release, equal and ordered by its numbers, whatever its spelling: 7.1 is 7.1.0."""
 
     numbers: tuple[int, ...]
-    """Without zeros at the end."""
+    """The numbers without zeros at the end."""
     text: str = field(compare=False)
 
     def __str__(self) -> str:
@@ -33,10 +33,10 @@ class ReleaseName:  # no `Value`, all of whose fields count where two are compar
 
     @classmethod
     def parse(cls, text: str) -> ReleaseName:
-        """Read what something runs: its release, and whatever stands behind it, which is kept and makes no difference.
+        """Read the release that something runs; a suffix is kept as text and makes no difference.
 
         Raises:
-            ValueError: the text does not begin with a release; says which forms are.
+            ValueError: the text does not begin with a release; the message says which forms do.
         """
         whole = clean(text)
         cleaned = plain(whole)
@@ -47,10 +47,10 @@ class ReleaseName:  # no `Value`, all of whose fields count where two are compar
 
     @classmethod
     def exact(cls, text: str) -> ReleaseName:
-        """Read the name of a release that is published or that a rule names, with nothing behind it.
+        """Read the name of a release that is published or that a rule names, without a suffix.
 
         Raises:
-            ValueError: the text is none; says which forms are.
+            ValueError: the text is no release; the message says which forms are.
         """
         whole = clean(text)
         cleaned = plain(whole)

@@ -1,4 +1,4 @@
-"""What agreements are about: a license, a device, a contract, or the project as a whole."""
+"""The subjects of agreements: a license, a device, a contract, or the project as a whole."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from master.values import Value
 
 
 class Subject(Value, order=True, array_like=True):
-    """What an entry is about: a license, a device, a contract, by the id that the project calls it.
+    """The subject of a ledger entry: a license, a device or a contract by its id in the project, or the project.
 
-    Plain data has it as a list of the two."""
+    In plain data a subject is a list of kind and id.
+    """
 
     kind: str
     """The value of a `SubjectKind`; empty for the project as a whole."""
@@ -24,4 +25,4 @@ class Subject(Value, order=True, array_like=True):
 
 
 PROJECT = Subject("", "")
-"""What is about no single subject: credits, releases."""
+"""The subject of what concerns no license, device or contract: credits, releases."""

@@ -1,6 +1,6 @@
-"""Reads values out of a TOML text and refuses a wrong one with file, line, field and reason.
+"""Read values out of a TOML text; refuse a wrong one with file, line, field and reason.
 
-What the values mean is the affair of whoever reads: catalogs (`catalog_file.py`), price files.
+The callers say what the values mean: catalogs (`catalog_file.py`), price files.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ E = TypeVar("E", bound=Enum)
 R = TypeVar("R")
 
 LIMITS = TextLimits(size=256 * 1024, depth=8, items=20_000)
-"""Of a catalog or price file: ten times what the largest has."""
+"""The limits of a catalog or price file: ten times what the largest has."""
 _KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,6})?")
 
 
 class Exact(Protocol):
-    """A type that is written as a text, such as a version."""
+    """A type whose values are written as a text, such as a version."""
 
     @classmethod
     def exact(cls, text: str, /) -> Self:
-        """Read a value from exactly one text; raises ValueError where it is none."""
+        """Read a value from a text that holds nothing else; raise ValueError where the text is no value."""
 
 
 P = TypeVar("P", bound=Exact)
 
 
 def keys_of(kind: type[Any]) -> set[str]:
-    """What a table that becomes that value may have; its own key stands before the table."""
+    """Return the keys that a TOML table of a type may have; the field `key` is the name of the table itself."""
     return set(_fields_of(kind)) - {"key"}
 
 
@@ -51,11 +51,11 @@ def _read_fields(kind: Any) -> dict[str, tuple[Any, Any]]:
 
 
 _fields_of: Callable[[Any], Mapping[str, tuple[Any, Any]]] = cache(_read_fields)
-"""The type and the default of each field of a value; None for no default."""
+"""The type and the default of each field of a type; None for no default."""
 
 
 class TomlReader:
-    """Walks one document; every complaint knows its place.
+    """A reader of one TOML document, whose errors name the place in the file.
 
     Raises:
         failure: the text is no TOML.
@@ -73,16 +73,17 @@ class TomlReader:
             raise failure(f"{file}:{error.line}: not usable: {error}") from error
 
     def record(self, kind: type[R], table: Mapping[str, Any], at: FieldPath, **given: Any) -> R:
-        """A value whose fields are the keys of a table; each that is not given is read as its type says.
+        """Return a value whose fields are the keys of a table; each field that is not given is read as its type says.
 
-        A text or choice without a default must be there. What else is not there is the default, none or empty.
+        A text or choice without a default must be in the table. Any other missing key becomes the default, none or
+        empty.
         """
         self.known_keys(table, at, keys_of(kind))
         read = {name: of for name, of in _fields_of(kind).items() if name not in given}
         return kind(**given, **{name: self._value(*of, table, (*at, name)) for name, of in read.items()})
 
     def optional(self, kind: type[R], table: Mapping[str, Any], at: FieldPath) -> R | None:
-        """A value of a type; None where it is not there, or a text without a word."""
+        """Return a value of a type; None where the key is missing or the text is empty."""
         if at[-1] not in table or (table[str(at[-1])] == "" and not issubclass(kind, Enum)):
             return None
         value: R = self._value(kind, None, table, at)
@@ -123,13 +124,13 @@ class TomlReader:
                 raise self.error((*at, key), f"unknown key{closest(key, known)}")
 
     def known_names(self, at: FieldPath, names: Iterable[str], known: Collection[str], what: str) -> None:
-        """Refuse a name that nothing of its kind has."""
+        """Refuse names that are not among the known ones; `what` is the kind of name in the error."""
         for name in names:
             if name not in known:
                 raise self.error(at, f"there is no {what} {name!r}{closest(name, known)}")
 
     def typed(self, table: Mapping[str, Any], at: FieldPath, kind: type, default: Any) -> Any:
-        """A value of one kind, or the default; None as the default: it must be there."""
+        """Return a value of a type, or the default where the key is missing; where the default is None, an error."""
         key = str(at[-1])
         if key not in table:
             if default is None:
@@ -146,7 +147,7 @@ class TomlReader:
         return nested
 
     def string(self, table: Mapping[str, Any], at: FieldPath, default: str | None = None) -> str:
-        """A text; without a default it must be there and not be empty."""
+        """Return a text; without a default, a missing or empty one is an error."""
         text = str(self.typed(table, at, str, default))
         if default is None and not text:
             raise self.error(at, "must not be empty")
@@ -176,14 +177,14 @@ class TomlReader:
         return frozenset(above_0)
 
     def parsed(self, kind: type[P], text: str, at: FieldPath) -> P:
-        """A text as one of its kinds reads it: a version, a release."""
+        """Return what a type reads from a text, such as a version or a release."""
         try:
             return kind.exact(text)
         except ValueError as error:
             raise self.error(at, str(error)) from error
 
     def decimal(self, table: Mapping[str, Any], at: FieldPath, default: str | None = None) -> Decimal:
-        """An exact decimal, written as a text such as "12.50"; never negative."""
+        """Return an exact decimal, written as a text such as "12.50"; never negative."""
         text = self.string(table, at, default)
         if not _DECIMAL.fullmatch(text):
             raise self.error(at, f'{text!r} must be a decimal in quotes, not negative, such as "12.50"')
@@ -203,19 +204,19 @@ class TomlReader:
         return self.member(kind, self.string(table, at), at)
 
     def member(self, kind: type[E], value: str, at: FieldPath) -> E:
-        """The member of an enum that a name means."""
+        """Return the member of an enum that a name in small letters means."""
         names = {member.name.lower(): member for member in kind}
         if value not in names:
             raise self.error(at, f"{value!r} is none of {', '.join(names)}")
         return names[value]
 
     def error(self, at: FieldPath, reason: str) -> Exception:
-        """What is wrong with the value at a place, as `file:line: field: reason`."""
+        """Return the error of a value at a place, as `file:line: field: reason`."""
         line = TomlLines(self._text).line_of(at) or 1
         return self._failure(f"{self._file}:{line}: {path_text(at)}: {reason}")
 
 
 def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
-    """The line that a syntax error names; the last one where it was found at the end."""
+    """Return the line that a syntax error names; the last line where the error names none."""
     match = re.search(r"at line (\d+)", str(error))
     return int(match[1]) if match else max(len(text.splitlines()), 1)

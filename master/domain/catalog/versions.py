@@ -2,7 +2,7 @@
 
 A license carries a whole number only and is compared with the major version (rules B1, B2); releases and service
 releases matter where a rule names one (K4: "V10 SR12"). No rule looks at hotfixes, betas and build numbers: they are
-kept to be shown, and tell no two versions apart.
+kept to be shown, and make no difference between versions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from licensemaster.values import plain as in_ascii
 from licensemaster.values import short_text
 
 TEXT_MAX = 63
-"""Characters that are kept of a version with everything behind it."""
+"""The most characters kept of a version with its suffix."""
 _READ_MAX = 512
 _EXACT = re.compile(r"v?\s*(\d{1,3})(?:\s*r\s*(\d{1,3}))?(?:\s*+\.?\s*+sr\s*(\d{1,3}))?", re.IGNORECASE | re.ASCII)
 _READ = re.compile(
@@ -39,25 +39,25 @@ class Version:  # no `Value`, all of whose fields count where two are compared
     release: int = 0
     service_release: int = 0
     text: str = field(default="", compare=False)
-    """The whole of it as it was reported, where that says more."""
+    """The whole text as it was reported, where it says more than the numbers."""
 
     def __str__(self) -> str:
-        """What rules look at, as the documents print it: "12r1 sr4"."""
+        """Return what rules look at, as the documents print it: "12r1 sr4"."""
         release = f"r{self.release}" if self.release else ""
         service_release = f" sr{self.service_release}" if self.service_release else ""
         return f"{self.major}{release}{service_release}"
 
     @property
     def reported(self) -> str:
-        """All of it, as it was reported: "12r1 sr4-hotfix10"."""
+        """The whole version as it was reported: "12r1 sr4-hotfix10"."""
         return self.text or str(self)
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """Read a version as something reports it: what rules look at, and whatever stands behind it.
+        """Read a version as something reports it: what rules look at, and any suffix.
 
         Raises:
-            ValueError: it does not begin with a version; says which forms are.
+            ValueError: the text does not begin with a version; the message says which forms do.
         """
         return cls._parsed(text[:_READ_MAX])  # what is remembered is never longer
 
@@ -80,10 +80,10 @@ class Version:  # no `Value`, all of whose fields count where two are compared
 
     @classmethod
     def exact(cls, text: str) -> Version:
-        """Read a version as a catalog names it for a rule, with nothing behind it.
+        """Read a version as a catalog names it for a rule, without a suffix.
 
         Raises:
-            ValueError: it is none; says which forms are.
+            ValueError: the text is no version; the message says which forms are.
         """
         match = _EXACT.fullmatch(in_ascii(text))
         if match is None:

@@ -1,4 +1,4 @@
-"""The words of the rules as enums; numbers are those of the API and of the database."""
+"""The words of the rules as enums; the numbers are those of the API and of the database."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Metering(Enum):
 
 
 class Feature(Enum):
-    """What a switch may turn on that is more than a seat."""
+    """What a switch may turn on beside seats."""
 
     STANDBY = "standby"
-    """That standby PBXs take over (rule F2)."""
+    """The takeover by standby PBXs (rule F2)."""
 
 
 class VersionBasis(Enum):
-    """What a license's version is held against."""
+    """The software version that a license's version is compared with."""
 
     PBX = "pbx"
     APPLICATION = "application"
@@ -36,18 +36,18 @@ class VersionBasis(Enum):
 
 
 class DrawnFrom(Enum):
-    """Which device's licenses serve a PBX."""
+    """The device whose licenses serve a PBX."""
 
     INSTALLATION = "installation"
-    """The master's pool, or its own device where it is licensed locally (rules A1 to A3)."""
+    """The master's device, or the PBX's own where the PBX is licensed locally (rules A1 to A3)."""
     OWN_DEVICE = "own_device"
-    """Always its own box (rules A6, C1)."""
+    """Always the PBX's own device (rules A6, C1)."""
     OWN_DEVICE_FIRST = "own_device_first"
-    """Its own virtual machine, then the pool (rule D5)."""
+    """The PBX's own virtual machine, then the pool (rule D5)."""
 
 
 class PbxRole(IntEnum):
-    """What part a PBX plays."""
+    """The role of a PBX."""
 
     MASTER = 1
     SLAVE = 2
@@ -55,7 +55,7 @@ class PbxRole(IntEnum):
 
 
 class LeaseState(IntEnum):
-    """How a PBX's lease stands."""
+    """The state of a PBX's lease."""
 
     NONE = 1
     ACTIVE = 2
@@ -65,5 +65,5 @@ class LeaseState(IntEnum):
 
     @property
     def is_running(self) -> bool:
-        """Whether the PBX may use what it holds."""
+        """Whether the PBX may use the seats that it holds."""
         return self in (LeaseState.ACTIVE, LeaseState.OVERDUE)

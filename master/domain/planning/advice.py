@@ -1,6 +1,6 @@
 """What to say of a plan: whether it can be done, why not, what to watch, and the smallest change that would help.
 
-Reads what `forecast.py` and `replay.py` found; finds nothing out by itself.
+This module words what `forecast.py` and `replay.py` found, and finds nothing itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Verdict(IntEnum):
 
     OK = 1
     OK_WITH_WARNINGS = 2
-    """It can, but something is worth knowing first."""
+    """The change can be made, but something is worth knowing first."""
     NOT_POSSIBLE = 3
     """A license cannot be moved, an installation would be above its version limit, or seats would be refused."""
 
@@ -36,7 +36,7 @@ class AdviceAction(IntEnum):
     RELEASE = 1
     """Release licenses, or replace them by newer ones (B6)."""
     REPLACE = 2
-    """Replace licenses by newer ones; they are never released (D4)."""
+    """Replace licenses that can never be released by newer ones (D4)."""
     ADD = 3
     """Add licenses."""
     RETURN = 4
@@ -44,24 +44,24 @@ class AdviceAction(IntEnum):
     UPGRADE = 5
     """Upgrade licenses under their agreement, free of charge (M1)."""
     RENEW = 6
-    """Buy or renew what ends (P1, R3)."""
+    """Buy or renew an agreement that ends (P1, R3)."""
 
 
 class Advice(Value, kw_only=True):
-    """One step that would make a planned change possible, or that it makes necessary."""
+    """One step that makes a planned change possible, or that a planned change makes necessary."""
 
     action: AdviceAction
     text: str
     device: str
     license_type: str = ""
     quantity: int = 0
-    """Licenses to add, or seats to be returned, for what is in use now."""
+    """Licenses to add, or seats to return, for the seats in use now."""
     quantity_at_peak: int = 0
-    """Licenses to add so that an hour like that of the peak passes without a refusal."""
+    """Licenses to add so that an hour with as many seats as at the peak passes without a refusal."""
     version: int | None = None
-    """The lowest version that licenses to be added may have; None where it does not matter."""
+    """The lowest version that added licenses may have; None where any version will do."""
     licenses: tuple[LicenseRef, ...] = ()
-    """Licenses to be released or replaced."""
+    """Licenses to release or replace."""
 
 
 # --- Why not ----------------------------------------------------------------------------------------------------------
@@ -75,9 +75,9 @@ def reasons(
     too_old: Sequence[Pbx] = (),
     ended: str = "",
 ) -> Iterator[str]:
-    """List why a planned change cannot be made, one sentence each; empty where it can.
+    """List why a planned change cannot be made, one sentence each; empty where it can be made.
 
-    `too_old` are PBXs with software that draws on no pool; `ended` says which uses have ended by then.
+    `too_old` are PBXs whose software may draw on no pool; `ended` is a sentence on uses that have ended by then.
     """
     hopeless = [obstacle for obstacle in obstacles if obstacle.problem is not MoveProblem.IN_USE]
     new = [refused_seats for refused_seats in refused if refused_seats.seats > refused_seats.already]
@@ -118,7 +118,7 @@ def warnings(
     refused: Sequence[RefusedSeats],
     obstacles: Sequence[MoveRefusal],
 ) -> Iterator[str]:
-    """What is worth knowing although it stands in the way of nothing."""
+    """List what is worth knowing of a planned change and does not prevent it, one sentence each."""
     if not any(refused_seats.seats > refused_seats.already for refused_seats in refused):
         yield from (_sentence(obstacle) for obstacle in obstacles if obstacle.problem is MoveProblem.IN_USE)
     yield from (_above(limit) for limit in forecasts.limits if limit.pbxs_above and not limit.is_caused)
@@ -145,7 +145,7 @@ def _feature_off(feature: FeatureForecast, estate: Estate) -> str:
 
 
 def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:
-    """E4: a price tier is for use behind those below it; nothing enforces that once it is bound."""
+    """List the licenses of a price tier that would have too few of lower tiers before them (E4), as sentences."""
     lacked = {
         license.id: missing_below_tier(before, license, license.device)
         for license in before.licenses
@@ -168,7 +168,7 @@ def _tiers_left_alone(before: Estate, after: Estate) -> Iterator[str]:
 def advice(
     after: Estate, forecasts: Forecasts, *, upgrades: Mapping[str, Collection[int]], ended: Sequence[License]
 ) -> Iterator[Advice]:
-    """The smallest changes that would make it possible, or spare its warnings.
+    """List the smallest changes that make a plan possible, or avoid its warnings.
 
     `upgrades` are the versions that licenses can get free of charge, by license id; `ended` are the licenses whose use
     ends by then.

@@ -1,8 +1,8 @@
-"""Changes that an operator thinks about, and the project as it would be after them.
+"""Changes that an operator plans, and the project as it would be after them.
 
-A small algebra: any changes can be put in a row, each finds the project as those before it left it. What cannot be
-moved stays where it is and is told as an obstacle, by the judgements of `domain/licenses/moves.py`. What follows from
-the new project for those who hold seats is left to `replay.py`, what to say of it to `plan.py`.
+Any changes can be put in a row; each finds the project as the changes before left it. A license that cannot be moved
+stays where it is and is reported as an obstacle, by the judgements of `domain/licenses/moves.py`. What the new project
+means for those who hold seats is left to `replay.py`, the answer to `plan.py`.
 """
 
 from __future__ import annotations
@@ -27,45 +27,45 @@ from master.values import Value, replace
 
 
 class Upgrade(Value):
-    """The PBXs of a site, or all where `site` is empty, run another software version (B7)."""
+    """Run another software version on the PBXs of a site, or on all where `site` is empty (B7)."""
 
     version: Version
     site: str = ""
 
 
 class Release(Value):
-    """Licenses, by id, go back into the project balance (L2)."""
+    """Release licenses, by id, into the project balance (L2)."""
 
     licenses: tuple[str, ...]
 
 
 class Rebind(Value):
-    """Licenses, by id, go to a device: from another one (L6), or from the balance."""
+    """Bind licenses, by id, to a device, from another device (L6) or from the balance."""
 
     licenses: tuple[str, ...]
     device: str
 
 
 class GoCentral(Value):
-    """A locally licensed PBX gives its licenses to the master and draws on the pool (A5)."""
+    """Bind the licenses of a locally licensed PBX to the master; the PBX then draws on the pool (A5)."""
 
     pbx: str
 
 
 class AddSite(Value):
-    """A site with a PBX of its own that draws on the pool."""
+    """Add a site with a PBX of its own that draws on the pool."""
 
     name: str
     demand: Mapping[str, int]
-    """Seats by license type, as its key or any spelling; seats of several types belong to the same users."""
+    """Seats by license type, by key or any spelling of the name; seats of several types belong to the same users."""
     platform: str = ""
-    """The platform of its device; that of the master's device where empty."""
+    """The platform of the site's device; empty for that of the master's device."""
     software: Version | None = None
-    """What its PBX runs; what the master runs where None."""
+    """The software of the site's PBX; None for that of the master."""
 
 
 class ReachDay(Value):
-    """A day in the project's time zone comes, and nothing more is bought or renewed until then (P1, R3)."""
+    """Let a day in the project's time zone come, with nothing more bought or renewed until then (P1, R3)."""
 
     day: date
 
@@ -74,27 +74,27 @@ PlannedChange = Upgrade | Release | Rebind | GoCentral | AddSite | ReachDay
 
 
 class Planned(Value):
-    """A project as it would be once planned changes are made."""
+    """A project as it would be after planned changes."""
 
     estate: Estate
     software: Mapping[int, Version]
-    """What PBXs are known to run then, by PBX id; the estate's word holds for the others."""
+    """The software that PBXs are known to run then, by PBX id; for the others the estate says it."""
     upgraded: frozenset[int]
-    """The PBXs whose software was asked about (B7), whatever they run or are said to run today."""
+    """The ids of PBXs whose software an `Upgrade` names (B7), whatever they run today."""
     wants: Mapping[int, tuple[Want, ...]]
-    """What the PBXs of new sites ask for."""
+    """The seats that the PBXs of new sites ask for, by PBX id."""
     obstacles: tuple[MoveRefusal, ...]
-    """What cannot be moved, and why; it stays where it is."""
+    """The licenses that cannot be moved, and why; they stay where they are."""
     ended: frozenset[str]
-    """Licenses, by id, whose use has ended by then: their seats are taken away."""
+    """The ids of licenses whose use has ended by then; their seats are taken away."""
     now: float
-    """When that is, UNIX seconds."""
+    """The moment of the planned project, UNIX seconds."""
     staying: tuple[License, ...]
     """Licenses that never leave the device of a PBX that goes central, and do not keep it local (A6, D5)."""
 
 
 class PlanInvalidError(ViolationsError):
-    """A change names what does not exist, or makes no sense."""
+    """An error of a planned change that names what does not exist, or has no meaning."""
 
 
 def planned(
@@ -107,8 +107,8 @@ def planned(
 ) -> Planned:
     """Return the project as it would be after changes, made one after the other.
 
-    `software` is what PBXs are known to run now, by PBX id; `devices` names all of the project, those without a PBX
-    included. A license that has to wait for longer than until `now`, UNIX seconds, cannot be bound.
+    `software` is what PBXs are known to run now, by PBX id; `devices` are the names of all devices of the project,
+    those without a PBX included. A license that has to wait until after `now`, UNIX seconds, cannot be bound.
 
     Raises:
         PlanInvalidError: a change is wrong in itself.
@@ -133,7 +133,7 @@ def planned(
 
 
 class _Draft:
-    """The project while it is being changed."""
+    """A project while planned changes are made to it."""
 
     def __init__(self, estate: Estate, software: Mapping[int, Version], devices: Collection[str], now: float) -> None:
         self._estate = estate
@@ -245,7 +245,7 @@ class _Draft:
             self._estate = moves.moved(self._estate, license, device)
 
     def _not_yet(self, license: License, device: Device | None) -> MoveRefusal | None:
-        """What a license has to wait for: another release of it, or the end of its cooling off."""
+        """Return what a license has to wait for: its release, or the end of its cooling off; None for nothing."""
         if license.release is not None and license.release.to_device != (device.name if device is not None else ""):
             return move_problems.release_under_way(license)
         return None if device is None else moves.binding_refused_now(license, self._now)
@@ -262,7 +262,7 @@ class _Draft:
 
 
 def _wants(site: str, demand: Mapping[str, int], catalog: Catalog) -> Iterable[Want]:
-    """Seats of so many users, or on their behalf; parts that a whole includes are left out (H3)."""
+    """List the seats that a new site's users ask for, by numbers; parts that a whole includes are left out (H3)."""
     for key, seats in demand.items():
         license_type = catalog.types[key]
         kind = min(license_type.holders)
@@ -274,7 +274,7 @@ def _wants(site: str, demand: Mapping[str, int], catalog: Catalog) -> Iterable[W
 
 
 def _with_pools(estate: Estate) -> Estate:
-    """The estate with an id for each pool that the changes brought about."""
+    """Return the estate with an id for each pool that the changes created."""
     ids = dict(estate.pool_ids)
     fresh = max(ids.values(), default=0)
     for device_id, installation in estate.installations.items():

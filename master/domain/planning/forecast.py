@@ -1,6 +1,6 @@
-"""A project before and after a change, side by side: version limits, pools at their use and their peak, features.
+"""A project before and after a change, side by side: version limits, pools with their use and peak, features.
 
-Numbers and names only; whether that is good, and what to do, `advice.py` says.
+Numbers and names only; `advice.py` says whether they are good, and what to do.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from master.values import Value
 
 
 class LimitForecast(Value):
-    """How high the software may go on one installation, and what stands in its way (B3, B7)."""
+    """The highest software that an installation allows before and after, and the licenses that limit it (B3, B7)."""
 
     device: str
     before: int | None
     after: int | None
     software: int
-    """The highest major version that a PBX drawing on it runs then."""
+    """The highest major version that a PBX drawing on the installation runs then."""
     blocking: tuple[LicenseRef, ...]
-    """Licenses of lower versions than that."""
+    """The licenses of lower versions than `software`."""
     pbxs_above: tuple[str, ...]
-    """PBXs that get nothing new then (B5)."""
+    """The PBXs above the limit then, which get no new seats (B5)."""
     is_caused: bool
-    """Whether the change puts a PBX above it, or asks for a version that is (B7); else it is so today (B10)."""
+    """Whether the change puts a PBX above the limit, or asks for a version above it (B7); else it is so today (B10)."""
 
 
 class PoolForecast(Value):
-    """Licenses of one type on one device; those whose release is under way are not counted (L5)."""
+    """The licenses of one type on one device; licenses whose release is under way are not counted (L5)."""
 
     device: str
     license_type: str
@@ -43,36 +43,36 @@ class PoolForecast(Value):
     capacity_before: int
     capacity_after: int
     capacity_unblocked: int
-    """What it would hold then without the licenses that keep the change from being made."""
+    """The licenses left after the change, without those that keep the change from being made."""
     used: int
     """Seats in use now."""
     wanted: int
-    """Seats that everyone who holds or needs one would draw from it then."""
+    """Seats that would be debited from the pool then if everyone asked anew, the refused ones included."""
     peak: int
-    """The most seats ever in use, since the pool was made."""
+    """The most seats ever in use at once, since the pool was created."""
     peak_at: float | None
-    """When, as UNIX time in seconds."""
+    """The moment of the peak, UNIX seconds."""
     wanted_at_peak: int
-    """The same as `wanted` in an hour like that of the peak; where pools join, as if their peaks came together."""
+    """`wanted` in an hour with as many seats as at the peak; where pools join, as if their peaks came together."""
 
     @property
     def missing(self) -> int:
-        """Licenses that would be short, had the blocking ones gone."""
+        """Licenses that would be missing without the blocking ones."""
         return max(self.wanted - self.capacity_unblocked, 0)
 
     @property
     def missing_at_peak(self) -> int:
-        """Licenses that would be short in an hour like that of the peak."""
+        """Licenses that would be missing in an hour with as many seats as at the peak."""
         return max(self.wanted_at_peak - self.capacity_unblocked, 0)
 
     @property
     def to_return(self) -> int:
-        """Seats that have to go before the licenses can (L5)."""
+        """Seats that have to be returned before the licenses can leave (L5)."""
         return max(self.used - self.capacity_after, 0)
 
 
 class FeatureForecast(Value):
-    """A feature that is on while enough licenses are installed, where that changes (F2, F6, I5)."""
+    """A feature that a change turns on or off; it is on while enough licenses are installed (F2, F6, I5)."""
 
     device: str
     license_type: str
@@ -80,7 +80,7 @@ class FeatureForecast(Value):
     on_after: bool
     installed: int
     needed: int
-    """What it must match then, and how many of them are installed."""
+    """How many licenses must be installed then: as many as of `matched_type`."""
     matched_type: str
 
 
@@ -93,7 +93,7 @@ class Forecasts(Value):
 def limit_forecasts(
     before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
 ) -> tuple[LimitForecast, ...]:
-    """One for each installation (B9), and for a device whose licenses serve a PBX beside the pool and block it (D3)."""
+    """Forecast the limit of each installation (B9), and of devices whose own licenses block their PBX (D3)."""
     after, limits, drawing = planned.estate, list[LimitForecast](), _drawing(planned.estate)
     drew = _drawing(before)
     for device_id, installation in after.installations.items():
@@ -122,7 +122,7 @@ def limit_forecasts(
 def too_old_for_the_pool(
     before: Estate, planned: Planned, *, software_before: Mapping[int, Version]
 ) -> tuple[Pbx, ...]:
-    """The PBXs that a change leaves with software that draws on no pool, or that it asks about such software (A5)."""
+    """Return the PBXs with software that may draw on no pool (A5), by the change or as an `Upgrade` asks."""
     after, pbxes = planned.estate, list[Pbx]()
     for pbx in after.pbxs.values():
         earlier, runs = before.pbxs.get(pbx.id), planned.software.get(pbx.id, pbx.software)
@@ -141,10 +141,10 @@ def pool_forecasts(
     uses: Mapping[int, PoolUse],
     wanted: Mapping[tuple[int, str], int],
 ) -> tuple[PoolForecast, ...]:
-    """All pools there are before or after, or that seats would want to be drawn from.
+    """Forecast all pools that exist before or after, or that seats would be drawn from.
 
-    `limits` say what blocks which installation, `uses` what is debited, by pool id, and `wanted` what would be
-    drawn, by (device id, license type).
+    `limits` say which licenses block an installation; `uses` are the seats debited, by pool id, and `wanted` the seats
+    that would be drawn, by (device id, license type).
     """
     names = {(device_id, key) for estate in (before, after) for device_id, key in _pools(estate)} | set(wanted)
     blocked = _blocked({ref.id for limit in limits if limit.is_caused for ref in limit.blocking}, after.licenses)
@@ -177,7 +177,7 @@ def pool_forecasts(
 
 
 def feature_forecasts(before: Estate, after: Estate) -> Iterator[FeatureForecast]:
-    """Features that go on or off."""
+    """List the features that a change turns on or off."""
     for device_id, installation in after.installations.items():
         earlier = before.installations.get(device_id)
         for license_type in after.catalog.types.values():
@@ -198,7 +198,7 @@ def feature_forecasts(before: Estate, after: Estate) -> Iterator[FeatureForecast
 
 
 def _drawing(estate: Estate) -> defaultdict[int, list[Pbx]]:
-    """The PBXs that may draw on each device, by device id."""
+    """Return the PBXs that may draw on each device, by device id."""
     drawing: defaultdict[int, list[Pbx]] = defaultdict(list)
     for pbx in estate.pbxs.values():
         for device_id in {pbx.device.id, estate.installation_of(pbx).device.id}:
@@ -207,13 +207,13 @@ def _drawing(estate: Estate) -> defaultdict[int, list[Pbx]]:
 
 
 def _above(installation: Installation, pbxs: Iterable[Pbx], software: Mapping[int, Version]) -> set[int]:
-    """The PBXs that run more than an installation allows, by id."""
+    """Return the ids of the PBXs that run a higher version than an installation allows."""
     limit = installation.limit
     return {pbx.id for pbx in pbxs if limit is not None and software.get(pbx.id, pbx.software).major > limit}
 
 
 def _blocking(installation: Installation, software: int) -> list[License]:
-    """The licenses of an installation that do not enable a major version (B2, B3)."""
+    """Return the licenses of an installation that do not enable a major version (B2, B3)."""
     return [
         license
         for license in installation.licenses
@@ -222,7 +222,7 @@ def _blocking(installation: Installation, software: int) -> list[License]:
 
 
 def _blocked(ids: set[str], licenses: Iterable[License]) -> Counter[tuple[int, str]]:
-    """Licenses by (device id, license type), of some ids."""
+    """Count the bound licenses with some ids, by (device id, license type)."""
     blocked: Counter[tuple[int, str]] = Counter()
     for license in licenses:
         if license.id in ids and license.device is not None and license.release is None:
@@ -231,7 +231,7 @@ def _blocked(ids: set[str], licenses: Iterable[License]) -> Counter[tuple[int, s
 
 
 def _moving_peaks(before: Estate, after: Estate, uses: Mapping[int, PoolUse]) -> Counter[tuple[int, str]]:
-    """A PBX that goes central takes what it used more at its peak along into the pool."""
+    """Count how far peaks exceed the use now, moved into the pool with each PBX that goes central."""
     peaks: Counter[tuple[int, str]] = Counter()
     central = after.master.device.id
     for pbx in before.pbxs.values():
@@ -254,6 +254,6 @@ def _pools(estate: Estate) -> Iterator[tuple[int, str]]:
 
 
 def _capacity(estate: Estate, device_id: int, key: str) -> int:
-    """Licenses to grant from; those whose release is under way are not (L5)."""
+    """Return the licenses of a pool that seats can be granted from, without those whose release is under way (L5)."""
     installation = estate.installations.get(device_id)
     return installation.capacity.get(key, 0) - installation.leaving.get(key, 0) if installation else 0

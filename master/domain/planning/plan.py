@@ -1,7 +1,8 @@
-"""What would happen if: the answer to changes that are only thought of.
+"""Answer a plan: what planned changes would lead to.
 
-The same code that decides every day decides on a copy: `changes.py` makes the project as it would be, `replay.py` has
-everyone ask anew, `forecast.py` puts before and after side by side, `advice.py` finds the words. Nothing is changed.
+The code that decides real requests decides on a copy: `changes.py` makes the project as it would be, `replay.py` asks
+anew for every seat, `forecast.py` puts before and after side by side, `advice.py` words the answer. Nothing is
+changed.
 """
 
 from __future__ import annotations
@@ -47,20 +48,20 @@ from master.values import Value, field
 
 
 class Situation(Value):
-    """A project at one moment, with all that is held."""
+    """A project at one moment, with all seats held."""
 
     estate: Estate
     software: Mapping[int, Version]
-    """What PBXs with a running lease say they run, by PBX id."""
+    """The software that PBXs with a running lease say they run, by PBX id."""
     seats: Sequence[Seat]
     uses: Mapping[int, PoolUse]
-    """What is debited, by pool id."""
+    """The seats debited, by pool id."""
     devices: Collection[str]
     """All device names of the project."""
     now: float
     """UNIX time in seconds."""
     reachable: Collection[int] = ()
-    """The ids of PBXs that can be told now."""
+    """The ids of PBXs that can be notified now."""
     lent: Mapping[tuple[int, int], int] = field(default_factory=dict)
     """How many seats PBXs have borrowed, by (pool id, PBX id)."""
     upgrades: Mapping[str, Collection[int]] = field(default_factory=dict)
@@ -70,17 +71,17 @@ class Situation(Value):
 class Plan(Value, kw_only=True):
     project: str
     revision: int
-    """The revision that was planned on."""
+    """The revision of the project that the plan is based on."""
     verdict: Verdict
     reasons: tuple[str, ...]
-    """Why it is not possible."""
+    """Why the changes are not possible; empty where they are."""
     warnings: tuple[str, ...]
     limits: tuple[LimitForecast, ...]
     pools: tuple[PoolForecast, ...]
     refused: tuple[RefusedSeats, ...]
-    """Seats that would be refused, were everyone to ask anew."""
+    """Seats that would be refused if everyone asked anew."""
     obstacles: tuple[MoveRefusal, ...]
-    """What cannot be moved, or not yet."""
+    """The licenses that cannot be moved, or not yet, and why."""
     staying: tuple[LicenseRef, ...]
     """Licenses that stay on their box for good while their PBX goes central (C2, D4)."""
     features: tuple[FeatureForecast, ...]
@@ -90,7 +91,7 @@ class Plan(Value, kw_only=True):
 
 
 def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Callable[[], None] = always) -> Plan:
-    """What would happen if these changes were made, one after the other; `go_on` is called now and then, and may raise.
+    """Answer what would happen if changes were made one by one; `go_on` is called now and then, and may raise.
 
     Raises:
         PlanInvalidError: a change is wrong in itself.
@@ -139,7 +140,7 @@ def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Calla
 def _already(
     situation: Situation, then: Planned, replay: Replay, held: Sequence[Question], go_on: Callable[[], None]
 ) -> frozenset[SeatName]:
-    """Seats that would be refused without the changes too, but for those of PBXs that are to run something else."""
+    """Return the seats that would be refused without the changes too, except those of PBXs that an `Upgrade` names."""
     concerned = [
         refused_seat
         for refused_seat in replay.refused
@@ -156,7 +157,7 @@ def _already(
 def _in_use(
     situation: Situation, after: Estate, pools: Sequence[PoolForecast], *, ended: Collection[str]
 ) -> Iterator[MoveRefusal]:
-    """L5: licenses that leave a device while seats are debited from them, one for each pool; not those that end."""
+    """List licenses that leave a device while seats are debited from them, one per pool (L5), not those that end."""
     device_after = {license.id: license.device for license in after.licenses}
     shrinking = {(pool.device, pool.license_type): pool for pool in pools if pool.to_return}
     holders = _top_holders(situation) if shrinking else {}
@@ -173,7 +174,7 @@ def _in_use(
 
 
 def _top_holders(situation: Situation) -> Mapping[int, Sequence[TopHolder]]:
-    """The PBXs that use most of each pool, by pool id."""
+    """Return the PBXs that use most seats of each pool, by pool id."""
     estate = situation.estate
     debited = Counter((seat.pool_id, seat.pbx_id) for seat in situation.seats if seat.pool_id is not None)
     by_pool: defaultdict[int, list[TopHolder]] = defaultdict(list)

@@ -1,10 +1,10 @@
-"""What would happen if everyone asked anew: every seat held is asked for again, by the code that decides every day.
+"""Ask anew for every seat that is held, by the code that decides real requests.
 
-The pools start empty and as large as the estate given makes them. What others need is asked for first, then in the
-reverse of the order in which seats are given up (`domain/allocation/shrink.py`), the oldest first; so where licenses
-are short, those seats are refused that would be taken. PBXs of new sites ask last.
+The pools start empty, with the capacity that the given estate has. Seats that others need are asked for first, then
+the rest in the reverse of the order in which seats are given up (`domain/allocation/shrink.py`), the oldest first; so
+where licenses are short, the seats that would be taken away are refused. PBXs of new sites ask last.
 
-Not known of a seat is which version its application had (B8); it is taken to be old enough.
+The version of the application that a seat was acquired with (B8) is not known; it is taken to be old enough.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from master.values import Value, replace
 
 _ASKS_FIRST = (False, False, 0, False)
 _OLDEST = Version(0)
-"""Of an application whose version is not known."""
+"""The version of an application whose version is not known."""
 
 
 SeatName = tuple[int, Key]
-"""PBX id and seat."""
+"""The PBX id and the key of a seat."""
 
 
 class RefusedSeat(NamedTuple):
@@ -48,7 +48,7 @@ class RefusedSeat(NamedTuple):
     want: Want
     refusal: Refusal
     before: Seat | None
-    """The seat as it is held today; None for one of a new site."""
+    """The seat as held today; None for a seat of a new site."""
 
     @property
     def name(self) -> SeatName:
@@ -56,14 +56,14 @@ class RefusedSeat(NamedTuple):
 
 
 class Replay(Value):
-    """What came of asking everyone anew."""
+    """The result of asking anew for every seat."""
 
     refused: Sequence[RefusedSeat]
-    """The seats that would be refused, in the order in which they were."""
+    """The seats that would be refused, in the order of the refusals."""
     working_set: SeatWorkingSet
-    """Who holds what in the end."""
+    """The seats held in the end."""
     eligibilities: EligibilityCache
-    """The project that decided, and its terms."""
+    """The estate that the seats were decided on, and what was worked out from it."""
     software: Mapping[int, Version]
 
     @property
@@ -73,7 +73,7 @@ class Replay(Value):
 
 
 Turn = tuple[int, tuple[bool, bool, int, bool], float, int]
-"""When a seat is asked for: by what others need first, by who keeps seats longest, by age; last its PBX's id."""
+"""When a seat is asked for: by rank of its type, then by who keeps seats longest, by age, and by PBX id."""
 
 
 class Question(NamedTuple):
@@ -91,10 +91,10 @@ class Question(NamedTuple):
 def questions(
     catalog: Catalog, seats: Iterable[Seat], standings: Standings, *, lent: Mapping[tuple[int, int], int]
 ) -> list[Question]:
-    """Every seat held, in any order, as a question, in the order in which they are to be asked: whoever would give
-    seats up first when a pool becomes too small asks last, and what was borrowed is asked for first of all.
+    """Return every seat held, in any order, as questions in the order in which to ask.
 
-    They are sorted PBX by PBX, so that other threads get their turn in between. `lent` says how many seats were
+    Whoever would give seats up first when a pool becomes too small asks last; borrowed seats of a type come first. The
+    questions are sorted PBX by PBX, so that other threads get their turn in between. `lent` says how many seats were
     borrowed, by (pool id, PBX id).
     """
     rank, unknown = catalog.rank, _held_against_application(catalog)
@@ -123,12 +123,12 @@ def _asked_first(asked: Question) -> Question:
 
 
 def _runs(of_pbx: Iterable[Question]) -> list[tuple[Turn, list[Question]]]:
-    """The seats of a PBX, in order; those that have the same turn together, as they are most often many."""
+    """Return the seats of a PBX in the order of their turns, those with the same turn together."""
     return [(turn, list(run)) for turn, run in groupby(sorted(of_pbx), key=itemgetter(0))]
 
 
 def always() -> None:
-    """Never stop: for a replay whose caller cannot go away."""
+    """Go on without a check, for a replay whose caller cannot leave."""
 
 
 def ask_anew(
@@ -140,11 +140,11 @@ def ask_anew(
     now: float = 0.0,
     go_on: Callable[[], None] = always,
 ) -> Replay:
-    """Ask for every seat again, on a working set of its own.
+    """Ask for every seat again, on a new working set.
 
-    `held` is what is held today, `wants` what is asked for on top, by PBX id; all pools of the estate have ids.
-    `software` is what PBXs run, by PBX id; the estate's word holds for the others. `now`, UNIX seconds, is for what
-    is said of uses that have ended. `go_on` is called before each PBX; it may raise, where nobody waits any more.
+    `held` are the seats held today, `wants` the seats asked for on top, by PBX id; all pools of the estate have ids.
+    `software` is what PBXs run, by PBX id; for the others the estate says it. `now`, UNIX seconds, decides which uses
+    are said to have ended. `go_on` is called before each PBX; it may raise, where nobody waits any more.
     """
     working_set = SeatWorkingSet(pbx_wide=estate.catalog.pbx_wide_types)
     for (device_id, key), pool_id in estate.pool_ids.items():  # those that lost their last license by it, too
@@ -189,7 +189,7 @@ def _on_top(catalog: Catalog, wants: Mapping[int, Sequence[Want]]) -> Iterator[Q
 
 
 def _held_against_application(catalog: Catalog) -> frozenset[str]:
-    """The types whose licenses are compared with the application's version (B8)."""
+    """Return the types whose licenses are compared with the application's version (B8)."""
     return frozenset(
         key for key, license_type in catalog.types.items() if license_type.version_basis is VersionBasis.APPLICATION
     )
@@ -201,9 +201,9 @@ _WANTED_ALL_THE_SAME = TOO_FEW | {RefusalReason.VERSION_LIMIT, RefusalReason.REQ
 
 
 def wanted(estate: Estate, replay: Replay) -> Counter[tuple[int, str]]:
-    """Seats that everyone together would draw from each pool, by (device id, license type): debited or refused.
+    """Count the seats that everyone would draw from each pool, debited or refused, by (device id, license type).
 
-    A seat that another one includes today is not counted where it is refused: with the other one it comes again.
+    A refused seat that another seat includes today is not counted, as the other seat would include it again.
     """
     drawn: Counter[tuple[int, str]] = Counter()
     for name, pool_id in estate.pool_ids.items():
@@ -238,25 +238,25 @@ class RefusedSeats(Value):
     rules: tuple[str, ...]
     seats: int
     held: int
-    """Of these held today. They stay until they are returned or expire (B10), but for `leaving`."""
+    """How many of `seats` are held today. They stay until they are returned or expire (B10), except `leaving`."""
     leaving: int
-    """Of those held: seats whose licenses leave; they have to be returned, drained or revoked first (L5)."""
+    """How many of `held` lose their licenses; they have to be returned, drained or revoked first (L5)."""
     already: int
-    """Of these refused today as well, were everyone to ask anew without the change."""
+    """How many of `seats` would be refused today as well, if everyone asked anew without the change."""
     holders: tuple[str, ...]
-    """The first few."""
+    """The first few holders."""
     message: str
     remedy: str
-    """Of the biggest groups; empty where licenses are short: how many more it would take is a matter of all seats."""
+    """What would help, for the biggest groups; empty where licenses are short, as then all seats together count."""
 
 
 def grouped(
     replay: Replay, *, already: Collection[SeatName], leaving: Collection[int], now: float
 ) -> tuple[RefusedSeats, ...]:
-    """Refusals by PBX, type and reason; the biggest groups first.
+    """Group refused seats by PBX, type and reason; the biggest groups first.
 
-    Seats that are `already` refused are so without the change too; pools of the ids in `leaving` would hold less
-    than is in use.
+    `already` names seats that would be refused without the change too; `leaving` are ids of pools that would hold
+    fewer licenses than are in use.
     """
     groups: dict[tuple[int, str, RefusalReason], list[RefusedSeat]] = {}
     for refused_seat in replay.refused:
