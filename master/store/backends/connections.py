@@ -52,8 +52,8 @@ QUESTIONS_MAX = 2
 """How many of them may be used to ask: the others are kept for leases."""
 _MISNAMED = (ValueError, OverflowError)
 """What the driver raises about a URL, variables and files that say what it cannot do."""
-_FILES = ("PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL")
-"""Variables whose files the driver does not name where they are missing."""
+_FILES = ("PGPASSFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL")
+"""Variables whose files the driver does not name where they are missing; without the first it does as if none was."""
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, *_MISNAMED)
 
 _STATEMENT_LATER_SECONDS = 1.0
@@ -337,12 +337,18 @@ def _told(error: BaseException, server: Mapping[str, Any]) -> StorageError:
     if _is_of_its_files(error, server):
         said = str(error).partition("\n")[0]
         if isinstance(error, FileNotFoundError):
-            named = {name: file for name in _FILES if (file := os.environ.get(name))}
-            absent = [f"{name} names {file}" for name, file in named.items() if not Path(file).exists()]
-            said = ", ".join([said, *absent])
+            said = ", ".join([said, *_absent_files(server)])
         remedy = "correct database_url, or the variables PG... of this process and the files that they name"
         return StorageError(StorageProblem.STORAGE_REFUSED, f"{said}; {remedy}")
     problem = storage_error(error)
-    return (
-        problem if isinstance(problem, StorageError) else StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error))
-    )
+    if not isinstance(problem, StorageError):
+        return StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error))
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError) and (absent := _absent_files(server)):
+        return StorageError(problem.problem, "; ".join([problem.detail, *absent]))
+    return problem
+
+
+def _absent_files(server: Mapping[str, Any]) -> list[str]:
+    named = {"passfile": server.get("passfile"), **{name: os.environ.get(name) for name in _FILES}}
+    files = [(name, file) for name, file in named.items() if file and not Path(file).exists()]
+    return [f"{name} names {file}, which is not there" for name, file in files]

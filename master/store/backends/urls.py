@@ -97,7 +97,7 @@ def _for_asyncpg(url: URL) -> URL:
     with _none_if_unreadable():
         servers = servers_of(taken)
     for server in servers:
-        _check_port(server.get("port", url.port))
+        _check_port(server.get("port", url.port), server.get("host") or os.environ.get("PGHOST", ""))
         _check_host(server.get("host", ""))
     return taken
 
@@ -112,7 +112,7 @@ def servers_of(url: URL) -> list[dict[str, Any]]:
     return [{**plain, **({"host": host} if host else {}), **({"port": port} if port else {})}]
 
 
-def _check_port(port: int | None) -> None:
+def _check_port(port: int | None, hosts: str) -> None:
     """What is too large is not refused by the system: it would go to another port, 65536 below."""
     where, ports = "database_url", [str(port)]
     if port is None:
@@ -120,6 +120,8 @@ def _check_port(port: int | None) -> None:
     for number in ports:
         if not _PORT.fullmatch(number) or not 1 <= int(number) <= _PORT_MAX:
             raise ValueError(f"{where}: there is no port {number}; ports are 1 to {_PORT_MAX}")
+    if len(ports) not in (1, hosts.count(",") + 1):
+        raise ValueError(f"{where}: {len(ports)} ports, and not as many servers; name one, or one for each server")
 
 
 def _check_host(host: str) -> None:

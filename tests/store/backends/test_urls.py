@@ -60,6 +60,7 @@ def test_what_no_server_can_be_reached_by(url: str, words: str) -> None:
         ("PGPORT", "0", "PGPORT: there is no port 0;"),
         ("PGPORT", "abc", "PGPORT: there is no port abc;"),
         ("PGPORT", "5432,70000", "PGPORT: there is no port 70000;"),
+        ("PGPORT", "5432,5433", "PGPORT: 2 ports, and not as many servers; name one, or one for each server"),
         ("PGSSLMODE", "on", "PGSSLMODE is 'on'; it may be disable, .*, verify-full"),
         ("PGTARGETSESSIONATTRS", "standby", "PGTARGETSESSIONATTRS is 'standby'; it may be any, primary, read-write"),
     ],

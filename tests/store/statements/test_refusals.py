@@ -56,6 +56,11 @@ async def test_a_server_that_says_no_ends_the_start_with_its_reason() -> None:
         await server.execute("SELECT pg_reload_conf()")
         for url, words, remedy in (
             (_url(server, user="locked:wrong"), "password authentication failed", "correct the user or the password"),
+            (
+                _url(server, user="locked") + "?passfile=/absent",
+                "password",
+                "passfile names /absent, which is not there",
+            ),
             (_url(server, user="barred"), "pg_hba.conf rejects", "correct the user or the password"),
             (_url(server, user="nobody"), 'role "nobody" does not exist', "correct the user or the password"),
             (_url(server, database="nowhere"), 'database "nowhere" does not exist', "createdb --encoding=UTF8"),
