@@ -1,5 +1,5 @@
 """Tables, statements, and the differences between SQLite and PostgreSQL.
 
-Knows how things are kept, not what they mean: nothing in here grants or refuses. A change runs inside
-`Database.transact`; what it guarantees is written down there.
+This package knows how data is kept, not what it means: nothing in here grants or refuses. A change runs inside
+`Database.transact`, whose docstring says what it guarantees.
 """

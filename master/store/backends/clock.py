@@ -1,4 +1,4 @@
-"""The database's clock, and the moments that the database knows of."""
+"""The time by the database's clock, and the latest times that the database has."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ _NOW = {
 
 
 def database_clock(tx: Tx) -> float:
-    """What the database's clock shows, in UNIX seconds: at this moment, not when the transaction began."""
+    """Return the time by the database's clock, in UNIX seconds: now, not when the transaction began."""
     return float(tx.rows(_NOW[tx.dialect])[0][0])
 
 
 def latest_moment(tx: Tx) -> float:
-    """The latest time at which anything was written: UNIX seconds, 0 where nothing was."""
+    """Return the latest time at which anything was written, in UNIX seconds; 0 where nothing was."""
     recorded = "SELECT max(event.time_us) FROM audit_head JOIN event USING (project_id, seq)"
     renewed = "SELECT max(renewed_at) FROM lease"
     return max((tx.rows(recorded)[0][0] or 0) / 1e6, tx.rows(renewed)[0][0] or 0.0)
 
 
 def last_signed_end(tx: Tx) -> float:
-    """The latest end that was signed and is not over, or is learned of: UNIX seconds, 0 where there is none."""
+    """Return the latest signed end that is not over, in UNIX seconds; 0 for none.
+
+    While a restored master still learns which signed leases exist, the time until which it learns counts as well.
+    """
     ends = (
         "SELECT max(ends_at) FROM lease WHERE phase = 'open'",
         "SELECT max(ends_at) FROM claim",
@@ -33,5 +36,5 @@ def last_signed_end(tx: Tx) -> float:
 
 
 def write_nothing(tx: Tx) -> None:
-    """Change a row to what it is: the commit shows whether commits come through."""
+    """Write a row as it already is, to find out whether the database commits."""
     tx.rows("UPDATE alembic_version SET version_num = version_num RETURNING version_num")

@@ -1,21 +1,20 @@
-"""Connections to PostgreSQL: to which server they go, and when they are given up.
+"""Connections to PostgreSQL: which server they go to, and when they are given up.
 
-Decides: which of several servers is the one to write to, and when a server that says nothing is taken for gone. Leaves
-to others: transactions (`database`).
+Decides which of several servers is the one to write to, and when a silent server is taken as gone. Transactions are
+left to `database`.
 
 - Of several servers the last good one is asked first, each for a few seconds at most, and only one that takes writes
-  will do: that is how masters find the replica that was promoted.
+  is accepted: so masters find the replica that was promoted.
 - A statement that makes no progress for `timeout_seconds` costs the connection. It is dropped, not cancelled: a commit
   that waits for a synchronous replica would be visible once cancelled, and an answer could go out for what the replica
-  never got. What is computed between two statements says nothing about the server, however long it takes.
-- Settings are made after connecting, and what answers is looked at: it must be UTF-8, the same database as before, and,
-  where a pooler stands between, a session of our own, or settings and prepared statements would not hold.
+  never got. Computing time between two statements says nothing about the server, however long it is.
+- Settings are made after connecting, and the server is examined: it must use UTF-8, hold the same database as before,
+  and, behind a pooler, give a session of our own, or settings and prepared statements would not hold.
 - When a connection breaks, the idle ones are dropped with it, and those that the server closed are not used: an outage
   is found out once, not once for each connection.
-- New connections are made one after the other, and while the last one could not be made, seldom: who asks meanwhile is
-  told at once. A server may keep each for a minute that it cannot answer, and takes a limited number.
-- Who waits in vain until one of the connections is free gets just that answer: it does not mean that the server is
-  away.
+- New connections are made one after the other, and seldom after a failed attempt: who asks meanwhile is refused at
+  once. A server that cannot answer may keep each attempt for a minute, and takes a limited number.
+- Who waits in vain for a free connection is told just that: it does not mean that the server is away.
 """
 
 from __future__ import annotations
@@ -43,36 +42,36 @@ from master.store.backends.urls import servers_of
 if TYPE_CHECKING:
     Raw = asyncpg.Connection[Any]
 _CONNECT_SECONDS = 3.0
-"""How long one server may take to let us in."""
+"""How many seconds one server may take to accept a connection."""
 _WAIT_MAX_SECONDS = 2.0
-"""The longest that passes between two attempts to reach a server that is away."""
+"""The most seconds between two attempts to reach a server that is away."""
 _IDLE_MAX = 4
 _MORE_MAX = 4
 QUESTIONS_MAX = 2
-"""How many of them may be used to ask: the others are kept for leases."""
+"""How many connections `ask` may use at once; the others are kept for leases."""
 _MISNAMED = (ValueError, OverflowError)
-"""What the driver raises about a URL, variables and files that say what it cannot do."""
+"""Errors of the driver for a URL, variables and files that tell it to do what it cannot."""
 _FILES = ("PGPASSFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL")
-"""Variables whose files the driver does not name where they are missing; without the first it does as if none was."""
+"""Variables that name files; the driver does not say which is missing, and goes on without PGPASSFILE's."""
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, *_MISNAMED)
 
 _STATEMENT_LATER_SECONDS = 1.0
-"""How much later than we the server gives up a statement that waits for a lock."""
+"""How many seconds later than this program the server gives up a statement that waits for a lock."""
 _TRANSACTION_TIMES = 1.5
-"""How many times as long as a statement a whole change may take: who waits for its locks gives up before it does."""
+"""How long a whole change may take, as a multiple of a statement's time: waiters for its locks give up first."""
 _IDLE_CHANGE_TIMES = 0.5
-"""How many times as long as a statement a change may leave the server idle: one that hangs lets go of its locks."""
+"""How long a change may leave the server idle, as a multiple of a statement's time; then it loses its locks."""
 _IDLE_READ_TIMES = 6
-"""The same where something is only read: no lock is held, and what is computed in between may be much."""
+"""How long a read may leave the server idle, as a multiple of a statement's time: it holds no lock and may compute."""
 _KNOWS_TRANSACTION_TIMEOUT = (17,)
 COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
-"""A commit that waits for a synchronous replica is never broken off: it would be visible without it."""
+"""Commits without a time limit: a commit broken off while waiting for a synchronous replica would be visible."""
 
 
 _NAME = {"application_name": "license-master"}
-"""The only setting that goes along with the start-up: poolers refuse all but a few."""
+"""The only setting sent with the start of a session: poolers refuse all but a few."""
 _SESSION = "license_master.session"
-"""Set in each session, so that whoever is handed it next finds it used."""
+"""A setting made in each session, so that the next client that is handed the session finds it used."""
 SESSION_SETTINGS: Mapping[str, str] = {
     # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
     # table was empty would scan it for ever after.
@@ -92,10 +91,12 @@ _OWN_LIMITS = (
     " 'idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');"
     "SET default_transaction_isolation = 'read committed'"
 )
-"""Whatever the defaults of the user or the database are: each transaction sets what it needs, an upgrade nothing. Who
-locks a row has to see what was committed before. Versions differ in which of the limits they know."""
+"""Removes the limits that are defaults of user or database: each transaction sets what it needs, an upgrade none.
+
+Who locks a row has to see what was committed before. Versions differ in which of the limits they know.
+"""
 WHICH = "SELECT id || '/' || tableoid FROM database_identity"
-"""Which database answers; a table that was dropped and restored has another number, a replica has the same."""
+"""Selects which database answers; a table that was dropped and restored has another number, a replica the same."""
 _LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regclass('database_identity')::text"
 
 
@@ -124,8 +125,8 @@ class Connections:
         """Give a connection to this database while the context lasts.
 
         Raises:
-            AllInUseError: none became free in time.
-            StorageError, OSError: no server lets us in.
+            AllInUseError: no connection became free in time.
+            StorageError, OSError: no server accepts the connection.
         """
         try:
             # Longer than they may be silent: where they are, it is told, and not that they are in use.
@@ -140,12 +141,12 @@ class Connections:
             self._free.release()
 
     def watchdog(self, raw: Raw) -> ConnectionWatchdog:
-        """Return the watchdog of a connection, to be kept while that is used."""
+        """Return the watchdog of a connection, to be kept while the connection is used."""
         return ConnectionWatchdog(raw, self._timeout_seconds)
 
     @property
     def begin_to_read(self) -> str:
-        """Begins a transaction that sees one state; the server ends a statement that nobody waits for any more."""
+        """The statements that begin a read of one state; the server ends a statement that nobody waits for any more."""
         return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._server_limits(_IDLE_READ_TIMES)}"
 
     def _server_limits(self, idle_times: float) -> str:
@@ -155,10 +156,11 @@ class Connections:
         )
 
     def begin_to_change(self, raw: Raw) -> str:
-        """Begins a transaction that takes locks, which are let go whatever becomes of us.
+        """Return the statements that begin a change, with limits after which the server drops its locks.
 
-        Where something between the two keeps the connection open, the server never hears that it was given up: it waits
-        for a lock, and then for us to go on, even in the middle of a statement, where it does not count as idle.
+        Where something between master and server keeps the connection open, the server never hears that the connection
+        was given up: it waits for a lock, and then for the master to go on, even in the middle of a statement, where
+        it does not count as idle.
         """
         begin = f"BEGIN; {self._server_limits(_IDLE_CHANGE_TIMES)}"
         if raw.get_server_version() >= _KNOWS_TRANSACTION_TIMEOUT:
@@ -166,7 +168,7 @@ class Connections:
         return begin
 
     def distrust(self) -> None:
-        """A connection broke: drop the idle ones."""
+        """Drop the idle connections, after one connection broke."""
         for raw in list(self._idle):
             raw.terminate()
         self._idle.clear()
@@ -178,10 +180,10 @@ class Connections:
                 return await self.connect()
 
     async def connect(self, settings: Mapping[str, str] = SESSION_SETTINGS) -> Raw:
-        """A connection to the server that takes writes, or else what the servers say.
+        """Return a connection to the server that takes writes.
 
         Raises:
-            StorageError: none will do. That all refuse is said only where all do: another one may still come back.
+            StorageError: no server will do. STORAGE_REFUSED only where all refuse: a silent one may still come back.
         """
         failures: list[StorageError] = []
         for server in list(self._servers):
@@ -208,10 +210,10 @@ class Connections:
         return connection
 
     async def _look_at(self, connection: Raw, server: dict[str, Any]) -> None:
-        """Make sure that it is what a master can keep everything in.
+        """Make sure that the server can keep a master's data.
 
         Raises:
-            StorageError: it is not; says what helps.
+            StorageError: it cannot; the message says what helps.
         """
         encoding = connection.get_settings().server_encoding
         if encoding != "UTF8":
@@ -226,10 +228,10 @@ class Connections:
         self.recognise(await connection.fetchval(WHICH) if table else None)
 
     def recognise(self, identity: str | None) -> None:
-        """Make sure that what answers is what was opened: the same database, and its tables not made anew since.
+        """Make sure that the database is the one that was opened, and that its tables were not created anew since.
 
         Raises:
-            StorageError: it is not.
+            StorageError: another database answers.
         """
         if self._identity is not None and identity != self._identity:
             raise StorageError(
@@ -258,7 +260,7 @@ class Connections:
 
 
 class ConnectionWatchdog:
-    """Drops a connection on which a statement makes no progress for a while."""
+    """A timer that drops a connection on which a statement makes no progress for a while."""
 
     def __init__(self, raw: Raw, seconds: float) -> None:
         self._raw = raw
@@ -268,11 +270,11 @@ class ConnectionWatchdog:
         self._end: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
-        """A statement goes out."""
+        """Start the timer when a statement is sent."""
         self._start()
 
     def __exit__(self, *_: object) -> None:
-        """It was answered."""
+        """Stop the timer when the statement was answered."""
         self.stop()
 
     def _start(self) -> None:
@@ -281,7 +283,7 @@ class ConnectionWatchdog:
         self._end = self._loop.call_at(self._due, self._over)
 
     def stop(self) -> None:
-        """Nothing is waited for."""
+        """Stop the timer."""
         if self._end is not None:
             self._end.cancel()
 
@@ -293,7 +295,7 @@ class ConnectionWatchdog:
 
 
 async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:
-    """Make sure that each client has a session of its own: another one must not be handed that of the first."""
+    """Make sure that each client has a session of its own: a second client must not be handed the first one's."""
     await first.execute(f"SET {_SESSION} = 'used'")
     second: Raw = await asyncpg.connect(**server, server_settings=_NAME, timeout=_CONNECT_SECONDS)
     try:
@@ -308,15 +310,17 @@ async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:
 
 
 async def _looked(connection: Raw) -> tuple[int, str | None, str | None]:
-    """The process that serves a connection, what its session was used for, and the table of its identity."""
+    """Return the process that serves a connection, the use of its session, and the name of its identity table."""
     row = await connection.fetchrow(_LOOK)
     assert row is not None
     return row[0], row[1], row[2]
 
 
 def _is_of_its_files(error: BaseException, server: Mapping[str, Any]) -> bool:
-    """Whether the driver cannot do as it is told: no waiting makes that right. The file of a socket comes with its
-    server, so who goes by one waits."""
+    """Tell whether URL, variables or files tell the driver what it cannot do, which no waiting mends.
+
+    A socket's file comes with its server, so a missing socket is waited for.
+    """
     over_tcp = not server.get("host", "/").startswith("/")
     return (
         (isinstance(error, _MISNAMED) and not isinstance(error, OSError))

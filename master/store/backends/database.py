@@ -1,5 +1,4 @@
-"""One database, SQLite or PostgreSQL, behind three verbs: `transact` changes it, `read` looks, `ask` does so
-for others.
+"""A database, SQLite or PostgreSQL, behind three methods: `transact` changes, `read` reads, `ask` reads for others.
 
 What `transact` guarantees, on both, each with a test in tests/store/backends/test_database.py:
 
@@ -8,10 +7,10 @@ What `transact` guarantees, on both, each with a test in tests/store/backends/te
 - Two transactions that lock the same row MUST run one after the other.
 - A failure MUST be raised as a `StorageError` that says whether trying again can help.
 
-What is asked with `ask`, likewise:
+What `ask` guarantees, likewise:
 
 - However many ask, and however long it takes, `transact` and `read` MUST NOT wait for them: those are for leases.
-- What is asked and given up MUST end at its next statement, and its connection MUST serve the next who asks.
+- Work that is asked and given up MUST end at its next statement, and its connection MUST serve the next caller.
 
 Work is a plain function over a `Tx`, written once. SQLite runs it on the one writer thread; PostgreSQL runs it over an
 asynchronous connection, in the greenlet bridge that SQLAlchemy provides for that.
@@ -37,7 +36,7 @@ T = TypeVar("T")
 Row = Sequence[Any]
 _JSON: Final = msgspec.json.Encoder()
 LOCKING = re.compile(r" FOR (?:SHARE|UPDATE|NO KEY UPDATE)(?: OF \w+)?$")
-"""What closes a statement that locks the rows that it reads."""
+"""The clause at the end of a statement that locks the rows that it reads."""
 
 
 class Tx(ABC):
@@ -50,22 +49,22 @@ class Tx(ABC):
     """
 
     dialect: ClassVar[Literal["sqlite", "postgresql"]]
-    """For the few statements that only one of the two knows."""
+    """The kind of database, for the few statements that only one kind knows."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
 
     @abstractmethod
     def rows(self, statement: str, *values: Any) -> list[Row]:
-        """Run a statement and fetch what it returns."""
+        """Run a statement and return its rows."""
 
     @abstractmethod
     def rows_for_pairs(self, statement: str, pairs: Sequence[tuple[int, str]]) -> list[Row]:
-        """Run a statement over `{pairs}` and fetch what it returns."""
+        """Run a statement over `{pairs}` and return its rows."""
 
     @abstractmethod
     def many(self, statement: str, rows: Sequence[Row]) -> None:
-        """Run a statement for each row."""
+        """Run a statement once for each row of values."""
 
     @abstractmethod
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
@@ -73,20 +72,20 @@ class Tx(ABC):
 
     @abstractmethod
     def delete(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
-        """Delete the rows with these values, many that mostly differ in one column only; as `insert` has them."""
+        """Delete the rows with these values, many that mostly differ in one column only; arguments as in `insert`."""
 
     @abstractmethod
     def lock(self, statement: str, *values: Any) -> None:
-        """Run a statement that only takes locks; nothing to do where the database has none, or nothing is changed."""
+        """Run a statement that only takes locks; do nothing where there are none, or the transaction only reads."""
 
 
 def json_text(value: object) -> str:
-    """JSON without spaces: arrays for a statement, details of events, documents. In C, as each call needs some."""
+    """Encode a value as JSON without spaces: arrays for a statement, details of events, documents. In C, for speed."""
     return _JSON.encode(value).decode()
 
 
 def alike(rows: Sequence[Row], differ_in: int) -> Iterable[tuple[tuple[Any, ...], list[Any]]]:
-    """Rows that differ in one column only, together: what they have in common, and what each has in that column."""
+    """Group rows that differ in one column only: the values in common, and each row's value in that column."""
     runs: dict[tuple[Any, ...], list[Any]] = {}
     in_common = itemgetter(*(at for at in range(len(rows[0])) if at != differ_in))
     for same, run in groupby(rows, key=in_common):
@@ -95,7 +94,7 @@ def alike(rows: Sequence[Row], differ_in: int) -> Iterable[tuple[tuple[Any, ...]
 
 
 class Transactions(Protocol):
-    """Whatever runs work in a transaction: a database, or the turns of those who wait for it."""
+    """What runs work in a transaction: a database, or the queue of those who wait for it."""
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         """As `Database.transact`."""
@@ -115,7 +114,7 @@ class Database(ABC):
         """Run work in one transaction and commit it.
 
         Raises:
-            StorageError: it could not be done.
+            StorageError: the work could not be done.
         """
 
     @abstractmethod
@@ -123,33 +122,33 @@ class Database(ABC):
         """Run work that changes nothing, on one consistent state.
 
         Raises:
-            StorageError: it could not be done.
+            StorageError: the work could not be done.
         """
 
     @abstractmethod
     async def ask(self, work: Callable[[Tx], T]) -> T:
-        """As `read`, for what may be much and long: they wait for each other, and delay nothing else.
+        """Run work as `read` does, for large and long reads: they wait for each other and delay nothing else.
 
         Raises:
-            StorageError: it could not be done.
+            StorageError: the work could not be done.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
 
     @abstractmethod
     async def verify(self) -> None:
-        """Make sure that it is still the one that was opened, as far as `transact` and `read` do not see to it.
+        """Make sure that the database is still the one that was opened, where `transact` and `read` do not check it.
 
         Raises:
-            StorageError: it is not, or does not answer.
+            StorageError: it is another one, or does not answer.
         """
 
     @abstractmethod
     def occupy(self, use: Use) -> None:
-        """Keep others out until it is closed, where it is for one master only.
+        """Keep other programs out until the database is closed, where it is for one master only.
 
         Raises:
-            StorageError: somebody has it.
+            StorageError: another program uses it.
         """

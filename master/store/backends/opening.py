@@ -1,4 +1,4 @@
-"""Which database a URL names; only the library of that one is loaded."""
+"""Open the database that a URL names; only the library of that database is loaded."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from master.store.backends.urls import SqliteUrl, parse_url
 
 
 def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
-    """The database at a URL: `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may
-    be the one to write to, `postgresql://user@host1:5432,host2:5432/name`.
+    """Open the database at a URL.
 
-    A PostgreSQL server that says nothing for `timeout_seconds` is taken for gone.
+    The URL is `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may be the one to
+    write to, `postgresql://user@host1:5432,host2:5432/name`. A PostgreSQL server that is silent for `timeout_seconds`
+    is taken as gone.
 
     Raises:
-        ValueError: the URL names neither.
+        ValueError: the URL names neither kind of database.
     """
     parsed = parse_url(url)
     if isinstance(parsed, SqliteUrl):

@@ -50,7 +50,7 @@ _LOST = (
 )
 _BROKEN = (*_LOST, asyncio.CancelledError)
 _WAIT_MAX_SECONDS = 2.0
-"""The longest that passes between two attempts to commit where none comes through."""
+"""The most seconds between two attempts to commit while none succeeds."""
 
 
 class _Access(Enum):
@@ -109,7 +109,7 @@ class _PostgresTx(Tx):
 
 
 class _AskedTx(_PostgresTx):
-    """Its work runs in a thread: what it computes keeps nobody waiting. Its statements run where all others do."""
+    """A transaction whose work runs in a thread, so that computing delays nobody; statements run on the event loop."""
 
     def __init__(self, connection: AsyncConnection, watchdog: ConnectionWatchdog, stop: Stop) -> None:
         plain = connection.sync_connection
@@ -131,7 +131,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: URL, *, timeout_seconds: float) -> None:
         self._connections = Connections(url, timeout_seconds=timeout_seconds)
         self._commits = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
-        """A commit that waits for a replica that is gone keeps its connection's place at the server."""
+        """The pace of changes while commits fail, as a commit that waits for a lost replica keeps its connection."""
         self._changing: set[asyncio.Task[Any]] = set()
         self._asking = asyncio.Semaphore(QUESTIONS_MAX)
 

@@ -1,8 +1,8 @@
-"""What can be wrong with a database, and which failure of a driver is which.
+"""What can be wrong with a database, and which failure of a driver means what.
 
-A server that says no is distinguished from one that says nothing: it says so with a SQLSTATE
-(https://www.postgresql.org/docs/current/errcodes-appendix.html). Nobody mends the first by waiting. By that code alone
-its failures are told apart, so that a master on a file does not load the driver of a server.
+A server that refuses is distinguished from a server that is silent: it refuses with a SQLSTATE
+(https://www.postgresql.org/docs/current/errcodes-appendix.html), and waiting does not help. A server's failures are
+told apart by that code alone, so that a master on a file does not load the driver of a server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 
 class StorageProblem(Enum):
-    """What is wrong with the database, in the words of the API's ErrorInfo."""
+    """What is wrong with the database, as the API's ErrorInfo names it."""
 
     STORAGE_UNAVAILABLE = "the database does not answer"
     STORAGE_REFUSED = "the database refuses this master"
@@ -31,12 +31,12 @@ class StorageProblem(Enum):
 
     @property
     def ends_service(self) -> bool:
-        """Whether a master serves nobody while it lasts; of the others, one call may fail and the next succeed."""
+        """Whether a master serves nobody while the problem lasts; else one call may fail and the next succeed."""
         return self not in (StorageProblem.STORAGE_BUSY, StorageProblem.STORAGE_LOCKED, StorageProblem.STORAGE_FULL)
 
 
 class StorageError(Exception):
-    """The database could not do it; nothing was changed, or the caller cannot know and may safely try again."""
+    """An error of the database; nothing was changed, or the caller cannot know and may safely try again."""
 
     def __init__(self, problem: StorageProblem, detail: str = "") -> None:
         super().__init__(f"{problem.value}{': ' + detail if detail else ''}")
@@ -45,11 +45,11 @@ class StorageError(Exception):
 
 
 class UnstorableError(Exception):
-    """A value cannot be kept; the request that brought it fails, and the database is as well as ever."""
+    """An error for a value that cannot be stored; only the request that brought the value fails."""
 
 
 class AllInUseError(Exception):
-    """None of the connections became free in time."""
+    """An error for a wait in which no connection became free in time."""
 
 
 _DATA, _INTEGRITY = "22", "23"
@@ -57,9 +57,9 @@ _PROTOCOL, _READ_ONLY, _DISK_FULL = "08P01", "25006", "53100"
 _LOCKED: Final = frozenset({"40P01", "55P03"})
 _UNDEFINED: Final = frozenset({"42P01", "42703"})
 _CORRUPTED: Final = frozenset({"XX001", "XX002"})
-"""SQLSTATEs, and classes of them, which are their first two characters."""
+"""SQLSTATEs, or classes of SQLSTATEs, which are their first two characters."""
 _PRIMARY_CODE: Final = 0xFF
-"""SQLite's codes have their kind in the last byte (https://sqlite.org/rescode.html)."""
+"""The last byte of SQLite's codes, which has their kind (https://sqlite.org/rescode.html)."""
 _OWN_SESSION: Final = "a pooler must be in session mode: pool_mode = session, server_reset_query = DISCARD ALL"
 _REFUSALS: Final[Mapping[str, str]] = {
     "28": "correct the user or the password in database_url, or pg_hba.conf on the server",
@@ -71,7 +71,7 @@ _REFUSALS: Final[Mapping[str, str]] = {
     "42704": "name the server itself in database_url",
     "0A": "name the server itself in database_url",
 }
-"""By SQLSTATE or its class, which is its first two characters: what helps."""
+"""What helps, by SQLSTATE or its class, which is its first two characters."""
 _REFUSALS_OF_SQLITE: Final[Mapping[str, str]] = {
     "readonly database": "let this user write the file and its folder, on a disk that is not mounted read-only",
 }
@@ -88,11 +88,11 @@ _REFUSALS_OF_POOLERS: Final[Mapping[str, str]] = {
     "authentication failed": _REFUSALS["28"],
     "transaction blocks not allowed": _OWN_SESSION,
 }
-"""A pooler says everything with the SQLSTATE of a broken protocol, 08P01; these are its words for no."""
+"""What helps, by the words in which poolers refuse; their SQLSTATE is always 08P01, a broken protocol."""
 
 
 def storage_error(error: BaseException) -> Exception:
-    """Say what is wrong in our words; a broken constraint is a defect of ours and stays what it is."""
+    """Return a driver's error as a `StorageError`, or a value's; a broken constraint is a defect of ours and stays."""
     original = getattr(error, "orig", None) or error
     cause = getattr(original, "__cause__", None) or original
     if isinstance(error, StorageError):
@@ -123,7 +123,7 @@ def storage_error(error: BaseException) -> Exception:
 
 
 def is_of_value(cause: BaseException) -> bool:
-    """Whether a driver or server refuses a value, not the work: asyncpg does so with an InterfaceError, too."""
+    """Tell whether a driver or server refuses a value, not the work: asyncpg does so with an InterfaceError, too."""
     return (
         isinstance(cause, OverflowError | UnicodeEncodeError | sqlite3.DataError)
         or _sqlstate(cause).startswith(_DATA)
@@ -132,24 +132,24 @@ def is_of_value(cause: BaseException) -> bool:
 
 
 def _remedy_of_damage(cause: BaseException) -> str | None:
-    """What helps where the database found that what it reads is not what was written; None where it did not."""
+    """Return what helps where the database found that what it reads is not what was written; None where it did not."""
     if _sqlstate(cause) in _CORRUPTED:
         return _CHECK
     return _DAMAGE_OF_SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE)
 
 
 def _sqlstate(cause: BaseException) -> str:
-    """What a server calls it; empty where no server said it."""
+    """Return the SQLSTATE of an error; empty where no server raised it."""
     return getattr(cause, "sqlstate", None) or ""
 
 
 def _said_by_sqlite(cause: BaseException, *words: str) -> bool:
-    """SQLite has words of its own; those of a server hold names that people chose."""
+    """Tell whether SQLite raised an error with some words; a server's words hold names that people chose."""
     return isinstance(cause, sqlite3.Error) and any(word in str(cause) for word in words)
 
 
 def _remedy(cause: BaseException) -> str | None:
-    """What helps where the server, or what is known of it, says no; None for silence."""
+    """Return what helps where the server, or the check of its certificate, refuses; None where it is silent."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         return "name the authority of the server's certificate in PGSSLROOTCERT"
     if "rejected SSL upgrade" in str(cause):

@@ -6,7 +6,7 @@ from master.store.backends.database import Tx
 
 
 def signing_key(tx: Tx, *, fresh: tuple[str, bytes], now: float) -> tuple[str, bytes]:
-    """(key id, private key) of this database; `fresh` becomes it where there is none yet."""
+    """Return (key id, private key) of the database; `fresh` is stored and returned where it has none."""
     tx.lock("LOCK TABLE signing_key IN EXCLUSIVE MODE")
     rows = tx.rows("SELECT key_id, private_key FROM signing_key ORDER BY created_at")
     if not rows:

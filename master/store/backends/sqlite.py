@@ -1,4 +1,4 @@
-"""A SQLite file as a database: one writer thread, two that read, and the file looked after (`sqlite_file`)."""
+"""A SQLite file as a database: one writer thread, two reader threads, and the checks of the file (`sqlite_file`)."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from master.store.backends.urls import SqliteUrl
 T = TypeVar("T")
 _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _WRITE_AHEAD = "PRAGMA journal_mode=WAL"
-"""Changes the file: for who writes to it, not for who looks whose it is."""
+"""Changes the file, so it is for a program that writes, not for one that looks who uses the file."""
 _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-8192", "wal_autocheckpoint=4000")
 _LOOK_STEPS = 100_000
-"""After how many steps of SQLite, a few milliseconds, a statement looks whether it was given up."""
+"""After how many steps of SQLite, a few milliseconds, a statement checks whether it was given up."""
 
 
 def connected(file: Path) -> sqlite3.Connection:
-    """A connection to a file that is there, for any one thread at a time; transactions are begun and ended by hand."""
+    """Open a connection to an existing file, for one thread at a time; transactions are begun and ended by hand."""
     uri = f"{file.as_uri()}?mode=rw"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def existing_file(url: SqliteUrl) -> Path:
-    """Return the file that a SQLite URL names; it has to exist.
+    """Return the file that a SQLite URL names; the file has to exist.
 
     Raises:
-        StorageError: there is none.
+        StorageError: there is no such file.
     """
     file = Path(url.path).absolute()
     if not file.exists():
@@ -54,8 +54,10 @@ def existing_file(url: SqliteUrl) -> Path:
 
 
 def made_file(url: SqliteUrl) -> Path:
-    """The file that a SQLite URL names, empty where there was none. Its owner alone may read it: keys and secrets are
-    kept there; SQLite's own files beside it, -wal and -shm, have its mode.
+    """Return the file that a SQLite URL names; create an empty one where there was none.
+
+    Only its owner may read it, as it keeps keys and secrets; SQLite's own files beside it, -wal and -shm, get its
+    mode.
 
     Raises:
         StorageError: there is no such folder.
@@ -111,16 +113,20 @@ class SqliteTx(Tx):
             self._connection.execute(statement, (*same[:differ_in], json_text(values), *same[differ_in:]))
 
     def lock(self, statement: str, *values: Any) -> None:
-        """BEGIN IMMEDIATE has locked everything."""
+        """Do nothing: BEGIN IMMEDIATE has locked everything."""
 
 
 class SqliteDatabase(Database):
-    """A file; one writer thread, one reader thread, and one for whoever asks."""
+    """A SQLite file with one writer thread, one reader thread, and one for `ask`."""
 
     is_shared = False
 
     def __init__(self, url: SqliteUrl) -> None:
-        """Raises StorageError: there is no such file, or it cannot be opened."""
+        """Open the file.
+
+        Raises:
+            StorageError: there is no such file, or it cannot be opened.
+        """
         self.file = existing_file(url)
         self._opened = opened_file(self.file)
         self._writer = _SqliteThread(self, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
@@ -130,7 +136,7 @@ class SqliteDatabase(Database):
 
     @property
     def read_by_others(self) -> bool:
-        """Whether others than the owner of the file may read it."""
+        """Whether users other than the owner of the file may read it."""
         return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
     async def verify(self) -> None:
@@ -158,7 +164,7 @@ class SqliteDatabase(Database):
 
 
 class _SqliteThread:
-    """One thread with one connection that is opened anew after a failure."""
+    """A thread with one connection, which is opened anew after a failure."""
 
     def __init__(self, database: SqliteDatabase, begin: str, name: str, *, prepare: str = "") -> None:
         self._path = database.file
@@ -180,7 +186,7 @@ class _SqliteThread:
             del answer  # else it and the traceback of a failure keep each other
 
     def close(self) -> None:
-        """End the thread once it has done what waits."""
+        """End the thread after it has done all waiting work."""
         self._waiting.put(None)
         self._thread.join()
         self._disconnect()
@@ -278,14 +284,18 @@ _REPLACED = "this master serves nobody until it is back, or until it is started 
 
 
 def _abandon(connection: sqlite3.Connection) -> None:
-    """Never close it: SQLite would write what it has into the file that is there now, or delete what belongs to it."""
+    """Keep a connection open for ever: closed, SQLite would write into the new file, or delete what belongs to it."""
     import ctypes  # for this alone
 
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # not even at the end of the program
 
 
 def opened_file(file: Path) -> SqliteFile:
-    """Raises StorageError: it cannot be opened, or SQLite would spoil it."""
+    """Open a file that exists.
+
+    Raises:
+        StorageError: it cannot be opened, or SQLite would spoil it.
+    """
     try:
         return SqliteFile(file)
     except ReplacedError as error:
@@ -295,7 +305,11 @@ def opened_file(file: Path) -> SqliteFile:
 
 
 def lock_file(file: SqliteFile, use: Use) -> None:
-    """Raises StorageError: another program has it, or it cannot be locked."""
+    """Lock a file for a use.
+
+    Raises:
+        StorageError: another program has locked it, or it cannot be locked.
+    """
     try:
         file.lock(use)
     except InUseError as error:
@@ -309,7 +323,7 @@ def lock_file(file: SqliteFile, use: Use) -> None:
 def _hand_over(
     loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Any], give: Callable[[Any], None], it: Any
 ) -> None:
-    """Give what came of work to whoever waits for it on the loop, from another thread."""
+    """Hand a result to whoever waits for it on the loop, from another thread."""
 
     def answered() -> None:
         if not answer.done():  # nobody waits any more
@@ -321,7 +335,7 @@ def _hand_over(
 
 @cache
 def _for_single_values(statement: str) -> str:
-    """A statement whose arrays have one value each, as most have: those need not be taken apart."""
+    """Rewrite a statement whose arrays have one value each, as most have: no JSON array is needed."""
     return _for_sqlite(_ARRAY.sub(r"IN (\1)", statement))
 
 

@@ -3,11 +3,12 @@
 One program at a time writes to it: a master while it serves, or a command. The lock is on the file itself, so it holds
 under whatever name, link or mount the file is reached, and it ends with its program, however that ends.
 
-A file can be deleted, moved, replaced, or overwritten in place under a program that has it open, and SQLite goes on
-writing into what nobody will find again. `check` compares what has the name now with what was opened: the file and what
-SQLite keeps beside it by device and number, the content by a count that each commit raises (`user_version`, in the
-file's header). A count that is not between the last one seen there and the last one committed was never ours. The log
-may get shorter, as another program may have all of it written into the file, but must not lose a commit by it.
+A file can be deleted, moved, replaced, or overwritten in place while a program has it open, and SQLite goes on writing
+into what nobody will find again. `check` compares what has the name now with what was opened: the file and SQLite's
+files beside it by device and number, the content by a count that each commit raises (`user_version`, in the file's
+header). A count that is not between the last one seen there and the last one committed was not written by this
+program. The log may get shorter, as another program may have all of it written into the file, but must not lose a
+commit by that.
 
 What SQLite once could not read counts as damaged until the program is started anew: other connections still have good
 pages in memory, and would go on changing what nobody can read later.
@@ -30,10 +31,10 @@ from typing import Final
 from msgspec import Struct
 
 _COUNT_AT: Final = 60
-"""Where the count is in the file, as four bytes (https://sqlite.org/fileformat.html)."""
+"""The place of the count in the file, as four bytes (https://sqlite.org/fileformat.html)."""
 _COUNTS: Final = 2**32
 _LOCK_WAIT_SECONDS, _LOOK_SECONDS = 1.0, 0.05
-"""Who only looks has it for a moment."""
+"""How long to wait for a lock and how often to try, in seconds: a program that only looks holds it for a moment."""
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
 _Identity = tuple[int, int]
@@ -43,26 +44,28 @@ class Use(Enum):
     """What a file is locked for."""
 
     SERVE = fcntl.LOCK_EX
-    """By one master, or by whoever puts another file in its place."""
+    """Exclusive use by one master, or by a command that puts another file in its place."""
     CHANGE = fcntl.LOCK_SH
-    """By commands, which SQLite keeps apart."""
+    """Shared use by commands, which SQLite keeps apart."""
 
 
 class InUseError(Exception):
-    """Another program has the file; the text says which."""
+    """An error for a file that another program has locked; the text says which program."""
 
 
 class ReplacedError(Exception):
-    """The file is not the one that was opened; the text says what became of it."""
+    """An error for a file that is not the one that was opened; the text says what became of that."""
 
 
 class DamagedError(Exception):
-    """SQLite cannot read the file; the text says how."""
+    """An error for a file that SQLite cannot read; the text says how."""
 
 
 class _Held(Struct):
-    """One file of this process. Closing any descriptor of a file ends all of SQLite's locks on it in this process, so
-    there is one, kept until nobody uses the file."""
+    """One file that this process has open, with one descriptor, kept until nobody uses the file.
+
+    Closing any descriptor of a file ends all of SQLite's locks on that file in this process.
+    """
 
     descriptor: int
     users: int = 0
@@ -81,7 +84,7 @@ class SqliteFile:
 
         Raises:
             ReplacedError: what SQLite left beside it belongs to another content, and would spoil this one.
-            OSError: it cannot be opened.
+            OSError: the file cannot be opened.
         """
         self.path = path
         self._held, self._identity = _hold(path)
@@ -105,10 +108,10 @@ class SqliteFile:
     # --- Who uses it ------------------------------------------------------------------------------------------------
 
     def lock(self, use: Use) -> None:
-        """Use it, until `close`. Who serves it alone counts its commits from here on.
+        """Lock the file for a use, until `close`; with `Use.SERVE` its commits are counted from here on.
 
         Raises:
-            InUseError: another program has it.
+            InUseError: another program has locked it.
             OSError: it cannot be locked where it is.
         """
         with _guard:
@@ -130,7 +133,7 @@ class SqliteFile:
         return True
 
     def close(self) -> None:
-        """Unlock the file, once SQLite has closed it."""
+        """Unlock the file; call this after SQLite has closed it."""
         with _guard:
             if self._is_mine:
                 fcntl.flock(self._held.descriptor, fcntl.LOCK_UN)
@@ -145,7 +148,7 @@ class SqliteFile:
             self._connections += 1
 
     def disconnected(self) -> None:
-        """SQLite closed it, and with its last connection what is beside it."""
+        """Record that SQLite closed a connection, and with the last one the files beside the database."""
         with self._lock:
             self._connections -= 1
             if not self._connections:
@@ -154,10 +157,10 @@ class SqliteFile:
     # --- Whether it is the same -------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Make sure that what has the name is what was opened, and for who serves it, that nobody overwrote it.
+        """Make sure that the file of this name is the one that was opened and, with `Use.SERVE`, was not overwritten.
 
         Raises:
-            ReplacedError: it is not; writing on would be in vain, or spoil what is there now.
+            ReplacedError: it is another one; writing on would be in vain, or spoil what is there now.
             DamagedError: it was found damaged before.
         """
         if self._damage is not None:
@@ -173,16 +176,16 @@ class SqliteFile:
                 self._seen = in_header
 
     def found_damaged(self, said: str) -> None:
-        """Record that SQLite could not read it, and what it said; `check` refuses from here on."""
+        """Record that SQLite could not read the file, and SQLite's message; `check` refuses from here on."""
         self._damage = said
 
     @property
     def committed(self) -> int | None:
-        """The count of the last commit; None for who does not serve it."""
+        """The count of the last commit; None where commits are not counted."""
         return self._committed
 
     def begun(self, count: int, *, since: int | None) -> None:
-        """A transaction began on this count; `since` was the last commit before.
+        """Check the count that a transaction began on; `since` was the last commit before.
 
         Raises:
             ReplacedError: the content is not what was committed here.
@@ -195,7 +198,7 @@ class SqliteFile:
             self._check_count(count % _COUNTS, since=self._committed if since is None else since)
 
     def commits(self, begun_on: int) -> int | None:
-        """The count to be committed with a change; None where commits are not counted."""
+        """Return the count to be committed with a change; None where commits are not counted."""
         with self._lock:
             if not self._counts:
                 return None
@@ -223,7 +226,7 @@ class SqliteFile:
             raise ReplacedError(f"{name} was {'replaced by another file' if status else 'deleted or moved away'}")
 
     def _check_shortened(self, name: str) -> None:
-        """Another program may have written all of the log into the file; then it holds what was committed since."""
+        """Check that a shortened log lost no commit: another program may have written all of it into the file."""
         if name != self._log_name:
             raise ReplacedError(f"{name} was cut off")
         if self._committed is not None:
@@ -236,7 +239,7 @@ class SqliteFile:
             raise ReplacedError(f"the content of {self.path} was overwritten")
 
     def _check_log(self) -> None:
-        """Before SQLite goes on from the log, and unless somebody has the file, who then looks after it."""
+        """Check the log before SQLite goes on from it, unless another program has the file locked and so checks it."""
         left = None
         with _guard, suppress(OSError):  # where nothing can be locked, nobody serves it either
             if self._held.is_locked or not self._has_lock(Use.CHANGE):
@@ -252,10 +255,10 @@ class SqliteFile:
             )
 
     def _foreign_log(self) -> str | None:
-        """The write-ahead log, where this content cannot be what it goes on from.
+        """Return the write-ahead log where it does not belong to the file's content; None where it does.
 
-        Each commit that is counted writes the first page, so the first such page in the log has a count that is at most
-        one above that of the file it began with, and checkpoints only move the file's count on to that of the last.
+        Each counted commit writes the first page. So the first such page in the log has a count at most one above that
+        of the file it began with, and checkpoints only move the file's count on to the last one of the log.
         """
         counts = _logged_counts(self._log_name)
         if not counts:
@@ -268,7 +271,7 @@ class SqliteFile:
 
 
 def _logged_counts(log: str) -> list[int]:
-    """The counts in a write-ahead log, as far as it is of one piece (https://sqlite.org/walformat.html)."""
+    """Return the counts in a write-ahead log, as far as its frames are valid (https://sqlite.org/walformat.html)."""
     counts = []
     with suppress(FileNotFoundError), open(log, "rb") as file:
         header = file.read(_LOG_HEADER)
@@ -311,7 +314,7 @@ _LOCK = re.compile(r"^\d+: FLOCK +\w+ +\w+ +([1-9]\d*) +\w+:\w+:(\d+) ", re.MULT
 
 
 def _who(identity: _Identity) -> str:
-    """The process that locks a file, as far as this machine knows."""
+    """Return a name for the process that locks a file, as far as this machine knows."""
     with suppress(OSError):
         for process, number in _LOCK.findall(Path("/proc/locks").read_text(encoding="ascii")):
             if int(number) == identity[1]:

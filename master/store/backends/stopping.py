@@ -1,4 +1,4 @@
-"""Work that ends with whoever waits for it: it looks now and then whether anybody still does."""
+"""Work that ends when its caller has gone: it checks now and then whether anybody still waits."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ T = TypeVar("T")
 
 
 class GivenUpError(Exception):
-    """Raised within work whose caller has gone."""
+    """An error raised within work whose caller has gone."""
 
 
 class Stop:
-    """Whether work was given up. Usable from any thread."""
+    """A flag that says whether work was given up. Usable from any thread."""
 
     def __init__(self) -> None:
         self.is_set = False
 
     def check(self) -> None:
-        """Raise if whoever waits for the work has gone.
+        """Raise if the caller of the work has gone.
 
         Raises:
             GivenUpError: the work was given up.
@@ -29,7 +29,7 @@ class Stop:
 
 
 async def until_ended(work: asyncio.Future[T], stop: Stop) -> T:
-    """What comes of work. Whoever gives up waiting stops it, and stays until it has ended: it has its place so long."""
+    """Return the result of work; on cancellation, stop the work and wait until it has ended, as it keeps its place."""
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -40,6 +40,6 @@ async def until_ended(work: asyncio.Future[T], stop: Stop) -> T:
 
 
 def _unheard(work: asyncio.Future[Any]) -> None:
-    """Nobody is there to hear how it ended."""
+    """Read the error of work that nobody waits for, so that it is not reported as unread."""
     if not work.cancelled():
         work.exception()

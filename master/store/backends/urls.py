@@ -1,6 +1,6 @@
-"""Which database a URL names. Its text is in no message: it may hold a password.
+"""Read database URLs. Messages never show a URL: it may hold a password.
 
-SQLAlchemy is loaded for a server's only.
+SQLAlchemy is loaded for a server's URL only.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _PARAMETERS = {
     "sslmode": "ssl",
     "target_session_attrs": "target_session_attrs",
 }
-"""What may follow the `?` of a PostgreSQL URL, and what the driver calls it."""
+"""The parameters allowed in a PostgreSQL URL, and the driver's names for them."""
 _CHOICES = {
     "ssl": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "primary", "read-write"),
 }
-"""What those may be that are one of a few; a master writes, so no standby is among them."""
+"""The values allowed for parameters that have a few; a master writes, so no standby is among them."""
 _VARIABLES = {"ssl": "PGSSLMODE", "target_session_attrs": "PGTARGETSESSIONATTRS"}
-"""Where the driver takes those from that the URL does not say."""
+"""The variables that the driver reads for parameters that the URL leaves out."""
 _PORT = re.compile(r"\s*[0-9]{1,5}\s*", re.ASCII)
 _PORT_MAX = 65535
 
 
 class SqliteUrl(Value):
-    """The URL of a file."""
+    """The URL of a SQLite file."""
 
     path: str
 
@@ -51,7 +51,7 @@ def parse_url(url: str) -> SqliteUrl | URL:
     """Read a database URL.
 
     Raises:
-        ValueError: it is none, or of a database that is not supported.
+        ValueError: the text is no URL, or of a database that is not supported.
     """
     if named := _SQLITE.fullmatch(url):
         if named[1] in (None, "", ":memory:"):
@@ -66,7 +66,7 @@ def server_url(url: str) -> URL:
     """Read the URL of a server.
 
     Raises:
-        ValueError: it is none, or of a database that is not supported, or what it leaves open a variable says wrongly.
+        ValueError: it is no URL, its database is not supported, or a variable for what it omits is wrong.
     """
     from sqlalchemy.engine import make_url
 
@@ -103,7 +103,7 @@ def _for_asyncpg(url: URL) -> URL:
 
 
 def servers_of(url: URL) -> list[dict[str, Any]]:
-    """The driver's arguments for each server that a URL of `server_url` names."""
+    """Return the driver's arguments for each server that a URL of `server_url` names."""
     _, arguments = url.get_dialect()().create_connect_args(url)
     plain = {key: value for key, value in arguments.items() if key not in ("host", "port")}
     host, port = arguments.get("host"), arguments.get("port")
@@ -113,7 +113,10 @@ def servers_of(url: URL) -> list[dict[str, Any]]:
 
 
 def _check_port(port: int | None, hosts: str) -> None:
-    """What is too large is not refused by the system: it would go to another port, 65536 below."""
+    """Refuse ports that are none, or not as many as servers.
+
+    The system does not refuse a port that is too large: it would go to another port, 65536 below.
+    """
     where, ports = "database_url", [str(port)]
     if port is None:
         where, ports = "PGPORT", (os.environ.get("PGPORT") or "5432").split(",")
@@ -147,7 +150,7 @@ def _none_if_unreadable() -> Iterator[None]:
 
 
 def _in_query(match: re.Match[str]) -> str:
-    """Several hosts, as libpq writes them, the way that SQLAlchemy reads them."""
+    """Rewrite several hosts, as libpq writes them, into the query that SQLAlchemy reads."""
     start, hosts, name, query = match.groups()
     named = [host if re.search(r":\d+$", host) else f"{host}:5432" for host in hosts.split(",")]
     return f"{start}/{name or ''}?{'&'.join(f'host={host}' for host in named)}{'&' + query if query else ''}"
