@@ -1,7 +1,7 @@
-"""A project copied into memory, for work to be tried on it.
+"""A copy of a project in memory, on which work can be tried.
 
-Leaves out what no work reads back: the audit but for its end, what requests were answered with, usage history, alarms,
-vendors' documents and secrets.
+The copy leaves out what no work reads back: the audit except its last event, the answers to requests, usage history,
+alarms, vendors' documents and secrets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from master.values import Value
 
 T = TypeVar("T")
 SeatsOf = Callable[[Tx, int], Sequence[int]]
-"""By a project's id the ids of its PBXs whose seats the work may look at."""
+"""A function from a project's id to the ids of its PBXs whose seats the work may read."""
 LEFT_OUT: Final = frozenset({
     "request_answer", "site_day", "pool_day", "rule_day", "denial", "alarm", "webhook_delivery", "signing_key",
     "database_identity",
@@ -35,22 +35,21 @@ _BLANK: Final[Mapping[tuple[str, str], Any]] = {
     ("webhook", "secret"): "",
     ("event", "request_id"): None,
 }
-"""Columns, by their table, that are not read, and what stands there in a copy."""
+"""Columns, by their table, that are not read, and their values in a copy."""
 _PBXS_AT_ONCE = 100
-"""Seats are read in pieces: calls that the same event loop serves get their turn in between."""
+"""How many PBXs' seats one statement reads: calls that the same event loop serves get their turn in between."""
 
 
 class ProjectCopy(Value):
-    """The rows of one project, by table; none where there is no such project."""
+    """The rows of one project, by table; no rows where there is no such project."""
 
     tables: str = ""
-    """The statements that make all tables."""
+    """The statements that create all tables."""
     rows: tuple[tuple[str, list[Row]], ...] = ()
 
 
 def copy_of(tx: Tx, tables: str, project: str, seats_of: SeatsOf) -> ProjectCopy:
-    """Read what work may look at of a project, one that was deleted included; `tables` are the statements of
-    `tables_of`."""
+    """Read the rows of a project that work may read, also of a deleted one; `tables` comes from `tables_of`."""
     rows = tx.rows("SELECT id FROM project WHERE name = ?1", project)
     if not rows:
         return ProjectCopy(tables)
@@ -90,8 +89,10 @@ def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
 
 
 async def tables_of(database: Transactions) -> str:
-    """The statements that make all tables in SQLite: those that the file has kept of them; beside a server those that
-    the chain makes of an empty database."""
+    """Return the statements that create all tables in SQLite.
+
+    A SQLite file has kept them; beside a server, the migrations make them in an empty database.
+    """
 
     def look(tx: Tx) -> str:
         return _kept_of(tx.rows) if tx.dialect == "sqlite" else ""
@@ -111,7 +112,7 @@ def _of_the_chain() -> str:
 
 
 def _kept_of(rows: Callable[[str], Sequence[Row]]) -> str:
-    """The statements that SQLite has kept of our tables; others may have theirs beside them."""
+    """Return the statements that SQLite has kept for the project's own tables; a file may have other tables, too."""
     made = rows(
         "SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL ORDER BY rowid"
     )
@@ -126,7 +127,7 @@ def _made(tables: str) -> sqlite3.Connection:
 
 @cache
 def _columns_read(tables: str) -> Mapping[str, Sequence[str]]:
-    """The columns that are read of each table that is copied."""
+    """Return the columns that are read of each table that is copied."""
     with closing(_made(tables)) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         columns = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names}

@@ -1,7 +1,7 @@
 """Dry runs: the same work, done on a copy of one project in memory, which nobody else sees or waits for.
 
-The copy is read on one consistent state, as every question is; neither the writer nor any lock is taken, on both kinds
-of database. What the work writes is written for it to read again, and thrown away with the copy (`project_copies`).
+The copy is read on one consistent state, on both kinds of database without the writer and without a lock. The work can
+read again what it writes, which is discarded with the copy (`project_copies`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Rehearsals:
-    """Does work on copies, one at a time, so that all dry runs together hold one copy and one thread."""
+    """A queue that does work on copies, one at a time, so that all dry runs together hold one copy and one thread."""
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
@@ -25,7 +25,7 @@ class Rehearsals:
         self._tables = ""
 
     async def run(self, project: str, work: Callable[[Tx], T], *, seats_of: SeatsOf | None = None) -> T:
-        """What work returns, done on a copy of a project; of the seats of all its PBXs, unless it is said of which.
+        """Return the result of work on a copy of a project; `seats_of` says which PBXs' seats are copied, else all.
 
         Raises:
             StorageError: the copy could not be read, or the work not done.
@@ -52,12 +52,12 @@ def of_every_pbx(tx: Tx, project_id: int) -> list[int]:
 
 
 def of_no_pbx(tx: Tx, project_id: int) -> list[int]:
-    """No PBX: the work looks at no seats."""
+    """Return no PBX, for work that reads no seats."""
     return []
 
 
 def of_pair(name: str) -> SeatsOf:
-    """a PBX, and the one that it is the standby of."""
+    """Return a function to the ids of a PBX and of the PBX that it is the standby of."""
 
     def ids(tx: Tx, project_id: int) -> list[int]:
         rows = tx.rows(

@@ -1,4 +1,4 @@
-"""The statements of the agreement ledger: appended to, read whole or a page at a time; nothing is ever changed."""
+"""The statements of the agreement ledger: appended to, read whole or a page at a time; no entry is ever changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = ", ".join(_COLUMN_NAMES)
 
 
 def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
-    """The ledger of a project from behind a number on, in the order in which it was written."""
+    """Return a project's ledger entries with numbers above `after`, in the order of their numbers."""
     rows = tx.rows(
         f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 ORDER BY number",
         project_id,
@@ -31,15 +31,15 @@ def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
 
 
 def last_number(tx: Tx, project_id: int) -> int:
-    """The number of the latest entry; 0 where there is none."""
+    """Return the number of the latest entry; 0 where there is none."""
     rows = tx.rows("SELECT MAX(number) FROM agreement_entry WHERE project_id = ?1", project_id)
     return int(rows[0][0] or 0)
 
 
 def append(tx: Tx, project_id: int, new: Sequence[Entry]) -> None:
-    """Write entries behind those that there are; the project must be locked.
+    """Append entries to a project's ledger; the project must be locked.
 
-    A number that is taken breaks the primary key: two masters never write the same one.
+    A number that is taken breaks the primary key: two masters never write the same number.
     """
     tx.many(
         insert_into("agreement_entry", ["project_id", *_COLUMN_NAMES]),
@@ -48,7 +48,7 @@ def append(tx: Tx, project_id: int, new: Sequence[Entry]) -> None:
 
 
 def last_recorded_at(tx: Tx, project_id: int) -> float:
-    """When the latest entry was written, UNIX seconds; 0 where there is none."""
+    """Return when the latest entry was written, UNIX seconds; 0 where there is none."""
     rows = tx.rows(
         "SELECT recorded_at FROM agreement_entry WHERE project_id = ?1 ORDER BY number DESC LIMIT 1", project_id
     )
@@ -58,7 +58,7 @@ def last_recorded_at(tx: Tx, project_id: int) -> float:
 def page_of_entries(
     tx: Tx, project_id: int, *, after: int, before: float | None, subject: Subject | None, limit: int
 ) -> list[Entry]:
-    """Entries from behind a number on, written before a moment and about a subject, where these are given."""
+    """Return entries numbered above `after`, written before a moment (UNIX seconds), about a subject, where given."""
     about = Subject("", "") if subject is None else subject
     rows = tx.rows(
         f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 AND recorded_at < ?3"
@@ -75,7 +75,7 @@ def page_of_entries(
 
 
 def projects_with_entries(tx: Tx) -> list[str]:
-    """Projects that have a ledger, by name."""
+    """Return the names of projects that have a ledger, sorted."""
     rows = tx.rows(
         "SELECT name FROM project WHERE deleted_at IS NULL AND EXISTS"
         " (SELECT 1 FROM agreement_entry e WHERE e.project_id = project.id) ORDER BY name"
@@ -84,14 +84,14 @@ def projects_with_entries(tx: Tx) -> list[str]:
 
 
 def import_moments(tx: Tx, project_id: int) -> dict[str, float]:
-    """When each vendor's file was imported, UNIX seconds."""
+    """Return when each vendor's file was imported, UNIX seconds, by file id."""
     return {
         row[0]: row[1] for row in tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)
     }
 
 
 def _stored(entry: Entry) -> dict[str, Any]:
-    """An entry by the names of its columns."""
+    """Return an entry as values by column name."""
     plain: dict[str, Any] = to_builtins(entry)
     return plain | {
         "subject_kind": entry.subject.kind,

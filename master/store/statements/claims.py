@@ -1,4 +1,4 @@
-"""Claims and standby leases: read and written for the few PBXs that have a standby; nobody else pays for them."""
+"""Claims and standby leases: read and written for the few PBXs that have any; other PBXs cost nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RECORD_UPSERT = upsert_into("standby_lease", _RECORD, key=["standby_id", "prima
 
 
 def claims_of(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Claims]:
-    """Claims by the PBX in whose name they are, each PBX asked for included."""
+    """Return claims by the id of the PBX in whose name they are, with an entry for each PBX asked for."""
     by_pbx: dict[int, Claims] = dict.fromkeys(sorted(pbx_ids), ())
     rows = tx.rows(
         "SELECT pbx_id, kind, holder_id, pool_id, seats, ends_at, serial FROM claim WHERE pbx_id IN {?1:int}"
@@ -35,7 +35,7 @@ def claims_of(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Claims]:
 
 
 def shares_of(tx: Tx, claims: Mapping[int, Claims]) -> dict[int, dict[int, Share]]:
-    """What is counted for some PBXs, by PBX id and pool id; `claims` names them and gives the floors."""
+    """Return the seats counted for some PBXs, by PBX id and pool id; `claims` names the PBXs and gives the floors."""
     by_pbx: dict[int, dict[int, Share]] = {pbx_id: {} for pbx_id in claims}
     rows = tx.rows(
         "SELECT pbx_id, pool_id, seats, counted FROM pool_usage WHERE pbx_id IN {?1:int} AND counted > 0",
@@ -48,7 +48,7 @@ def shares_of(tx: Tx, claims: Mapping[int, Claims]) -> dict[int, dict[int, Share
 
 
 def write_claims(tx: Tx, before: Mapping[int, Claims], after: Mapping[int, Claims]) -> None:
-    """Write what changed of the claims of some PBXs."""
+    """Write the differences between two states of the claims of some PBXs."""
     gone = [(pbx_id, *_key(claim)) for pbx_id, claims in before.items() for claim in set(claims) - set(after[pbx_id])]
     made = [
         (pbx_id, *_key(claim), claim.seats, claim.ends_at, claim.serial)
@@ -70,13 +70,13 @@ def _key(claim: Claim) -> tuple[str, int, int]:
 
 
 def pbxs_with_idle_claims(tx: Tx, pool_id: int) -> list[int]:
-    """The ids of PBXs that have a claim to seats of a pool which may lie idle: any but a loan."""
+    """Return the ids of PBXs with a claim on a pool whose seats may lie idle: any claim but a loan."""
     statement = "SELECT DISTINCT pbx_id FROM claim WHERE pool_id = ?1 AND kind <> 'loan'"
     return [row[0] for row in tx.rows(statement, pool_id)]
 
 
 def pbxs_with_ended_claims(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[str, str]]:
-    """(project, PBX) in whose name claims are past their end."""
+    """Return (project, PBX) of PBXs in whose name claims ended before a moment, UNIX seconds."""
     rows = tx.rows(
         """
         SELECT DISTINCT project.name, pbx.name FROM claim
@@ -90,7 +90,7 @@ def pbxs_with_ended_claims(tx: Tx, *, ended_before: float, limit: int) -> list[t
 
 
 def borrowers(tx: Tx, project_id: int) -> list[int]:
-    """The ids of a project's PBXs that have borrowed seats."""
+    """Return the ids of a project's PBXs that have borrowed seats."""
     rows = tx.rows(
         "SELECT DISTINCT claim.pbx_id FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
         " WHERE claim.kind = 'loan' AND claim.seats > 0 AND pbx.project_id = ?1 ORDER BY claim.pbx_id",
@@ -100,7 +100,7 @@ def borrowers(tx: Tx, project_id: int) -> list[int]:
 
 
 def lent_seats(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:
-    """How many seats PBXs of a project have borrowed, by (pool id, PBX id)."""
+    """Return how many seats PBXs of a project have borrowed, by (pool id, PBX id)."""
     rows = tx.rows(
         "SELECT claim.pool_id, claim.pbx_id, claim.seats FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
         " WHERE claim.kind = 'loan' AND pbx.project_id = ?1",
@@ -112,7 +112,7 @@ def lent_seats(tx: Tx, project_id: int) -> dict[tuple[int, int], int]:
 def loans_in_force(
     tx: Tx, project_id: int, pbx_names: Iterable[str], time: LeaseTime
 ) -> list[tuple[str, str, int, float]]:
-    """What some PBXs have borrowed: each PBX's name, the license type, how many seats, until when (UNIX seconds)."""
+    """Return the loans of some PBXs: PBX name, license type, seats, and end in UNIX seconds."""
     rows = tx.rows(
         "SELECT pbx.name, pool.type, claim.seats, claim.ends_at FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
         " JOIN pool ON pool.id = claim.pool_id WHERE claim.kind = 'loan' AND claim.seats > 0 AND claim.ends_at >= ?3"
@@ -125,26 +125,26 @@ def loans_in_force(
 
 
 def standby_leases(tx: Tx, primary_ids: Sequence[int]) -> dict[Pair, StandbyLease]:
-    """What is known of the standby leases for some primaries."""
+    """Return what is known of the standby leases for some primaries, by (standby id, primary id)."""
     statement = f"SELECT {', '.join(_RECORD)} FROM standby_lease WHERE primary_id IN {{?1:int}}"
     rows = tx.rows(statement, list(primary_ids))
     return {(row[0], row[1]): StandbyLease(**dict(zip(_RECORD, row, strict=True))) for row in rows}
 
 
 def write_standby_leases(tx: Tx, records: Iterable[StandbyLease]) -> None:
-    """Write what is known of some pairs."""
+    """Write what is known of some standby leases."""
     of_record = attrgetter(*_RECORD)
     if rows := sorted(map(of_record, records), key=lambda row: row[:2]):
         tx.many(_RECORD_UPSERT, rows)
 
 
 def forget_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> None:
-    """PBXs are removed: what is known of their pairs goes with them. There are no claims in their names any more."""
+    """Delete the standby leases of PBXs that are removed; claims in their names must be gone already."""
     tx.rows("DELETE FROM standby_lease WHERE standby_id IN {?1:int} OR primary_id IN {?1:int}", list(pbx_ids))
 
 
 def claimed_seats(tx: Tx, project_id: int, pbx_names: Iterable[str]) -> dict[str, int]:
-    """The most seats that claims keep counted in the names of some PBXs, by name; those without any are left out."""
+    """Return the most seats that claims keep counted for PBXs, by PBX name; PBXs without any are left out."""
     rows = tx.rows(
         "SELECT pbx.name, claim.pool_id, claim.seats FROM pbx JOIN claim ON claim.pbx_id = pbx.id"
         " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text}",
@@ -161,7 +161,7 @@ def claimed_seats(tx: Tx, project_id: int, pbx_names: Iterable[str]) -> dict[str
 
 
 def carried_by(tx: Tx, project_id: int) -> dict[str, list[str]]:
-    """The PBXs whose running leases standbys have, by the standby's name."""
+    """Return the PBXs whose running leases standbys have taken over, by the standby's name."""
     rows = tx.rows(
         "SELECT standby.name, pbx.name FROM pbx JOIN lease ON lease.pbx_id = pbx.id"
         " JOIN pbx standby ON standby.id = lease.carrier_id"

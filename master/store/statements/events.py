@@ -1,6 +1,6 @@
-"""The audit: what happened, written in the transaction that made it happen, as one hash chain per project.
+"""The audit: events, written in the transaction that made them happen, as one hash chain per project.
 
-What the chain is and how it is verified is `master/domain/audit/chain.py`; here are its statements.
+`master/domain/audit/chain.py` says what the chain is and how it is verified; here are its statements.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ _OF_POLICIES = (
     f"kind IN ('{AWAITED}', '{GIVEN_UP}', '{DROPPED}', '{OVERDRAWN}', '{OVERDRAFT_ENDED}')"
     f" OR (kind = '{ACQUIRED}' AND caller = '{HANDS_ON}')"
 )
-"""Events of queues and overdrafts: word for word the condition of `ix_event_policy`, else no database uses it."""
+"""Events of queues and overdrafts, in the exact words of the condition of `ix_event_policy`, so that it is used."""
 POLICY_EVENTS = f"SELECT {_RECORD} FROM event WHERE project_id = ?1 AND time_us >= ?2 AND ({_OF_POLICIES}) ORDER BY seq"
 
 
 class Event(NamedTuple):
-    """One change: who, what, when, why."""
+    """One event of the audit: who, what, when, why."""
 
     at: float
-    """When: UNIX seconds."""
+    """When the event happened, UNIX seconds."""
     project_id: int
     pbx: str
     """The short name of the PBX concerned; empty where there is none."""
     kind: str
-    """What happened, e.g. "lease.opened"."""
+    """The kind of event, e.g. "lease.opened"."""
     caller: str
     request_id: str | None
-    """Unique within the project, where there is one."""
+    """The id of the request, unique within the project; None where there is none."""
     details: str
-    """JSON: what it was before and what it is now, where the kind does not say it."""
+    """The details as JSON: the values before and after, where the kind does not say them."""
     reason: str = ""
     """Why, in the caller's words."""
 
 
 class AuditHeadMissingError(Exception):
-    """A project has events, but where its chain ends is gone from the database."""
+    """An error for a project that has events while the end of its chain is missing from the database."""
 
     def __init__(self, project: str) -> None:
         super().__init__(
@@ -71,8 +71,8 @@ class _Head(NamedTuple):
 def write_events(tx: Tx, events: Sequence[Event]) -> None:
     """Append events to the chains of their projects, in the order given.
 
-    To be called once, as the last thing that a transaction locks: the ends of the chains are locked here, after
-    projects, PBXs and pools, and stay locked until the commit. A master that took them earlier could wait for one that
+    Call this once, as the last thing that a transaction locks: the ends of the chains are locked here, after projects,
+    PBXs and pools, and stay locked until the commit. A master that locked them earlier could wait for another that
     waits for it.
 
     Raises:
@@ -107,7 +107,7 @@ def _lock_heads(tx: Tx, project_ids: list[int]) -> dict[int, _Head]:
 
 
 def _first_heads(tx: Tx, project_ids: list[int]) -> dict[int, _Head]:
-    """The beginnings of chains; nobody else writes to them, as a project's first event commits together with it."""
+    """Return the beginnings of chains without events; nobody else writes to them, as the project commits with them."""
     heads = {}
     for project_id, name, has_events in tx.rows(
         "SELECT id, name, EXISTS (SELECT 1 FROM event WHERE event.project_id = project.id) FROM project"
@@ -121,22 +121,22 @@ def _first_heads(tx: Tx, project_ids: list[int]) -> dict[int, _Head]:
 
 
 def names_request(tx: Tx, project_id: int, request_id: str) -> bool:
-    """Whether an event was made by a request of that id."""
+    """Tell whether an event was made by the request of an id."""
     return bool(tx.rows("SELECT 1 FROM event WHERE project_id = ?1 AND request_id = ?2", project_id, request_id))
 
 
 class StoredChain(NamedTuple):
-    """What the database says of a chain, at one moment."""
+    """The end of a project's chain as the database has it at one moment."""
 
     project_id: int
     end: ChainEnd | None
-    """What audit_head says; None where it says nothing."""
+    """The end by audit_head; None where audit_head has none."""
     last_seq: int
-    """The highest event there is, 0 where there is none: more than `end.seq` where somebody tampered."""
+    """The highest event number, 0 for no events; not that of `end` where somebody tampered."""
 
 
 def stored_chain(tx: Tx, project: str) -> StoredChain | None:
-    """Where a project's chain ends; None where there is no such project."""
+    """Return the end of a project's chain; None where there is no such project."""
     rows = tx.rows(
         "SELECT p.id, h.seq, h.hash, (SELECT MAX(e.seq) FROM event e WHERE e.project_id = p.id)"
         " FROM project p LEFT JOIN audit_head h ON h.project_id = p.id WHERE p.name = ?1",
@@ -151,9 +151,9 @@ def stored_chain(tx: Tx, project: str) -> StoredChain | None:
 def read_records(
     tx: Tx, project_id: int, *, after: int, up_to: int, events_max: int, details_length_max: int
 ) -> list[Record]:
-    """A piece of a chain, oldest first: events behind `after`, few enough to be held; empty at the end.
+    """Return the events of a chain behind `after` to `up_to`, oldest first, as many as can be held; none at the end.
 
-    Their details come to `details_length_max` characters, more only where a single event has more.
+    Their details have fewer than `details_length_max` characters in all, the last event's not counted.
     """
     rows = tx.rows(
         f"""
@@ -170,21 +170,21 @@ def read_records(
 
 
 def hash_of_event(tx: Tx, project_id: int, seq: int) -> bytes | None:
-    """An event's hash, if there is that event."""
+    """Return the hash of an event; None where there is no such event."""
     rows = tx.rows("SELECT hash FROM event WHERE project_id = ?1 AND seq = ?2", project_id, seq)
     return _bytes(rows[0][0]) if rows else None
 
 
 def policy_events(tx: Tx, project_id: int, *, since: float) -> list[Record]:
-    """What was waited for and overdrawn since a moment, UNIX seconds, oldest first."""
+    """Return the events of queues and overdrafts since a moment, UNIX seconds, oldest first."""
     return [record_of(row) for row in tx.rows(POLICY_EVENTS, project_id, round(since * 1_000_000))]
 
 
 def record_of(row: Row) -> Record:
-    """An event from its columns in the order of `Record`."""
+    """Return an event from its columns in the order of `Record`."""
     return Record(row[0], row[1], row[2], row[3], row[4], row[5] or "", row[6], row[7], _bytes(row[8]))
 
 
 def _bytes(stored: bytes | str) -> bytes:
-    """A hash as stored; a text, which SQLite would take from somebody who tampers, is as good as any wrong hash."""
+    """Return a stored hash; a text, which SQLite would take from somebody who tampers, becomes some wrong hash."""
     return stored.encode() if isinstance(stored, str) else bytes(stored)

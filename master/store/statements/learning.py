@@ -1,7 +1,7 @@
-"""What a master that learns after a restore keeps: what the backup knew, what was proven, and until when.
+"""What a master that learns after a restore stores: what the backup knew, what was proven, and until when it learns.
 
-Beginning sets aside everything that the backup says is out: none of it is certain, and nothing is lent meanwhile. All
-of it happens under the project's lock (`projects.lock_for_apply`), which keeps every batch out.
+Beginning to learn sets aside all seats and leases of the backup: none is certain, and nothing is lent meanwhile. All
+statements run under the project's lock (`projects.lock_for_apply`), which keeps every batch out.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from master.values import Value
 
 _PBXS = "(SELECT id FROM pbx WHERE project_id = ?1)"
 ALL_SPENT = 1e15
-"""More seat seconds than any budget has."""
+"""A number of seat seconds that exceeds any budget."""
 _POOLS = "(SELECT id FROM pool WHERE project_id = ?1)"
 
 
 class Learned(Value):
-    """How far learning has come."""
+    """The progress of learning, in PBXs and seats."""
 
     pbxs_silent: int
-    """PBXs that had a lease in the backup and have not opened it anew."""
+    """PBXs that had a lease in the backup and have not opened it again."""
     seats_of_silent: int
-    """Seats that these held in the backup."""
+    """Seats that the silent PBXs held in the backup."""
     known: int
     proven: int
     unplaced: int
 
 
 def set_aside(tx: Tx, project_id: int, *, first_number: int, now: float) -> None:
-    """Note how many seats each PBX holds, and take all of them, all claims but loans, and all leases out of force.
+    """Note how many seats each PBX holds; remove all seats and all claims but loans, and make all leases unproven.
 
-    Epochs and serials go on from `first_number`. The budgets of overdrafts count as spent by `now`, UNIX seconds: what
-    was since the backup is not known.
+    Epochs and serials go on from `first_number`. The budgets of overdrafts count as spent by `now`, UNIX seconds, as
+    the use since the backup is not known.
     """
     tx.rows(f"DELETE FROM learning_seat WHERE pbx_id IN {_PBXS}", project_id)
     tx.rows(
@@ -97,7 +97,7 @@ def _raised(column: str) -> str:
 
 
 def write_learning(tx: Tx, project_id: int, learning: Learning) -> None:
-    """Learn from now on, or until another time; what was proven lasts as long."""
+    """Write since when and until when a project learns, UNIX seconds; proven claims last as long."""
     tx.rows(
         "UPDATE project SET learning_since = ?2, learning_until = ?3, learning_why = ?4, revision = revision + 1"
         " WHERE id = ?1",
@@ -110,7 +110,7 @@ def write_learning(tx: Tx, project_id: int, learning: Learning) -> None:
 
 
 def forget_learning(tx: Tx, project_id: int, *, claims_ended_at: float) -> None:
-    """Learn no more; what was proven and is not used is free for others as soon as expiry lets go of it."""
+    """End the learning of a project; proven seats that are not used become free once expiry removes their claims."""
     tx.rows(
         "UPDATE project SET learning_since = NULL, learning_until = NULL, learning_why = NULL, revision = revision + 1"
         " WHERE id = ?1",
@@ -121,12 +121,12 @@ def forget_learning(tx: Tx, project_id: int, *, claims_ended_at: float) -> None:
 
 
 def learned_long_enough(tx: Tx, ends_by: float) -> list[str]:
-    """The projects whose learning is over."""
+    """Return the names of the projects whose learning ends by a moment, UNIX seconds."""
     return [row[0] for row in tx.rows("SELECT name FROM project WHERE learning_until <= ?1 ORDER BY id", ends_by)]
 
 
 def known_seats(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, dict[str, int]]:
-    """Seats that the backup knew of, by PBX id and license type."""
+    """Return the seats that the backup knew of, by PBX id and license type."""
     by_pbx: dict[int, dict[str, int]] = {}
     ids = sorted(pbx_ids)
     for pbx_id, license_type, known in (
@@ -137,7 +137,7 @@ def known_seats(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, dict[str, int]]:
 
 
 def write_proven(tx: Tx, pbx_id: int, proven: Mapping[str, int], unplaced: Mapping[str, int]) -> None:
-    """Note what a PBX has proven, by license type."""
+    """Write how many seats a PBX has proven, by license type, and how many of these found no place."""
     tx.many(
         "INSERT INTO learning_seat (pbx_id, type, known, proven, unplaced) VALUES (?1, ?2, 0, ?3, ?4)"
         " ON CONFLICT (pbx_id, type) DO UPDATE SET proven = excluded.proven, unplaced = excluded.unplaced",
@@ -146,7 +146,7 @@ def write_proven(tx: Tx, pbx_id: int, proven: Mapping[str, int], unplaced: Mappi
 
 
 def learned(tx: Tx, project_id: int) -> Learned:
-    """How far learning has come."""
+    """Return the progress of a project's learning."""
     silent = f"SELECT pbx_id FROM lease WHERE phase = 'unproven' AND pbx_id IN {_PBXS}"
     ((pbxs,),) = tx.rows(f"SELECT COUNT(*) FROM ({silent}) AS silent", project_id)
     ((known, proven, unplaced, of_silent),) = tx.rows(

@@ -1,4 +1,4 @@
-"""Licenses, their releases, and the keys of those who sign for them: what operators change, off the hot path."""
+"""Licenses, their releases, and the keys of their signers: what operators change, not used by batches of leases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from master.values import Value
 
 
 class ImportedFile(Value):
-    """A vendor's file as it was imported."""
+    """A vendor's license file that was imported."""
 
     id: str
     key_id: str
@@ -26,7 +26,7 @@ class ImportedFile(Value):
 
 
 class VendorKey(Value, kw_only=True):
-    """A key whose license files a project takes; times are UNIX seconds."""
+    """A key whose license files a project accepts; times are UNIX seconds."""
 
     key_id: str
     display_name: str
@@ -50,10 +50,10 @@ class StoredDevice(Value):
 
 
 def lock_project(tx: Tx, name: str) -> bool:
-    """Keep every batch, apply and move of every master out of a project until the end; whether there is one.
+    """Keep every batch, apply and move of every master out of a project until the transaction ends; tell if it exists.
 
-    The table comes before the row, as in `lock_for_apply`: an apply that has the table must not wait for a row of
-    somebody who will want to write to the table.
+    The table is locked before the row, as in `lock_for_apply`: an apply that has the table must not wait for the row
+    of somebody who will want to write to the table.
     """
     tx.lock("LOCK TABLE project IN ROW EXCLUSIVE MODE")
     tx.lock("SELECT 1 FROM project WHERE name = ?1 FOR UPDATE", name)
@@ -61,7 +61,7 @@ def lock_project(tx: Tx, name: str) -> bool:
 
 
 def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fresh: frozenset[str]) -> None:
-    """Write licenses as they now stand, with their releases; `fresh` are the ids of those that were not there."""
+    """Write licenses as they are now, with their releases; `fresh` are the ids of licenses that are new."""
     for license in licenses:
         values = {name: getattr(license, name) for name in LICENSE_COLUMNS} | {
             "type": license.type.key,
@@ -81,7 +81,7 @@ def write_licenses(tx: Tx, project_id: int, licenses: Iterable[License], *, fres
 
 
 def remove_licenses(tx: Tx, project_id: int, ids: Sequence[str]) -> None:
-    """Licenses that left the project, and their releases."""
+    """Delete licenses that left the project, and their releases."""
     tx.rows("DELETE FROM license_release WHERE project_id = ?1 AND license_id IN {?2:text}", project_id, list(ids))
     tx.rows("DELETE FROM license WHERE project_id = ?1 AND id IN {?2:text}", project_id, list(ids))
 
@@ -101,7 +101,7 @@ def _write_release(tx: Tx, project_id: int, license: License) -> None:
 
 
 def projects_with_releases_to_complete(tx: Tx) -> list[str]:
-    """Projects that have a release which nothing stands in the way of any more, by name."""
+    """Return the names of projects that have a release which can be completed."""
     rows = tx.rows(
         "SELECT DISTINCT project.name FROM license_release JOIN project ON project.id = license_release.project_id"
         " JOIN license ON license.project_id = license_release.project_id AND license.id = license_release.license_id"
@@ -113,7 +113,7 @@ def projects_with_releases_to_complete(tx: Tx) -> list[str]:
 
 
 def projects_with_releases_that_take_seats(tx: Tx) -> list[str]:
-    """Projects that have a release under way for which seats are taken away, by name."""
+    """Return the names of projects that have a release under way for which seats are taken away."""
     rows = tx.rows(
         "SELECT DISTINCT project.name FROM license_release JOIN project ON project.id = license_release.project_id"
         " WHERE license_release.in_use IN {?1:int}",
@@ -123,7 +123,7 @@ def projects_with_releases_that_take_seats(tx: Tx) -> list[str]:
 
 
 def projects_with_ended_use(tx: Tx, *, now: float) -> list[str]:
-    """Projects with bound licenses whose use has ended and that are not being taken away yet, by name."""
+    """Return the names of projects with bound licenses whose use has ended and that the ledger does not release yet."""
     rows = tx.rows(
         "SELECT DISTINCT project.name FROM license JOIN project ON project.id = license.project_id"
         " WHERE license.use_ends_at <= ?1 AND license.device_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM"
@@ -136,7 +136,7 @@ def projects_with_ended_use(tx: Tx, *, now: float) -> list[str]:
 
 
 def overdrawn_projects(tx: Tx) -> list[str]:
-    """Projects that have a pool with more seats out than licenses in, by name."""
+    """Return the names of projects that have a pool with more seats out than licenses in, sorted."""
     statement = (
         "SELECT DISTINCT project.name FROM pool JOIN project ON project.id = pool.project_id WHERE overdrawn > 0"
     )
@@ -150,7 +150,7 @@ _IS_SEAT = "r.pbx_id = s.pbx_id AND r.holder = s.holder AND r.type = s.type AND 
 
 
 def newest_seats(tx: Tx, pool_id: int, *, pbx_ids: Sequence[int], limit: int) -> list[Seat]:
-    """The seats debited from a pool last, of some PBXs, that were not revoked yet."""
+    """Return the seats debited from a pool last, of some PBXs, without those revoked already."""
     rows = tx.rows(
         f"SELECT {_SEAT} FROM seat s WHERE s.pool_id = ?1 AND s.pbx_id IN {{?2:int}}"
         f" AND NOT EXISTS (SELECT 1 FROM revocation r WHERE {_IS_SEAT})"
@@ -163,7 +163,7 @@ def newest_seats(tx: Tx, pool_id: int, *, pbx_ids: Sequence[int], limit: int) ->
 
 
 def revoked_of_pool(tx: Tx, pool_id: int) -> list[Seat]:
-    """Seats still debited from a pool although they were revoked."""
+    """Return the seats that are still debited from a pool although they were revoked."""
     joined = f"seat s JOIN revocation r ON {_IS_SEAT}"
     return seats_of(tx.rows(f"SELECT {_SEAT} FROM {joined} WHERE s.pool_id = ?1 ORDER BY s.pbx_id, s.holder", pool_id))
 
@@ -172,7 +172,7 @@ def revoked_of_pool(tx: Tx, pool_id: int) -> list[Seat]:
 
 
 def imported_file(tx: Tx, project_id: int, file_id: str) -> ImportedFile | None:
-    """A file that was imported before."""
+    """Return a license file that was imported; None where there is none of that id."""
     rows = tx.rows(
         "SELECT id, key_id, document FROM license_file WHERE project_id = ?1 AND id = ?2", project_id, file_id
     )
@@ -180,7 +180,7 @@ def imported_file(tx: Tx, project_id: int, file_id: str) -> ImportedFile | None:
 
 
 def write_file(tx: Tx, project_id: int, file: ImportedFile, now: float) -> None:
-    """Keep a file with its signature."""
+    """Write an imported license file with its signature."""
     statement = insert_into("license_file", ("project_id", "id", "key_id", "imported_at", "document"))
     tx.rows(statement, project_id, file.id, file.key_id, now, file.document)
 
@@ -190,7 +190,7 @@ _VENDOR_KEY_UPSERT = upsert_into("vendor_key", ("project_id", *_VENDOR_KEY), key
 
 
 def vendor_keys(tx: Tx, project_id: int) -> list[VendorKey]:
-    """All keys that a project trusts or trusted, the newest first."""
+    """Return all keys that a project trusts or trusted, the newest first."""
     statement = (
         f"SELECT {', '.join(_VENDOR_KEY)} FROM vendor_key WHERE project_id = ?1 ORDER BY trusted_at DESC, key_id"
     )
@@ -212,13 +212,13 @@ def devices(tx: Tx, project_id: int) -> list[StoredDevice]:
 
 
 def write_token(tx: Tx, device_id: int, *, token_hash: str, ends_at: float, by: str) -> None:
-    """A device may show its key with this token; one given before no longer counts."""
+    """Write the one-time token with which a device may show its key; an earlier token no longer counts."""
     statement = "UPDATE device SET token_hash = ?2, token_ends_at = ?3, token_by = ?4 WHERE id = ?1"
     tx.rows(statement, device_id, token_hash, ends_at, by)
 
 
 def devices_with_key(tx: Tx, key_id: str) -> list[tuple[str, str, bytes]]:
-    """(project, device, public key) of those that enrolled a key."""
+    """Return (project, device, public key) of the devices that enrolled a key."""
     rows = tx.rows(
         "SELECT project.name, device.name, device.public_key FROM device"
         " JOIN project ON project.id = device.project_id WHERE device.key_id = ?1",
@@ -228,6 +228,6 @@ def devices_with_key(tx: Tx, key_id: str) -> list[tuple[str, str, bytes]]:
 
 
 def write_device_key(tx: Tx, device_id: int, *, key_id: str, public_key: bytes, now: float) -> None:
-    """A device showed its key; the token is used up."""
+    """Write the key that a device showed; its token is used up."""
     statement = "UPDATE device SET key_id = ?2, public_key = ?3, enrolled_at = ?4, token_ends_at = NULL WHERE id = ?1"
     tx.rows(statement, device_id, key_id, public_key, now)

@@ -1,4 +1,4 @@
-"""Reading for people: who holds what, how leases stand, what happened. Pages are cut by key, never by offset."""
+"""Reads for people: who holds what, the state of leases, events. Pages are cut by key, never by offset."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _CONTAINS = "{} LIKE ? ESCAPE '/'"
 
 
 SeatPlace = tuple[int, str, str, int]
-"""Where a page of seats ended: PBX id, holder, type, kind."""
+"""The last seat of a page: PBX id, holder, type, kind."""
 
 
 def list_seats(
     tx: Tx, pbx_ids: Sequence[int], *, license_type: str = "", holder: str = "", after: SeatPlace | None, limit: int
 ) -> list[Seat]:
-    """Seats by PBX, holder, type and kind, from behind `after` on; an empty text means any."""
+    """Return seats by PBX, holder, type and kind, from behind `after` on; an empty text means any."""
     names = ", ".join(name for name, _ in SEAT_COLUMNS)
     conditions = ["pbx_id IN {?1:int}"]
     values: list[Any] = [list(pbx_ids), limit]
@@ -46,24 +46,24 @@ def list_seats(
 
 
 def leases_of_project(tx: Tx, project_id: int) -> dict[int, Lease]:
-    """All leases of a project, by PBX id."""
+    """Return all leases of a project, by PBX id."""
     columns = ", ".join(f"lease.{column}" for column in LEASE_COLUMNS)
     rows = tx.rows(f"SELECT {columns} FROM lease JOIN pbx ON pbx.id = lease.pbx_id WHERE project_id = ?1", project_id)
     return {row[0]: lease_of(row) for row in rows}
 
 
 def applied_at(tx: Tx, project_id: int) -> float:
-    """When a project was last applied."""
+    """Return when a project was last applied, UNIX seconds."""
     return float(tx.rows("SELECT applied_at FROM project WHERE id = ?1", project_id)[0][0])
 
 
 def pools_used(tx: Tx, project_id: int) -> dict[int, int]:
-    """Seats debited now, by pool id."""
+    """Return the seats debited now, by pool id."""
     return {pool_id: use.used for pool_id, use in pool_uses(tx, project_id).items()}
 
 
 def pool_uses(tx: Tx, project_id: int) -> dict[int, PoolUse]:
-    """Seats debited now and at the peak, by pool id."""
+    """Return the seats debited now and at the peak, and the overdraft, by pool id."""
     rows = tx.rows(
         "SELECT id, used, peak, peak_at, overdrawn, overdraft_spent, overdraft_at FROM pool WHERE project_id = ?1",
         project_id,
@@ -72,7 +72,7 @@ def pool_uses(tx: Tx, project_id: int) -> dict[int, PoolUse]:
 
 
 def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], PoolUsage]:
-    """Seats debited and counted, by (pool id, PBX id); those without any are left out."""
+    """Return the seats debited and counted, by (pool id, PBX id), where any are counted."""
     rows = tx.rows(
         "SELECT pool_id, pbx_id, seats, counted FROM pool_usage JOIN pool ON pool.id = pool_usage.pool_id"
         " WHERE pool.project_id = ?1 AND counted > 0",
@@ -82,7 +82,7 @@ def usage_of_project(tx: Tx, project_id: int) -> dict[tuple[int, int], PoolUsage
 
 
 def counted_by_pbx(tx: Tx, project_id: int) -> dict[int, int]:
-    """Seats held or promised in the name of each PBX of a project, by PBX id; those without any are left out."""
+    """Return the seats held or promised in the name of each PBX of a project, by PBX id, where there are any."""
     rows = tx.rows(
         "SELECT pool_usage.pbx_id, SUM(pool_usage.counted) FROM pool_usage JOIN pool ON pool.id = pool_usage.pool_id"
         " WHERE pool.project_id = ?1 AND pool_usage.counted > 0 GROUP BY pool_usage.pbx_id",
@@ -92,27 +92,27 @@ def counted_by_pbx(tx: Tx, project_id: int) -> dict[int, int]:
 
 
 def seats_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
-    """Seats counted one by one, by (pool id, PBX id): what the counters must agree with."""
+    """Return the number of seat rows by (pool id, PBX id), which the counters must agree with."""
     rows = tx.rows("SELECT pool_id, pbx_id, COUNT(*) FROM seat WHERE pool_id IS NOT NULL GROUP BY pool_id, pbx_id")
     return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
 class EventFilter(Value, kw_only=True):
-    """Which events; an empty text and 0 mean any."""
+    """Which events to list; an empty text and 0 mean any."""
 
     pbx: str = ""
-    """The PBX's name, or the one it had."""
+    """The name of the PBX, present or removed."""
     kind: str = ""
     license_id: str = ""
-    """A license that the details name."""
+    """The id of a license that the details name."""
     caller: str = ""
-    """A part of who asked."""
+    """A part of the caller's name."""
     since: float = 0
-    """UNIX seconds; not those before."""
+    """The earliest time, UNIX seconds."""
 
 
 def list_events(tx: Tx, project_id: int, which: EventFilter, *, before: int | None, limit: int) -> list[Record]:
-    """Events, newest first, from before the number `before` on."""
+    """Return the events of a filter with numbers below `before`, newest first."""
     details = json_text(which.license_id) if which.license_id else ""
     conditions = ["project_id = ?1"]
     values: list[Any] = [project_id, limit]
@@ -134,6 +134,6 @@ def list_events(tx: Tx, project_id: int, which: EventFilter, *, before: int | No
 
 
 def _pattern(part: str) -> str:
-    """What a text is like that contains a part; empty where there is none."""
+    """Return a LIKE pattern for texts that contain a part; empty for an empty part."""
     escaped = re.sub("[/%_]", r"/\g<0>", part)
     return f"%{escaped}%" if part else ""

@@ -1,4 +1,4 @@
-"""What requests with an id were answered with; a project's row, or that of a PBX, is locked by whoever writes one."""
+"""The stored answers to requests with an id; whoever writes one has locked the row of the project or of a PBX."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from master.store.backends.database import Tx
 
 
 class StoredAnswer(NamedTuple):
-    """The answer to one request, and what the request was."""
+    """The answer to one request, with the request's kind and fingerprint."""
 
     kind: str
-    """Which call it was, e.g. "BindLicenses"."""
+    """The name of the call, e.g. "BindLicenses"."""
     fingerprint: str
-    """The same for a retry, another for any other request."""
+    """The fingerprint of the request: the same for a retry, another for any other request."""
     answer: bytes
 
 
 def read_answer(tx: Tx, project_id: int, request_id: str) -> StoredAnswer | None:
-    """The answer to the request of that id, where it is still kept."""
+    """Return the answer to the request of an id; None where it is not kept, or no longer."""
     rows = tx.rows(
         "SELECT kind, fingerprint, answer FROM request_answer WHERE project_id = ?1 AND request_id = ?2",
         project_id,
@@ -28,7 +28,7 @@ def read_answer(tx: Tx, project_id: int, request_id: str) -> StoredAnswer | None
 
 
 def write_answer(tx: Tx, project_id: int, request_id: str, stored: StoredAnswer, *, answered_at: float) -> None:
-    """Keep an answer; an id that is taken breaks the primary key: two masters never carry out the same request."""
+    """Write an answer; an id that is taken breaks the primary key: two masters never carry out the same request."""
     tx.rows(
         "INSERT INTO request_answer (project_id, request_id, kind, fingerprint, answer, answered_at)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -1,7 +1,7 @@
-"""The statements of the hot path: lock, prefetch and write what a batch of leases and seats needs.
+"""The statements of the hot path: lock, read and write what a batch of leases and seats needs.
 
-Locks are taken in one order, by every master: project (shared), PBXs, pools, ends of the audit, each by id. So a batch
-may wait for another's end, but never two for each other.
+Every master takes locks in one order: project (shared), PBXs, pools, ends of the audit, each by id. So a batch may
+wait for another's end, but two never for each other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SEAT_COLUMNS = (
     ("pool_id", "int"), ("parent", "text"), ("acquired_at", "float8"),
 )  # fmt: skip
 _HOLDER = 3
-"""The column in which seats acquired together differ."""
+"""The index of the column in which seats acquired together differ."""
 SEAT_KEY_COLUMNS = (("pbx_id", "int"), ("holder", "text"), ("type", "text"), ("kind", "int"))
 _SEAT_KEY = itemgetter(0, 3, 1, 2)
 LEASE_COLUMNS = (
@@ -63,13 +63,13 @@ def lock_leases(tx: Tx, pbx_ids: Iterable[int]) -> dict[int, Lease]:
 
 
 def read_leases(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, Lease]:
-    """Leases by PBX id; PBXs without one are left out."""
+    """Return leases by PBX id; PBXs without a lease are left out."""
     rows = tx.rows(f"SELECT {_LEASE} FROM lease WHERE pbx_id IN {{?1:int}}", list(pbx_ids))
     return {row[0]: lease_of(row) for row in rows}
 
 
 def lease_of(row: Row) -> Lease:
-    """A lease from its columns in table order."""
+    """Return a lease from its columns in table order."""
     return Lease(
         pbx_id=row[0],
         epoch=row[1],
@@ -90,7 +90,7 @@ def lease_of(row: Row) -> Lease:
 
 
 def reclaimable_pbxs(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[int, str, str]]:
-    """(PBX id, project, PBX) of leases that ran out, or were ended and still have seats."""
+    """Return (PBX id, project, PBX) of leases that ended before a moment, UNIX seconds, or expired with seats left."""
     rows = tx.rows(
         """
         SELECT lease.pbx_id, project.name, pbx.name FROM lease
@@ -106,7 +106,7 @@ def reclaimable_pbxs(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[i
 
 
 def seats_of_holders(tx: Tx, holders: Iterable[tuple[int, str]]) -> list[Seat]:
-    """All seats of (PBX id, holder)."""
+    """Return all seats of holders, given as (PBX id, holder)."""
     pairs = list(holders)
     if not pairs:
         return []
@@ -115,7 +115,7 @@ def seats_of_holders(tx: Tx, holders: Iterable[tuple[int, str]]) -> list[Seat]:
 
 
 def seats_on_behalf(tx: Tx, users: Iterable[tuple[int, str]]) -> list[Seat]:
-    """All seats that something else holds on behalf of (PBX id, user)."""
+    """Return all seats that other holders hold on behalf of users, given as (PBX id, user)."""
     pairs = list(users)
     if not pairs:
         return []
@@ -126,7 +126,7 @@ def seats_on_behalf(tx: Tx, users: Iterable[tuple[int, str]]) -> list[Seat]:
 
 
 def seats_of_types(tx: Tx, types: Iterable[tuple[int, str]]) -> list[Seat]:
-    """All seats of (PBX id, license type)."""
+    """Return all seats of license types, given as (PBX id, license type)."""
     pairs = list(types)
     if not pairs:
         return []
@@ -142,7 +142,7 @@ def seats_of_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> list[Seat]:
 
 
 def seat_totals(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[tuple[str, int | None], int]]:
-    """How many seats PBXs hold, by PBX id, and by type and pool; of those that hold any."""
+    """Return how many seats PBXs hold, by PBX id, and by type and pool; PBXs without seats are left out."""
     if not pbx_ids:
         return {}
     by_pbx: dict[int, dict[tuple[str, int | None], int]] = {}
@@ -155,13 +155,13 @@ def seat_totals(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[tuple[str, int
 
 
 def who_hold(tx: Tx, pbx_ids: Sequence[int]) -> set[int]:
-    """Which of some PBXs hold any seat."""
+    """Return the ids of those of some PBXs that hold any seat."""
     statement = "SELECT id FROM pbx WHERE id IN {?1:int} AND EXISTS (SELECT 1 FROM seat WHERE seat.pbx_id = pbx.id)"
     return {row[0] for row in tx.rows(statement, list(pbx_ids))} if pbx_ids else set()
 
 
 def first_seats(tx: Tx, pbx_id: int, *, holders: int) -> list[Seat]:
-    """All seats of a PBX's first holders: what belongs together stays together (D1)."""
+    """Return all seats of a PBX's first holders: seats of one holder stay together (D1)."""
     statement = (
         f"SELECT {_SEAT} FROM seat s WHERE s.pbx_id = ?1 AND s.holder IN"
         " (SELECT DISTINCT holder FROM seat WHERE pbx_id = ?1 ORDER BY holder LIMIT ?2)"
@@ -170,15 +170,16 @@ def first_seats(tx: Tx, pbx_id: int, *, holders: int) -> list[Seat]:
 
 
 def lock_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
-    """Lock pools against every other master, and read how much of each is used. Of a row that it waited for, a
-    statement that locks reads what was committed last.
+    """Lock pools against every other master, and return how much of each is used, by pool id.
+
+    A statement that waited for a row's lock reads what was committed last.
     """
     ids = sorted(pool_ids)
     return _pools(tx.rows(f"{_POOLS} ORDER BY id FOR NO KEY UPDATE", ids)) if ids else {}
 
 
 def read_pools(tx: Tx, pool_ids: Iterable[int]) -> dict[int, PoolScore]:
-    """How much of some pools is used, without a lock: what others do to them meanwhile may be missed."""
+    """Return how much of some pools is used, by pool id, without a lock: simultaneous changes may be missed."""
     return _pools(tx.rows(_POOLS, sorted(pool_ids)))
 
 
@@ -187,9 +188,7 @@ def _pools(rows: Iterable[Row]) -> dict[int, PoolScore]:
 
 
 def counted_of_pool(tx: Tx, pool_id: int, pbx_ids: Sequence[int] | None) -> dict[int, int]:
-    """What is counted of a pool for some PBXs, or for all where none are named, by PBX id; those without any are left
-    out.
-    """
+    """Return the seats counted of a pool by PBX id, for some PBXs or for all where `pbx_ids` is None, if any."""
     if pbx_ids is None:
         rows = tx.rows("SELECT pbx_id, counted FROM pool_usage WHERE pool_id = ?1 AND counted > 0", pool_id)
     else:
@@ -199,8 +198,9 @@ def counted_of_pool(tx: Tx, pool_id: int, pbx_ids: Sequence[int] | None) -> dict
 
 
 def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> bool:
-    """Write what a batch changed: seats, pools with their peaks, and who uses them; `now` is UNIX time in seconds.
-    Returns whether less is counted of any pool than before.
+    """Write what a batch changed: seats, pools with their peaks, and use by PBX; `now` is UNIX time in seconds.
+
+    Return whether fewer seats are counted of any pool than before.
     """
     if removed := working_set.removed():
         tx.delete("seat", SEAT_KEY_COLUMNS, list(map(_SEAT_KEY, removed)), differ_in=1)
@@ -226,7 +226,7 @@ def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> boo
 
 
 def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
-    """Seats that PBXs still have to give back after an operator took them away (L5), by PBX id."""
+    """Return the seats that PBXs still have to give back after an operator took them away (L5), by PBX id."""
     by_pbx: dict[int, set[Key]] = {}
     if pbx_ids:
         rows = tx.rows("SELECT pbx_id, type, kind, holder FROM revocation WHERE pbx_id IN {?1:int}", list(pbx_ids))
@@ -236,7 +236,7 @@ def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
 
 
 def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
-    """Note seats as taken away."""
+    """Write that seats of a PBX are taken away."""
     tx.many(
         "INSERT INTO revocation (pbx_id, type, kind, holder) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys],
@@ -244,7 +244,7 @@ def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
 
 
 def forget_revoked(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
-    """Seats that were taken away have been given back."""
+    """Delete the revocations of seats that were given back."""
     rows = [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys]
     if rows:
         tx.many("DELETE FROM revocation WHERE pbx_id = ?1 AND type = ?2 AND kind = ?3 AND holder = ?4", rows)
@@ -269,7 +269,7 @@ def _carrier_columns(carrier: Carrier | None) -> tuple[int | None, float | None,
 
 
 def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Seats debited, by PBX id and license type."""
+    """Return the seats debited, by PBX id and license type."""
     rows = tx.rows(
         """
         SELECT pool_usage.pbx_id, pool.type, SUM(pool_usage.seats) FROM pool_usage
@@ -285,7 +285,7 @@ def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:
 
 
 def biggest_holders(tx: Tx, pool_id: int) -> list[tuple[int, int]]:
-    """(PBX id, seats) of the PBXs that use most of a pool."""
+    """Return (PBX id, seats) of the PBXs that use most of a pool."""
     rows = tx.rows(
         "SELECT pbx_id, seats FROM pool_usage WHERE pool_id = ?1 AND seats > 0 ORDER BY seats DESC LIMIT ?2",
         pool_id,
@@ -295,6 +295,6 @@ def biggest_holders(tx: Tx, pool_id: int) -> list[tuple[int, int]]:
 
 
 def seats_of(rows: Iterable[Row]) -> list[Seat]:
-    """Seats from their columns in the order of `Seat`."""
+    """Return seats from their columns in the order of `Seat`."""
     kinds = _KINDS
     return [Seat(row[0], row[1], kinds[row[2]], row[3], row[4], row[5], row[6], row[7], row[8]) for row in rows]

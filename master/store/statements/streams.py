@@ -1,5 +1,7 @@
-"""Streams of PBXs that have a standby: what one master sees of them, for all (F5). Written when one opens or
-breaks, and when the standby asks."""
+"""Streams of PBXs that have a standby: what one master sees of a stream, written for all masters (F5).
+
+Written when a stream opens or breaks, and when the standby asks.
+"""
 
 from __future__ import annotations
 
@@ -19,31 +21,31 @@ _WRITE = """
        OR (excluded.epoch = lease_stream.epoch AND excluded.opened_at = lease_stream.opened_at
            AND excluded.lost_at IS NULL)
 """
-"""A newer stream takes the place of an older one, whichever master writes first; that an older one broke is nothing."""
+"""Writes a newer stream in place of an older one, whichever master writes first; an older one's end changes nothing."""
 
 
 class StreamNews(NamedTuple):
     pbx_id: int
     epoch: int
     stream: str
-    """Names it among all masters."""
+    """The id of the stream among all masters."""
     opened_at: float
     lost_at: float | None
 
 
 def write_streams(tx: Tx, news: Iterable[StreamNews]) -> None:
-    """Write how streams stand, one of each PBX."""
+    """Write the state of streams, one for each PBX."""
     rows = sorted(news)
     if rows:
         tx.many(_WRITE, rows)
 
 
 def stream_of(tx: Tx, pbx_id: int) -> Stream | None:
-    """The newest stream of a PBX."""
+    """Return the newest stream of a PBX; None where there is none."""
     rows = tx.rows("SELECT epoch, opened_at, lost_at, asked_at FROM lease_stream WHERE pbx_id = ?1", pbx_id)
     return Stream(*rows[0]) if rows else None
 
 
 def ask_for_stream(tx: Tx, pbx_id: int, now: float) -> None:
-    """Have the master that serves a PBX's stream end it, to see whether it comes back."""
+    """Ask the master that serves a PBX's stream to end it, to see whether the stream comes back."""
     tx.rows("UPDATE lease_stream SET asked_at = ?2 WHERE pbx_id = ?1", pbx_id, now)

@@ -1,7 +1,7 @@
 """The statements of the usage history: added to every minute or so, never by the hot path.
 
-Adding is safe from several masters at once: peaks only rise, counts are each master's own. Rows are written in one
-order, and by one of these functions in a transaction, so two masters never wait for each other in a circle.
+Adding is safe from several masters at once: peaks only rise, and each master adds its own counts. Rows are written in
+one order, and by one of these functions in a transaction, so two masters never wait for each other in a circle.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _THAT_DENIAL = "project_id = ?1 AND day = ?2 AND pbx = ?3 AND holder = ?4 AND ty
 
 
 class SiteCount(NamedTuple):
-    """Refusals of a site on a day, to be added to those that are known."""
+    """Refusals of a site on a day, to be added to those already counted."""
 
     project_id: int
     site: str
@@ -59,7 +59,7 @@ class SiteCount(NamedTuple):
 
 
 class DenialRow(NamedTuple):
-    """A holder that was refused."""
+    """A holder that was refused a seat."""
 
     project_id: int
     day: int
@@ -70,11 +70,11 @@ class DenialRow(NamedTuple):
     site: str
     reason: str
     refused_at: float
-    """The first time on that day: UNIX seconds."""
+    """The time of the first refusal on that day, UNIX seconds."""
 
 
 def add_peaks(tx: Tx, sites: Iterable[SitePeak], pools: Iterable[PoolPeak]) -> None:
-    """Raise the peaks of some days."""
+    """Write the peaks of sites and pools on some days, where they are higher than before."""
     of_sites = [(p.project_id, p.site, p.license_type, p.day, p.peak, p.peak_at, 0, 0) for p in sorted(sites)]
     if of_sites:
         tx.many(_SITE, of_sites)
@@ -84,14 +84,14 @@ def add_peaks(tx: Tx, sites: Iterable[SitePeak], pools: Iterable[PoolPeak]) -> N
 
 
 def add_rule_days(tx: Tx, rules: Iterable[RuleDay], refused: Mapping[RulePlace, int] = NOTHING_REFUSED) -> None:
-    """Raise what owners of reserves had on some days, and add seats refused because of rules."""
+    """Write the most that owners of reserves had on some days, and add seats refused because of rules."""
     used = [(*rule, 0) for rule in sorted(rules)]
     if rows := [*used, *((*place, 0, None, refused[place]) for place in sorted(refused))]:
         tx.many(_RULE, rows)
 
 
 def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
-    """Add refusals and denials to some days."""
+    """Add refusals and denials to the counts of some days."""
     refused: Counter[tuple[int, str, str, int]] = Counter()
     denied: Counter[tuple[int, str, str, int]] = Counter()
     for count in counts:
@@ -103,23 +103,23 @@ def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
 
 
 def add_denials(tx: Tx, refused: Iterable[DenialRow]) -> None:
-    """Note holders that were refused, once a day each."""
+    """Write holders that were refused, each once a day."""
     rows = [(*denial, False) for denial in sorted(refused)]
     if rows:
         tx.many(_DENIAL, rows)
 
 
 def forget_denials(tx: Tx, granted: Iterable[DenialRow]) -> None:
-    """Holders got their seats before they were judged."""
+    """Delete refusals of holders that got their seats before they were judged."""
     rows = [denial[:6] for denial in sorted(granted)]
     if rows:
         tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL} AND NOT judged", rows)
 
 
 def judge_denials(tx: Tx, *, refused_before: float, limit: int) -> list[SiteCount]:
-    """Drop holders that have a seat by now, keep the others as denied; how many those are, by site and type.
+    """Delete refusals of holders that have a seat by now, mark the others denied; count these by site and type.
 
-    Each is judged once, whichever master comes first.
+    Each refusal is judged once, whichever master comes first.
     """
     rows = tx.rows(
         """
@@ -140,7 +140,7 @@ def judge_denials(tx: Tx, *, refused_before: float, limit: int) -> list[SiteCoun
 
 
 def forget_days(tx: Tx, *, before: int, names_before: int) -> None:
-    """Let go of days before `before`, and of the names of those who were denied before `names_before`."""
+    """Delete days before `before`, and the names of those who were denied before `names_before`."""
     tx.rows("DELETE FROM site_day WHERE day < ?1", before)
     tx.rows("DELETE FROM pool_day WHERE day < ?1", before)
     tx.rows("DELETE FROM rule_day WHERE day < ?1", before)
@@ -148,7 +148,7 @@ def forget_days(tx: Tx, *, before: int, names_before: int) -> None:
 
 
 class SiteRow(NamedTuple):
-    """What a site came to over some days."""
+    """The peaks and refusals of a site over some days."""
 
     site: str
     license_type: str
@@ -160,7 +160,7 @@ class SiteRow(NamedTuple):
 
 
 def sites_since(tx: Tx, project_id: int, *, day: int, lately: int) -> list[SiteRow]:
-    """Sites by name and type from a day on; `lately` is the later day from which `peak_lately` counts."""
+    """Return sites by name and type from a day on; `lately` is the later day from which `peak_lately` counts."""
     rows = tx.rows(
         """
         SELECT site, type, MAX(CASE WHEN day >= ?3 THEN peak ELSE 0 END), MAX(peak),
@@ -179,7 +179,7 @@ def sites_since(tx: Tx, project_id: int, *, day: int, lately: int) -> list[SiteR
 
 
 class RuleRow(NamedTuple):
-    """What an allocation rule came to over some days."""
+    """The use and refusals of an allocation rule over some days."""
 
     rule: str
     license_type: str
@@ -189,7 +189,7 @@ class RuleRow(NamedTuple):
 
 
 def rules_since(tx: Tx, project_id: int, *, day: int) -> list[RuleRow]:
-    """Allocation rules by name and type from a day on, those that are gone by now too."""
+    """Return allocation rules by name and type from a day on, removed rules included."""
     rows = tx.rows(
         "SELECT rule, type, MAX(used), MIN(unused), SUM(refused) FROM rule_day WHERE project_id = ?1 AND day >= ?2"
         " GROUP BY rule, type ORDER BY rule, type",
@@ -200,7 +200,7 @@ def rules_since(tx: Tx, project_id: int, *, day: int) -> list[RuleRow]:
 
 
 def pools_since(tx: Tx, project_id: int, *, day: int) -> list[PoolPeak]:
-    """Pools and the balance, day by day."""
+    """Return the peaks of pools and of the balance from a day on, by day."""
     rows = tx.rows(
         "SELECT project_id, device, type, day, peak, unused FROM pool_day WHERE project_id = ?1 AND day >= ?2"
         " ORDER BY day, device, type",
@@ -211,7 +211,7 @@ def pools_since(tx: Tx, project_id: int, *, day: int) -> list[PoolPeak]:
 
 
 def denied_since(tx: Tx, project_id: int, *, day: int, limit: int) -> list[DenialRow]:
-    """Holders that were denied, the latest first."""
+    """Return holders that were denied from a day on, the latest first."""
     rows = tx.rows(
         "SELECT project_id, day, pbx, holder, type, kind, site, reason, refused_at FROM denial"
         " WHERE project_id = ?1 AND day >= ?2 AND judged ORDER BY refused_at DESC, pbx, holder LIMIT ?3",

@@ -1,4 +1,4 @@
-"""Seats that are waited for, and those handed on that their PBX has not taken up yet."""
+"""Seats that PBXs wait for, and seats handed on that their PBX has not taken up yet."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _COLUMNS = (
     " waiter.asked_at, waiter.call_seats, waiter.place"
 )
 _OF_TYPE = "waiter.type = ?2 AND waiter.place > 0 AND (SELECT project_id FROM pbx WHERE pbx.id = waiter.pbx_id) = ?1"
-"""Not a join: with numbers of rows from when nobody waited, one would be planned that reads all PBXs for each."""
+"""A subquery: with statistics from when nobody waited, a join would be planned that reads all PBXs for each row."""
 
 _WRITTEN = (
     ("pbx_id", "int"), ("holder", "text"), ("type", "text"), ("kind", "int"), ("user_name", "text"), ("line", "text"),
     ("application", "text"), ("asked_at", "float8"), ("call_seats", "int"), ("place", "int"),
 )  # fmt: skip
 _HOLDER = 1
-"""The column in which seats differ that are asked for together."""
+"""The index of the column in which seats differ that are asked for together."""
 
 Waiting = tuple[Waiter, Want, int]
-"""Who waits, but for the site, which the estate knows; what for; and the place that was told."""
+"""The waiter, without the site, which the estate knows; the wanted seat; and the place that the PBX was told."""
 
 
 def waiters_of_type(tx: Tx, project_id: int, license_type: str, *, now: float) -> list[Waiting]:
-    """Who waits for seats of a type; `now` is UNIX seconds."""
+    """Return who waits for seats of a type in a project; `now` is UNIX seconds."""
     statement = (
         f"SELECT {_COLUMNS}, {_IS_THERE.format(now='?3')} FROM waiter"
         f" LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id WHERE {_OF_TYPE}"
@@ -44,8 +44,7 @@ def waiters_of_type(tx: Tx, project_id: int, license_type: str, *, now: float) -
 
 
 def waiters_at(tx: Tx, pbx_ids: Sequence[int], *, now: float) -> dict[int, list[Waiting]]:
-    """What some PBXs wait for, of all types, and what was handed on to them, which has the place 0, by the id of each;
-    `now` is UNIX seconds."""
+    """Return what PBXs wait for and what was handed on to them, with place 0, by PBX id; `now` is UNIX seconds."""
     by_pbx: dict[int, list[Waiting]] = {pbx_id: [] for pbx_id in pbx_ids}
     statement = (
         f"SELECT {_COLUMNS}, {_IS_THERE.format(now='?2')} FROM waiter LEFT JOIN lease ON lease.pbx_id = waiter.pbx_id"
@@ -57,14 +56,16 @@ def waiters_at(tx: Tx, pbx_ids: Sequence[int], *, now: float) -> dict[int, list[
 
 
 def queue_length(tx: Tx, project_id: int, license_type: str) -> int:
-    """How many seats of a type are waited for."""
+    """Return how many seats of a type a project waits for."""
     rows = tx.rows("SELECT waiting FROM seat_queue WHERE project_id = ?1 AND type = ?2", project_id, license_type)
     return int(rows[0][0]) if rows else 0
 
 
 def waiting_pbxs(tx: Tx, license_type: str) -> list[int]:
-    """The ids of PBXs of all projects that wait for seats of a type; one look into an index for each of them, however
-    many seats each waits for."""
+    """Return the ids of PBXs of all projects that wait for seats of a type.
+
+    Reads one entry of an index for each PBX, however many seats the PBX waits for.
+    """
     after = "(SELECT MIN(waiter.pbx_id) FROM waiter WHERE waiter.type = ?1 AND waiter.pbx_id > waits.pbx_id)"
     rows = tx.rows(
         "WITH RECURSIVE waits(pbx_id) AS (SELECT MIN(pbx_id) FROM waiter WHERE type = ?1"
@@ -78,8 +79,7 @@ def waiting_pbxs(tx: Tx, license_type: str) -> list[int]:
 def first_waiters(
     tx: Tx, pbx_ids: Sequence[int], license_type: str, policy: QueuePolicy, *, of_each: int, now: float
 ) -> list[Waiting]:
-    """Of each of some PBXs, if it is connected, those who wait for a type and whose turns come first, so many; `now` is
-    UNIX seconds."""
+    """Return up to `of_each` first waiters for a type, of each connected one of some PBXs; `now` is UNIX seconds."""
     statement = f"""
         SELECT pbx_id, type, kind, holder, user_name, line, application, asked_at, call_seats, place, true FROM (
             SELECT {_COLUMNS}, ROW_NUMBER() OVER (
@@ -107,7 +107,7 @@ def _waiting(rows: Iterable[Row]) -> list[Waiting]:
 
 
 def awaited_by(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[Key, Awaited]]:
-    """What PBXs wait for, and what was handed on to them; of those that have any."""
+    """Return what PBXs wait for and what was handed on to them, by PBX id; PBXs without any are left out."""
     by_pbx: dict[int, dict[Key, Awaited]] = {}
     if pbx_ids:
         statement = "SELECT pbx_id, type, kind, holder, place FROM waiter WHERE pbx_id IN {?1:int}"
@@ -118,7 +118,7 @@ def awaited_by(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[Key, Awaited]]:
 
 
 def queued_types(tx: Tx) -> list[tuple[str, str]]:
-    """(project, license type) of everything that is waited for."""
+    """Return (project, license type) of all queues with waiters, sorted."""
     rows = tx.rows(
         "SELECT project.name, seat_queue.type FROM seat_queue JOIN project ON project.id = seat_queue.project_id"
         " WHERE seat_queue.waiting > 0"
@@ -127,7 +127,7 @@ def queued_types(tx: Tx) -> list[tuple[str, str]]:
 
 
 def waits_of_project(tx: Tx, project_id: int) -> dict[tuple[str, int], int]:
-    """How many seats are waited for, by (license type, PBX id)."""
+    """Return how many seats a project's PBXs wait for, by (license type, PBX id)."""
     rows = tx.rows(
         "SELECT waiter.type, waiter.pbx_id, COUNT(*) FROM waiter JOIN pbx ON pbx.id = waiter.pbx_id"
         " WHERE pbx.project_id = ?1 AND waiter.place > 0 GROUP BY waiter.type, waiter.pbx_id",
@@ -137,7 +137,7 @@ def waits_of_project(tx: Tx, project_id: int) -> dict[tuple[str, int], int]:
 
 
 def write_waiters(tx: Tx, waiters: Iterable[Waiting]) -> None:
-    """Note who waits from now on, with the place that is told."""
+    """Write new waiters, with the place that each is told."""
     rows = [
         (
             waiter.pbx_id, want.holder, want.type, int(want.kind), want.user, want.line,
@@ -151,21 +151,21 @@ def write_waiters(tx: Tx, waiters: Iterable[Waiting]) -> None:
 
 
 def tell_places(tx: Tx, places: Iterable[tuple[int, Key, int]]) -> None:
-    """Note the places that PBXs are told, of seats that are waited for still: (PBX id, seat, place)."""
+    """Write the places that PBXs are told for seats still waited for, given as (PBX id, seat, place)."""
     rows = sorted((*_row(pbx_id, key), place) for pbx_id, key, place in places)
     if rows:
         tx.many(f"UPDATE waiter SET place = ?5 WHERE {_NAME} AND place > 0", rows)
 
 
 def note_handed_on(tx: Tx, names: Iterable[tuple[int, Key]]) -> None:
-    """Note seats as handed on to PBXs that waited for them: (PBX id, seat)."""
+    """Mark seats as handed on to PBXs that waited for them, given as (PBX id, seat)."""
     rows = sorted(_row(pbx_id, key) for pbx_id, key in names)
     if rows:
         tx.many(f"UPDATE waiter SET place = 0 WHERE {_NAME}", rows)
 
 
 def forget_waiters(tx: Tx, names: Iterable[tuple[int, Key]]) -> None:
-    """Who waits no longer, or has taken up what was handed on: (PBX id, seat)."""
+    """Delete waiters that wait no longer or took up what was handed on, given as (PBX id, seat)."""
     rows = sorted(_row(pbx_id, key) for pbx_id, key in names)
     if rows:
         tx.many(f"DELETE FROM waiter WHERE {_NAME}", rows)
@@ -177,7 +177,7 @@ def _row(pbx_id: int, key: Key) -> tuple[int, str, str, int]:
 
 
 def lengthen_queues(tx: Tx, changes: Mapping[tuple[int, str], int]) -> None:
-    """Note by how many seats more, or fewer, are waited for, by (project id, license type)."""
+    """Add to the queue lengths, in seats, by (project id, license type); a change may be negative."""
     if rows := [(*queue, change) for queue, change in sorted(changes.items()) if change]:
         tx.many(
             "INSERT INTO seat_queue (project_id, type, waiting) VALUES (?1, ?2, ?3)"
@@ -187,7 +187,7 @@ def lengthen_queues(tx: Tx, changes: Mapping[tuple[int, str], int]) -> None:
 
 
 def count_queues(tx: Tx, project_id: int) -> None:
-    """Count anew who waits in a project; its lock must keep every batch out."""
+    """Count a project's queues anew; the project's lock must keep every batch out."""
     tx.rows("DELETE FROM seat_queue WHERE project_id = ?1", project_id)
     tx.rows(
         "INSERT INTO seat_queue (project_id, type, waiting) SELECT ?1, waiter.type, COUNT(*) FROM waiter"
@@ -197,8 +197,7 @@ def count_queues(tx: Tx, project_id: int) -> None:
 
 
 def end_queue(tx: Tx, project_id: int, license_type: str) -> int:
-    """Nobody waits for a type any longer; how many seats were waited for. The project's lock must keep every batch
-    out."""
+    """Delete all waiters for a type in a project, and return how many; its lock must keep every batch out."""
     ended = queue_length(tx, project_id, license_type)
     mine = "type = ?2 AND place > 0 AND pbx_id IN (SELECT id FROM pbx WHERE project_id = ?1)"
     tx.rows(f"DELETE FROM waiter WHERE {mine}", project_id, license_type)

@@ -1,4 +1,4 @@
-"""The statements of webhooks: receivers, alarms that hold now, messages that are still to be sent."""
+"""The statements of webhooks: receivers, alarms that hold now, messages still to be sent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DEAD_MAX = 1000
 
 
 class Webhook(NamedTuple):
-    """A receiver that an operator has added."""
+    """A receiver of alarms that an operator has added."""
 
     id: int
     project_id: int
     name: str
     url: str
-    """May carry a token of the receiver's: shown to nobody."""
+    """The URL of the receiver; it may hold a token, and is shown to nobody."""
     secret: str
     kinds: str
     added_by: str
@@ -29,12 +29,12 @@ class Webhook(NamedTuple):
 
     @property
     def target(self) -> str:
-        """Scheme, host and port of its URL: what may be shown."""
+        """The scheme, host and port of the URL, which may be shown."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}"
 
     def wants(self, kind: str) -> bool:
-        """Whether the webhook gets that kind of alarm."""
+        """Tell whether the webhook gets a kind of alarm."""
         return not self.kinds or kind in self.kinds.split()
 
     def __repr__(self) -> str:
@@ -42,7 +42,7 @@ class Webhook(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A message to be sent."""
+    """A message to be sent to a webhook."""
 
     id: int
     webhook: Webhook
@@ -59,7 +59,7 @@ _DELIVERIES = (
 
 
 def webhooks(tx: Tx, project_id: int) -> list[Webhook]:
-    """A project's webhooks by name."""
+    """Return a project's webhooks, by name."""
     statement = f"SELECT {', '.join(Webhook._fields)} FROM webhook WHERE project_id = ?1 ORDER BY name"
     return [Webhook(*row) for row in tx.rows(statement, project_id)]
 
@@ -69,12 +69,12 @@ def projects_with_webhooks(tx: Tx) -> set[int]:
 
 
 def add_webhook(tx: Tx, new: Webhook) -> None:
-    """Add one; its id is the database's own."""
+    """Add a webhook; the database gives its id."""
     tx.many(insert_into("webhook", Webhook._fields[1:]), [new[1:]])
 
 
 def remove_webhook(tx: Tx, gone: Webhook) -> None:
-    """Remove a webhook with its messages; with the last one of a project its alarms go, too."""
+    """Remove a webhook with its messages; with the last one of a project, its alarms are removed as well."""
     tx.rows("DELETE FROM webhook WHERE id = ?1", gone.id)
     tx.rows(
         "DELETE FROM alarm WHERE project_id = ?1 AND NOT EXISTS (SELECT 1 FROM webhook WHERE project_id = ?1)",
@@ -83,13 +83,13 @@ def remove_webhook(tx: Tx, gone: Webhook) -> None:
 
 
 def alarm_states(tx: Tx, project_id: int) -> list[AlarmState]:
-    """Alarms that have begun and not ended."""
+    """Return the alarms that have begun and not ended."""
     rows = tx.rows("SELECT kind, subject, message, began_at, gone_at FROM alarm WHERE project_id = ?1", project_id)
     return [AlarmState(*row) for row in rows]
 
 
 def begin(tx: Tx, project_id: int, alarm: AlarmState) -> bool:
-    """Write that an alarm begins; False where another master was first."""
+    """Write that an alarm begins; return False where another master was first."""
     return bool(
         tx.rows(
             "INSERT INTO alarm (project_id, kind, subject, message, began_at) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -100,7 +100,7 @@ def begin(tx: Tx, project_id: int, alarm: AlarmState) -> bool:
 
 
 def mark(tx: Tx, project_id: int, alarm: AlarmState, gone_at: float | None) -> None:
-    """Since when an alarm's condition is false; None where it is true again."""
+    """Write since when an alarm's condition is false, UNIX seconds; None where the condition is true again."""
     tx.rows(
         "UPDATE alarm SET gone_at = ?4 WHERE project_id = ?1 AND kind = ?2 AND subject = ?3",
         project_id, alarm.kind, alarm.subject, gone_at,
@@ -108,7 +108,7 @@ def mark(tx: Tx, project_id: int, alarm: AlarmState, gone_at: float | None) -> N
 
 
 def end(tx: Tx, project_id: int, alarm: AlarmState) -> bool:
-    """Write that an alarm is over; False where another master was first."""
+    """Delete an alarm that is over; return False where another master was first."""
     return bool(
         tx.rows(
             "DELETE FROM alarm WHERE project_id = ?1 AND kind = ?2 AND subject = ?3 RETURNING kind",
@@ -118,7 +118,7 @@ def end(tx: Tx, project_id: int, alarm: AlarmState) -> bool:
 
 
 def tell(tx: Tx, webhook_ids: Sequence[int], body: str, now: float) -> None:
-    """Add a message to be sent; of those that could not be delivered, the latest `DEAD_MAX` are kept."""
+    """Add a message to be sent; of the undeliverable messages, keep the latest `DEAD_MAX` for each webhook."""
     tx.many(
         "INSERT INTO webhook_delivery (webhook_id, body, made_at, attempts, due_at, problem)"
         " VALUES (?1, ?2, ?3, 0, ?3, '')",
@@ -132,7 +132,7 @@ def tell(tx: Tx, webhook_ids: Sequence[int], body: str, now: float) -> None:
 
 
 def webhooks_due(tx: Tx, *, now: float) -> list[int]:
-    """Ids of webhooks that have a message due, the one that waits longest first."""
+    """Return the ids of webhooks that have a message due, the longest waiting first."""
     rows = tx.rows(
         "SELECT webhook_id FROM webhook_delivery WHERE due_at <= ?1 GROUP BY webhook_id ORDER BY MIN(due_at)", now
     )
@@ -140,7 +140,7 @@ def webhooks_due(tx: Tx, *, now: float) -> list[int]:
 
 
 def take_due(tx: Tx, webhook_id: int, *, now: float, until: float) -> Delivery | None:
-    """The next message of a webhook, if one is due; nobody else takes it before `until`."""
+    """Take a webhook's next due message, if any; no other master takes it before `until`, UNIX seconds."""
     rows = tx.rows(
         f"{_DELIVERIES} WHERE d.webhook_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1 FOR UPDATE OF d",
         webhook_id,
@@ -159,12 +159,12 @@ def delivered(tx: Tx, delivery_id: int) -> None:
 
 
 def put_off(tx: Tx, delivery_id: int, *, due_at: float) -> None:
-    """Let a message wait that was not sent at all."""
+    """Set another time for a message that was not sent, UNIX seconds."""
     tx.rows("UPDATE webhook_delivery SET due_at = ?2 WHERE id = ?1", delivery_id, due_at)
 
 
 def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, problem: str) -> None:
-    """Write that a message was not taken; it is dead where `due_at` is None."""
+    """Write that a message was not delivered; it is dead where `due_at` is None."""
     tx.rows(
         "UPDATE webhook_delivery SET attempts = ?2, due_at = ?3, problem = ?4 WHERE id = ?1",
         delivery_id, attempts, due_at, problem[:255],
@@ -172,7 +172,7 @@ def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, pro
 
 
 def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
-    """Messages that could not be delivered, the latest first."""
+    """Return the messages that could not be delivered, the latest first."""
     rows = tx.rows(
         f"{_DELIVERIES} WHERE w.project_id = ?1 AND d.due_at IS NULL ORDER BY d.id DESC LIMIT ?2",
         project_id,
@@ -186,7 +186,7 @@ def _delivery(row: Row) -> Delivery:
 
 
 def dead_counts(tx: Tx, project_id: int) -> dict[str, int]:
-    """How many messages could not be delivered, by webhook; none is 0."""
+    """Return how many messages could not be delivered, by webhook name, 0 included."""
     rows = tx.rows(
         "SELECT w.name, COUNT(d.id) FROM webhook w LEFT JOIN webhook_delivery d"
         " ON d.webhook_id = w.id AND d.due_at IS NULL WHERE w.project_id = ?1 GROUP BY w.name",
@@ -196,7 +196,7 @@ def dead_counts(tx: Tx, project_id: int) -> dict[str, int]:
 
 
 def revive(tx: Tx, project_id: int, *, now: float) -> int:
-    """Try what is dead again; how many that are."""
+    """Make dead messages of a project due again; return how many."""
     return len(
         tx.rows(
             "UPDATE webhook_delivery SET due_at = ?2, attempts = 0 WHERE due_at IS NULL AND webhook_id IN"

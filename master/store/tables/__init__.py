@@ -1,4 +1,4 @@
-"""The tables by name, the chain that makes them, and statements made of their columns' names.
+"""The tables by name, the migrations that make them, and statements made of column names.
 
-Whoever serves leases from a file loads no SQLAlchemy for it.
+A master that serves leases from a file does not load SQLAlchemy for this.
 """

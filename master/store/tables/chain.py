@@ -1,4 +1,4 @@
-"""Alembic's chain in `migrations/`, run on a connection: it alone says what the tables consist of."""
+"""Run Alembic's chain in `migrations/` on a connection; the chain alone defines the tables."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _one_at_a_time = Lock()
-"""Alembic has one context in a process, and a master makes a copy beside whatever else runs the chain."""
+"""A lock: Alembic has one context in a process, and a master makes a copy beside other runs of the chain."""
 
 
 def run_chain(connection: Connection, folder: Path) -> None:
-    """Bring a database to the newest revision of the chain in a folder."""
+    """Upgrade a database to the newest revision of the chain in a folder."""
     from alembic import command
     from alembic.config import Config
 

@@ -1,6 +1,6 @@
-"""The tables by name, and what a row of each is; what they consist of stands in `migrations/` alone.
+"""The tables by name, and what a row of each is; `migrations/` alone defines their columns.
 
-A test compares the names with what the chain makes.
+A test compares the names with what the migrations make.
 """
 
 from __future__ import annotations
@@ -103,4 +103,4 @@ TABLES: Final[Mapping[str, str]] = {
         "One row: which database this is, wherever it is copied to, and which version brought it to its schema."
     ),
 }
-"""Those of this version, without Alembic's."""
+"""What a row is, for each table of this version, without Alembic's."""

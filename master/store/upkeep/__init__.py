@@ -1,4 +1,4 @@
-"""A database made, upgraded, checked, copied and put back: what is done to it as a whole.
+"""Making, upgrading, checking, copying and restoring a database as a whole.
 
 Here belongs what `license-master db` does. Nothing that serves a request needs it.
 """

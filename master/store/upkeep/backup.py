@@ -1,7 +1,7 @@
-"""Copies of a SQLite database: made while a master serves, and put in its place again.
+"""Copies of a SQLite database: made while a master serves, and put back in its place.
 
-A copy appears under its name only when it is whole and on disk. What a good copy is (schema, counters, audit) is for
-the caller to check, on the unfinished copy; that nobody serves a database is found out here, by its locks.
+A copy gets its name only when it is whole and on disk. The caller checks on the unfinished copy whether it is good
+(schema, counters, audit); whether a master serves a database is found out here, by its locks.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ from master.store.backends.sqlite_file import Use
 
 _PAGES_AT_ONCE = 4096
 _BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database that is in use."""
+"""The suffixes of the files that SQLite keeps beside a database in use."""
 
 Progress = Callable[[int, int], None]
-"""Told how many pages are copied, of how many."""
+"""A function that is told how many pages are copied, and of how many."""
 
 
 class BackupError(Exception):
-    """A copy cannot be made or put in place; the text says why and what helps. Nothing was changed."""
+    """An error of a copy that cannot be made or put in place; the text says why and what helps. Nothing was changed."""
 
 
 @contextmanager
 def copied(source: Path, target: Path, *, progress: Progress, aside: Path | None = None) -> Iterator[Path]:
-    """A copy of `source` as it is at one moment, for the caller to check or change; it gets the name `target` when the
-    context ends well, and is gone when it does not. Where there is a `target`, it is kept as `aside`.
+    """Copy `source` as it is at one moment, and give the copy to the caller to check or change.
 
-    Whoever writes to `source` meanwhile neither waits nor is waited for.
+    The copy gets the name `target` when the context ends well, and is deleted when it does not. An existing `target`
+    is kept as `aside`. Whoever writes to `source` meanwhile neither waits nor is waited for.
 
     Raises:
-        BackupError: `source` is missing or no database, or `target` cannot be made, or is there already and nothing
-            says `aside`.
+        BackupError: `source` is missing or no database, or `target` cannot be made, or exists without an `aside`.
     """
     if not source.is_file():
         raise BackupError(f"{source}: there is no such file")
@@ -70,7 +69,7 @@ def copied(source: Path, target: Path, *, progress: Progress, aside: Path | None
 
 
 def damage(file: Path) -> list[str]:
-    """What SQLite finds wrong with a database file, in its words; empty where it is sound."""
+    """Return what SQLite finds wrong with a database file, in its words; empty where the file is sound."""
     try:
         with closing(sqlite3.connect(file)) as connection:
             rows = connection.execute("PRAGMA integrity_check").fetchall()
@@ -81,11 +80,11 @@ def damage(file: Path) -> list[str]:
 
 @contextmanager
 def kept_from_masters(file: Path) -> Iterator[None]:
-    """Keeps every master out of a database file until the context ends; what was beside it is in the file itself then.
+    """Keep every master out of a database file until the context ends; the log is written into the file first.
 
     Raises:
-        BackupError: another program has it open.
-        StorageError: a master serves it.
+        BackupError: another program has the file open.
+        StorageError: a master serves the file.
     """
     if not file.exists():
         yield
@@ -106,7 +105,7 @@ def kept_from_masters(file: Path) -> Iterator[None]:
 
 
 def _set_aside(file: Path, aside: Path, *, successor: Path) -> None:
-    """Give a database file another name; what takes its place belongs to whom it belonged to."""
+    """Rename a database file; give the file that takes its place the same owner, group and mode."""
     was, is_now = file.stat(), successor.stat()
     if (was.st_uid, was.st_gid) != (is_now.st_uid, is_now.st_gid):
         os.chown(successor, was.st_uid, was.st_gid)
@@ -127,7 +126,7 @@ def _copy(source: Path, unfinished: Path, progress: Progress) -> None:
 
 
 def _flush(file: Path) -> None:
-    """Move all that is in the write-ahead log into the file, and flush the file to disk."""
+    """Write all of the write-ahead log into the file, and flush the file to disk."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
     number = os.open(file, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Whether what is counted agrees with what is there; `license-master db check` and the tests ask."""
+"""Whether counters agree with the rows that they count; `license-master db check` and the tests ask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from master.store.statements.queries import seats_by_pool
 
 
 def counter_mismatches(tx: Tx) -> list[str]:
-    """Every pool whose counters differ from its seats and claims, in words; empty where all is right."""
+    """Return the pools whose counters differ from their seats and claims, in words; empty where all are right."""
     held = seats_by_pool(tx)
     claimed = _claims_by_pool(tx)
     rows = tx.rows("SELECT pool_id, pbx_id, seats, counted FROM pool_usage WHERE seats <> 0 OR counted <> 0")
@@ -54,6 +54,6 @@ def _queue_mismatches(tx: Tx) -> list[str]:
 
 
 def _claims_by_pool(tx: Tx) -> dict[tuple[int, int], int]:
-    """The highest claim by (pool id, PBX id)."""
+    """Return the highest claim by (pool id, PBX id), in seats."""
     rows = tx.rows("SELECT pool_id, pbx_id, MAX(seats) FROM claim GROUP BY pool_id, pbx_id")
     return {(row[0], row[1]): int(row[2]) for row in rows}

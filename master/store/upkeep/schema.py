@@ -1,7 +1,6 @@
-"""Brings a database to the schema of this version, and says whether it is there; the chain is in `migrations/`.
+"""Upgrade a database to the schema of this version, and check whether it has that; the chain is in `migrations/`.
 
-Alembic and SQLAlchemy are loaded by what upgrades: a master that starts only looks, and would take twice as long with
-them.
+Only an upgrade loads Alembic and SQLAlchemy: a master that starts only checks, and would take twice as long with them.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _UPGRADE_LOCK = 0x1CE45E
-"""One number that all masters of a PostgreSQL database agree on."""
+"""A number that all masters of a PostgreSQL database lock for an upgrade."""
 _CONNECT_SECONDS = 10.0
 _VERSION = installed_version("license-master")
 _REVISIONS, _IDENTITY = "alembic_version", "database_identity"
 _OURS = {_REVISIONS, _IDENTITY, "project", "pbx", "lease", "seat", "event"}
-"""Every revision has them, and `database_identity.schema_version`: by these a database is known as ours."""
+"""Tables that every revision has, with `database_identity.schema_version`: they tell a license master's database."""
 _TABLES_SHOWN = 5
 
 
@@ -42,16 +41,16 @@ class IfAbsent(Enum):
     """What to do where there is no database yet."""
 
     REFUSE = "refuse"
-    """So that a mistyped name never begins an empty estate."""
+    """Refuse, so that a mistyped name never begins an empty estate."""
     CREATE = "create"
 
 
 def upgrade(url: str, if_absent: IfAbsent = IfAbsent.REFUSE) -> tuple[str | None, str]:
-    """Bring a database to the newest revision; the revisions before and after.
+    """Upgrade a database to the newest revision; return the revisions before and after.
 
     Raises:
         ValueError: the URL names no supported database.
-        StorageError: the database cannot be reached, is somebody else's or newer than this version, or there is none.
+        StorageError: the database cannot be reached, is another program's or newer than this version, or there is none.
             Nothing was changed.
     """
     from sqlalchemy import text
@@ -97,7 +96,7 @@ async def check(database: Database) -> None:
     """Make sure that a database has the schema of this version.
 
     Raises:
-        StorageError: it has none or another, or is somebody else's; the message names what helps.
+        StorageError: it has no schema or another one, or is another program's; the message names what helps.
     """
 
     def check_tables(tx: Tx) -> None:
@@ -119,13 +118,13 @@ async def check(database: Database) -> None:
 
 
 class Look(Value):
-    """A look at a database, by whoever has a connection to it."""
+    """A way to read a database's tables, for anything that has a connection."""
 
     dialect: str
     rows: Callable[[str], Sequence[Row]]
 
     def tables(self) -> Set[str]:
-        """The tables that are there, but for those that an extension brought."""
+        """Return the names of all tables, without those that an extension brought."""
         if self.dialect == "sqlite":
             query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
         else:
@@ -137,14 +136,14 @@ class Look(Value):
         return {row[0] for row in self.rows(query)}
 
     def named(self) -> str:
-        """The database that the setting names, without its password."""
+        """Return a text that names the database of the connection, without a password."""
         if self.dialect == "sqlite":
             return f"the file {self.rows('PRAGMA database_list')[0][2]}"
         return f"the PostgreSQL database {self.rows('SELECT current_database()')[0][0]}"
 
 
 def looking_over(connection: Connection) -> Look:
-    """A look over a connection of SQLAlchemy's."""
+    """Return a look over a connection of SQLAlchemy."""
     return Look(connection.dialect.name, lambda statement: connection.exec_driver_sql(statement).all())
 
 
@@ -152,7 +151,7 @@ def _revision(look: Look) -> str | None:
     """Return the schema revision of a database; None where it is empty.
 
     Raises:
-        StorageError: the tables are somebody else's, or of a newer version.
+        StorageError: the tables are another program's, or of a newer version.
     """
     tables = look.tables()
     if not tables:
@@ -182,8 +181,10 @@ def _absent(look: Look) -> StorageError:
 
 
 def _sqlite_engine(file: Path) -> Engine:
-    """An engine over a file, whose tables change whole or not at all: SQLite can do that in a transaction, but its
-    driver only begins one before it changes rows."""
+    """Return an engine over a file that changes its tables whole or not at all.
+
+    SQLite can do that in a transaction, but its driver only begins one before it changes rows.
+    """
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import NullPool
 
@@ -198,7 +199,7 @@ def _sqlite_engine(file: Path) -> Engine:
 
 @contextmanager
 def _opened(url: SqliteUrl | URL, if_absent: IfAbsent) -> Iterator[SqliteFile | None]:
-    """The file of SQLite, for longer than any connection to it; None for a server."""
+    """Open a SQLite file for longer than any connection to it; give None for a server."""
     if not isinstance(url, SqliteUrl):
         yield None
         return

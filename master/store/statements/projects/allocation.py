@@ -1,4 +1,4 @@
-"""How an operator divides a project's pools, kept as one document with the project."""
+"""An operator's rules for dividing a project's pools, stored as one document with the project."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from master.store.backends.database import Tx, json_text
 
 
 def load_allocation(tx: Tx, project_id: int) -> Allocation:
-    """What was laid down last; nothing where nothing ever was."""
+    """Return the allocation that was written last; an empty one where there is none."""
     rows = tx.rows("SELECT document FROM allocation WHERE project_id = ?1", project_id)
     return json.decode(rows[0][0], type=Allocation) if rows else NO_ALLOCATION
 
 
 def write_allocation(tx: Tx, project_id: int, allocation: Allocation) -> None:
-    """Replace what was laid down before."""
+    """Write an allocation in place of the one before."""
     tx.rows(
         "INSERT INTO allocation (project_id, document) VALUES (?1, ?2)"
         " ON CONFLICT (project_id) DO UPDATE SET document = excluded.document",

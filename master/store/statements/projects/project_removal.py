@@ -1,5 +1,6 @@
-"""Removes a project from the tables; what stays is its name, its audit, its agreement ledger,
-the highest epoch and, for a time, what requests were answered with."""
+"""Remove a project from the tables; its name, audit, agreement ledger, highest epoch and, for a time, the answers to
+requests are kept.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +13,20 @@ REMOVED: Final = (
     "license_release", "pool", "license", "webhook", "vendor_key", "site_day", "site", "seat_queue", "rule_day",
     "pool_day", "license_file", "device", "denial", "allocation", "alarm",
 )  # fmt: skip
-"""Tables of what belongs to a project; what names another comes before it."""
+"""The tables with rows to delete; a table that refers to another comes before it."""
 KEPT: Final = frozenset({"event", "audit_head", "agreement_entry", "request_answer"})
-"""Chains and ledgers are only ever appended to: a project that comes back under the name carries them on. Answers stay
-for their time, so that whoever deleted the project is answered alike."""
+"""The tables with rows to keep.
+
+Chains and ledgers are only ever appended to: a project that comes back under the name carries them on. Answers stay
+for their time, so that whoever deleted the project gets the same answer again.
+"""
 
 
 def delete_project(tx: Tx, project_id: int, *, now: float) -> None:
-    """Remove everything of a project but what stays; nothing of it may be leased, and its row must be locked.
+    """Delete everything of a project except what is kept; nothing of it may be leased, and its row must be locked.
 
     Its revision grows, so that no master takes a project that comes back for the one that it knows; so does its floor
-    of epochs, so that no signed lease of before is ever current again.
+    of epochs, so that no earlier signed lease is ever current again.
     """
     tx.rows("DELETE FROM pool_usage WHERE pool_id IN (SELECT id FROM pool WHERE project_id = ?1)", project_id)
     for of_pbxs in ("seat", "claim", "learning_seat"):

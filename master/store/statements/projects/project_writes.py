@@ -1,4 +1,4 @@
-"""Projects written as a whole: only what differs, and the pools that their licenses add up to."""
+"""Write projects as a whole: only the differences, and the pools that their licenses add up to."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _CAPACITY_UPDATE = """
         overdraft_at = CASE WHEN overdrawn > 0 THEN ?3 ELSE overdraft_at END
     WHERE id = ?1
 """
-"""What is overdrawn is only ever less for it."""
+"""Sets a pool's capacity; the number of overdrawn seats never grows by that."""
 
 
 def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow | None, *, now: float) -> int:
-    """Make the tables equal to a spec that was found right; the new revision. Only what differs is written."""
+    """Make the tables equal to a valid spec, writing only the differences; return the new revision."""
     revision = known.revision + 1 if known else 1
     values = {
         "name": spec.name, "display_name": spec.display_name, "catalog": spec.catalog, "revision": revision,
@@ -68,7 +68,7 @@ def write_project(tx: Tx, spec: ProjectSpec, catalog: Catalog, known: ProjectRow
 
 
 def recompute_pools(tx: Tx, project_id: int, *, now: float) -> None:
-    """Make the pools what the bound licenses add up to (A1, B4). They keep their ids; one without licenses goes."""
+    """Make pools the sums of bound licenses (A1, B4). Pools keep their ids; a pool without licenses is deleted."""
     rows = tx.rows(
         "SELECT device_id, type, SUM(quantity) FROM license WHERE project_id = ?1 AND device_id IS NOT NULL"
         " GROUP BY device_id, type",
@@ -95,7 +95,7 @@ def recompute_pools(tx: Tx, project_id: int, *, now: float) -> None:
 
 
 def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
-    """Remove PBXs and their leases; one that comes back under the same name starts above their epochs."""
+    """Remove PBXs and their leases; a PBX that comes back under the same name starts above their epochs."""
     rows = tx.rows("SELECT id, name FROM pbx WHERE project_id = ?1", project_id)
     gone = [row[0] for row in rows if row[1] not in keep]
     if not gone:
@@ -115,9 +115,9 @@ class _Rows(Value):
 
     table: str
     key: str
-    """The column that names them within the project."""
+    """The column that identifies the rows within the project."""
     only: str = ""
-    """What else is true of them alone."""
+    """A further condition that only these rows meet."""
 
 
 _SITES, _DEVICES, _PBXS = _Rows("site", "name"), _Rows("device", "name"), _Rows("pbx", "name")
@@ -125,9 +125,9 @@ _LICENSES = _Rows("license", "id", only=" AND file IS NULL")
 
 
 def _merge(tx: Tx, which: _Rows, project_id: int, wanted: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """Make a project's rows equal to those wanted, by name, so that ids stay; only what differs is written.
+    """Make a project's rows equal to those wanted, by name, so that ids stay; write only the differences.
 
-    Returns the names that are not wanted; their rows are still there.
+    Return the names that are not wanted; their rows are not deleted yet.
     """
     table, key, only = which.table, which.key, which.only
     columns = list(next(iter(wanted.values()), {}))

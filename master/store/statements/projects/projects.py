@@ -1,4 +1,4 @@
-"""Projects in their tables: read as a spec or as an estate, written as a whole."""
+"""Projects in their tables: read as a spec or as an estate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LICENSE_COLUMNS = (
     "version", "tier", "quantity", "file", "binding", "first_bound_at", "bound_at", "held_until", "agreement_ends_at",
     "last_proof", "file_agreement_ends_at",
 )  # fmt: skip
-"""What a license and its row have by the same name, beside its id."""
+"""The names that a license and its row share, beside its id."""
 RELEASE_COLUMNS = ("requested_by", "requested_at", "reason", "nonce", "certified", "device_dead", "approved_by")
 _PACE = PaceSpec.__struct_fields__
 _PROJECT = (
@@ -51,19 +51,19 @@ class StoredProject(Value):
 
 
 def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
-    """Revisions by project name, locked against an apply until the transaction ends."""
+    """Return revisions by project name, and lock the projects against an apply until the transaction ends."""
     named = "name IN {?1:text} AND deleted_at IS NULL"
     rows = tx.rows(f"SELECT name, revision FROM project WHERE {named} ORDER BY id FOR SHARE", sorted(names))
     return {row[0]: row[1] for row in rows}
 
 
 def next_revision(tx: Tx, project_id: int) -> None:
-    """Every master reads the project anew from its next batch on."""
+    """Raise a project's revision, so that every master reads the project anew from its next batch on."""
     tx.rows("UPDATE project SET revision = revision + 1 WHERE id = ?1", project_id)
 
 
 def lock_for_apply(tx: Tx, name: str) -> None:
-    """Keep every batch of every master out of a project until the transaction ends, and every other apply out of all.
+    """Keep every batch of every master out of a project, and every other apply out of all, until the transaction ends.
 
     A project that is applied for the first time has no row to lock yet.
     """
@@ -72,24 +72,24 @@ def lock_for_apply(tx: Tx, name: str) -> None:
 
 
 def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) -> list[str]:
-    """Names of projects behind `after`, sorted; at most one where `only` that one is asked about."""
+    """Return project names after `after`, sorted; with `only`, at most that name."""
     which, named = ("", ()) if only is None else (" AND name = ?3", (only,))
     statement = f"SELECT name FROM project WHERE name > ?1 AND deleted_at IS NULL{which} ORDER BY name LIMIT ?2"
     return [row[0] for row in tx.rows(statement, after, limit, *named)]
 
 
 def all_project_names(tx: Tx) -> list[str]:
-    """Names of all projects, sorted."""
+    """Return the names of all projects, sorted."""
     return [row[0] for row in tx.rows("SELECT name FROM project WHERE deleted_at IS NULL ORDER BY name")]
 
 
 def names_with_audit(tx: Tx) -> list[str]:
-    """Names of all projects and of those that were deleted, whose audit stays; sorted."""
+    """Return the names of all projects, deleted ones included, as their audit stays; sorted."""
     return [row[0] for row in tx.rows("SELECT name FROM project ORDER BY name")]
 
 
 class ProjectRow(Value):
-    """Which project has a name, at which revision; one that was deleted may come back under it."""
+    """The project that has a name, and its revision; a deleted project may come back under its name."""
 
     id: int
     revision: int
@@ -98,13 +98,13 @@ class ProjectRow(Value):
 
 
 def project_row(tx: Tx, name: str) -> ProjectRow | None:
-    """How a project stands; None where there never was one of that name."""
+    """Return the row of a project; None where there never was a project of that name."""
     rows = tx.rows("SELECT id, revision, catalog, deleted_at FROM project WHERE name = ?1", name)
     return ProjectRow(rows[0][0], rows[0][1], rows[0][2], rows[0][3] is not None) if rows else None
 
 
 def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:
-    """The ids of PBXs that would be gone, or on another device or another kind of device than they are."""
+    """Return the ids of PBXs that a spec removes, or puts on another device or another kind of device."""
     platforms = {device.name: device.platform for device in spec.devices}
     wanted = {pbx.name: (pbx.device, platforms[pbx.device]) for pbx in spec.pbxs}
     rows = tx.rows(
@@ -116,17 +116,17 @@ def pbxs_elsewhere(tx: Tx, project_id: int, spec: ProjectSpec) -> list[int]:
 
 
 def site_names(tx: Tx, project_id: int) -> frozenset[str]:
-    """All sites of a project, those without a PBX included."""
+    """Return all sites of a project, those without a PBX included."""
     return frozenset(row[0] for row in tx.rows("SELECT name FROM site WHERE project_id = ?1", project_id))
 
 
 def device_names(tx: Tx, project_id: int) -> frozenset[str]:
-    """All devices of a project, those without a PBX included."""
+    """Return all devices of a project, those without a PBX included."""
     return frozenset(row[0] for row in tx.rows("SELECT name FROM device WHERE project_id = ?1", project_id))
 
 
 def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredProject | None:
-    """A project as its operator wrote it."""
+    """Return a project as its operator wrote it; None where there is none."""
     row = _project(tx, name)
     if row is None:
         return None
@@ -154,7 +154,7 @@ def load_project(tx: Tx, name: str, catalogs: Mapping[str, Catalog]) -> StoredPr
 
 
 def load_estate(tx: Tx, name: str, catalogs: Mapping[str, Catalog], default: LeasePace) -> Estate | None:
-    """A project as the deciding core reads it."""
+    """Return a project as the deciding core reads it; None where there is none."""
     row = _project(tx, name)
     if row is None:
         return None
@@ -200,7 +200,7 @@ def _learning(row: Mapping[str, Any]) -> Learning | None:
 
 
 def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[int, Device]) -> tuple[License, ...]:
-    """All licenses of a project, by id; their releases with them."""
+    """Return all licenses of a project with their releases, by id."""
     releases = {row["license_id"]: row for row in _rows(tx, "license_release", _RELEASE, project_id)}
     files = tx.rows("SELECT id, imported_at FROM license_file WHERE project_id = ?1", project_id)
     imported = {row[0]: row[1] for row in files}
@@ -220,7 +220,7 @@ def load_licenses(tx: Tx, project_id: int, catalog: Catalog, devices: Mapping[in
 
 
 def pools_by_name(tx: Tx, project_id: int) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """(pool id, seats counted, those above what is installed) by device name and license type; locked."""
+    """Lock a project's pools; return (pool id, seats counted, seats overdrawn) by device name and license type."""
     tx.lock("SELECT 1 FROM pool WHERE project_id = ?1 ORDER BY id FOR NO KEY UPDATE", project_id)
     rows = tx.rows(
         "SELECT device.name, pool.type, pool.id, pool.used, pool.overdrawn FROM pool"
@@ -231,7 +231,7 @@ def pools_by_name(tx: Tx, project_id: int) -> dict[tuple[str, str], tuple[int, i
 
 
 def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str, int]:
-    """Seats held by some PBXs, by name; those without any are left out."""
+    """Return how many seats some PBXs hold, by PBX name; PBXs without any are left out."""
     rows = tx.rows(
         "SELECT pbx.name, COUNT(*) FROM pbx JOIN seat ON seat.pbx_id = pbx.id"
         " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text} GROUP BY pbx.name",
@@ -254,7 +254,7 @@ def _agreed(row: Mapping[str, Any]) -> AgreedUse | None:
 
 
 def _pbxs_in(tx: Tx, table: str, project_id: int) -> frozenset[int]:
-    """The PBXs of a project that a table says anything of."""
+    """Return the ids of a project's PBXs that have rows in a table."""
     pbxs = f"SELECT DISTINCT pbx_id FROM {table} JOIN pbx ON pbx.id = {table}.pbx_id WHERE pbx.project_id = ?1"
     return frozenset(row[0] for row in tx.rows(pbxs, project_id))
 
@@ -265,6 +265,6 @@ def _project(tx: Tx, name: str) -> dict[str, Any] | None:
 
 
 def _rows(tx: Tx, table: str, columns: Sequence[str], project_id: int) -> list[dict[str, Any]]:
-    """A project's rows of a table, in the order of the first column."""
+    """Return a project's rows of a table, in the order of the first column."""
     statement = f"SELECT {', '.join(columns)} FROM {table} WHERE project_id = ?1 ORDER BY {columns[0]}"
     return [dict(zip(columns, row, strict=True)) for row in tx.rows(statement, project_id)]
