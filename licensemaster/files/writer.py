@@ -63,10 +63,6 @@ def file_written(
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(unfinished, flags, readers.value)
-    except OSError as failure:
-        failure.filename = str(path)  # the name that people know; the other is a new one each time
-        raise
-    try:
         with open(descriptor, "wb") as file:
             yield file
             file.flush()
@@ -75,7 +71,9 @@ def file_written(
             os.close(os.open(path, flags, readers.value))
         os.replace(unfinished, path)
         Written.files += 1
-    except BaseException:
+    except BaseException as failure:
+        if isinstance(failure, OSError) and failure.filename in (None, os.fspath(unfinished)):
+            failure.filename = str(path)  # the name that people know; the other is a new one each time
         with suppress(OSError):
             os.unlink(unfinished)
         raise

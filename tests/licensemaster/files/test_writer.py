@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator
@@ -194,3 +195,15 @@ def test_a_failure_names_the_file_that_was_to_be_written(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError) as failed:
         write_file(tmp_path / "absent" / "file", b"")
     assert failed.value.filename == str(tmp_path / "absent" / "file")
+
+
+def test_a_disk_that_is_full_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as failed:
+            write_file(tmp_path / "file", b"content " * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert failed.value.filename == str(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
