@@ -1,4 +1,4 @@
-"""Convert an operator's names for license types to catalog keys, and back in error messages (L8).
+"""An operator's names for license types as catalog keys, and back in error messages (L8).
 
 An allocation is judged, kept and shown by keys. A name that means no type stays as it is, and so does a second name of
 one type where each type has one number; `domain/estate/contradictions.py` says what is wrong with them.

@@ -1,4 +1,4 @@
-"""Read a catalog from TOML text; refuse a bad one with file, line and reason.
+"""A reader of catalogs in TOML, which refuses a bad one with file, line and reason.
 
 Checks all that a typing mistake could break: unknown keys and values, names of types that do not exist, spellings that
 two types share, circular requirements. `catalog.py` says what the types mean.

@@ -174,7 +174,7 @@ class Offer(Value, kw_only=True):
         return add_days(delivered, self.from_day)
 
     def closes(self, delivered: date) -> date | None:
-        """Return the first day on which the offer is sold no more for a device; None where it always is."""
+        """Return the first day on which the offer is no longer sold for a device; None where sale never ends."""
         if self.until_month:
             return add_months(delivered, self.until_month)
         return add_days(delivered, self.until_day) if self.until_day else None

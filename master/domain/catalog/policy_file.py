@@ -1,6 +1,6 @@
-"""Read what a catalog says of time (`[policies]`, `[offers]`, `[products]`, `[releases]`); refuse mistakes.
+"""A reader of a catalog's sections about time (`[policies]`, `[offers]`, `[products]`, `[releases]`).
 
-Checks what a typing mistake could break: unknown keys, names that do not exist, settings that contradict each other.
+Refuses what a typing mistake could break: unknown keys, names that do not exist, settings that contradict each other.
 `policies.py` says what they mean; docs/catalogs.md explains every key.
 """
 

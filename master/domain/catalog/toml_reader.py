@@ -1,4 +1,4 @@
-"""Read values out of a TOML text; refuse a wrong one with file, line, field and reason.
+"""A reader of values in a TOML text, which refuses a wrong one with file, line, field and reason.
 
 The callers say what the values mean: catalogs (`catalog_file.py`), price files.
 """

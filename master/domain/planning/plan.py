@@ -1,4 +1,4 @@
-"""Answer a plan: what planned changes would lead to.
+"""The answer to a plan: what planned changes would lead to.
 
 The code that decides real requests decides on a copy: `changes.py` makes the project as it would be, `replay.py` asks
 anew for every seat, `forecast.py` puts before and after side by side, `advice.py` words the answer. Nothing is

@@ -1,4 +1,4 @@
-"""Ask anew for every seat that is held, by the code that decides real requests.
+"""A replay: every seat that is held is asked for again, by the code that decides real requests.
 
 The pools start empty, with the capacity that the given estate has. Seats that others need are asked for first, then
 the rest in the reverse of the order in which seats are given up (`domain/allocation/shrink.py`), the oldest first; so

@@ -65,7 +65,7 @@ _IDLE_READ_TIMES = 6
 """How long a read may leave the server idle, as a multiple of a statement's time: it holds no lock and may compute."""
 _KNOWS_TRANSACTION_TIMEOUT = (17,)
 COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
-"""Commits without a time limit: a commit broken off while waiting for a synchronous replica would be visible."""
+"""Commits without a time limit: broken off while it waits for a synchronous replica, it is visible without that."""
 
 
 _NAME = {"application_name": "license-master"}
@@ -183,7 +183,7 @@ class Connections:
         """Return a connection to the server that takes writes.
 
         Raises:
-            StorageError: no server will do. STORAGE_REFUSED only where all refuse: a silent one may still come back.
+            StorageError: no server will do; a refusal only where all refuse, as a silent server may still come back.
         """
         failures: list[StorageError] = []
         for server in list(self._servers):

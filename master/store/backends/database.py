@@ -107,7 +107,7 @@ class Database(ABC):
     """A database of one of the two kinds, opened and verified."""
 
     is_shared: bool
-    """Whether several masters may serve it."""
+    """Whether several masters may serve the database."""
 
     @abstractmethod
     async def transact(self, work: Callable[[Tx], T]) -> T:

@@ -1,4 +1,4 @@
-"""Open the database that a URL names; only the library of that database is loaded."""
+"""The opening of the database that a URL names; only the library of that database is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read database URLs. Messages never show a URL: it may hold a password.
+"""Database URLs. Messages never show a URL: it may hold a password.
 
 SQLAlchemy is loaded for a server's URL only.
 """

@@ -1,4 +1,4 @@
-"""Run Alembic's chain in `migrations/` on a connection; the chain alone defines the tables."""
+"""Alembic's chain in `migrations/`, run on a connection; the chain alone defines the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upgrade a database to the schema of this version, and check whether it has that; the chain is in `migrations/`.
+"""The schema of this version: whether a database has it, and the upgrade to it; the chain is in `migrations/`.
 
 Only an upgrade loads Alembic and SQLAlchemy: a master that starts only checks, and would take twice as long with them.
 """

@@ -1,4 +1,4 @@
-"""Fold the entries of a ledger, in the order of their numbers, into its state.
+"""The fold of a ledger's entries, in the order of their numbers, into its state.
 
 The state at any moment is the fold over the entries recorded by then, so a past state can be had again. Folding
 decides nothing and keeps all that a decision needs.

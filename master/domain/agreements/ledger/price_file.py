@@ -1,4 +1,4 @@
-"""Read an operator's price file (TOML); refuse a wrong one with file, line, field and remedy.
+"""A reader of an operator's price file (TOML), which refuses a wrong one with file, line, field and remedy.
 
 Amounts are texts ("12.50"), so that they stay exact. The deciding modules say what is charged when.
 """

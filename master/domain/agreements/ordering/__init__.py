@@ -1,5 +1,4 @@
-"""Decide orders: what is written into the ledger and what it costs, or the reason for a refusal. Read `decide_order.py`
-first.
+"""Decisions on orders: what is written into the ledger and what it costs, or why an order is refused.
 
-Here belongs one module for each kind of order. The ledger itself is for `ledger`.
+Read `decide_order.py` first. Here belongs one module for each kind of order. The ledger itself is for `ledger`.
 """

@@ -1,4 +1,4 @@
-"""Decide orders that assign seats to users by name, up to the licensed count, and reassign them (rules R1, R2)."""
+"""Decisions on seats that are assigned to users by name, up to the licensed count, and reassigned (rules R1, R2)."""
 
 from __future__ import annotations
 

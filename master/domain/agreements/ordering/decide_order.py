@@ -1,4 +1,4 @@
-"""Decide one order on a day: what to write to the ledger and its costs, or the reason for a refusal. Read this first.
+"""The decision on one order on a day: what to write and what it costs, or why it is refused. Read this first.
 
 `decide` answers; `quote` decides in the same way and keeps the costs only. Each kind of order has its function in the
 table `_DECIDED_BY`, in the module of its rules. Nothing here changes the ledger: the caller appends the drafts.

@@ -1,4 +1,4 @@
-"""Decide orders about devices: registration, releases through the gate, exceptions, features (N1, Q1 to Q3, Q5, Q7)."""
+"""Decisions on devices: registration, releases through the gate, exceptions, features (N1, Q1 to Q3, Q5, Q7)."""
 
 from __future__ import annotations
 

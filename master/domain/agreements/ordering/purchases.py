@@ -1,4 +1,4 @@
-"""Decide orders for trials, purchases, tiers, seats, automatic renewal and premier support (P1 to P6, R3 to R5)."""
+"""Decisions on trials, purchases, tiers, seats, automatic renewal and premier support (P1 to P6, R3 to R5)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Answer whether a release may be installed, also where the installed release is unknown or there is no gate; and
-which versions licenses can get free of charge.
+"""Whether a release may be installed, also where the installed release is unknown or there is no gate.
+
+And the versions that licenses can get free of charge.
 
 For devices the gate decides (`domain/agreements/rights/upgrade_gate.py`), for licenses their maintenance and major
 version (`domain/agreements/rights/rights.py`); this module gives both answers one form.

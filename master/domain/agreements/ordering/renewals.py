@@ -1,4 +1,4 @@
-"""Decide orders that buy time: put under an agreement, extended, renewed, resumed; the same code for every vendor.
+"""Decisions on time that is bought: put under an agreement, extended, renewed, resumed; the same code for every vendor.
 
 What an offer and its policies say decides where the new term begins and how long it lasts (M3, M4, M6, P1, P4, Q4, N1
 to N3); nothing here knows a vendor. A renewal never shortens a term: it begins where the last one ends, or later.

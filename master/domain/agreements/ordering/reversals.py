@@ -1,4 +1,4 @@
-"""Decide reversals: the ledger keeps the reversed order and says that its entries count no more.
+"""Decisions on reversals: the ledger keeps the reversed order and says that its entries count no more.
 
 All entries of one order are reversed together, and the last order about a subject first, as a later order may rest on
 an earlier one. The seat of each named user counts as a subject by itself. A trial that was used and a reversal cannot

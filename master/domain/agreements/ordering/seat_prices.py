@@ -1,4 +1,4 @@
-"""Charge seats and tiers: by the month, with premier support on the whole (R4, R5), or by the tier (P6)."""
+"""The charges for seats and tiers: by the month, with premier support on the whole (R4, R5), or by the tier (P6)."""
 
 from __future__ import annotations
 

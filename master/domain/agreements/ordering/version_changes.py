@@ -1,4 +1,4 @@
-"""Decide orders that change versions: free of charge under an agreement (M1, M6), or in the balance for a year (L6)."""
+"""Decisions on changes of version: free of charge under an agreement (M1, M6), or in the balance for a year (L6)."""
 
 from __future__ import annotations
 

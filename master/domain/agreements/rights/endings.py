@@ -1,4 +1,4 @@
-"""Find terms that end, reminders and automatic renewals that are due (rules M5, P1, P4, P5, Q7, R4).
+"""Terms that end, reminders and automatic renewals that are due (rules M5, P1, P4, P5, Q7, R4).
 
 This module only finds; the caller, once a day, reports and orders. What may run on a day is in `rights.py`.
 """

@@ -171,7 +171,7 @@ def _on_its_device(estate: Estate, entitled: Entitled, license: License, now: fl
 
 
 def _drained(license: License, now: float) -> License | None:
-    """Return a bound license that nothing entitles to as leaving, kept until nobody uses it; None where it is free."""
+    """Return a bound license without entitlement as leaving, kept until nobody uses it; None for a free one."""
     if license.device is None:
         return None
     if license.release is not None and license.release.ends_use:

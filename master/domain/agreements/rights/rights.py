@@ -44,7 +44,7 @@ class Right(Value, kw_only=True):
     upgrades_until: date | None
     """The first day without a right to newer releases; None where there is none on the day."""
     version: int | None
-    """For a license of the estate: the highest version that it enables (B2)."""
+    """The highest version that a license of the estate enables (B2); else the product's major version, or None."""
     newest: ReleaseName | None
     """The newest published release that the subject runs or may be brought to at once; None where none is known."""
     features: tuple[str, ...]

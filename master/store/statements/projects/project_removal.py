@@ -1,5 +1,6 @@
-"""Remove a project from the tables; its name, audit, agreement ledger, highest epoch and, for a time, the answers to
-requests are kept.
+"""The removal of a project from the tables.
+
+The name, the audit, the agreement ledger, the highest epoch and, for a time, the answers to requests are kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write projects as a whole: only the differences, and the pools that their licenses add up to."""
+"""Projects written as a whole: only the differences, and the pools that their licenses add up to."""
 
 from __future__ import annotations
 
