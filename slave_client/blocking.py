@@ -1,6 +1,6 @@
-"""The synchronous face of the client, for a PBX without an event loop.
+"""The synchronous interface of the client, for a PBX without an event loop.
 
-Same names, same meaning, taken from `SlaveClient` itself; each call blocks its own thread until the answer is there.
+Methods have the names and meanings of `SlaveClient`; each call blocks the caller's thread until the answer is there.
 The client lives on an event loop in a thread of its own, where the callbacks run, too. `call_allowed` never blocks: see
 the emergency rule in `calls`.
 """
@@ -32,7 +32,7 @@ Given = ParamSpec("Given")
 def _blocking(
     method: Callable[Concatenate[SlaveClient, Given], Coroutine[Any, Any, Answer]],
 ) -> Callable[Concatenate[BlockingSlaveClient, Given], Answer]:
-    """Make a method that does the same and blocks the caller's thread; parameters, types and docstring stay."""
+    """Return a blocking version of a coroutine method, with the same parameters, types and docstring."""
 
     @functools.wraps(method)
     def call(client: BlockingSlaveClient, /, *given: Given.args, **named: Given.kwargs) -> Answer:
@@ -44,7 +44,7 @@ def _blocking(
 def _blocking_with_a_client(
     method: Callable[Concatenate[SlaveClient, Given], Coroutine[Any, Any, SlaveClient]],
 ) -> Callable[Concatenate[BlockingSlaveClient, Given], BlockingSlaveClient]:
-    """Do as `_blocking`, for a method that gives a client: it lives in the same thread, and ends with the first one."""
+    """Do as `_blocking`, for a method that returns a client: that client runs in the same thread as the first one."""
 
     @functools.wraps(method)
     def call(client: BlockingSlaveClient, /, *given: Given.args, **named: Given.kwargs) -> BlockingSlaveClient:
@@ -79,7 +79,7 @@ class BlockingSlaveClient:
         self._ended = False
         self._process = 0
         self._entering = threading.Lock()
-        """Whoever has it may hand work to the thread, or end it: what comes too late would be waited for for ever."""
+        """Held while work is handed to the thread, or the thread is ended: later work would never be answered."""
         self._carrying: list[BlockingSlaveClient] = []
         self._is_carried = False
 
@@ -94,7 +94,7 @@ class BlockingSlaveClient:
         self.stop()
 
     def start(self) -> None:
-        """Load what was kept and begin to look for a master; raises as `SlaveClient.start` does."""
+        """Load what was kept on disk and begin to look for a master; raises as `SlaveClient.start` does."""
         if self._client is not None or self._ended:
             raise RuntimeError("a client is started once; make a new one")
         self._process = os.getpid()
@@ -106,13 +106,13 @@ class BlockingSlaveClient:
             raise
 
     def close(self) -> int:
-        """Close the lease and return how many seats went back; see `SlaveClient.close`."""
+        """Close the lease; return how many seats were returned to the pool. See `SlaveClient.close`."""
         returned = 0 if self._ended else self._wait(self._running.close())
         self._end_thread()
         return returned
 
     def stop(self) -> None:
-        """Leave without closing: lease and seats stay for the restart."""
+        """Stop the client without closing its lease: lease and seats stay for the restart."""
         if not self._ended:
             self._wait(self._running.stop())
         self._end_thread()
@@ -134,7 +134,7 @@ class BlockingSlaveClient:
 
     @property
     def state(self) -> State:
-        """Where the client stands with its master."""
+        """The client's state toward its master."""
         return self.report().state
 
     @property
@@ -143,13 +143,13 @@ class BlockingSlaveClient:
         return self._running.held
 
     def report(self) -> Report:
-        """Return how the client stands at this moment."""
+        """Return the client's state, lease, loans and notices at this moment."""
         if self._ended:
             return self._running.report()
         return self._wait(self._reported())
 
     def _beside(self, client: SlaveClient) -> BlockingSlaveClient:
-        """Return the blocking side of a client that this one's thread runs."""
+        """Return the blocking client for a client on this client's event loop; make it where there is none."""
         for known in self._carrying:
             if known._client is client:
                 return known
@@ -204,7 +204,7 @@ class BlockingSlaveClient:
 
 
 async def _break_off_all() -> None:
-    """End the calls of other threads that still wait with CancelledError; they would wait for ever otherwise."""
+    """Cancel all tasks that other threads still wait for; those threads would wait for ever otherwise."""
     waiting = asyncio.all_tasks() - {asyncio.current_task()}
     for task in waiting:
         task.cancel()

@@ -1,4 +1,4 @@
-"""The client that a PBX maker embeds: all that it offers. How its parts work together stands in `runtime`.
+"""The client that a PBX maker embeds: its whole interface. `runtime` says how the client's parts work together.
 
 EMERGENCY RULE: emergency calls and running calls never depend on this client; see `calls`.
 """
@@ -28,7 +28,7 @@ from slave_client.values.seats import Awaited, Granted, Held, Outcome, ReturnOut
 from slave_client.values.states import State
 
 TAKEOVER_WAIT_SECONDS = 30.0
-"""How long a takeover waits for evidence that the other PBX is gone, unless the call says otherwise."""
+"""Seconds that a takeover waits for evidence that the other PBX is gone, unless the call says otherwise."""
 
 
 class SlaveClient:
@@ -85,31 +85,31 @@ class SlaveClient:
         await self.stop()
 
     async def start(self) -> None:
-        """Load what was kept and begin to look for a master. Returns without waiting for one; never raises for want of
-        a master, or for what a state directory holds.
+        """Load what was kept on disk and begin to look for a master. Returns without waiting for a master; never
+        raises because none answers, or because of what the state directory holds.
 
         Raises:
             ConfigError: a file that the configuration names cannot be used; names it.
-            FolderInUseError: somebody else uses the state directory, or that of which it is a copy.
+            FolderInUseError: another client uses the state directory, or the directory that it was copied from.
             RuntimeError: the client was started before.
         """
         await self._runtime.start()
 
     async def close(self) -> int:
-        """Close the lease, so that its seats go back, and return how many did.
+        """Close the lease, which returns its seats to the pool; return how many seats were returned.
 
-        Returns 0 where no master could be reached; they go back when the lease ends then, and a notice says so.
+        Returns 0 where no master could be reached: the seats then go back when the lease ends, and a notice says so.
         """
         await self._stop_carrying()
         return await self._runtime.close()
 
     async def stop(self) -> None:
-        """Leave without closing: a restart that finds the state directory carries on with the lease and its seats."""
+        """Stop the client without closing its lease: a restart with the same state directory keeps lease and seats."""
         await self._stop_carrying()
         await self._runtime.stop()
 
     async def crash(self) -> None:
-        """Leave as a killed process would: nobody is notified, nothing more is written. For simulations and tests."""
+        """Stop as a killed process would: notify nobody, write nothing more. For simulations and tests."""
         self._is_leaving = True
         for carrying in tuple(self._carrying.values()):
             await carrying.crash()
@@ -138,27 +138,27 @@ class SlaveClient:
 
     @checked
     async def acquire_many(self, wants: Iterable[Want], *, wait: bool = False) -> list[Outcome]:
-        """Acquire seats, each granted or refused by itself; returns one outcome per want, in order. `wait` as above."""
+        """Acquire seats, each granted or refused by itself; return one outcome per want, in order. See `acquire`."""
         return await self._seat_manager.acquire_many(wants, Action.AWAIT if wait else Action.ACQUIRE)
 
     @checked
     async def return_seat(self, want: Want) -> ReturnOutcome:
         """Return one seat; safe to repeat. Refused only where other seats depend on it (rule H5).
 
-        Where the master does not answer, the seat is given up at once all the same, and the master hears of it later.
+        Where the master does not answer, the client stops using the seat at once and tells the master later.
         """
         return (await self._seat_manager.return_many((want,)))[0]
 
     @checked
     async def return_seats(self, wants: Iterable[Want]) -> list[ReturnOutcome]:
-        """Return seats; returns one outcome per seat, in order."""
+        """Return seats to the pool; return one outcome per seat, in order. See `return_seat`."""
         return await self._seat_manager.return_many(wants)
 
     @checked
     async def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what this PBX holds equal to the whole set it wants, in one step.
+        """Make the seats that this PBX holds equal to the whole set that it wants, in one step.
 
-        For a PBX that starts and knows what is configured and registered. Offline, what cannot be had is asked for when
+        For a PBX that starts and knows what is configured and registered. Offline, missing seats are asked for when
         the master is reached again, and `on_seat` hears the answer. Raises ValueError where a seat is wanted twice.
         """
         synced = await self._seat_manager.sync(wants)
@@ -167,7 +167,7 @@ class SlaveClient:
 
     @property
     def held(self) -> tuple[Held, ...]:
-        """The seats in use; none once the signed end has come."""
+        """The seats in use; none once the signed end of the lease has come."""
         return () if self._client_state.is_over else self._local_seats.held
 
     @property
@@ -177,12 +177,12 @@ class SlaveClient:
 
     @checked
     def already_held(self, want: Want) -> Granted | None:
-        """Return the grant of a seat that is in use just as wanted, at once and without a call; None for any other."""
+        """Return the grant of a seat that is in use exactly as wanted, without a call; None for any other seat."""
         return self._seat_manager.known(want)
 
     @checked
     def held_seat(self, key: SeatKey) -> Held | None:
-        """Return a seat in use by its name; none once the signed end has come."""
+        """Return the seat in use that has this name; None where there is none, or the lease's signed end has come."""
         return None if self._client_state.is_over else self._local_seats.held_seat(key)
 
     def call_allowed(self, *, kind: CallKind, holder: str = "", license_type: str = "") -> bool:
@@ -272,7 +272,7 @@ class SlaveClient:
 
     @property
     def state(self) -> State:
-        """Where the client stands with its master."""
+        """The client's state toward its master."""
         return self._client_state.state
 
     @property
@@ -281,7 +281,7 @@ class SlaveClient:
         return self._board.current
 
     def report(self) -> Report:
-        """Return how the client stands at this moment."""
+        """Return the client's state, lease, loans and notices at this moment."""
         client_state, now = self._client_state, self._clock.now()
         state = client_state.state
         end = client_state.verified.end_time if client_state.verified else None
@@ -317,7 +317,7 @@ class SlaveClient:
             return await self._client_state.wait_for(frozenset(states))
 
     def look_again(self) -> None:
-        """Try to reach a master now rather than after the pause: the PBX has reason to think that the network is
-        back.
+        """Try to reach a master now rather than after the pause, because the PBX has reason to think that the
+        network is back.
         """
         self._runtime.look_again()

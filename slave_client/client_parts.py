@@ -1,4 +1,4 @@
-"""What the parts of one client share, put together once when the client is made."""
+"""The objects that the parts of one client share, made once with the client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClientParts:
     client_state: ClientState
     masters: Masters
     tell: Callable[[SeatChange], None]
-    """Is called with what became of each seat."""
+    """Called with each change of a seat."""
 
     @classmethod
     def of(
@@ -44,7 +44,7 @@ class ClientParts:
         clock: Clock,
         chance: random.Random,
     ) -> Self:
-        """Make what a client with this configuration needs; `on_enter` is called with each new state."""
+        """Make the shared parts of a client with this configuration; `on_enter` is called with each new state."""
         board, loans = NoticeBoard(callbacks.notice), Loans()
         return cls(
             config=config,

@@ -1,7 +1,7 @@
-"""What one client keeps over a restart: who it is, its signed lease and loans, and the seats that it holds.
+"""What one client keeps over a restart: its identity, its signed lease and loans, and the seats that it holds.
 
-Decides: what of the state directory is relied on after a start, which keys a lease or loan may be signed with, and what
-is written. Loans stand in one file with the lease and the seats: one write has all that a restart needs.
+Decides: what in the state directory is relied on after a start, which keys a lease or loan may be signed with, and what
+is written. Loans are in one file with the lease and the seats: one write has all that a restart needs.
 Leaves to others: when it is written (`state_writer`), and the format (`state_dir`).
 """
 
@@ -39,9 +39,9 @@ _KINDS = frozenset(kind.value for kind in HolderKind)
 
 
 class KeptState:
-    """The state of one client on disk; without a state directory, what there would be to keep.
+    """The state of one client on disk; without a state directory, the same state in memory alone.
 
-    `takeover` is what the client carries another PBX's seats by, None for a PBX's own client.
+    `takeover` is set where the client carries the seats of another PBX, and None for a PBX's own client.
     """
 
     def __init__(self, parts: ClientParts, *, takeover: Takeover | None) -> None:
@@ -68,9 +68,9 @@ class KeptState:
         return (self._identity.pinned_key,) if self._identity.pinned_key else ()
 
     async def resume(self) -> Memory:
-        """Load what can be relied on from the state directory; return whether the seats are known.
+        """Load what can be relied on from the state directory; return whether the seats from before are known.
 
-        Raises FolderInUseError: somebody else uses the directory, or that of which it is a copy.
+        Raises FolderInUseError: another client uses the directory, or the directory that it was copied from.
         """
         if self.state_dir is None:
             self._rely_on_standby_lease()
@@ -99,7 +99,7 @@ class KeptState:
         return Memory.BLANK if recovered.identity is None or recovered.problems else Memory.INTACT
 
     async def lease_came(self, verified: VerifiedLease) -> None:
-        """Keep a genuine lease, and pin its key where none is trusted yet."""
+        """Keep a lease whose signature was verified, and pin its key where no keys are configured."""
         if not self._config.trusted_keys and self._identity.pinned_key != verified.public_key:
             self._identity = replace(self._identity, pinned_key=verified.public_key)
             await self.state_writer.save_identity(self._identity)
@@ -111,7 +111,7 @@ class KeptState:
             self.state_writer.changed()
 
     async def loans_came(self, documents: Sequence[document_pb2.SignedDocument], sent: float) -> None:
-        """Rely on all loans that came in answer to a call made at `sent`, and on no others, and keep them."""
+        """Rely on the loans in the answer to a call made at `sent`, and on no others, and keep them on disk."""
         try:
             are_new = self._loans.receive(documents, pbx=self._config.pbx, trusted_keys=self.trusted_keys(), sent=sent)
         except LeaseVerificationError as failure:
@@ -122,7 +122,7 @@ class KeptState:
             await self.state_writer.save_now()
 
     def block_uses(self) -> tuple[list[lease_pb2.BlockUse], int]:
-        """Return what the next renewal says of seats used by number, and the serial of the blocks that are on disk."""
+        """Return the uses of seats by number that the next renewal reports, and the serial of the blocks on disk."""
         uses = [
             lease_pb2.BlockUse(license_type=use.license_type, seats=use.seats, used=use.used, acquired=use.acquired)
             for use in self._local_seats.numbers.uses()
@@ -130,19 +130,19 @@ class KeptState:
         return uses[:_BLOCKS_MAX], self._block_serial
 
     def proof(self) -> lease_pb2.LeaseProof | None:
-        """Return what shows a master that was restored the signed lease, and the seats in use; None without a lease."""
+        """Return the signed lease and the seats in use, as proof for a restored master; None without a lease."""
         verified = self._client_state.verified
         return None if verified is None else proof_of(verified, self._local_seats.in_use())
 
     async def age(self) -> None:
-        """Without a master, note on disk now and then how much time is used up, whatever the wall clock says."""
+        """Write to disk every minute without a master how long the lease still lasts, whatever the wall clock says."""
         while not self._client_state.state.is_final:
             await self._clock.sleep(_AGING_SECONDS)
             if self._client_state.state in (State.OFFLINE, State.BORROWING):
                 self.state_writer.changed()
 
     async def leave(self) -> None:
-        """Write what is still to be written, and let others use the state directory."""
+        """Write what is still to be written, and release the state directory."""
         await self.state_writer.stop()
         if self.state_dir is not None:
             self.state_dir.leave()

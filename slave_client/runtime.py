@@ -1,4 +1,4 @@
-"""One client put together: its parts, in which order it starts and ends, and what is done on entering a state.
+"""One client put together: its parts, the order in which they start and end, and what is done on entering a state.
 
 Decides: that seats are lost, files are removed and callbacks are called as a state is entered. The parts:
 `lease_keeper` keeps the lease, `lease_watcher` receives notices, `seat_manager` acquires and returns seats,
@@ -29,7 +29,7 @@ from slave_client.values.states import Event, State
 
 
 class ClientRuntime:
-    """What runs behind one `SlaveClient`; `takeover` is what it carries another PBX's seats by, None for its own."""
+    """What runs behind one `SlaveClient`; `takeover` is set where it carries the seats of another PBX, else None."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class ClientRuntime:
         self._background = Background()
 
     async def start(self) -> None:
-        """Load what was kept and begin to look for a master; raises as `SlaveClient.start` does."""
+        """Load what was kept on disk and begin to look for a master; raises as `SlaveClient.start` does."""
         if self._keeper is not None or self._client_state.state is not State.STARTING:
             raise RuntimeError("a client is started once; make a new one")
         try:
@@ -101,7 +101,7 @@ class ClientRuntime:
             self._background.run(work)
 
     async def close(self) -> int:
-        """Close the lease, so that its seats go back, and return how many did; 0 where no master was reached."""
+        """Close the lease; return how many seats went back to the pool, 0 where no master was reached."""
         await self._background.cancel()
         returned = 0
         try:
@@ -114,7 +114,7 @@ class ClientRuntime:
         return returned
 
     async def stop(self) -> None:
-        """Leave without closing."""
+        """Stop without closing the lease, after writing the state to disk."""
         await self._background.cancel()
         if not self._client_state.state.is_final:
             await self.kept.state_writer.save_now()
@@ -127,7 +127,7 @@ class ClientRuntime:
             self._keeper.hurry()
 
     async def check_connection(self) -> None:
-        """Wait for a fresh judgement whether a master answers."""
+        """Wait until the lease keeper has tried the masters once more."""
         if self._keeper is not None:
             await self._keeper.check_connection()
 

@@ -1,9 +1,9 @@
-"""What this PBX has borrowed: signed loans, by license type, and how long each of them lasts.
+"""The signed loans of this PBX, by license type, and how long each of them lasts.
 
-Decides, with no I/O and no clock, which loans are relied on. What a master sends is all that it lends: a loan that is
-not among it was returned. An answer with a loan that is not genuine, of another PBX, or older than the one that is
-known changes nothing.
-Leaves to others: keeping them on disk (`kept_state`), and when they are gone by (`client_state`).
+Decides, with no I/O and no clock, which loans are relied on. A master's answer has all loans of the PBX: a loan that it
+does not have was returned. An answer with a loan that is not genuine, of another PBX, or older than the known loan of
+its license type changes nothing.
+Leaves to others: keeping loans on disk (`kept_state`), and when the client uses them (`client_state`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from licensemaster.v1 import document_pb2
 class RunningLoan:
     verified: VerifiedLoan
     end: float
-    """By the steady clock."""
+    """The end of the loan, in seconds of the steady clock."""
 
 
 class Loans:
@@ -28,28 +28,28 @@ class Loans:
     def __init__(self) -> None:
         self._loans: dict[str, RunningLoan] = {}
         self._serials: dict[str, int] = {}
-        """The newest loan of each license type that was relied on under this lease."""
+        """The serial of the newest loan that was relied on under this lease, by license type."""
 
     def running(self, now: float) -> tuple[RunningLoan, ...]:
-        """Return the loans that are not over, by license type."""
+        """Return the loans that have not ended, sorted by license type."""
         return tuple(loan for _, loan in sorted(self._loans.items()) if now < loan.end)
 
     def to_show(self, now: float) -> list[document_pb2.SignedDocument]:
-        """Return the signed loans that a new lease is opened with.
+        """Return the signed loans that are shown to the master when a new lease is opened.
 
-        A master that was restored answers with what its backup has: of a type of which there is nothing to show that
-        may be a loan from before another that was returned or is over. It counts it, so it is relied on.
+        A restored master answers with the loans in its backup. For a license type without a loan to show, that may be a
+        loan older than one that was returned or has ended. The master counts that loan, so it is relied on.
         """
         running = self.running(now)
         self._serials = {loan.verified.license_type: loan.verified.serial for loan in running}
         return [loan.verified.document for loan in running]
 
     def seats(self, now: float) -> dict[str, int]:
-        """Return how many seats are borrowed, by license type."""
+        """Return how many seats are borrowed at a time, by license type."""
         return {loan.verified.license_type: loan.verified.seats for loan in self.running(now)}
 
     def next_end(self, now: float) -> float | None:
-        """Return when the next loan is over; None without one."""
+        """Return when the next loan ends, in seconds of the steady clock; None without a loan."""
         return min((loan.end for loan in self.running(now)), default=None)
 
     def receive(
@@ -60,10 +60,10 @@ class Loans:
         trusted_keys: Collection[bytes],
         sent: float,
     ) -> bool:
-        """Rely on the loans that came in answer to a call made at `sent`, and no others; return whether they changed.
+        """Rely on the loans in the answer to a call made at `sent` and on no others; return whether the loans changed.
 
         Raises:
-            LeaseVerificationError: one of them must not be relied on; those from before stay.
+            LeaseVerificationError: one of the loans must not be relied on; the loans from before stay.
         """
         loans = [verify_loan(document, pbx=pbx, trusted_keys=trusted_keys) for document in documents]
         for loan in loans:
@@ -77,11 +77,11 @@ class Loans:
         return before != {key: loan.verified.serial for key, loan in self._loans.items()}
 
     def restore(self, loans: Iterable[RunningLoan]) -> None:
-        """Rely on loans, as from before a restart; of a license type the newest counts."""
+        """Rely on loans, such as those kept over a restart; the newest of each license type counts."""
         for loan in sorted(loans, key=lambda loan: loan.verified.serial):
             self._loans[loan.verified.license_type] = loan
             self._serials[loan.verified.license_type] = loan.verified.serial
 
     def forget(self) -> None:
-        """Rely on no loan any more: another installation has them."""
+        """Rely on no loan any more, because another installation has taken over the PBX's lease."""
         self._loans.clear()

@@ -1,9 +1,9 @@
-"""What this site holds, what it may pass on while offline, and what it has still to return to the master.
+"""The seats that this site holds, may pass on while offline, and has still to return to the master.
 
 Decides, with no I/O and no clock:
-- the master counts what the site held until the signed lease ends, and the site uses no more than that. Each seat in
+- the master counts the seats that the site held until the signed lease ends; the site uses no more. Each seat in
   use therefore points at the seat that the master counts for it (`counted_as`), and no two point at the same one;
-- a seat that is returned while offline lies idle. Its own holder may take it back. If it is reassignable (floating,
+- a seat that is returned while offline is idle. Its own holder may take it back. If it is reassignable (floating,
   debited) another holder may have it, of the same license type, kind and application version: what the master checked
   for the one then holds for the other;
 - a seat about which an answer was lost counts as not held, until the next reconciliation says;
@@ -28,13 +28,13 @@ from slave_client.values.seats import Awaited, Granted, Held, Reason, Refused, S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """A whole wanted set that is being reconciled with the master."""
+    """The whole set of wanted seats, while it is reconciled with the master."""
 
     wants: tuple[Want, ...]
     dropped: tuple[Want, ...]
-    """Seats that were held and are not wanted any more."""
+    """Seats that were held before and are not in the wanted set."""
     in_doubt: tuple[Held, ...]
-    """Seats passed on while offline: whether they are held shows in the answer alone."""
+    """Seats passed on while offline: only the master's answer shows whether they are held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Reconciled:
 
 
 class LocalSeats:
-    """The seats of one site; `numbers` says which of them are used by number under its lease."""
+    """The seats of one site; `numbers` says which of them are used by number under the site's lease."""
 
     def __init__(self) -> None:
         self._held = HeldSeats()
@@ -55,12 +55,12 @@ class LocalSeats:
         self._missed: dict[SeatKey, Want] = {}
         self._awaited: dict[SeatKey, Awaited] = {}
         self.knows_all = True
-        """Whether the master is to count for this PBX what is wanted here and nothing else. A standby that carries
-        another's seats is told of some of them, until it is told the whole set; the others are left alone."""
+        """Whether the master is to count for this PBX the seats wanted here and no others. False for a standby that
+        carries another PBX's seats, until the PBX has named the whole set: the master keeps seats not named."""
         self._set_is_news = False
-        """Whether the master has not heard yet which seats are the whole set."""
+        """Whether the whole set of wanted seats has still to be reported to the master."""
         self._allowance: Mapping[str, int] | None = None
-        """How many seats of each type may be in use offline, whoever holds them; None where names count."""
+        """Seats that may be in use offline, whoever holds them, by license type; None where the holders count."""
         self.numbers = SeatNumbers(self._held, (self._idle, self._uncertain, self._missed, self._awaited))
 
     # What there is.
@@ -71,12 +71,12 @@ class LocalSeats:
 
     @property
     def idle(self) -> tuple[Held, ...]:
-        """Seats that were returned while offline: the master still counts them for this site."""
+        """Seats that were returned while offline; the master still counts them for this site."""
         return tuple(self._idle.values())
 
     @property
     def needs_reconciling(self) -> bool:
-        """True where the seats that the master counts may differ from those here."""
+        """True where the seats that the master counts for this PBX may differ from those known here."""
         return bool(
             self._set_is_news
             or self._idle
@@ -106,26 +106,25 @@ class LocalSeats:
         return self._held.get(key)
 
     def holder_has_seat(self, holder: str, license_type: str = "") -> bool:
-        """Tell whether a holder uses any seat, or one of that type."""
+        """Tell whether a holder uses a seat, of the license type where one is given."""
         return any(key.holder == holder and license_type in ("", key.license_type) for key in tuple(self._held))
 
     def wanted(self) -> tuple[Want, ...]:
-        """Return everything that the site wants to hold: what it uses, what it lost and did not return, and what it
-        waits for."""
+        """Return all seats that the site wants: those in use, those lost and not returned, and those waited for."""
         return (
             *(held.want for held in self._held.values()),
             *({key: seat.want for key, seat in self._awaited.items()} | self._missed).values(),
         )
 
     def already(self, want: Want) -> Granted | None:
-        """Return the grant for a seat that is in use just as wanted; None where the master must be asked."""
+        """Return the grant for a seat that is in use exactly as wanted; None where the master must be asked."""
         held = self._held.get(want.key)
         if held is None or held.want != want or held.basis is Basis.NOT_NEEDED:
             return None
         return held.as_grant(already_held=True)
 
     def in_use(self) -> dict[str, int]:
-        """Return how many seats of each type are in use, debited."""
+        """Return how many seats with the basis DEBITED are in use, by license type."""
         seats_in_use: dict[str, int] = {}
         for held in self._held.values():
             if held.basis is Basis.DEBITED:
@@ -139,7 +138,7 @@ class LocalSeats:
         return want.key not in self._held and want.key not in self._uncertain and self.numbers.may_use(want)
 
     def use_unasked(self, want: Want) -> Granted:
-        """Use a seat that may be used without asking."""
+        """Use a seat by number, without asking the master; `may_use_unasked` must have allowed it."""
         self.numbers.note_unasked(want)
         self.numbers.begun(want.key)
         return self._use_by_number(want)
@@ -152,22 +151,22 @@ class LocalSeats:
     # By the number of a standby lease, or of a loan.
 
     def allow(self, seats: Mapping[str, int]) -> None:
-        """Let that many seats of each license type be acquired offline, whoever holds them. No seat may be held yet."""
+        """Let as many seats be acquired offline as `seats` says by license type. No seat may be held yet."""
         self._allowance = seats
 
     def allow_no_more(self) -> None:
-        """Grant nothing by number any more: the master has granted each seat by name."""
+        """Stop granting seats by number offline, because the master has granted each seat by name."""
         self._allowance = None
 
     def restore(self, *, held: Iterable[Held], idle: Iterable[Held], awaited: Iterable[Awaited] = ()) -> None:
-        """Take over what was kept on disk. No seat may be held yet."""
+        """Restore the seats that were kept on disk. No seat may be held yet."""
         for seat in held:
             self._held[seat.want.key] = seat
         self._idle.update({seat.counted_as: seat for seat in idle})
         self._awaited.update({seat.want.key: seat for seat in awaited if seat.want.key not in self._held})
 
     def _use(self, held: Held) -> None:
-        """Use a seat from now on: it is not missed any more."""
+        """Note a seat as in use, and as neither missed nor waited for any more."""
         self._held[held.want.key] = held
         self._missed.pop(held.want.key, None)
         self._awaited.pop(held.want.key, None)
@@ -175,7 +174,7 @@ class LocalSeats:
     # With the master.
 
     def granted(self, grant: Granted) -> None:
-        """Note what the master granted."""
+        """Note a seat that the master granted as in use under its own name."""
         key = grant.want.key
         if key not in self._held:
             self.numbers.begun(key)
@@ -185,7 +184,7 @@ class LocalSeats:
         self._uncertain.pop(key, None)
 
     def refused(self, refused: Refused) -> None:
-        """Note what the master refused: whether it is waited for from now on, or no longer."""
+        """Note whether a seat that the master refused is waited for from now on, or no longer."""
         key = refused.want.key
         if refused.reason is Reason.WAITING:
             self._awaited[key] = Awaited(want=refused.want, place=refused.place)
@@ -193,18 +192,18 @@ class LocalSeats:
             self._awaited.pop(key, None)
 
     def move_up(self, places: Mapping[tuple[HolderKind, str], int]) -> None:
-        """Note the places that the master tells, by kind and name of the holder."""
+        """Update the places of the seats waited for; `places` are by kind and name of the holder."""
         for key, seat in self._awaited.items():
             self._awaited[key] = replace(seat, place=places.get(key[1:], seat.place))
 
     def asked_in_vain(self, wants: Iterable[Want]) -> None:
-        """Note seats whose acquiring was not answered: the master may count them."""
+        """Note seats as in doubt, because the call that asked for them was not answered: the master may count them."""
         for want in wants:
             if want.key not in self._held:
                 self._uncertain[want.key] = want
 
     def give_up(self, want: Want) -> Held | None:
-        """Stop using a seat before the master is asked to take it back; returns what it was."""
+        """Stop using a seat before the master is asked to take it back; return the seat, None if it was not in use."""
         key = want.key
         self._missed.pop(key, None)
         self._awaited.pop(key, None)
@@ -212,24 +211,24 @@ class LocalSeats:
         return self._held.pop(key, None)
 
     def not_granted(self, want: Want) -> None:
-        """Stop using a seat that was used by number, as the master does not grant it."""
+        """Stop using a seat that was used by number, because the master does not grant it."""
         self._held.pop(want.key, None)
 
     def taken_back(self, want: Want) -> None:
-        """Note that the master took a seat back."""
+        """Note that the master took a seat back, so that it is in doubt no more."""
         self._uncertain.pop(want.key, None)
 
     def stays(self, held: Held) -> None:
-        """Note that the master refused to take a seat back (rule H5)."""
+        """Use a seat again that the master refused to take back (rule H5)."""
         self._uncertain.pop(held.want.key, None)
         self._use(held)
 
     # What the master takes away.
 
     def taken_away(self, keys: Collection[SeatKey]) -> tuple[Held, ...]:
-        """Stop using the seats that the master counts under these names, idle ones too; returns those in use.
+        """Stop using the seats that the master counts under these names, idle ones too; return those that were in use.
 
-        The master counts them until it has them back (`taken_back`).
+        The master counts these seats until it has them back (`taken_back`).
         """
         lost = [held for held in self._held.values() if held.counted_as in keys]
         idle = [held for key, held in self._idle.items() if key in keys]
@@ -241,14 +240,14 @@ class LocalSeats:
         return tuple(lost)
 
     def beside(self, keys: Collection[SeatKey]) -> tuple[Want, ...]:
-        """Return the seats in use by the holders of these seats, under other names."""
+        """Return the other seats in use by the holders of the named seats."""
         holders = {key[1:] for key in keys}
         return tuple(held.want for key, held in self._held.items() if key[1:] in holders and key not in keys)
 
     # Offline.
 
     def acquire_offline(self, want: Want) -> Granted | None:
-        """Grant a seat from what the master counts for this site anyway; None where there is none."""
+        """Grant a seat from those that the master counts for this site in any case; return None where there is none."""
         key = want.key
         if held := self._held.get(key):
             return held.as_grant(already_held=True)
@@ -263,7 +262,7 @@ class LocalSeats:
         return held.as_grant(already_held=False)
 
     def return_offline(self, want: Want) -> bool:
-        """Stop using a seat; it lies idle until the master can be reached. Returns whether it was in use."""
+        """Stop using a seat, which stays idle until the master can be reached; return whether it was in use."""
         self._missed.pop(want.key, None)
         if self._awaited.pop(want.key, None) is not None:
             self._uncertain[want.key] = want  # the master has not heard that it is given up
@@ -276,7 +275,7 @@ class LocalSeats:
         return True
 
     def _take_idle(self, want: Want) -> Held | None:
-        """Take an idle seat for a holder: its own first, then one that may be passed on."""
+        """Remove and return an idle seat for a holder: the holder's own first, then one that may be passed on."""
         own = self._idle.get(want.key)
         if own is not None and own.want == want:
             return self._idle.pop(want.key)
@@ -286,14 +285,14 @@ class LocalSeats:
         return None
 
     def still_wanted(self, wants: Iterable[Want]) -> None:
-        """Note the whole wanted set while the master cannot be asked; the next reconciliation asks, and has it take
-        back what it counts beyond the set, whether or not this site knows of it."""
+        """Note the whole wanted set while the master cannot be asked. The next reconciliation asks for it, and has the
+        master take back every seat beyond the set, whether or not this site knows of that seat."""
         self._set_is_news = True
         self._missed.clear()
         self._missed.update({want.key: want for want in wants if want.key not in self._held})
 
     def surplus(self, wants: Iterable[Want]) -> tuple[Want, ...]:
-        """Return what the master may count for this site beyond a wanted set."""
+        """Return the seats that the master may count for this site and that are not in a wanted set."""
         wanted = {want.key for want in wants}
         counted = {held.counted_as: Want(*held.counted_as) for held in (*self._held.values(), *self._idle.values())}
         counted.update(self._uncertain)
@@ -302,11 +301,10 @@ class LocalSeats:
     # Reconciling the whole set.
 
     def begin_reconciling(self, wants: Sequence[Want]) -> Reconciliation:
-        """Give up, before the master is asked, every right that its answer may take away.
+        """Give up, before the master is asked, every seat that its answer may take away.
 
-        Until `reconciled`, only those seats count as held whose claim stands either way: wanted, and counted under
-        their own name. Where the answer is lost it stays so, and the rest stays wanted. Raises ValueError where a seat
-        is wanted twice.
+        Until `reconciled`, only seats that are wanted and counted under their own name count as held. Where the answer
+        is lost this stays so, and the other seats stay wanted. Raises ValueError where a seat is wanted twice.
         """
         wanted = {want.key: want for want in wants}
         if len(wanted) != len(wants):
@@ -329,7 +327,7 @@ class LocalSeats:
     def reconciled(
         self, reconciliation: Reconciliation, outcomes: Iterable[Granted | Refused], *, kept: Iterable[Granted] = ()
     ) -> Reconciled:
-        """Note the master's answer: from now on it counts the seats that are held here."""
+        """Note the master's answer to a reconciliation: from now on the master counts the seats that are held here."""
         known = {*self._held, *(held.want.key for held in reconciliation.in_doubt)}
         gained: list[Granted] = []
         refused: list[Refused] = []
@@ -350,7 +348,7 @@ class LocalSeats:
         return Reconciled(gained=tuple(gained), refused=tuple(refused))
 
     def claimed(self, outcomes: Iterable[Granted | Refused]) -> list[Refused]:
-        """Note what the master said of seats used by number until now; returns those that it refused."""
+        """Note the master's answers for seats used by number until now; return the refusals."""
         refused = []
         for outcome in outcomes:
             if isinstance(outcome, Refused):
@@ -364,10 +362,10 @@ class LocalSeats:
     # The end of a lease.
 
     def lose_all(self, *, lent: Mapping[str, int] | None = None) -> tuple[Want, ...]:
-        """Give up every seat because the lease is over; they stay wanted. Returns those that were in use.
+        """Give up every seat because the lease is over; the seats stay wanted. Return those that were in use.
 
-        `lent` says how many of each license type are borrowed: so many go on, those used longest first, and others may
-        be acquired offline as these are returned.
+        `lent` says how many seats are borrowed, by license type: as many stay in use, those used longest first, and
+        others may be acquired offline as these are returned.
         """
         self._allowance = lent or None
         self.numbers.forget()
@@ -385,7 +383,7 @@ class LocalSeats:
         return tuple(lost)
 
     def forget_all(self) -> None:
-        """Want nothing any more: another installation took over, or the lease was closed."""
+        """Forget all seats, held or wanted, because another installation took over or the lease was closed."""
         self.lose_all()
         self._set_is_news = False
         self._missed.clear()

@@ -1,11 +1,12 @@
-"""Seats that may be used by their number: as many of a type as the signed lease says, whoever holds them.
+"""Seats that may be used by number: as many of a license type as the signed lease says, whoever holds them.
 
-Decides, with no I/O and no clock, whether one more may be used without asking. What counts against the number is every
-seat of the type that is in use, lies idle, is being asked for or was asked for in vain: the master may count each of
-them. So whatever is lost on the way, no more are in use than the number, and the master counts at least that many.
+Decides, with no I/O and no clock, whether one more seat may be used without asking the master. Every seat of the type
+that is in use, is idle, is being asked for or was asked for without an answer counts against the number: the master may
+count each of them. So whatever message is lost, no more seats are in use than the number, and the master counts at
+least as many as are in use.
 
-Types go by their catalog keys here, as in the lease. A seat that is held under any name that the lease does not know
-counts against each number, as it may be a printed name of that type.
+Types are named by catalog keys here, as in the lease. A seat whose type name the lease does not know counts against
+each number, as the name may be a printed name of that type.
 """
 
 from __future__ import annotations
@@ -20,33 +21,33 @@ from slave_client.values.seats import Held, SeatKey, Want
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """How many seats may be used by number."""
+    """The numbers of seats that a lease lets a PBX use without asking."""
 
     seats: Mapping[str, int]
-    """In all, by license type."""
+    """Seats that may be used by number, by license type."""
     kinds: Mapping[str, Collection[HolderKind]]
-    """Who may hold them, by license type; whoever does where a type is not named."""
+    """Kinds of holders that may hold these seats, by license type; any kind where a type is missing."""
     known: frozenset[str]
     """The keys of types that this PBX is known to hold seats of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberUse:
-    """What a PBX says of the seats of a type."""
+    """What a renewal reports of the seats of a license type."""
 
     license_type: str
     seats: int
-    """By how many in all it goes."""
+    """The number of seats that the PBX goes by."""
     used: int
     acquired: int
-    """How many it began to use since it said so last."""
+    """Seats that the PBX began to use since its last report."""
 
 
 NO_NUMBERS = Numbers({}, {}, frozenset())
 
 
 class HeldSeats(dict[SeatKey, Held]):
-    """Seats by name, counted by license type."""
+    """Seats in use by name, with their count by license type."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,10 +74,10 @@ class HeldSeats(dict[SeatKey, Held]):
 
 
 class SeatNumbers:
-    """Which seats of one site are used by number, and which of these the master has not heard of.
+    """The seats of one site that are used by number, and those of them that the master has not been told of.
 
-    `held` are the seats in use; `others` are not, and the master may count them all the same. Both are looked at anew
-    each time.
+    `held` are the seats in use; `others` are seats not in use that the master may count. Both may change at any time:
+    they are read anew for each question.
     """
 
     def __init__(self, held: HeldSeats, others: Iterable[Collection[SeatKey]]) -> None:
@@ -85,11 +86,11 @@ class SeatNumbers:
         self._others = (*others, self._asked)
         self._numbers = NO_NUMBERS
         self._unasked: dict[SeatKey, Want] = {}
-        """In use; the master has not heard of them yet. Some may not be in use any more."""
+        """Seats used by number that the master has not been told of; some may not be in use any more."""
         self._begun: Counter[str] = Counter()
 
     def go_by(self, numbers: Numbers) -> None:
-        """Use as many seats by their number as these say, from now on."""
+        """Let as many seats be used by number from now on as the numbers say."""
         self._numbers = numbers
 
     def may_use(self, want: Want) -> bool:
@@ -102,21 +103,21 @@ class SeatNumbers:
         )
 
     def note_unasked(self, want: Want) -> None:
-        """Note a seat that is used by number from now on; the master has to be told of it."""
+        """Note a seat that is used by number from now on and that the master has still to be told of."""
         self._unasked[want.key] = want
 
     def begun(self, key: SeatKey) -> None:
-        """Note a seat that was not in use before."""
+        """Count a seat that begins to be used, for the next report."""
         self._begun[key.license_type] += 1
 
     @property
     def unasked(self) -> tuple[Want, ...]:
-        """Seats in use of which the master has to be told."""
+        """Seats in use that the master has still to be told of."""
         self._unasked = {key: want for key, want in self._unasked.items() if key in self._held}
         return tuple(self._unasked.values())
 
     def heard_of(self, key: SeatKey) -> bool:
-        """Have the master be told of a seat no more; return whether it was to be."""
+        """Note that the master need not be told of a seat; return whether it had still to be told."""
         return self._unasked.pop(key, None) is not None
 
     def asking(self, wants: Iterable[Want]) -> None:
@@ -124,11 +125,11 @@ class SeatNumbers:
         self._asked.update(want.key for want in wants)
 
     def answered(self, wants: Iterable[Want]) -> None:
-        """Note that nothing more comes of what was asked for; what came of it is noted already."""
+        """Note that a call for seats is over, after its result was noted."""
         self._asked.difference_update(want.key for want in wants)
 
     def uses(self) -> list[NumberUse]:
-        """Return by license type how many seats are used, and by which number; begins to count anew what is begun."""
+        """Return the report of seats used by number, per license type; start to count begun seats from 0 again."""
         unasked = Counter(want.license_type for want in self.unasked)
         uses = []
         for key in sorted(self._numbers.known):
@@ -139,12 +140,12 @@ class SeatNumbers:
         return uses
 
     def forget(self) -> None:
-        """Use nothing by number any more: the lease is over."""
+        """Let no seat be used by number any more, because the lease is over."""
         self._numbers = NO_NUMBERS
         self._unasked.clear()
 
     def _counted(self, license_type: str, *, but: SeatKey | None = None) -> int:
-        """Return how many seats count against the number of a type, but for one name."""
+        """Return how many seats count against the number of a license type, without the seat named `but`."""
         of_type, known = self._held.of_type, self._numbers.known
         strange = len(self._held) - sum(of_type[name] for name in {*known, license_type})
         elsewhere = {

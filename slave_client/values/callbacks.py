@@ -1,4 +1,4 @@
-"""Calls the PBX's callbacks, and keeps what the PBX's own code does wrong away from the client.
+"""Calls the PBX's callbacks, and keeps errors of the PBX's own code away from the client.
 
 Decides: nothing but the order: log first, then the callback. What a callback raises is logged and goes no further.
 """
@@ -17,9 +17,9 @@ _log = logging.getLogger("slave_client")
 OnState = Callable[[State, State, str], None]
 """Called with the old state, the new one, and why."""
 OnSeat = Callable[[Want, SeatChange], None]
-"""Called with a seat and what became of it."""
+"""Called with a seat and the change of that seat."""
 OnNotice = Callable[[Notice], None]
-"""Called once for each notice, and again only after it was gone."""
+"""Called once for each notice, and again only after the notice had gone."""
 
 
 class Callbacks:
@@ -39,7 +39,7 @@ class Callbacks:
             self._call(self._on_state, old, new, why)
 
     def seat(self, change: SeatChange) -> None:
-        """Call `on_seat` with what became of a seat."""
+        """Call `on_seat` with the change of a seat."""
         if self._on_seat is not None:
             self._call(self._on_seat, change.want, change)
 

@@ -1,4 +1,4 @@
-"""May this call be made? Emergency calls and running calls ask nobody.
+"""Whether a call may be made or go on. Emergency calls and running calls always may.
 
 EMERGENCY RULE: an emergency call, and a call that is already running, never depend on a license: not on a seat, not on
 a lease, not on the master, not on the state of this client, not even on whether it was ever started. The functions here
@@ -12,11 +12,11 @@ from enum import Enum
 
 class CallKind(Enum):
     EMERGENCY = "emergency"
-    """To an emergency number. Always allowed."""
+    """A call to an emergency number. Always allowed."""
     RUNNING = "running"
-    """Already set up. Always allowed to go on."""
+    """A call that is already set up. Always allowed to go on."""
     NEW = "new"
-    """Any other call that is about to be set up. Allowed where the holder has its seat."""
+    """Any other call that is about to be set up. Allowed where the holder has a seat."""
 
 
 class SeatPossession(Enum):

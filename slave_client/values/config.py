@@ -35,41 +35,41 @@ _PBX: Final = re.compile(r"projects/[a-z0-9-]{1,63}/pbxs/[a-z0-9-]{1,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """How one PBX reaches its license master. Raises ConfigError, a ValueError, where something makes no sense."""
+    """How one PBX reaches its license master. Raises ConfigError, a ValueError, where a field makes no sense."""
 
     addresses: tuple[str, ...]
-    """The masters, as HOST:PORT ("license-master:7600") or other targets of gRPC; tried in this order, from the last
-    good one on."""
+    """The masters, as HOST:PORT ("license-master:7600") or other targets of gRPC; tried in this order, beginning
+    with the last one that answered."""
     pbx: str
-    """projects/{project}/pbxs/{pbx}"""
+    """The PBX's name, as projects/{project}/pbxs/{pbx}."""
     software_version: str
-    """What the PBX runs, e.g. "12r1 sr4" (rules B2, B5)."""
+    """The software version that the PBX runs, e.g. "12r1 sr4" (rules B2, B5)."""
     state_dir: Path | None = None
-    """Where the lease is kept over a restart. Without it a restarted PBX has no offline rights."""
+    """The folder that keeps the lease over a restart. Without a folder a restarted PBX has no offline rights."""
     device_dir: Path | None = None
     """The folder of the PBX's device (`DeviceKey`): with it, a release is certified as soon as the master asks."""
     trusted_keys: tuple[bytes, ...] = ()
-    """The masters' public keys, Ed25519, raw 32 bytes. Without them the first key seen is pinned."""
+    """The masters' public keys, Ed25519, raw 32 bytes. Without keys here, the first key seen is pinned."""
     tls: TlsFiles | None = None
-    """Certificates as files, read again when they are renewed; plain text without."""
+    """Certificates as files, read again when they are renewed; None for plain text."""
     credentials: grpc.ChannelCredentials | None = None
-    """Instead of `tls`, for keys that are in no file; they stay as they are."""
+    """Credentials instead of `tls`, for keys that are in no file; used unchanged while the client runs."""
     caller: str = ""
-    """Who calls, for the master's audit, in printable ASCII; the PBX's name where empty."""
+    """The caller's name in the master's audit, in printable ASCII; the PBX's name where empty."""
     call_timeout_seconds: float = 5.0
-    """How long one attempt of one call may take."""
+    """Seconds that one attempt of one call may take."""
     give_up_after_seconds: float = 10.0
-    """How long acquiring may take in all, retries included, before it is refused with NO_ANSWER."""
+    """Seconds that acquiring may take in all, retries included, before it is refused with NO_ANSWER."""
     backoff_base_seconds: float = 0.1
-    """The longest pause after a first failure; it doubles with each one."""
+    """The longest pause after a first failure, in seconds; each further failure doubles the pause."""
     backoff_max_seconds: float = 10.0
-    """The longest pause after many failures."""
+    """The longest pause after many failures, in seconds."""
     save_every_seconds: float = 0.5
-    """Seats acquired are written to the state directory at most this often. Seats returned are written at once."""
+    """Least seconds between two writes of acquired seats to the state directory. Returned seats are written at once."""
     seats_per_call_max: int = 1000
-    """How many seats are joined into one call, 1 to 10,000."""
+    """The most seats that are joined into one call, 1 to 10,000."""
     channel_options: tuple[tuple[str, str | int], ...] = ()
-    """More gRPC channel arguments."""
+    """Further gRPC channel arguments, as name and value."""
 
     def __post_init__(self) -> None:
         check_fields(self, ConfigError)

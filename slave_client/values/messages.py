@@ -1,4 +1,4 @@
-"""Seats and answers as messages of the API: what is asked for goes out, what the master says comes in."""
+"""Translation of seats and answers between the client's values and the messages of the API."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _KINDS_BACK: Final[dict[int, HolderKind]] = {kind.value: kind for kind in Holder
 
 
 def seat_from_want(want: Want) -> seat_pb2.Seat:
-    """Translate a wanted seat for the wire."""
+    """Translate a wanted seat into a message."""
     return seat_pb2.Seat(
         license_type=want.license_type,
         holder_kind=_KINDS[want.holder_kind],
@@ -51,7 +51,7 @@ def seat_from_want(want: Want) -> seat_pb2.Seat:
 
 
 def want_from_seat(seat: seat_pb2.Seat) -> Want:
-    """Translate a seat that the master names; raises ValueError where this client cannot know it."""
+    """Translate a seat that the master names; raises ValueError for a kind of holder that this client does not know."""
     return Want(
         license_type=seat.license_type,
         holder_kind=HolderKind(seat.holder_kind),
@@ -90,7 +90,7 @@ def outcome_from_return(want: Want, result: lease_pb2.ReturnResult) -> ReturnOut
 
 
 def refused_from_refusal(want: Want, refusal: seat_pb2.Refusal) -> Refused:
-    """Translate a refusal with all its numbers."""
+    """Translate the master's refusal of a seat."""
     remedy = refusal.remedy
     ways = tuple(tuple(_step(step) for step in way.steps) for way in remedy.ways)
     return _read(
@@ -119,12 +119,12 @@ def _step(step: seat_pb2.RemedyStep) -> RemedyStep:
 
 
 def _read(kind: type[V], message: Message, **given: Any) -> V:
-    """Return a value whose fields the message has by the same name, but for those that are given."""
+    """Make a value from the message's fields of the same names and from the fields in `given`, which win."""
     return kind(**given, **{name: getattr(message, name) for name in _NAMES[kind] if name not in given})
 
 
 def keys_from_seats(seats: Iterable[seat_pb2.Seat]) -> tuple[SeatKey, ...]:
-    """Translate the names of seats, leaving out holders of a kind that this client cannot know."""
+    """Translate the names of seats, without those whose kind of holder this client does not know."""
     return tuple(
         SeatKey(seat.license_type, _KINDS_BACK[seat.holder_kind], seat.holder)
         for seat in seats
@@ -133,5 +133,5 @@ def keys_from_seats(seats: Iterable[seat_pb2.Seat]) -> tuple[SeatKey, ...]:
 
 
 def licenses_from_refs(references: Iterable[seat_pb2.LicenseRef]) -> tuple[LicenseRef, ...]:
-    """Translate licenses as a refusal or a notice names them."""
+    """Translate the licenses that a refusal or a notice names."""
     return tuple(_read(LicenseRef, reference) for reference in references)

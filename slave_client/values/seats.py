@@ -1,4 +1,4 @@
-"""What a PBX asks for and what it is answered, as values; `messages` translates them from and to the API."""
+"""Wanted seats, and the answers to them, as values; `messages` translates them from and to the API."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Source(Enum):
 
     MASTER = "master"
     LOCAL = "local"
-    """This client, from what it holds under its signed lease; the master learns of it when it is reached again."""
+    """This client, from the seats under its signed lease; the master is told when it is reached again."""
 
 
 class Reason(Enum):
-    """Why a seat was refused: what the master says, and after that what this client says without asking it."""
+    """Why a seat was refused: the master's reasons first, then those of this client without asking the master."""
 
     UNKNOWN_LICENSE_TYPE = "unknown_license_type"
     HOLDER_KIND = "holder_kind"
@@ -37,25 +37,25 @@ class Reason(Enum):
     COMPANION_EXHAUSTED = "companion_exhausted"
     STILL_REQUIRED = "still_required"
     REVOKED = "revoked"
-    """This very seat was taken away (rules L5, P1); once it was given back it can be asked for like any other."""
+    """This seat was taken away (rules L5, P1); after it was given back it can be asked for like any other."""
     LEARNING = "learning"
-    """The master was restored from a backup and grants nothing beyond what was proven until it has learned."""
+    """The master was restored from a backup and grants only proven seats until all leases signed before have ended."""
     ONE_PER_PBX = "one_per_pbx"
     """The PBX has its one seat of the type under another name (rule K2)."""
     MALFORMED_SEAT = "malformed_seat"
-    """A field of the seat cannot be read; the message names it. The rest of the call was decided without it."""
+    """A field of the seat cannot be read; the message names the field. The call's other seats were decided."""
     ACCESS_DENIED = "access_denied"
-    """An allocation rule of the operator's keeps such seats for others."""
+    """An allocation rule of the operator keeps such seats for other PBXs."""
     MAXIMUM_REACHED = "maximum_reached"
-    """The site, or its group, has as many seats as an allocation rule lets it have."""
+    """The site, or the site's group, has as many seats as an allocation rule allows."""
     RESERVED_FOR_OTHERS = "reserved_for_others"
-    """What is free is reserved for other sites by allocation rules."""
+    """The free seats are reserved for other sites by allocation rules."""
     WAITING = "waiting"
-    """It is waited for, as the call asked or one before it; `on_seat` hears when it is granted."""
+    """The PBX waits for the seat, as this call or an earlier one asked; `on_seat` is called when it is granted."""
     UNKNOWN = "unknown"
-    """A reason of the master's that this version of the client does not know; the message has it in words."""
+    """A master's reason that this version of the client does not know; the message states it."""
     OFFLINE = "offline"
-    """The master does not answer, and no seat that the site holds is idle, or that it borrowed is free."""
+    """The master does not answer, and no seat of the site is idle, and no borrowed seat is free."""
     NO_LEASE = "no_lease"
     """There is no lease in force: none was opened yet, or it expired."""
     FENCED = "fenced"
@@ -63,13 +63,13 @@ class Reason(Enum):
     CLOSED = "closed"
     """This client was closed or stopped."""
     NO_ANSWER = "no_answer"
-    """The master is there but gave no answer in time, because it is overloaded or its storage is away."""
+    """The master can be reached but gave no answer in time: it is overloaded, or its database cannot be reached."""
     INVALID = "invalid"
-    """The master calls the request malformed, or this client not entitled to it."""
+    """The master says that the request is malformed, or that this client is not entitled to it."""
 
     @property
     def source(self) -> Source:
-        """Whether the master or this client refuses for this reason."""
+        """Who refuses for this reason: the master or this client."""
         return Source.LOCAL if self in _LOCAL_REASONS else Source.MASTER
 
 
@@ -77,22 +77,22 @@ _LOCAL_REASONS: Final = frozenset({Reason.OFFLINE, Reason.NO_LEASE, Reason.FENCE
 
 
 class LossCause(Enum):
-    """Why a seat that was held is held no more, though nobody returned it."""
+    """Why a seat was lost without being returned."""
 
     EXPIRED = "expired"
     """The lease passed its end, or the master ended it, and no loan is left for the seat."""
     FENCED = "fenced"
     """Another installation took over this PBX's lease."""
     HANDED_BACK = "handed_back"
-    """This PBX carried it as a standby; the PBX that it stood in for has its seats back."""
+    """This PBX carried the seat as a standby; the PBX that it carried seats for has them back."""
     IN_DOUBT = "in_doubt"
-    """It was passed on while offline, and the connection broke while the master was asked to agree."""
+    """The seat was passed on while offline, and the connection broke before the master agreed."""
     REVOKED = "revoked"
-    """It was taken away: its license goes elsewhere (rule L5), or its use ended with an agreement (rules P1, R3)."""
+    """The seat was taken away: its license goes elsewhere (rule L5), or its agreement ended (rules P1, R3)."""
 
 
 class SeatKey(NamedTuple):
-    """Names a seat within its PBX."""
+    """The name of a seat within its PBX."""
 
     license_type: str
     holder_kind: HolderKind
@@ -146,7 +146,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LicenseRef:
-    """Licenses as a refusal or a version limit names them; `type` is printed, e.g. "PBX-Port10"."""
+    """Licenses that a refusal or a version limit names; `type` is the printed name, e.g. "PBX-Port10"."""
 
     license: str
     type: str
@@ -156,10 +156,10 @@ class LicenseRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemedyStep:
-    """One thing to do; its action says which fields it uses. `licenses` and `seats` are the first few."""
+    """One action to take; the action says which fields are used. `licenses` and `seats` are the first few."""
 
     action: RemedyAction | None
-    """None where this version of the client does not know it."""
+    """What to do; None where this version of the client does not know the action."""
     license_type: str = ""
     quantity: int = 0
     device: str = ""
@@ -175,14 +175,14 @@ class RemedyStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """What turns a refusal into a grant; `text` says it in one sentence.
+    """The changes that turn a refusal into a grant; `text` states them in one sentence.
 
     `ways` are the steps of each way, the fewest first: each way is enough by itself, and takes all of its steps. The
     fields repeat the step of the first way that answers the reason itself.
     """
 
     action: RemedyAction | None = None
-    """None where nobody named one, or this version of the client does not know it."""
+    """What to do; None where no action was named, or this version of the client does not know it."""
     text: str = ""
     license_type: str = ""
     quantity: int = 0
@@ -206,11 +206,12 @@ class Granted:
 
     want: Want
     basis: Basis | None
-    """None where this version of the client does not know it: treated as DEBITED, and never passed on."""
+    """Why the seat is granted; None where this version of the client does not know the basis: then the seat is treated
+    as DEBITED, and never passed on."""
     already_held: bool = False
     """True where the PBX held the seat before it asked."""
     included_in: str = ""
-    """The license type that includes this one, where basis is INCLUDED."""
+    """The license type that includes this seat's type, where basis is INCLUDED."""
     device: str = ""
     """The device whose licenses are debited, where basis is DEBITED."""
     reassignable: bool = False
@@ -219,7 +220,7 @@ class Granted:
 
     @classmethod
     def by_number(cls, want: Want) -> Granted:
-        """Return the grant of a seat of which only the number counts, whoever holds it."""
+        """Return the grant of a seat that is used by number, whoever holds it."""
         return cls(want=want, basis=Basis.DEBITED, reassignable=True, source=Source.LOCAL)
 
     @property
@@ -230,7 +231,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The PBX may not use the seat, or may not return it (STILL_REQUIRED); has everything needed to act on it."""
+    """The PBX may not use the seat, or may not return it (STILL_REQUIRED); the fields say what to do about it."""
 
     want: Want
     reason: Reason
@@ -244,11 +245,11 @@ class Refused:
     capacity: int = 0
     """Licenses installed on `device`."""
     in_use: int = 0
-    """Of these in use."""
+    """Seats in use of the licenses installed on `device`."""
     wanted: int = 0
     """New seats of that type wanted by the call."""
     place: int = 0
-    """Where it is WAITING: whose turn it is, 1 for the next."""
+    """The seat's place in the waiting line where the reason is WAITING, 1 for the next."""
     waiting: int = 0
     """Seats of the type that are waited for in the whole project."""
     top_holders: tuple[TopHolder, ...] = ()
@@ -270,7 +271,7 @@ class Awaited:
 
     want: Want
     place: int
-    """As the master told it last, 1 for the next; from 10 on it is rounded up."""
+    """The seat's place in the waiting line by the master's last report, 1 for the next; from 10 on rounded up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,14 +280,14 @@ class Returned:
 
     want: Want
     held: bool
-    """True where the PBX held it until now."""
+    """True where the PBX held the seat until now."""
     source: Source = Source.MASTER
-    """LOCAL where the master has not heard of it yet."""
+    """LOCAL where the master has not been told yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """A seat that was held is held no more, though nobody returned it."""
+    """A seat that the PBX held and lost without returning it."""
 
     want: Want
     cause: LossCause
@@ -295,7 +296,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
-    """The answer to a whole wanted set."""
+    """The answer for a whole set of wanted seats."""
 
     outcomes: tuple[Granted | Refused, ...]
     """One per wanted seat, in order."""
@@ -323,7 +324,7 @@ class Held:
 
     @classmethod
     def of(cls, grant: Granted) -> Held:
-        """Return a seat that was granted, counted under its own name."""
+        """Return the held seat that a grant makes, counted under its own name."""
         return cls(
             want=grant.want,
             basis=grant.basis,
@@ -335,11 +336,11 @@ class Held:
 
     @property
     def passed_on(self) -> bool:
-        """True where the master counts it under another holder."""
+        """True where the master counts the seat under another holder."""
         return self.counted_as != self.want.key
 
     def as_grant(self, *, already_held: bool) -> Granted:
-        """Return the grant by which it is used, without asking the master."""
+        """Return the grant of this seat, without asking the master."""
         return Granted(
             want=self.want,
             basis=self.basis,
@@ -351,7 +352,7 @@ class Held:
         )
 
     def may_pass_to(self, want: Want) -> bool:
-        """Tell whether it may be used as another seat: what the master checked for the one then holds for the other."""
+        """Tell whether this seat may be used as another one, because the master's checks hold for both."""
         return (
             self.reassignable
             and self.basis is Basis.DEBITED

@@ -1,4 +1,4 @@
-"""The states of a slave client, and what moves it from one to the next, as one table.
+"""The states of a slave client and the events that change them, as one table.
 
 Decides: which state follows which event. Leaves to others: noticing the events (`lease_keeper`, `seat_manager`), what
 is done on entering a state (`client`) and who waits for one (`client_state`). No I/O, no clock.
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class State(Enum):
-    """Where a client stands with its master."""
+    """A client's state toward its master."""
 
     STARTING = "starting"
     """No lease yet: the master was not reached since the start, and no kept lease is in force."""
@@ -24,7 +24,7 @@ class State(Enum):
     BORROWING = "borrowing"
     """The lease is over, and the master does not answer; the site uses what it borrowed, until the end of the loan."""
     EXPIRED = "expired"
-    """The lease passed its end or was ended by the master; its seats are lost. The client opens a new one."""
+    """The lease passed its end or was ended by the master; its seats are lost. The client opens a new lease."""
     FENCED = "fenced"
     """Another installation opened a newer lease for this PBX. Final: only a person can say which one is right."""
     CLOSED = "closed"
@@ -59,9 +59,10 @@ class Event(Enum):
     LEASE_ENDED = "lease_ended"
     """The master says that the lease is over, or that it knows of none."""
     LOAN_LEFT = "loan_left"
-    """Either of these two, while a loan is in force."""
+    """The lease is over (END_REACHED or LEASE_ENDED) while a loan is in force."""
     LEASE_UNKNOWN = "lease_unknown"
-    """The master does not know the lease any more, as its database was restored: it is opened anew, and shown."""
+    """The master does not know the lease, because its database was restored: the client opens a new lease and shows
+    the signed one."""
     FENCED = "fenced"
     """The master says that a newer lease was opened for this PBX."""
     CLOSED = "closed"
@@ -82,7 +83,7 @@ _ALWAYS: Final[Mapping[Event, State]] = {
     Event.CLOSED: State.CLOSED,
     Event.STOPPED: State.STOPPED,
 }
-"""What follows in every state but the final ones; what leads to the state that there is changes nothing."""
+"""The next state by event, in every state that is not final; an event that leads to the same state changes nothing."""
 
 TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(
     {
@@ -94,9 +95,9 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(
         **dict.fromkeys(_FINAL, MappingProxyType({})),
     }
 )
-"""By state, which state follows an event; one that is not named changes nothing."""
+"""The next state by state and event; an event that is not listed changes nothing."""
 
 
 def next_state(state: State, event: Event) -> State:
-    """Return the state that follows; the same one where the event changes nothing."""
+    """Return the state that follows an event; the same state where the event changes nothing."""
     return TRANSITIONS[state].get(event, state)

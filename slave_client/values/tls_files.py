@@ -1,4 +1,4 @@
-"""The files that a client shows its masters and believes them by."""
+"""The files with a client's certificate and key, and with the authorities by which it trusts masters."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from licensemaster.values.given import check_fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """Three files, PEM. They may be replaced while the client runs; it shows the new ones when it next connects."""
+    """Three PEM files. They may be replaced while the client runs: its next connection uses the new ones."""
 
     ca: Path
     """The authorities that sign masters' certificates."""
     certificate: Path
-    """This PBX's, good for license-master://projects/{project}/pbxs/{pbx}."""
+    """The PBX's certificate, for license-master://projects/{project}/pbxs/{pbx}."""
     key: Path
     """The certificate's key, without a password."""
     setting: str = "tls.{}"
-    """What whoever runs this client calls such a file, with `{}` for ca, certificate or key."""
+    """The name of such a file in error messages, with `{}` for ca, certificate or key."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -32,7 +32,7 @@ class TlsFiles:
         return self.read().credentials()
 
     def read(self) -> Pair:
-        """Read the files; raises ValueError where they cannot be read or do not belong together, naming which."""
+        """Read the files; raises ValueError naming those that cannot be read or do not belong together."""
         return read_pair(
             self.named_certificate,
             NamedFile(self.setting.format("key"), self.key),
@@ -41,11 +41,11 @@ class TlsFiles:
 
     @property
     def named_certificate(self) -> NamedFile:
-        """The certificate, as what is wrong with it is told."""
+        """The certificate file with its name for error messages."""
         return NamedFile(self.setting.format("certificate"), self.certificate)
 
     def stamp(self) -> tuple[int, ...]:
-        """Return numbers that change with the files; none while a file is missing."""
+        """Return numbers that change whenever the files change; an empty tuple while a file is missing."""
         try:
             statuses = [path.stat() for path in (self.ca, self.certificate, self.key)]
         except OSError:
