@@ -29,21 +29,21 @@ class DatabaseOutdatedError(Exception):
         self.project = project
         self.why = why
         self.until = until
-        """The end of the lease that was shown."""
+        """The end of the lease that the PBX showed, UNIX seconds."""
         self.is_news = is_news
-        """Whether the database has never heard of it."""
+        """Whether the database has never heard of what the PBX showed."""
         self.learning = learning
-        """What was under way when it was shown."""
+        """The learning that was under way when the PBX showed it."""
 
 
 class StandbyOffer(Value, kw_only=True):
-    """What a standby may carry while no master answers, or why nothing."""
+    """What a standby may carry while no master answers, or the reason why nothing."""
 
     standby: PbxName
     primary: PbxName
     primary_epoch: int = 0
     serial: int = 0
-    """0 where nothing is promised."""
+    """The number of the standby lease; 0 where nothing is promised."""
     issued_at: float = 0.0
     ends_at: float = 0.0
     ttl_seconds: int = 0
@@ -57,12 +57,12 @@ class SeatBlock(Value):
 
     license_type: str
     seats: int
-    """In all, those held included."""
+    """The number of seats in the block, held seats included."""
     holder_kinds: tuple[HolderKind, ...]
 
 
 class Blocks(Value):
-    """All that a PBX may use by number, and the name of it; 0 where nothing is counted for it."""
+    """All blocks that a PBX may use, and the serial that names them; the serial is 0 where nothing is counted."""
 
     blocks: tuple[SeatBlock, ...] = ()
     serial: int = 0
@@ -81,20 +81,20 @@ class LeaseGranted(Value):
     held_before: int = 0
     """Seats debited before a lease was opened."""
     acquired: SeatsAcquired | None = None
-    """What became of the seats that an opening asked for."""
+    """The outcomes of the seats that an opening asked for."""
     blocks: Blocks = Blocks()
     loans: tuple[Loan, ...] = ()
-    """What the PBX has borrowed."""
+    """The loans of the PBX."""
 
 
 class TakeOverRefused(Value):
-    """The answer to a takeover that is not possible: every problem; nothing was changed."""
+    """The answer to a takeover that is not possible: every problem that stands in the way. Nothing was changed."""
 
     problems: tuple[StandbyProblem, ...]
 
 
 class ClaimsEnded(Value):
-    """How many seats are no longer counted."""
+    """The answer to `EndClaims`: how many seats are no longer counted."""
 
     freed: int
 
@@ -104,20 +104,20 @@ class LeaseClosed(Value):
 
 
 class LeaseEnded(Value, kw_only=True):
-    """The answer to an operator who ended a lease: the seats returned, and those at risk."""
+    """The answer to `EndLease`: the seats that were returned, and the seats at risk."""
 
     epoch: int
     seats_returned: int
     at_risk: Mapping[str, int]
     """Seats that may still be in use, by license type."""
     risk_ends_at: float | None
-    """Until when, UNIX seconds; None where nothing is at risk."""
+    """The latest moment at which seats at risk may be in use, UNIX seconds; None where no seat is at risk."""
     connected: bool
-    """Whether whoever had the seats was connected, and so is notified at once."""
+    """Whether the user of the seats was connected, and so is notified at once."""
     renewed_at: float
-    """When it was last heard of, UNIX seconds."""
+    """When a master last heard of the PBX's lease, UNIX seconds."""
     carried_by: str
-    """The standby that carried the seats; empty where the PBX had them itself."""
+    """The standby that carried the seats; empty where the PBX used them itself."""
 
 
 class LoanBorrowed(Value):
@@ -127,25 +127,25 @@ class LoanBorrowed(Value):
 
 
 class LoanReturned(Value):
-    """The answer to `ReturnLoan`: what stays borrowed, and what the PBX may go on using all the same."""
+    """The answer to `ReturnLoan`: the seats that stay borrowed, and the seats that the PBX may still use."""
 
     loan: Loan | None
     seats_at_risk: int
     risk_ends_at: float | None
-    """UNIX seconds; None where nothing is at risk."""
+    """The latest moment at which returned seats may be in use, UNIX seconds; None where no seat is at risk."""
 
 
 class Tally(Value):
-    """What acquiring came to, for metrics and the usage history."""
+    """The counts of one acquire, for metrics and the usage history."""
 
     debited: Mapping[str, int]
     """Seats newly debited, by license type."""
     refused: Mapping[tuple[str, str], int]
     """Seats refused, by reason and license type."""
     site: str
-    """Where the PBX is that asked."""
+    """The site of the PBX that asked."""
     wants: Sequence[Want]
-    """What it asked for, in the catalog's words (L8)."""
+    """The seats asked for, with license types as catalog keys (L8)."""
 
 
 class SeatsAcquired(Value):
@@ -162,7 +162,7 @@ class SeatsReturned(Value):
 
 
 class SeatsSynced(Value):
-    """The answer to `SyncSeats`: one outcome for each want, and what became of all other seats."""
+    """The answer to `SyncSeats`: one outcome for each want, and what was done with all other seats."""
 
     outcomes: list[Outcome]
     tally: Tally
@@ -171,13 +171,13 @@ class SeatsSynced(Value):
 
 
 class WaitingDropped(Value):
-    """How many seats are waited for no longer."""
+    """The answer to `DropWaiting`: how many seats the PBX no longer waits for."""
 
     seats: int
 
 
 class SeatsReclaimed(Value):
-    """How many seats came back, and whether there may be more."""
+    """How many seats were taken back, and whether more may be left."""
 
     seats_returned: int
     more: bool

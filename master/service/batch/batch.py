@@ -51,16 +51,16 @@ from master.store.statements.events import write_events
 
 T = TypeVar("T")
 CONCERNS_ONE = (LeaseError, LoanError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError)
-"""What a request may be answered with instead; its neighbours go on."""
+"""The errors that answer one request of a batch; the batch's other requests go on."""
 
 
 class BatchAnswers(NamedTuple):
-    """What came of a batch."""
+    """The results of one batch."""
 
     answers: list[object]
-    """In the order of the requests."""
+    """The answers, in the order of the requests."""
     frees_seats: bool
-    """Whether others may have what they could not before: less is counted of a pool, or somebody waits no longer."""
+    """Whether other PBXs may now get seats: fewer seats of a pool are counted, or a PBX waits no longer."""
 
 
 def run_batch(
@@ -71,7 +71,7 @@ def run_batch(
     *,
     observer: Observer | None = None,
 ) -> BatchAnswers:
-    """Decide and write all requests; each is answered, or the exception that concerns it alone stands for the answer.
+    """Decide and write all requests of a batch; return an answer, or the error of that request alone, for each.
 
     `observer` is what is seen of PBXs; without it nobody is taken for gone before its lease says so.
     """
@@ -85,10 +85,10 @@ def run_batch(
 
 
 def answer_to(tx: Tx, estates: EstateCache, time: LeaseTime, request: Request[Answer]) -> Answer:
-    """Decide and write one request, alone.
+    """Decide and write one request in a batch of its own.
 
     Raises:
-        *CONCERNS_ONE: it is not served.
+        *CONCERNS_ONE: the request is not served.
     """
     (answer,) = run_batch(tx, estates, time, [request]).answers
     if isinstance(answer, Exception):
@@ -110,15 +110,15 @@ class Batch:
         self._leases = BatchLeases(tx, loaded, self._events, self._seats, self._waiting)
 
     def answer(self, resolved: ResolvedRequest) -> object:
-        """The answer to one request, or the exception that concerns it alone."""
+        """Return the answer to one request, or the exception that concerns this request alone."""
         try:
             return self._carried_out(resolved)
         except CONCERNS_ONE as error:
             return error
 
     def write(self) -> bool:
-        """Write claims, seats, counters, leases and, last of all, events; then name who holds most of what is short.
-        Returns whether others may have what they could not have before.
+        """Write claims, seats, counters, leases and, last of all, events; then name the biggest holders in refusals.
+        Return whether other PBXs may now get seats that they could not get before.
         """
         self._loaded.claims.write(self._tx)
         frees_seats = store.write_working_set(self._tx, self._loaded.working_set, now=self._loaded.time.now)
@@ -135,7 +135,7 @@ class Batch:
     # --- Who answers what -------------------------------------------------------------------------------------------
 
     def _carried_out(self, resolved: ResolvedRequest) -> object:
-        """The answer to a request, of the type that it is a request for."""
+        """Carry out one request and return the answer that belongs to its type."""
         leases, seats = self._leases, self._seats
         match resolved.request:
             case RenewLease() as request:
@@ -171,8 +171,9 @@ class Batch:
         raise NotImplementedError(type(resolved.request))
 
     def _once(self, resolved: ResolvedRequest, key: RequestKey[T], carry_out: Callable[[], T]) -> object:
-        """Carry out a request with an id, unless it was before; its answer is kept at once, as a retry may be in this
-        very batch."""
+        """Carry out a request with an id, unless that was done before. The answer is kept at once, as a retry may be in
+        this same batch.
+        """
         project_id = resolved.eligibilities.estate.project_id
         if (before := answered_before(self._tx, project_id, key)) is not None:
             return before
@@ -181,7 +182,7 @@ class Batch:
         return answer
 
     def _note_overdrafts(self) -> None:
-        """Note the pools that this batch left overdrawn by another number of seats."""
+        """Note an event for each pool whose number of overdrawn seats this batch has changed."""
         for pool_id, pool in sorted(self._loaded.working_set.pools.items()):
             if pool.overdrawn == (before := pool.account.overdrawn):
                 continue

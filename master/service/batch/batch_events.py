@@ -44,13 +44,13 @@ class BatchEvents:
         reason: str = "",
         request_id: str | None = None,
     ) -> None:
-        """Note an event of what a request changed; with the request's id where it has one."""
+        """Note an event of what a request changed, with the request's id if the request has an id."""
         project_id, text = resolved.eligibilities.estate.project_id, json_text(details)
         caller = resolved.request.caller
         self.noted.append(Event(self._now, project_id, resolved.pbx.name, kind, caller, request_id, text, reason))
 
     def acquired(self, resolved: ResolvedRequest, wants: Sequence[Want], outcomes: Sequence[Outcome]) -> Tally:
-        """Note an event of the seats that are held from now on; returns the counts for the metrics."""
+        """Note an event of the seats that were newly debited; return the counts for the metrics."""
         acquired: defaultdict[str, list[str]] = defaultdict(list)
         debited: defaultdict[str, int] = defaultdict(int)
         refused: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -67,17 +67,17 @@ class BatchEvents:
         return Tally(debited, refused, resolved.pbx.site, wants)
 
     def overdrawn(self, estate: Estate, pool_id: int, before: int, account: OverdraftAccount) -> None:
-        """Note how many seats of a pool are above what is installed from now on, after so many."""
+        """Note how many seats of a pool are now above what is installed, and how many were before."""
         self.noted.append(overdraft_event(estate, pool_id, before, account, self._now))
 
     def two_claims(self, resolved: ResolvedRequest, overlap: TwoClaims | None) -> None:
-        """Note, and log, that a PBX and its standby used the same seats, if they did."""
+        """Note and log that a PBX and its standby used the same seats, where they did."""
         if overlap is not None:
             self.add(resolved, "standby.two_claims", overlap.details())
             _log.warning("two claims at once", pbx=str(resolved.request.pbx), **overlap.details())
 
     def returned(self, resolved: ResolvedRequest, keys: Sequence[SeatKey]) -> None:
-        """Note an event of the seats that went back."""
+        """Note an event of the seats that were returned."""
         returned: defaultdict[str, list[str]] = defaultdict(list)
         for key in keys:
             returned[key.type].append(key.holder)
@@ -86,7 +86,7 @@ class BatchEvents:
 
 
 def lease_before(lease: Lease | None) -> dict[str, Any] | None:
-    """The lease that an opening replaces, as the audit keeps it."""
+    """Return the lease that an opening replaces, in the form that the audit keeps."""
     if lease is None:
         return None
     return {
@@ -98,5 +98,5 @@ def lease_before(lease: Lease | None) -> dict[str, Any] | None:
 
 
 def counted(returned: Counter[str]) -> dict[str, Any]:
-    """Seats that went back without being named, for the audit: how many, and of which types."""
+    """Return how many seats were returned without names, and of which types, in the form that the audit keeps."""
     return {"seats": returned.total(), "types": returned}

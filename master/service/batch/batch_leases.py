@@ -79,16 +79,16 @@ class BatchLeases:
         self._overdrawn: dict[int, Mapping[int, Overdraft]] = {}
 
     def of(self, pbx_id: int) -> Lease | None:
-        """A PBX's lease as it is by now."""
+        """Return a PBX's lease as this batch has left it so far."""
         return self._leases.get(pbx_id)
 
     def put(self, lease: Lease) -> None:
-        """Let a PBX have this lease from now on."""
+        """Set a PBX's lease."""
         self._leases[lease.pbx_id] = lease
         self._changed.add(lease.pbx_id)
 
     def write(self, tx: Tx) -> None:
-        """Write the leases that changed, and whether there are claims beside them."""
+        """Write the leases that changed, and whether claims exist beside them."""
         for pbx_id, claims in self._claims.claims.items():
             lease = self._leases.get(pbx_id)
             if lease is not None and lease.claimed is not bool(claims):
@@ -98,10 +98,10 @@ class BatchLeases:
     # --- Calls under a lease ------------------------------------------------------------------------------------------
 
     def running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:
-        """The lease that a request comes under.
+        """Return the running lease that a request names.
 
         Raises:
-            LeaseError: it is not, or no longer, this request's.
+            LeaseError: the lease is not, or no longer, the one that the request names.
         """
         lease, epoch, caller_id = self.of(resolved.pbx.id), request.epoch, resolved.caller_id
         if lease is not None and lease.claimed and epoch < lease.epoch:
@@ -111,10 +111,10 @@ class BatchLeases:
         return running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time, caller_id=caller_id)
 
     def called(self, resolved: ResolvedRequest, request: SeatCall[object]) -> Lease:
-        """The lease under which a request changes what is held.
+        """Return the lease under which a request changes what is held.
 
         Raises:
-            LeaseError: it is not this request's, or a later request was served.
+            LeaseError: the lease is not the one that the request names, or a later request was served.
         """
         lease = self.running(resolved, request)
         after = called(lease, request.unanswered_calls, pbx=str(request.pbx))
@@ -174,7 +174,7 @@ class BatchLeases:
         return self.granted(resolved, lease, request.blocks)
 
     def granted(self, resolved: ResolvedRequest, lease: Lease, uses: Sequence[BlockUse] = ()) -> LeaseGranted:
-        """What is answered to who opened, took over or renewed a lease; `uses` is what is said of blocks."""
+        """Return the answer to an opening, takeover or renewal; `uses` is what the PBX reports of its blocks."""
         estate, pbx = resolved.eligibilities.estate, resolved.pbx
         seats = SeatNews(
             revoked=self._loaded.working_set.seats[pbx.id].revoked,
@@ -209,10 +209,10 @@ class BatchLeases:
         return LeaseClosed(returned.total())
 
     def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded:
-        """End a lease and every claim on an operator's word.
+        """End a lease, and every claim in the PBX's name, because an operator said so.
 
         Raises:
-            NoLeaseToEndError: there is none.
+            NoLeaseToEndError: the PBX has no lease.
         """
         lease, estate, pbx_id = self.of(resolved.pbx.id), resolved.eligibilities.estate, resolved.pbx.id
         counted_now = self._claims.in_use_at_most(pbx_id) if lease is not None else {}
@@ -236,7 +236,7 @@ class BatchLeases:
         return answer
 
     def end_claims(self, resolved: ResolvedRequest) -> ClaimsEnded:
-        """Let go of what is claimed in a PBX's name past its end."""
+        """End the claims in a PBX's name that are past their end."""
         freed = self._claims.end(resolved.pbx.id)
         if freed:
             self._events.add(resolved, "claims.ended", {"seats": freed})
@@ -255,17 +255,17 @@ class BatchLeases:
         return SeatsReclaimed(self._seats.reclaim_all(resolved, lease), more=holders >= request.holders_max)
 
     def reclaim_expired(self, resolved: ResolvedRequest, lease: Lease) -> None:
-        """Take back what an expired lease left, where expiry has not come to it yet."""
+        """Take back what an expired lease left, where the expiry task has not done that yet."""
         if lease.phase is Phase.EXPIRED:
             self._seats.reclaim_all(resolved, lease)
 
     # --- Underneath ---------------------------------------------------------------------------------------------------
 
     def _proof(self, resolved: ResolvedRequest, request: OpenLease) -> Proof | None:
-        """The signed lease that was shown, where it is in force, and to be shown.
+        """Return the proof that an opening shows, if its signed lease is in force and a proof is wanted.
 
         Raises:
-            DatabaseOutdatedError: it shows that there is something to be learned, for longer than is learned already.
+            DatabaseOutdatedError: the proof shows that the master must learn, or learn for longer than it does already.
         """
         proof, estate, before = request.proof, resolved.eligibilities.estate, self.of(resolved.pbx.id)
         if proof is None or not proof.is_in_force(self._time):
@@ -278,7 +278,7 @@ class BatchLeases:
         raise DatabaseOutdatedError(estate.name, why, until=proof.ends_at, is_news=news is not None, learning=learning)
 
     def _held(self, pbx: Pbx) -> dict[str, int]:
-        """Seats debited by now, by license type."""
+        """Return the seats debited so far for a PBX, by license type."""
         held, changes = self._loaded.held.get(pbx.id, {}), self._loaded.working_set.type_changes(pbx.id)
         seats_after = {key: held.get(key, 0) + changes.get(key, 0) for key in held.keys() | changes.keys()}
         return {key: seats for key, seats in seats_after.items() if seats}

@@ -50,7 +50,9 @@ class BatchSeats:
         return SeatsAcquired(outcomes, self._tally(resolved, wants, outcomes))
 
     def hand_on(self, resolved: ResolvedRequest, lease: Lease | None, request: GrantWaiting) -> SeatsAcquired:
-        """Grant what a PBX waits for still and whose turn it is; what is refused for good is waited for no longer."""
+        """Grant the seats that a PBX still waits for and whose turn has come; drop from waiting what is refused for
+        good.
+        """
         if lease is None or lease.state(self._time) is not LeaseState.ACTIVE:  # a lease that is unproven is not, either
             return SeatsAcquired([], Tally({}, {}, resolved.pbx.site, ()))
         wants = [want for want in request.wants if self._waiting.waits_for(resolved.pbx.id, want.key)]
@@ -64,13 +66,13 @@ class BatchSeats:
         return SeatsAcquired(outcomes, self._tally(resolved, wants, outcomes))
 
     def acquired_since(self, pbx: Pbx, since: float, wants: Sequence[Want]) -> int:
-        """How many debited seats the holders of some wants acquired at that time or later."""
+        """Count the debited seats that the holders of some wants acquired at a given time or later."""
         holders = {want.holder for want in wants}
         seats = (seat for seat in self._working_set.holdings(pbx.id) if seat.holder in holders)
         return sum(seat.pool_id is not None and seat.acquired_at >= since for seat in seats)
 
     def answer_as_at_first(self, pbx: Pbx, lease: Lease, acquired: SeatsAcquired) -> None:
-        """Answer for what the opening of a lease has acquired as it was answered then: not as held already."""
+        """Answer for the seats that an opening acquired as that opening was answered, not as held already."""
         held, outcomes = self._working_set.seats[pbx.id].by_key, acquired.outcomes
         for index, (want, outcome) in enumerate(zip(acquired.tally.wants, outcomes, strict=True)):
             if isinstance(outcome, Granted) and outcome.already_held and held[want[:3]].acquired_at >= lease.opened_at:
@@ -100,19 +102,19 @@ class BatchSeats:
         return SeatsSynced(synced.outcomes, tally, len(synced.returned), synced.kept)
 
     def reclaim_all(self, resolved: ResolvedRequest, lease: Lease) -> int:
-        """Take back all that was loaded of a PBX whose lease is over; how many seats that was."""
+        """Take back all loaded seats of a PBX whose lease is over; return how many seats."""
         returned = self.take_all(resolved.pbx)
         if returned:
             self._events.add(resolved, "seats.reclaimed", {"epoch": lease.epoch, **counted(returned)})
         return returned.total()
 
     def take_all(self, pbx: Pbx) -> Counter[str]:
-        """Take back all that was loaded or counted of a PBX; how many seats that was, by type."""
+        """Take back all loaded or counted seats of a PBX; return how many seats, by license type."""
         self._waiting.ended(pbx)
         return self._working_set.take_all(pbx.id)
 
     def name_top_holders(self, tx: Tx) -> None:
-        """Put the biggest holders into refusals for want of licenses; they are known only once all is written."""
+        """Put the biggest holders into refusals for lack of licenses; they are known once all seats are written."""
         named: dict[int, tuple[TopHolder, ...]] = {}
         for estate, outcomes in self._refused:
             name_top_holders(tx, outcomes, estate, named)
@@ -143,8 +145,10 @@ class BatchSeats:
 
 
 def _asker(resolved: ResolvedRequest, lease: Lease, time: LeaseTime) -> Asker:
-    """Who asks, judged by the software that the PBX runs: what it held goes on above the version limit too (B10), also
-    where it has to be entered anew because the master learns, and then nothing else is granted anyway."""
+    """Return the PBX that asks, judged by the software that it runs. Seats that the PBX held go on above the version
+    limit too (B10), also where they are entered anew because the master learns; nothing else is granted while it
+    learns.
+    """
     estate, software = resolved.eligibilities.estate, lease.software
     limit = estate.installation_of(resolved.pbx).limit
     if limit is not None and software.major > limit and estate.learns(time.ends_by):

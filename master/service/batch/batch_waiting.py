@@ -25,7 +25,7 @@ Name = tuple[int, Key]
 
 
 class BatchWaiting:
-    """What PBXs wait for."""
+    """The seats that PBXs wait for."""
 
     def __init__(self, loaded: LoadedBatch, events: BatchEvents) -> None:
         self._loaded = loaded
@@ -38,19 +38,19 @@ class BatchWaiting:
 
     @property
     def is_shorter(self) -> bool:
-        """Whether anybody waits no longer, so that others move up."""
+        """Whether any PBX waits for fewer seats than before, so that others move up."""
         return bool(self._gone)
 
     def of(self, pbx_id: int) -> Collection[Awaited]:
-        """What a PBX waits for by now, and what was handed on to it."""
+        """Return the seats that a PBX waits for so far, and those handed on to it."""
         return self._awaited.get(pbx_id, {}).values()
 
     def waits_for(self, pbx_id: int, key: Key) -> bool:
-        """Whether a PBX waits for a seat still."""
+        """Tell whether a PBX still waits for a seat."""
         return any((pbx_id, key) in queue for queue in self._working_set.queues.values())
 
     def asked(self, resolved: ResolvedRequest, places: Mapping[Key, int], keys: Iterable[Key]) -> None:
-        """A PBX has asked for seats: those in `places` it waits for; of the others it waits for none any longer."""
+        """Note that a PBX asked for seats: it waits for those in `places`, and no longer for any of the others."""
         pbx_id, begun = resolved.pbx.id, defaultdict[str, list[str]](list)
         of_pbx = self._awaited.setdefault(pbx_id, {}) if places else self._awaited.get(pbx_id, {})
         for key, place in places.items():
@@ -63,11 +63,11 @@ class BatchWaiting:
             self._events.add(resolved, "seats.awaited", begun)
 
     def wants_only(self, resolved: ResolvedRequest, wanted: Collection[Key]) -> None:
-        """A PBX has told all that it wants: it waits for nothing else."""
+        """Note that a PBX named all the seats that it wants: it waits for nothing else."""
         self.gave_up(resolved, [key for key in self._awaited.get(resolved.pbx.id, {}) if key not in wanted])
 
     def gave_up(self, resolved: ResolvedRequest, keys: Iterable[Key]) -> None:
-        """A PBX wants some seats no longer, or they are no use to it."""
+        """Note that a PBX no longer wants some seats, or cannot use them."""
         pbx_id, ended = resolved.pbx.id, defaultdict[str, list[str]](list)
         of_pbx = self._awaited.get(pbx_id, {})
         known = [key for key in keys if key in of_pbx]
@@ -79,7 +79,7 @@ class BatchWaiting:
             self._events.add(resolved, "seats.given_up", ended)
 
     def drop(self, resolved: ResolvedRequest, request: DropWaiting) -> int:
-        """An operator has a PBX wait no longer, for a type or for all; how many seats that was."""
+        """End a PBX's waiting for one license type or for all, for an operator; return how many seats."""
         of_pbx, dropped = self._awaited.get(resolved.pbx.id, {}), defaultdict[str, list[str]](list)
         keys = [key for key, seat in of_pbx.items() if not seat.is_handed_on and request.license_type in ("", key[0])]
         for license_type, _, holder in keys:
@@ -90,19 +90,19 @@ class BatchWaiting:
         return len(keys)
 
     def ended(self, pbx: Pbx) -> int:
-        """A PBX's lease is over, and with it all that it waited for; how many seats that was."""
+        """End all waiting of a PBX whose lease is over; return how many seats it waited for."""
         of_pbx = list(self._awaited.get(pbx.id, {}))
         self._forget(pbx.id, of_pbx)
         return len(of_pbx)
 
     def hand_on(self, pbx: Pbx, keys: Iterable[Key]) -> None:
-        """Seats that a PBX waited for are its own."""
+        """Note that seats for which a PBX waited were granted to it."""
         for key in keys:
             self._awaited.setdefault(pbx.id, {})[key] = Awaited(key, 0)
             self._handed_on.add((pbx.id, key))
 
     def write(self, tx: Tx) -> None:
-        """Write who waits from now on, who does no longer, and to whom seats were handed on."""
+        """Write the seats newly waited for, those no longer waited for, and those handed on."""
         store.forget_waiters(tx, self._gone)
         begun = []
         for queue in self._working_set.queues.values():

@@ -52,13 +52,13 @@ from master.values import Value
 
 
 class LoadedBatch(Value):
-    """What was read for a batch; working set, standby claims and proofs are what it is decided on."""
+    """What was read for a batch. Working set, standby claims and proofs are changed as requests are decided."""
 
     time: LeaseTime
-    """When it is decided."""
+    """The time by which the batch is decided."""
     resolved_requests: Sequence[ResolvedRequest | UnknownPbxError]
     leases: Mapping[int, Lease]
-    """By PBX id, those of all PBXs concerned."""
+    """The leases of all PBXs concerned, by PBX id."""
     working_set: SeatWorkingSet
     claims: BatchClaims
     proofs: Proofs
@@ -67,11 +67,11 @@ class LoadedBatch(Value):
     revoked: Mapping[int, frozenset[Key]]
     """Seats that an operator took away, by the id of PBXs that may have some (L5)."""
     awaited: Mapping[int, Mapping[Key, Awaited]]
-    """What PBXs wait for, or were handed on, by PBX id; only where a policy has a queue, or had one."""
+    """The seats that PBXs wait for, or that were handed on, by PBX id; only where a policy has or had a queue."""
 
     @property
     def projects(self) -> dict[int, int]:
-        """The ids of projects, by the ids of PBXs that ask."""
+        """The ids of projects, by the ids of the PBXs that ask."""
         return {
             resolved.pbx.id: resolved.eligibilities.estate.project_id
             for resolved in self.resolved_requests
@@ -80,7 +80,7 @@ class LoadedBatch(Value):
 
 
 def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Request[object]]) -> LoadedBatch:
-    """Read, under lock, everything that some requests need."""
+    """Read, under lock, everything that the requests of a batch need."""
     outcomes = resolve(tx, estates, requests)
     resolved_requests = [resolved for resolved in outcomes if isinstance(resolved, ResolvedRequest)]
     also = {pbx.id for resolved in resolved_requests for pbx in resolved.also}
@@ -119,7 +119,7 @@ def load(tx: Tx, estates: EstateCache, time: LeaseTime, requests: Sequence[Reque
 
 
 def is_to_prove(resolved: ResolvedRequest, lease: Lease | None, time: LeaseTime) -> bool:
-    """Whether a PBX has not shown yet what it may use, while that counts."""
+    """Tell whether a PBX has yet to prove what it may use, while the project is learning."""
     return resolved.eligibilities.estate.learns(time.ends_by) and (lease is None or lease.phase is Phase.UNPROVEN)
 
 
@@ -170,7 +170,7 @@ def _needs_of(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int,
 
 
 def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, Lease]) -> set[int]:
-    """The ids of PBXs in whose names there are claims, or may be after this batch; they are few."""
+    """Return the ids of PBXs in whose names claims exist, or may exist after this batch; they are few."""
     pbx_ids = set()
     for resolved in resolved_requests:
         lease = leases.get(resolved.pbx.id)
@@ -186,7 +186,7 @@ def _shared(resolved_requests: Sequence[ResolvedRequest], leases: Mapping[int, L
 
 
 def _block_types(resolved: ResolvedRequest) -> list[str]:
-    """The types of which a PBX that opens or renews its lease may be given a block."""
+    """Return the license types of which a PBX that opens or renews its lease may be given a block."""
     if not isinstance(resolved.request, OpenLease | RenewLease) or not resolved.request.blocks:
         return []
     asked = {use.license_type for use in resolved.request.blocks}
@@ -200,7 +200,7 @@ def _may_keep_first_claim(resolved: ResolvedRequest) -> bool:
 
 
 def _first_seats(tx: Tx, resolved_requests: Sequence[ResolvedRequest]) -> list[Seat]:
-    """The seats that reclaiming takes back in this batch."""
+    """Return the seats that reclaiming takes back in this batch."""
     return [
         seat
         for resolved in resolved_requests

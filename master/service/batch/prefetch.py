@@ -42,7 +42,7 @@ class Prefetch(Struct):
     """What must be read before the batch can be decided."""
 
     now: float
-    """UNIX seconds."""
+    """The time of the batch, UNIX seconds."""
     holders: set[tuple[int, str]] = field(default_factory=set)
     on_behalf: set[tuple[int, str]] = field(default_factory=set)
     types: set[tuple[int, str]] = field(default_factory=set)
@@ -59,19 +59,19 @@ class Prefetch(Struct):
     queued: dict[int, Estate] = field(default_factory=dict)
     """The project of each pool whose seats may be waited for, by pool id."""
     awaited: Mapping[int, Sequence[Waiting]] = field(default_factory=dict)
-    """What the PBXs that may wait themselves wait for, and what was handed on to them, by PBX id."""
+    """The seats that PBXs in this batch wait for, and those handed on to them, by PBX id."""
     staying: set[tuple[int, Key]] = field(default_factory=set)
-    """Seats that are wanted, by PBX id: if they are held, they do not come free."""
+    """The seats that are wanted, by PBX id: if they are held, they do not come free."""
     sites: set[str] = field(default_factory=set)
-    """Where the PBXs are that may be given something of divided and queued pools."""
+    """The sites of PBXs that may be given seats of divided and queued pools."""
 
     def single(self, pairs: set[tuple[int, str]]) -> Iterable[tuple[int, str]]:
-        """Those of some pairs whose PBX is not read as a whole."""
+        """Return those of some pairs (PBX id, holder or license type) whose PBX is not read as a whole."""
         return [pair for pair in pairs if pair[0] not in self.whole_pbxs] if self.whole_pbxs else pairs
 
 
 def canonical(seats: Sequence[Named], eligibilities: EligibilityCache) -> Sequence[Named]:
-    """Seats with their license types as catalog keys; the same object where they are already."""
+    """Convert the license types of seats to catalog keys; return the same object where all are catalog keys."""
     catalog = eligibilities.estate.catalog
     if catalog.types.keys() >= set(map(_TYPE, seats)):
         return seats
@@ -109,7 +109,7 @@ def need_for_types(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, t
 
 
 def need_for_queues(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, types: Iterable[str]) -> None:
-    """Note who waits for seats of some types that a PBX may be given."""
+    """Note what must be read to know who waits for seats of some types that a PBX may be given."""
     estate = eligibilities.estate
     if not estate.allocation.queues:
         return
@@ -127,7 +127,7 @@ def fill_working_set(
     claims: Mapping[int, Claims],
     seats: Sequence[Seat] = (),
 ) -> SeatWorkingSet:
-    """Read seats, then lock and read the pools they are debited from; `claims` are those in the names of some PBXs."""
+    """Read seats, then lock and read the pools that the seats are debited from; `claims` are those of some PBXs."""
     working_set = SeatWorkingSet(pbx_wide=pbx_wide)
     working_set.load(seats)
     working_set.load(store.seats_of_pbxs(tx, sorted(needs.whole_pbxs)))
@@ -157,7 +157,7 @@ def fill_working_set(
 
 
 def read_queue(tx: Tx, estate: Estate, pool_id: int, *, now: float) -> tuple[WaitingQueue, PoolDivision]:
-    """Who waits for seats of a pool, all of them, and how it is divided between their sites; `now` is UNIX seconds.
+    """Return all who wait for seats of a pool, and how the pool is divided between their sites; `now` is UNIX seconds.
 
     The type's policy must have a queue.
     """
@@ -166,15 +166,16 @@ def read_queue(tx: Tx, estate: Estate, pool_id: int, *, now: float) -> tuple[Wai
 
 
 def read_turns(tx: Tx, estate: Estate, pool_id: int, free: int, *, now: float) -> tuple[WaitingQueue, PoolDivision]:
-    """Of who waits for seats of a pool those whose turns might have come where at most so many are free, and how it is
-    divided; all of them where they are few. `now` is UNIX seconds."""
+    """Return those who wait for a pool and whose turns may have come with at most `free` free seats, and how the pool
+    is divided; all who wait, where they are few. `now` is UNIX seconds.
+    """
     return _read_queue_for(tx, estate, pool_id, Prefetch(now), free)
 
 
 def _read_queue_for(
     tx: Tx, estate: Estate, pool_id: int, needs: Prefetch, free_max: int
 ) -> tuple[WaitingQueue, PoolDivision]:
-    """Of who waits for seats of a pool those who matter to a batch in which at most so many seats are free."""
+    """Return those who wait for a pool and matter to a batch in which at most `free_max` seats are free."""
     key, now = estate.shared_pools[pool_id], needs.now
     waiting = queue_length(tx, estate.project_id, key)
     if waiting <= SHORT:
@@ -193,8 +194,9 @@ def _read_queue_for(
 def _who_may_have(
     tx: Tx, estate: Estate, pool_id: int, pbx_ids: Sequence[int], needs: Prefetch, free_max: int
 ) -> Sequence[int]:
-    """Which PBXs the division of a pool leaves any of so many free seats, and those too whose site or group is part of
-    the batch: what is counted there may become less."""
+    """Return the ids of PBXs to which the division of a pool leaves any of its free seats, and of those whose site or
+    group is part of the batch: what is counted for these may become less.
+    """
     rules = estate.rules_of_pool(pool_id, needs.now)
     if rules is None:
         return pbx_ids
@@ -223,14 +225,14 @@ def _queue(
 
 
 def _free_at_most(working_set: SeatWorkingSet, estate: Estate, pool_id: int, needs: Prefetch) -> int:
-    """How many seats of a pool may be free at once while a batch is decided, as far as it can be foreseen."""
+    """Return how many seats of a pool may be free at once while a batch is decided, as far as can be foreseen."""
     pool, policy = working_set.pools[pool_id], estate.overdraft_of(pool_id)
     above = max(policy.seats - pool.overdrawn, 0) if policy is not None else 0
     return pool.free + above + working_set.may_be_returned(pool_id, needs.staying)
 
 
 def _division(tx: Tx, estate: Estate, pool_id: int, rules: PoolRules, asking: Iterable[str]) -> PoolDivision:
-    """How a pool is divided now; it was locked before what is counted is read."""
+    """Return how a pool is divided now; the pool must have been locked before."""
     sites = rules.reserving_sites.union(*map(rules.companions_of, asking))
     pbx_ids = [pbx_id for site in sorted(sites) for pbx_id in estate.pbxs_at.get(site, ())]
     are_most = len(pbx_ids) * 2 > len(estate.pbxs)
@@ -239,7 +241,7 @@ def _division(tx: Tx, estate: Estate, pool_id: int, rules: PoolRules, asking: It
 
 
 def name_top_holders(tx: Tx, outcomes: list[Outcome], estate: Estate, named: dict[int, tuple[TopHolder, ...]]) -> None:
-    """Put the biggest holders into refusals for want of licenses; each pool is asked once."""
+    """Put the biggest holders into refusals for lack of licenses; read each pool once."""
     replaced: dict[int, Refusal] = {}
     for index, outcome in enumerate(outcomes):
         if type(outcome) is not Refusal or outcome.pool_id is None:

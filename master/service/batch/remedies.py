@@ -23,13 +23,13 @@ from master.values import Value
 
 
 class Asker(Value):
-    """A PBX that asks for seats, as it is judged."""
+    """A PBX that asks for seats, with what it is judged by."""
 
     eligibilities: EligibilityCache
     pbx: Pbx
     software: Version
     carrier: Pbx | None
-    """The standby that has the PBX's lease (F5), if one has."""
+    """The standby that has the PBX's lease (F5); None where the PBX has it."""
 
 
 class Remedies:
@@ -48,7 +48,7 @@ class Remedies:
         wants: Sequence[Want],
         outcomes: list[Outcome],
     ) -> list[Outcome]:
-        """Add remedies to the outcomes of acquiring some seats."""
+        """Add remedies to the outcomes of acquiring seats."""
         if not _any_refused(outcomes):
             return outcomes
         return with_remedies(outcomes, self._case(asker), self._effort, wants=wants)
@@ -59,7 +59,7 @@ class Remedies:
         keys: Sequence[SeatKey],
         outcomes: list[ReturnOutcome],
     ) -> list[ReturnOutcome]:
-        """Add remedies to the outcomes of returning some seats."""
+        """Add remedies to the outcomes of returning seats."""
         if not _any_refused(outcomes):
             return outcomes
         return with_remedies(outcomes, self._case(asker), self._effort, returns=keys)

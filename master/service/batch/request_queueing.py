@@ -18,14 +18,14 @@ from master.service.batch.requests import (
 from master.service.runtime.fair_queue import Load, Urgency
 
 _BYTES = 400
-"""What a seat that is asked for, or a request, takes besides its texts, with the message that it came in."""
+"""Bytes that a seat or a request takes besides its texts, with the message that it came in."""
 _BYTES_PER_LETTER = 2
-"""In a text and in the message."""
+"""Bytes for each letter, in a text and in the message."""
 _HOLDER = attrgetter("holder")
 
 
 def load_of(request: Request[object]) -> Load:
-    """How much work a request is, in seats, and about how many bytes it takes while it waits."""
+    """Return how much work a request is, in seats, and about how many bytes it takes while it waits."""
     match request:
         case (
             AcquireSeats(wants=items)
@@ -43,8 +43,9 @@ def load_of(request: Request[object]) -> Load:
 
 
 def urgency_of(request: Request[object]) -> Urgency:
-    """How urgent a request is: leases first, then seats that are given back. An opening that acquires is as urgent as
-    that: it would be a way to have one's seats before all others."""
+    """Return the urgency of a request: leases first, then seats that are given back. An opening that acquires seats is
+    as urgent as an acquire, or it would be a way to get seats before all others.
+    """
     match request:
         case AcquireSeats() | SyncSeats() | GrantWaiting():
             return Urgency.ACQUIRE
@@ -57,9 +58,10 @@ def urgency_of(request: Request[object]) -> Urgency:
 
 
 def lane_of(request: Request[object]) -> Hashable:
-    """The lane that a request waits in. What a PBX opens, acquires, returns and closes is done in the order in which
-    it asked; a renewal waits for none of that, and neither does what others ask about the PBX, a standby for its
-    primary too."""
+    """Return the lane that a request waits in. What a PBX opens, acquires, returns and closes is done in the order in
+    which the PBX asked. A renewal waits for none of that, and neither does what others ask about the PBX; a standby
+    asks for its primary too.
+    """
     match request:
         case OpenLease():
             return request.pbx, request.pbx

@@ -31,14 +31,14 @@ Answer = TypeVar("Answer", covariant=True)
 
 
 class BlockUse(Value, kw_only=True):
-    """What a PBX says of the seats of a type."""
+    """What a PBX reports of its use of a block of one license type."""
 
     license_type: str
     seats: int
-    """How many it may use in all by its own count."""
+    """How many seats the PBX may use in all, by its own count."""
     used: int
     acquired: int
-    """How many it began to use since it was last answered."""
+    """How many seats the PBX began to use since it was last answered."""
 
 
 class Request(Value, Generic[Answer], kw_only=True):
@@ -52,7 +52,7 @@ class UnderLease(Request[Answer], kw_only=True):
     """A request under the lease with an epoch."""
 
     proven: PbxName | None
-    """The PBX that proved to ask; None in plain text, where nobody proves a name."""
+    """The PBX that proved by its certificate that it asks; None in plain text, where nobody proves a name."""
     epoch: int
 
 
@@ -63,34 +63,34 @@ class SeatCall(UnderLease[Answer], kw_only=True):
 
 
 class OpenLease(Request[LeaseGranted], kw_only=True):
-    """Open a lease, or take the running one over; acquire seats under it."""
+    """Open a lease, or take the running one over, and acquire seats under it."""
 
     instance_id: str
     request_id: str
     software: Version
     proof: Proof | None = None
-    """The last signed lease of this PBX, found genuine."""
+    """The last signed lease of this PBX, whose signature was verified."""
     wants: Sequence[Want] = ()
-    """Seats to be acquired with it."""
+    """Seats to be acquired with the opening."""
     waits: bool = False
-    """Whether those that are short are waited for."""
+    """Whether the PBX waits for seats that are short."""
     unanswered_calls: int = 0
     blocks: Sequence[BlockUse] = ()
     loans: Sequence[SignedLoan] = ()
-    """The signed loans that the PBX has, found genuine."""
+    """The signed loans that the PBX has, whose signatures were verified."""
 
 
 class CarriedOffline(Value, kw_only=True):
-    """What a standby carried while no master answered, on the strength of a standby lease found genuine."""
+    """What a standby carried while no master answered, under a standby lease whose signature was verified."""
 
     serial: int
     carried_seconds: float
     in_use: Mapping[str, int]
-    """Seats by license type."""
+    """Seats in use, by license type."""
 
 
 class TakeOverLease(Request[LeaseGranted | TakeOverRefused], kw_only=True):
-    """Open the lease of a PBX that failed, by its standby; `pbx` is the one that failed."""
+    """Open the lease of a failed PBX for its standby; `pbx` is the PBX that failed."""
 
     standby: PbxName
     standby_epoch: int
@@ -103,7 +103,7 @@ class TakeOverLease(Request[LeaseGranted | TakeOverRefused], kw_only=True):
 
 
 class Receipt(Value, kw_only=True):
-    """What a standby says of the standby leases that it has for a PBX of its project."""
+    """What a standby reports of the standby leases that it has for a PBX of its project."""
 
     primary: str
     serial: int
@@ -114,42 +114,42 @@ class Receipt(Value, kw_only=True):
 class RenewLease(UnderLease[LeaseGranted], kw_only=True):
     receipts: tuple[Receipt, ...] = ()
     knows_end: float = 0.0
-    """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where it does not say."""
+    """The end of the newest signed lease that the PBX has, UNIX seconds; 0 where the PBX does not say."""
     blocks: Sequence[BlockUse] = ()
     block_serial: int = 0
 
 
 class CloseLease(UnderLease[LeaseClosed], kw_only=True):
-    """End a lease; all seats go back."""
+    """End a lease; all seats are returned."""
 
 
 class EndLease(Request[LeaseEnded | AnsweredBefore], kw_only=True):
-    """End a PBX's lease on an operator's word, and every claim in its name; all seats are free at once."""
+    """End a PBX's lease, and every claim in its name, for an operator; all seats are free at once."""
 
     reason: str
     key: RequestKey[LeaseEnded]
 
 
 class AcquireSeats(SeatCall[SeatsAcquired], kw_only=True):
-    """Acquire seats, each by itself."""
+    """Acquire seats; each is granted or refused by itself."""
 
     wants: Sequence[Want]
     waits: bool = False
-    """Whether those that are short are waited for."""
+    """Whether the PBX waits for seats that are short."""
 
 
 class ReturnSeats(SeatCall[SeatsReturned], kw_only=True):
-    """Return seats, each by itself."""
+    """Return seats; each is answered by itself."""
 
     keys: Sequence[SeatKey]
 
 
 class SyncSeats(SeatCall[SeatsSynced], kw_only=True):
-    """Make what is held equal to what is wanted."""
+    """Make the seats that a PBX holds equal to those that it wants."""
 
     wants: Sequence[Want]
     waits: bool = False
-    """Whether those that are short are waited for."""
+    """Whether the PBX waits for seats that are short."""
 
 
 class ReclaimSeats(Request[SeatsReclaimed], kw_only=True):
@@ -159,41 +159,41 @@ class ReclaimSeats(Request[SeatsReclaimed], kw_only=True):
 
 
 class BorrowSeats(Request[LoanBorrowed | AnsweredBefore], kw_only=True):
-    """Lend a PBX whose lease runs seats for days."""
+    """Lend seats for days to a PBX that has a running lease."""
 
     license_type: str
     seats: int
     ends_at: float
-    """UNIX seconds."""
+    """The end of the loan, UNIX seconds."""
     reason: str
     key: RequestKey[LoanBorrowed]
 
 
 class ReturnLoan(Request[LoanReturned | AnsweredBefore], kw_only=True):
-    """Take back what a PBX has borrowed, but for some seats."""
+    """Take back what a PBX has borrowed, except for some seats."""
 
     license_type: str
     seats_kept: int
     released_serial: int
-    """Of the loan by which the PBX itself says that it goes no longer; 0 where it does not say so."""
+    """The number of the loan that the PBX itself says it no longer uses; 0 where the PBX does not say so."""
     reason: str
     key: RequestKey[LoanReturned]
 
 
 class GrantWaiting(Request[SeatsAcquired], kw_only=True):
-    """Grant a PBX seats that it waits for, as far as it is their turn; answered for those that were settled."""
+    """Grant a PBX the seats that it waits for and whose turn has come; the answer has those that were settled."""
 
     wants: Sequence[Want]
 
 
 class DropWaiting(Request[WaitingDropped | AnsweredBefore], kw_only=True):
-    """Have a PBX wait no longer, on an operator's word."""
+    """End a PBX's waiting, for an operator."""
 
     license_type: str
-    """By catalog key; every type where it is empty."""
+    """The license type by catalog key; empty means every type."""
     reason: str
     key: RequestKey[WaitingDropped]
 
 
 class EndClaims(Request[ClaimsEnded], kw_only=True):
-    """Let go of the claims in a PBX's name that are past their end."""
+    """End the claims in a PBX's name that are past their end."""

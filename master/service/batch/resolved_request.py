@@ -35,18 +35,18 @@ class ResolvedRequest(Value):
     eligibilities: EligibilityCache
     pbx: Pbx
     also: tuple[Pbx, ...] = ()
-    """Other PBXs that it concerns: a standby's primary, a primary's standby (F5)."""
+    """Other PBXs that the request concerns: a standby's primary, a primary's standby (F5)."""
 
     @property
     def caller_id(self) -> int | None:
-        """The PBX that proved to ask for something under a lease; None where nothing is proven."""
+        """The id of the PBX that proved that it asks for something under a lease; None where nothing is proven."""
         if not isinstance(self.request, UnderLease) or self.request.proven is None:
             return None
         return caller_id(self.eligibilities.estate, self.request.proven)
 
 
 def opening_of(resolved: ResolvedRequest, request: OpenLease | TakeOverLease) -> Opening:
-    """The lease that a PBX or its standby asks for, at the pace of its PBX."""
+    """Return the lease that a PBX or its standby asks for, at the pace of that PBX."""
     return Opening(
         pbx_id=resolved.pbx.id,
         instance_id=request.instance_id,
@@ -60,7 +60,7 @@ def opening_of(resolved: ResolvedRequest, request: OpenLease | TakeOverLease) ->
 def resolve(
     tx: Tx, estates: EstateCache, requests: Sequence[Request[object]]
 ) -> list[ResolvedRequest | UnknownPbxError]:
-    """Look up the PBXs of requests, in their order, or say that there is none; locks their projects, shared."""
+    """Look up the PBX of each request, in order, or return the error that it is unknown; lock the projects, shared."""
     projects = estates.current(tx, {request.pbx.project for request in requests})
     resolved_requests: list[ResolvedRequest | UnknownPbxError] = []
     for request in requests:
@@ -82,7 +82,7 @@ def resolve(
 
 
 def caller_id(estate: Estate, proven: PbxName) -> int:
-    """The id of a PBX that proved who it is; 0, which is no PBX, where the project has none of that name."""
+    """Return the id of a PBX that proved who it is; 0, which is no PBX, where the project has no PBX of that name."""
     return estate.pbx_ids.get(proven.pbx, 0) if proven.project == estate.name else 0
 
 
@@ -100,7 +100,7 @@ def _also(request: Request[object], estate: Estate, pbx: Pbx) -> tuple[Pbx, ...]
 
 
 def _in_catalog_words(request: Request[object], eligibilities: EligibilityCache) -> Request[object]:
-    """The request with its license types as catalog keys, whatever spelling it used (L8)."""
+    """Return the request with its license types as catalog keys, in whatever spelling they came (L8)."""
     if isinstance(request, OpenLease) and request.proof is not None:
         proof, key_of = request.proof, eligibilities.estate.catalog.key_of
         in_use: Counter[str] = Counter()

@@ -27,15 +27,15 @@ from master.values import Value, replace
 
 
 class Known(Value, kw_only=True):
-    """What is known of a project, to be asked about a day."""
+    """What is known of a project's agreements for one day."""
 
     estate: Estate
     snapshot: AgreementSnapshot
     day: date
-    """The day that is asked about; days are those of the project's time zone."""
+    """The day asked about, in the project's time zone."""
 
     def device_of_pbx(self, name: str) -> str:
-        """The name of the device that a PBX runs on.
+        """Return the name of the device that a PBX runs on.
 
         Raises:
             UnknownPbxError: there is no such PBX.
@@ -46,26 +46,26 @@ class Known(Value, kw_only=True):
 
 
 class Ledgers:
-    """The states of ledgers as last folded; folded again where there are newer entries."""
+    """The states of ledgers as last folded; a ledger is folded again where it has newer entries."""
 
     def __init__(self) -> None:
         self._states: dict[int, State] = {}
         self._endings: dict[int, tuple[tuple[int, int, date], tuple[TermEnding, ...]]] = {}
 
     def apart(self) -> Ledgers:
-        """A copy for a dry run, whose entries are not kept here."""
+        """Return a copy for a dry run, whose entries are not kept in the original."""
         other = Ledgers()
         other._states = dict(self._states)
         return other
 
     def state(self, tx: Tx, project_id: int) -> State:
-        """The state of a project's ledger, in a transaction that changes nothing."""
+        """Return the state of a project's ledger, in a transaction that changes nothing."""
         state = self.state_under_lock(tx, project_id)
         self._states[project_id] = state
         return state
 
     def endings(self, tx: Tx, estate: Estate, *, now: float) -> tuple[TermEnding, ...]:
-        """The ends that lie ahead."""
+        """Return the ends of agreements that lie ahead."""
         state = self.state(tx, estate.project_id)
         if state.last_number == 0 and all(license.file_agreement_ends_at is None for license in estate.licenses):
             return ()
@@ -78,7 +78,7 @@ class Ledgers:
         return kept[1]
 
     def unpaid_renewals(self, tx: Tx, estate: Estate) -> tuple[UnpaidRenewal, ...]:
-        """Renewals that ordered themselves and await their payment."""
+        """Return the renewals that ordered themselves and await their payment."""
         snapshot = AgreementSnapshot(catalog=estate.catalog, state=self.state(tx, estate.project_id))
         return tuple(
             UnpaidRenewal(order=renewal.number, subject=str(renewal.subject), day=str(renewal.day))
@@ -86,7 +86,9 @@ class Ledgers:
         )
 
     def state_under_lock(self, tx: Tx, project_id: int) -> State:
-        """The state of a project's ledger in a transaction that may write: it is not kept, as it may yet be undone."""
+        """Return the state of a project's ledger in a transaction that may write: the state is not kept, as the
+        transaction may yet be undone.
+        """
         last = store.last_number(tx, project_id)
         state = self._states.get(project_id, State())
         if state.last_number > last:  # another transaction has seen more
@@ -97,7 +99,7 @@ class Ledgers:
 
 
 def known_now(estate: Estate, state: State, *, now: float) -> Known:
-    """Read what is known of a project today."""
+    """Return what is known of a project's agreements today."""
     zone = ZoneInfo(estate.time_zone)
     return Known(estate=estate, snapshot=_snapshot(estate, state, zone), day=day_of(now, zone))
 
@@ -105,7 +107,9 @@ def known_now(estate: Estate, state: State, *, now: float) -> Known:
 def read_known(
     tx: Tx, ledgers: Ledgers, estate: Estate, *, now: float, day: date | None = None, as_of: float | None = None
 ) -> Known:
-    """What was known at a moment (`as_of`, UNIX seconds); where none is given, all, or for a past day what was then."""
+    """Return what was known at a moment (`as_of`, UNIX seconds); where no moment is given, all that is known, or for a
+    past day what was known then.
+    """
     zone = ZoneInfo(estate.time_zone)
     today = day_of(now, zone)
     if as_of is None and day is not None and day < today:
@@ -127,7 +131,9 @@ def read_known(
 
 
 def _snapshot(estate: Estate, state: State, zone: ZoneInfo) -> AgreementSnapshot:
-    """A ledger with the licenses of its estate; those that it brought itself it knows by their subjects."""
+    """Return a ledger together with the licenses of its estate; the ledger knows the licenses that it brought by their
+    subjects.
+    """
     licenses = {
         license.id: facts_of(license, zone, pbx=_pbx_of(estate, license))
         for license in estate.licenses
@@ -137,7 +143,7 @@ def _snapshot(estate: Estate, state: State, zone: ZoneInfo) -> AgreementSnapshot
 
 
 def _pbx_of(estate: Estate, license: License) -> str:
-    """The PBX that an agreement is ordered for as a whole; declared licenses can have none (L7)."""
+    """Return the PBX that an agreement is ordered for as a whole; declared licenses can have none (L7)."""
     pbx = estate.pbx_on.get(license.device.name) if license.device is not None and license.file is not None else None
     return pbx.name if pbx is not None else ""
 
@@ -145,7 +151,7 @@ def _pbx_of(estate: Estate, license: License) -> str:
 def facts_of(
     license: License, zone: ZoneInfo, *, as_of: float | None = None, version: int | None = None, pbx: str = ""
 ) -> LicenseFacts:
-    """A license as agreements see it, at a moment (`as_of`) at which it had another `version` than now."""
+    """Return a license as agreements see it, at a moment (`as_of`) at which it had another `version` than now."""
     bound = license.first_bound_at
     if bound is not None and as_of is not None and bound >= as_of:
         bound = None
@@ -164,7 +170,7 @@ def facts_of(
 
 
 def _versions_before(later: Sequence[Entry]) -> dict[str, int]:
-    """The versions that licenses had before the ledger gave them others."""
+    """Return the versions that licenses had before later entries of the ledger gave them others."""
     versions: dict[str, int] = {}
     for entry in later:
         if entry.kind is EntryKind.VERSION_SET and entry.subject.kind == SubjectKind.LICENSE.value:
@@ -200,7 +206,9 @@ def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> 
 
 
 def _first_day_after(license: License, zone: ZoneInfo) -> date:
-    """The first day without the agreement that the vendor's file said; a day on which it still held counts in full."""
+    """Return the first day without the agreement that the vendor's file states; a day on which it still held counts in
+    full.
+    """
     ends_at = license.file_agreement_ends_at or 0.0
     day = day_of(ends_at, zone)
     return day if first_instant_of(day, zone) == ends_at else day + timedelta(days=1)

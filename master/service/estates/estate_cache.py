@@ -19,19 +19,19 @@ class EstateCache:
     def __init__(self, catalogs: Mapping[str, Catalog], default_pace: LeasePace) -> None:
         self.catalogs = catalogs
         self.default_pace = default_pace
-        """How long leases last where neither a project nor a PBX says."""
+        """The lease pace where neither a project nor a PBX has a pace of its own."""
         self.ledgers = Ledgers()
         self._by_project: dict[str, EligibilityCache] = {}
 
     def apart(self) -> EstateCache:
-        """A copy for a dry run: what is read there is not kept here."""
+        """Return a copy for a dry run: what the copy reads is not kept in the original."""
         other = EstateCache(self.catalogs, self.default_pace)
         other.ledgers = self.ledgers.apart()
         other._by_project = dict(self._by_project)
         return other
 
     def current(self, tx: Tx, names: Collection[str]) -> dict[str, EligibilityCache]:
-        """The estates of some projects at their present revision; projects that do not exist are left out."""
+        """Return the estates of some projects at their present revision; projects that do not exist are left out."""
         projects: dict[str, EligibilityCache] = {}
         for name, revision in revisions(tx, names).items():
             eligibilities = self._by_project.get(name)
@@ -58,7 +58,7 @@ def read_estate(tx: Tx, estates: EstateCache, project: str) -> Estate:
     """Read a project as it is now.
 
     Raises:
-        UnknownProjectError: there is none.
+        UnknownProjectError: there is no such project.
     """
     projects = estates.current(tx, [project])
     if project not in projects:

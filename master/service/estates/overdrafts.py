@@ -17,7 +17,8 @@ _CALLER = "master:overdraft"
 
 
 def overdrawn_pools(tx: Tx, estate: Estate, now: float) -> Mapping[int, Overdraft]:
-    """How far the shared pools of a project are above what is installed, by pool id; those that are; without locks.
+    """Return how many seats the overdrawn shared pools of a project are above what is installed, by pool id; lock
+    nothing.
 
     Read only where an operator allows any.
     """
@@ -31,7 +32,7 @@ def overdrawn_pools(tx: Tx, estate: Estate, now: float) -> Mapping[int, Overdraf
 
 
 def overdraft_event(estate: Estate, pool_id: int, before: int, account: OverdraftAccount, now: float) -> Event:
-    """The event of a pool of which so many seats are above what is installed from now on, and so many were before."""
+    """Make the event that says how many seats of a pool are now above what is installed, and how many were before."""
     policy = estate.overdraft_of(pool_id) or NO_OVERDRAFT
     details = {
         "device": estate.pool_devices[pool_id].name,
@@ -52,8 +53,9 @@ def overdraft_events(
     *,
     is_told: Callable[[int, int], bool] = operator.ne,
 ) -> Iterator[Event]:
-    """The same for each of an estate's pools, by id, that is not overdrawn by as many as before; or which `is_told`
-    chooses by how many that were, and how many they are."""
+    """Make that event for each pool of an estate, by id, whose number of overdrawn seats has changed, or which
+    `is_told` chooses by the numbers before and now.
+    """
     for pool_id, pool in sorted(read_pools(tx, before).items()):
         if is_told(was := before[pool_id].account.overdrawn, pool.account.overdrawn):
             yield overdraft_event(estate, pool_id, was, pool.account, now)

@@ -21,16 +21,16 @@ from master.values import Value
 
 T = TypeVar("T")
 Work = Callable[[Tx, EstateCache, LeaseTime], T]
-"""What is done in one transaction at the time at which it was asked for."""
+"""Work that is done in one transaction, by the time at which the work was asked for."""
 
 
 class ServiceContext(Value, kw_only=True):
-    """One value for all services of a master."""
+    """What all services of a master are made with."""
 
     database: Database
-    """For leases, and for what the master does by itself."""
+    """The database for leases, and for what the master does by itself."""
     questions: Questions
-    """For what callers ask, and change beside leases."""
+    """The transactions for what callers ask, and change beside leases."""
     rehearsals: Rehearsals
     estates: EstateCache
     hub: WatchHub
@@ -38,7 +38,7 @@ class ServiceContext(Value, kw_only=True):
     metrics: Metrics
 
     async def read_project(self, project: str, look: Callable[[Tx, Estate], T]) -> T:
-        """What a caller asks about one project.
+        """Read one project for a caller and return what `look` makes of it.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -46,12 +46,12 @@ class ServiceContext(Value, kw_only=True):
         return await self.questions.read(lambda tx: look(tx, read_estate(tx, self.estates, project)))
 
     async def change(self, work: Work[T]) -> T:
-        """Have work done for a caller, in one transaction. Where the caller has gone, PBXs are told all the same."""
+        """Do work for a caller in one transaction. If the caller leaves meanwhile, PBXs are notified all the same."""
         time = self.lease_time()
         with self.hub.telling_of_what_was_left():
             return await self.questions.transact(lambda tx: work(tx, self.estates, time))
 
     async def rehearse(self, project: str, work: Work[T], *, seats_of: SeatsOf | None = None) -> T:
-        """Have the same work done on a copy of a project, which is thrown away; see `Rehearsals.run`."""
+        """Do work on a copy of a project, which is thrown away; see `Rehearsals.run`."""
         estates, time = self.estates.apart(), self.lease_time()
         return await self.rehearsals.run(project, lambda tx: work(tx, estates, time), seats_of=seats_of)

@@ -29,7 +29,7 @@ from master.values import Value, replace
 
 
 class TwoClaims(Value):
-    """Both a PBX and its standby used the PBX's seats at the same time, for longer than handing over takes."""
+    """A finding that a PBX and its standby used the PBX's seats at the same time, longer than handing over takes."""
 
     primary: Pbx
     standby: Pbx
@@ -39,7 +39,7 @@ class TwoClaims(Value):
     """Seats in use at most beyond the licenses installed, by license type."""
 
     def details(self) -> dict[str, Any]:
-        """The details as the audit keeps them."""
+        """Return the details in the form that the audit keeps."""
         return {
             "primary": self.primary.name,
             "standby": self.standby.name,
@@ -58,7 +58,7 @@ class TwoClaims(Value):
 
 
 class BatchClaims:
-    """Claims by the PBX in whose name they are, and what is known of the standby leases for it."""
+    """The claims in the names of some PBXs, and the records of the standby leases for them."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class BatchClaims:
 
     @property
     def claims(self) -> Mapping[int, Claims]:
-        """Claims by the PBX in whose name they are."""
+        """The claims, by the id of the PBX in whose name they are."""
         return self._claims
 
     def write(self, tx: Tx) -> None:
@@ -85,14 +85,14 @@ class BatchClaims:
         store.write_standby_leases(tx, self._changed.values())
 
     def held(self, estate: Estate, pbx_id: int) -> dict[str, int]:
-        """Seats debited, by license type."""
+        """Return the seats debited for a PBX, by license type."""
         return self.by_type(estate, self.seats(pbx_id))
 
     # --- Leases that pass from one to another -------------------------------------------------------------------------
 
     def handed_over(self, before: Lease, after: Lease) -> None:
-        """Claim the seats for whoever had the lease: it may use them until its signed end, as it may not know of the
-        change.
+        """Keep the seats claimed for the former user of a lease: it may use them until the signed end, as it may not
+        know of the change.
         """
         was_running = before.phase is Phase.OPEN and self._time.reclaimed_by <= before.ends_at
         if was_running and before.user_id != after.user_id:
@@ -102,15 +102,15 @@ class BatchClaims:
             self._raise(ClaimKind.FENCED, before.pbx_id, before.user_id, before.ends_at, before.epoch, seats)
 
     def heard(self, lease: Lease) -> None:
-        """End the claims that a call under the present epoch disproves: its caller uses nothing under an older one."""
+        """End the claims that a call under the present epoch disproves: the caller uses nothing under older epochs."""
         if lease.pbx_id in self._claims:
             self.put(lease.pbx_id, rules.released(self._claims[lease.pbx_id], lease.user_id, epoch=lease.epoch - 1))
 
     # --- Leases that end ----------------------------------------------------------------------------------------------
 
     def keep_first_claim(self, estate: Estate, lease: Lease) -> dict[str, int]:
-        """Keep for a PBX what it holds as its lease runs out, as long as the policies of its types say; how many seats,
-        by type.
+        """Keep for a PBX the seats that it holds as its lease runs out, as long as the policies of the types say;
+        return how many seats, by license type.
         """
         if lease.pbx_id not in self._claims:
             return {}
@@ -124,24 +124,24 @@ class BatchClaims:
         return self.by_type(estate, {pool_id: count for pool_id, (count, _) in kept.items()})
 
     def closed(self, pbx_id: int) -> None:
-        """A PBX has given up on purpose what it held: nothing is kept for its return, nor ahead of its need."""
+        """End the seats kept for a PBX's return or future need, because the PBX gave up its seats on purpose."""
         if pbx_id in self._claims:
             self.put(pbx_id, rules.without(self._claims[pbx_id], ClaimKind.FIRST_CLAIM, ClaimKind.BLOCK))
 
     # --- After a restore ----------------------------------------------------------------------------------------------
 
     def left_for(self, pbx_id: int, pool_id: int) -> int:
-        """Licenses of a pool that are counted for nobody, or for a PBX already."""
+        """Return how many licenses of a pool are counted for nobody, or already for a given PBX."""
         return self._working_set.pools[pool_id].free + self.counted(pbx_id, pool_id)
 
     def prove(self, lease: Lease, seats: Mapping[int, int], *, ends_at: float, serial: int) -> None:
-        """Count what a PBX has shown that it may use, by pool id: counted for it, and for nobody else, until then."""
+        """Count for a PBX alone, until a given end, the seats that it has proven it may use, by pool id."""
         self._raise(ClaimKind.PROVEN, lease.pbx_id, lease.pbx_id, ends_at, serial, seats)
 
     # --- Standby leases -----------------------------------------------------------------------------------------------
 
     def receive(self, standby: Pbx, primary: Pbx, receipt: Receipt) -> None:
-        """Take a standby's receipt for the standby leases that it has; late receipts of older ones change nothing."""
+        """Take a standby's receipt for the standby leases that it has; a late receipt of older ones changes nothing."""
         if primary.id not in self._claims:
             return
         claims = self._claims[primary.id]
@@ -158,8 +158,8 @@ class BatchClaims:
         self.put(primary.id, claims)
 
     def offer(self, estate: Estate, standby: Pbx, own: Lease, lease: Lease | None) -> StandbyOffer | None:
-        """Offer what a standby may carry while no master answers, counted from now on; None where there is
-        nothing to say. An empty standby lease replaces one that is no longer needed.
+        """Return what a standby may carry while no master answers, counted from now on; None where nothing is to be
+        said. An empty standby lease replaces one that is no longer needed.
         """
         primary = primary_of(estate, standby)
         if primary is None or lease is None:
@@ -194,7 +194,7 @@ class BatchClaims:
         )
 
     def end(self, pbx_id: int) -> int:
-        """End claims that are past their end; returns how many seats are no longer counted."""
+        """End a PBX's claims that are past their end; return how many seats are no longer counted."""
         if pbx_id not in self._claims:
             return 0  # another master was first
         before = self._counted(pbx_id)
@@ -202,8 +202,8 @@ class BatchClaims:
         return before - self._counted(pbx_id)
 
     def drop(self, pbx_id: int) -> None:
-        """End all claims in a PBX's name at once, but for its loans, which are returned; a renewal brings its standbys
-        an empty standby lease.
+        """End all claims in a PBX's name at once, except loans, which are returned instead. A renewal gives the PBX's
+        standbys an empty standby lease.
         """
         if pbx_id not in self._claims:
             return
@@ -214,27 +214,27 @@ class BatchClaims:
             self._keep(replace(record, serial=record.serial + 1, acknowledged_serial=0, acknowledged_ends_at=0.0))
 
     def put(self, pbx_id: int, claims: Claims) -> None:
-        """Let other claims be in a PBX's name; they were read."""
+        """Replace the claims in a PBX's name; they must have been read before."""
         self._claims[pbx_id] = claims
         self._working_set.set_floors(pbx_id, rules.floors(claims))
 
     def seats(self, pbx_id: int) -> dict[int, int]:
-        """Seats debited, by pool id; only of PBXs whose claims were read."""
+        """Return the seats debited for a PBX, by pool id; its claims must have been read."""
         shares = self._working_set.seats[pbx_id].shares or {}
         return {pool_id: share.seats for pool_id, share in shares.items() if share.seats}
 
     def loans(self, estate: Estate, pbx_id: int) -> tuple[Loan, ...]:
-        """What a PBX has borrowed, as far as its claims were read."""
+        """Return the loans of a PBX, if its claims were read."""
         return loans_of(estate, self._claims.get(pbx_id, ()), self.seats(pbx_id))
 
     def counted(self, pbx_id: int, pool_id: int) -> int:
-        """Seats held or claimed of a pool in a PBX's name; its claims were read."""
+        """Return the seats of a pool that are held or claimed in a PBX's name; its claims must have been read."""
         share = (self._working_set.seats[pbx_id].shares or {}).get(pool_id)
         return share.counted if share is not None else 0
 
     def in_use_at_most(self, pbx_id: int) -> dict[int, int]:
-        """Seats that may be in use in a PBX's name beyond those that it has borrowed, by pool id; only of PBXs whose
-        claims were read.
+        """Return the seats, by pool id, that may be in use in a PBX's name beyond its loans; its claims must have been
+        read.
         """
         claims = self._claims.get(pbx_id, ())
         lent = rules.floors(rules.only(claims, ClaimKind.LOAN))
@@ -251,7 +251,9 @@ class BatchClaims:
     def carried_beside(
         self, estate: Estate, standby: Pbx, primary: Pbx, lease: Lease | None, carried: CarriedOffline
     ) -> TwoClaims | None:
-        """Whether the primary was heard of after its standby had begun to carry its seats offline; reported once."""
+        """Find whether the primary was heard of after its standby had begun to carry its seats offline; report that
+        once.
+        """
         since = self._time.now - carried.carried_seconds
         record = self._record(standby, primary)
         if lease is None or lease.carrier is not None or lease.renewed_at <= since:
@@ -265,8 +267,8 @@ class BatchClaims:
     def called_when_fenced(
         self, estate: Estate, primary: Pbx, lease: Lease, epoch: int, *, caller_id: int | None
     ) -> TwoClaims | None:
-        """Whether a call under an older epoch shows that its caller used the seats beside the one that has them now,
-        for longer than a renewal takes to report it; reported once.
+        """Find whether a call under an older epoch shows that its caller used the seats beside the present user, for
+        longer than a renewal takes to report it; report that once.
         """
         claim = fenced_epoch(self._claims.get(primary.id, ()), epoch, caller_id=caller_id)
         if claim is None or claim.holder_id == lease.user_id:
@@ -321,7 +323,7 @@ class BatchClaims:
         return sum(share.counted for share in (self._working_set.seats[pbx_id].shares or {}).values())
 
     def _of(self, pbx_id: int, like: Claim) -> dict[int, int]:
-        """The seats of all pools that a claim is part of."""
+        """Return the seats, by pool id, of all claims that belong to the same cause as a given claim."""
         return {
             claim.pool_id: claim.seats
             for claim in self._claims[pbx_id]
@@ -343,7 +345,7 @@ class BatchClaims:
 
     @staticmethod
     def by_type(estate: Estate, seats: Mapping[int, int]) -> dict[str, int]:
-        """Seats by license type instead of pool id."""
+        """Convert seats by pool id into seats by license type."""
         type_of = {pool_id: key for (_, key), pool_id in estate.pool_ids.items()}
         by_key: dict[str, int] = {}
         for pool_id, count in seats.items():

@@ -31,7 +31,7 @@ class BatchBlocks:
         self._time = time
 
     def confirm(self, resolved: ResolvedRequest, uses: Sequence[BlockUse], serial: int) -> None:
-        """Count no more than what a PBX says that it goes by, if it has the newest block."""
+        """Reduce the counted seats to the number that a PBX says it uses, if the PBX has the newest block."""
         pbx_id, types = resolved.pbx.id, resolved.eligibilities.estate.shared_pools
         claims = self._claims.claims.get(pbx_id, ())
         blocks = only(claims, ClaimKind.BLOCK)
@@ -45,7 +45,7 @@ class BatchBlocks:
         self._claims.put(pbx_id, (*without(claims, ClaimKind.BLOCK), *kept))
 
     def offer(self, resolved: ResolvedRequest, lease: Lease, uses: Sequence[BlockUse]) -> Blocks:
-        """The blocks that a PBX may go by from now on, counted from now on."""
+        """Return the blocks that a PBX may use from now on, and count them from now on."""
         pbx_id, estate = resolved.pbx.id, resolved.eligibilities.estate
         claims = self._claims.claims.get(pbx_id)
         if claims is None or not uses or lease.carrier is not None or estate.learns(self._time.ends_by):
@@ -75,7 +75,7 @@ class BatchBlocks:
         return Blocks(tuple(offered), serial)
 
     def _size(self, source: NumberedSeats, pbx_id: int, use: BlockUse, most: int) -> int:
-        """Seats in all of a block; 0 where there is to be none."""
+        """Return how many seats a block has in all; 0 where the PBX gets no block."""
         pool_id = source.pool_id
         if self._working_set.queues.get(pool_id):  # anybody waits
             return 0

@@ -42,10 +42,10 @@ class BatchLoans:
         self._time = loaded.time
 
     def unknown(self, resolved: ResolvedRequest, shown: Sequence[SignedLoan]) -> list[SignedLoan]:
-        """Those of a PBX's signed loans that are in force, and that the database does not know.
+        """Return the signed loans of a PBX that are in force and that the database does not know.
 
         Raises:
-            DatabaseOutdatedError: one was signed since the database was restored, as far as the master knows.
+            DatabaseOutdatedError: a loan may have been signed after the backup that the database was restored from.
         """
         estate, claims = resolved.eligibilities.estate, self._claims.claims.get(resolved.pbx.id, ())
         news = [
@@ -75,8 +75,8 @@ class BatchLoans:
         """Lend a PBX seats for days, under its running lease.
 
         Raises:
-            LeaseError: it has none.
-            LoanError: it cannot have them.
+            LeaseError: the PBX has no running lease.
+            LoanError: the PBX cannot have the seats.
         """
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
         epoch = lease.epoch if lease is not None else 0
@@ -107,10 +107,10 @@ class BatchLoans:
         return LoanBorrowed(loan)
 
     def give_back(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned:
-        """Count what is returned no longer.
+        """Return seats of a loan: they are no longer counted.
 
         Raises:
-            LoanError: nothing is borrowed, or not more than is to stay.
+            LoanError: the PBX has borrowed nothing, or no more than the seats that are to stay borrowed.
         """
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
         claims = self._claims.claims.get(pbx.id, ())
@@ -172,5 +172,5 @@ class BatchLoans:
 
 
 def _pool_of(estate: Estate, license_type: str) -> int | None:
-    """The pool that seats of a type are lent from."""
+    """Return the id of the pool that seats of a license type are lent from; None where no pool exists."""
     return estate.pool_ids.get((estate.master.device.id, license_type))

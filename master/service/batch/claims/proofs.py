@@ -20,14 +20,14 @@ from master.store.statements import learning as store
 
 
 class Proofs:
-    """Proofs of some PBXs; `known` is what the backup says they held, by PBX id and license type."""
+    """The proofs of some PBXs; `known` is what the backup says they held, by PBX id and license type."""
 
     def __init__(self, known: Mapping[int, Mapping[str, int]]) -> None:
         self._known = known
         self._taken: dict[int, tuple[dict[str, int], dict[str, int]]] = {}
 
     def take(self, resolved: ResolvedRequest, lease: Lease, proof: Proof, claims: BatchClaims) -> dict[str, Any]:
-        """Count what a PBX has proven under its new lease; returns the details for the audit."""
+        """Count what a PBX has proven under its new lease; return the details for the audit."""
         estate, pbx = resolved.eligibilities.estate, resolved.pbx
         assert estate.learning is not None
         types = estate.catalog.types
@@ -60,7 +60,7 @@ class Proofs:
 
 
 def _pools(estate: Estate, pbx: Pbx, key: str) -> list[int]:
-    """The pools that a type is debited from, in order."""
+    """Return the ids of the pools that a license type is debited from, in order."""
     if key not in estate.catalog.types:
         return []
     pool_ids = (

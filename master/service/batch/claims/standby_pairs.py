@@ -16,7 +16,7 @@ from master.store.statements.seats import holdings, read_leases
 
 
 def read_standby_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readiness]:
-    """Every pair of a project, judged, by standby (F4)."""
+    """Return every standby pair of a project with its readiness, sorted by standby (F4)."""
     standbys = pairs(estate)
     if not standbys:
         return []
@@ -39,7 +39,7 @@ def read_standby_pairs(tx: Tx, estate: Estate, time: LeaseTime) -> list[Readines
 
 
 def read_standby_pair(tx: Tx, estate: Estate, standby: Pbx, time: LeaseTime) -> Readiness | None:
-    """The pair of one standby, judged; None where it is nobody's standby."""
+    """Return the readiness of one standby's pair; None where the PBX is not a standby."""
     return next((pair for pair in read_standby_pairs(tx, estate, time) if pair.standby is standby), None)
 
 
@@ -51,6 +51,6 @@ def _covered(claims: Claims, standby: Pbx, type_of: Mapping[int, str]) -> dict[s
 
 
 def carried_by(estate: Estate, lease: Lease | None) -> str:
-    """The name of the standby that carries a PBX's seats; empty where it has them itself."""
+    """Return the name of the standby that carries a PBX's seats; empty where the PBX uses them itself."""
     carrier = carrier_of(estate, lease)
     return carrier.name if carrier is not None else ""

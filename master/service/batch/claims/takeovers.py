@@ -37,7 +37,7 @@ class BatchTakeovers:
         self._observer = observer
 
     def take_over(self, resolved: ResolvedRequest, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
-        """Give a PBX's lease to its standby, or say all that stands in the way.
+        """Give a PBX's lease to its standby, or return all problems that stand in the way.
 
         Raises:
             UnknownPbxError: the project has no such standby.
@@ -95,14 +95,14 @@ class BatchTakeovers:
         return self._leases.granted(resolved, lease)
 
     def _carried_since(self, standby: Pbx, before: Lease | None, request: TakeOverLease) -> float:
-        """From when on the standby uses the seats, UNIX seconds."""
+        """Return the moment from which the standby uses the seats, UNIX seconds."""
         since = self._time.now - (request.carried.carried_seconds if request.carried is not None else 0.0)
         if before is not None and before.carrier is not None and before.user_id == standby.id:
             return min(since, before.carrier.since)  # it restarted
         return since
 
     def _presence(self, estate: Estate, lease: Lease | None) -> Presence | None:
-        """What masters see of the user of a lease that counts as connected."""
+        """Return what masters see of the user of a lease that counts as connected."""
         if lease is None or self._observer is None or lease.state(self._time) is not LeaseState.ACTIVE:
             return None
         renew_every_seconds = estate.pbxs[lease.pbx_id].pace.renew_every_seconds
