@@ -17,7 +17,7 @@ class Metering(Enum):
     COMPANION = "companion"
     """Only together with another type (rule D1)."""
     FREE = "free"
-    """Never: needs other licenses and none of its own (rule H6)."""
+    """Never: the type needs other licenses and has none of its own (rule H6)."""
 
 
 class Feature(Enum):

@@ -69,7 +69,7 @@ def projects_with_webhooks(tx: Tx) -> set[int]:
 
 
 def add_webhook(tx: Tx, new: Webhook) -> None:
-    """Add a webhook; the database gives its id."""
+    """Add a webhook; the database assigns the id."""
     tx.many(insert_into("webhook", Webhook._fields[1:]), [new[1:]])
 
 

@@ -133,7 +133,7 @@ def is_apart(estate: Estate, license: License) -> bool:
 def _reconciled(
     estate: Estate, entitled: Entitled, license: License | None, taken: set[str], now: float
 ) -> Iterator[Reconciliation]:
-    """Return the change of the license that stands for an entitlement, and of the surplus split off from it."""
+    """Return the changes of an entitlement's license, and of the surplus that is split off from that license."""
     ends_at = None if entitled.ends is None else first_instant_of(entitled.ends, ZoneInfo(estate.time_zone))
     agreed = AgreedUse(subject=entitled.subject, policy=entitled.policy, ends_at=ends_at)
     if license is None:
