@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 _CALLER_MAX = 128
 _LOOP_BYTES = 64 * KIB
-"""Larger messages are looked through beside the loop, which others wait for, and served one after the other."""
+"""Larger messages are looked through beside the loop, which others wait for."""
+_AT_ONCE_BYTES = 2 * KIB
+"""Of larger messages one of each caller is served at a time: some 70 seats, each of which may be refused for a reason
+of its own, which takes ten times as long as to grant it. Clients ask one thing at a time anyway."""
 
 caller_of_call: ContextVar[str] = ContextVar("caller_of_call", default="unknown")
 """Who makes the call that is being served."""
@@ -82,7 +85,7 @@ class Admission:
         share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
         served.callback(share.bring, 0)
         data = await self._message(context, share)
-        if len(data) > _LOOP_BYTES:
+        if len(data) > _AT_ONCE_BYTES:
             await served.enter_async_context(share.large)
         request = await self._parsed(data, peer_certificate.identity.role)
         del data

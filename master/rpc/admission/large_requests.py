@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
-_SMALL = 250
+_SMALL = 50
 """Elements that are soon done with; handing them over would cost more."""
 
 
