@@ -29,11 +29,11 @@ from master.store.backends.database import StorageError, StorageProblem, Tx
 from master.values import Value
 
 _FEW = 4
-"""So many callers at once have their answers sooner where no batch is held back."""
+"""Up to this many callers at once have their answers sooner where no batch is held back."""
 _NEWS = (OpenLease, TakeOverLease, CloseLease, EndLease, DropWaiting)
-"""What whoever watches a PBX's lease hears of at once; its caller may have gone by then."""
+"""The requests that watchers of a PBX's lease are told of at once; the caller may have gone by then."""
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
-"""How many lines failures of one kind may cost the log; those of one PBX do not hide another's."""
+"""How many log lines failures of one kind may cost, in how many seconds; failures of one PBX hide no other PBX's."""
 
 
 class CommitLimits(Value, kw_only=True):
@@ -42,10 +42,10 @@ class CommitLimits(Value, kw_only=True):
     queue: QueueLimits
     batch_seats_max: int
     hold_seconds: float
-    """The longest a batch is held back under load."""
+    """The longest time that a batch is held back under load."""
     retry_after_seconds: float
     late_seconds: float = 60.0
-    """After so long it is doubted that the database answers at all."""
+    """How long a commit may take before the master doubts that the database answers at all."""
 
 
 class _Waiting(Struct, eq=False):
@@ -53,7 +53,7 @@ class _Waiting(Struct, eq=False):
     answer: asyncio.Future[object]
 
     def complete(self, answer: object) -> None:
-        """Answer, unless the caller has gone meanwhile."""
+        """Answer the waiting caller, unless the caller has gone meanwhile."""
         if self.answer.done():
             return
         if isinstance(answer, Exception):
@@ -94,7 +94,7 @@ class Committer:
         self._is_committing = False
 
     def __len__(self) -> int:
-        """How many requests wait."""
+        """Return how many requests wait."""
         return len(self._queue)
 
     @property
@@ -104,7 +104,7 @@ class Committer:
 
     @property
     def seats_waiting(self) -> int:
-        """How many seats the waiting requests are about."""
+        """The number of seats that the waiting requests are about."""
         return self._queue.seats
 
     def start(self, tasks: Tasks) -> None:
@@ -163,7 +163,7 @@ class Committer:
                     self._is_committing = False
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        """Commit a batch and answer each request, whatever happens; then count and log."""
+        """Commit a batch and answer each request, whatever happens; then count and log the answers."""
         started = perf_counter()
         requests = [waiting.request for waiting in batch]
         unknown = StorageError(StorageProblem.STORAGE_UNAVAILABLE, "the commit was broken off; try again")

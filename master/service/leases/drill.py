@@ -50,20 +50,20 @@ class DrillReport(Value):
 
     @property
     def passed(self) -> bool:
-        """Whether every step went as it must."""
+        """Whether every step went as expected."""
         return all(step.passed for step in self.steps)
 
 
 class _Failed(Exception):
-    """A step did not go as it must; nothing more is tried."""
+    """A step did not go as expected; nothing more is tried."""
 
 
 def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: LeaseTime) -> DrillReport:
-    """Take over, synchronise and hand back on a copy; returns the report of each step.
+    """Take over, synchronise and hand back on a copy; return the report of each step.
 
     Raises:
         UnknownPbxError: there is no such PBX.
-        NoPairError: it is nobody's standby.
+        NoPairError: the PBX is nobody's standby.
     """
     eligibilities, standby = estates.find(tx, name)
     primary = primary_of(eligibilities.estate, standby)
@@ -92,7 +92,7 @@ def drilled_event(report: DrillReport, *, caller: str, now: float) -> Event:
 
 
 class _Drill(Struct):
-    """The steps, in order."""
+    """The steps of a drill, in order."""
 
     tx: Tx
     estates: EstateCache
@@ -112,7 +112,7 @@ class _Drill(Struct):
         return PbxName(self.estate.name, self.pair.primary.name)
 
     def all(self) -> None:
-        """Every step; raises _Failed at the first that goes wrong."""
+        """Carry out every step; raise _Failed at the first step that goes wrong."""
         before = self._seats(), queries.pools_used(self.tx, self.estate.project_id)
         self.doing = "check"
         blocking = [problem.message for problem in self.pair.problems if problem.kind.blocking]

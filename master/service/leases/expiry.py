@@ -19,7 +19,7 @@ from master.store.statements.seats import reclaimable_pbxs
 _log = structlog.get_logger(__name__)
 _CALLER = "master:expiry"
 _LEASES_MAX = 100
-"""Of one step: what is left comes with the next one."""
+"""How many leases are ended in one step; the others are ended in the next step."""
 
 
 class Expiry(PeriodicTask):
@@ -34,7 +34,7 @@ class Expiry(PeriodicTask):
         self._holders_max = holders_max
 
     async def run_once(self) -> int:
-        """Take back what can be taken back now; how many seats that was."""
+        """Take back the seats of leases that are over by now; return how many seats."""
         ended_before = self._context.lease_time().reclaimed_by
         ended = await self._context.database.read(
             lambda tx: reclaimable_pbxs(tx, ended_before=ended_before, limit=_LEASES_MAX)

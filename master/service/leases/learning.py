@@ -41,7 +41,7 @@ class NotLearningError(Exception):
 
 
 class Ended(Value):
-    """The seats at risk where learning is ended early."""
+    """The seats at risk where learning was ended early."""
 
     pbxs_silent: int
     seats_at_risk: int
@@ -49,7 +49,7 @@ class Ended(Value):
 
 
 class _By(Value):
-    """Who begins or ends learning and why, and the request that says so, where there is one."""
+    """Who begins or ends learning and why, and the request that asks for it, where there is a request."""
 
     caller: str
     reason: str = ""
@@ -59,7 +59,7 @@ class _By(Value):
 async def begin_learning(
     database: Database, estates: EstateCache, project: str, why: str, *, caller: str, time: LeaseTime
 ) -> float:
-    """Begin learning, whatever was learned already; returns until when, in UNIX seconds.
+    """Begin learning, or learn anew where the project is learning already; return the end of learning, UNIX seconds.
 
     Raises:
         UnknownProjectError: there is no such project.
@@ -74,9 +74,9 @@ class Learnings:
         self._context = context
 
     async def learn_from(self, shown: DatabaseOutdatedError) -> None:
-        """Learn because of what a PBX has shown: anew, or longer; nothing where another PBX or master was first.
+        """Learn because of what a PBX has shown: anew, or for longer; do nothing where another PBX or master was first.
 
-        It is done and told to the end, whether or not the PBX stays: others lose seats by it.
+        Learning begins and PBXs are notified whether or not the calling PBX stays: other PBXs lose seats by it.
         """
         await until_ended(asyncio.ensure_future(self._learn_from(shown)), Stop())
 
@@ -105,7 +105,7 @@ class Learnings:
 
         Raises:
             UnknownProjectError: there is no such project.
-            NotLearningError: it is not learning.
+            NotLearningError: the project is not learning.
             RequestIdTakenError: the request id was used for something else.
         """
 
@@ -124,7 +124,7 @@ class Learnings:
         return ended
 
     async def end_what_is_over(self) -> list[str]:
-        """End the learning that has lasted long enough; returns the projects."""
+        """End the learning that has lasted long enough; return the names of the projects."""
         over_by = self._context.lease_time().ends_by
         ended = []
         for project in await self._context.database.read(lambda tx: store.learned_long_enough(tx, over_by)):

@@ -32,7 +32,7 @@ from master.values import Value, replace
 
 
 class LeaseView(Value):
-    """A PBX and how its lease stands."""
+    """A PBX and the state of its lease."""
 
     pbx: Pbx
     state: LeaseState
@@ -40,11 +40,11 @@ class LeaseView(Value):
     seats: int
     notices: tuple[Notice, ...]
     carried_by: str = ""
-    """The standby that carries its seats; empty where it has them itself."""
+    """The standby that carries the PBX's seats; empty where the PBX uses them itself."""
 
 
 class Explanation(Value):
-    """What acquiring would answer, and where it would draw from."""
+    """What acquiring would be answered, and from which pools the PBX would draw."""
 
     case: Case
     outcomes: list[Outcome]
@@ -53,7 +53,7 @@ class Explanation(Value):
 
 
 def read_seat_news(tx: Tx, estate: Estate, pbx_ids: Collection[int], now: float) -> dict[int, SeatNews]:
-    """What PBXs are told of their seats, by PBX id; `now` is UNIX seconds."""
+    """Return what PBXs are told of their seats, by PBX id; `now` is UNIX seconds."""
     revoked = revoked_seats(tx, sorted(estate.revoked_from.intersection(pbx_ids)))
     awaited = awaited_by(tx, [pbx_id for pbx_id in pbx_ids if estate.may_wait(pbx_id)])
     overdrawn = overdrawn_pools(tx, estate, now)
@@ -64,7 +64,7 @@ def read_seat_news(tx: Tx, estate: Estate, pbx_ids: Collection[int], now: float)
 
 
 def read_loans(tx: Tx, estate: Estate) -> list[tuple[PbxName, Loan]]:
-    """Everything that is borrowed in a project, by PBX and license type."""
+    """Return everything that is borrowed in a project, by PBX and license type."""
     claims = claims_of(tx, borrowers(tx, estate.project_id))
     loans = [
         (PbxName(estate.name, estate.pbxs[pbx_id].name), loan)
@@ -75,7 +75,7 @@ def read_loans(tx: Tx, estate: Estate) -> list[tuple[PbxName, Loan]]:
 
 
 def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTime) -> list[LeaseView]:
-    """How the leases of some PBXs stand."""
+    """Return the state of the leases of some PBXs."""
     ids = [pbx.id for pbx in pbxs]
     leases, held = read_leases(tx, ids), holdings(tx, ids)
     news = read_seat_news(tx, estate, ids, time.now)
@@ -94,7 +94,8 @@ def read_lease_views(tx: Tx, estate: Estate, pbxs: Sequence[Pbx], time: LeaseTim
 def read_explanation(
     tx: Tx, estates: EstateCache, name: PbxName, wants: Sequence[Want], *, software: Version | None, time: LeaseTime
 ) -> Explanation:
-    """Decide on a copy, with the same code, and say where the PBX would draw from; not yet what would help.
+    """Decide an acquire on a copy, with the same code, and return the pools that the PBX would draw from; `explained`
+    adds what would help.
 
     Raises:
         UnknownPbxError: there is no such PBX.
@@ -141,8 +142,9 @@ def read_explanation(
 
 
 def explained(explanation: Explanation, check: Callable[[], None]) -> Explanation:
-    """The same with what would help. It takes up to a second of CPU, so it is for a thread, and for no transaction: a
-    server ends one that is idle for longer, as it would be on a busy machine."""
+    """Add to an explanation what would help. That takes up to a second of CPU, so call this in a thread and in no
+    transaction: a server ends a transaction that is idle for longer, as it would be on a busy machine.
+    """
     case, effort = explanation.case, Effort.of_an_explanation(check)
     return replace(explanation, outcomes=with_remedies(explanation.outcomes, case, effort, wants=case.wants))
 

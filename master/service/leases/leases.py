@@ -68,22 +68,22 @@ from master.values import Value, replace
 
 _log = structlog.get_logger(__name__)
 _LINES_MAX, _LINES_SECONDS = 200, 60.0
-"""How many lines a PBX that opens leases, or takes them over, may cost the log; one that flaps does it on and on."""
+"""How many log lines a PBX that opens leases or takes them over may cost, in how many seconds; some PBXs flap."""
 
 
 class RenewalPace(Value):
-    """When a PBX should renew: its usual time, moved at random so that renewals spread."""
+    """When PBXs should renew: their usual time, moved at random so that renewals spread."""
 
     jitter: float
     random: random.Random
 
     def renew_after_seconds(self, pace: LeasePace) -> float:
-        """Seconds from now."""
+        """Return in how many seconds from now a PBX should renew."""
         return pace.renew_every_seconds * (1 + self.random.uniform(-self.jitter, self.jitter))
 
 
 class Leases:
-    """What PBXs ask for, and what operators do to leases and standbys."""
+    """What PBXs ask for their leases and seats, and what operators do to leases and standbys."""
 
     def __init__(
         self,
@@ -108,16 +108,18 @@ class Leases:
         self.waiting = WaitingTask(
             context, committer=committer, interval_seconds=waiting_interval_seconds, granted=self._count
         )
-        """Hands seats on to those who wait."""
+        """The task that hands seats on to those who wait."""
 
     def renew_after_seconds(self, pbx: Pbx) -> float:
-        """When a PBX should renew next."""
+        """Return in how many seconds from now a PBX should renew next."""
         return self._renewal_pace.renew_after_seconds(pbx.pace)
 
     # --- Leases -------------------------------------------------------------------------------------------------------
 
     async def open_lease(self, request: OpenLease) -> LeaseGranted:
-        """Open a lease and acquire seats under it; an older one of the same PBX is fenced and its watchers notified."""
+        """Open a lease and acquire seats under it; an older lease of the same PBX is fenced and its
+        watchers notified.
+        """
         answer = await self._submit_having_learned(request)
         self._context.metrics.leases_opened.inc()
         if answer.acquired is not None:
@@ -127,7 +129,7 @@ class Leases:
         return self._with_draining(answer)
 
     async def _submit_having_learned(self, request: OpenLease) -> LeaseGranted:
-        """Submit an opening; what it shows that the database has never heard of, is learned from first."""
+        """Submit an opening; first learn from what the opening shows and the database has never heard of."""
         while True:
             try:
                 return await self._committer.submit(request)
@@ -135,7 +137,7 @@ class Leases:
                 await self._learnings.learn_from(error)
 
     async def take_over_lease(self, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
-        """Have a standby carry a PBX's seats; whoever had the lease is fenced and its watchers notified."""
+        """Give a PBX's lease to its standby; whoever had the lease before is fenced, and watchers are notified."""
         answer = await self._committer.submit(request)
         if isinstance(answer, TakeOverRefused):
             self._context.hub.wake(request.pbx)  # its stream may have been asked for
@@ -158,7 +160,7 @@ class Leases:
         return answer
 
     async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded | AnsweredBefore:
-        """End a PBX's lease on an operator's word, or say what that would come to; whoever had it is notified.
+        """End a PBX's lease for an operator, or return what that would do; whoever had the lease is notified.
 
         Raises:
             UnknownPbxError, NoLeaseToEndError: there is nothing to end.
@@ -181,7 +183,7 @@ class Leases:
     async def watch_lease(
         self, name: PbxName, epoch: int, *, watcher: PbxName | None
     ) -> AsyncGenerator[tuple[Notice, ...]]:
-        """What the holder of an epoch should know: at once, and whenever it changes; ends when the lease does.
+        """Yield the notices for the holder of an epoch: at once, and whenever they change; end when the lease ends.
 
         `watcher` is who proved to ask; None in plain text.
 
@@ -212,8 +214,9 @@ class Leases:
     async def _watched(
         self, name: PbxName, epoch: int, watcher: PbxName | None
     ) -> AsyncGenerator[tuple[tuple[Notice, ...] | None, bool]]:
-        """The same, changed or not, and whether the stream shows that whoever uses the lease is there; None where the
-        stream is to end, to see whether they come back."""
+        """Yield the notices, changed or not, and whether the stream shows that the user of the lease is present. Yield
+        None for the notices where the stream is to end, to see whether the user comes back.
+        """
         is_known = False
         opened_at = self._context.lease_time().now
 
@@ -265,7 +268,7 @@ class Leases:
         return answer
 
     async def sync_seats(self, request: SyncSeats) -> SeatsSynced:
-        """Make what is held equal to what is wanted."""
+        """Make the seats that a PBX holds equal to those that it wants."""
         answer = await self._committer.submit(request)
         self._context.metrics.seats_returned.inc(answer.seats_returned)
         self._count(request.pbx, answer)
@@ -285,7 +288,7 @@ class Leases:
         self._refused.note(name, tally, answer.outcomes, now=self._context.lease_time().now)
 
     async def list_waiting(self, project: str, license_type: str) -> WaitingList:
-        """Who waits for seats of a type, or of any where none is named.
+        """Return who waits for seats of a license type, or of any type where none is named.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -298,10 +301,10 @@ class Leases:
     # --- Loans --------------------------------------------------------------------------------------------------------
 
     async def preview_loan(self, request: BorrowSeats) -> LoanPreview:
-        """What lending would come to, by the code that would do it, on a copy.
+        """Return what lending would do, decided on a copy by the code that lends.
 
         Raises:
-            UnknownProjectError, UnknownPbxError, LeaseError, LoanError: it would be refused.
+            UnknownProjectError, UnknownPbxError, LeaseError, LoanError: the loan would be refused.
         """
         return await self._context.rehearse(
             request.pbx.project,
@@ -310,13 +313,13 @@ class Leases:
         )
 
     async def list_loans(self, project: str) -> list[tuple[PbxName, Loan]]:
-        """Everything that is borrowed in a project, by PBX and license type."""
+        """Return everything that is borrowed in a project, by PBX and license type."""
         return await self._context.read_project(project, read_loans)
 
     # --- Standby ------------------------------------------------------------------------------------------------------
 
     async def check_standby(self, project: str, *, pbx: str) -> tuple[Estate, list[Readiness]]:
-        """Pairs, judged; only those of one PBX where it is named."""
+        """Return the standby pairs of a project with their readiness; only those of one PBX where a PBX is named."""
         time = self._context.lease_time()
 
         def look(tx: Tx, estate: Estate) -> tuple[Estate, list[Readiness]]:
@@ -330,7 +333,7 @@ class Leases:
         return await self._context.read_project(project, look)
 
     async def stands_in(self, standby: PbxName, primary: PbxName) -> bool:
-        """Whether one PBX is the standby of another; no, where either does not exist."""
+        """Tell whether one PBX is the standby of another; False where either does not exist."""
 
         def look(tx: Tx) -> bool:
             if standby.project != primary.project:
@@ -345,7 +348,7 @@ class Leases:
         return await self._context.database.read(look)
 
     async def drill_standby(self, name: PbxName, *, caller: str) -> DrillReport:
-        """Prove a takeover on a copy, and note that it was done.
+        """Prove a takeover on a copy, and record in the audit that this was done.
 
         Raises:
             UnknownPbxError, NoPairError: there is nothing to drill.
@@ -362,5 +365,5 @@ class Leases:
 
 
 def _shows_its_user(estate: Estate, lease: Lease) -> bool:
-    """Whether it matters that a stream shows the user of a lease to be there: where it has a standby."""
+    """Tell whether it matters that a stream shows the user of a lease to be present: where the PBX has a standby."""
     return lease.user_id in estate.pbxs and estate.pbxs[lease.pbx_id].name in estate.stood_in_for

@@ -16,22 +16,22 @@ from master.values import Value
 
 
 class LoanPreview(Value):
-    """A loan as it would be, and what would become of each site."""
+    """A loan as it would be made, and what each site could still get."""
 
     loan: Loan
     outlooks: tuple[SiteOutlook, ...]
 
 
 def preview_loan(tx: Tx, estates: EstateCache, request: BorrowSeats, time: LeaseTime) -> LoanPreview:
-    """Lend seats on a copy, and say who could get how many before and after.
+    """Lend seats on a copy, and return how many seats each site could get before and after.
 
     Raises:
-        UnknownProjectError, UnknownPbxError, LeaseError, LoanError: they would not be lent.
+        UnknownProjectError, UnknownPbxError, LeaseError, LoanError: the seats would not be lent.
     """
     estate = read_estate(tx, estates, request.pbx.project)
 
     def pools() -> dict[str, SharedPool]:
-        """The pool of the type, by its type; empty where there is none."""
+        """Return the pool of the license type, by that type; empty where no such pool exists."""
         return {
             key: SharedPool(
                 estate, pool_id, estate.rules_of_pool(pool_id, time.now), counted=counted_of_pool(tx, pool_id, None)

@@ -30,7 +30,7 @@ class SeatQuery(Value, kw_only=True):
 
 
 class Status:
-    """Answers on how things stand."""
+    """Answers about the present state of estates, leases, seats and events."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
@@ -40,12 +40,12 @@ class Status:
         return await self._context.questions.read(lambda tx: read_overview(tx, self._context.estates, project, time))
 
     async def overviews(self) -> list[Overview]:
-        """All projects at a glance."""
+        """Return an overview of every project."""
         time = self._context.lease_time()
         return await self._context.questions.read(lambda tx: read_overviews(tx, self._context.estates, time))
 
     async def list_leases(self, project: str, *, after: str, limit: int) -> list[lease_views.LeaseView]:
-        """PBXs by name, and how their leases stand."""
+        """List PBXs by name, with the state of their leases."""
         time = self._context.lease_time()
 
         def look(tx: Tx, estate: Estate) -> list[lease_views.LeaseView]:
@@ -78,7 +78,7 @@ class Status:
     async def list_events(
         self, project: str, which: queries.EventFilter, *, before: int | None, limit: int
     ) -> list[Record]:
-        """What happened, newest first; a PBX that was removed since is found by the name it had."""
+        """List events, newest first; a PBX that was removed since is found by the name that it had."""
 
         def look(tx: Tx) -> list[Record]:
             chain = stored_chain(tx, project)  # a project that was deleted has its events still
@@ -92,7 +92,7 @@ class Status:
         return await self._context.questions.read(look)
 
     async def explain(self, name: PbxName, wants: Sequence[Want], software: Version | None) -> lease_views.Explanation:
-        """What acquiring would answer now, and why."""
+        """Return what acquiring would be answered now, and why."""
         time = self._context.lease_time()
         return await self._context.questions.work_out(
             lambda tx: lease_views.read_explanation(

@@ -20,7 +20,7 @@ from master.store.backends.database import Tx
 from master.store.statements.streams import StreamNews, write_streams
 
 _GATHER_SECONDS = 0.1
-"""How long news are gathered, so that many lines that break at once are few commits."""
+"""How many seconds news are gathered, so that many lines that break at once take few commits."""
 
 
 class StreamSeen(NamedTuple):
@@ -46,7 +46,7 @@ class StreamRecorder(PeriodicTask):
         settle_seconds: float,
         renew_jitter: float,
     ) -> None:
-        """`token` gives names that no other master gives; `interval_seconds` is the pause after a failure to write."""
+        """`token` makes names that no other master makes; `interval_seconds` is the pause after a failure to write."""
         super().__init__(interval_seconds=interval_seconds)
         self._context = context
         self._clock = clock
@@ -60,27 +60,27 @@ class StreamRecorder(PeriodicTask):
 
     @property
     def observer(self) -> Observer:
-        """What takeovers are decided by."""
+        """What takeovers are decided by: how this master sees PBXs."""
         return Observer(
             serving_since=self._serving_since, settle_seconds=self._settle_seconds, renew_jitter=self._renew_jitter
         )
 
     def serves_again(self) -> None:
-        """This master can serve after it could not: what was seen before says little."""
+        """Note that this master serves again after it could not: what it saw before says little."""
         self._serving_since = self._clock()
 
     def opened(self, name: PbxName, epoch: int) -> StreamSeen:
-        """Whoever uses a lease gets its notices from now on."""
+        """Note that the user of a lease gets its notices over a stream from now on."""
         line = StreamSeen(name, epoch, self._token(), self._clock())
         self._note(line)
         return line
 
     def lost(self, line: StreamSeen) -> None:
-        """Its stream broke, and not by this master's doing."""
+        """Note that a stream broke, and that this master did not end it."""
         self._note(line._replace(lost_at=self._clock()))
 
     async def run_once(self) -> None:
-        """Write what happened; one at a time, so that what is older is never written last."""
+        """Write what happened to streams; one run at a time, so that older news are never written last."""
         async with self._writing:
             await self._write()
 

@@ -46,26 +46,26 @@ _log = structlog.get_logger(__name__)
 _CALLER = HANDS_ON
 _PBXS_AT_ONCE = 100
 _RESTS = 4
-"""For how many times as long as it works it rests at least, where it is woken again and again."""
+"""How many times as long as it worked the task rests at least, where it is woken again and again."""
 _PLACES_REST = 50
-"""The same for the places of long queues: who waits is looked through one by one, and places matter less than turns."""
+"""The same factor for telling places in long queues: that reads all who wait, and places matter less than turns."""
 
 
 class _Line(Struct):
-    """What is to be done for those who wait, as it was looked up."""
+    """What is to be done for those who wait, as last looked up."""
 
     turns: defaultdict[PbxName, list[Want]] = field(default_factory=lambda: defaultdict(list))
     places: list[tuple[PbxName, int, Key, int]] = field(default_factory=list)
-    """Places that have to be told anew: PBX, its id, seat, place."""
+    """Places that have changed and are to be told: PBX, its id, seat, place."""
     endless: list[tuple[str, str]] = field(default_factory=list)
-    """(project, license type) that may not be waited for any longer."""
+    """(project, license type) that nobody may wait for any longer."""
     long: list[tuple[str, int]] = field(default_factory=list)
-    """(project, pool id) of queues whose places are not among these."""
+    """(project, pool id) of long queues, whose places are not in `places`."""
     is_empty: bool = True
 
 
 class WaitingTask(PeriodicTask):
-    """Hands seats on whenever there may be some, and at an interval."""
+    """Hands seats on whenever some may be free, and at an interval."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class WaitingTask(PeriodicTask):
         interval_seconds: float,
         granted: Callable[[PbxName, SeatsAcquired], None],
     ) -> None:
-        """`granted` is called with what was handed on to a PBX."""
+        """`granted` is called with the seats that were handed on to a PBX."""
         super().__init__(interval_seconds=interval_seconds)
         self._context = context
         self._committer = committer
@@ -83,26 +83,27 @@ class WaitingTask(PeriodicTask):
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self._anybody_waits = True
-        """Whether anybody may; until it was looked, that is not known."""
+        """Whether anybody may be waiting; True until the first look, as that is not known before."""
         context.hub.seats_freed = self.came_back
         self._took_seconds = 0.0
-        """How long the last run took: much is looked at less often."""
+        """How many seconds the last run took: the longer it took, the less often the task looks."""
         self._places_at: float | None = None
-        """When places of long queues are due, by `perf_counter`; None while there is no such queue."""
+        """When places of long queues are due, by `perf_counter`; None while no queue is long."""
 
     def began(self) -> None:
-        """Somebody waits: there is a place to be told, and from now on what comes back matters."""
+        """Note that somebody waits: a place has to be told, and seats that come back matter from now on."""
         self._anybody_waits = True
         self._woken.set()
 
     def came_back(self) -> None:
-        """Seats may have come free, or may be had by others."""
+        """Note that seats may have come free, or may now be had by others."""
         if self._anybody_waits:
             self._woken.set()
 
     async def run_once(self) -> int:
-        """Hand on what can be handed on now, and tell all places; how many seats were handed on. One run waits for
-        another to end."""
+        """Hand on the seats that can be handed on now, and tell all places; return how many seats were handed on. A run
+        waits for the run before it to end.
+        """
         async with self._turn:
             seats, line = await self._hand_on_all()
             await self._tell_long_queues(line)
@@ -139,7 +140,7 @@ class WaitingTask(PeriodicTask):
                 return total, line
 
     async def _tell_long_queues(self, long: _Line) -> None:
-        """Tell the places of those who wait in long queues; whoever asks something else goes on meanwhile."""
+        """Tell the places of those who wait in long queues; other calls are served meanwhile."""
 
         def look(tx: Tx) -> _Line:
             line, now = _Line(), self._context.lease_time().now
@@ -161,9 +162,9 @@ class WaitingTask(PeriodicTask):
             self._context.hub.wake(name)
 
     async def _hand_on(self, turns: Sequence[tuple[PbxName, Sequence[Want]]]) -> int:
-        """Have PBXs granted what it is their turn for; how many seats that was.
+        """Have PBXs granted the seats whose turn has come; return how many seats.
 
-        What was refused to one, because it was removed meanwhile or the queue of requests is full, keeps nothing from
+        A refusal to one PBX, because it was removed meanwhile or the queue of requests is full, keeps nothing from
         the others; the first of these errors is raised at the end.
         """
         requests = [GrantWaiting(pbx=name, caller=_CALLER, wants=wants) for name, wants in turns]
@@ -215,7 +216,7 @@ class WaitingTask(PeriodicTask):
             _look_at_places(estate, line, queue, division)
 
     async def _end(self, project: str, license_type: str, time: LeaseTime) -> None:
-        """Nobody may wait for a type any longer: its policy was changed."""
+        """End all waiting for a license type whose policy no longer lets anybody wait."""
 
         def work(tx: Tx) -> int:
             lock_for_apply(tx, project)
@@ -234,7 +235,7 @@ class WaitingTask(PeriodicTask):
 
 
 def _look_at_places(estate: Estate, line: _Line, queue: WaitingQueue, division: PoolDivision) -> None:
-    """Note which places are told otherwise than they are."""
+    """Note the places that differ from what PBXs were told last."""
     for place, waiter in enumerate(in_line(queue.waiters.values(), queue.policy, division, now=queue.now), 1):
         if queue.told[waiter.pbx_id, waiter.key] != (now_told := place_told(place)):
             name = PbxName(estate.name, estate.pbxs[waiter.pbx_id].name)
@@ -242,7 +243,7 @@ def _look_at_places(estate: Estate, line: _Line, queue: WaitingQueue, division: 
 
 
 def _free(estate: Estate, pool_id: int, pool: PoolScore, leaving: int, time: LeaseTime) -> int:
-    """Seats that may be free for somebody; whether they are is decided with each."""
+    """Return how many seats of a pool may be free; whether they are is decided with each request."""
     free = grantable(capacity=pool.capacity, counted=pool.used, leaving=leaving)
     policy = estate.overdraft_of(pool_id)
     if free or policy is None or leaving:

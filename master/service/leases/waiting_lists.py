@@ -9,11 +9,11 @@ from master.store.backends.database import Tx
 from master.values import Value
 
 _NAMED_MAX = 1000
-"""How many of each type are listed."""
+"""How many waiting seats of each license type are listed."""
 
 
 class WaitingSeat(Value):
-    """One who waits, and the place."""
+    """A waiting seat and its place."""
 
     pbx: str
     waiter: Waiter
@@ -21,14 +21,14 @@ class WaitingSeat(Value):
 
 
 class WaitingList(Value):
-    """Who waits, by license type and place, and how many they are in all."""
+    """Who waits, by license type and place, and how many wait in all."""
 
     waiting: tuple[WaitingSeat, ...]
     total: int
 
 
 def read_waiting(tx: Tx, estate: Estate, license_type: str, *, now: float) -> WaitingList:
-    """Who waits for a type, or for any where none is named; `now` is UNIX seconds."""
+    """Return who waits for a license type, or for any type where none is named; `now` is UNIX seconds."""
     waiting, total = list[WaitingSeat](), 0
     key = estate.catalog.key_of(license_type) if license_type else ""
     for pool_id, type_key in sorted(estate.shared_pools.items(), key=lambda pair: pair[1]):

@@ -10,10 +10,10 @@ from master.service.licenses.moves import MoveRules, try_to_complete
 
 
 def certify(changes: LicenseChanges, certificate: Certificate, rules: MoveRules) -> License:
-    """Take a certificate whose signature was found genuine; the license as it stands now.
+    """Take a certificate whose signature was verified; return the license as it is now.
 
-    The one that ended the last binding changes nothing when it comes again. One that comes late, from a device given up
-    as dead, ends the waiting.
+    A certificate that ended the last binding changes nothing when it comes again. A late one, from a device declared
+    dead, ends the waiting.
 
     Raises:
         DocumentRefusedError: it is not that device's to give, or belongs to a release that is over.

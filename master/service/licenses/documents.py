@@ -14,7 +14,7 @@ from master.values import Value
 
 
 class DocumentProblem(Enum):
-    """Why a document changes nothing; the names are those of the API's ErrorInfo."""
+    """Why a document is refused; the names are those of the API's ErrorInfo."""
 
     WRONG_KIND = "it is a document of another kind"
     UNREADABLE = "it cannot be read"
@@ -41,10 +41,10 @@ class DocumentRefusedError(Exception):
 
 
 def check_own_device(estate: Estate, proven: PbxName | None, device: str) -> None:
-    """See that a PBX, where one proved to call, hands in documents of the device that it runs on.
+    """Check that a PBX, where one proved that it calls, hands in documents of its own device only.
 
     Raises:
-        DocumentRefusedError: it is of another.
+        DocumentRefusedError: the document is of another device.
     """
     if proven is None:
         return
@@ -78,7 +78,7 @@ class LicenseFile(Value, kw_only=True):
     document: bytes
     """The whole signed document."""
     is_said_by: Callable[[bytes], bool]
-    """Whether a document as it is kept says the same: what is signed makes a file, not the envelope around it."""
+    """Whether a stored document says the same: a file is what was signed, not the envelope around it."""
 
 
 class Certificate(Value, kw_only=True):
@@ -90,13 +90,13 @@ class Certificate(Value, kw_only=True):
     number: int
     nonce: bytes
     public_key: bytes
-    """That it was verified with."""
+    """The key that the certificate was verified with."""
     handed_in_by: PbxName | None = None
-    """The PBX that proved to call; None where it is none."""
+    """The PBX that proved that it handed the certificate in; None where the caller is no PBX."""
 
 
 class Enrollment(Value, kw_only=True):
-    """A device shows its key, which signed this."""
+    """A statement by which a device shows its key, signed with that key."""
 
     project: str
     device: str
@@ -104,4 +104,4 @@ class Enrollment(Value, kw_only=True):
     key_id: str
     public_key: bytes
     handed_in_by: PbxName | None = None
-    """The PBX that proved to call; None where it is none."""
+    """The PBX that proved that it handed the enrollment in; None where the caller is no PBX."""

@@ -17,7 +17,7 @@ from master.values import Value, replace
 
 
 class Imported(Value):
-    """The file's licenses as they stand now."""
+    """The licenses of an imported file as they are now."""
 
     file: str
     already_imported: bool
@@ -25,10 +25,10 @@ class Imported(Value):
 
 
 def import_licenses(changes: LicenseChanges, file: LicenseFile) -> Imported:
-    """Import a file whose signature was found genuine.
+    """Import a file whose signature was verified.
 
     Raises:
-        DocumentRefusedError: it is not for this project, not for now, or makes no sense; nothing was changed.
+        DocumentRefusedError: the file is not for this project, not valid now, or makes no sense; nothing was changed.
     """
     tx, project_id = changes.tx, changes.estate.project_id
     if not is_name(file.id):
@@ -76,7 +76,7 @@ def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
 
 
 def _taken_in(changes: LicenseChanges, file: LicenseFile, file_item: FileItem) -> License:
-    """Put one license of the file into the balance; what it replaces leaves it."""
+    """Put one license of the file into the balance; the license that it replaces leaves the balance."""
     name = _read(changes.estate.catalog, file_item)
     if (present := changes.find(file_item.id)) is not None:
         origin = f"file {present.file}" if present.file else "the project file"
@@ -100,7 +100,9 @@ def _taken_in(changes: LicenseChanges, file: LicenseFile, file_item: FileItem) -
 
 
 def _converted(changes: LicenseChanges, fresh: License, replaced_id: str) -> License:
-    """Changing the version of a free license voids its agreement (L6); its first binding is kept (L7)."""
+    """Return the new license that replaces a free one of another version: its agreement is void (L6), its first binding
+    is kept (L7).
+    """
     old = changes.find(replaced_id)
     if old is None or old.file is None or old.agreed is not None:
         raise _invalid(fresh.id, f"it replaces {replaced_id!r}, which is no imported license of this project")

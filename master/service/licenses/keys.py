@@ -40,21 +40,21 @@ class DeviceKeptError(Exception):
 
 
 class TrustKey(Value, kw_only=True):
-    """A vendor's key that is to be trusted."""
+    """A request to trust a vendor's key."""
 
     key_id: str
     public_key: bytes
     display_name: str
     introduced_by: str
-    """The key that introduced it; empty where an operator does."""
+    """The key that introduced the vendor's key; empty where an operator does."""
     retire_previous_at: float | None
 
 
 def trust_key(changes: LicenseChanges, request: TrustKey) -> store.VendorKey:
-    """Trust a key from now on; one that is trusted already stays as it is.
+    """Trust a vendor's key from now on; a key that is trusted already stays as it is.
 
     Raises:
-        DocumentRefusedError: the key that introduces it is not trusted, or this one was distrusted before.
+        DocumentRefusedError: the introducing key is not trusted, or the new key was distrusted before.
     """
     tx, project_id = changes.tx, changes.estate.project_id
     known = _find(store.vendor_keys(tx, project_id), request.key_id)
@@ -85,10 +85,10 @@ def trust_key(changes: LicenseChanges, request: TrustKey) -> store.VendorKey:
 
 
 def distrust_key(changes: LicenseChanges, key_id: str) -> store.VendorKey:
-    """Trust a key no longer.
+    """Stop trusting a vendor's key.
 
     Raises:
-        UnknownKeyError: the project never trusted it.
+        UnknownKeyError: the project never trusted the key.
     """
     known = _find(store.vendor_keys(changes.tx, changes.estate.project_id), key_id)
     if known is None:
@@ -103,10 +103,10 @@ def distrust_key(changes: LicenseChanges, key_id: str) -> store.VendorKey:
 
 
 def trusted_key(tx: Tx, project_id: int, key_id: str) -> store.VendorKey:
-    """A key that is trusted now.
+    """Return a vendor's key that the project trusts now.
 
     Raises:
-        DocumentRefusedError: it is not, or no longer.
+        DocumentRefusedError: the key is not, or no longer, trusted.
     """
     vendor_key = _find(store.vendor_keys(tx, project_id), key_id)
     if vendor_key is None:
@@ -117,11 +117,11 @@ def trusted_key(tx: Tx, project_id: int, key_id: str) -> store.VendorKey:
 
 
 def open_enrollment(changes: LicenseChanges, name: str, token: str, *, lasts_seconds: float) -> float:
-    """Keep the hash of a one-time token, with which a device shows its key; when it ends, UNIX seconds.
+    """Store the hash of a one-time token with which a device shows its key; return when the token ends, UNIX seconds.
 
     Raises:
         UnknownDeviceError: there is no device of that name.
-        DeviceKeptError: it has a key, and licenses that only that key can certify.
+        DeviceKeptError: the device has a key, and licenses that only that key can certify.
     """
     device, ends_at = _device(changes, name), changes.now + lasts_seconds
     _check_replaceable(changes, device)
@@ -132,12 +132,12 @@ def open_enrollment(changes: LicenseChanges, name: str, token: str, *, lasts_sec
 
 
 def enroll(changes: LicenseChanges, request: Enrollment) -> None:
-    """Check a device's enrollment and keep its key.
+    """Check a device's enrollment and store the device's key.
 
     Raises:
         UnknownDeviceError: there is no such device.
         DocumentRefusedError: the token is wrong, used or out of date.
-        DeviceKeptError: it has another key by now, and licenses that only that one can certify.
+        DeviceKeptError: the device has another key by now, and licenses that only that key can certify.
     """
     check_own_device(changes.estate, request.handed_in_by, request.device)
     device = _device(changes, request.device)
@@ -173,7 +173,7 @@ def _device(changes: LicenseChanges, name: str) -> store.StoredDevice:
 
 
 def _bound_to(changes: LicenseChanges, device: store.StoredDevice) -> list[License]:
-    """The imported licenses on a device."""
+    """Return the imported licenses that are bound to a device."""
     imported = (license for license in changes.estate.licenses if license.file is not None)
     return [license for license in imported if license.device is not None and license.device.id == device.id]
 

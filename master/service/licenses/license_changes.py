@@ -65,7 +65,7 @@ class LicenseChanges:
         return self.time.now
 
     def find(self, license_id: str) -> License | None:
-        """A license as it stands after the steps so far."""
+        """Return a license as the steps so far have left it; None where no license has the id."""
         return next((license for license in self.estate.licenses if license.id == license_id), None)
 
     @cached_property
@@ -75,12 +75,12 @@ class LicenseChanges:
 
     @cached_property
     def ledger(self) -> State:
-        """What the project's agreement ledger comes to; whoever appends to it keeps it up to date."""
+        """The state of the project's agreement ledger; whoever appends to the ledger must update this."""
         return self._ledgers.state_under_lock(self.tx, self.estate.project_id)
 
     @cached_property
     def software(self) -> dict[int, Version]:
-        """What PBXs say they run, by PBX id."""
+        """The software that PBXs say they run, by PBX id."""
         return software_in_use(self.leases, self.time)
 
     @property
@@ -89,16 +89,16 @@ class LicenseChanges:
         return frozenset(pbx for pbx, lease in self.leases.items() if lease.state(self.time) is LeaseState.ACTIVE)
 
     def pool_id(self, license: License) -> int | None:
-        """The pool that a bound license belongs to; None while nothing could be debited from it yet."""
+        """Return the id of the pool that a bound license belongs to; None while nothing can be debited from it yet."""
         return self.estate.pool_ids.get((license.device.id, license.type.key)) if license.device else None
 
     def used(self, license: License) -> int:
-        """Seats debited from the pool that a bound license belongs to."""
+        """Count the seats debited from the pool that a bound license belongs to."""
         pool_id = self.pool_id(license)
         return pools_used(self.tx, self.estate.project_id).get(pool_id, 0) if pool_id is not None else 0
 
     def holders(self, license: License) -> tuple[TopHolder, ...]:
-        """The biggest holders of the pool that a license belongs to."""
+        """Return the biggest holders of the pool that a license belongs to."""
         pool_id = self.pool_id(license)
         if pool_id is None:
             return ()
@@ -124,7 +124,7 @@ class LicenseChanges:
         self._estate_changed = True
 
     def event(self, kind: str, details: Mapping[str, Any], *, request_id: str | None = None, pbx: str = "") -> None:
-        """Note an event, of a PBX where its name is given; `write` writes it."""
+        """Note an event, of a PBX where its name is given; `write` writes the events."""
         text = json_text(details)
         event = Event(self.now, self.estate.project_id, pbx, kind, self.caller, request_id, text, self.reason)
         self._events.append(event)
@@ -148,7 +148,7 @@ class LicenseChanges:
 
 
 def under_lock(project: str, work: Callable[[LicenseChanges], T], *, caller: str, reason: str = "") -> Work[T]:
-    """What does some work on the licenses of a project.
+    """Make work on the licenses of a project, to be done in a transaction under the project's lock.
 
     Raises:
         UnknownProjectError: there is no such project.
@@ -157,7 +157,7 @@ def under_lock(project: str, work: Callable[[LicenseChanges], T], *, caller: str
 
 
 def plain(license: License) -> dict[str, Any]:
-    """A license as the audit keeps it, before or after a change."""
+    """Return a license in the form that the audit keeps, before or after a change."""
     return {
         "type": license.type.printed(version=license.version, tier=license.tier),
         "quantity": license.quantity,

@@ -17,13 +17,13 @@ class LicenseView(Value):
     license: License
     is_cooling_off: bool = False
     is_over: bool = False
-    """Whether the agreement that brought it lets it be used no longer."""
+    """Whether the agreement that brought the license no longer lets it be used."""
     seats_to_go: int = 0
     seats_unreachable: int = 0
     unreachable_until: float | None = None
-    """When the last lease behind those seats ends, UNIX seconds."""
+    """When the last lease of PBXs that cannot be reached and have seats to give back ends, UNIX seconds."""
     time_zone: str = "UTC"
-    """In which the days of its agreement are counted."""
+    """The time zone in which the days of the license's agreement are counted."""
 
 
 def license_views(tx: Tx, estate: Estate, licenses: list[License], time: LeaseTime) -> list[LicenseView]:

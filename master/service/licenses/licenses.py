@@ -28,7 +28,7 @@ _SHRINK_CALLER = "master:shrink"
 
 
 class Licenses:
-    """Imports, moves and lists licenses, and the keys of vendors and devices."""
+    """The verbs on a project's licenses and on the keys of vendors and devices: import, move, list, trust, enroll."""
 
     def __init__(
         self, context: ServiceContext, *, rules: MoveRules, token: Callable[[], str], enrollment_seconds: float
@@ -40,7 +40,7 @@ class Licenses:
         self._enrollment_seconds = enrollment_seconds
 
     async def import_licenses(self, project: str, file: LicenseFile, *, caller: str, reason: str) -> Imported:
-        """Take a file's licenses into the balance.
+        """Import a vendor's file of licenses into the balance.
 
         Raises:
             UnknownProjectError, DocumentRefusedError: nothing was changed.
@@ -49,7 +49,7 @@ class Licenses:
         return await self._context.change(under_lock(project, work, caller=caller, reason=reason))
 
     async def move(self, request: Move) -> MovedAll | AnsweredBefore:
-        """Bind, release, cancel or approve; PBXs are notified at once.
+        """Bind licenses, or release them, cancel or approve releases; PBXs are notified at once.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -88,7 +88,7 @@ class Licenses:
         return license
 
     async def complete_releases(self) -> int:
-        """Complete the releases that nothing blocks any more; how many licenses changed."""
+        """Complete the releases that nothing blocks any more; return how many licenses changed."""
         done: list[License] = []
         work = partial(complete_releases, rules=self._rules)
         for project in await self._context.questions.read(store.projects_with_releases_to_complete):
@@ -99,7 +99,7 @@ class Licenses:
         return len(done)
 
     async def shrink_pools(self) -> int:
-        """Take back the seats of pools that hold more than is to stay; how many that was."""
+        """Take back the seats of pools that hold more than is to stay; return how many seats."""
         time, taken = self._context.lease_time(), 0
         overdrawn = await self._context.questions.read(store.overdrawn_projects)
         if overdrawn != self._overdrawn:  # PBXs hear at once that it began, and that it is over
@@ -137,7 +137,7 @@ class Licenses:
         return await self._context.read_project(project, look)
 
     async def view(self, project: str, licenses: list[License]) -> list[LicenseView]:
-        """Add to licenses what their releases still wait for."""
+        """Return licenses together with what their releases still wait for."""
         time = self._context.lease_time()
         return await self._context.read_project(project, lambda tx, estate: license_views(tx, estate, licenses, time))
 
@@ -145,21 +145,21 @@ class Licenses:
         """Return a vendor's key that the project trusts now.
 
         Raises:
-            UnknownProjectError, DocumentRefusedError: it is not.
+            UnknownProjectError, DocumentRefusedError: the key is not trusted.
         """
         return await self._context.read_project(
             project, lambda tx, estate: keys.trusted_key(tx, estate.project_id, key_id)
         )
 
     async def vendor_keys(self, project: str) -> list[store.VendorKey]:
-        """All keys that a project trusts or trusted, the newest first."""
+        """Return all keys that a project trusts or has trusted, the newest first."""
         return await self._context.read_project(project, lambda tx, estate: store.vendor_keys(tx, estate.project_id))
 
     async def devices(self, project: str) -> list[store.StoredDevice]:
         return await self._context.read_project(project, lambda tx, estate: store.devices(tx, estate.project_id))
 
     async def devices_with_key(self, key_id: str) -> list[tuple[str, str, bytes]]:
-        """(project, device, public key) of those that enrolled a key."""
+        """Return (project, device, public key) of the devices that enrolled a key."""
         return await self._context.questions.read(lambda tx: store.devices_with_key(tx, key_id))
 
     # --- Keys -------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Licenses:
         return await self._context.change(under_lock(project, work, caller=caller, reason=reason))
 
     async def open_enrollment(self, project: str, device: str, *, caller: str, reason: str) -> tuple[str, float]:
-        """Make a one-time token for a device; returns it and its end, in UNIX seconds."""
+        """Make a one-time token for a device; return the token and its end, UNIX seconds."""
         token = self._token()
         work = partial(keys.open_enrollment, name=device, token=token, lasts_seconds=self._enrollment_seconds)
         return token, await self._context.change(under_lock(project, work, caller=caller, reason=reason))

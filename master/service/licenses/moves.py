@@ -28,7 +28,7 @@ from master.values import Value, replace
 
 
 class Move(ChangeRequest["MovedAll"], kw_only=True):
-    """What an operator asks for, of some licenses of a project."""
+    """An operator's request to change the bindings of some licenses of a project."""
 
     project: str
     licenses: Sequence[str]
@@ -61,30 +61,30 @@ class Moved(Value):
 
     license_id: str
     license: License | None
-    """As it stood then, where it moved or is about to."""
+    """The license as it was then, where it moved or is about to move."""
     refused: MoveRefusal | None = None
     revoked: Revoked = NOTHING_REVOKED
 
 
 class MovedAll(Value):
-    """The answers in request order, the licenses that they left, and what an operator should know."""
+    """The answers in request order, the licenses as they are afterwards, and warnings for the operator."""
 
     views: Mapping[str, LicenseView]
-    """By id, of the licenses that moved or are about to."""
+    """The views of the licenses that moved or are about to move, by license id."""
     results: tuple[Moved, ...]
     warnings: tuple[str, ...]
 
 
 class MoveRules(Value):
-    """The settings that moves go by."""
+    """The settings that moves follow."""
 
     cooling_off_seconds: float
     nonce: Callable[[], bytes]
-    """A new one each time."""
+    """Makes a new nonce for each release."""
 
 
 def move_licenses(changes: LicenseChanges, request: Move, rules: MoveRules) -> MovedAll | AnsweredBefore:
-    """Move licenses one after the other, each judged after those before it.
+    """Move licenses one after the other; each is judged after those before it.
 
     Raises:
         RequestIdTakenError: the request id was used for something else.
@@ -114,7 +114,7 @@ def move_licenses(changes: LicenseChanges, request: Move, rules: MoveRules) -> M
 
 
 def complete_releases(changes: LicenseChanges, rules: MoveRules) -> list[License]:
-    """Complete the releases that nothing stands in the way of any more; the licenses as they stand now."""
+    """Complete the releases that nothing blocks any more; return these licenses as they are now."""
     completed = {
         license.id
         for license in changes.estate.licenses
@@ -125,7 +125,9 @@ def complete_releases(changes: LicenseChanges, rules: MoveRules) -> list[License
 
 
 def try_to_complete(changes: LicenseChanges, license: License, rules: MoveRules) -> License | None:
-    """The license in its new place, where nothing stands in the way of its release any more; else None."""
+    """Complete the release of a license and return the license in its new place; None where something blocks the
+    release.
+    """
     release = license.release
     assert release is not None
     assert license.device is not None
@@ -280,7 +282,9 @@ def _device_names(changes: LicenseChanges) -> frozenset[str]:
 
 
 def _when_all_is_done(estate: Estate) -> Estate:
-    """The estate once every release under way is complete: what an operator is warned of is what will be (F6)."""
+    """Return the estate as it will be once all releases under way are complete: warnings to an operator are about that
+    state (F6).
+    """
     licenses = []
     for license in estate.licenses:
         if license.release is None:

@@ -36,22 +36,25 @@ class Revoked(Value):
 
     seats: int
     at_risk: int
-    """Seats no longer counted that may still be in use: of silent PBXs, also those taken away before, with all that
-    goes with them."""
+    """Seats that are no longer counted and may still be in use: of PBXs that cannot be reached, also those taken away
+    before, with all that goes with them.
+    """
 
 
 NOTHING_REVOKED = Revoked(0, 0)
 
 
 class _Counted(Enum):
-    """Until when a seat that was taken away counts, as the audit says it."""
+    """Until when a seat that was taken away counts, in the words of the audit."""
 
     UNTIL_GIVEN_BACK = "given back or the lease ends"
     NO_MORE = "nothing more"
 
 
 def revoke(changes: LicenseChanges, license: License, in_use: InUse) -> Revoked:
-    """Take so many seats of a license's pool away that the rest fits into what stays; REVOKE or FORCE them."""
+    """Take away as many seats of a license's pool as do not fit into what stays without the license; REVOKE or FORCE
+    them.
+    """
     pool_id = changes.pool_id(license)
     if pool_id is None or license.device is None:
         return NOTHING_REVOKED
@@ -60,7 +63,7 @@ def revoke(changes: LicenseChanges, license: License, in_use: InUse) -> Revoked:
 
 
 def shrink(changes: LicenseChanges, pool_id: int, stays: int, in_use: InUse) -> Revoked:
-    """Take seats of a pool away until no more than `stays` are left; REVOKE or FORCE them."""
+    """Take away seats of a pool until no more than `stays` seats are left; REVOKE or FORCE them."""
     pending = store.revoked_of_pool(changes.tx, pool_id)
     chosen = _first_to_go(changes, pool_id, stays, pending)
     counted = at_risk = 0
@@ -79,10 +82,10 @@ def shrink(changes: LicenseChanges, pool_id: int, stays: int, in_use: InUse) -> 
 
 
 def excess(tx: Tx, project_id: int, pool_id: int, *, used: int, stays: int) -> int:
-    """How many seats of a pool, of `used` that are counted, have to be given up for the rest to fit into `stays`.
+    """Return how many seats of a pool, of `used` counted seats, must be given up for the rest to fit into `stays`.
 
-    What was taken already counts as given up, and so does what its PBX does not use and nobody keeps for it: blocks
-    become smaller with the next renewals, promises to standbys end when these have heard (F5). What is lent stays.
+    Seats taken away before count as given up, and so do seats that their PBX does not use and nobody keeps for it:
+    blocks become smaller with the next renewals, promises to standbys end when these have heard (F5). Loans stay.
     """
     lent = _lent(tx, project_id, pool_id)
     idle = 0
@@ -95,8 +98,8 @@ def excess(tx: Tx, project_id: int, pool_id: int, *, used: int, stays: int) -> i
 
 
 def _first_to_go(changes: LicenseChanges, pool_id: int, stays: int, pending: Sequence[Seat]) -> list[Seat]:
-    """The seats to be taken, once what lies idle is given up; `pending` were taken before. What a PBX has borrowed
-    stays: taking such seats would free nothing.
+    """Return the seats to take away, once idle seats are given up; `pending` were taken away before. Borrowed seats
+    stay: taking them would free nothing.
     """
     estate, tx = changes.estate, changes.tx
 
@@ -123,20 +126,20 @@ def _first_to_go(changes: LicenseChanges, pool_id: int, stays: int, pending: Seq
 
 
 def _lent(tx: Tx, project_id: int, pool_id: int) -> dict[int, int]:
-    """Seats of a pool that PBXs have borrowed, by PBX id."""
+    """Return the seats of a pool that PBXs have borrowed, by PBX id."""
     return {
         pbx_id: seats for (pool, pbx_id), seats in claim_store.lent_seats(tx, project_id).items() if pool == pool_id
     }
 
 
 def _held(changes: LicenseChanges, pool_id: int, pbx_ids: Sequence[int]) -> dict[int, int]:
-    """Seats of a pool that some PBXs hold, by PBX id."""
+    """Return the seats of a pool that some PBXs hold, by PBX id."""
     shares = claim_store.shares_of(changes.tx, claim_store.claims_of(changes.tx, pbx_ids)) if pbx_ids else {}
     return {pbx_id: by_pool[pool_id].seats if pool_id in by_pool else 0 for pbx_id, by_pool in shares.items()}
 
 
 def _end_first_claims(changes: LicenseChanges, pool_id: int, order: Sequence[Sequence[int]], most: int) -> int:
-    """Let go of first claims to a pool, as many as it takes; how many seats less are counted."""
+    """End first claims to a pool, as many as needed; return how many seats are no longer counted."""
     by_pbx = claim_store.claims_of(changes.tx, claim_store.pbxs_with_idle_claims(changes.tx, pool_id))
     given_up = 0
     for pbx_id in (pbx_id for alike in order for pbx_id in alike if pbx_id in by_pbx):
@@ -148,7 +151,7 @@ def _end_first_claims(changes: LicenseChanges, pool_id: int, order: Sequence[Seq
 
 
 def _freed(changes: LicenseChanges, pbx_id: int, before: Claims, after: Claims) -> int:
-    """Leave a PBX fewer claims; how many seats less are counted."""
+    """Replace a PBX's claims by fewer claims; return how many seats are no longer counted."""
     wide = changes.estate.catalog.pbx_wide_types
     working_set = fill_working_set(changes.tx, Prefetch(changes.now), wide, {pbx_id: before})
     working_set.set_floors(pbx_id, floors(after))
@@ -161,7 +164,9 @@ def _freed(changes: LicenseChanges, pbx_id: int, before: Claims, after: Claims) 
 
 
 def _withdraw(changes: LicenseChanges, pbx_id: int, seats: Sequence[Seat], until: _Counted) -> int:
-    """Mark seats of a PBX and what goes with them; how many are no longer counted."""
+    """Mark seats of a PBX, and the seats that go with them, as taken away; return how many seats are no
+    longer counted.
+    """
     pbx = changes.estate.pbxs[pbx_id]
     wide = changes.estate.catalog.pbx_wide_types
     working_set = fill_working_set(

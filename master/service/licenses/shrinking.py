@@ -23,13 +23,13 @@ from master.store.statements.seats import read_pools
 
 
 def projects_with_shrinking_pools(tx: Tx, estates: EstateCache, time: LeaseTime) -> list[str]:
-    """Projects with seats that are to be taken back and are not yet, by name."""
+    """Return the names of projects with seats that must be taken back and are not yet."""
     concerned = {*store.overdrawn_projects(tx), *store.projects_with_releases_that_take_seats(tx)}
     return [name for name in sorted(concerned) if any(_shrinking(tx, read_estate(tx, estates, name), time))]
 
 
 def shrink_pools(changes: LicenseChanges) -> int:
-    """Take back what is to be taken in one project; how many seats of the pools that was."""
+    """Take back the seats of one project's pools that must be taken back; return how many seats."""
     taken = 0
     for pool_id, stays, is_overdrawn in list(_shrinking(changes.tx, changes.estate, changes.time)):
         revoked = shrink(changes, pool_id, stays, InUse.REVOKE).seats
@@ -42,7 +42,7 @@ def shrink_pools(changes: LicenseChanges) -> int:
 
 
 def _shrinking(tx: Tx, estate: Estate, time: LeaseTime) -> Iterator[tuple[int, int, bool]]:
-    """(Pool id, seats that may stay, whether it is overdrawn without a budget) of pools that hold more."""
+    """Yield (pool id, seats that may stay, whether the pool is overdrawn without a budget) of pools that hold more."""
     if estate.learns(time.ends_by):  # what is out is not known yet
         return
     staying: dict[int, int] = {}

@@ -23,20 +23,21 @@ from master.values import Value
 
 _log = structlog.get_logger(__name__)
 _DOWN_INTERVAL_SECONDS = 0.5
-"""How often a database that is away is asked for: often, so that sites are served as soon as it is back. How often that
-means an attempt, `Attempts` says."""
+"""How often a database that is away is asked, in seconds: often, so that sites are served as soon as it is back.
+`Attempts` decides how many of these become an attempt.
+"""
 
 _TELL_SECONDS = 5.0
-"""How long it may take to report a change."""
+"""How long `tell` may take to report a change."""
 
 
 class Clocks(Value):
     """This machine's clocks."""
 
     steady: Callable[[], float]
-    """Seconds; never jumps."""
+    """A clock that never jumps, in seconds."""
     wall: Callable[[], float]
-    """UNIX seconds; may be wrong or be set."""
+    """This machine's time of day, UNIX seconds; it may be wrong, and may be set."""
 
 
 async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
@@ -57,7 +58,7 @@ async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
 
 
 class HealthTimes(Value):
-    """How often the database is asked, and what it may take."""
+    """How often the database is asked, and how long it may take to answer."""
 
     interval_seconds: float
     answer_seconds_max: float
@@ -99,13 +100,13 @@ class DatabaseHealth(PeriodicTask):
         self._is_ahead = False
 
     def doubt(self, reason: str) -> None:
-        """A commit failed because the database did not answer."""
+        """Ask the database soon, because a commit failed that the database did not answer."""
         if not self._doubted.is_set() and self._lost_at is None:
             _log.warning("a commit failed", reason=reason)
         self._doubted.set()
 
     async def run_once(self) -> None:
-        """Ask the database once; report a change by `tell`, in the log and the metrics."""
+        """Ask the database once; report a change by `tell`, and in the log and the metrics."""
         asks_for_commit, is_certain = self._doubted.is_set(), False
         self._doubted.clear()  # whoever doubts from here on, doubts what comes after the answer
         try:
@@ -172,7 +173,9 @@ class DatabaseHealth(PeriodicTask):
             self._show(None)
 
     async def _tell_if_new(self) -> None:
-        """Call `tell` if there is news; where that fails, checking goes on, and it is called again the next time."""
+        """Call `tell` if this master's ability to serve changed; where `tell` fails, checking goes on, and `tell` is
+        called again the next time.
+        """
         serving = self._lost_at is None
         if serving is not self._told:
             async with asyncio.timeout(_TELL_SECONDS):

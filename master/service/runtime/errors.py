@@ -13,7 +13,9 @@ class RequestIdTakenError(Exception):
 
 
 class QueueFullError(Exception):
-    """More waits than the queue may hold, most of it from this PBX; `retry_after_seconds` says when to come back."""
+    """More requests wait than the queue may hold, most of them from this PBX; `retry_after_seconds` says
+    when to retry.
+    """
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(f"too many requests are waiting; try again in {retry_after_seconds:g} s")

@@ -25,29 +25,29 @@ from master.values import Value, field
 
 T = TypeVar("T", bound=Hashable)
 _SPARE = 1024
-"""How many entries that are no use any more may be kept before they are looked for."""
+"""How many outdated entries are kept before they are removed."""
 
 
 class Urgency(IntEnum):
-    """In which order requests are served."""
+    """The order in which requests are served."""
 
     LEASE = 0
-    """Leases are opened, renewed, closed, taken over."""
+    """Requests that open, renew, close or take over leases."""
     RETURN = 1
-    """Seats are given back."""
+    """Requests that give seats back."""
     ACQUIRE = 2
-    """Seats are wanted."""
+    """Requests that want seats."""
 
 
 class Load(Value):
-    """What an item costs while it waits, and when it is served."""
+    """How much work an item is, in seats, and how many bytes it takes while it waits."""
 
     seats: int
     bytes: int = 0
 
 
 class QueueLimits(Value):
-    """How many items, seats and bytes may wait in all. A single item is let in whatever it costs."""
+    """How many items, seats and bytes may wait in all. A single item is accepted whatever it costs."""
 
     length_max: int
     seats_max: int
@@ -75,7 +75,7 @@ class _Sum(Struct, eq=False):
 
 class _Lane(Struct, Generic[T], eq=False):
     number: int
-    """Of its first item."""
+    """The number of the first item of the lane."""
     waiting: OrderedDict[T, _Waiting[T]] = field(default_factory=OrderedDict)
     total: _Sum = field(default_factory=_Sum)
 
@@ -89,7 +89,7 @@ class _Lane(Struct, Generic[T], eq=False):
 
 
 class FairQueue(Generic[T]):
-    """Items that wait, each once."""
+    """A queue of items that wait in lanes, each item once."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
@@ -98,28 +98,31 @@ class FairQueue(Generic[T]):
         self._total = _Sum()
         self._arrived = 0
         self._turns: dict[Urgency, list[tuple[int, int, Hashable]]] = {urgency: [] for urgency in Urgency}
-        """The first of each lane: when its turn is, its number, its lane. Those that are first no more are left in."""
+        """The first item of each lane: when its turn is, its number, its lane. Entries of items that are no longer
+        first stay.
+        """
         self._waited: set[Urgency] = set()
-        """Where the first, being very large, was left for the next time."""
+        """The urgencies whose first item, being very large, was left for the next time."""
         self._now = dict.fromkeys(Urgency, 0)
-        """The turn that was served last."""
+        """The turn that was served last, by urgency."""
         self._served: dict[tuple[Hashable, Urgency], int] = {}
-        """Where a lane's next turn is, if that is still to come."""
+        """When the next turn of a lane is, by lane and urgency, if that turn is still to come."""
         self._heaviest: dict[str, list[tuple[int, int, Hashable]]] = {}
-        """Since the queue was full, and until items are taken: by what there was too much of, how much each lane has
-        (negative), its number, and the lane. Entries that say too much are left in."""
+        """From when the queue is full until items are taken: for each measure that was exceeded, how much each lane has
+        (negative), its number, and the lane. Entries that say too much stay.
+        """
 
     def __len__(self) -> int:
-        """How many items wait."""
+        """Return how many items wait."""
         return len(self._waiting)
 
     @property
     def seats(self) -> int:
-        """Number of seats that the items are about."""
+        """The number of seats that the waiting items are about."""
         return self._total.seats
 
     def put(self, item: T, *, lane: Hashable, urgency: Urgency, load: Load) -> list[T]:
-        """Append an item to its lane; returns the items for which there is no room any more, perhaps itself."""
+        """Append an item to its lane; return the items for which no room is left, perhaps the new item itself."""
         self._arrived += 1
         entry = self._waiting[item] = _Waiting(item, lane, urgency, self._arrived, load)
         of_lane = self._lanes.setdefault(lane, _Lane(self._arrived))
@@ -141,7 +144,8 @@ class FairQueue(Generic[T]):
 
     def take(self, seats_max: int, *, large: float = math.inf) -> list[T]:
         """Take the items that are served next, in the order of arrival: the first item of each urgency, and others
-        while they fit. One of more than `large` seats is served with others only where it has let others go ahead."""
+        while they fit. An item of more than `large` seats is served with others only where it has let others go ahead.
+        """
         taken: list[_Waiting[T]] = []
         begun: set[Urgency] = set()
         still = list(Urgency)
@@ -166,7 +170,7 @@ class FairQueue(Generic[T]):
         return [entry.item for entry in sorted(taken, key=lambda entry: entry.number)]
 
     def discard(self, item: T) -> None:
-        """Remove an item whose caller waits no more, if it is still there."""
+        """Remove an item whose caller waits no more, if the item still waits."""
         entry = self._waiting.pop(item, None)
         if entry is None:
             return
@@ -181,7 +185,7 @@ class FairQueue(Generic[T]):
             self._take_turn(lane.first)
 
     def rest(self) -> None:
-        """Forget who was served before; called when nobody waits and nobody is served."""
+        """Forget who was served before; call this when nobody waits and nobody is served."""
         if not self._waiting:
             self._served.clear()
             self._turns = {urgency: [] for urgency in Urgency}
@@ -212,7 +216,7 @@ class FairQueue(Generic[T]):
         return "bytes" if total.bytes > limits.bytes_max else None
 
     def _greediest(self, measure: str, newcomer: _Lane[T]) -> _Lane[T]:
-        """The lane that has most of something; or else a newcomer's, where it has no less than the average."""
+        """Return a newcomer's lane, if that has no less of a measure than the average; else the lane with most."""
         of_newcomer = getattr(newcomer.total, measure)
         if newcomer.waiting and of_newcomer * len(self._lanes) >= getattr(self._total, measure):
             return newcomer
@@ -232,7 +236,7 @@ class FairQueue(Generic[T]):
                 return lane
 
     def _tidy(self) -> None:
-        """Drop turns that have passed, and the callers served least of late, once they outnumber those who wait."""
+        """Drop turns that have passed, and the callers served least lately, once they outnumber those who wait."""
         self._heaviest.clear()
         for turns in self._turns.values():
             if len(turns) > 2 * len(self._lanes) + _SPARE:

@@ -21,37 +21,39 @@ from master.domain.estate.lease_time import LeaseTime
 from master.values import Value
 
 STEP_SECONDS = 1.0
-"""A clock that is off by more than this was set; what is less is drift, which the clock allowance is for."""
+"""Seconds by which a clock must be off to count as set; less is drift, which the clock allowance is for."""
 _DRIFT_MAX_SECONDS = 10.0
-"""A lead up to this is drift and worked off; a larger one means that the clock was set back."""
+"""The largest lead that counts as drift and is worked off; a larger lead means that the clock was set back."""
 _SLOWER = 0.001
 """By what share time goes slower while a lead is worked off: more than clocks drift, less than anybody notices."""
 _OTHERS_NOTICE_SECONDS = 60.0
-"""Until all masters have seen a step, ends are still signed by the time before it."""
+"""How long ends are signed by the time before a step: until then all masters have seen the step."""
 
 
 class Reading(Value, kw_only=True):
     """What the database's clock showed at some moment between two readings of the steady clock."""
 
     seconds: float
-    """By the database's clock: UNIX seconds."""
+    """The time by the database's clock, UNIX seconds."""
     asked: float
-    """By the steady clock."""
+    """When the database was asked, by the steady clock."""
     answered: float
-    """By the steady clock."""
+    """When the database answered, by the steady clock."""
     wall: float
-    """What this machine's own clock showed on the answer: UNIX seconds."""
+    """The time by this machine's own clock on the answer, UNIX seconds."""
     last_end: float
-    """The latest end that was signed and is not over: UNIX seconds."""
+    """The latest lease end that was signed and is not over, UNIX seconds."""
 
     @property
     def latest(self) -> float:
-        """The latest that the database's clock can show on the answer."""
+        """The latest time that the database's clock can show on the answer, UNIX seconds."""
         return self.seconds + (self.answered - self.asked)
 
     @property
     def likely(self) -> float:
-        """What the database's clock most likely shows on the answer: half the round trip was the way back."""
+        """The likeliest time of the database's clock on the answer, UNIX seconds: half the round trip
+        was the way back.
+        """
         return (self.seconds + self.latest) / 2
 
 
@@ -66,11 +68,11 @@ class Correction(Enum):
 class _Step(Value):
     seconds: float
     over_at: float
-    """By the steady clock: no lease is left that was signed before."""
+    """When no lease is left that was signed before the step, by the steady clock."""
 
 
 class LeaseClock:
-    """Call it for the time, in UNIX seconds; `steady` never jumps."""
+    """A clock to call for the time, in UNIX seconds; `steady` never jumps."""
 
     def __init__(self, first: Reading, *, known: float, steady: Callable[[], float]) -> None:
         self._steady = steady
@@ -79,19 +81,21 @@ class LeaseClock:
         self._owed = 0.0
         self._steps: tuple[_Step, ...] = ()
         self.ahead_seconds = max(self._base - first.likely, 0.0)
-        """How far time is ahead of the database's clock, because that was set back."""
+        """How far time is ahead of the database's clock, because that clock was set back."""
 
     def __call__(self) -> float:
-        """The time: UNIX seconds, never less than before."""
+        """Return the time, UNIX seconds; never less than before."""
         return self._at(self._steady())
 
     def stepped_seconds(self) -> float:
-        """How much longer than usual the seats of ended leases wait now."""
+        """Return how many seconds longer than usual the seats of ended leases wait now."""
         now = self._steady()
         return sum(step.seconds for step in self._steps if now < step.over_at)
 
     def take(self, reading: Reading) -> Correction:
-        """Use a new reading from now on, as far as it is certain: it shows between which two moments the clock is."""
+        """Use a new reading from now on, as far as it is certain: a reading shows between which two moments the clock
+        is.
+        """
         now = self._at(reading.answered)
         self._base, self._since, self._owed = now, reading.answered, 0.0
         lead = now - reading.likely
@@ -117,14 +121,14 @@ class LeaseClock:
 
 
 def never_stepped() -> float:
-    """Return 0.0: the seconds by which a clock that nobody sets was set forward."""
+    """Return 0.0 seconds, for a clock that nobody sets forward."""
     return 0.0
 
 
 def lease_times(
     clock: Callable[[], float], stepped_seconds: Callable[[], float], *, clock_allowance_seconds: float
 ) -> Callable[[], LeaseTime]:
-    """What leases are judged by, at the moment of the call."""
+    """Make a function that returns the time that leases are judged by, at the moment of the call."""
     return lambda: LeaseTime.at(
         clock(), stepped_seconds=stepped_seconds(), clock_allowance_seconds=clock_allowance_seconds
     )

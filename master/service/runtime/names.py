@@ -9,13 +9,15 @@ from licensemaster.values.similar import closest
 
 
 class PbxName(NamedTuple):
-    """A tuple, as it is looked up by several times in each call, and tuples have the quickest hash."""
+    """The names of a project and a PBX. A tuple, as calls look names up several times and tuples have the quickest
+    hash.
+    """
 
     project: str
     pbx: str
 
     def __str__(self) -> str:
-        """The resource name as the API writes it."""
+        """Return the resource name as the API writes it."""
         return f"projects/{self.project}/pbxs/{self.pbx}"
 
 
@@ -23,13 +25,13 @@ class UnknownPbxError(LookupError):
     """There is no such project or PBX."""
 
     def __init__(self, name: PbxName, known: Iterable[str] = ()) -> None:
-        """`known` are the names of the project's PBXs, for what was probably meant."""
+        """`known` are the names of the project's PBXs, from which the message suggests a similar name."""
         meant = closest(name.pbx, known)
         super().__init__(f"{name} is unknown: `license-master project show` lists the PBXs of a project{meant}")
 
 
 class UnknownNameError(LookupError):
-    """A question is about a site or a license type that there is not: no rows would be no answer to it."""
+    """A question names a site or a license type that does not exist: an empty answer would be misleading."""
 
     def __init__(self, field: str, name: str, known: Iterable[str]) -> None:
         listed = sorted(known)

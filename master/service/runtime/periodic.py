@@ -26,14 +26,14 @@ _log = structlog.get_logger(__name__)
 
 
 class PeriodicTask(ABC):
-    """Calls `run_in_turn` at an interval; where it needs the database, not while that is away."""
+    """Calls `run_in_turn` at an interval; a task that needs the database waits while that is away."""
 
     needs_database = True
     begins_at_once = False
-    """Whether the first run is at the start, wherever the place."""
+    """Whether the first run is at the start, whatever the task's place."""
 
     def __init__(self, *, interval_seconds: float, name: str = "") -> None:
-        """`name` is what logs and metrics call it; that of its class where none is given."""
+        """`name` is what logs and metrics call the task; the class name where no name is given."""
         self._name = name or type(self).__name__
         self._interval_seconds = interval_seconds
         self._kept: Kept | None = None
@@ -46,11 +46,11 @@ class PeriodicTask(ABC):
         """Do the work once."""
 
     async def run_in_turn(self) -> object:
-        """Do what is due of it; called again and again."""
+        """Do the work that is due; called again and again."""
         return await self.run_once()
 
     def start(self, tasks: Tasks, there: asyncio.Event | None = None, *, place: float = 0.0) -> None:
-        """Begin; `there` is set while the database is there, None leaves it to the run to find out.
+        """Begin; `there` is set while the database answers. With None, the run itself finds that out.
 
         `place` is the part of an interval that passes before the first run: 0 has it at once.
         """
@@ -72,7 +72,7 @@ class PeriodicTask(ABC):
             await self._rest(self._interval_seconds)
 
     async def _rest(self, seconds: float) -> None:
-        """Wait until the next run: for as long as that, unless something happens that asks for one."""
+        """Wait some seconds until the next run, or less where something asks for a run."""
         await asyncio.sleep(seconds)
 
     async def _look_safely(self) -> None:
@@ -101,11 +101,15 @@ class PeriodicCall(PeriodicTask):
 
 
 class RareCall(PeriodicCall):
-    """One with hours between its runs: the first is at the start, wherever its place, so that none is put off."""
+    """A call with hours between its runs: the first run is at the start, whatever its place, so that
+    none is put off.
+    """
 
     begins_at_once = True
 
 
 def places(count: int) -> list[float]:
-    """Parts of an interval, in order: for each task one of its own, none at the start, at no other master the same."""
+    """Return parts of an interval, in order: a different one for each task, none at the start, and different at each
+    master.
+    """
     return [(number + random.random()) / (count + 1) for number in range(1, count + 1)]

@@ -29,15 +29,15 @@ Seen = TypeVar("Seen")
 _COME_BACK_SECONDS = 1.0
 _CHANGES_MAX = 2
 _WORK_SECONDS = 0.005
-"""How long a question works before it looks whether leases wait."""
+"""How many seconds a question works before it looks whether leases wait."""
 _REST_TIMES = 2.0
-"""By how much longer than it worked it rests then."""
+"""How many times as long as it worked a question rests while leases wait."""
 _let_in: ContextVar[bool] = ContextVar("let_in", default=False)
-"""Whether the call that is being served has had an answer or a change before."""
+"""Whether the call that is being served was let in for a question or change before."""
 
 
 class QuestionLimits(Value):
-    """Questions that may be under way, those that wait for their turn among them."""
+    """How many questions may be under way, waiting ones included."""
 
     caller_max: int
     all_max: int
@@ -51,7 +51,7 @@ class _Asker(Struct):
 
 
 class _Pace:
-    """Ends work that was given up, and has it rest while leases wait. Called from the thread that works."""
+    """Ends work whose caller gave up, and has work rest while leases wait. Called from the thread that works."""
 
     def __init__(self, stop: Stop, leases_wait: Callable[[], bool]) -> None:
         self._stop = stop
@@ -69,7 +69,7 @@ class _Pace:
 
 
 class Questions:
-    """The database as services see it."""
+    """The database as services use it for questions and changes of callers."""
 
     def __init__(
         self,
@@ -79,8 +79,8 @@ class Questions:
         limits: QuestionLimits,
         leases_wait: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`caller` says who makes the call that is being served; nobody where the master does something by itself.
-        `leases_wait` says whether requests of leases wait for their commit.
+        """`caller` returns who makes the call that is being served; nobody where the master does something by itself.
+        `leases_wait` tells whether requests of leases wait for their commit.
         """
         self._database = database
         self._caller = caller
@@ -92,7 +92,7 @@ class Questions:
         self._changing = asyncio.Semaphore(_CHANGES_MAX)
 
     def __len__(self) -> int:
-        """Questions and changes of callers under way."""
+        """Return how many questions and changes of callers are under way."""
         return self._under_way
 
     async def read(self, work: Callable[[Tx], T]) -> T:
@@ -107,8 +107,8 @@ class Questions:
             return await self._read(asker, work)
 
     async def work_out(self, look: Callable[[Tx], Seen], compute: Callable[[Seen, Callable[[], None]], T]) -> T:
-        """Read, and compute the answer in a thread; what `compute` is given, it is to call now and then, and raises
-        where nobody waits for it any more.
+        """Read, and compute the answer in a thread. `compute` must call the function that it is given now and then;
+        that function raises where nobody waits for the answer any more.
 
         Raises:
             CallerLimitError, StorageError: as `read` does.
@@ -137,7 +137,9 @@ class Questions:
             return answer
 
     def _check_bounds(self) -> None:
-        """Raises CallerLimitError: the caller, or all callers, ask too much at a time."""
+        """Check how many questions are under way; raise CallerLimitError where the caller, or all callers, ask too much
+        at a time.
+        """
         caller, limits = self._caller(), self._limits
         if not caller or _let_in.get():
             return
@@ -149,7 +151,7 @@ class Questions:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[_Asker]:
-        """Count a question or change among those of its caller, while it is under way."""
+        """Count a question or change among those of its caller while it is under way."""
         caller = self._caller()
         if not caller:
             yield _Asker()

@@ -18,44 +18,45 @@ from master.values import Value
 Answer = TypeVar("Answer", contravariant=True)
 
 KEPT_SECONDS: Final = 7 * 86_400.0
-"""For how long an answer is kept at least: clients retry within minutes, a script that stopped before a long weekend is
-started again after it. Later the id is refused, as the audit names it."""
+"""How many seconds an answer is kept at least: clients retry within minutes, a script that stopped before a long
+weekend is started again after it. Later the id is refused, as the audit names it.
+"""
 
 
 class RequestKey(Value, Generic[Answer], kw_only=True):
-    """By what a request is known again, and in which form its answer is kept."""
+    """What a request is recognized by when it is repeated, and how its answer is stored."""
 
     kind: str
-    """Which call it is, e.g. "BindLicenses"."""
+    """The name of the call, e.g. "BindLicenses"."""
     request_id: str
-    """Empty for a dry run: nothing is looked up or kept."""
+    """The request id; empty for a dry run, for which nothing is looked up or kept."""
     fingerprint: str
-    """Of everything that is asked for, 64 hexadecimal digits."""
+    """The fingerprint of everything that is asked for, 64 hexadecimal digits."""
     encode: Callable[[Answer], bytes]
 
 
 class ChangeRequest(Value, Generic[Answer], kw_only=True):
-    """What every request for a change says beside what it asks for."""
+    """What every request for a change says besides what it asks for."""
 
     caller: str
     reason: str = ""
-    """Why, for the audit."""
+    """The reason, for the audit."""
     key: RequestKey[Answer]
     dry_run: bool = False
 
     def event(self, kind: str, project_id: int, details: str, *, now: float) -> Event:
-        """The event of the change, carried out."""
+        """Make the audit event of a change that was carried out."""
         return Event(now, project_id, "", kind, self.caller, self.key.request_id, details, self.reason)
 
 
 class AnsweredBefore(Value):
-    """The request was carried out already; this is what it was answered with."""
+    """An answer to a request that was carried out already: the answer of the first time."""
 
     answer: bytes
 
 
 def answered_before(tx: Tx, project_id: int, key: RequestKey[Answer]) -> AnsweredBefore | None:
-    """What this request was answered with, where it is a retry.
+    """Return the answer of the first time, where a request is a retry; else None.
 
     Raises:
         RequestIdTakenError: the request id was used for another request, or so long ago that its answer is gone.
@@ -74,7 +75,7 @@ def answered_before(tx: Tx, project_id: int, key: RequestKey[Answer]) -> Answere
 
 
 def keep_answer(tx: Tx, project_id: int, key: RequestKey[Answer], answer: Answer, *, now: float) -> None:
-    """Keep what a request is answered with; those of its project that were kept long enough go."""
+    """Keep the answer to a request; drop answers of its project that were kept long enough."""
     if not key.request_id:
         return
     store.forget_answers(tx, project_id, answered_before=now - KEPT_SECONDS)

@@ -18,7 +18,7 @@ from master.store.backends.database import Database, Tx
 
 
 class WatchHub:
-    """The open streams of this process, and who hands on seats that come free."""
+    """The open streams of this process, and the function that is told of seats that come free."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[PbxName, set[asyncio.Event]] = defaultdict(set)
@@ -27,12 +27,12 @@ class WatchHub:
         self.draining = False
 
     def __len__(self) -> int:
-        """How many streams are open."""
+        """Return how many streams are open."""
         return sum(len(events) for events in self._watchers.values())
 
     @contextmanager
     def watching(self, name: PbxName) -> Iterator[asyncio.Event]:
-        """An event that is set whenever there may be something new about a PBX."""
+        """Provide an event that is set whenever there may be news for a PBX."""
         event = asyncio.Event()
         self._watchers[name].add(event)
         try:
@@ -56,7 +56,9 @@ class WatchHub:
 
     @contextmanager
     def telling_of_what_was_left(self) -> Iterator[None]:
-        """Have PBXs told of a change whose caller goes meanwhile: it may have been made, and nobody else would."""
+        """Notify PBXs of a change whose caller leaves meanwhile: the change may have been made, and nobody else would
+        tell.
+        """
         try:
             yield
         except asyncio.CancelledError:
