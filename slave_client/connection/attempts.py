@@ -1,6 +1,6 @@
 """Attempts to connect: one at a time to each master, for all clients of a process, with growing, jittered pauses.
 
-A master that is away is not found sooner by many who knock; when it is back, one attempt shows that to all. Decides:
+Many attempts do not find an absent master sooner; when it is back, one attempt shows that to all clients. Decides:
 who may try, who waits for what that brings, and who is told at once that it was tried a moment ago. Leaves to others:
 what is attempted, and when each of them comes again (`lease_keeper`).
 """
@@ -24,11 +24,11 @@ class AttemptOutcome(Enum):
     CONNECTED = "connected"
     FAILED = "failed"
     GIVEN_UP = "given_up"
-    """Nothing is known: whoever tried was called off."""
+    """Nothing is known, because the attempt was cancelled."""
 
 
 class TriedJustNowError(Exception):
-    """Raised instead of an attempt: this process made one a moment ago; the text is its failure."""
+    """Raised instead of an attempt, because this process made one a moment ago; the text says why that one failed."""
 
 
 @dataclass(slots=True)
@@ -49,11 +49,11 @@ class Attempts:
         self._states: dict[str, _AddressState] = {}
 
     async def begin(self, address: str) -> bool:
-        """Return when it is known whether to try: True for whoever has to, and to tell `end` what it brought; False
-        where somebody else has just been connected.
+        """Wait until it is known whether to try an address: return True where the caller has to try and then call
+        `end`, and False where another caller has just connected.
 
         Raises:
-            TriedJustNowError: it failed a moment ago, or while this one waited for it.
+            TriedJustNowError: an attempt failed a moment ago, or while this caller waited for it.
         """
         while (waiting := self._enter(address)) is not None:
             outcome = await asyncio.shield(asyncio.wrap_future(waiting))
@@ -64,7 +64,7 @@ class Attempts:
         return True
 
     def end(self, address: str, outcome: AttemptOutcome, *, pauses: Backoff, said: str = "") -> None:
-        """Tell what the attempt brought; `pauses` says how long nobody tries again after so many failures."""
+        """Report the outcome of an attempt; `pauses` gives the pause before the next one after repeated failures."""
         with self._lock:
             state = self._states[address]
             trying, state.trying = state.trying, None
@@ -79,7 +79,7 @@ class Attempts:
             trying.set_result(outcome)
 
     def _enter(self, address: str) -> Future[AttemptOutcome] | None:
-        """Return the attempt under way, to be waited for; None for the caller who has to make one."""
+        """Return the attempt under way, to be waited for; None where the caller has to make the attempt."""
         with self._lock:
             state = self._states.setdefault(address, _AddressState())
             if state.trying is not None:

@@ -21,11 +21,11 @@ class Background:
         task.add_done_callback(self._ended)
 
     async def finish(self) -> None:
-        """Wait until all tasks have ended by themselves; raises what one of them raised."""
+        """Wait until all tasks have ended by themselves; raises the exception of a task that failed."""
         await asyncio.gather(*self._tasks)
 
     async def cancel(self) -> None:
-        """End all tasks, and wait until they have ended."""
+        """Cancel all tasks, and wait until they have ended."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

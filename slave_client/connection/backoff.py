@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt: full-jitter exponential backoff.
+"""The pause before the next attempt: full-jitter exponential backoff.
 
 Decides: the pause. Leaves to others: what is attempted, and when to give up.
 """
@@ -28,14 +28,14 @@ class Backoff:
             raise ValueError(f"need 0 < base_seconds <= max_seconds, not {self.base_seconds} and {self.max_seconds}")
 
     def ceiling_seconds(self, failures: int) -> float:
-        """Return the longest pause after so many failures in a row (1 or more)."""
+        """Return the longest pause after this number of failures in a row (1 or more), in seconds."""
         doublings = min(max(failures, 1) - 1, 62)
         return float(min(self.max_seconds, self.base_seconds * 2**doublings))
 
     def pause_seconds(self, failures: int, at_least_seconds: float = 0.0) -> float:
-        """Return the pause after so many failures in a row.
+        """Return a random pause after this number of failures in a row, in seconds.
 
-        `at_least_seconds` is the delay that the master asked for; the jitter comes on top, so that those who were sent
-        away together do not come back together.
+        `at_least_seconds` is the delay that the master asked for; the jitter is added, so that clients that were
+        refused together do not come back together.
         """
         return at_least_seconds + self.chance.uniform(0.0, self.ceiling_seconds(failures))

@@ -1,4 +1,4 @@
-"""Certificates as files: what the client shows its masters, and whom it believes. Renewed files are read again.
+"""The client's certificate and the authorities that it trusts, as files. Renewed files are read again.
 
 Decides: which files are in use. Those that cannot be read, do not belong together or are of no use to TLS are never
 taken into use: at the start that is an error, later the former ones go on, and a notice says why. A certificate that
@@ -21,7 +21,7 @@ _AGAIN_SECONDS: Final = 60.0
 
 
 class Certificates:
-    """The certificate that a client shows: its files as they were when they could last be used."""
+    """The certificate that a client shows, from its files as they were when they could last be used."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
@@ -30,9 +30,9 @@ class Certificates:
         self._tried: tuple[tuple[int, ...], float] = (), 0.0
         self._pair: Pair | None = None
         self.version = 0
-        """Grows when other files are taken into use."""
+        """A number that grows each time changed files are taken into use."""
         self.problem: str | None = None
-        """What is wrong with the files as they are now."""
+        """What is wrong with the files as they are now; None where nothing is wrong."""
 
     @property
     def pair(self) -> Pair:
@@ -41,10 +41,10 @@ class Certificates:
         return self._pair
 
     def read(self) -> None:
-        """Take the files into use. Blocks.
+        """Read the files and take them into use. Blocks.
 
         Raises:
-            ValueError: they cannot be read, do not belong together, or TLS cannot use them; names which.
+            ValueError: files cannot be read, do not belong together, or cannot be used for TLS; names the files.
         """
         stamp = self._files.stamp()  # before reading: what changes meanwhile is read the next time
         pair = self._files.read()
@@ -56,7 +56,7 @@ class Certificates:
         self.version += 1
 
     def look(self) -> bool:
-        """Take changed files into use if they can be used; return whether that was done. Blocks."""
+        """Take changed files into use if they can be used; return whether files were taken into use. Blocks."""
         with self._lock:
             return self._look()
 

@@ -1,4 +1,4 @@
-"""Where the client stands now: its state, its lease, and those who wait for a change.
+"""The client's present state and lease, and the callers that wait for a change of state.
 
 Decides: when the signed end is reached, by the steady clock, and whether a loan is left then. The table of `states`
 decides what follows from an event.
@@ -23,7 +23,7 @@ class ClientState:
     """The state and the lease of one client. Used from one event loop.
 
     `next_loan_end` gives the moment at which the next loan ends, given the time; None without a loan. Both are in
-    seconds of the steady clock. `on_enter` is also called as one of several loans ends, with one state twice.
+    seconds of the steady clock. `on_enter` is also called when one of several loans ends, with old and new state alike.
     """
 
     def __init__(self, clock: Clock, on_enter: OnEnter, next_loan_end: Callable[[float], float | None]) -> None:
@@ -37,35 +37,35 @@ class ClientState:
         self.why = "not started yet"
         self.verified: VerifiedLease | None = None
         self.epoch: int | None = None
-        """The lease that this run of the client opened; of one from an earlier run only the signed lease is known."""
+        """The epoch of the lease that this run of the client opened; None for a signed lease from an earlier run."""
         self.judged = asyncio.Event()
-        """Cleared while the first attempt to get a lease is under way, so that its result is worth waiting for."""
+        """Cleared while the first attempt to get a lease is under way, so that callers wait for its result."""
 
     @property
     def state(self) -> State:
-        """The state; notices by itself that the signed end has come."""
+        """The present state; reading it enters the next state where the signed end has come."""
         if self.is_over:
             over = "what was borrowed" if self._state is State.BORROWING else "the lease"
             self.happened(Event.END_REACHED, f"{over} reached its signed end before a master was reached")
         return self._state
 
     def remaining_seconds(self) -> float:
-        """Return how long what is in use may be used without the master; 0 without a lease."""
+        """Return how long seats in use may be used without the master, in seconds; 0 without a lease."""
         return max((self._end or 0.0) - self._clock.now(), 0.0)
 
     def lease_remaining_seconds(self) -> float:
-        """Return how long the lease still lasts; 0 without one, and where a loan took its place."""
+        """Return how long the lease still lasts, in seconds; 0 without a lease and while BORROWING."""
         return 0.0 if self._state is State.BORROWING else self.remaining_seconds()
 
     @property
     def is_over(self) -> bool:
-        """True once the signed end has come, noticed or not. Changes nothing, so that any thread may ask."""
+        """True once the signed end has come, whatever the state says. Changes nothing, so that any thread may ask."""
         end = self._end
         return end is not None and self._clock.now() >= end
 
     @property
     def _end(self) -> float | None:
-        """The moment after which what is in use may not be used; None without a lease."""
+        """The moment from which seats may not be used, in seconds of the steady clock; None without a lease."""
         if self._state is State.BORROWING:
             return self._loan_end
         return self._lease_end if self.verified is not None else None
@@ -76,17 +76,17 @@ class ClientState:
         self._lease_end = end
 
     def started(self) -> None:
-        """Say what there is until a master has answered, or has not."""
+        """Set `why` to what holds until the first attempt to reach a master has ended."""
         kept = "; what was kept from before counts until its signed end" if self.remaining_seconds() else ""
         self.why = f"no master has answered since the start{kept}"
 
     def drop_lease(self) -> None:
-        """Rely on no signed lease any more."""
+        """Stop relying on the signed lease."""
         self.verified = None
         self.epoch = None
 
     def happened(self, event: Event, why: str) -> None:
-        """Change the state as the table of `states` says, and notify `on_enter` and those who wait for it."""
+        """Change the state by the table of `states`; call `on_enter`, and wake callers that wait for the new state."""
         old, ended_by_master = self._state, event is Event.LEASE_ENDED
         if event in _LEASE_OVER and (loan_end := self._next_loan_end(self._clock.now())) is not None:
             event, self._loan_end = Event.LOAN_LEFT, loan_end
@@ -114,7 +114,7 @@ class ClientState:
         self._wake(new)
 
     async def wait_for(self, states: frozenset[State]) -> State:
-        """Wait until one of the states is entered, or return at once where it is the present one."""
+        """Wait until one of the states is entered and return it; return at once where it is the present state."""
         if self.state in states:
             return self._state
         arrival: asyncio.Future[State] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""Time as the client sees it, in one place, so that tests can hold it.
+"""The clocks that the client reads, in one place, so that tests can replace them.
 
 Decides: which of the machine's clocks counts for what. Nothing else in this package reads a clock.
 """
@@ -11,16 +11,16 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The clocks that a client goes by."""
+    """The clocks that a client reads."""
 
     def now(self) -> float:
-        """Return seconds on a clock that never jumps and goes on while the machine sleeps."""
+        """Return the time in seconds of a clock that never jumps and goes on while the machine sleeps."""
 
     def wall(self) -> float:
-        """Return seconds since 1970 by the machine's wall clock, which may be wrong or be set."""
+        """Return the time in seconds since 1970 by the machine's wall clock, which may be wrong or be set."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many seconds; return at once where they are not above 0."""
+        """Wait for a number of seconds; return at once where it is 0 or less."""
 
 
 class SystemClock:
@@ -33,13 +33,13 @@ class SystemClock:
     _SOURCE = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
     def now(self) -> float:
-        """Return seconds since the machine started, sleep included."""
+        """Return the time in seconds since the machine started, sleep included."""
         return time.clock_gettime(self._SOURCE)
 
     def wall(self) -> float:
-        """Return seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many seconds on the running event loop."""
+        """Wait for a number of seconds on the running event loop."""
         await asyncio.sleep(seconds)

@@ -20,7 +20,7 @@ class FailureKind(Enum):
     """What a failed call means for the client."""
 
     UNREACHABLE = "unreachable"
-    """This address does not answer. Whether the call took effect is unknown."""
+    """The address does not answer. Whether the call took effect is unknown."""
     BUSY = "busy"
     """The master answers and asks to wait. Whether the call took effect is unknown."""
     FENCED = "fenced"
@@ -28,12 +28,12 @@ class FailureKind(Enum):
     LEASE_ENDED = "lease_ended"
     """The lease expired or was closed."""
     LEASE_UNKNOWN = "lease_unknown"
-    """The master does not know the lease, because its database was restored: it has to be opened anew, with the signed
-    one as proof. What is held stays in use."""
+    """The master does not know the lease, because its database was restored: a new lease has to be opened, with the
+    signed one as proof. Seats held stay in use."""
     REJECTED = "rejected"
     """The request is malformed. Nothing was done."""
     TOO_SOON = "too_soon"
-    """A takeover is refused now, as the other PBX may be alive, and may be granted in a moment. Nothing was done."""
+    """A takeover is refused because the other PBX may be alive, and may be granted in a moment. Nothing was done."""
     DENIED = "denied"
     """The PBX is unknown, or the caller is not entitled. Nothing was done."""
 
@@ -79,11 +79,11 @@ LEASE_EVENTS: Final[Mapping[FailureKind, Event]] = {
     FailureKind.LEASE_ENDED: Event.LEASE_ENDED,
     FailureKind.LEASE_UNKNOWN: Event.LEASE_UNKNOWN,
 }
-"""What a failure says about the lease that the call was made under; other kinds say nothing about it."""
+"""The event for the lease that a call was made under, by kind of failure; other kinds say nothing about a lease."""
 
 
 class MasterError(Exception):
-    """A call that failed; the text is the master's, or gRPC's where there was none."""
+    """Raised for a call to a master that failed; the text is the master's, or gRPC's where the master sent none."""
 
     def __init__(
         self, kind: FailureKind, message: str, *, reason: str = "", retry_after_seconds: float = 0.0, address: str = ""
@@ -93,18 +93,18 @@ class MasterError(Exception):
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
         self.address = address
-        """The master that answered, or gave no answer; empty where none was asked."""
+        """The address of the master that was asked; empty where no master was asked."""
         self.outcome = AttemptOutcome.GIVEN_UP
-        """What the failed call shows about the connection to the address."""
+        """The failed call's outcome as an attempt to connect to the address."""
 
     @property
     def is_local(self) -> bool:
-        """True where another master may do better at this moment."""
+        """True where another master may be able to answer now."""
         return self.kind is FailureKind.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
 
 
 def error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterError:
-    """Return what a call to the master at `address` that ended like this means."""
+    """Return the MasterError for a failed call to the master at `address`."""
     if isinstance(failure, aio.UsageError):
         return MasterError(FailureKind.UNREACHABLE, "the connection was closed", address=address)
     trailers = {key: value for key, value in failure.trailing_metadata() or () if isinstance(value, str)}
@@ -120,5 +120,5 @@ def error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterE
 
 
 def _retry_after_seconds(milliseconds: str) -> float:
-    """Read the delay that the master asks for; 0 where there is none, a minute at most."""
+    """Return the delay that the master asks for, in seconds: 0 where there is none, 60 at most."""
     return min(int(milliseconds) / 1000, 60.0) if milliseconds.isdecimal() else 0.0

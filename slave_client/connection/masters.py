@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 class Masters:
-    """Calls to whichever master answers; moves on to the next address when asked to."""
+    """Calls to the master at the address in use; `move_on` changes to the next address."""
 
     def __init__(
         self,
@@ -64,8 +64,8 @@ class Masters:
         *,
         tell: Callable[[NoticeKind, str | None], None] = lambda _, __: None,
     ) -> None:
-        """`tell` is called with what is wrong with certificates, this side's or a master's, and None when it is right
-        again.
+        """`tell` is called with what is wrong with certificates, the client's or a master's, and with None when nothing
+        is wrong any more.
         """
         self._config = config
         self._network = network
@@ -78,9 +78,9 @@ class Masters:
         self._explainer = Explainer(self._side)
         self._leaving: set[asyncio.Task[None]] = set()
         self._streams: dict[aio.UnaryStreamCall[Any, Any], str] = {}
-        """The streams under way, and where they come from."""
+        """The address of each stream under way."""
         self._unanswered_calls = 0
-        """Later calls tell how many there are; masters then refuse those that they get late."""
+        """Calls without an answer. Later calls report the number; masters then refuse earlier calls that come late."""
         self._answers = 0  # to calls; what a stream brings does not show that the master hears this client
         self._pauses = Backoff(base_seconds=config.backoff_base_seconds, max_seconds=config.backoff_max_seconds)
         self._metadata = (("caller", config.caller_name),)
@@ -102,7 +102,7 @@ class Masters:
         return len(self._config.addresses)
 
     async def read_certificates(self) -> None:
-        """Read the configured certificates, once, before anything is called; raises ConfigError naming the file."""
+        """Read the configured certificates, once, before any call; raises ConfigError naming the file."""
         if self._certificates is not None:
             try:
                 await asyncio.to_thread(self._certificates.read)
@@ -111,7 +111,7 @@ class Masters:
             self._tell(NoticeKind.CERTIFICATE_UNUSABLE, self._certificates.problem)
 
     def move_on(self, leaving: str = "") -> None:
-        """Use the next address from now on; streams from elsewhere end. Nothing where `leaving` was left already."""
+        """Use the next address and end the streams of others; do nothing where `leaving` is not the address in use."""
         if self.count == 1 or leaving not in ("", self.address):
             return
         self._current = (self._current + 1) % self.count
@@ -120,7 +120,7 @@ class Masters:
                 call.cancel()
 
     async def open_lease(self, request: lease_pb2.OpenLeaseRequest) -> lease_pb2.OpenLeaseResponse:
-        """Open a lease; raises MasterError. An older master knows of no seats in openings, and answers to none."""
+        """Open a lease; raises MasterError. An older master ignores the seats in the request and answers none."""
         request.unanswered_calls = self._unanswered_calls
         response = await self._call_or_join_attempt(lambda stub: stub.OpenLease, request)
         return _one_for_each(len(request.seats), response) if response.results else response
@@ -132,7 +132,7 @@ class Masters:
     async def renew_lease(
         self, request: lease_pb2.RenewLeaseRequest, *, may_wait_seconds: float
     ) -> lease_pb2.RenewLeaseResponse:
-        """Renew a lease; the master may keep its answer back for so long. Raises MasterError."""
+        """Renew a lease; the master may delay its answer by `may_wait_seconds`. Raises MasterError."""
         waits = (("may-wait-seconds", f"{may_wait_seconds:.3f}"),)
         return await self._call_or_join_attempt(lambda stub: stub.RenewLease, request, waits)
 
@@ -141,7 +141,7 @@ class Masters:
         return await self._call_or_join_attempt(lambda stub: stub.CloseLease, request)
 
     async def acquire_seats(self, epoch: int, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
-        """Acquire seats, or wait for them; return one outcome for each, in order. Raises MasterError."""
+        """Acquire seats, or wait for them; return one outcome per seat, in order. Raises MasterError."""
         request = lease_pb2.AcquireSeatsRequest(
             pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants), wait=wait
         )
@@ -149,13 +149,13 @@ class Masters:
         return outcomes_from_results(wants, response.results)
 
     async def return_seats(self, epoch: int, wants: Sequence[Want]) -> list[ReturnOutcome]:
-        """Return seats; return one outcome for each, in order. Raises MasterError."""
+        """Return seats to the pool; return one outcome per seat, in order. Raises MasterError."""
         request = lease_pb2.ReturnSeatsRequest(pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants))
         response = await self._about_seats(lambda stub: stub.ReturnSeats, request)
         return [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
 
     async def sync_seats(self, epoch: int, wants: Sequence[Want]) -> Synced:
-        """Make what is held equal to what is wanted; raises MasterError."""
+        """Make the seats that the master counts equal to the wanted set; raises MasterError."""
         request = lease_pb2.SyncSeatsRequest(pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants))
         response = await self._about_seats(lambda stub: stub.SyncSeats, request)
         return Synced(
@@ -167,7 +167,7 @@ class Masters:
     async def submit_certificate(
         self, request: license_pb2.SubmitCertificateRequest
     ) -> license_pb2.SubmitCertificateResponse:
-        """Hand in a security certificate; raises MasterError."""
+        """Hand in the device's certificate for a release; raises MasterError."""
 
         def method(_: _Stub) -> _Method[license_pb2.SubmitCertificateRequest, license_pb2.SubmitCertificateResponse]:
             stub: license_pb2_grpc.LicenseServiceAsyncStub = license_pb2_grpc.LicenseServiceStub(self._channel)
@@ -176,7 +176,7 @@ class Masters:
         return await self._call_or_join_attempt(method, request)
 
     async def watch_lease(self, request: lease_pb2.WatchLeaseRequest) -> AsyncIterator[lease_pb2.WatchLeaseResponse]:
-        """Yield what the master reports about a lease until the stream ends; raises MasterError."""
+        """Yield the master's messages about a lease until the stream ends; raises MasterError."""
         self._check_open()
         if self._channel.get_state() is not _READY:  # to connect is up to those who can tell what it brought
             raise MasterError(FailureKind.UNREACHABLE, "the connection is gone", address=self.address)
@@ -234,11 +234,11 @@ class Masters:
 
     @property
     def _shown(self) -> int:
-        """The number of the certificate that new channels show: each renewed one counts one more."""
+        """The number of the certificate that new channels show, which grows with each renewal."""
         return 0 if self._certificates is None else self._certificates.version
 
     async def _error_after(self, failure: aio.AioRpcError | aio.UsageError, shown: int, address: str) -> MasterError:
-        """Return what a failure means; BUSY (the call is repeated) where the certificate shown was renewed since."""
+        """Return the MasterError of a failed call; BUSY (the call is repeated) if the certificate was renewed since."""
         error = error_of(failure, address)
         if isinstance(failure, aio.AioRpcError) and failure.code() is grpc.StatusCode.UNAVAILABLE and not error.reason:
             if said := await self._explainer.explain(str(error), address):
@@ -251,7 +251,7 @@ class Masters:
         return MasterError(FailureKind.BUSY, str(error), reason=error.reason, address=address)
 
     async def _reconnect_if_renewed(self, certificates: Certificates) -> None:
-        """Leave all channels after a failure if the files were renewed: a channel shows for ever what it began with."""
+        """Close all channels if the files were renewed: a channel always shows the certificate that it began with."""
         renewed = await asyncio.to_thread(certificates.look)
         self._tell(NoticeKind.CERTIFICATE_UNUSABLE, certificates.problem)
         if renewed:
@@ -259,10 +259,10 @@ class Masters:
                 self._leave(channel, grace_seconds=self._timeout)  # other calls under way may end
 
     def _reconnect_if_silent(self, failure: aio.AioRpcError | aio.UsageError, current: int, answers: int) -> bool:
-        """Leave a channel that brought no answer; return whether the call that failed had a connection.
+        """Close a channel that brought no answer; return whether the call that failed had a connection.
 
-        A call that ran out of time while none was answered: the connection may be half-open. Nobody would ever close
-        it then, so the next call makes a new one; whatever else waits on this one waits in vain. And where there is no
+        Where a call timed out and no other was answered meanwhile, the connection may be half-open: nobody would ever
+        close it, so the next call makes a new one; other calls on the old one wait in vain. Where there is no
         connection, gRPC would go on trying by itself, at a pace of its own.
         """
         channel = self._channels.get(current)
@@ -277,7 +277,7 @@ class Masters:
         return state is _READY
 
     def _leave(self, channel: aio.Channel, *, grace_seconds: float | None) -> None:
-        """Close a channel. gRPC goes on connecting it for as long as anybody remembers one of its calls."""
+        """Close a channel in the background. gRPC goes on connecting it while a reference to one of its calls lives."""
         leaving = asyncio.create_task(channel.close(grace_seconds))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
@@ -297,7 +297,7 @@ class Masters:
     async def _call_or_join_attempt(
         self, method: Callable[[_Stub], _Method[Request, Response]], request: Request, metadata: _Metadata = ()
     ) -> Response:
-        """Call at once where there is a connection; else wait for this process's one attempt to make it, or be that."""
+        """Call at once where there is a connection; else make this process's one attempt to connect, or wait for it."""
         self._check_open()
         if self._channel.get_state() is _READY:
             return await self._call(method, request, metadata)
@@ -358,7 +358,7 @@ class Masters:
             raise MasterError(FailureKind.UNREACHABLE, "the network is cut")
 
     def _raise_if_broken_off(self, address: str) -> None:
-        """Tell a call that was broken off underneath from a task that is being cancelled."""
+        """Raise MasterError where a cancelled call was broken off by the connection and not by cancelling the task."""
         if not _is_being_cancelled():
             why = "the network was cut" if self._network.is_cut else "the connection was closed"
             raise MasterError(FailureKind.UNREACHABLE, why, address=address)

@@ -1,6 +1,6 @@
 """The network between a PBX and its masters, which a simulation can cut.
 
-In production it is never cut here: real networks need no help. A simulator, demo or test that wants an outage cuts it:
+In production it is never cut here. A simulator, demo or test that wants an outage cuts it:
 calls under way end as if the connection broke (their answers are lost, whatever the master did), new ones fail.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class NetworkSwitch:
-    """Whole or cut; when it is cut, calls under way are broken off."""
+    """The network to the masters, whole or cut; a cut breaks off the calls under way."""
 
     def __init__(self) -> None:
         self._whole = True
@@ -33,7 +33,7 @@ class NetworkSwitch:
         self._whole = True
 
     def carry(self, break_off: Callable[[], object]) -> int:
-        """Remember how to break off a call that is under way; returns a ticket for `arrived`."""
+        """Remember how to break off a call that is under way; return a ticket for `arrived`."""
         self._last += 1
         self._cut_short[self._last] = break_off
         return self._last

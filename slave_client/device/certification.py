@@ -36,7 +36,7 @@ class Certifier:
         self._working: asyncio.Task[None] | None = None
 
     async def check_device(self) -> None:
-        """Make sure at the start that the device's folder can be used; raises ConfigError."""
+        """Check at the start that the device's folder can be used; raises ConfigError."""
         if self._device_dir is not None:
             try:
                 await asyncio.to_thread(DeviceKey.load, self._device_dir)
@@ -44,7 +44,7 @@ class Certifier:
                 raise ConfigError(f"device_dir: {failure}") from failure
 
     def asked(self, requests: Sequence[document_pb2.SignedDocument]) -> None:
-        """Note the release requests that stand now, and begin to certify those that were not certified yet."""
+        """Note the release requests that hold now, and begin to certify those that were not certified yet."""
         if self._device_dir is None:
             return
         asked = {request.SerializeToString(deterministic=True): request for request in requests}

@@ -41,62 +41,62 @@ class Memory(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """The master's answer to an opening."""
+    """The master's answer to the opening of a lease."""
 
     lease: lease_pb2.Lease
     notices: Sequence[lease_pb2.Notice]
     seats_held: int
     offers: Sequence[lease_pb2.StandbyLeaseOffer] = ()
     results: Sequence[seat_pb2.SeatResult] = ()
-    """One for each seat that was asked for; none where none was taken along."""
+    """One result per seat that was asked for with the opening; empty where no seat was asked for."""
     loans: Sequence[document_pb2.SignedDocument] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What counts once the seats are reconciled with the master that gave it."""
+    """The part of a master's answer that counts once the seats are reconciled with that master."""
 
     pause_seconds: float
-    """How long until the next renewal."""
+    """Seconds until the next renewal."""
     loans: Sequence[document_pb2.SignedDocument]
     sent: float
-    """When it was asked for, in seconds of the steady clock."""
+    """When the call was made, in seconds of the steady clock."""
 
 
 class Opener(Protocol):
-    """How a client comes by its lease: by opening its own, or by taking over another's (`standby`)."""
+    """The way in which a client gets its lease: it opens its own, or takes over another PBX's (`standby`)."""
 
     @property
     def claims_first(self) -> bool:
-        """True where seats are in use that the master has under other names."""
+        """True where seats are in use that the master counts under other names."""
 
     async def open(self, request_id: str, wants: Sequence[Want]) -> Opened:
-        """Open the lease and ask for the seats that wait for it, where that is possible; raises MasterError."""
+        """Open the lease and, where possible, ask for the seats that wait for the lease; raises MasterError."""
 
 
 class StandbyLeaseStore(Protocol):
-    """Keeps the standby leases that this PBX is given for others."""
+    """The place for the standby leases that this PBX is given for other PBXs."""
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
-        """Return what the next renewal reports to the master about the standby leases."""
+        """Return the receipts for standby leases that the next renewal carries."""
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
-        """Keep the leases that came; they last from `sent` on, in seconds of the steady clock."""
+        """Keep the offered standby leases; they last from `sent` on, in seconds of the steady clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptLeases:
-    """What a client has kept of its lease from before, and where the next ones are kept."""
+    """What a client knows of its seats from before the start, and the callbacks that keep leases and loans."""
 
     memory: Memory
     trusted_keys: Callable[[], tuple[bytes, ...]]
-    """The keys a lease may be signed with now."""
+    """Returns the raw public keys that a lease may be signed with now."""
     on_lease: Callable[[VerifiedLease], Awaitable[None]]
-    """Awaited for each genuine lease."""
+    """Awaited for each lease whose signature was verified."""
     on_loans: Callable[[Sequence[document_pb2.SignedDocument], float], Awaitable[None]]
-    """Awaited with all loans that came in answer to a call, and when that was made."""
+    """Awaited with the loans in the answer to a call, and the time of the call in seconds of the steady clock."""
     block_uses: Callable[[], tuple[list[lease_pb2.BlockUse], int]]
-    """What a renewal says of seats used by number."""
+    """Returns the uses of seats by number for a renewal, and the serial of the blocks on disk."""
 
 
 class LeaseKeeper:
@@ -121,20 +121,20 @@ class LeaseKeeper:
         self._kept = kept
         self._memory = kept.memory
         self._opening_id: str | None = None
-        """Of the opening that is not answered yet. A master that slept may still do any attempt at it, long after
-        another master answered one; under the same id that is a retry, and does not fence what came of the other."""
+        """The id of the opening that is not answered yet. A master that slept may carry out an attempt long after
+        another master answered one; with the same id that is a retry, and does not fence the lease of the other."""
         self._reconciled_epoch: int | None = None
         self._seats_held = 0
         self._remembers_seats = False
         self._failures = 0
         self._may_wait_seconds = 0.0
-        """How long the master may keep the next renewal back, to renew others with it."""
+        """Seconds by which the master may delay the next renewal, to renew other leases with it."""
         self._last_heard = self._clock.now()
         self._urgent = asyncio.Event()
         self._round_over = asyncio.Event()
 
     async def run(self) -> None:
-        """Keep the lease until the state is final."""
+        """Open and renew the lease until the state is final."""
         try:
             while not self._client_state.state.is_final:
                 self._urgent.clear()
@@ -148,23 +148,23 @@ class LeaseKeeper:
             self._round_over.set()
 
     def hurry(self) -> None:
-        """Start the next run soon: there is reason to think that the master is gone, or back."""
+        """Start the next run soon, because there is reason to think that the master is gone, or back."""
         self._urgent.set()
 
     async def check_connection(self) -> None:
-        """Wait for a fresh judgement whether a master answers."""
+        """Try the masters soon, and wait until that run has ended."""
         self._urgent.set()
         await self._round_over.wait()
 
     async def run_out(self) -> None:
-        """Notice the signed end when it comes, until the state is final."""
+        """Wait for the signed end of each lease and enter the next state when it comes, until the state is final."""
         while not self._client_state.state.is_final:
             await self._clock.sleep(min(max(self._client_state.remaining_seconds(), 0.01), 3600.0))
             if self._client_state.verified is None:
                 await self._client_state.wait_for(frozenset({State.CONNECTED, State.OFFLINE, *_FINAL}))
 
     async def _rest(self, pause: float) -> None:
-        """Wait for the next run; `hurry` shortens it, but not so much that a thousand sites come at once."""
+        """Wait `pause` seconds; `hurry` shortens that to a random wait, so that sites do not all come at once."""
         self._may_wait_seconds = 0.0
         if self._client_state.state.is_final or pause <= 0:
             return
@@ -276,7 +276,7 @@ class LeaseKeeper:
             raise
 
     async def _adopt(self, lease: lease_pb2.Lease, *, sent: float) -> None:
-        """Rely on a lease from now on, if it is genuine; raises MasterError."""
+        """Verify a lease and rely on it from now on; raises MasterError where it is not genuine."""
         try:
             verified = verify(
                 lease.signed, pbx=self._config.pbx, public_key=lease.public_key, trusted_keys=self._kept.trusted_keys()
@@ -295,7 +295,7 @@ class LeaseKeeper:
         await self._kept.on_lease(verified)
 
     def _occasion(self, epoch: int) -> Occasion:
-        """Tell how much must be reconciled with the master before the client counts as connected."""
+        """Return the occasion of the reconciliation that is needed before the client counts as connected."""
         remembers_seats = self._remembers_seats or self._seat_manager.needs_reconciling
         if self._reconciled_epoch == epoch or not (self._seats_held or remembers_seats):
             return Occasion.RENEWED
@@ -316,7 +316,7 @@ class LeaseKeeper:
             self._client_state.happened(event, str(failure))
 
     def _nobody_answers(self, failure: MasterError) -> float:
-        """Note a run in which no address did its part; return the pause before the next run, in seconds."""
+        """Note a run in which no master opened or renewed the lease; return the seconds before the next run."""
         self._failures += 1
         if failure.kind in (FailureKind.DENIED, FailureKind.REJECTED) and failure.reason != _NOT_TRUSTED:
             self._board.raise_own(NoticeKind.MASTER_REFUSES, f"{self._masters.address}: {failure}")
@@ -327,7 +327,7 @@ class LeaseKeeper:
         return self._backoff.pause_seconds(self._failures, failure.retry_after_seconds)
 
     def _may_wait(self) -> bool:
-        """Tell whether an overloaded master changes nothing yet: within the lease's ttl, or where there is none."""
+        """Tell whether a busy master changes nothing yet: within the lease's ttl, or where there is no lease."""
         verified = self._client_state.verified
         if verified is None:
             return True
@@ -337,7 +337,7 @@ class LeaseKeeper:
 
 
 def _error_of(failure: Exception) -> MasterError:
-    """Treat a mistake of this client's, or an answer that makes no sense, like a master that does not answer."""
+    """Return a MasterError as given; make one of the kind UNREACHABLE, and log it, for any other exception."""
     if isinstance(failure, MasterError):
         return failure
     _log.error("keeping the lease failed unexpectedly", exc_info=failure)
@@ -346,6 +346,6 @@ def _error_of(failure: Exception) -> MasterError:
 
 _RENEWAL_PAUSE_MIN_SECONDS = 0.05
 _PAUSE_SHARE, _TIMEOUT_SHARE = 1 / 60, 1 / 5
-"""How long a renewal in no hurry may be kept back: by a second where it comes once a minute."""
+"""The part of the pause, and of the timeout, by which a renewal in no hurry may be delayed: 1 s in a minute."""
 _NOT_TRUSTED = "LEASE_NOT_TRUSTED"
 _FINAL = frozenset(state for state in State if state.is_final)

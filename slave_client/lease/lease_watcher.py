@@ -27,10 +27,10 @@ _EVENTS = {
     NoticeKind.UNPROVEN: Event.LEASE_UNKNOWN,
 }
 _NO_SUCH_STREAM = frozenset({"", "UNKNOWN_METHOD"})
-"""What is said where there is no such stream: nothing, as by proxies, or an older master's reason. All other denials
+"""Error reasons where a master has no such stream: none, as from proxies, or an older master's. All other denials
 hold for renewals too."""
 NoticeHandler = Callable[[int, Sequence[lease_pb2.Notice]], None]
-"""Called with the epoch of a lease and what the master says holds now of it."""
+"""Called with the epoch of a lease and the master's notices that hold now for that lease."""
 _CONNECTED_OR_FINAL = frozenset({State.CONNECTED, *(state for state in State if state.is_final)})
 
 
@@ -44,7 +44,7 @@ class LeaseWatcher:
         self._hurry = hurry
 
     async def run(self) -> None:
-        """Watch whenever connected, until the state is final or the master has no such stream."""
+        """Watch the lease whenever connected, until the state is final or the master has no such stream."""
         failures = 0
         while not (await self._client_state.wait_for(_CONNECTED_OR_FINAL)).is_final:
             asked_seconds, is_busy = 0.0, False
@@ -61,7 +61,7 @@ class LeaseWatcher:
             await self._clock.sleep(self._backoff.pause_seconds(failures, asked_seconds))
 
     async def _watch(self) -> bool:
-        """Listen until the stream ends; return whether any message came. Raises MasterError."""
+        """Handle the stream's notices until the stream ends; return whether any message came. Raises MasterError."""
         epoch = self._client_state.epoch
         if epoch is None:
             return False
@@ -75,7 +75,7 @@ class LeaseWatcher:
 
 
 class Listener:
-    """Acts on what the master says holds now, whether a renewal or the stream brings it."""
+    """Acts on the master's notices, whether a renewal or the stream brings them."""
 
     def __init__(self, parts: ClientParts, *, revoker: Revoker, awaited: AwaitedSeats, certifier: Certifier) -> None:
         self._client_state, self._masters, self._board = parts.client_state, parts.masters, parts.board
@@ -84,7 +84,7 @@ class Listener:
         self._certifier = certifier
 
     def on_notices(self, epoch: int, notices: Sequence[lease_pb2.Notice]) -> None:
-        """Act on the notices of the lease with that epoch; do nothing where it is not the present one."""
+        """Act on the notices of the lease with this epoch; do nothing where it is not the present lease."""
         if self._client_state.epoch != epoch:
             return
         was_draining = any(notice.kind is NoticeKind.DRAINING for notice in self._board.current)

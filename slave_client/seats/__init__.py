@@ -1,5 +1,5 @@
 """Seats acquired, returned, synchronised and given up: with the master while it answers, without it while it does not.
 
-Here belongs who asks for seats, and what the master is asked. What this site holds by then is for `holdings`, how long
+Here belongs what is asked of the master for seats. What this site holds is for `holdings`, how long
 it may hold it for `lease`.
 """

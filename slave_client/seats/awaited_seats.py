@@ -17,11 +17,11 @@ from slave_client.values.seats import Outcome, ReturnOutcome, SeatKey, Want
 from slave_client.values.states import State
 
 _NAMED_MAX = 1000
-"""How many seats a notice names; of those that are left out nothing is known."""
+"""The most seats that a notice names; nothing is known of the seats that were left out."""
 
 
 class AwaitedSeats:
-    """Settles what one client waits for; `acquire` and `give_back` ask the master."""
+    """Settles the seats that one client waits for; `acquire` and `give_back` ask the master."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class AwaitedSeats:
         self._working: set[asyncio.Task[None]] = set()
 
     def told(self, notices: Iterable[Notice]) -> None:
-        """Note all that the master says holds now."""
+        """Update the places of awaited seats by notices; acquire seats handed on, return those that nobody awaits."""
         by_kind = {notice.kind: notice for notice in notices}
         handed_on, awaited = (by_kind.get(kind) for kind in (NoticeKind.SEATS_HANDED_ON, NoticeKind.SEATS_AWAITED))
         named = handed_on.seats if handed_on is not None else ()
@@ -55,7 +55,7 @@ class AwaitedSeats:
             task.add_done_callback(self._working.discard)
 
     def stop(self) -> None:
-        """Leave the rest to the next run: the master repeats it."""
+        """Cancel the work under way; the master repeats its notices in the next run."""
         for task in self._working:
             task.cancel()
 

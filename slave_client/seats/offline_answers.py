@@ -1,4 +1,4 @@
-"""What a seat is answered without the master: from what this site holds, else with the reason that its state gives.
+"""Answers for seats without the master: from the seats that this site holds, else a refusal by the client's state.
 
 Decides: the words of a refusal that no master gave. Leaves to others: what may be used while offline (`local_seats`).
 """
@@ -30,7 +30,7 @@ class OfflineAnswers:
         self._client_state = client_state
 
     def acquire(self, want: Want, detail: str = "") -> Outcome:
-        """Grant a seat from what the master counts for this site anyway, else refuse it; `detail` says what failed."""
+        """Grant a seat from those that the master counts for this site, else refuse it; `detail` says what failed."""
         state = self._client_state.state
         if state in (State.OFFLINE, State.BORROWING) and (grant := self._local_seats.acquire_offline(want)):
             return grant
@@ -40,5 +40,5 @@ class OfflineAnswers:
         return Refused(want=want, reason=reason, message=f"{message}: {detail}" if detail else message)
 
     def give_back(self, want: Want) -> Returned:
-        """Stop using a seat; the master learns of it when it is reached again."""
+        """Stop using a seat; the master is told when it is reached again."""
         return Returned(want=want, held=self._local_seats.return_offline(want), source=Source.LOCAL)

@@ -1,4 +1,4 @@
-"""What a seat is answered by the master, asked once for many seats; and what an answer that never came means.
+"""Answers for seats by the master, asked once for many seats; and what a missing answer means.
 
 Decides: a seat that is given up is written to disk before the master hears of it. A call that the master calls
 malformed is made in halves, so that one bad seat does not fail the others. What was asked for in vain is reconciled
@@ -29,12 +29,12 @@ class Action(Enum):
 
     ACQUIRE = "acquire"
     AWAIT = "await"
-    """Acquire it, or wait for it."""
+    """Acquire a seat, or wait for it."""
     RETURN = "return"
 
 
 class OnlineAnswers:
-    """Asks the master for one client; `reconcile_later` is called where it may count other seats than are held."""
+    """Asks the master for one client; calls `reconcile_later` where the master may count seats that are not held."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class OnlineAnswers:
         self._reconcile_later = reconcile_later
 
     async def acquire(self, wants: Sequence[Want], action: Action) -> Sequence[Outcome]:
-        """Acquire seats, or wait for them; return one outcome for each, in order."""
+        """Acquire seats, or wait for them; return one outcome per seat, in order."""
         self._local_seats.numbers.asking(wants)
         try:
             return await self._acquire(wants, action)
@@ -76,7 +76,7 @@ class OnlineAnswers:
         return [self._noted(outcome) for outcome in outcomes]
 
     def _noted(self, outcome: Outcome) -> Outcome:
-        """Note an answer of the master's; a seat that it handed on is news, though it is held already."""
+        """Note the master's answer in the local seats; return it, with a seat that was handed on marked as new."""
         if isinstance(outcome, Refused):
             self._local_seats.refused(outcome)
         else:
@@ -94,7 +94,7 @@ class OnlineAnswers:
         return [self._offline.acquire(want, str(failure)) for want in wants]
 
     async def give_back(self, wants: Sequence[Want]) -> Sequence[ReturnOutcome]:
-        """Return seats; return one outcome for each, in order."""
+        """Return seats to the pool; return one outcome per seat, in order."""
         epoch = self._client_state.epoch
         if not wants or epoch is None:
             return [self._offline.give_back(want) for want in wants]

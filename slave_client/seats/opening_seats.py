@@ -17,7 +17,7 @@ from slave_client.values.seats import Granted, Outcome, Refused, SeatKey, Want
 
 
 class OpeningSeats:
-    """`is_waited_for` says whether anybody waits for a seat."""
+    """The seats asked for with an opening; `is_waited_for` says whether any caller waits for a seat."""
 
     def __init__(self, parts: ClientParts, *, is_waited_for: Callable[[SeatKey], bool]) -> None:
         self._config, self._masters, self._local_seats = parts.config, parts.masters, parts.local_seats
@@ -27,7 +27,7 @@ class OpeningSeats:
         self._unclaimed: list[Granted] = []
 
     def ask_for(self, waiting: Iterable[Want]) -> Sequence[Want]:
-        """Return what goes out with the next attempt: what waits, and what went out in vain before."""
+        """Return the seats for the next attempt to open the lease: waiting ones, and those of unanswered attempts."""
         for want in waiting:
             if len(self._asked) < self._config.seats_per_call_max:
                 self._asked.setdefault(want.key, want)
@@ -35,7 +35,7 @@ class OpeningSeats:
         return tuple(self._asked.values())
 
     def answered(self, results: Sequence[seat_pb2.SeatResult]) -> None:
-        """Note what a lease was opened with: one answer for each seat, or none where the master took none along."""
+        """Note the results of an opening: one per seat asked for, or none where the master ignored the seats."""
         went_out, self._asked = list(self._asked.values()), {}
         outcomes = outcomes_from_results(went_out if results else [], results)
         self._outcomes = {outcome.want.key: outcome for outcome in outcomes}
@@ -50,7 +50,7 @@ class OpeningSeats:
         self._local_seats.numbers.answered(went_out)
 
     async def give_back(self, epoch: int) -> None:
-        """Give back what nobody waits for; raises MasterError, and is to be called again then."""
+        """Return the granted seats that no caller waits for; where it raises MasterError, call it again."""
         if not self._unclaimed:
             return
         outcomes = await self._masters.return_seats(epoch, [grant.want for grant in self._unclaimed])
@@ -60,13 +60,13 @@ class OpeningSeats:
         self._unclaimed = []
 
     def outcome(self, want: Want) -> Outcome | None:
-        """Return what the lease was opened with for a seat, where it was asked for just as wanted and still counts."""
+        """Return the opening's outcome for a seat if it was asked for exactly as wanted and still counts, or None."""
         outcome = self._outcomes.get(want.key)
         if outcome is None or outcome.want != want:
             return None
         return None if isinstance(outcome, Granted) and not self._local_seats.holds(want.key) else outcome
 
     def forget(self, wants: Iterable[Want]) -> None:
-        """Callers have their answers: who asks for one of these seats from now on asks anew."""
+        """Drop the outcomes of seats whose callers have their answers, so that later callers ask the master again."""
         for want in wants:
             self._outcomes.pop(want.key, None)

@@ -1,4 +1,4 @@
-"""Reconciles a whole wanted set with the master, so that it counts exactly the seats that this site holds.
+"""Reconciles a whole wanted set with the master, so that the master counts exactly the seats that this site holds.
 
 Decides: what is given up before the master is asked (and is on disk by then), and what an answer, or none, means for
 each seat. Up to 10,000 seats are reconciled in one step. More cannot be: then what is not wanted is returned first and
@@ -46,8 +46,8 @@ class Reconciler:
     async def reconcile(self, wants: Sequence[Want], ask: Ask, *, makes_room: bool = False) -> Synced:
         """Reconcile a wanted set; raises MasterError, and ValueError where a seat is wanted twice.
 
-        `ask` gets the epoch and makes the attempt, once or several times. `makes_room` takes back what this site does
-        not know of.
+        `ask` gets the epoch and makes the attempt, once or several times. `makes_room` has the master take back seats
+        that this site does not know of.
         """
         whole = makes_room or self._local_seats.knows_all
         epoch = self._client_state.epoch
@@ -67,9 +67,9 @@ class Reconciler:
         return synced
 
     async def claim(self) -> None:
-        """Have the master enter the seats that this site used by number, and leave what else it counts alone.
+        """Have the master count by name the seats that this site used by number, without touching other seats.
 
-        Where one is refused the whole set is reconciled, which makes room for it. Raises MasterError.
+        Where a seat is refused the whole set is reconciled, which makes room for that seat. Raises MasterError.
         """
         epoch, wants = self._client_state.epoch, self._local_seats.wanted()
         if epoch is None:
@@ -123,7 +123,7 @@ class Reconciler:
 
 
 async def once(epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
-    """Ask once: the keeper tries again, perhaps elsewhere."""
+    """Make one attempt: the lease keeper tries again, perhaps at another address."""
     return await attempt()
 
 
@@ -133,5 +133,5 @@ def _parts(wants: Sequence[Want]) -> Iterable[Sequence[Want]]:
 
 
 def _kept_grant(want: Want) -> Granted:
-    """Make the grant of a seat that had to stay: the master did not say on what basis, so it is never passed on."""
+    """Make the grant of a seat that had to stay. Its basis is not known, so the seat is never passed on."""
     return Granted(want=want, basis=None, already_held=True)

@@ -1,4 +1,4 @@
-"""Joins what concurrent callers ask for into one call at a time.
+"""Joins the requests of concurrent callers into one call at a time.
 
 While a call is under way, whatever arrives waits; all of it goes out as the next call. A lone caller waits for nothing.
 
@@ -26,7 +26,7 @@ class _Entry(Generic[Item, Result]):
 
 
 class RequestBatcher(Generic[Item, Result]):
-    """One lane of joined calls.
+    """A queue of items that go out in joined calls, one call at a time.
 
     `call` gets 1 to `items_max` items and returns one result per item, in order. Where it raises, every caller of that
     call gets the exception, and the next call goes on as ever. `orphaned` gets item and result where the caller left.
@@ -52,7 +52,7 @@ class RequestBatcher(Generic[Item, Result]):
         self._worker: asyncio.Task[None] | None = None
 
     async def submit_many(self, items: Sequence[Item]) -> list[Result]:
-        """Send items with the next calls and return their results in order; raises what a call raises."""
+        """Send items with the next calls; return their results, in order. Raises the exception of a failed call."""
         loop = asyncio.get_running_loop()
         entries: list[_Entry[Item, Result]] = [_Entry(item, loop.create_future()) for item in items]
         self._waiting.extend(entries)
@@ -67,7 +67,7 @@ class RequestBatcher(Generic[Item, Result]):
 
     @property
     def unanswered(self) -> list[Item]:
-        """The items under way, or else those that go out next; those whose callers left are not among them."""
+        """The items under way, or else those that wait; without items whose callers left."""
         return [entry.item for entry in self._under_way or self._waiting if not entry.answer.cancelled()]
 
     def is_pending(self, key: Hashable) -> bool:
@@ -96,7 +96,7 @@ class RequestBatcher(Generic[Item, Result]):
             self._under_way, self._worker = (), None
 
     def _take(self) -> list[_Entry[Item, Result]]:
-        """Take the next call's entries: in order, each key once, nothing overtaking an entry with its own key."""
+        """Remove and return the next call's entries: in order, each key once; entries with one key keep their order."""
         batch: list[_Entry[Item, Result]] = []
         later: deque[_Entry[Item, Result]] = deque()
         keys: set[Hashable] = set()

@@ -22,7 +22,7 @@ Response = TypeVar("Response")
 class Retry:
     """Repeats calls under the lease of one client.
 
-    `check_connection` asks for a fresh judgement whether a master answers, and waits for it.
+    `check_connection` has the lease keeper try the masters, and waits until that is done.
     """
 
     def __init__(self, parts: ClientParts, *, check_connection: Callable[[], Awaitable[None]]) -> None:
@@ -32,7 +32,7 @@ class Retry:
         self._check_connection = check_connection
 
     async def judged(self) -> None:
-        """Wait for the first attempt to get a lease, so that nobody is refused a moment too early."""
+        """Wait for the first attempt to get a lease, `give_up_after_seconds` at most."""
         if not self._client_state.judged.is_set():
             try:
                 async with asyncio.timeout(self._give_up_after_seconds):
@@ -41,7 +41,7 @@ class Retry:
                 return
 
     async def repeat(self, epoch: int, attempt: Callable[[], Awaitable[Response]]) -> Response:
-        """Repeat a call under the lease with that epoch; raises the last MasterError."""
+        """Repeat a call under the lease with this epoch until it succeeds; raises the last MasterError."""
         deadline = self._clock.now() + self._give_up_after_seconds
         failures = 0
         while True:

@@ -26,10 +26,10 @@ from slave_client.values.states import State
 
 
 class Revoker:
-    """Gives up, for one client, what the master took away.
+    """Gives up, for one client, the seats that the master took away.
 
-    `turn` is the seat manager's: who has it may change the local seats. `look_again` asks for a renewal, which brings
-    what else was taken away. `tell` is called with each seat that is lost.
+    `turn` is the seat manager's lock: its owner may change the local seats. `look_again` asks for a renewal, whose
+    answer names the other seats taken away. `tell` is called with each seat that is lost.
     """
 
     def __init__(
@@ -48,28 +48,28 @@ class Revoker:
         self._turn = turn
         self._look_again = look_again
         self._named: dict[SeatKey, str] = {}
-        """The seats to be given back, and the master's words about each."""
+        """The seats to be given back, each with the master's message."""
         self._last: set[SeatKey] = set()
         self._working: asyncio.Task[None] | None = None
 
     def note_revoked(self, seats: Iterable[SeatKey], message: str) -> None:
-        """Note seats that the master says it took away; they are given up at the next turn."""
+        """Note seats that the master took away; they are given up at the next turn."""
         self._named.update(dict.fromkeys(seats, message))
         if self._named and self._working is None:
             self._working = asyncio.create_task(self._work())
 
     def refused(self, outcomes: Iterable[Outcome]) -> None:
-        """Note seats that were refused because they are taken away: the master waits to have them back."""
+        """Note seats that were refused as REVOKED: the master waits until they are given back."""
         for outcome in outcomes:
             if isinstance(outcome, Refused) and outcome.reason is Reason.REVOKED:
                 self.note_revoked((outcome.want.key,), outcome.message)
 
     def lose(self) -> None:
-        """Stop using the seats named so far. The caller has the turn, and writes the local seats to disk after it."""
+        """Stop using the seats noted so far. The caller has the turn, and writes the local seats to disk afterwards."""
         self._lose(self._named)
 
     def stop(self) -> None:
-        """Leave what is not given back yet to the next run: the master repeats it."""
+        """Cancel the work under way; the master repeats its notices in the next run."""
         if self._working is not None:
             self._working.cancel()
 
@@ -85,7 +85,7 @@ class Revoker:
             self._working = None
 
     async def _give_up(self, named: dict[SeatKey, str]) -> None:
-        """Lose seats and give them back; raises MasterError where the master may not have heard."""
+        """Stop using seats and give them back; raises MasterError where the master may not have been told."""
         unknown = self._lose(named)
         await self._state_writer.save_now()
         epoch = self._client_state.epoch
@@ -102,14 +102,14 @@ class Revoker:
             self._look_again()
 
     def _lose(self, named: dict[SeatKey, str]) -> Collection[SeatKey]:
-        """Stop using seats; returns the names under which none is in use here."""
+        """Stop using seats; return the names under which no seat is in use here."""
         lost = self._local_seats.taken_away(named)
         for held in lost:
             self._tell(Lost(want=held.want, cause=LossCause.REVOKED, message=named[held.counted_as]))
         return named.keys() - {held.counted_as for held in lost}
 
     async def _asked_again(self, epoch: int, wants: Sequence[Want]) -> dict[SeatKey, str]:
-        """Return those of the seats in use that the master does not grant any more, in this PBX's own words."""
+        """Ask for seats in use again; return the refused ones by this PBX's names, each with the master's message."""
         gone: dict[SeatKey, str] = {}
         for outcome in await self._retry.repeat(epoch, partial(self._masters.acquire_seats, epoch, wants)):
             if isinstance(outcome, Refused):
@@ -119,7 +119,7 @@ class Revoker:
         return gone
 
     async def _return(self, epoch: int, wants: Sequence[Want]) -> None:
-        """Give seats back. One that has to wait for others (rule H5) stays named, and is given back with them."""
+        """Give seats back to the master. The master goes on naming a seat that depends on others (rule H5)."""
         for outcome in await self._retry.repeat(epoch, partial(self._masters.return_seats, epoch, wants)):
             if not isinstance(outcome, Refused) and self._client_state.epoch == epoch:
                 self._local_seats.taken_back(outcome.want)

@@ -52,17 +52,17 @@ class Occasion(Enum):
     """Why this site's seats are compared with those that the master counts."""
 
     OPENED = "opened"
-    """A lease was opened: what the master has on this PBX is not known."""
+    """A lease was opened: the seats that the master counts for this PBX are not known."""
     TAKEN_OVER = "taken_over"
-    """A lease was taken over whose seats this site used by number: the master has them under names of its own."""
+    """A lease was taken over whose seats this site used by number: the master counts them under other names."""
     RENEWED = "renewed"
-    """The master has what it had, unless this site has changed something."""
+    """A lease was renewed: the master counts the same seats as before, unless this site changed some."""
 
 
 class SeatManager:
     """Acquires and returns the seats of one client.
 
-    `check_connection` asks for a fresh judgement whether a master answers, and waits for it; `look_again` asks only.
+    `check_connection` has the lease keeper try the masters and waits until that is done; `look_again` does not wait.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class SeatManager:
     # What callers ask for.
 
     async def acquire_many(self, wants: Iterable[Want], action: Action = Action.ACQUIRE) -> list[Outcome]:
-        """Acquire seats, or wait for them; one outcome for each wanted seat, in order. Failures of the network are
+        """Acquire seats, or wait for them; return one outcome per wanted seat, in order. Failures of the network are
         outcomes, too.
         """
         operations = [Operation(action, want) for want in wants]
@@ -127,9 +127,9 @@ class SeatManager:
         return outcomes
 
     async def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make what is held equal to what is wanted. Raises ValueError where a seat is wanted twice.
+        """Make the seats held equal to the wanted set. Raises ValueError where a seat is wanted twice.
 
-        What cannot be asked of the master now is asked when it is reached again; `tell` then gets the answers.
+        Where the master cannot be asked now, it is asked when it is reached again; `tell` then gets the answers.
         """
         if len({want.key for want in wants}) != len(wants):
             raise ValueError("the same seat is wanted twice")
@@ -142,12 +142,12 @@ class SeatManager:
 
     @property
     def remembers_seats(self) -> bool:
-        """True where this site knows of seats that it held or wants."""
+        """True where this site wants seats, or may hold seats that the master has to be asked about."""
         return bool(self._local_seats.wanted() or self.needs_reconciling)
 
     @property
     def needs_reconciling(self) -> bool:
-        """True where the seats that the master counts may differ from those here."""
+        """True where the seats that the master counts for this PBX may differ from those known here."""
         return self._local_seats.needs_reconciling
 
     def waiting_for_lease(self) -> Sequence[Want]:
@@ -159,7 +159,7 @@ class SeatManager:
         return self._opening_seats.ask_for(waiting)
 
     def opened(self, results: Sequence[seat_pb2.SeatResult]) -> None:
-        """Note what a lease was opened with."""
+        """Note the master's results for the seats that were asked for with an opening."""
         self._opening_seats.answered(results)
 
     async def reconcile(self, epoch: int, *, occasion: Occasion) -> None:
@@ -177,13 +177,13 @@ class SeatManager:
                 await self._unasked.tell()
 
     def reconcile_later(self) -> None:
-        """Reconcile later, while connected, the seats about which an answer was lost."""
+        """Start to reconcile, in the background, the seats about which an answer was lost."""
         self._unasked.tell_later()
         if self._local_seats.needs_reconciling and self._reconciling is None:
             self._reconciling = asyncio.create_task(self._reconcile_quietly())
 
     async def close_lease(self) -> int:
-        """Close the lease and return how many seats went back. Raises MasterError where no master could be reached."""
+        """Close the lease; return how many seats went back to the pool. Raises MasterError if no master was reached."""
         await self._batcher.drained()
         async with self._turn:
             epoch, self._client_state.verified = self._client_state.epoch, None
@@ -208,7 +208,7 @@ class SeatManager:
             return 0
 
     async def stop(self) -> None:
-        """Answer what still waits (from the local seats, as the state is final by now), and stop."""
+        """Answer the waiting callers (from the local seats, as the state is final by now), and stop."""
         if self._reconciling is not None:
             self._reconciling.cancel()
         self.revoker.stop()
@@ -219,7 +219,7 @@ class SeatManager:
     # Joined calls.
 
     def known(self, want: Want) -> Granted | None:
-        """Return the grant where the master need not be asked, because the seat is held just as wanted."""
+        """Return the grant of a seat that is held exactly as wanted; None where the master has to be asked."""
         if not self._local_seats.holds(want.key) or self._batcher.is_pending(want.key):
             return None
         return self._local_seats.already(want) if self._client_state.state.has_seats else None
@@ -240,7 +240,7 @@ class SeatManager:
         return results
 
     def _keep(self, results: Sequence[Outcome | Returned]) -> None:
-        """Have what the master granted written down at once, a line for each seat, and what else changed soon."""
+        """Write seats that the master granted to disk at once, a line each, and other changes soon."""
         changes = [result for result in results if not isinstance(result, Refused) or result.reason is Reason.WAITING]
         granted = [change for change in changes if isinstance(change, Granted) and change.source is Source.MASTER]
         held = [held for grant in granted if (held := self._local_seats.held_seat(grant.want.key)) is not None]
@@ -283,7 +283,7 @@ class SeatManager:
     # Callers that are gone.
 
     def _orphaned(self, operation: Operation, result: Outcome | Returned) -> None:
-        """Give a seat back that was granted to a caller who is gone, and one that it waits for up."""
+        """Return the seat of a caller who is gone, or stop waiting for it, unless another caller asks for that seat."""
         key, is_new = operation.want.key, isinstance(result, Granted) and not result.already_held
         has_it = (is_new and self._local_seats.holds(key)) or self._local_seats.awaits(key)
         if has_it and operation.action is not Action.RETURN and not self._batcher.is_pending(key):
@@ -336,7 +336,7 @@ class SeatManager:
 
 
 def _is_known(result: Outcome | Returned, awaited: Collection[SeatKey]) -> bool:
-    """Tell whether an answer changes nothing for the PBX, given what was waited for before."""
+    """Tell whether an answer changes nothing for the PBX; `awaited` are the seats that it waited for before."""
     if isinstance(result, Granted):
         return result.already_held
     return isinstance(result, Refused) and result.reason is Reason.WAITING and result.want.key in awaited

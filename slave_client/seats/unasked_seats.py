@@ -1,4 +1,4 @@
-"""Seats used by their number at once, and told to the master behind the caller's back.
+"""Seats used by number at once, and told to the master afterwards, without the caller waiting.
 
 Decides: a seat that the signed lease lets this PBX use by number is granted without a call, once it is written where a
 killed process finds it again. The master is told of it as soon as it answers, and before it is asked for any other
@@ -23,7 +23,7 @@ from slave_client.values.states import State
 class UnaskedSeats:
     """Uses seats by number for one client.
 
-    `turn` is the seat manager's: who has it may tell the master. `is_pending` says whether a seat is being asked for.
+    `turn` is the seat manager's lock: its owner may tell the master. `is_pending` says if a seat is being asked for.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class UnaskedSeats:
         return grant
 
     def tell_later(self) -> None:
-        """Tell the master soon, if there is anything to tell, and it answers."""
+        """Start to tell the master of seats used by number, if there are any and the client is connected."""
         connected = self._client_state.state is State.CONNECTED
         if connected and self._working is None and self._local_seats.numbers.unasked:
             self._working = asyncio.create_task(self._work())
 
     async def tell(self) -> None:
-        """Have the master enter the seats that it was not asked for. The caller has the turn. Raises MasterError."""
+        """Have the master count the seats used by number by name. The caller has the turn. Raises MasterError."""
         while (epoch := self._client_state.epoch) is not None:
             wants = self._local_seats.numbers.unasked[: self._config.seats_per_call_max]
             if not wants:
@@ -85,7 +85,7 @@ class UnaskedSeats:
             self._local_seats.asked_in_vain((outcome.want,))  # returned meanwhile, by a call that may have been faster
 
     def stop(self) -> None:
-        """Leave what is not told to the next run."""
+        """Cancel the work under way; the next run tells the master of the seats that are left."""
         if self._working is not None:
             self._working.cancel()
 

@@ -1,7 +1,7 @@
-"""The standby leases that a standby is given: what it may carry of another PBX while no master answers.
+"""The standby leases of a standby: the seats of another PBX that it may carry while no master answers.
 
-Decides: which ones are relied on, how long, and what the master is told of it. Each is kept on disk before it is
-acknowledged, one file for each PBX that is stood in for; a newer one replaces it, a refusal removes it.
+Decides: which standby leases are relied on, how long, and what the master is told of them. Each is on disk before it is
+acknowledged, one file per PBX that may be taken over for; a newer lease replaces the file, a refusal removes it.
 Leaves to others: using one (`takeover`), sending receipts (`lease_keeper`).
 """
 
@@ -27,11 +27,11 @@ from slave_client.values.notices import NoticeBoard, NoticeKind
 
 @dataclass(slots=True)
 class _PrimaryState:
-    """What a standby has of one PBX that it may take over for."""
+    """What a standby knows of one PBX that it may take over for."""
 
     lease: StandbyLease | None = None
     end: float = 0.0
-    """When the lease ends, by the steady clock."""
+    """The lease's end, in seconds of the steady clock."""
     serial: int = 0
     released_epoch: int = 0
 
@@ -51,14 +51,14 @@ class StandbyLeases:
         self._state_dir = state_dir
         self._state_writer = state_writer
         self._turn = asyncio.Lock()
-        """Whoever has it changes what is relied on, on disk and here."""
+        """Held while a standby lease is changed on disk and in memory."""
         self._clock = clock
         self._board = board
         self._trusted_keys = trusted_keys
         self._primaries: dict[str, _PrimaryState] = {}
 
     async def load(self, primary: str) -> None:
-        """Rely on the standby lease for a PBX that is on disk, unless a newer one has come already."""
+        """Load the standby lease for a PBX from disk, unless one is known already."""
         if primary in self._primaries or self._state_dir is None:
             return
         try:
@@ -82,14 +82,14 @@ class StandbyLeases:
         self._primaries.setdefault(primary, _PrimaryState(lease=lease, end=end, serial=lease.serial))
 
     def find(self, primary: str) -> tuple[StandbyLease, float] | None:
-        """Return the standby lease in force for a PBX, and its end by the steady clock; None where there is none."""
+        """Return the standby lease in force for a PBX, and its end in steady seconds; None where there is none."""
         state = self._primaries.get(primary)
         if state is None or state.lease is None or self._clock.now() >= state.end or not state.lease.seats:
             return None
         return state.lease, state.end
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
-        """Return what the next renewal reports to the master about the standby leases."""
+        """Return the receipts for standby leases that the next renewal carries."""
         return [
             lease_pb2.StandbyLeaseReceipt(
                 primary=primary, serial=state.serial, discarded=state.lease is None, released_epoch=state.released_epoch
@@ -98,7 +98,7 @@ class StandbyLeases:
         ]
 
     async def receive(self, offers: Sequence[lease_pb2.StandbyLeaseOffer], *, sent: float) -> None:
-        """Keep the standby leases that came with an answer; only those on disk are acknowledged."""
+        """Keep the standby leases offered in answer to a call made at `sent`; only those on disk are acknowledged."""
         for offer in offers:
             if not offer.HasField("signed"):
                 why = "; ".join(problem.message for problem in offer.problems)
@@ -116,7 +116,7 @@ class StandbyLeases:
             self._board.clear_own(NoticeKind.NO_STANDBY_LEASE)
 
     async def discard(self, primary: str) -> None:
-        """Stop relying on the standby lease for a PBX, and report that to the master."""
+        """Stop relying on the standby lease for a PBX; the next receipts report that."""
         async with self._turn:
             state = self._primaries.get(primary)
             if state is None or state.lease is None:
@@ -128,7 +128,7 @@ class StandbyLeases:
             state.lease = None
 
     def released(self, primary: str, epoch: int) -> None:
-        """Note that no seat is in use under a PBX's lease with that epoch, and report that to the master."""
+        """Note that no seat is in use under a PBX's lease with this epoch; the next receipts report that."""
         state = self._primaries.setdefault(primary, _PrimaryState())
         state.released_epoch = max(state.released_epoch, epoch)
 
@@ -149,7 +149,7 @@ def _file_of(primary: str) -> str:
 
 
 class NoStandbyLeases:
-    """For a client that carries another PBX's seats: it is given nothing to carry itself."""
+    """The empty store of a client that carries another PBX's seats and gets no standby leases."""
 
     def receipts(self) -> list[lease_pb2.StandbyLeaseReceipt]:
         return []

@@ -38,7 +38,7 @@ class TakeoverProblem:
     message: str
     missing: int
     retry_at: datetime | None = None
-    """When it may be otherwise, where time changes it."""
+    """When to ask again, where the problem may pass with time; else None."""
 
 
 class TakeoverError(Exception):
@@ -55,7 +55,7 @@ class TakeoverError(Exception):
 
 
 class Takeover:
-    """How one client gets the lease of the PBX that it takes over for."""
+    """The takeover by which one client gets the lease of another PBX."""
 
     def __init__(
         self,
@@ -77,24 +77,24 @@ class Takeover:
         self._epoch = 0
         self._discarding = Background()
         self.problems: tuple[TakeoverProblem, ...] = ()
-        """Of the last refusal."""
+        """The problems of the last refusal."""
         self.document: StandbyLease | None = None
-        """The standby lease that the client goes by until a master answers."""
+        """The standby lease that the client relies on until a master answers."""
 
     @property
     def waits(self) -> bool:
-        """True where the last refusal may pass by itself: its only reason is that the PBX may be alive."""
+        """True where the last refusal may pass by itself: its only reason is that the other PBX may be alive."""
         return bool(self.problems) and all(problem.retry_at is not None for problem in self.problems)
 
     def find_document(self) -> tuple[StandbyLease, float] | None:
-        """Return the standby lease to go by from now on, and its end by the steady clock; None without one."""
+        """Find and rely on the standby lease; return it and its end in steady seconds, None without one."""
         lease_and_end = self._standby_leases.find(self._primary)
         if lease_and_end is not None:
             self.document = lease_and_end[0]
         return lease_and_end
 
     def config(self, trusted_keys: tuple[bytes, ...]) -> ClientConfig:
-        """Return what the client that carries the seats is made with."""
+        """Return the configuration of the client that carries the seats."""
         state_dir, name = self._standby.state_dir, self._primary.rpartition("/")[2]
         return replace(
             self._standby,
@@ -105,10 +105,10 @@ class Takeover:
         )
 
     async def decide(self, carrying: ClientState, wait_seconds: float) -> None:
-        """Wait until the seats are carried, by the lease or by the document.
+        """Wait until the seats are carried, under the lease or under the standby lease.
 
-        `carrying` is where the client that carries them stands; `wait_seconds` is how long a refusal that may pass by
-        itself is waited for. Raises TakeoverError where the seats cannot be carried.
+        `carrying` is the state of the client that carries the seats; `wait_seconds` is how long to wait for a refusal
+        to pass that may pass by itself. Raises TakeoverError where the seats cannot be carried.
         """
         await carrying.judged.wait()
         if self.waits:
@@ -124,10 +124,10 @@ class Takeover:
             raise TakeoverError(message, self.problems)
 
     def entered(self, state: State, *, now: float, epoch: int) -> None:
-        """Note a new state of the client that carries the seats; `now` is read off the steady clock.
+        """Note a new state of the client that carries the seats; `now` is in seconds of the steady clock.
 
-        Offline, seats are used on the strength of the document from now on. Connected, the lease with `epoch` was taken
-        over, and the document has done its duty. Expired or fenced, nothing is in use any more.
+        Offline, seats are used under the standby lease from now on. Connected, the lease with `epoch` was taken over,
+        and the standby lease is discarded. Expired or fenced, no seat is in use any more.
         """
         if state is State.OFFLINE:
             if self.document is not None and self._carried_since is None:
@@ -141,17 +141,17 @@ class Takeover:
             self._discarding.run(self._standby_leases.discard(self._primary))
 
     async def finish(self) -> None:
-        """Wait until the standby lease that has done its duty is off the disk."""
+        """Wait until the discarded standby lease is removed from disk."""
         await self._discarding.finish()
 
     def opener(self, parts: ClientParts, *, instance_id: str) -> TakeoverOpener:
-        """Return what opens the lease for the client with these parts."""
+        """Return the opener of the lease for the client with these parts."""
         return TakeoverOpener(self, parts, instance_id=instance_id)
 
     def request(
         self, *, request_id: str, instance_id: str, local_seats: LocalSeats, now: float
     ) -> lease_pb2.TakeOverLeaseRequest:
-        """Make the request to the master; raises MasterError while the standby has no lease of its own."""
+        """Make the takeover request; raises MasterError while the standby has no lease of its own."""
         if self._own.epoch is None:
             raise MasterError(FailureKind.UNREACHABLE, f"{self._standby.pbx} has no lease of its own yet")
         request = lease_pb2.TakeOverLeaseRequest(
@@ -173,7 +173,7 @@ class Takeover:
         return request
 
     def refused(self, problems: Sequence[standby_pb2.StandbyProblem]) -> MasterError:
-        """Return what a refusal means: FENCED (another has the seats), TOO_SOON (ask again), or DENIED."""
+        """Note a refusal; return its MasterError: FENCED (another has the seats), TOO_SOON (ask again), or DENIED."""
         known: dict[int, StandbyProblemKind] = {kind.value: kind for kind in StandbyProblemKind}
         self.problems = tuple(
             TakeoverProblem(
@@ -199,12 +199,12 @@ class TakeoverOpener:
 
     @property
     def claims_first(self) -> bool:
-        """True where seats are in use that the master has under other names."""
+        """True where seats are in use that the master counts under other names."""
         return self._takeover.document is not None and bool(self._local_seats.held)
 
     async def open(self, request_id: str, wants: Sequence[Want]) -> Opened:
-        """Take the lease over; raises MasterError, of the kind FENCED where somebody else has the seats. The
-        seats that are wanted are asked for afterwards.
+        """Take the lease over; raises MasterError, of the kind FENCED where another PBX has the seats. The wanted
+        seats are asked for afterwards.
         """
         request = self._takeover.request(
             request_id=request_id, instance_id=self._instance_id, local_seats=self._local_seats, now=self._clock.now()
@@ -230,8 +230,8 @@ class OwnOpener:
         self._proof = proof
 
     async def open(self, request_id: str, wants: Sequence[Want]) -> Opened:
-        """Open it; raises MasterError. Where the master calls the request malformed, that may be for the seats, which
-        are asked for by themselves then.
+        """Open the PBX's lease; raises MasterError. Where the master calls the request malformed, the seats may be the
+        reason: the lease is opened without them, and they are asked for afterwards.
         """
         request = lease_pb2.OpenLeaseRequest(
             pbx=self._config.pbx,
@@ -263,7 +263,7 @@ REFUSED = "TAKEOVER_REFUSED"
 _LOANS_MAX = 100
 _DECIDED = frozenset({State.CONNECTED, State.OFFLINE, *(state for state in State if state.is_final)})
 _ASK_AGAIN_SECONDS = 1.0
-"""How often it is asked whether the other PBX is gone by now: its line may break at any moment."""
+"""Seconds between two questions whether the other PBX is gone."""
 _SOMEBODY_ELSES = frozenset(
     {StandbyProblemKind.PRIMARY_ACTIVE, StandbyProblemKind.CARRIED_BY_ANOTHER, StandbyProblemKind.NOT_A_PAIR}
 )

@@ -15,7 +15,7 @@ PREFIX: Final = "granted-"
 
 
 class Journal:
-    """The journals in one folder; the last one is added to. Every method raises OSError."""
+    """The journals in one folder; lines are added to the last one. Every method raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,7 +31,7 @@ class Journal:
         return self._number
 
     def append(self, *lines: str) -> None:
-        """Add lines; a reader that comes after the end of this process has them."""
+        """Add lines to the journal; they can be read after this process was killed."""
         if self._number is None:
             self.begin()
         if self._handle is None:
@@ -42,7 +42,7 @@ class Journal:
             raise OSError("the disk is full")
 
     def lines(self, first: int) -> list[str]:
-        """The whole lines of a journal and all after it, oldest first; what begins later has a higher number."""
+        """Return the whole lines of the journals from `first` on, oldest first; new journals get higher numbers."""
         self._read_from = first
         lines: list[str] = []
         for number in sorted(number for number in self._numbers() if number >= first):
@@ -51,7 +51,7 @@ class Journal:
         return lines
 
     def forget_before(self, number: int) -> None:
-        """Remove the journals before one."""
+        """Remove the journals with lower numbers."""
         for older in self._numbers():
             if older < number:
                 self._file(older).unlink(missing_ok=True)

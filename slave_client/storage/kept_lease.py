@@ -1,4 +1,4 @@
-"""The lease file: the last signed lease and the loans, the seats held, and how long they lasted when this was written.
+"""The lease file: the last signed lease and loans, the seats held, and how long they lasted when it was written.
 
 Decides: what of it makes sense, with no I/O. Leaves to others: files (`state_files`), what the seats mean
 (`local_seats`).
@@ -25,18 +25,18 @@ _UNKNOWN_BASIS: Final = "UNKNOWN"
 class KeptLoan:
     verified: VerifiedLoan
     remaining_seconds: float
-    """As of the lease."""
+    """How long the loan still lasted when the file was written, by the steady clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptLease:
-    """A lease and what is held under it, or under the loans that came with it, as kept on disk."""
+    """A lease and the seats held under it, or under the loans that came with it, as kept on disk."""
 
     verified: VerifiedLease
     remaining_seconds: float
-    """How long the signed lease still lasted when this was written, by the steady clock; 0 where it was over."""
+    """How long the signed lease still lasted when the file was written, by the steady clock; 0 where it was over."""
     saved_wall: float
-    """When this was written: seconds since 1970 by the PBX's wall clock."""
+    """When the file was written, in seconds since 1970 by the PBX's wall clock."""
     held: tuple[Held, ...]
     idle: tuple[Held, ...]
     awaited: tuple[Awaited, ...] = ()
@@ -44,14 +44,14 @@ class KeptLease:
 
 
 class LeaseTexts:
-    """Writes leases; most seats are written again and again, and stay as they are, so their texts are kept."""
+    """Writes leases as JSON, and keeps the texts of their seats: most seats are written repeatedly without a change."""
 
     def __init__(self) -> None:
         self._texts: dict[int, tuple[Held, str]] = {}
-        """Each seat as it was written last, by identity."""
+        """Each seat of the last writing with its text, by the seat object's id."""
 
     def of(self, lease: KeptLease, *, journal: int) -> str:
-        """Return the JSON of a lease and its seats; those used since stand in the journal of that number."""
+        """Return the JSON of a lease and its seats; `journal` is the number of the journal with seats used later."""
         verified = lease.verified
         before, self._texts = self._texts, {}
         for seat in (*lease.held, *lease.idle):
@@ -70,7 +70,7 @@ class LeaseTexts:
         return f'{as_json(fields)[:-1]},"held":{held},"idle":{idle}}}'
 
     def of_seat(self, seat: Held) -> str:
-        """Return the JSON of a seat, as it will stand among those of its lease."""
+        """Return the JSON of a seat, and keep it for the next text of the lease."""
         _, seat_json = self._texts[id(seat)] = seat, seat_text(seat)
         return seat_json
 
@@ -79,21 +79,21 @@ class LeaseTexts:
 
 
 def journal_number(fields: dict[str, Any]) -> int:
-    """Return the number of the journal with the seats that were used after the lease was written."""
+    """Return the number of the first journal with seats that were used after the lease was written."""
     return int(fields.get("journal", 0))
 
 
 def with_journal(fields: dict[str, Any], lines: Iterable[str]) -> dict[str, Any]:
-    """Return the fields with the seats that were used after the lease was written, each as it was used last."""
+    """Return the lease's fields with the seats of the journal's lines added; a seat's last line counts."""
     used = {json.dumps(seat[:3]): seat for seat in map(json.loads, lines)}
     held, idle = ([seat for seat in fields[name] if json.dumps(seat[:3]) not in used] for name in ("held", "idle"))
     return fields | {"held": [*held, *used.values()], "idle": idle}
 
 
 def lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes]) -> KeptLease:
-    """Return the lease that a file has.
+    """Return the kept lease from the fields of its file.
 
-    Raises LeaseVerificationError where it is another PBX's or its signature does not verify with a trusted key;
+    Raises LeaseVerificationError where the lease is another PBX's or does not verify with a trusted key;
     KeyError, TypeError or ValueError where the fields make no sense.
     """
     signed = document_of(fields["document"])
@@ -114,7 +114,7 @@ def lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes
 
 
 def _seats_of(fields: dict[str, Any]) -> tuple[tuple[Held, ...], tuple[Held, ...]]:
-    """Return the seats held and those idle; a seat that was kept under several spellings of its holder is one."""
+    """Return the held and the idle seats; a seat that was kept under several spellings of its holder counts once."""
     kept = [(seat, name) for name in ("held", "idle") for seat in fields[name]]
     if len({json.dumps([seat[:3], seat[10:]]) for seat, _ in kept}) != len(kept):
         raise ValueError("a seat is listed twice")

@@ -36,12 +36,12 @@ class Identity:
     pbx: str
     instance_id: str
     pinned_key: bytes = b""
-    """The master's public key, raw Ed25519, as seen first; empty until then."""
+    """The first master's public key that was seen, raw Ed25519; empty until then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What a start could read of the state directory."""
+    """What could be read from the state directory at a start."""
 
     identity: Identity | None
     lease: KeptLease | None
@@ -50,7 +50,7 @@ class Recovered:
 
 
 class StateDir:
-    """The directory of one PBX. One client at a time may use it, nor may a copy of it be used beside it (`claim`)."""
+    """The state directory of one PBX. One client at a time may use the directory or a copy of it (`claim`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,19 +60,19 @@ class StateDir:
         self._lease_texts = LeaseTexts()
 
     def claim(self) -> None:
-        """Lock the directory until `leave`, or the end of the process; make it where there is none.
+        """Lock the directory until `leave`, or the end of the process; make the directory where there is none.
 
-        One that cannot be made or opened is nobody's: reading and writing it will say why.
+        A directory that cannot be made or opened is not locked: reading and writing will say why.
 
         Raises:
-            FolderInUseError: another has it, or its file system locks nothing.
+            FolderInUseError: another client has the directory, or its file system cannot lock.
         """
         with contextlib.suppress(OSError):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._locks.append(FolderLock.take(self.path))
 
     def claim_identity(self, instance_id: str) -> None:
-        """Lock the identity on this host; raises FolderInUseError where another has it: this is a copy then."""
+        """Lock the identity on this host; raises FolderInUseError where another client has it, in a folder's copy."""
         self._locks.append(NameLock.take(f"license-master-slave-{instance_id}", self.path))
 
     def leave(self) -> None:
@@ -81,7 +81,7 @@ class StateDir:
             self._locks.pop().release()
 
     def load_identity(self, *, pbx: str) -> Identity | None:
-        """Return the kept identity, None where there is none. Raises StateDirError, also where it is another PBX's."""
+        """Return the kept identity, None where there is none. Raises StateDirError, also for another PBX's identity."""
         file, fields = self.files.path(IDENTITY), self.files.read(IDENTITY)
         if fields is None:
             return None
@@ -104,9 +104,9 @@ class StateDir:
         self.files.write(IDENTITY, as_json(fields))
 
     def load_lease(self, *, pbx: str, trusted_keys: Collection[bytes]) -> KeptLease | None:
-        """Return the kept lease, None where there is none.
+        """Return the kept lease with its journal's seats, None where there is none.
 
-        Raises StateDirError, also where it is another PBX's or its signature does not verify with a trusted key.
+        Raises StateDirError, also where the lease is another PBX's or does not verify with a trusted key.
         """
         file, fields = self.files.path(LEASE), self.files.read(LEASE)
         if fields is None:
@@ -120,25 +120,25 @@ class StateDir:
             raise corrupt(file, f"its content makes no sense ({failure!r})") from failure
 
     def save_lease(self, lease: KeptLease, *, journal: int = 0) -> None:
-        """Write the lease and its seats; those used since stand in the journal of that number. Raises OSError."""
+        """Write the lease and its seats; seats used later are in journals from `journal` on. Raises OSError."""
         self.files.write(LEASE, self._lease_texts.of(lease, journal=journal))
         self.journal.forget_before(journal)
 
     def remove_lease(self, *, journal: int = 0) -> None:
-        """Make sure that no lease is kept; seats used since stand in the journal of that number. Raises OSError."""
+        """Remove the kept lease if there is one, and the journals before number `journal`. Raises OSError."""
         self.files.remove(LEASE)
         self.journal.forget_before(journal)
 
     def append(self, seats: Iterable[Held]) -> None:
-        """Write down, for a restart, seats that are used from now on. Raises OSError."""
+        """Add seats that are used from now on to the journal, for a restart. Raises OSError."""
         self.journal.append(*map(self._lease_texts.of_seat, seats))
 
 
 def recover(state_dir: StateDir, *, pbx: str, trusted_keys: Collection[bytes] = ()) -> Recovered:
-    """Load what can be relied on; set aside what cannot. Never raises on what it finds on disk.
+    """Load the identity and lease that can be relied on; set other files aside. Never raises because of the content.
 
-    The kept lease must verify with a trusted key or, where none is configured, with the pinned one; without either it
-    proves nothing and is set aside.
+    The kept lease must verify with a trusted key or, where none is configured, with the pinned key; without either the
+    lease proves nothing and is set aside.
     """
     problems: list[str] = []
     identity: Identity | None = None

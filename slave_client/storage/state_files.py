@@ -1,4 +1,4 @@
-"""State files: each written whole, and read only where it can be relied on.
+"""State files: each is written as a whole, and read only where it can be relied on.
 
 A file is one header line (format, version, name, SHA-256 of the rest) and JSON, so that an operator can read it. It is
 written to a temporary name, synced, renamed, and the directory synced.
@@ -28,7 +28,7 @@ VERSION: Final = 1
 
 
 class StateDirError(Exception):
-    """Raised for a file of the state directory that cannot be relied on: which one, why, and what an operator does."""
+    """Raised for a file of the state directory that cannot be relied on: names the file, the reason and the remedy."""
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
         super().__init__(f"{path}: {problem}. {remedy}")
@@ -47,7 +47,7 @@ class StateFiles:
         return self._folder / name
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """Return the fields of a file, None where there is none. Raises StateDirError."""
+        """Return the fields of a file, None where there is no such file. Raises StateDirError."""
         file = self.path(name)
         try:
             content = file.read_bytes()
@@ -74,14 +74,14 @@ class StateFiles:
         return fields
 
     def write(self, name: str, json_text: str) -> None:
-        """Write a file of this JSON; make the folder where there is none. Raises OSError."""
+        """Write JSON to a file; make the folder where there is none. Raises OSError."""
         body = json_text.encode() + b"\n"
         header = f"{FORMAT} {VERSION} {name} {hashlib.sha256(body).hexdigest()}\n".encode()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_file(self.path(name), header + body)
 
     def remove(self, name: str) -> None:
-        """Make sure that there is no such file. Raises OSError."""
+        """Remove a file if there is one. Raises OSError."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.path(name).lstat()  # a read-only file system refuses to remove even what is not there
             self.path(name).unlink()
@@ -96,7 +96,7 @@ class StateFiles:
 
 
 def corrupt(file: Path, problem: str) -> StateDirError:
-    """Return the error for a file that is not what was written."""
+    """Return the StateDirError for a file whose content is not what was written."""
     return StateDirError(
         file,
         problem,
@@ -109,14 +109,14 @@ as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def text(value: object) -> str:
-    """Return a field that is a text; raises TypeError for any other."""
+    """Return a field's text; raises TypeError for any other type."""
     if not isinstance(value, str):
         raise TypeError("a text was expected")
     return value
 
 
 def raw_bytes(value: object) -> bytes:
-    """Return the bytes of a field in base64; raises TypeError and ValueError."""
+    """Return the bytes of a base64 field; raises TypeError and ValueError."""
     try:
         return base64.b64decode(text(value), validate=True)
     except binascii.Error as failure:
@@ -124,12 +124,12 @@ def raw_bytes(value: object) -> bytes:
 
 
 def document_fields(document: document_pb2.SignedDocument) -> object:
-    """Return a signed document as its file has it, for JSON."""
+    """Return a signed document as JSON fields, as in a document file."""
     return json.loads(documents.to_text(document))
 
 
 def document_of(fields: object) -> document_pb2.SignedDocument:
-    """Return the signed document of such fields, genuine or not; raises ValueError where they are none."""
+    """Return the signed document from JSON fields, not verified; raises ValueError where they are no document."""
     try:
         return documents.from_text(json.dumps(fields))
     except DocumentError as failure:

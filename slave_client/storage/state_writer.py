@@ -1,4 +1,4 @@
-"""When the state directory is written.
+"""The times at which the state directory is written.
 
 Decides: at most every so often for what may wait, at once for what may not. A file that lags behind an *acquire* costs
 the site an offline seat after a crash; one that lags behind a *return* would let it use a seat that the master has lent
@@ -20,13 +20,14 @@ from slave_client.values.seats import Held
 
 
 class OldStateStaysError(OSError):
-    """The state can neither be written nor removed: a restart will go by what was written before."""
+    """Raised where the state can neither be written nor removed: a restart will rely on the older state."""
 
 
 class StateWriter:
     """Writes one client's state, from `begin` to `stop`; before and after, the directory may be another client's.
 
-    `snapshot` gives what is to be kept now, None for "no lease". `problem` hears an OSError, and None once it works.
+    `snapshot` returns what is to be kept now, None for "no lease". `problem` is called with an OSError, and with None
+    once writing works.
     """
 
     def __init__(
@@ -45,10 +46,10 @@ class StateWriter:
         self._lock = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
         self._is_due = False
-        """Whether there is something that is not being written yet."""
+        """Whether there is a change that is not being written yet."""
         self._is_saved = False
         self.keeps_lease = False
-        """True where a lease was written last: only then does a restart find the seats that are noted beside it."""
+        """True where the last writing had a lease: only then does a restart read the seats in the journal."""
 
     def begin(self, state_dir: StateDir) -> None:
         """Write to a directory from now on."""
@@ -56,14 +57,14 @@ class StateWriter:
 
     @property
     def is_saved(self) -> bool:
-        """True where the last state that was to be written is on disk, or there is none to be written."""
+        """True where the last state to be written is on disk, or there is no directory to write to."""
         return self._state_dir is None or self._is_saved
 
     def note(self, seats: Collection[Held]) -> bool:
-        """Write down seats that are used from now on, where a killed process finds them again; whether that succeeded.
+        """Add seats that are used from now on to the journal; return whether that succeeded.
 
-        The operating system has them then, and writes them to disk soon; what a power cut takes with it, it takes with
-        the phones.
+        The lines outlive a killed process: the operating system has them, and writes them to disk soon. A power cut may
+        lose them, and ends the phones' use of the seats as well.
         """
         if self._state_dir is None or not seats:
             return True
@@ -80,7 +81,7 @@ class StateWriter:
             self._later = asyncio.create_task(self._save_later(self._every_seconds))
 
     def changed_for_good(self) -> None:
-        """Write at once, without waiting for it: the lease is over, and a restart must not rely on it."""
+        """Start to write at once without waiting, because the lease is over and a restart must not rely on it."""
         self._is_due = True
         if self._state_dir is not None:
             if self._later is not None:
@@ -88,20 +89,20 @@ class StateWriter:
             self._later = asyncio.create_task(self._save_later(0.0))
 
     async def save_now(self) -> None:
-        """Write, and return when it is on disk (or cannot be written, which is reported)."""
+        """Write the state; return when it is on disk, or cannot be written, which is reported."""
         self._is_due = True
         await self._in_turn(lambda state_dir: self._reported(self._save(state_dir)))
 
     async def save_identity(self, identity: Identity) -> None:
-        """Write the identity, and return when it is on disk (or cannot be written, which is reported)."""
+        """Write the identity; return when it is on disk, or cannot be written, which is reported."""
         await self._in_turn(lambda state_dir: self._reported(asyncio.to_thread(state_dir.save_identity, identity)))
 
     async def write(self, work: Callable[[StateDir], None]) -> None:
-        """Have `work` write something else, when its turn comes; raises OSError."""
+        """Have `work` write another file to the directory, when its turn comes; raises OSError."""
         await self._in_turn(lambda state_dir: asyncio.to_thread(work, state_dir))
 
     async def stop(self) -> None:
-        """Write what is still to be written, and nothing later."""
+        """Write what is still to be written, and nothing afterwards."""
         if self._later is not None:
             self._later.cancel()
         if self._is_due:
@@ -118,7 +119,7 @@ class StateWriter:
         await self.save_now()
 
     async def _in_turn(self, work: Callable[[StateDir], Awaitable[None]]) -> None:
-        """Have `work` use the directory when nobody else does, whether or not the caller still waits for it."""
+        """Have `work` use the directory when no other work does, whether or not the caller still waits."""
 
         async def work_alone() -> None:
             async with self._lock:
@@ -138,7 +139,7 @@ class StateWriter:
             self._problem(None)
 
     async def _save(self, state_dir: StateDir) -> None:
-        """Write what is to be kept when its turn has come, so that an older state never follows a newer one."""
+        """Write the state as it is when its turn has come, so that an older state never follows a newer one."""
         self._is_due, self.keeps_lease = False, False
         lease, journal = self._snapshot(), state_dir.journal.begin()
         await asyncio.to_thread(_write_lease, state_dir, lease, journal)

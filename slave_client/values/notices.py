@@ -45,7 +45,7 @@ class NoticeKind(Enum):
     SEATS_AWAITED = "seats_awaited"
     """Seats that this PBX waits for, with their places."""
     SEATS_HANDED_ON = "seats_handed_on"
-    """Seats that this PBX waited for were granted; this client takes them up, and `on_seat` hears of each."""
+    """Seats that this PBX waited for were granted; this client takes them up and calls `on_seat` for each."""
     POOL_OVERDRAWN = "pool_overdrawn"
     """The pool that this PBX draws on is above what is installed; the message says when seats are taken away for it."""
     OTHER = "other"
