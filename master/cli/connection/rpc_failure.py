@@ -122,7 +122,8 @@ def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
     usual = "" if "`license-master " in message else _usual_remedy(error.code(), info.reason)
     remedy = info.metadata.get("remedy") or usual
     if retry.HasField("retry_delay"):
-        remedy = f"again in {retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master is busy"
+        why = "waits for its database" if info.reason.startswith("STORAGE_") else "is busy"
+        remedy = f"again in {retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master {why}"
     return RpcFailure(
         message,
         code=error.code(),

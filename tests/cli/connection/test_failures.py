@@ -247,3 +247,12 @@ def test_an_offline_check_asks_no_master(project_file: Path) -> None:
     done = run("project", "check", str(project_file), "--offline")
     assert done.code == 1
     assert f"{project_file}:1: nam: unknown key; did you mean 'name'?" in done.err
+
+
+def test_a_master_that_waits_for_its_database_is_not_said_to_be_busy() -> None:
+    info = error_details_pb2.ErrorInfo(reason="STORAGE_REPLACED")
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(1_500)
+    with serving(failing(code_pb2.UNAVAILABLE, "the database is not the one that it was", info, retry)) as address:
+        done = run("project", "list", "--server", address)
+    assert "try: again in 1.5 s: the master waits for its database" in done.err
