@@ -1,8 +1,8 @@
-"""One PBX's seats, as the local API and adapters ask for them: the client, and how many may wait for it.
+"""The seats of one PBX for the local API and adapters: the client, and how many requests may wait for it.
 
-Decides: that a held seat is answered from memory however many wait, who is told to come back, and whose seat is used
-while another PBX is carried: that PBX's first, so that none is counted twice (rule F5). Leaves to others: joining of
-asks into calls, what may be used offline, reconciling (all `slave_client`).
+Decides: that a held seat is answered from memory however many requests wait, which requests are refused as too many,
+and whose seat is used while another PBX is carried: that PBX's first, so that none is counted twice (rule F5).
+Leaves to others: joining of asks into calls, what may be used offline, reconciling (all `slave_client`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slave_client.connection.clocks import Clock
 
 
 class TooManyWaitingError(Exception):
-    """As many requests as may wait for a master are waiting already."""
+    """Raised where as many requests as are allowed wait for a master already."""
 
 
 class Agent:
@@ -41,36 +41,36 @@ class Agent:
         self.waiting = 0
         """Requests that wait for a master."""
         self.outcomes: Counter[str] = Counter()
-        """How many seats were granted, refused by reason, returned; `turned_away` for a full queue."""
+        """Counts of seats granted, refused by reason, and returned; `turned_away` counts requests above the limit."""
 
     @property
     def held(self) -> tuple[Held, ...]:
-        """The seats in use, those that are carried for another PBX among them."""
+        """The seats in use, including those carried for another PBX."""
         return tuple(held for client in self._clients for held in client.held)
 
     def held_seat(self, key: SeatKey) -> Held | None:
-        """Return a seat in use by its name."""
+        """Return the seat in use that has this name; None where there is none."""
         return next((held for client in self._clients if (held := client.held_seat(key)) is not None), None)
 
     def call_allowed(self, kind: CallKind, holder: str, license_type: str) -> bool:
-        """Tell whether a call may be made or go on; whoever uses a seat that is carried may as well."""
+        """Tell whether a call may be made or go on; seats carried for another PBX count as well."""
         return any(client.call_allowed(kind=kind, holder=holder, license_type=license_type) for client in self._clients)
 
     def place_of(self, key: SeatKey) -> int:
-        """Whose turn it is where a seat is waited for, 1 for the next; 0 where it is not."""
+        """Return the place of a seat in the waiting line, 1 for the next; 0 where the PBX does not wait for it."""
         return next((awaited.place for awaited in self.client.awaited if awaited.want.key == key), 0)
 
     async def acquire(self, want: Want, *, wait: bool = False) -> Outcome:
-        """Acquire a seat, at once where it is held; `wait` has this PBX wait for one that is short.
+        """Acquire a seat, at once where it is held; `wait` has this PBX wait for a seat that is short.
 
         Raises:
-            TooManyWaitingError: the seat is not held, and too many wait.
+            TooManyWaitingError: the seat is not held, and too many requests wait.
         """
         grant = self.already_held(want)
         return grant if grant is not None else (await self.acquire_new([want], wait=wait))[0]
 
     def already_held(self, want: Want) -> Granted | None:
-        """Return the grant of a seat that is held; None where somebody has to be asked."""
+        """Return the grant of a seat that is held; None where a master has to be asked."""
         grants = (client.already_held(want) for client in self._clients)
         grant = next((grant for grant in grants if grant is not None), None)
         if grant is not None:
@@ -78,7 +78,7 @@ class Agent:
         return grant
 
     async def acquire_new(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
-        """Acquire seats that are not held, each a request that waits.
+        """Acquire seats that are not held; each seat counts as a waiting request.
 
         Raises:
             TooManyWaitingError: too many wait.
@@ -90,7 +90,7 @@ class Agent:
         return outcomes
 
     async def acquire_many(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
-        """Acquire seats, for this PBX where nothing else is carried, or it is refused there; only this PBX waits."""
+        """Acquire seats for the PBX that is carried, else (none, or it is refused) for this PBX, which alone waits."""
         carrying = self.takeover.client
         if carrying is None:
             return await self.client.acquire_many(wants, wait=wait)
@@ -114,7 +114,7 @@ class Agent:
         return outcome
 
     async def return_seats(self, wants: Sequence[Want]) -> list[ReturnOutcome]:
-        """Return seats to the PBX whose they are."""
+        """Return seats, each under the PBX that holds it."""
         carrying = self.takeover.client
         if carrying is None:
             return await self.client.return_seats(wants)
@@ -125,7 +125,7 @@ class Agent:
         return [by_want[want] for want in wants]
 
     async def sync(self, wants: Sequence[Want]) -> Synced:
-        """Make the seats in use equal to what is wanted. What is carried and was not asked for yet is left alone.
+        """Make the seats in use equal to the wanted set; carried seats that no holder has asked for yet stay.
 
         Raises:
             TooManyWaitingError: too many wait.
@@ -138,7 +138,7 @@ class Agent:
             return await self._sync_both(carrying, wants)
 
     async def _sync_both(self, carrying: SlaveClient, wants: Sequence[Want]) -> Synced:
-        """Sync while another PBX is carried: what this PBX holds stays its own, all else is that PBX's if it can be."""
+        """Sync while another PBX is carried: seats of this PBX stay its own, others are that PBX's where granted."""
         theirs = {want.key: want for want in wants if self.client.held_seat(want.key) is None}
         if len({want.key for want in wants}) != len(wants):
             raise ValueError("the same seat is wanted twice")

@@ -31,16 +31,16 @@ class Running:
     agent: Agent
     server: LocalServer
     lasting: tuple[asyncio.Task[None], ...]
-    """What lasts as long as the agent; one that ends by itself has failed."""
+    """Tasks that run as long as the agent; a task that ends by itself has failed."""
 
 
 @asynccontextmanager
 async def running(settings: AgentSettings, clock: Clock | None = None) -> AsyncIterator[Running]:
-    """A whole agent until the context ends; its lease and seats stay for the next start. Tests give it a `clock`.
+    """Run a whole agent until the context ends; its lease and seats stay for the next start. `clock` is for tests.
 
     Raises:
         ValueError: a setting or a file that it names cannot be used.
-        FolderInUseError: somebody else uses the state directory.
+        FolderInUseError: another client uses the state directory.
         OSError: the state directory or a socket cannot be used.
     """
     agent = Agent(settings, clock)
@@ -62,7 +62,7 @@ async def running(settings: AgentSettings, clock: Clock | None = None) -> AsyncI
 async def serve(settings: AgentSettings) -> None:
     """Run an agent until SIGTERM or SIGINT.
 
-    Raises as `running`, and RuntimeError where a part of it has ended: whoever runs this process starts it again.
+    Raises as `running`, and RuntimeError where a part of the agent has ended: the service manager restarts the process.
     """
     logging.getLogger("slave_client").setLevel(logging.ERROR)  # its notices are told by `events`
     allow_open_files("connections_max", settings.connections_max)

@@ -1,5 +1,5 @@
-"""What happens to seats, state and notices, for whoever reads along; who does not keep up is dropped. The log has the
-two that are rare.
+"""Events of seats, states and notices, for readers; a reader that does not keep up is dropped. States and notices are
+logged, too.
 
 Decides: that nobody waits for a reader. Leaves to others: how events are written (`license_agent.http.event_stream`).
 """
@@ -23,7 +23,7 @@ OnSeat = Callable[[Want, SeatChange], None]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened; `data` says what."""
+    """One event; `data` has its details."""
 
     name: str
     data: Json
@@ -35,13 +35,13 @@ class Reader:
 
     waiting_max: int
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the reader is to be left: it is too far behind, or the agent ends."""
+    """Set once the reader is dropped: it is too far behind, or the agent ends."""
     is_behind: bool = False
     _waiting: deque[Event] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, event: Event) -> None:
-        """Note an event; of more than may wait, the reader is behind."""
+        """Note an event for the reader; where too many wait, mark the reader as behind."""
         if len(self._waiting) < self.waiting_max:
             self._waiting.append(event)
             self._news.set()
@@ -50,7 +50,7 @@ class Reader:
             self.over.set()
 
     async def events(self, *, pause_seconds: float) -> AsyncIterator[Event | None]:
-        """Every event as it comes, None after a pause without one."""
+        """Yield every event as it comes, and None after each `pause_seconds` without an event."""
         while True:
             while self._waiting:
                 yield self._waiting.popleft()
@@ -70,7 +70,7 @@ class EventHub:
         self._readers: set[Reader] = set()
         self._listeners: list[OnSeat] = []
         self.dropped = 0
-        """Readers that did not keep up, so far."""
+        """How many readers were dropped so far because they did not keep up."""
 
     @property
     def readers(self) -> int:
@@ -78,7 +78,7 @@ class EventHub:
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
-        """Hear of everything from now on, until the context ends."""
+        """Give a reader of all events from now on, until the context ends."""
         reader = Reader(self._waiting_max)
         self._readers.add(reader)
         try:
@@ -88,11 +88,11 @@ class EventHub:
             self.dropped += reader.is_behind
 
     def listen(self, on_seat: OnSeat) -> None:
-        """Have a part of the agent called for each seat, as the client would."""
+        """Have a callback called for each change of a seat, as the client would."""
         self._listeners.append(on_seat)
 
     def end(self) -> None:
-        """Have all readers leave."""
+        """End all readers."""
         for reader in self._readers:
             reader.over.set()
 

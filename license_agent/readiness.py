@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def tell_systemd(state: str) -> None:
-    """Send one state, `READY=1`; does nothing where systemd did not start this process."""
+    """Send a state such as `READY=1` to systemd; do nothing where systemd did not start this process."""
     place = os.environ.get("NOTIFY_SOCKET", "")
     if not place:
         return
@@ -19,7 +19,7 @@ def tell_systemd(state: str) -> None:
 
 
 async def keep_watchdog_quiet() -> None:
-    """Say that the event loop runs, twice in each of the watchdog's periods; ends at once where there is none."""
+    """Tell systemd twice per watchdog period that the event loop runs; end at once where there is no watchdog."""
     microseconds = int(os.environ.get("WATCHDOG_USEC", "0"))
     while microseconds:
         tell_systemd("WATCHDOG=1")

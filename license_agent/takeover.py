@@ -25,7 +25,7 @@ _FILE: Final = "takeover"
 
 @dataclass(frozen=True, slots=True)
 class TakeoverRequest:
-    """For whom, and why; `force` does not wait for evidence that the other PBX is gone."""
+    """The PBX to take over for, and why; `force` does not wait for evidence that the other PBX is gone."""
 
     primary: str
     reason: str = ""
@@ -33,7 +33,7 @@ class TakeoverRequest:
 
 
 class Takeover:
-    """`own` is the client of the PBX that stands in; `on_seat` hears of the seats that it carries."""
+    """The takeover of an agent; `own` is its PBX's client, `on_seat` is called for the seats of the PBX carried."""
 
     def __init__(
         self, own: SlaveClient, folder: Path, *, wait_seconds: float, on_seat: Callable[[Want, SeatChange], None]
@@ -45,15 +45,15 @@ class Takeover:
 
     @property
     def client(self) -> SlaveClient | None:
-        """The client of the PBX that is carried; None where none is, or it is back."""
+        """The client of the PBX that is carried; None where none is carried, or that PBX is back."""
         return None if self._carrying is None or self._carrying.state.is_final else self._carrying
 
     async def begin(self, request: TakeoverRequest) -> SlaveClient:
-        """Take over, also without a master, on the strength of the standby lease; safe to repeat.
+        """Take over for a PBX, without a master by the standby lease; safe to repeat.
 
         Raises:
-            TakeoverError: it is refused, or another takeover is under way.
-            ConfigError: that is no name of a PBX.
+            TakeoverError: the takeover is refused, or another PBX is carried.
+            ConfigError: `request.primary` is no name of a PBX.
         """
         primary = replace(self._own.config, pbx=request.primary).pbx
         async with self._turn:
@@ -72,7 +72,7 @@ class Takeover:
             return carrying
 
     async def end(self) -> None:
-        """Carry no more: the seats stay the other PBX's, for its return. Whoever has one here loses it."""
+        """End the takeover: the seats stay the other PBX's, for its return, and their holders here lose them."""
         async with self._turn:
             carrying, self._carrying = self.client, None
             self._forget()
@@ -85,7 +85,7 @@ class Takeover:
                 self._on_seat(seat.want, lost)
 
     async def resume(self) -> None:
-        """Carry on with what was carried when this process ended."""
+        """Take over again for the PBX that was carried when the agent ended."""
         try:
             primary = read_text(self._file).strip()
         except FileError:

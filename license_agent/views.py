@@ -1,4 +1,4 @@
-"""What the client says, as JSON: the field names are those of its value types, everywhere alike."""
+"""The client's values as JSON: the field names are everywhere those of the value types."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ UNDECIDED: Final = frozenset(
         Reason.INVALID,  # the agent's certificate, say: nothing that the PBX asked
     }
 )
-"""Nobody can say now whether a seat may be used: whoever asks is to ask again."""
+"""Reasons with which it is not known now whether a seat may be used, so that the caller is to ask again."""
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
 def as_json(value: object) -> Json:
-    """A value of the client's: an enum by its name in small letters, a seat that is wanted as `seat`."""
+    """Return a value of the client as JSON: an enum as its name in small letters, a wanted seat as `seat`."""
     match value:
         case IntEnum():
             return value.name.lower()
@@ -46,7 +46,7 @@ def as_json(value: object) -> Json:
 
 
 def seat_view(want: Want) -> dict[str, Json]:
-    """A seat as it is asked for."""
+    """Return a wanted seat as JSON."""
     return {
         "license_type": want.license_type,
         "holder_kind": want.holder_kind.name.lower(),
@@ -58,12 +58,12 @@ def seat_view(want: Want) -> dict[str, Json]:
 
 
 def grant_view(granted: Granted) -> dict[str, Json]:
-    """A seat that may be used, with what it costs. Written out as `held_view`, for these are what an agent answers."""
+    """Return the grant of a seat as JSON. Written by hand as `held_view`, because most answers are these."""
     return {**_seat_and_cost(granted), "already_held": granted.already_held, "source": granted.source.value}
 
 
 def held_view(held: Held) -> dict[str, Json]:
-    """A seat in use."""
+    """Return a seat in use as JSON."""
     return {**_seat_and_cost(held), "counted_as": as_json(held.counted_as)}
 
 
@@ -78,7 +78,7 @@ def _seat_and_cost(seat: Granted | Held) -> dict[str, Json]:
 
 
 def synced_view(synced: Synced) -> Json:
-    """The answer to a whole wanted set: each outcome says whether it is `granted`."""
+    """Return the answer to a whole wanted set as JSON: each outcome says whether it is `granted`."""
     return {
         "outcomes": [outcome_view(outcome) for outcome in synced.outcomes],
         "seats_returned": synced.seats_returned,
@@ -87,7 +87,7 @@ def synced_view(synced: Synced) -> Json:
 
 
 def outcome_view(outcome: Granted | Refused) -> Json:
-    """A grant or refusal among others."""
+    """Return a grant or refusal as JSON, with `granted` to tell them apart."""
     if isinstance(outcome, Granted):
         return {"granted": True, **grant_view(outcome)}
     return {"granted": False, **refusal_view(outcome)}
@@ -97,7 +97,7 @@ _NUMBERS: Final = ("license_type", "device", "capacity", "in_use", "wanted", "pl
 
 
 def refusal_view(refused: Refused) -> dict[str, Json]:
-    """Everything needed to act on a refusal: `detail` says it in words."""
+    """Return a refusal with all its numbers as JSON; `detail` is a sentence."""
     told = as_json(refused)
     assert isinstance(told, dict)
     return {
@@ -112,17 +112,17 @@ _CHANGES = {Granted: "granted", Refused: "refused", Returned: "returned", Lost: 
 
 
 def change_view(change: SeatChange) -> Json:
-    """What became of a seat."""
+    """Return the change of a seat as JSON."""
     told = refusal_view(change) if isinstance(change, Refused) else as_json(change)
     assert isinstance(told, dict)
     return {"change": _CHANGES[type(change)], **told}
 
 
 def holder_kind(text: str) -> HolderKind:
-    """A kind of holder by its name, `user` or `waiting-queue`.
+    """Return the kind of holder that has this name, such as `user` or `waiting-queue`.
 
     Raises:
-        ValueError: there is no such kind; names all.
+        ValueError: there is no such kind; names all kinds.
     """
     try:
         return HolderKind[text.upper().replace("-", "_")]

@@ -1,4 +1,4 @@
-"""Server-sent events: what happens to seats, state and notices. A reader that does not read is dropped."""
+"""Server-sent events of seats, states and notices. A reader that does not read is dropped."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from license_agent.events import Event, Reader
 from license_agent.http.problems import ProblemError
 
 _PAUSE_SECONDS: Final = 15.0
-"""After so long without an event a comment is sent: who reads knows that the agent is there, and the agent that nobody
-reads any more."""
+"""Seconds without an event before a comment is sent: the reader sees that the agent is there, and the agent whether
+the reader is."""
 
 
 async def event_stream(request: web.Request, agent: Agent, *, readers_max: int) -> web.StreamResponse:
-    """Tell a reader everything from now on, the state first; ends when either side does, or the reader is behind.
+    """Send a reader all events from now on, the state first, until either side ends or the reader is behind.
 
     Raises:
-        ProblemError: 503, as many read already as may.
+        ProblemError: 503, there are as many readers as allowed.
     """
     if agent.events.readers >= readers_max:
         raise ProblemError(503, "full", f"{readers_max} read events already")

@@ -1,4 +1,4 @@
-"""What Prometheus sees of an agent, read from it when it is asked."""
+"""The metrics of an agent for Prometheus, read from the agent when they are asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slave_client import State
 
 
 class Connections(Protocol):
-    """What is told of the local API."""
+    """The figures of the local API's connections."""
 
     turned_away: int
 
@@ -23,7 +23,7 @@ class Connections(Protocol):
 
 
 def registry_of(agent: Agent, connections: Connections) -> CollectorRegistry:
-    """All metrics of one agent; docs/pbx.md lists them."""
+    """Return the registry with all metrics of one agent; docs/pbx.md lists them."""
     registry = CollectorRegistry()
     registry.register(_OfAgent(agent, connections))
     ProcessCollector(registry=registry)
@@ -35,7 +35,7 @@ class _OfAgent(Collector):
         self._agent, self._connections = agent, connections
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything now."""
+        """Yield all metrics with their present values."""
         agent, report = self._agent, self._agent.client.report()
         state = GaugeMetricFamily("license_agent_state", "1 for the state of the lease, else 0", labels=["state"])
         for each in State:

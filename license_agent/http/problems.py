@@ -1,4 +1,4 @@
-"""What is wrong, as RFC 9457 has it: `application/problem+json`, with what a refusal says for people and programs."""
+"""Problems by RFC 9457, `application/problem+json`, with the details of a refusal for people and programs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STATUS: Final = {
     Reason.STILL_REQUIRED: HTTPStatus.CONFLICT,
     Reason.MALFORMED_SEAT: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
-"""Reasons that are no license decision; every other one is 403."""
+"""The HTTP status of reasons that are no license decision; every other reason is 403."""
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 class ProblemError(Exception):
-    """A request cannot be answered as asked; the middleware makes an answer of it."""
+    """Raised where a request cannot be answered as asked; the middleware makes the answer from the fields."""
 
     def __init__(self, status: int, kind: str, detail: str, **more: object) -> None:
         super().__init__(detail)
@@ -32,7 +32,7 @@ class ProblemError(Exception):
         self.kind, self.detail, self.more = kind, detail, more
 
     def json_object(self) -> dict[str, object]:
-        """Return the problem, with `type`, `title`, `status` and `detail` first."""
+        """Return the problem as a JSON object, with `type`, `title`, `status` and `detail` first."""
         return {
             "type": f"{_URN}{self.kind}",
             "title": self.status.phrase,
@@ -42,7 +42,7 @@ class ProblemError(Exception):
         }
 
     def response(self, *, retry_after_seconds: int) -> web.Response:
-        """The answer; what is unavailable says when to come back. Who may not ask has no connection any more."""
+        """Return the HTTP answer: 503 and 429 say in how many seconds to come back, 401 closes the connection."""
         headers = {}
         if self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             headers["Retry-After"] = str(retry_after_seconds)
@@ -55,7 +55,7 @@ class ProblemError(Exception):
 
 
 def refusal(refused: Refused) -> ProblemError:
-    """A refusal as a problem."""
+    """Return a refusal as a problem."""
     told = refusal_view(refused)
     return ProblemError(_STATUS.get(refused.reason, HTTPStatus.FORBIDDEN), "refused", str(told.pop("detail")), **told)
 
@@ -63,6 +63,6 @@ def refusal(refused: Refused) -> ProblemError:
 def json_response(
     value: object, status: int = 200, content_type: str = "application/json", headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An answer in JSON, one line."""
+    """Return an answer in JSON, on one line."""
     body = f"{_ENCODER.encode(value)}\n".encode()
     return web.Response(body=body, status=status, content_type=content_type, headers=headers)

@@ -1,4 +1,4 @@
-"""What a request asks: path, query and body, read strictly, whatever they hold."""
+"""The strict reading of a request's path, query and body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from licensemaster.values.bounded import TextLimits, read_json
 from slave_client import SeatKey, Want
 
 SEATS_MAX: Final = 100_000
-"""Seats in one wanted set."""
+"""The most seats in one wanted set."""
 _DETAILS: Final = ("user", "line", "application_version")
 _SEAT: Final = ("license_type", "holder_kind", "holder", *_DETAILS)
 _ITEMS_MAX: Final = SEATS_MAX * (len(_SEAT) + 1) + 16
@@ -27,7 +27,7 @@ _QUERIES: Final = {"/v1/calls/allowed": ("kind", "holder", "license_type")}
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What a body may have: bytes, and seconds until it is there; how many whole sets are read at a time."""
+    """Limits of a body: its bytes, the seconds in which it must arrive, the whole sets read at a time."""
 
     size: int
     seconds: float
@@ -35,31 +35,31 @@ class BodyLimits:
 
     @property
     def small(self) -> int:
-        """Bytes of a body that is no whole set."""
+        """The most bytes of a body that is no whole set."""
         return min(self.size, _SMALL_BYTES_MAX)
 
 
 def seat_of_path(request: web.Request, details: Mapping[str, str] | None = None) -> Want:
-    """The seat that a path names.
+    """Return the seat that a path names, with the details given.
 
     Raises:
-        ProblemError: 422, a part of it cannot be meant.
+        ProblemError: 422, a part of the path is not valid.
     """
     path = request.match_info
     return _want({**(details or {}), **{name: path[name] for name in ("license_type", "holder_kind", "holder")}})
 
 
 def key_of_path(request: web.Request) -> SeatKey:
-    """The name of the seat that a path names; raises as `seat_of_path`."""
+    """Return the name of the seat that a path names; raises as `seat_of_path`."""
     return seat_of_path(request).key
 
 
 async def details_of_body(request: web.Request, limits: BodyLimits) -> tuple[dict[str, str], bool]:
-    """What a body says beside the path, `user`, `line`, `application_version`, and whether it asks to `wait`; nothing
-    where it is empty.
+    """Return the seat's details in a body (`user`, `line`, `application_version`) and whether it asks to `wait`; no
+    details and False for an empty body.
 
     Raises:
-        ProblemError: it is no such object.
+        ProblemError: the body is no such object.
     """
     body = await _body(request, limits.small, limits.seconds)
     if not body:
@@ -73,10 +73,10 @@ async def details_of_body(request: web.Request, limits: BodyLimits) -> tuple[dic
 
 
 async def seats_of_body(request: web.Request, limits: BodyLimits) -> list[Want]:
-    """A whole wanted set: `{"seats": [...]}`.
+    """Read a whole wanted set: `{"seats": [...]}`.
 
     Raises:
-        ProblemError: it is no such object; says which seat is wrong. 503: as many as may be are being read.
+        ProblemError: the body is no such object; says which seat is wrong. 503: too many sets are being read.
     """
     if limits.sets.locked():
         raise ProblemError(503, "full", "too many whole sets of seats come in at the same time")
@@ -98,10 +98,10 @@ def _seats(body: bytes, size: int) -> list[Want]:
 
 
 async def takeover_of_body(request: web.Request, limits: BodyLimits) -> TakeoverRequest:
-    """For whom to take over, and why: `{"primary": ..., "reason": ..., "force": false}`.
+    """Read which PBX to take over for, and why: `{"primary": ..., "reason": ..., "force": false}`.
 
     Raises:
-        ProblemError: it is no such object.
+        ProblemError: the body is no such object.
     """
     found = _json(await _body(request, limits.small, limits.seconds), limits.small)
     force = found.pop("force", False) if isinstance(found, dict) else False
@@ -112,10 +112,10 @@ async def takeover_of_body(request: web.Request, limits: BodyLimits) -> Takeover
 
 
 def check_target(request: web.Request) -> None:
-    """See that path and query are text, and that what asks about seats or calls says nothing that is not heeded.
+    """Check that path and query are text, and that a request under /v1/ has no query parameter that would be ignored.
 
     Raises:
-        ProblemError: 422, they are not UTF-8, or a name in the query is not known, or stands there twice.
+        ProblemError: 422, the path is not UTF-8, or a query parameter is not known, or given twice.
     """
     try:
         unquote_to_bytes(request.raw_path).decode()
@@ -183,6 +183,6 @@ def _want(said: Mapping[str, str], *, where: str = "") -> Want:
 
 
 def malformed(detail: str) -> ProblemError:
-    """A request that says something that cannot be meant, as a problem."""
+    """Return the problem, 422, of a request that is not valid."""
     text = detail.encode("utf-8", "backslashreplace").decode()  # a lone surrogate that JSON may hold
     return ProblemError(422, "malformed", text)

@@ -1,4 +1,4 @@
-"""Serves the local API on its sockets: who may connect, how many, and an answer for whatever goes wrong."""
+"""Serves the local API on its sockets: who may connect, how many connections, and an answer for every failure."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _BACKLOG: Final = 1024
 _KEEPALIVE_SECONDS: Final = 75.0
 _DRAIN_SECONDS: Final = 5.0
 _REST_SECONDS: Final = 10.0
-"""How long the rest of a body that nobody reads is taken: who still sends might not get the answer otherwise."""
+"""Seconds for which the rest of an unread body is received: a caller that still sends might miss the answer."""
 _SETS_AT_ONCE: Final = 4
-"""Whole wanted sets that are read at the same time: the largest bodies there are."""
+"""The most whole wanted sets, the largest bodies, that are read at the same time."""
 
 
 class LocalServer:
@@ -65,12 +65,12 @@ class LocalServer:
         )
         self._app.on_response_prepare.append(self._answering)
         self._unread: WeakValueDictionary[web.RequestHandler, web.Request] = WeakValueDictionary()
-        """The last request of a connection, where it is answered before its body was there."""
+        """The last request of each connection that was answered before its body had arrived."""
         self._silent: set[object] = set()
         self.turned_away = 0
-        """Connections that were one too many, so far."""
+        """Connections refused so far because there were too many."""
         self.port = 0
-        """Of `listen`; 0 where nothing is listened on."""
+        """The TCP port of `listen`; 0 without `listen`."""
 
     @property
     def connections(self) -> int:
@@ -78,7 +78,7 @@ class LocalServer:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Answer until the context ends; requests under way are finished then.
+        """Serve the local API until the context ends; requests under way are finished first.
 
         Raises:
             OSError: a socket cannot be listened on; names it.
@@ -109,7 +109,7 @@ class LocalServer:
                 await self._runner.cleanup()
 
     def _connected(self, transport: asyncio.Transport) -> None:
-        """Take a new connection, or turn it away."""
+        """Accept a new connection, or refuse it where there are too many."""
         assert self._runner.server is not None
         if self.connections >= self._settings.connections_max:
             self.turned_away += 1
@@ -127,7 +127,7 @@ class LocalServer:
         loop.call_at(due, self._look, transport, protocol, unread, due)
 
     def _look(self, transport: asyncio.Transport, protocol: web.RequestHandler, unread_before: int, due: float) -> None:
-        """Leave a caller of whom no request came in time, or who meanwhile took nothing of what there is to read."""
+        """Close the connection of a caller that sent no request in time, or read nothing of the answer meanwhile."""
         unread = transport.get_write_buffer_size()
         if transport.is_closing() and not unread:
             self._silent.discard(protocol)
@@ -168,7 +168,7 @@ class LocalServer:
         return found.response(retry_after_seconds=self._settings.retry_after_seconds)
 
     def _check_caller(self, request: web.Request) -> None:
-        """Who may open the Unix socket may ask; all others show the token."""
+        """Check the token of a caller that did not come over the Unix socket; raises ProblemError."""
         if self._secret is None:  # there is the Unix socket alone
             return
         transport = request.transport
@@ -180,18 +180,18 @@ class LocalServer:
 
 
 class _Connecting(asyncio.Protocol):
-    """Stands for a connection until it is made: only then is it known how many there are."""
+    """The protocol of a connection until it is made, when the connections are counted."""
 
     def __init__(self, connected: Callable[[asyncio.Transport], None]) -> None:
         self._connected = connected
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand it on."""
+        """Hand the new connection to `connected`."""
         self._connected(cast(asyncio.Transport, transport))
 
 
 def _token_shown(authorization: str) -> bytes:
-    """`Bearer TOKEN`; or Basic with the token as password, for PBXs that can show nothing else. Empty for neither."""
+    """Return the token of `Bearer TOKEN`, or the password of Basic, for PBXs limited to that; empty for neither."""
     scheme, _, shown = authorization.partition(" ")
     match scheme.lower():
         case "bearer":
@@ -203,7 +203,7 @@ def _token_shown(authorization: str) -> bytes:
 
 
 def _failures() -> logging.Logger:
-    """Where aiohttp tells what failed. That a caller sent what is no HTTP is the caller's to know, and fills no log."""
+    """Return the logger for aiohttp's failures, without those that callers cause by sending what is no HTTP."""
     logger = logging.getLogger(__name__)
     logger.addFilter(_is_ours)
     return logger
@@ -214,7 +214,7 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 
 def _turn_away(transport: asyncio.Transport, retry_after_seconds: int) -> None:
-    """Say that there are too many connections, and close this one."""
+    """Answer a connection that there are too many, and close it."""
     body = json.dumps(ProblemError(503, "full", "too many connections").json_object())
     lines = (
         "HTTP/1.1 503 Service Unavailable",

@@ -1,4 +1,4 @@
-"""The Unix socket of the local API: one agent has it, with the mode and group of its first moment.
+"""The Unix socket of the local API: one agent has it, and its mode and group hold from the beginning.
 
 Decides: who of several agents gets it, by a lock file beside it, and that what nobody listens on is replaced. Leaves to
 others: what is answered over it.
@@ -19,10 +19,10 @@ from licensemaster.files.folder_lock import FileLock, FolderInUseError
 
 @contextmanager
 def unix_socket(path: Path, mode: int, group: str | None) -> Iterator[socket.socket]:
-    """A bound socket; it is gone when the context ends. The lock file beside it stays: to remove it would be a race.
+    """Bind a Unix socket; remove it when the context ends. The lock file beside it stays: to remove it would be a race.
 
     Raises:
-        OSError: it cannot be made, or another has it.
+        OSError: the socket cannot be made, or another agent has it.
     """
     if not path.name:
         raise OSError(f"socket: {path} is no name of a socket; name a file in a folder")

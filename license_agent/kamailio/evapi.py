@@ -19,7 +19,7 @@ from license_agent.kamailio.netstrings import MessageReader, message
 from licensemaster.values.addresses import Address
 
 _UNANSWERED_MAX: Final = 4_000
-"""So many, of 250 bytes at most, fit between an agent that reads no more and a Kamailio that must not wait for it."""
+"""Unanswered messages, of 250 bytes at most, that fit into the buffers between Kamailio and an agent that hangs."""
 _READ_BYTES: Final = 65_536
 _UNREAD_MAX: Final = 28_000
 _UNSIGNED_MAX: Final = 7_000
@@ -28,7 +28,7 @@ _ALIVE_SECONDS: Final = 4.0
 
 
 class EvapiConnection:
-    """`unanswered_max` is how many messages of Kamailio's the agent takes on before it has answered some."""
+    """A connection to Kamailio's evapi; `unanswered_max` is the most messages of Kamailio's that may be unanswered."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, unanswered_max: int) -> None:
         self._reader, self._writer = reader, writer
@@ -37,19 +37,19 @@ class EvapiConnection:
         self._waiting: deque[bytes] = deque()
         self._unread = 0
         self._unsigned = 0
-        """Bytes sent since a sign was asked for."""
+        """Bytes sent since Kamailio was last asked to confirm reading."""
         self._is_due = False
         self._loop = asyncio.get_running_loop()
         self._alive = self._loop.create_task(self._say_alive(min(unanswered_max, _UNANSWERED_MAX)))
 
     @classmethod
     async def open(cls, at: Address, *, unanswered_max: int) -> EvapiConnection:
-        """Connect. Raises OSError."""
+        """Connect to Kamailio's evapi. Raises OSError."""
         reader, writer = await asyncio.open_connection(at.host, at.port)
         return cls(reader, writer, unanswered_max=unanswered_max)
 
     async def read(self) -> list[list[str]]:
-        """Read the next messages, as many as have arrived, as their words.
+        """Read the messages that have arrived, at least one piece of data; return the words of each.
 
         Raises:
             ValueError: something else has arrived.

@@ -1,4 +1,4 @@
-"""Who is registered, and who is in a call, as Kamailio has it: asked and changed over JSON-RPC."""
+"""Kamailio's registrations and calls, read and changed over JSON-RPC."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LIMITS: Final = TextLimits(size=_BYTES_MAX, depth=16, items=5_000_000)
 _HOST: Final = re.compile(r"\[[^]]*\]|[^:]*")
 """A host without its port, an address of IPv6 in its brackets."""
 _ABSENT: Final = re.compile("not found|doesn't exist", re.IGNORECASE)
-"""What Kamailio's modules say of what there is not."""
+"""Error messages of Kamailio's modules for things that do not exist."""
 
 
 class LocationsError(Exception):
-    """Kamailio does not say."""
+    """Raised where Kamailio cannot be asked, or its answer cannot be read."""
 
 
 class Locations:
@@ -57,8 +57,8 @@ class Locations:
             return
 
     async def in_call(self) -> set[str]:
-        """Return whose calls are being made or are running, by user and by `user@domain`, as they were dialled and in
-        small letters, as usrloc has them. Raises LocationsError.
+        """Return the names of all who take part in calls that are not over, as user and as `user@domain`, as dialled
+        and in small letters (as usrloc has them). Raises LocationsError.
         """
         dialogs = await self._call("dlg.list")
         try:
@@ -69,11 +69,11 @@ class Locations:
         return names | {name.lower() for name in names}
 
     async def forget_licensed(self) -> None:
-        """Have every refresh asked about again. Raises LocationsError."""
+        """Have Kamailio ask the agent again about every refreshed registration. Raises LocationsError."""
         await self._call("htable.flush", "license_held")
 
     async def unanswered(self) -> int:
-        """Return how many of its messages Kamailio takes for unanswered, 0 where it has none. Raises LocationsError."""
+        """Return how many messages Kamailio counts as unanswered. Raises LocationsError."""
         try:
             return int((await self._call("htable.get", "license", "unanswered"))["item"]["value"])
         except _NotFoundError:
@@ -109,7 +109,7 @@ class Locations:
 
 
 def _uris_of(dialog: dict[str, Any]) -> tuple[str, ...]:
-    """Who takes part in a dialog: as dialled, and as reached, where a group or a forward stands in between."""
+    """Return the URIs of a dialog's participants: as dialled, and as reached through a group or a forward."""
     contacts = (dialog[leg].get("contact", "") for leg in ("caller", "callee"))
     return (dialog["from_uri"], dialog["to_uri"], dialog.get("req_uri", ""), *contacts)
 

@@ -22,7 +22,7 @@ _LOOK_SECONDS: Final = 1.0
 
 
 class LostContacts:
-    """`is_licensed` tells whether a holder has a seat (again), or needs none."""
+    """The contacts to be removed; `is_licensed` tells whether a holder has a seat (again), or needs none."""
 
     def __init__(self, locations: Locations, is_licensed: Callable[[str], bool]) -> None:
         self._locations, self._is_licensed = locations, is_licensed
@@ -33,18 +33,18 @@ class LostContacts:
 
     @property
     def holders(self) -> frozenset[str]:
-        """Whose contacts are to be removed."""
+        """The holders whose contacts are to be removed."""
         return frozenset(self._due)
 
     def add(self, holder: str, *, after_seconds: float = 0) -> None:
-        """Remove a holder's contacts, unless it has a seat by then."""
+        """Remove a holder's contacts after `after_seconds`, unless the holder has a seat by then."""
         self._due[holder] = asyncio.get_running_loop().time() + after_seconds
         if self._task is None:
             self._task = asyncio.create_task(self._remove_all())
 
     @asynccontextmanager
     async def spared(self, holders: Collection[str]) -> AsyncIterator[None]:
-        """Remove nothing of these holders until the context ends; waits for what is being removed."""
+        """Keep these holders' contacts until the context ends; wait first for a removal that is under way."""
         self._spared.update(holders)
         try:
             while self._being_removed in holders:
@@ -54,11 +54,11 @@ class LostContacts:
             self._spared -= Counter(holders)
 
     def spares(self, holder: str) -> bool:
-        """Tell whether a holder is being answered."""
+        """Tell whether a holder's contacts are kept now, because its registration is being answered."""
         return holder in self._spared
 
     async def stop(self) -> None:
-        """Leave what is to be removed: the next comparison finds it."""
+        """Stop removing contacts; the next comparison finds those that are left."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 MARK: Final = "|"
-"""Separates words, and is part of none."""
+"""The separator of words, which no word has."""
 _MESSAGE_MAX: Final = 65_536
 _SIZE_DIGITS: Final = len(str(_MESSAGE_MAX))
 
 
 class MessageReader:
-    """Cuts what arrives into messages."""
+    """Splits arriving bytes into messages."""
 
     def __init__(self) -> None:
         self._begun = b""
 
     def feed(self, data: bytes) -> list[list[str]]:
-        """Return the messages that end in `data`, as their words; what begins there is kept for the next piece.
+        """Return the words of each message that ends in `data`; keep the rest for the next piece.
 
         Raises:
-            ValueError: that is no message.
+            ValueError: the data is no message.
         """
         data = self._begun + data
         messages, at = [], 0
@@ -42,6 +42,6 @@ class MessageReader:
 
 
 def message(*words: object) -> bytes:
-    """A message as it is sent."""
+    """Return the bytes of a message with these words."""
     body = MARK.join(map(str, words)).encode()
     return b"%d:%b," % (len(body), body)

@@ -31,11 +31,11 @@ _AGAIN_SECONDS: Final = 1.0
 _DETAIL_MAX: Final = 200
 _NOT_SHOWN: Final = '"\\' + MARK
 _HEARD: Final = 100
-"""The answer to a message that is to have none."""
+"""The code that acknowledges a message without a transaction."""
 _ANSWERED_SECONDS: Final = 20.0
-"""Longer than Kamailio waits for an answer."""
+"""Seconds for which a holder that asked counts as present; longer than Kamailio waits for an answer."""
 _REOPENING_SECONDS: Final = 5.0
-"""A lease that a master ends is opened again at once, and its seats are acquired again: phones need not notice."""
+"""Seconds before contacts of an expired lease's seats are removed: a new lease mostly brings the seats back first."""
 
 _Transaction = Sequence[str]
 """Kamailio's index and label of a REGISTER that waits."""
@@ -53,7 +53,7 @@ class Registrar:
         self._lost = LostContacts(self._locations, self._is_licensed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, float] = {}
-        """Who asked lately, and when: their contact may not be there yet."""
+        """When each holder asked last; a recent holder's contact may not be in Kamailio yet."""
         self._have_asked(held.want.holder for held in agent.held)  # perhaps just before this agent was started again
         self._acquiring = 0
         self._may_acquire, self._is_quiet = asyncio.Event(), asyncio.Event()
@@ -62,7 +62,7 @@ class Registrar:
         agent.events.listen(self._on_seat)
 
     async def run(self) -> None:
-        """Serve until cancelled; while Kamailio is away, try again and again."""
+        """Serve Kamailio until cancelled; while it cannot be reached, try again every second."""
         is_told = False
         try:
             while True:
@@ -134,7 +134,7 @@ class Registrar:
             await self._register_spared(asked, connection)
 
     async def _register_spared(self, asked: Sequence[tuple[_Transaction, Want]], connection: EvapiConnection) -> None:
-        """Answer registrations: those whose seat is held at once, all others when their seats were asked for."""
+        """Answer registrations: at once where the seat is held, the others after their seats were asked for."""
         await self._may_acquire.wait()
         self._acquiring += 1
         self._is_quiet.clear()
@@ -191,7 +191,7 @@ class Registrar:
             await asyncio.sleep(self._settings.kamailio_compare_seconds)
 
     async def compare(self) -> None:
-        """Return seats without a contact, acquire those of contacts without a seat, remove contacts that get none.
+        """Return seats without a contact, acquire seats for contacts without one, remove contacts that get no seat.
 
         Raises LocationsError.
         """
@@ -225,12 +225,12 @@ class Registrar:
 
     @property
     def _has_forgotten(self) -> bool:
-        """Whether the master has seats for this PBX that the agent does not remember, as it was killed."""
+        """True where the master has seats for this PBX that the agent does not remember, because it was killed."""
         kinds = {notice.kind for notice in self._agent.client.notices}
         return NoticeKind.SEATS_FROM_BEFORE in kinds and self._agent.takeover.client is None
 
     async def _settle(self, gone: Sequence[Want], missing: Sequence[Want]) -> Sequence[Outcome]:
-        """Return seats and acquire others; forgotten ones go back with those that nobody wants."""
+        """Return and acquire seats; where seats were forgotten, sync the whole set, which returns unwanted ones."""
         if self._may_acquire.is_set():
             await self._agent.return_seats(gone)
             return await self._agent.acquire_many(missing)
@@ -247,14 +247,14 @@ class Registrar:
         return set(self._asked)
 
     def _want(self, holder: str) -> Want | None:
-        """Return the seat that a registered holder needs; None for one that needs none, or can have none."""
+        """Return the seat that a registered holder needs; None where it needs no seat, or cannot have one."""
         try:
             return seat_of(self._rules, holder)
         except ValueError:
             return None
 
     def _is_ours(self, want: Want) -> bool:
-        """Whether a seat is one of a registration, and not of what was asked for over the local API."""
+        """Tell whether a seat belongs to a registration, and was not asked for over the local API."""
         return self._want(want.holder) == want
 
     def _is_licensed(self, holder: str) -> bool:
