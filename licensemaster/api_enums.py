@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class HolderKind(IntEnum):
-    """What kind of thing holds a seat. PBX objects are USER to WAITING_QUEUE."""
+    """The kind of thing that holds a seat. PBX objects are USER to WAITING_QUEUE."""
 
     USER = 1
     EXECUTIVE = 2

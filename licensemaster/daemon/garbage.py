@@ -1,4 +1,4 @@
-"""How seldom Python looks for garbage in a process that serves."""
+"""How rarely Python collects garbage in a process that serves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 
 
 def collect_garbage_less_often() -> None:
-    """Look for cycles rarely from now on, and never among what is loaded already.
+    """Have Python look for cycles rarely from now on, and never among the objects that exist already.
 
     A storm makes a hundred thousand short-lived tuples and no cycles; looking for some took a fifth of its time. What
     was loaded lasts as long as the process: to look through it keeps the first caller waiting.

@@ -1,4 +1,4 @@
-"""Whether a process was halted itself, or too busy to look, when time was over for somebody else."""
+"""Whether this process itself was halted, or too busy to look, when a caller's time was over."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ HALTED_SECONDS: Final = 0.5
 
 
 def was_halted(*, due: float, now: float) -> bool:
-    """Tell whether a timer that was due then fires so late that what is waited for may be there, and not read yet."""
+    """Tell whether a timer due at `due` fires so late that the awaited data may have arrived without being read."""
     return now - due > HALTED_SECONDS

@@ -33,11 +33,11 @@ class FolderInUseError(Exception):
         super().__init__(f"{folder}: {problem}; {remedy}")
         self.folder = folder
         self.process = process
-        """Whose it is; 0 where that cannot be seen from here."""
+        """The id of the process that uses the folder; 0 where that cannot be seen."""
 
 
 class FolderLock:
-    """A folder that nobody else has, until `release`, or the end of the process."""
+    """The lock on a folder, which nobody else has until `release`, or the end of the process."""
 
     _flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -49,8 +49,8 @@ class FolderLock:
         """Lock a folder that exists; waits up to `wait_seconds` for a process that has it now.
 
         Raises:
-            FolderInUseError: somebody else has it, or its file system locks nothing.
-            OSError: it cannot be opened.
+            FolderInUseError: somebody else has the folder, or its file system cannot lock.
+            OSError: the folder cannot be opened.
         """
         lock = cls(descriptor := os.open(folder, cls._flags, 0o600))
         until = time.monotonic() + wait_seconds
@@ -113,13 +113,13 @@ class NameLock:
 
 
 def in_use(folder: Path, process: int) -> FolderInUseError:
-    """Make the error to raise where somebody uses the folder."""
+    """Return the error for a folder that somebody uses."""
     remedy = "stop that one first, or name another folder"
     return FolderInUseError(folder, f"in use by {_process_text(process)}", remedy, process=process)
 
 
 def copy_in_use(folder: Path, process: int) -> FolderInUseError:
-    """Make the error to raise where somebody uses the folder of which this one is a copy."""
+    """Return the error for a folder that is a copy of one in use."""
     remedy = "a copy is of no use: give each its own folder, and stop the other before its folder is moved"
     problem = f"is a copy of a folder in use by {_process_text(process)}"
     return FolderInUseError(folder, problem, remedy, process=process)
@@ -144,7 +144,7 @@ def _holder(descriptor: int) -> int:
 
 
 def _listener(name: str) -> int:
-    """Return the id of the process that has a name; 0 where that cannot be seen."""
+    """Return the id of the process that has a `NameLock`'s name; 0 where that cannot be seen."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(1)
         asking.connect(f"\0{name}")

@@ -9,12 +9,12 @@ from typing import Any
 
 
 class _Descriptor(io.FileIO):
-    """Standard output, without a buffer; remembers why it could not be written."""
+    """Standard output without a buffer, with the error of the last failed write."""
 
     failure: OSError | None = None
 
     def write(self, data: Any, /) -> int:
-        """Write bytes; returns how many; raises OSError."""
+        """Write bytes; return how many were written. Raises OSError."""
         try:
             return super().write(data)
         except OSError as failure:
@@ -23,7 +23,7 @@ class _Descriptor(io.FileIO):
 
 
 class OwnOutput:
-    """Takes the place of `sys.stdout`: libraries end a command in silence where its reader is gone."""
+    """The replacement of `sys.stdout`: libraries would end a command silently where its reader is gone."""
 
     def __init__(self) -> None:
         if sys.stdout is None:  # closed by whoever started the command, who wants to read nothing
@@ -42,7 +42,7 @@ class OwnOutput:
         self._stream = sys.stdout
 
     def failure(self) -> OSError | None:
-        """Write what is still to be written; why something could not be, or None.
+        """Write what is still to be written; return why something could not be written, or None.
 
         It is not tried again by the interpreter on its way out.
         """

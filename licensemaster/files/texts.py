@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 from licensemaster.files.writer import write_file
 
 BYTES_MAX: Final = 1_048_576
-"""What a file may have where nothing else is said."""
+"""The limit of a file where the caller gives none."""
 _MARKS: Final = (  # the longer ones first: that of UTF-32 begins like that of UTF-16
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -36,12 +36,12 @@ _SAVE_AS: Final = "save it as UTF-8 text"
 
 
 class FileError(Exception):
-    """A file cannot be read, or is not what it has to be; names the file and says what was seen."""
+    """Raised where a file cannot be read or used; names the file and says what was seen."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to read from, or a pipe that somebody writes into. One that nobody does is empty, and not waited for.
+    """Open a file to read from, or a pipe; a pipe that nobody writes into is empty, and not waited for.
 
     Raises:
         OSError: it is not there, or not to be read by this user.
@@ -53,7 +53,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
-    """Read the content of a file, or of a pipe that somebody writes into, of at most so many bytes.
+    """Read the content, at most `most` bytes, of a file or of a pipe that somebody writes into.
 
     Raises:
         FileError: it is not there, no file, not to be read by this user, or too large.
@@ -105,10 +105,10 @@ def decoded(content: bytes, *, source: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file for programs, whole or not at all, over what was there.
+    """Write a file for programs, whole or not at all, in place of an older one.
 
     Raises:
-        FileError: it cannot be written; what was there is there still.
+        FileError: the file cannot be written; the older one stays.
     """
     try:
         write_file(path, text.encode("utf-8", "backslashreplace"))

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What file systems answer that sync no folders: those of networks, of virtual machines' hosts, of user space."""
+"""Errors of file systems that cannot sync folders: those of networks, of virtual machines' hosts, of user space."""
 
 
 class Written:
-    """How many files this process has written, for commands that have to say whether they changed anything."""
+    """The number of files that this process has written, for commands that say whether they changed anything."""
 
     files = 0
 
@@ -37,7 +37,7 @@ class Readers(Enum):
 
 
 class Before(Enum):
-    """What becomes of what has the name already."""
+    """What to do with an existing file of the same name."""
 
     REPLACED = "replaced"
     KEPT = "kept"
@@ -47,7 +47,7 @@ class Before(Enum):
 def file_written(
     path: Path, *, readers: Readers = Readers.OWNER, before: Before = Before.REPLACED
 ) -> Iterator[BinaryIO]:
-    """Open something to write into; it becomes the file when the context ends well, and is gone when it does not.
+    """Open a temporary file to write into; it becomes the file where the context ends well, and is removed otherwise.
 
     Raises:
         FileExistsError: there is something of that name, and it is to be kept.
@@ -93,7 +93,7 @@ def write_file(
 
 
 def _is_no_file(path: Path) -> bool:
-    """Whether the name is that of a device or the like, or of this process's own streams, as /dev/stdout is."""
+    """Tell whether a path names a device or the like, or one of this process's own streams, such as /dev/stdout."""
     with suppress(OSError):  # nothing has the name
         mode = os.stat(path).st_mode
         is_own_stream = os.path.islink(path) and os.readlink(path).startswith("/proc/")
@@ -102,7 +102,7 @@ def _is_no_file(path: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder's names on disk, as far as its file system can: some have nothing for it, and say EINVAL.
+    """Sync a folder's names to disk, as far as its file system can: some cannot, and answer EINVAL.
 
     Raises:
         OSError: the disk failed.

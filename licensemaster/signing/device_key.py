@@ -56,11 +56,11 @@ class _Known:
     master_key: bytes = b""
     bound: dict[str, BoundLicense] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
-    """By license id, the highest binding that was certified as over."""
+    """The highest binding that was certified as over, by license id."""
 
 
 class DeviceKey:
-    """One device that can prove who it is."""
+    """The key of one device, with the licenses bound to the device."""
 
     def __init__(self, folder: Path, key: Ed25519PrivateKey, known: _Known) -> None:
         self._folder = folder
@@ -130,7 +130,7 @@ class DeviceKey:
 
     @property
     def licenses(self) -> tuple[BoundLicense, ...]:
-        """The licenses that are bound to the device as far as it knows, by id."""
+        """The licenses that the device knows to be bound to it, by id."""
         return tuple(self._known.bound[name] for name in sorted(self._known.bound))
 
     @checked
@@ -146,7 +146,7 @@ class DeviceKey:
 
     @checked
     def accept_answer(self, document: document_pb2.SignedDocument) -> None:
-        """Take the master's answer to the enrollment; its key is relied on from then on.
+        """Accept the master's answer to the enrollment, and rely on the master's key from then on.
 
         Raises:
             DocumentError: it is not genuine.
@@ -166,7 +166,7 @@ class DeviceKey:
 
     @checked
     def accept_binding(self, document: document_pb2.SignedDocument) -> BoundLicense:
-        """Take the master's statement that a license is bound to this device.
+        """Accept the master's statement that a license is bound to this device.
 
         Raises:
             DocumentError: it is not genuine.
@@ -184,7 +184,7 @@ class DeviceKey:
 
     @checked
     def certify(self, document: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
-        """Return the security certificate that a release request asks for; the binding is over for this device then.
+        """Return the security certificate that a release request asks for, and note that the binding is over.
 
         Raises:
             DocumentError: the request is not genuine.
@@ -215,7 +215,7 @@ class DeviceKey:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Known]:
-        """Give what the folder says now, and write what the caller makes of it; nobody else changes it meanwhile.
+        """Give the folder's content under a lock, and write the caller's changes when the context ends.
 
         Raises:
             DeviceKeyError: another process has had the folder for ten seconds, or it cannot be read.

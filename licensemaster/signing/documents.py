@@ -31,7 +31,7 @@ ELEMENTS_MAX: Final = 20_000
 """Fields and licenses of a payload: an empty license takes two bytes, and fifty times as many once it is read."""
 _FILE: Final = TextLimits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
 _SPACES: Final = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]+")
-"""White space, and what editors put in that nobody sees."""
+"""White space and other invisible characters that editors insert."""
 _SOFT_BREAK: Final = re.compile(r"=\n(?=[^\s\"=])")
 _QUOTED: Final = re.compile(r"=22|=7B|=0A")
 _ENTITY: Final = re.compile(r"&quot;|&#34;")
@@ -60,7 +60,7 @@ def public_key_of(private_key: Ed25519PrivateKey) -> bytes:
 
 
 def signed_bytes(kind: Kind, payload: bytes) -> bytes:
-    """Return the bytes that the signature of a document is over."""
+    """Return the bytes that a document's signature signs."""
     return b"license-master v1 " + document_pb2.DocumentKind.Name(kind).encode() + b"\0" + payload
 
 
@@ -73,7 +73,7 @@ def sign(
 def sealed(
     kind: Kind, payload: bytes, private_key: Ed25519PrivateKey, *, key_id: str = ""
 ) -> document_pb2.SignedDocument:
-    """Sign a document over exactly these bytes; `key_id` is that of the key, where it is known already."""
+    """Return the signed document of a payload; `key_id` is the key's id, where it is known already."""
     return document_pb2.SignedDocument(
         kind=kind,
         payload=payload,
@@ -85,7 +85,7 @@ def sealed(
 def is_signed(kind: Kind, payload: bytes, *, signature: bytes, public_key: bytes) -> bool:
     """Tell whether a raw public key has signed exactly these bytes as a document of that kind.
 
-    What is no key, or nobody's, has signed nothing.
+    Bytes that are no key, or a key that anyone can sign for, give False.
     """
     try:
         key = Ed25519PublicKey.from_public_bytes(values.public_key(public_key))
@@ -98,7 +98,7 @@ def is_signed(kind: Kind, payload: bytes, *, signature: bytes, public_key: bytes
 def verified(
     document: document_pb2.SignedDocument, *, kind: Kind, public_key: bytes, payload: type[Payload]
 ) -> Payload:
-    """Return what a document says, if it is genuine.
+    """Return a document's payload after its kind and signature were checked.
 
     Raises:
         DocumentError: WRONG_KIND, BAD_SIGNATURE or UNREADABLE.
@@ -123,7 +123,7 @@ def check_kind(document: document_pb2.SignedDocument, kind: Kind) -> None:
 
 
 def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) -> Payload:
-    """Return what a document says, genuine or not.
+    """Return a document's payload without checking its signature.
 
     Raises:
         DocumentError: UNREADABLE.
@@ -167,7 +167,7 @@ def from_text(text: str | bytes) -> document_pb2.SignedDocument:
 
 
 def _has_more_elements(payload: bytes, most: int) -> bool:
-    """Tell whether a serialized message has more fields than that, each element of a list counted as one.
+    """Tell whether a serialized message has more than `most` fields, each element of a list counted as one.
 
     What follows where it cannot be read is not counted: its parser gets no further either.
     """
@@ -193,7 +193,7 @@ def _has_more_elements(payload: bytes, most: int) -> bool:
 
 
 def _varint(payload: bytes, at: int) -> tuple[int, int]:
-    """Read a number of up to ten bytes; return it and where it ends."""
+    """Read a varint of up to ten bytes at a position; return the number and the position after it."""
     number = 0
     for shift in range(0, 70, 7):
         if at >= len(payload):
@@ -207,7 +207,7 @@ def _varint(payload: bytes, at: int) -> tuple[int, int]:
 
 
 def _mail_damage(text: str) -> str:
-    """Say what a mail program has changed in the text of a document; empty where nothing is seen."""
+    """Return what a mail program seems to have changed in a document's text; empty where nothing is seen."""
     for sign, what in (
         (_SOFT_BREAK, "quoted-printable: lines end with '='"),
         (_QUOTED, "quoted-printable: '=22' stands for a quotation mark"),
@@ -221,7 +221,7 @@ def _mail_damage(text: str) -> str:
 
 
 def _around_it(joined: str) -> str:
-    """Say what is wrong with where the text of a document begins and ends; empty where nothing is seen."""
+    """Return what is wrong with the beginning or end of a document's text; empty where nothing is seen."""
     if not joined:
         return "the file is empty"
     if "{" not in joined:

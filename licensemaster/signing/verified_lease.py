@@ -46,9 +46,9 @@ class VerifiedLease(SignedTerms):
     epoch: int
     ttl_seconds: int
     blocks: tuple[tuple[str, int, frozenset[int]], ...] = ()
-    """By license type, how many seats may be used by number, and the kinds of holders (`HolderKind`) that may."""
+    """The license types, how many seats of each may be used by number, and the kinds of holders that may."""
     block_serial: int = 0
-    """The name of these blocks; 0 where there are none."""
+    """The serial of these blocks; 0 where there are none."""
     types_held: frozenset[str] = frozenset()
     """The keys of the license types of which seats were held."""
 
@@ -58,7 +58,7 @@ class StandbyLease:
     """A standby lease whose signature was verified."""
 
     verified: VerifiedLease
-    """Its times, and the document that proves them; `verified.pbx` is the PBX that may be taken over for."""
+    """The standby lease's times and document; `verified.pbx` is the PBX that may be taken over for."""
     serial: int
     seats: Mapping[str, int]
     """The number of seats that may be carried, by license type."""
@@ -70,15 +70,15 @@ class VerifiedLoan(SignedTerms):
 
     license_type: str
     seats: int
-    """How many may be used, whoever holds them."""
+    """Seats that may be used, whoever holds them."""
     serial: int
-    """The loan of a license type with the highest one counts."""
+    """The loan's number: of a license type the loan with the highest serial counts."""
 
 
 def verify(
     signed: document_pb2.SignedDocument, *, pbx: str, public_key: bytes, trusted_keys: Collection[bytes] = ()
 ) -> VerifiedLease:
-    """Return what a signed lease says.
+    """Verify a signed lease; return its terms.
 
     `public_key` is the key that the lease came with; where `trusted_keys` (raw Ed25519, 32 bytes each) are given it
     must be among them.
@@ -111,7 +111,7 @@ def verify(
 def verify_standby_lease(
     signed: document_pb2.SignedDocument, *, standby: str, primary: str, trusted_keys: Collection[bytes]
 ) -> StandbyLease:
-    """Return what a signed standby lease allows.
+    """Verify a signed standby lease; return its terms and seats.
 
     Raises:
         LeaseVerificationError: none of the keys signed exactly this as a standby lease, or it is unreadable, for
@@ -136,7 +136,7 @@ def verify_standby_lease(
 
 
 def verify_loan(signed: document_pb2.SignedDocument, *, pbx: str, trusted_keys: Collection[bytes]) -> VerifiedLoan:
-    """Return what a signed loan allows.
+    """Verify a signed loan; return its terms.
 
     Raises:
         LeaseVerificationError: none of the keys signed exactly this as a loan, or it is unreadable, of another PBX or
@@ -164,7 +164,7 @@ def _genuine(
     keys: Collection[bytes],
     what: str,
 ) -> tuple[bytes, _Terms]:
-    """Return the one of the keys that signed a document, and its payload."""
+    """Return the key, of those given, that signed a document, and the document's payload."""
     why: DocumentError | None = None
     for key in keys:
         try:
@@ -192,7 +192,7 @@ def _times(terms: lease_pb2.LeaseTerms | lease_pb2.StandbyLeaseTerms | loan_pb2.
 
 
 def proof_of(verified: VerifiedLease, in_use: Mapping[str, int]) -> lease_pb2.LeaseProof:
-    """Return what proves a lease to a master: the lease as it was signed, and the seats in use by license type."""
+    """Return the proof of a lease for a master: the signed lease, and the seats in use by license type."""
     holdings = [lease_pb2.Holding(license_type=key, seats=seats) for key, seats in sorted(in_use.items())]
     return lease_pb2.LeaseProof(signed=verified.document, in_use=holdings)
 
@@ -202,7 +202,7 @@ class WallClock(Enum):
 
     PLAUSIBLE = "plausible"
     SET_BACK = "set_back"
-    """It reads less than when the state was saved, or when the lease was issued."""
+    """The wall clock reads less than when the state was saved, or when the lease was issued."""
 
 
 def remaining_after_restart(

@@ -38,7 +38,7 @@ _ALL: Final[tuple[Option, ...]] = (
 
 
 def pings_borne() -> tuple[Option, ...]:
-    """Return the options that let a server bear its clients' pings; without them it ends such connections."""
+    """Return the options with which a server accepts its clients' pings; without them it ends such connections."""
     return (
         ("grpc.http2.min_ping_interval_without_data_ms", round(_PING_EVERY_SECONDS_MIN * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -45,15 +45,15 @@ class TlsFailureKind(Enum):
     PLAIN_TEXT = "plain_text"
     """The other side speaks no TLS."""
     TLS_WANTED = "tls_wanted"
-    """The other side speaks TLS alone."""
+    """The other side speaks only TLS."""
     AUTHORITY = "authority"
-    """The master's certificate is signed by nobody that is believed here."""
+    """The master's certificate is signed by no authority that is trusted here."""
     NAME = "name"
-    """The master's certificate is for other names than the one it was called by."""
+    """The master's certificate is not for the name by which the master was called."""
     ENDED = "ended"
     NOT_BEGUN = "not_begun"
     NOT_SHOWN_FOR_MASTERS = "not_shown_for_masters"
-    """It is not good for servers."""
+    """The certificate is not good for servers."""
     REFUSED = "refused"
     """The master ended the connection when it saw the certificate of this side."""
     OTHER = "other"
@@ -61,7 +61,7 @@ class TlsFailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TlsFailure:
-    """Why there is no connection; `message` goes on where an address was named, `remedy` says what to do."""
+    """Why there is no TLS connection; `message` is the text after the address, `remedy` says what to do."""
 
     kind: TlsFailureKind
     message: str
@@ -70,17 +70,17 @@ class TlsFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What this side shows and believes, and what the settings are called."""
+    """The certificate and authorities of this side, and the names of their settings."""
 
     pair: Pair | None
-    """None in plain text, or where it is not known."""
+    """The certificate, key and authorities; None in plain text, or where they are not known."""
     is_secured: bool = True
     ca: str = "tls.ca"
     certificate: str = "tls.certificate"
 
 
 def tls_failure(said: str, *, address: str, side: Side) -> TlsFailure | None:
-    """Return what gRPC's words about a failed connection mean; None where nothing shows that it was for TLS.
+    """Return the TLS failure behind gRPC's message of a failed connection; None where nothing points to TLS.
 
     Blocks for the time of a greeting, some seconds at most.
     """
@@ -113,11 +113,11 @@ class Explainer:
 
     @property
     def current(self) -> str | None:
-        """Why no connection comes about, for all addresses; None where they do."""
+        """The reasons for having no connection, of all addresses; None where there is no reason known."""
         return "; ".join(f"{address}: {said}" for address, said in sorted(self._reasons.items())) or None
 
     def answered(self, address: str) -> bool:
-        """Note that there is a connection; return whether there was a known reason for having none."""
+        """Note that an address has answered; return whether there was a known reason for having no connection."""
         return self._reasons.pop(address, None) is not None
 
     def knows_why_not(self, address: str) -> bool:
@@ -125,7 +125,7 @@ class Explainer:
         return address in self._reasons
 
     async def explain(self, said: str, address: str) -> str | None:
-        """Return what gRPC's words mean; None where it was not for TLS, or takes longer than a moment to find out."""
+        """Return the cause behind gRPC's message; None where TLS is not the cause, or finding out takes over 0.5 s."""
         now = time.monotonic()
         asked = self._asked.get((address, said))
         if asked is None or now - asked[0] > _GREETINGS_SECONDS:
@@ -214,7 +214,7 @@ def _refused(pair: Pair, side: Side) -> TlsFailure:
 
 
 def _greet(address: str) -> tuple[bool | None, x509.Certificate | None]:
-    """Tell whether what listens there speaks TLS, None where nothing says so or otherwise; and what it shows."""
+    """Return whether the server at an address speaks TLS (None where unknown), and its certificate."""
     try:
         with _secured(address, _unverifying_context()) as secured:
             return True, x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
@@ -227,7 +227,7 @@ def _greet(address: str) -> tuple[bool | None, x509.Certificate | None]:
 
 
 def _is_turned_away(address: str, pair: Pair) -> bool:
-    """Tell whether a master ends a connection as soon as it has seen the certificate; else it sends its settings."""
+    """Tell whether a master ends the connection as soon as it has seen the certificate, without sending a byte."""
     try:
         context = _unverifying_context()
         with tempfile.TemporaryDirectory(prefix="license-master-") as folder:  # Python takes a key from a file only

@@ -35,7 +35,7 @@ _RSA_BITS_MIN: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """What one side of a handshake shows, and whom it believes."""
+    """The certificate, key and trusted authorities of one side of a handshake, in PEM."""
 
     certificate: bytes
     key: bytes
@@ -43,7 +43,7 @@ class _Side:
 
 
 def server_problem(pair: Pair) -> str | None:
-    """Say why no caller could connect to a master that has this pair; None where one could."""
+    """Return why no caller could connect to a master with this pair; None where callers could."""
     names = server_names(pair.chain[0])
     if not is_good_for(pair.chain[0], ExtendedKeyUsageOID.SERVER_AUTH):
         return "is not good for servers (serverAuth), so that nobody would believe it"
@@ -61,7 +61,7 @@ def server_problem(pair: Pair) -> str | None:
 
 
 def caller_problem(pair: Pair) -> str | None:
-    """Say why no master would hear a caller that has this pair; None where one would."""
+    """Return why no master would accept a caller with this pair; None where masters would."""
     if not is_good_for(pair.chain[0], ExtendedKeyUsageOID.CLIENT_AUTH):
         return "is not good for callers (clientAuth), so that no master would believe it"
     certificate, key = _throwaway_certificate()
@@ -94,18 +94,18 @@ def is_good_for(certificate: x509.Certificate, purpose: x509.ObjectIdentifier) -
 
 
 def is_known_to(pair: Pair) -> bool:
-    """Tell whether a peer that believes the pair's authorities alone believes its certificate."""
+    """Tell whether a peer that trusts only the pair's authorities trusts the pair's certificate."""
     top = pair.chain[-1]
     return top in pair.authorities or any(is_issued_by(top, authority) for authority in pair.authorities)
 
 
 def _top_of_chain(pair: Pair) -> bytes:
-    """Return what to believe beside the authorities, where another signed the certificate: callers may know that."""
+    """Return the chain's top certificate where the pair's authorities did not sign it, to be trusted as well."""
     return b"" if is_known_to(pair) else pair.chain[-1].public_bytes(Encoding.PEM)
 
 
 def _kind_of_key(certificate: x509.Certificate) -> str | None:
-    """Say why a key cannot be used, whatever else is right; a test compares this with what gRPC's TLS does."""
+    """Return why gRPC's TLS cannot use a certificate's kind of key; None where it can. A test compares the two."""
     key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
         usable, kind = isinstance(key.curve, _CURVES), key.curve.name
@@ -117,7 +117,7 @@ def _kind_of_key(certificate: x509.Certificate) -> str | None:
 
 
 def _handshake_failure(*, server: _Side, client: _Side, name: str) -> str | None:
-    """Return what gRPC says of a handshake that failed; None where it came about."""
+    """Return gRPC's message of a failed handshake between two sides; None where the handshake succeeds."""
     listening = grpc.server(ThreadPoolExecutor(1))
     try:
         try:

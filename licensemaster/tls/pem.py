@@ -42,13 +42,13 @@ class CertificateFilesError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """A file, and what the setting or option that names it is called."""
+    """A file, and the name of the setting or option that names the file."""
 
     setting: str
     path: Path
 
     def read(self) -> bytes:
-        """Read the file's bytes; UTF-16, as some editors write it, as ASCII.
+        """Read the file's bytes; UTF-16, as some editors write it, becomes ASCII.
 
         Raises:
             CertificateFilesError: it cannot be read.
@@ -65,7 +65,7 @@ class NamedFile:
         return data
 
     def wrong(self, problem: str) -> CertificateFilesError:
-        """Make the error to raise about this file."""
+        """Return the error that names this file and the problem."""
         return CertificateFilesError(self.setting, self.path, problem)
 
 
@@ -74,7 +74,7 @@ class Pair:
     """A certificate, its key, and the authorities whose certificates are believed. The key fits the certificate."""
 
     certificate: bytes
-    """With those that it was signed by, as far as the file has them."""
+    """The certificate, with the certificates that signed it, as far as the file has them."""
     key: bytes
     ca: bytes
     chain: Sequence[x509.Certificate]
@@ -172,7 +172,7 @@ def _private_key(file: NamedFile) -> _PrivateKey:
 
 
 def _instead(data: bytes, command: str) -> str:
-    """Say what a file may be that is not PEM; empty where nothing is known."""
+    """Return what a file that is not PEM may be; empty where nothing is known."""
     if not data.strip():
         return "; it is empty"
     if data.startswith(_DER_BEGINS):

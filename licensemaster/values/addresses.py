@@ -25,7 +25,7 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        """As it is written: `localhost:7600`, `[::1]:7600`."""
+        """Return the address as HOST:PORT: `localhost:7600`, `[::1]:7600`."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -82,7 +82,7 @@ def target(text: str) -> str:
 
 
 def url(text: str, *, schemes: Collection[str]) -> str:
-    """Check a URL: one of these schemes and a host. What is said of it does not show it: it may hold a password.
+    """Check that a URL has one of the schemes and a host. Errors do not show the URL, which may hold a password.
 
     Raises:
         BadValueError: says what is missing or wrong.

@@ -30,22 +30,22 @@ _ENDS_WORD: Final = r"\s\[\]{}=:,.\""
 
 @dataclass(frozen=True, slots=True)
 class TextLimits:
-    """What a text may have; the parser's time and memory stay in proportion to these."""
+    """The limits of a text; the parser's time and memory stay in proportion to these."""
 
     size: int
-    """Bytes in UTF-8."""
+    """The most bytes in UTF-8."""
     depth: int
-    """Lists, tables and objects within each other."""
+    """The most lists, tables and objects within each other."""
     items: int
     """Lists, tables, objects and what they have, in all."""
     parts: int = 8
     """Of a TOML key, between its dots."""
     word: int = 256
-    """Characters of a number or of another word without quotes."""
+    """The most characters of a number or of another word without quotes."""
 
 
 OF_SETTINGS: Final = TextLimits(size=256 * 1024, depth=8, items=5_000)
-"""Of a file of settings."""
+"""The limits of a file of settings."""
 
 
 class OverLimitError(ValueError):
@@ -95,13 +95,13 @@ def check_json(text: str, limits: TextLimits) -> None:
 
 
 def _is_crowded(text: str, limits: TextLimits) -> bool:
-    """Whether a JSON text might have too much within each other, or in all; what its strings have counts as well."""
+    """Tell whether a JSON text may exceed the limits, by a quick count that includes the content of strings."""
     brackets = text.count("[") + text.count("{")
     return brackets > limits.depth or brackets + text.count(",") > limits.items or len(text) * 4 > limits.size
 
 
 def _emptied(match: re.Match[str]) -> str:
-    """What stands for a string or comment: nothing that counts, and as many lines."""
+    """Return a replacement for a string or comment, with no content and as many lines."""
     lines = "\n" * match[0].count("\n")
     return lines if match[0][0] == "#" else f'""{lines}'
 
@@ -113,7 +113,7 @@ def _check_size(text: str, limits: TextLimits) -> None:
 
 
 def _check(bare: str, limits: TextLimits, *, items: str) -> None:
-    """Check what formats have in common, on a text without its strings."""
+    """Check the limits that both formats share, on a text whose strings are emptied; raises OverLimitError."""
     count = sum(bare.count(item) for item in items)
     if count > limits.items:
         raise OverLimitError(f"has {count:,} values, lists and tables; at most {limits.items:,} may be", 1)

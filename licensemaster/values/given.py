@@ -29,7 +29,7 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 
 class _OtherTypeError(Exception):
-    """A value is not of its type; `place` is where it stands in what was given."""
+    """Raised for a value of another type; `place` is the value's position in the argument."""
 
     def __init__(self, value: object, kind: Any, place: str = "") -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def checked(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
 
 
 def check_fields(made: Any, error: type[ValueError] = BadValueError) -> None:
-    """Do the same for what a dataclass was made with; it raises `error`."""
+    """Check the types of a dataclass object's fields, as `checked` does for arguments; raises `error`."""
     for name, kind in _fields(made.__class__):
         value = getattr(made, name)
         if (read := _given(name, kind, value, error)) is not value:
@@ -93,7 +93,7 @@ def _given(name: str, kind: Any, value: Any, error: type[ValueError] = BadValueE
 
 
 def _read(kind: Any, value: Any) -> Any:
-    """The value, in the form in which it is used; raises _OtherTypeError where it is not of that kind."""
+    """Return the value in the form in which it is used; raises _OtherTypeError where it is of another type."""
     if kind is Any or (type(value) is kind and kind is not float):
         return value
     if (item := _item(kind)) is not None:
@@ -110,7 +110,7 @@ def _read(kind: Any, value: Any) -> Any:
 
 
 def _item(kind: Any) -> Any:
-    """Of what a series is one; None for what is none."""
+    """Return the type of the items of a tuple, Iterable or Sequence; None for any other type."""
     origin, parts = get_origin(kind), get_args(kind)
     is_series = origin in (abc.Iterable, abc.Sequence) or (origin is tuple and parts[1:] == (...,))
     return parts[0] if is_series else None
@@ -147,7 +147,7 @@ def _shown(value: object) -> str:
 
 
 def _written(kind: Any, value: Any) -> str:
-    """What to write instead, made of the value where that can be seen to be meant."""
+    """Return an example of what to write instead, made from the value where possible."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         kind, origin = parts[0], get_origin(parts[0])

@@ -14,7 +14,7 @@ _LOW_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
 
 
 def public_key(raw: bytes) -> bytes:
-    """A raw Ed25519 public key that only somebody with its private key can sign for.
+    """Return a raw Ed25519 public key after checking that only its private key can sign for it.
 
     Raises:
         BadValueError: it has not 32 bytes, or is a point of low order, in whatever spelling.

@@ -29,7 +29,7 @@ def holder(text: str) -> str:
 
 
 def are_holders(texts: Sequence[str]) -> bool:
-    """Whether all are names of holders just as they are, found in one look; False where each must be looked at."""
+    """Tell by one check whether all texts are holders' names in normal form; False where each must be checked."""
     whole = "".join(texts)
     is_plain = whole.isascii() and whole.isprintable() and " " not in whole
     return is_plain and all(texts) and max(map(len, texts), default=0) <= TEXT_MAX
@@ -50,7 +50,7 @@ def license_name(text: str) -> str:
 
 
 def mac(text: str) -> str:
-    """A MAC address in one form, `00-90-33-01-02-03`, from any that is usual (`00:90:33...`, `0090.3301.0203`).
+    """Return a MAC address as `00-90-33-01-02-03`, from any usual form (`00:90:33...`, `0090.3301.0203`).
 
     Raises:
         BadValueError: it is none.
@@ -78,7 +78,7 @@ def serial(text: str) -> str:
 
 
 def token(text: str) -> str:
-    """A one-time token or other secret word without the white space that pasting brings.
+    """Return a one-time token or other secret word without the white space that pasting adds.
 
     Raises:
         BadValueError: it is empty, or has a character that no token has.
@@ -92,17 +92,17 @@ def token(text: str) -> str:
 
 
 def key_text(text: str) -> str:
-    """An activation key as it is compared: without white space, dashes as "-" (rule Q4); may be empty."""
+    """Return an activation key in the form for comparison: no white space, dashes as "-" (rule Q4); may be empty."""
     return _WHITE.sub("", plain(text))
 
 
 def token_hash(text: str) -> str:
-    """Return the hash that is kept of a one-time token."""
+    """Return the hash under which a one-time token is kept."""
     return hashlib.sha256(key_text(text).encode()).hexdigest()
 
 
 def bare(text: str) -> str:
-    """The text without white space and invisible characters around it; what stands within is left as it is."""
+    """Return a text without white space and invisible characters around it; the inner text is unchanged."""
     while (stripped := text.strip().strip(_EDGES)) != text:
         text = stripped
     return text
@@ -126,7 +126,7 @@ def setting(text: str) -> str:
 
 
 def whole_number(text: str, *, most: int = 2**31 - 1) -> int:
-    """A whole number, not negative, in the digits of any script.
+    """Return a whole number, not negative, from the digits of any script.
 
     Raises:
         BadValueError: it is none, or above `most`.

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 
 def minute_text(at: float) -> str:
-    """UNIX seconds, to the minute: when something that lasts for days begins or ends."""
+    """Return UNIX seconds as text, to the minute, for things that last for days."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def second_text(at: float) -> str:
-    """UNIX seconds, to the second."""
+    """Return UNIX seconds as text, to the second."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,4 +1,4 @@
-"""What was probably meant by a name that is unknown."""
+"""Suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """What was probably meant, to be added to a sentence; empty where nothing is close."""
+    """Return the known names close to an unknown one, as an addition to a sentence; empty where none is close."""
     spelled = {each.casefold(): each for each in sorted(known)}
     matches = get_close_matches(name.casefold(), spelled, n=1)
     return f"; did you mean {spelled[matches[0]]!r}?" if matches else ""

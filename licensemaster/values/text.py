@@ -8,12 +8,12 @@ from functools import cache
 from typing import Final, Literal
 
 TEXT_MAX: Final = 128
-"""Characters in a name."""
+"""The most characters in a name."""
 REASON_MAX: Final = 500
-"""Characters in a text for people: reasons, display names."""
+"""The most characters in a text for people: reasons, display names."""
 _SHOWN: Final = 80
 _RESPELT_MAX: Final = 8 * REASON_MAX
-"""Nothing is respelt that is longer than this: it is refused anyway."""
+"""Characters above which a text is not brought into normal form, as it is refused anyway."""
 _MARKS_MAX: Final = 30
 _JOINERS_MAX: Final = 8
 """How far back a joiner looks for the letter that it joins."""
@@ -38,11 +38,11 @@ _JOINING: Final = (("\u0600", "\u1cff"), ("\ua800", "\uabff"), ("\U00010a00", "\
 
 
 class BadValueError(ValueError):
-    """A value cannot be used; says which and why, in one sentence."""
+    """Raised for a value that cannot be used; says which and why, in one sentence."""
 
 
 def clean(text: str) -> str:
-    """The text without what cannot be meant: white space around it, runs of it, invisible characters; in NFC.
+    """Return a text in NFC without white space around it, runs of white space and invisible characters.
 
     Capitals, accents, apostrophes and joiners within Arabic and Indic words mean something and stay; so does what has
     to be refused, for the validators to see.
@@ -60,7 +60,7 @@ def clean(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The text as ASCII would have it: `clean`, and full-width letters, other dashes and any script's digits as ASCII.
+    """Return a text cleaned, with full-width letters, other dashes and any script's digits as ASCII.
 
     For what is made of letters, digits and hyphens by its nature: license names, versions, numbers, keys, addresses.
     """
@@ -72,7 +72,7 @@ def plain(text: str) -> str:
 
 
 def short_text(text: str, *, most: int = TEXT_MAX) -> str:
-    """A name in one line, in its normal form.
+    """Return a name in one line, in normal form.
 
     Raises:
         BadValueError: it is empty, longer than `most` characters, or has one that cannot be shown.
@@ -84,7 +84,7 @@ def short_text(text: str, *, most: int = TEXT_MAX) -> str:
 
 
 def free_text(text: str, *, most: int = REASON_MAX) -> str:
-    """A text for people in one line, in its normal form; may be empty.
+    """Return a text for people in one line, in normal form; it may be empty.
 
     Raises:
         BadValueError: it is longer than `most` characters, or has one that cannot be shown.
@@ -96,7 +96,7 @@ def free_text(text: str, *, most: int = REASON_MAX) -> str:
 
 
 def is_shown(text: str) -> bool:
-    """Whether every character may be in a text, so that it can be shown as it is."""
+    """Tell whether every character of a text may be shown."""
     return text.isprintable() or not _refused(text)
 
 
@@ -115,7 +115,7 @@ def _runs_of_marks() -> re.Pattern[str]:
 
 
 def _joins(text: str, at: int) -> bool:
-    """Whether a joiner changes what its neighbours look like, as in Persian, Indic and emoji spelling."""
+    """Tell whether the joiner at a position changes how its neighbours look, as in Persian, Indic and emoji text."""
     before, after = text[max(at - _JOINERS_MAX, 0) : at].rstrip("\u200c\u200d")[-1:], text[at + 1 : at + 2]
     if not before or text[at - 1] == text[at]:
         return False
@@ -133,7 +133,7 @@ def _has_joining_letters(character: str) -> bool:
 
 
 def _refused(text: str) -> str:
-    """The first character that may not be in a text; empty where all may."""
+    """Return the first character that may not be in a text; empty where all may."""
     return next((character for character in text if not character.isprintable() and not _may_stand(character)), "")
 
 

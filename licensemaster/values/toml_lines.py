@@ -1,4 +1,4 @@
-"""Which line of a TOML text a value stands on, so that what is said of it can name the line.
+"""The line of each value in a TOML text, so that errors can name the line.
 
 `tomllib` parses exactly but keeps no positions. This reads a text that `tomllib` has accepted already, so it finds its
 way by punctuation and checks nothing.
@@ -32,12 +32,12 @@ class TomlLines:
         self.by_path = _Scanner(text).document()
 
     def line_of(self, path: FieldPath) -> int | None:
-        """The line of the value at `path`, or of the nearest table around it; None where the text has neither."""
+        """Return the line of the value at `path`, or of the nearest table around it; None if the text has neither."""
         return next((self.by_path[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.by_path), None)
 
 
 def path_text(path: FieldPath) -> str:
-    """A path as people write it: ("licenses", 3, "quantity") is `licenses[3].quantity`."""
+    """Return a path as people write it: `licenses[3].quantity` for ("licenses", 3, "quantity")."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 

@@ -28,13 +28,13 @@ _LINE_BYTES_MAX = 4_096
 _TOLD_AS_INFO = re.compile(r"I\d{4} \d\d:")
 """How gRPC begins a line that is to be known, such as that of a failed handshake."""
 _LINES_MAX, _LINES_SECONDS = 20, 10.0
-"""How many lines others may cost the log."""
+"""The most lines of one kind from others, and the seconds in which that many may be logged."""
 _DRAIN_SECONDS = 1.0
 
 
 @contextmanager
 def captured_stderr() -> Iterator[None]:
-    """Until the context ends, whatever is written to standard error is logged; a copy of it is to be made before."""
+    """Log everything written to standard error until the context ends; the caller duplicates standard error before."""
     log = _sparing("stderr")
 
     def tell(text: str) -> None:
@@ -48,7 +48,7 @@ def captured_stderr() -> Iterator[None]:
 
 @contextmanager
 def python_captured() -> Iterator[None]:
-    """Until the context ends, records of `logging`, warnings, and exceptions that nobody catches are logged."""
+    """Log records of `logging`, warnings, and uncaught exceptions until the context ends."""
     log = _sparing("python")
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
@@ -79,7 +79,7 @@ def _sparing(name: str) -> SparingLog:
 
 
 class _ToLog(logging.Handler):
-    """Records of the standard library's logging: asyncio's, aiohttp's, those of gRPC's Python part, warnings."""
+    """The handler that logs records of the standard library's logging: asyncio, aiohttp, gRPC in Python, warnings."""
 
     def __init__(self, log: SparingLog) -> None:
         super().__init__(logging.WARNING)
@@ -96,7 +96,7 @@ class _ToLog(logging.Handler):
 
 
 class _Printed(io.TextIOBase):
-    """Stands for `sys.stderr`: a line that is printed is logged."""
+    """The replacement of `sys.stderr`: each printed line is logged."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -106,11 +106,11 @@ class _Printed(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """Where libraries that want a file write."""
+        """Return the descriptor of standard error, for libraries that write to a file."""
         return _STDERR
 
     def write(self, text: str) -> int:
-        """Log the lines that are whole."""
+        """Log the complete lines; keep the rest for the next call."""
         *lines, self._begun.text = (getattr(self._begun, "text", "") + text).split("\n")
         for line in lines:
             self._tell(line)

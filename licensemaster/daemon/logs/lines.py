@@ -23,13 +23,13 @@ from licensemaster.daemon.logs.writer import LineWriter
 _STDERR = 2
 _FLUSH_SECONDS = 2.0
 _LINE_MAX = 65_536
-"""Characters of a line; of a longer one, the beginning is written."""
+"""The most characters of a line; only the beginning of a longer line is written."""
 _TEXT_MAX = 8_192
 _writer: LineWriter | None = None
 
 
 def lines_lost() -> int:
-    """Lines of this process's log that could not be written, so far."""
+    """Return how many lines of this process's log could not be written so far."""
     return 0 if _writer is None else _writer.lost
 
 
@@ -58,7 +58,7 @@ def logging_to_stderr() -> Iterator[None]:
 
 
 class LineFormat(Enum):
-    """How a line of the log is written."""
+    """The format of the log's lines."""
 
     JSON = "json"
     READABLE = "readable"

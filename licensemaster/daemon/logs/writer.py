@@ -15,9 +15,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 LINES_MAX = 4_096
-"""Lines that may wait for the sink."""
+"""The most lines that may wait for the sink."""
 _AGAIN_SECONDS = 1.0
-"""How often a sink that failed is tried while nobody logs."""
+"""Seconds between two attempts at a sink that failed, while nobody logs."""
 
 
 class LineWriter:
@@ -35,12 +35,12 @@ class LineWriter:
         self._is_torn = False
         self._ends_at: float | None = None
         self.lost = 0
-        """Lines that were not written, so far."""
+        """How many lines were lost so far."""
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Have a line written, soon."""
+        """Queue a line, to be written soon by the thread."""
         if self._ends_at is not None:
             self._lose("the log was closed")
         elif self._lines.qsize() >= self._lines_max:
@@ -51,7 +51,7 @@ class LineWriter:
     msg = debug = info = warn = warning = error = critical = fatal = exception = log = failure = write
 
     def close(self, *, seconds: float) -> None:
-        """Write what waits, for so long at most, and end."""
+        """Write the lines that wait, for `seconds` at most, and end the thread."""
         self._ends_at = time.monotonic() + seconds
         self._lines.put(None)
         self._thread.join(seconds)
