@@ -44,7 +44,7 @@ DOMAIN = "license-master"
 
 
 class InvalidArgumentError(Exception):
-    """A field of a request is wrong."""
+    """Raised where a field of a request is wrong."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
@@ -52,15 +52,15 @@ class InvalidArgumentError(Exception):
 
 
 class MessageLateError(Exception):
-    """A call whose message did not come."""
+    """Raised for a call whose message did not come in time."""
 
 
 class UnknownMethodError(Exception):
-    """A call of a method that there is none of."""
+    """Raised for a call of a method that does not exist."""
 
 
 class TooManyStreamsError(Exception):
-    """More WatchLease streams are open than this master serves."""
+    """Raised where more WatchLease streams are open than this master serves."""
 
     retry_after_seconds = 5.0
 
@@ -215,7 +215,7 @@ def _status(failure: Failure) -> status_pb2.Status:
 
 
 def _bad_request(violations: Sequence[tuple[str, str]]) -> error_details_pb2.BadRequest:
-    """As many violations as fit, and how many more there are."""
+    """Return the BadRequest of as many violations as fit, and of how many more there are."""
     bad_request = error_details_pb2.BadRequest()
     for index, (field, reason) in enumerate(violations):
         if bad_request.ByteSize() > _VIOLATIONS_BYTES_MAX - _REASON_BYTES_MAX:

@@ -52,12 +52,12 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
 
 
 def timestamp(seconds: float) -> Timestamp:
-    """UNIX seconds as a timestamp, to the microsecond."""
+    """Return UNIX seconds as a timestamp, to the microsecond."""
     return timestamp_us(round(seconds * 1_000_000))
 
 
 def timestamp_us(micros: int) -> Timestamp:
-    """Microseconds since 1970 as a timestamp."""
+    """Return microseconds since 1970 as a timestamp."""
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 

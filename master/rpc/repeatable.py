@@ -26,7 +26,7 @@ class Repeatable(Struct, Generic[Answer, Response]):
     _kept: tuple[Answer, Response] | None = None
 
     def key(self) -> RequestKey[Answer]:
-        """By what it is known again.
+        """Return the key by which a retry of the request is recognised.
 
         Raises:
             InvalidArgumentError: its request id is missing, or no text.
@@ -34,7 +34,7 @@ class Repeatable(Struct, Generic[Answer, Response]):
         return request_key(self.request, self._encoded)
 
     def response(self, answer: Answer | AnsweredBefore) -> Response:
-        """The response to what came of it now or, where it is a retry, before."""
+        """Return the response to the request's result, which is the earlier one where the request is a retry."""
         if isinstance(answer, AnsweredBefore):
             return self.kind.FromString(answer.answer)
         return self._kept[1] if self._kept is not None and self._kept[0] is answer else self.convert(answer)

@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 _CALLER_MAX = 128
 _LOOP_BYTES = 64 * KIB
-"""Larger messages are looked through beside the loop, which others wait for."""
+"""Bytes above which a message is checked beside the event loop, so that other calls need not wait."""
 _AT_ONCE_BYTES = 2 * KIB
 """Of larger messages one of each caller is served at a time: some 70 seats, each of which may be refused for a reason
 of its own, which takes ten times as long as to grant it. Clients ask one thing at a time anyway."""
 
 caller_of_call: ContextVar[str] = ContextVar("caller_of_call", default="unknown")
-"""Who makes the call that is being served."""
+"""The caller of the call that is being served."""
 
 
 class Admission:
@@ -107,7 +107,7 @@ class Admission:
         return self._requests(context, peer_certificate.identity.role), share
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:
-        """What a conversation asks: each request costs its caller a call, as the conversation itself does."""
+        """Yield the requests of a conversation; each counts as a call of its caller, as does the conversation."""
         while (data := await context.read()) is not grpc.aio.EOF:
             if self._authorizer is not None:
                 await self._authorizer.enter(self._method, context)
@@ -173,7 +173,7 @@ def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, 
 
 
 async def turn_away(authorizer: Authorizer, method: str, context: Context) -> None:
-    """A call of a method that there is none of; it costs its caller as any other.
+    """Refuse a call of a method that does not exist; it counts as a call of its caller.
 
     Raises:
         AccessDeniedError, CallerLimitError: as every call's.

@@ -45,11 +45,11 @@ _LINES_MAX, _LINES_SECONDS = 20, 10.0
 """How many lines one caller that is turned away for one reason may cost the log."""
 
 identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
-"""Who proved to make the call that is being served; None in plain text."""
+"""The proven caller of the call that is being served; None in plain text."""
 
 
 def proven_pbx() -> PbxName | None:
-    """The PBX that proved to make the call that is being served; None where it is none, and in plain text."""
+    """Return the PBX that is the proven caller of this call; None where the caller is no PBX, and in plain text."""
     identity = identity_of_call.get()
     if identity is None or identity.role is not Role.PBX or identity.project is None:
         return None
@@ -57,13 +57,13 @@ def proven_pbx() -> PbxName | None:
 
 
 class Allowances(Value):
-    """What each caller may have."""
+    """The limits of each caller: shares, and paces of calls and of refusals."""
 
     shares: Shares
     calls: Paces
-    """How often it may call."""
+    """How often a caller may call."""
     refusals: Paces
-    """How often one may whose certificate is refused."""
+    """How often a caller whose certificate is refused may call."""
 
 
 class Authorizer(PeriodicTask):
@@ -130,7 +130,7 @@ class Authorizer(PeriodicTask):
         return peer_certificate
 
     async def judge(self, peer_certificate: PeerCertificate, method: str, request: Any, context: Context) -> None:
-        """Look at whom a request names.
+        """Check that the caller may name whom a request names.
 
         Raises:
             AccessDeniedError: they are not the caller's to name.
@@ -163,7 +163,7 @@ class Authorizer(PeriodicTask):
             raise
 
     def check(self, peer_certificate: PeerCertificate) -> None:
-        """Look at a certificate's state, now.
+        """Check that a certificate is neither revoked nor ended now.
 
         Raises:
             AccessDeniedError: it was revoked or ended.
@@ -204,7 +204,7 @@ class Authorizer(PeriodicTask):
             self._streams.pop(task, None)
 
     async def run_once(self) -> Read:
-        """Read the files again where they changed, and end the streams whose certificate is no good any more."""
+        """Read changed files again, and end the streams whose certificate is no longer valid."""
         current = await asyncio.to_thread(self._certificates.look)
         for task, (peer_certificate, method, peer) in list(self._streams.items()):
             try:
@@ -253,7 +253,7 @@ def _first(proven: Mapping[str, Iterable[bytes]], what: str) -> bytes:
 
 
 def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> PeerCertificate:
-    """What a caller showed in the handshake: its certificate, and with it those that it was signed by."""
+    """Return the certificate that a caller showed in the handshake, with those that signed it."""
     try:
         certificate = x509.load_pem_x509_certificate(own)
         others = x509.load_pem_x509_certificates(chain) if chain else []
@@ -266,5 +266,5 @@ def _read(own: bytes, chain: bytes, authorities: Sequence[x509.Certificate]) -> 
 
 
 def _address(context: Context) -> str:
-    """Where a call comes from, whatever the port."""
+    """Return the address that a call comes from, without the port."""
     return context.peer().rpartition(":")[0]

@@ -23,7 +23,7 @@ _TEXT_FIELDS_MAX = 100_000
 
 
 class MalformedError(Exception):
-    """Bytes that are no message."""
+    """Raised for bytes that are no message."""
 
 
 def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
@@ -161,7 +161,7 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 @cache
 def _is_plain(kind: Descriptor) -> bool:
-    """Whether a message has single plain fields only."""
+    """Tell whether a message has only single plain fields."""
     return not any(field.is_repeated or field.message_type is not None for field in kind.fields)
 
 

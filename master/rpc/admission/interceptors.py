@@ -168,7 +168,7 @@ def _unknown(method: str, authorizer: Authorizer) -> Handler:
 
 
 class _Ending:
-    """Counts how a call ends, and answers its caller with a failure unless it is the caller who gave up."""
+    """Counts how a call ends, and answers the caller with the failure unless the caller gave up."""
 
     __slots__ = ("_context", "_count", "_started")
 
@@ -220,7 +220,7 @@ async def _refuse(context: Context, failure: Failure) -> None:
 
 
 def _without_port(caller: str) -> str:
-    """The caller, whichever connection it has: a new one for each call is no new caller."""
+    """Return a caller's name without its port, which is another one for each connection."""
     return re.sub(r":\d+(?=\)?$)", "", caller)
 
 

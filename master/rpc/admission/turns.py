@@ -14,15 +14,15 @@ from collections.abc import Hashable
 from master.auth.callers.limits import COME_BACK_SECONDS, CallerLimitError, Paces
 
 WAIT_SECONDS_MAX = 10.0
-"""Nobody hears later than so that it asks too much."""
+"""Seconds after which at the latest a caller is told that it asks too much."""
 _SOON_SECONDS = 2.0
-"""Whose turn comes so soon is served then."""
+"""Seconds within which a turn is worth waiting for."""
 _WAITING_MAX = 4_000
-"""Calls of all callers that wait; further ones are refused at once."""
+"""The most calls that may wait, of all callers; further ones are refused at once."""
 
 
 class Turns:
-    """Calls that wait."""
+    """The calls that wait for their turn."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
@@ -50,7 +50,7 @@ class Turns:
         return True
 
     def stop(self) -> None:
-        """Let everybody go, and have nobody wait any more: the master ends."""
+        """End all waiting, now and later, because the master stops."""
         self._stopped = True
         for waiting in self._waiting:
             _end(waiting)

@@ -54,7 +54,7 @@ class UnhurriedCalls:
         await served
 
     def stop(self) -> None:
-        """Serve those that wait; from here on none is kept back."""
+        """Serve the calls that wait, and keep no further call back."""
         self._stopped = True
         self._serve()
 

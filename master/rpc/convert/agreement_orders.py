@@ -37,7 +37,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def message_field(order: type[Any]) -> str:
-    """What an order is called in the message: AddCredits is `add_credits`."""
+    """Return the name of an order's field in the message: `add_credits` for AddCredits."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", order.__name__).lower()
 
 
@@ -87,7 +87,7 @@ def order(message: agreement_order_pb2.AgreementOrder) -> Order:
 
 
 def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText:
-    """A price file; the project's catalog says whether it is right.
+    """Read a price file; its content is not checked against the project's catalog here.
 
     Raises:
         InvalidArgumentError: it is missing, too large, or has no usable name.

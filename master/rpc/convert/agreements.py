@@ -89,7 +89,7 @@ def page_of(snapshot: AgreementSnapshot, *, kind: str, after: str, size: int) ->
 
 
 def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse:
-    """Return how the subjects of a page stand."""
+    """Return the state of the agreements of a page's subjects."""
     snapshot = known.snapshot
     awaited = sorted(snapshot.state.awaited.values(), key=lambda order: order.number)
     return agreement_pb2.ListAgreementsResponse(
@@ -102,7 +102,7 @@ def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse
 
 
 def agreement(snapshot: AgreementSnapshot, about: Subject, on: date) -> agreement_pb2.Agreement:
-    """Return how one subject stands on a day."""
+    """Return the state of one subject's agreements on a day."""
     holding, facts = snapshot.state.holding(about), snapshot.license(about)
     product = snapshot.product(holding)
     is_license = facts is not None and product is None
@@ -123,7 +123,7 @@ def agreement(snapshot: AgreementSnapshot, about: Subject, on: date) -> agreemen
 
 
 def cover(snapshot: AgreementSnapshot, about: Subject, policy: Policy, on: date) -> agreement_pb2.AgreementCover:
-    """Return how one policy stands for one subject on a day."""
+    """Return the state of one policy for one subject on a day."""
     covered = snapshot.cover(about, policy.key)
     return message(
         agreement_pb2.AgreementCover,

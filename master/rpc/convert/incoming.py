@@ -46,7 +46,7 @@ def pbx_name(text: str, field: str = "pbx") -> PbxName:
 
 @lru_cache(maxsize=4096)
 def _pbx_name(text: str) -> PbxName:
-    """What every call of a PBX names: the same ones again and again. What raises is not kept, however long it is."""
+    """Read a PBX's name, and keep the result, as every call names a PBX; a name that raises is not kept."""
     parts = _parts(text)
     if len(parts) != 4 or parts[0] != "projects" or parts[2] != "pbxs":
         raise ValueError("no name of a PBX")
@@ -66,7 +66,7 @@ def project_name(text: str, field: str = "project") -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """The parts of a resource's name; none where one is empty or cannot be shown."""
+    """Return the parts of a resource's name; none where a part is empty or cannot be shown."""
     try:
         return [values.short_text(part) for part in values.resource(text).split("/")]
     except values.BadValueError:
@@ -74,7 +74,7 @@ def _parts(text: str) -> list[str]:
 
 
 def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tuple[Receipt, ...]:
-    """Read what a standby says of the standby leases that it has.
+    """Read a standby's receipts for its standby leases.
 
     Raises:
         InvalidArgumentError: too many, one is twice, negative, or of another project; names which.
@@ -100,7 +100,7 @@ def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tup
 def carried_offline(
     sent: lease_pb2.CarriedOffline, *, standby: PbxName, primary: PbxName, public_key: bytes, now: float
 ) -> CarriedOffline:
-    """What a standby carried while no master answered, and the standby lease that let it.
+    """Read what a standby carried while no master answered, and verify the standby lease that allowed it.
 
     Raises:
         InvalidArgumentError: the standby lease is forged, altered or of another pair, or a number makes no sense.
@@ -119,7 +119,7 @@ def carried_offline(
 
 
 def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) -> Proof | None:
-    """The last signed lease of a PBX; None where it names another key than the master's, and proves nothing here.
+    """Verify the last signed lease of a PBX; None where it names another key than the master's, and so proves nothing.
 
     Raises:
         InvalidArgumentError: it is forged, altered or of another PBX, or a number makes no sense.
@@ -140,7 +140,7 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) 
 
 
 def signed_loans(sent: Sequence[document_pb2.SignedDocument], *, pbx: PbxName, public_key: bytes) -> list[SignedLoan]:
-    """The signed loans of a PBX, but for those that name another key than the master's, and prove nothing here.
+    """Verify the signed loans of a PBX, without those that name another key than the master's and prove nothing here.
 
     Raises:
         InvalidArgumentError: there are too many, or one is forged, altered or of another PBX.
@@ -161,7 +161,7 @@ def signed_loans(sent: Sequence[document_pb2.SignedDocument], *, pbx: PbxName, p
 
 
 def block_uses(sent: Sequence[lease_pb2.BlockUse]) -> list[BlockUse]:
-    """What a PBX says of seats that it may use by number.
+    """Read a PBX's report of the seats that it may use by number.
 
     Raises:
         InvalidArgumentError: there are too many, a type is there twice, or a number makes no sense.
@@ -287,7 +287,7 @@ def whole_number(field: str, value: int, *, least: int = 0, most: int | None = N
 
 
 def page_size(value: int, *, default: int) -> int:
-    """Read how many rows a page may have.
+    """Read the most rows that a page may have.
 
     Raises:
         InvalidArgumentError: it is negative.

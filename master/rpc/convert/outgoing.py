@@ -66,7 +66,7 @@ def standby_lease_terms(offer: StandbyOffer) -> lease_pb2.StandbyLeaseTerms:
 
 
 def loan_message(name: PbxName, loan: Loan) -> loan_pb2.Loan:
-    """Return a loan as it stands."""
+    """Return the message of a loan."""
     return message(loan_pb2.Loan, loan, pbx=name, change_time=loan.serial / 1000, end_time=loan.ends_at)
 
 
@@ -92,7 +92,7 @@ def standby_licenses(device: str, switch: StandbySwitch) -> standby_pb2.StandbyL
 
 
 def standby_pair(project: str, pair: Readiness) -> standby_pb2.StandbyPair:
-    """Return how ready a pair is, and what is known of its two leases."""
+    """Return the readiness of a standby pair, and what is known of its two leases."""
     state, record = pair.state, pair.state.record
     return message(
         standby_pb2.StandbyPair,
@@ -117,7 +117,7 @@ def standby_pair(project: str, pair: Readiness) -> standby_pb2.StandbyPair:
 def notice_messages(
     notices: Sequence[Notice], request_for: Callable[[License], document_pb2.SignedDocument] | None = None
 ) -> list[lease_pb2.Notice]:
-    """What a PBX should know; with what its device is to answer, where `request_for` signs that."""
+    """Return the messages of a PBX's notices, with the device's release requests where `request_for` signs them."""
     return [
         lease_pb2.Notice(
             kind=lease_pb2.NoticeKind.ValueType(notice.kind.value),
@@ -139,7 +139,7 @@ def _seat_key(key: Key) -> seat_pb2.Seat:
 
 
 def held_seat(estate: Estate, seat: Seat) -> status_pb2.HeldSeat:
-    """A seat with who holds it and what it costs."""
+    """Return the message of a seat, with its holder and its basis."""
     pbx = estate.pbxs[seat.pbx_id]
     device = estate.pool_devices[seat.pool_id].name if seat.pool_id is not None else ""
     return status_pb2.HeldSeat(
@@ -160,7 +160,7 @@ def seat_message(seat: Seat) -> seat_pb2.Seat:
 
 
 def lease_status(project: str, view: LeaseView) -> status_pb2.LeaseStatus:
-    """How a PBX's lease stands."""
+    """Return the status of a PBX's lease."""
     lease = view.lease
     return message(
         status_pb2.LeaseStatus,
@@ -190,7 +190,7 @@ def lease_ended(name: PbxName, ended: LeaseEnded) -> lease_pb2.EndLeaseResponse:
 
 
 def status_response(overview: Overview, *, master_version: str) -> status_pb2.GetStatusResponse:
-    """Return an estate at a glance."""
+    """Return the overview of an estate."""
 
     def pbx(name: str) -> PbxName:
         return PbxName(overview.project, name)
@@ -226,7 +226,7 @@ def status_response(overview: Overview, *, master_version: str) -> status_pb2.Ge
 
 
 def waiting_message(project: str, waiting: WaitingSeat) -> allocation_pb2.WaitingSeat:
-    """Return one who waits."""
+    """Return the message of a seat that is waited for."""
     waiter = waiting.waiter
     return message(
         allocation_pb2.WaitingSeat,
@@ -255,7 +255,7 @@ def event_message(project: str, event: Record) -> status_pb2.Event:
 
 
 def lease_state(state: LeaseState) -> status_pb2.LeaseState.ValueType:
-    """A lease's state as the wire writes it."""
+    """Return the API's number of a lease's state."""
     return status_pb2.LeaseState.ValueType(state.value)
 
 

@@ -21,7 +21,7 @@ NAME_MAX = 63
 
 
 def changes(sent: Sequence[plan_pb2.PlannedChange]) -> list[PlannedChange]:
-    """The changes to be planned; whether what they name exists is for the project to say.
+    """Read the changes to be planned; whether the things that they name exist is not checked here.
 
     Raises:
         InvalidArgumentError: too many, none, or one is malformed; names which.

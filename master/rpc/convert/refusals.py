@@ -18,7 +18,7 @@ AboutSeats = TypeVar(
     "AboutSeats", lease_pb2.OpenLeaseResponse, lease_pb2.AcquireSeatsResponse, lease_pb2.SyncSeatsResponse
 )
 NAMED_TO_EXPLAIN = 1_000
-"""How many licenses or seats each list of an explanation has at most."""
+"""The most licenses or seats in each list of an explanation."""
 _NAMED_IN_ALL = 20_000
 """Where many seats are refused at once their lists share so many, so that no answer grows without bound."""
 _FEW = 8
@@ -82,7 +82,7 @@ def _granted(granted: Granted) -> seat_pb2.SeatResult:
 
 
 class RefusalMessages:
-    """The refusals of one answer; what many of them share is converted once."""
+    """The refusals of one answer; parts that many refusals share are converted once."""
 
     def __init__(self, named: int) -> None:
         """`named` is how many licenses or seats each list has."""
@@ -135,7 +135,7 @@ def _step(step: Step, *, named: int) -> seat_pb2.RemedyStep:
 
 
 def license_refs(refs: Sequence[LicenseRef]) -> list[seat_pb2.LicenseRef]:
-    """Licenses as refusals and limits name them."""
+    """Return the messages of the licenses that a refusal or a version limit names."""
     return [
         seat_pb2.LicenseRef(license=ref.id, type=ref.printed, quantity=ref.quantity, device=ref.device) for ref in refs
     ]

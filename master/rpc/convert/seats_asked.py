@@ -32,17 +32,17 @@ class Asked(Value, Generic[Item]):
     """The seats that a call asks for, each to be decided once."""
 
     items: list[Item]
-    """What is to be decided, each once."""
+    """The seats to be decided, each once."""
     answers: list[int | Refusal]
     """For each seat of the call, which of `items` answers it, or why it is not decided."""
 
     def in_order(self, outcomes: Sequence[Outcome]) -> list[Outcome | Refusal]:
-        """The answers of a call, from what was decided on `items`."""
+        """Return the answers for all seats of the call, in its order, from the outcomes for `items`."""
         return [outcomes[answer] if isinstance(answer, int) else answer for answer in self.answers]
 
 
 def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked[Want]:
-    """The seats asked for; what their types mean is for the project's catalog to say.
+    """Read the seats that a call asks for; their types are not checked against the project's catalog here.
 
     Raises:
         InvalidArgumentError: too many or too few.
@@ -98,7 +98,7 @@ class _Reader:
         return license_type
 
     def want_like(self, seat: seat_pb2.Seat) -> Want:
-        """All of a seat but its holder."""
+        """Read all of a seat except its holder."""
         license_type, kind = self._type(seat), _kind(seat)
         user = _read("user", seat.user) if seat.user else ""
         line = _read("line", seat.line) if seat.line else ""
@@ -119,7 +119,7 @@ class _Wants:
         self.answers: list[int | Refusal] = []
         self._read = _Reader()
         self._first: list[int] = []
-        """Where in the call each of `wants` came first."""
+        """The first position in the call of each of `wants`."""
         self._places: dict[Key, int] = {}
 
     def add(self, like: seat_pb2.Seat, holders: list[str]) -> None:

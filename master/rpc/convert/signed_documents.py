@@ -79,7 +79,7 @@ def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> do
 
 
 def _without_unknown_fields(document: document_pb2.SignedDocument) -> bytes:
-    """The document as it is kept: nothing that its signature does not vouch for stands beside it."""
+    """Return a document without the unknown fields, which its signature does not cover."""
     kept = document_pb2.SignedDocument()
     kept.CopyFrom(document)
     kept.DiscardUnknownFields()
@@ -138,7 +138,7 @@ def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> doc
 
 
 def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
-    """A device's key, which signed the document that brings it: who shows it has it.
+    """Read a device's key from the document that the key itself signed, which proves that the sender has the key.
 
     Raises:
         DocumentRefusedError: it is not genuine or cannot be read.
@@ -175,7 +175,7 @@ def device_name(text: str) -> tuple[str, str]:
 
 
 def in_use(value: int) -> InUse:
-    """What to do about seats in use; to refuse where it is not said.
+    """Read what to do about seats in use; to refuse where the request does not say.
 
     Raises:
         InvalidArgumentError: there is no such thing to do.
@@ -273,7 +273,7 @@ class SignedDocuments:
         return self._signed(document_pb2.DOCUMENT_KIND_BINDING, _binding(project, license))
 
     def release_request(self, project: str, license: License) -> document_pb2.SignedDocument:
-        """What a license's device is to answer with its certificate."""
+        """Sign the release request that a license's device answers with its certificate."""
         assert license.release is not None
         request = document_pb2.ReleaseRequest(
             binding=_binding(project, license),
@@ -283,7 +283,7 @@ class SignedDocuments:
         return self._signed(document_pb2.DOCUMENT_KIND_RELEASE_REQUEST, request)
 
     def enrollment_answer(self, taken: documents.Enrollment) -> document_pb2.SignedDocument:
-        """The device is known from now on, and knows the master's key."""
+        """Sign the answer to a device's enrollment, which tells the device the master's key."""
         assert self._signer is not None
         answer = document_pb2.EnrollmentAnswer(
             device=f"projects/{taken.project}/devices/{taken.device}",

@@ -22,7 +22,7 @@ _KINDS = {kind.value: kind for kind in AlarmKind}
 
 
 def name_of(text: str) -> tuple[str, str]:
-    """Project and webhook of `projects/{project}/webhooks/{webhook}`.
+    """Read `projects/{project}/webhooks/{webhook}` as (project, webhook).
 
     Raises:
         InvalidArgumentError: it is not of that form.
@@ -74,7 +74,7 @@ def _kinds(names: Sequence[str]) -> tuple[AlarmKind, ...]:
 
 
 def shown(project: str, webhook: Webhook) -> webhook_pb2.Webhook:
-    """Return a receiver, without what is secret."""
+    """Return the message of a webhook's receiver, without its secrets."""
     return message(
         webhook_pb2.Webhook, webhook, name=f"projects/{project}/webhooks/{webhook.name}", kinds=webhook.kinds.split()
     )

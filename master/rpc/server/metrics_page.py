@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _HANDSHAKE_SECONDS = 5.0
-"""How long a caller may say nothing."""
+"""Seconds for which a caller may be silent."""
 _NO_FILES_SECONDS = 0.1
 _BY_WAY_OF_IPV6 = "::ffff:"
 """Stands before an IPv4 address that reaches a socket of both families."""
@@ -126,7 +126,7 @@ class MetricsPage:
             self._server.socket.shutdown(SHUT_RD)
 
     def close(self) -> None:
-        """Listen no more; waits until the page under way is sent."""
+        """Stop listening, after the page under way was sent."""
         self._server.server_close()
 
 
@@ -161,7 +161,7 @@ class _Server(ThreadingWSGIServer):
         super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Begin with a connection, in a thread of its own; one too many is closed."""
+        """Serve a connection in a thread of its own, or close it where there are too many."""
         if not self.connections.open(request, client_address[0]):
             self._turn_away("METRICS_PAGE_BUSY", client_address[0])
             self.shutdown_request(request)
@@ -180,7 +180,7 @@ class _Server(ThreadingWSGIServer):
             self.connections.close(request)
 
     def service_actions(self) -> None:
-        """Twice a second: end what lasts too long."""
+        """End the connections that last too long; called twice a second."""
         for _ in range(self.connections.end_late()):
             self._turn_away("METRICS_PAGE_LATE")
 
@@ -220,7 +220,7 @@ class _Server(ThreadingWSGIServer):
             raise
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tell what failed; a scraper that went away is no error of ours."""
+        """Log the failure of a connection, unless the scraper went away."""
         error = sys.exception()
         if not isinstance(error, ConnectionError | TimeoutError):
             self.log.error("the metrics page failed", peer=client_address[0], exc_info=error)

@@ -16,11 +16,11 @@ from master.values import Value
 
 
 class ConnectionBounds(Value):
-    """How many there may be, and how long each may last."""
+    """The most connections that may be open, and how long each may last."""
 
     connections_max: int = 32
     address_connections_max: int = 8
-    """From one address."""
+    """The most connections from one address."""
     seconds_max: float = 15.0
     """From being accepted until the answer is sent, however lively it is meanwhile."""
 
@@ -33,7 +33,7 @@ class _Connection(Struct):
 
 
 class OpenConnections:
-    """Those that are open now, each by the socket that was accepted."""
+    """The connections that are open now, by the socket that was accepted."""
 
     def __init__(self, bounds: ConnectionBounds, *, clock: Callable[[], float]) -> None:
         """`clock` only goes forward."""
@@ -43,7 +43,7 @@ class OpenConnections:
         self._open: dict[socket, _Connection] = {}
 
     def open(self, accepted: socket, address: str) -> bool:
-        """Count one connection more; False where there are too many."""
+        """Note a new connection; return False where there are too many."""
         with self._lock:
             alike = sum(connection.address == address for connection in self._open.values())
             if len(self._open) >= self._bounds.connections_max or alike >= self._bounds.address_connections_max:
@@ -61,7 +61,7 @@ class OpenConnections:
             del self._open[accepted]
 
     def end_late(self) -> int:
-        """End those that last too long, whatever their thread waits for; how many."""
+        """End the connections that last too long, whatever their thread waits for; return how many."""
         with self._lock:
             now = self._clock()
             late = [

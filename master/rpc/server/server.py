@@ -91,9 +91,9 @@ class Keepalive(Value):
     """How soon a line is found out that is half open, or a caller that hangs: a takeover waits for it (F5)."""
 
     every_seconds: float
-    """A caller that was silent so long is pinged."""
+    """Seconds of a caller's silence after which it is pinged."""
     timeout_seconds: float
-    """One that does not answer within so long is taken for gone, and its connection closed."""
+    """Seconds without an answer to a ping after which the connection is closed."""
 
 
 class CallBounds(Value):
@@ -101,11 +101,11 @@ class CallBounds(Value):
 
     budgets: Budgets
     aside: Aside
-    """Where large messages are looked through."""
+    """The thread in which large messages are checked."""
     message_seconds: float
-    """After so long a call whose message has not come is ended."""
+    """Seconds after which a call without a message is ended."""
     handshake_seconds: float
-    """After so long a connection that has not proven itself is closed."""
+    """Seconds after which a connection without a finished TLS handshake is closed."""
     connection_calls_max: int | None
     """Calls at a time over one connection, streams among them; more are UNAVAILABLE. None: any number."""
     connections_max: int | None
@@ -205,7 +205,7 @@ class Server:
         add_reflection(by_name, (*SERVICES, health.SERVICE_NAME))
 
     async def start(self, address: str, certificates: Certificates | None) -> int:
-        """Begin to serve, over TLS where there are certificates; the port.
+        """Begin to serve, over TLS where there are certificates; return the port.
 
         Raises:
             OSError: the address cannot be listened on.

@@ -12,7 +12,7 @@ from master.auth.certificates.certificates import Certificates
 
 
 def server_credentials(certificates: Certificates, began: Callable[[], None]) -> grpc.ServerCredentials:
-    """Credentials that ask callers for a certificate of one of the authorities; `began` hears of each handshake."""
+    """Return credentials that ask callers for a certificate of the authorities; `began` is called at each handshake."""
     latest = certificates.current
 
     def newer() -> Any:  # None means: as before

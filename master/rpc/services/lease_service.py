@@ -27,7 +27,7 @@ from master.values import Value
 class LeaseLimits(Value):
     seats_per_call_max: int
     streams_max: int
-    """Of all callers together."""
+    """The most WatchLease streams of all callers together."""
 
 
 class LeaseService(lease_pb2_grpc.LeaseServiceServicer):

@@ -194,7 +194,7 @@ MoveResponse = TypeVar("MoveResponse", bound=Message)
 
 
 def _is_dry_run(request: MoveRequest) -> bool:
-    """Not every move can be tried out."""
+    """Tell whether a request asks for a dry run; not every move has that field."""
     return bool(getattr(request, "dry_run", False))
 
 
