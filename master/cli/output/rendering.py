@@ -192,14 +192,23 @@ def moment(timestamp: Timestamp) -> str:
     """A time of day in the operator's time zone; empty where there is none."""
     if not timestamp.seconds:
         return ""
-    return timestamp.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return _there(timestamp, None).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def day_there(timestamp: Timestamp, zone: str) -> str:
     """The day of a moment in a time zone, which it names: "2027-11-22 (Europe/Berlin)"; with its time unless it is the
     beginning of that day, as ends are."""
-    there = timestamp.ToDatetime(tzinfo=UTC).astimezone(ZoneInfo(zone or "UTC"))
+    there = _there(timestamp, ZoneInfo(zone or "UTC"))
     return f"{there:%Y-%m-%d}{'' if there.time() == time() else f' {there:%H:%M:%S}'} ({zone or 'UTC'})"
+
+
+def _there(timestamp: Timestamp, zone: ZoneInfo | None) -> datetime:
+    """Return a moment in a time zone, None for the operator's; in UTC where that zone cannot show it."""
+    at = timestamp.ToDatetime(tzinfo=UTC)
+    try:
+        return at.astimezone(zone)
+    except (OverflowError, ValueError):  # in the east, the last hours of 9999: "without end"; TZ with a day's offset
+        return at
 
 
 def distance(timestamp: Timestamp, now: datetime) -> str:

@@ -71,8 +71,19 @@ def months_in(term: Term, *, anchor: date) -> Fraction:
 
 
 def day_of(instant: float, zone: ZoneInfo) -> date:
-    """Return the day on which an instant (UNIX seconds) falls in a time zone."""
-    return datetime.fromtimestamp(instant, zone).date()
+    """Return the day on which an instant (UNIX seconds, 1970 to 9999) falls in a time zone.
+
+    In the east the last hours of the year 9999 are beyond the calendar already; they count as its last day.
+    """
+    try:
+        return datetime.fromtimestamp(instant, zone).date()
+    except (OverflowError, ValueError):
+        return date.max
+
+
+def next_day(day: date) -> date:
+    """Return the day after; the last of the calendar, which stands for "without end", stays."""
+    return day if day == date.max else day + timedelta(days=1)
 
 
 def first_instant_of(day: date, zone: ZoneInfo) -> float:
@@ -85,4 +96,4 @@ def first_instant_of(day: date, zone: ZoneInfo) -> float:
 
 def first_instant_after(day: date, zone: ZoneInfo) -> float:
     """Return the first instant of the next day in a time zone, UNIX seconds."""
-    return first_instant_of(day + timedelta(days=1), zone)
+    return first_instant_of(next_day(day), zone)

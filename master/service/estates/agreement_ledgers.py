@@ -7,7 +7,7 @@ when they were bound first (L7), and the versions that the ledger gave them sinc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from master.domain.agreements.ledger.entries import Entry, EntryKind
@@ -15,7 +15,7 @@ from master.domain.agreements.ledger.fold import fold, recorded_before
 from master.domain.agreements.ledger.snapshot import AgreementSnapshot, LicenseFacts
 from master.domain.agreements.ledger.state import State
 from master.domain.agreements.rights.endings import endings, reminders, unpaid_renewals
-from master.domain.catalog.dates import day_of, first_instant_after, first_instant_of
+from master.domain.catalog.dates import day_of, first_instant_after, first_instant_of, next_day
 from master.domain.catalog.policies import SubjectKind
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
@@ -201,7 +201,7 @@ def _term_endings(state: State, estate: Estate, zone: ZoneInfo, today: date) -> 
             remind=(ending.subject, ending.policy, ending.day) in due and not ending.renews_itself,
             license=places.get(ending.subject.id, "") if snapshot.license(ending.subject) is not None else "",
         )
-        for ending in endings(snapshot, from_day=today + timedelta(days=1), to_day=date.max)
+        for ending in endings(snapshot, from_day=next_day(today), to_day=date.max)
     )
 
 
@@ -211,4 +211,4 @@ def _first_day_after(license: License, zone: ZoneInfo) -> date:
     """
     ends_at = license.file_agreement_ends_at or 0.0
     day = day_of(ends_at, zone)
-    return day if first_instant_of(day, zone) == ends_at else day + timedelta(days=1)
+    return day if first_instant_of(day, zone) == ends_at else next_day(day)

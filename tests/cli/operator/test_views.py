@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import cast, get_args
 
@@ -27,7 +28,7 @@ from master.cli.operator.monitoring.status import ROWS_SHOWN_MAX, status_view
 from master.cli.operator.projects.changes_view import CHANGES_SHOWN_MAX, print_changes
 from master.cli.output.enum_names import in_words, short_names
 from master.cli.output.paging import PAGE_SIZE_MAX, join_pages
-from master.cli.output.rendering import add_row, day_there, json_object, print_json, table
+from master.cli.output.rendering import add_row, day_there, json_object, moment, print_json, table
 from tests.cli.screen import plain_console, rendered, shown
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -357,6 +358,18 @@ def test_ends_are_days_of_the_projects_time_zone() -> None:
     midnight.FromJsonString("2027-11-21T23:00:00Z")
     assert day_there(midnight, "Europe/Berlin") == "2027-11-22 (Europe/Berlin)"
     assert day_there(midnight, "") == "2027-11-21 23:00:00 (UTC)"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "<+99>-99"])
+def test_the_last_second_of_the_calendar_is_shown_in_any_time_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    never = Timestamp()
+    never.FromJsonString("9999-12-31T23:59:59Z")
+    assert day_there(never, "Asia/Kathmandu").startswith("9999-12-31")
+    with monkeypatch.context() as context:
+        context.setenv("TZ", zone)
+        time.tzset()
+        assert moment(never) == "9999-12-31 23:59:59"
+    time.tzset()
 
 
 def test_details_of_events_say_which() -> None:

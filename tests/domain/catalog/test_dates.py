@@ -16,6 +16,7 @@ from master.domain.catalog.dates import (
     first_instant_of,
     months_in,
     months_since,
+    next_day,
 )
 
 DAYS = st.dates(date(1990, 1, 1), date(2090, 12, 31))
@@ -106,3 +107,11 @@ def test_days_of_other_lengths(zone: str, day: date, hours: int) -> None:
 def test_one_instant_is_another_day_elsewhere() -> None:
     instant = first_instant_of(date(2026, 1, 1), ZoneInfo("Pacific/Auckland"))
     assert day_of(instant, ZoneInfo("America/Los_Angeles")) == date(2025, 12, 31)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/Sao_Paulo", "UTC"])
+def test_the_calendar_ends_on_its_last_day_everywhere(zone: str) -> None:
+    there, last_second = ZoneInfo(zone), 253_402_300_799.0
+    assert day_of(last_second, there) == date.max
+    assert next_day(date.max) == date.max
+    assert first_instant_after(date.max, there) == first_instant_of(date.max, there)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, webhook_pb2
 from master.metrics import EstateCollector
+from tests.rpc.failures import failure
 from tests.support.masters import InProcess
 from tests.support.network.receiver import Receiver, receiving
 from tests.support.projects.agreements import NAME, SSA_PRICES, AgreementOrders, license_, noon, prices_of
+from tests.support.projects.signed_documents import Vendor, imported, item, moment
 
 
 @pytest.fixture
@@ -120,6 +123,29 @@ async def test_any_day_of_the_calendar_can_be_asked_about(master: InProcess, day
     await at.agreements.GetRights(request)
     answer = await at.gate("hq-box", "13", day=day)
     assert answer.allowed
+
+
+@pytest.mark.rule("M5")
+@pytest.mark.parametrize("time_zone", ["Asia/Kathmandu", "America/Sao_Paulo", "UTC"])
+@pytest.mark.parametrize("ends_at", ["9999-12-31T12:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_an_agreement_that_never_ends_is_one_to_the_last_day_of_the_calendar(
+    master: InProcess, ends_at: str, time_zone: str
+) -> None:
+    """Vendors write the last day for "without end"; there is no day after it, and in the east not even that second."""
+    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-10", time_zone=time_zone)
+    ends = datetime.fromisoformat(ends_at).timestamp()
+    file = {"ports": item("ports", "PBX-Port12", 10, agreement=ends)}
+    await imported(master.wire, Vendor(), file, now=master.clock.now)
+    assert await at.cover("ports", "ssa") == (True, "9999-12-31")
+    assert (await at.all()).agreements
+    await at.endings("9999-12-31", 36_600)
+    await at.place(orders.AddCredits(amount="1000"))
+    await at.bound("ports")
+    seen = await failure(at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=3)))
+    assert "beyond the calendar" in seen.fields["order.extend.months"]
+    assert (await master.running.status.overviews())[0].agreement_ends
+    request = agreement_pb2.ListAgreementsRequest(project=NAME, as_of=moment(ends))
+    await at.agreements.ListAgreements(request)
 
 
 @pytest.mark.rule("M5")
