@@ -24,7 +24,7 @@ _ENDS_OF_CELLS: Final = re.compile("([;\t\r\n])")
 
 
 def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
-    """A table with its heading; columns that a row does not have stay empty."""
+    """Return rows as CSV with a heading; columns that a row does not have stay empty."""
     lines = io.StringIO()
     writer = csv.DictWriter(lines, columns, lineterminator="\n")
     writer.writeheader()
@@ -33,7 +33,7 @@ def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str
 
 
 def cell(value: Cell) -> Cell:
-    """The same, marked as text by an apostrophe where a spreadsheet could take it for a formula."""
+    """Return a cell's text, with an apostrophe before it where a spreadsheet could take it for a formula."""
     if not isinstance(value, str):
         return value
     marked = "'" if value[:1] in {"\t", "\r", "\n"} else ""

@@ -24,7 +24,7 @@ class CommandFailed(Exception):
         return CommandFailed(message, lines=self.lines, remedy=self.remedy)
 
     def parts(self) -> list[RenderableType]:
-        """What to print, in order."""
+        """Return the parts of a failure to print, in order."""
         from rich.text import Text  # slow to load; every command imports this module
 
         from master.cli.output.rendering import visible
@@ -41,6 +41,6 @@ class CommandFailed(Exception):
 
 
 def print_failure(failure: CommandFailed, console: Console) -> None:
-    """Prints a failure; FILE:LINE stays in one piece however narrow the terminal is."""
+    """Print a failure; FILE:LINE stays in one piece however narrow the terminal is."""
     for part in failure.parts():
         console.print(part, soft_wrap=True)

@@ -9,7 +9,7 @@ PAGE_SIZE_MAX = 1_000
 
 
 class PagedRequest(Protocol):
-    """What every request for a listing has."""
+    """The fields that every request for a listing has."""
 
     page_size: int
     page_token: str

@@ -1,4 +1,4 @@
-"""How answers are shown: tables for people, JSON for programs.
+"""The output of answers: tables for people, JSON for programs.
 
 Names and messages come from files and from other machines, so nothing of them is taken as markup or as a control
 sequence of the terminal.
@@ -33,25 +33,25 @@ _LONG_TYPES = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 
 
 def stdout_console() -> Console:
-    """For what was asked for. As wide as the terminal; wide enough for whole rows where there is none."""
+    """Return the console for answers, as wide as the terminal; wide enough for whole rows where there is none."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def stderr_console() -> Console:
-    """For what is said beside it: failures, questions, notes."""
+    """Return the console for failures, questions and notes, which is standard error."""
     return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
 
 
 def write_out(text: str) -> None:
-    """What programs read, on standard output: UTF-8 and lines as they are, whatever the terminal is set to."""
+    """Write text for programs to standard output: in UTF-8, lines unchanged, whatever the terminal is set to."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.buffer.flush()
 
 
 def visible(text: str, style: str = "") -> Text:
-    """The text as it stands, with control characters spelled out."""
+    """Return a text with its control characters spelled out and nothing taken as markup."""
     shown = "".join(c if is_shown(c) or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
     return Text(shown, style=style)
 
@@ -104,7 +104,7 @@ class WordTable(Table):
 
 
 def table(*headings: str, title: str = "", note: str = "", numbers: Sequence[str] = ()) -> Table:
-    """An empty table with a title above and a note below; the columns named in `numbers` stand right."""
+    """Return an empty table with a title above and a note below; columns named in `numbers` are right-aligned."""
     made = WordTable(
         title=title or None,
         caption=note or None,
@@ -122,7 +122,7 @@ def table(*headings: str, title: str = "", note: str = "", numbers: Sequence[str
 
 
 def add_row(to: Table, *cells: str | int | RenderableType) -> None:
-    """Adds a row; strings are shown as they stand, numbers with their thousands apart."""
+    """Add a row to a table; strings are shown unchanged, numbers with thousands separated."""
     to.add_row(*(_cell(cell) for cell in cells))
 
 
@@ -133,22 +133,22 @@ def _cell(cell: str | int | RenderableType) -> RenderableType:
 
 
 def print_json(message: Message) -> None:
-    """A message as JSON: names as in the protos, all fields present, numbers as numbers, keys and hashes in hex."""
+    """Print a message as JSON: names as in the protos, all fields present, numbers as numbers, keys, hashes in hex."""
     print_json_object(json_object(message))
 
 
 def print_json_line(message: Message) -> None:
-    """A message as JSON on a line of its own, for a stream of them."""
+    """Print a message as JSON on one line, for a stream of messages."""
     write_out(json.dumps(json_object(message), ensure_ascii=False) + "\n")
 
 
 def print_json_object(value: object) -> None:
-    """Any JSON value on standard output, one document, ending in a newline."""
+    """Print a JSON value to standard output as one document that ends in a newline."""
     write_out(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def json_object(message: Message) -> dict[str, Any]:
-    """The JSON form of a message as a dictionary."""
+    """Return the JSON form of a message as a dictionary."""
     converted: dict[str, Any] = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
@@ -184,12 +184,12 @@ def _spell_as_elsewhere(converted: dict[str, Any], descriptor: Descriptor) -> No
 
 
 def short_name(resource: str) -> str:
-    """The last part of a resource name: "projects/acme/pbxs/berlin" is "berlin"."""
+    """Return the last part of a resource name: "berlin" for "projects/acme/pbxs/berlin"."""
     return resource.rsplit("/", 1)[-1]
 
 
 def moment(timestamp: Timestamp) -> str:
-    """A time of day in the operator's time zone; empty where there is none."""
+    """Return a timestamp as text in the operator's time zone; empty where there is none."""
     if not timestamp.seconds:
         return ""
     return _there(timestamp, None).strftime("%Y-%m-%d %H:%M:%S")
@@ -212,7 +212,7 @@ def _there(timestamp: Timestamp, zone: ZoneInfo | None) -> datetime:
 
 
 def distance(timestamp: Timestamp, now: datetime) -> str:
-    """How far away a time is: "12 s ago", "in 3 h"; empty where there is none."""
+    """Return how far away a time is: "12 s ago", "in 3 h"; empty where there is none."""
     if not timestamp.seconds:
         return ""
     seconds = (timestamp.ToDatetime(tzinfo=UTC) - now).total_seconds()
@@ -228,7 +228,7 @@ def _amount(seconds: float) -> str:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Those parts that are not empty, apart by a middle dot."""
+    """Join the parts that are not empty by a middle dot."""
     return " · ".join(part for part in parts if part)
 
 
@@ -239,7 +239,7 @@ def in_brackets(rules: Iterable[str]) -> str:
 
 
 def first_few(texts: Sequence[str], most: int) -> str:
-    """The first `most` texts, and how many more there are."""
+    """Join the first `most` texts by commas, and add how many more there are."""
     left_out = len(texts) - most
     return ", ".join(texts[:most]) + (f" and {left_out:,} more" if left_out > 0 else "")
 

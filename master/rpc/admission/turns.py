@@ -16,7 +16,7 @@ from master.auth.callers.limits import COME_BACK_SECONDS, CallerLimitError, Pace
 WAIT_SECONDS_MAX = 10.0
 """Seconds after which at the latest a caller is told that it asks too much."""
 _SOON_SECONDS = 2.0
-"""Seconds within which a turn is worth waiting for."""
+"""Seconds within which a call's turn must come for the call to be served; it is refused otherwise."""
 _WAITING_MAX = 4_000
 """The most calls that may wait, of all callers; further ones are refused at once."""
 
