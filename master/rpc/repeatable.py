@@ -46,8 +46,8 @@ class Repeatable(Struct, Generic[Answer, Response]):
 
 
 def request_key(request: Any, encode: Callable[[Answer], bytes], *, by: str = "") -> RequestKey[Answer]:
-    """By what a request is known again; a dry run needs no id. `by` says whose it is, where nobody else may get the
-    answer.
+    """Return the key by which a retry of a request is recognised; a dry run needs no id. `by` names the caller where
+    nobody else may get the answer.
 
     Raises:
         InvalidArgumentError: its request id is missing, or no text.

@@ -126,12 +126,12 @@ class MetricsPage:
             self._server.socket.shutdown(SHUT_RD)
 
     def close(self) -> None:
-        """Stop listening, after the page under way was sent."""
+        """Stop listening, and wait until the page under way is sent."""
         self._server.server_close()
 
 
 def _listening(address: str, application: WSGIApplication, server: type[_Server]) -> WSGIServer:
-    """A server on an address of either family; one that means every address is of both, as gRPC has it.
+    """Make a server on an address of either family; an address that means all is of both families, as in gRPC.
 
     Raises OSError: the address cannot be listened on.
     """
@@ -227,7 +227,7 @@ class _Server(ThreadingWSGIServer):
 
 
 def _says_something(connection: socket) -> bool:
-    """Whether a caller says anything at all; one that does not looks whether we listen, as balancers do."""
+    """Tell whether a caller sends anything; balancers that only check whether the port listens do not."""
     try:
         return bool(connection.recv(1, MSG_PEEK))
     except OSError:  # it went away, or says nothing for long
