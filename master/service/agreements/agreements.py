@@ -38,7 +38,7 @@ _CALLER = "master:renewals"
 
 
 class Agreements:
-    """Orders, quotes, ledgers and automatic renewals of all projects."""
+    """The verbs on agreements of all projects: order, quote, read ledgers, renew."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
@@ -61,10 +61,10 @@ class Agreements:
         return answer
 
     async def quote(self, project: str, order: Order, prices: PriceText) -> Quote | AgreementRefusal:
-        """What an order would cost today.
+        """Return what an order would cost today.
 
         Raises:
-            UnknownProjectError, PriceFileError: it cannot be said.
+            UnknownProjectError, PriceFileError: the price cannot be given.
         """
         now = self._context.lease_time().now
         return await self._context.questions.read(
@@ -86,7 +86,7 @@ class Agreements:
     async def entries(
         self, project: str, *, after: int, limit: int, subject: Subject | None = None, as_of: float | None = None
     ) -> tuple[list[Entry], State]:
-        """Some of the ledger, from behind a number on, and what all of it comes to (by `as_of`).
+        """Return entries of the ledger after a given number, and the state of the whole ledger (by `as_of`).
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -103,12 +103,12 @@ class Agreements:
         return await self._context.read_project(project, look)
 
     async def _fold(self, project: str) -> None:
-        """Fold the ledger before anything is locked, so that under the lock only what is new is left."""
+        """Fold the ledger before anything is locked, so that only new entries are left to fold under the lock."""
         ledgers = self._context.estates.ledgers
         await self._context.read_project(project, lambda tx, estate: ledgers.state(tx, estate.project_id))
 
     async def renew(self) -> int:
-        """Order the renewals that are due; how many."""
+        """Order the renewals that are due; return how many."""
         now, ordered = self._context.lease_time().now, 0
         for project in await self._context.questions.read(store.projects_with_entries):
 
@@ -126,21 +126,21 @@ class Agreements:
         return ordered
 
     async def renew_and_reconcile(self) -> int:
-        """Order the renewals that are due today (P4), and carry out what a new device or catalog makes of the ledgers;
-        how many renewals were ordered.
+        """Order the renewals that are due today (P4), and make licenses match the ledgers after a change of device or
+        catalog; return how many renewals were ordered.
         """
         ordered = await self.renew()
         await self.reconcile()
         return ordered
 
     async def end_uses(self) -> int:
-        """Take away the licenses whose use has ended (P1, R3); how many licenses changed."""
+        """Take away the licenses whose use has ended (P1, R3); return how many licenses changed."""
         now = self._context.lease_time().now
         projects = await self._context.questions.read(lambda tx: projects_with_ended_use(tx, now=now))
         return sum([await self._reconcile(project) for project in projects])
 
     async def reconcile(self) -> int:
-        """Make licenses what the ledgers entitle to, wherever they are not; how many changed."""
+        """Change licenses that differ from what the ledgers entitle to; return how many licenses changed."""
         now, changed = self._context.lease_time().now, 0
         for project in await self._context.questions.read(store.projects_with_entries):
 

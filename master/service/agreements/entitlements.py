@@ -31,7 +31,7 @@ class Reconciled(Value):
     seats_revoked: int = 0
 
     def plain(self) -> Mapping[str, Any]:
-        """The changes as the audit keeps them, by license id."""
+        """Return the changes by license id, in the form that the audit keeps."""
         return {
             reconciliation.id: {
                 name: plain(license)
@@ -43,7 +43,7 @@ class Reconciled(Value):
 
 
 def reconcile(changes: LicenseChanges, snapshot: AgreementSnapshot, day: date) -> Reconciled:
-    """Bring the licenses in line with the ledger; written with the other changes."""
+    """Change the licenses to what the ledger entitles to; they are written with the other changes."""
     reconciliations = syncing(changes.estate, entitled(snapshot, day), changes.now)
     for reconciliation in reconciliations:
         if reconciliation.after is None:
@@ -59,14 +59,14 @@ def reconcile(changes: LicenseChanges, snapshot: AgreementSnapshot, day: date) -
 
 
 def is_reconciled(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:
-    """Whether the licenses are what the ledger entitles to; read without locks."""
+    """Tell whether the licenses are what the ledger entitles to; read without locks."""
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     return not syncing(known.estate, entitled(known.snapshot, known.day), now)
 
 
 def reconcile_project(changes: LicenseChanges) -> Reconciled:
-    """Reconcile one project in a transaction of its own, for what changes with the days."""
+    """Reconcile the licenses of one project in a transaction of its own, for what changes from day to day."""
     known = known_now(changes.estate, changes.ledger, now=changes.now)
     reconciled = reconcile(changes, known.snapshot, known.day)
     if reconciled.changed:

@@ -45,16 +45,16 @@ class PriceText(Value):
     text: str
 
     def read(self, catalog: Catalog) -> PriceList:
-        """Read the prices of the text.
+        """Parse the prices of the text.
 
         Raises:
-            PriceFileError: it has a mistake, or is for another catalog.
+            PriceFileError: the text has a mistake, or is for another catalog.
         """
         return read_prices(self.text, file=self.name, catalog=catalog)
 
 
 class PlaceOrder(ChangeRequest["Placed | AgreementRefusal"], kw_only=True):
-    """An order to be carried out. What is refused changes nothing, and can be asked for again under the same id."""
+    """An order to be carried out. A refused order changes nothing, and can be asked for again under the same id."""
 
     project: str
     order: Order
@@ -67,11 +67,11 @@ class Placed(Value, kw_only=True):
     entries: tuple[Entry, ...]
     lines: tuple[QuoteLine, ...]
     balance: Decimal
-    """The credits that are left."""
+    """The credits that are left after the order."""
     awaits_payment: bool
     notes: tuple[str, ...]
     licenses_changed: bool = False
-    """Whether PBXs have to hear of it."""
+    """Whether the order changed licenses, so that PBXs must be notified."""
     seats_revoked: int = 0
 
 
@@ -96,7 +96,7 @@ def place_order(changes: LicenseChanges, request: PlaceOrder) -> Placed | Agreem
 def quote_order(
     tx: Tx, estates: EstateCache, project: str, order: Order, prices: PriceText, now: float
 ) -> Quote | AgreementRefusal:
-    """What an order would cost today; changes nothing.
+    """Return what an order would cost today; change nothing.
 
     Raises:
         UnknownProjectError: there is no such project.
@@ -110,14 +110,16 @@ def quote_order(
 
 
 def renewals_are_due(tx: Tx, estates: EstateCache, project: str, now: float) -> bool:
-    """Whether a renewal that was switched to automatic is to be ordered today; asked before anything is locked."""
+    """Tell whether a renewal that was switched to automatic is due today; called before anything is locked."""
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     return bool(renewals_due(known.snapshot, known.day))
 
 
 def order_renewals(changes: LicenseChanges) -> list[tuple[Order, Placed | AgreementRefusal]]:
-    """Order the renewals that were switched to automatic and are due today (P4); what is ordered is not due again."""
+    """Order the renewals that were switched to automatic and are due today (P4); an ordered renewal is
+    not due again.
+    """
     known = known_now(changes.estate, changes.ledger, now=changes.now)
     answers: list[tuple[Order, Placed | AgreementRefusal]] = [
         (order, _carried_out(changes, order, None, "")) for order in renewals_due(known.snapshot, known.day)
@@ -154,8 +156,8 @@ def _carried_out(
 
 
 def _appended(changes: LicenseChanges, decision: Decision) -> tuple[Entry, ...]:
-    """Append entries to the ledger; none is of an earlier moment than the one before it, however the clocks of masters
-    differ.
+    """Append entries to the ledger; no entry gets an earlier moment than the entry before it, even where the clocks of
+    masters differ.
     """
     project_id, first = changes.estate.project_id, changes.ledger.last_number + 1
     at = max(changes.now, store.last_recorded_at(changes.tx, project_id))
@@ -170,7 +172,7 @@ def _appended(changes: LicenseChanges, decision: Decision) -> tuple[Entry, ...]:
 def _change_licenses(
     changes: LicenseChanges, snapshot: AgreementSnapshot, entries: Sequence[Entry]
 ) -> dict[str, tuple[License, License]]:
-    """Give licenses of the estate the version and the end of agreement that the ledger gives them."""
+    """Give licenses of the estate the version and the end of agreement that the ledger has for them."""
     changed: dict[str, tuple[License, License]] = {}
     zone = ZoneInfo(changes.estate.time_zone)
     versions: dict[Subject, int] = {}
@@ -192,7 +194,7 @@ def _change_licenses(
 
 
 def _reversed_by(entries: Sequence[Entry], snapshot: AgreementSnapshot) -> Iterator[Entry]:
-    """The entries that count no more, the latest first."""
+    """Yield the entries that no longer count, the latest first."""
     for entry in entries:
         if entry.kind is EntryKind.REVERSED:
             yield from (snapshot.state.history[number - 1] for number in reversed(entry.details["entries"]))
@@ -205,7 +207,9 @@ def _agreement_ends_at(snapshot: AgreementSnapshot, subject: Subject, zone: Zone
 
 
 def _declared_in_file(estate: Estate, order: Order) -> AgreementRefusal | None:
-    """Licenses that the project file declares have no agreement: nothing says when they were bound first (L7)."""
+    """Refuse an order for licenses that the project file declares: they have no agreement, as nothing says when they
+    were first bound (L7).
+    """
     named: Sequence[str] = ()
     field = "licenses"
     if isinstance(order, UpgradeVersion | ConvertVersion):

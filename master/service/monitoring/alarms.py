@@ -28,13 +28,13 @@ class AlarmTask(PeriodicTask):
     def __init__(
         self, context: ServiceContext, *, send: Callable[[], Awaitable[None]], interval_seconds: float
     ) -> None:
-        """`send` begins to send what is due, and does not wait for it."""
+        """`send` begins to send the messages that are due, and does not wait for them."""
         super().__init__(interval_seconds=interval_seconds)
         self._context = context
         self._send = send
 
     async def run_once(self) -> None:
-        """Check once; nothing but one small query where there is no webhook."""
+        """Check for alarms once; where no webhook exists, make only one small query."""
         projects = await self._context.questions.read(store.projects_with_webhooks)
         if not projects:
             return
@@ -45,8 +45,8 @@ class AlarmTask(PeriodicTask):
         await self._send()
 
     async def _note(self, estate: Overview, now: float) -> None:
-        """Begin and end alarms, and note for each which webhooks get a message; nothing is written where nothing
-        changed.
+        """Begin and end alarms of an estate, and note for each alarm which webhooks get a message; write nothing where
+        nothing changed.
         """
         known = await self._context.questions.read(lambda tx: store.alarm_states(tx, estate.project_id))
         news = _news(tuple(alarms(estate, now)), known, now)

@@ -22,11 +22,11 @@ _BEFORE_ALL = -(2**63)
 
 
 class NoSuchEventError(Exception):
-    """An export cannot begin where it was asked to; says where the chain ends."""
+    """An export cannot begin at the number asked for; the text says where the chain ends."""
 
 
 class AuditBrokenError(Exception):
-    """A chain cannot be exported, because what an export needs of it is gone from the database."""
+    """A chain cannot be exported, because a part that the export needs is gone from the database."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is missing from the database; `license-master audit verify` tells more")
@@ -37,9 +37,9 @@ class Verified(Value):
 
     project: str
     events: int
-    """How many were found right, from the first one on."""
+    """The number of events that were found right, from the first event on."""
     end: ChainEnd
-    """The end as the database keeps it; the genesis where it keeps none."""
+    """The end of the chain as the database keeps it; the genesis where the database keeps none."""
     defect: Defect | None
 
 
@@ -47,7 +47,7 @@ class Export(Value):
     """A part of a chain, or all of it, as it stood at one moment."""
 
     start: ChainEnd
-    """What the first event follows on."""
+    """The point in the chain that the first event follows."""
     end: ChainEnd
     pieces: AsyncIterator[list[Record]]
 
@@ -59,12 +59,12 @@ class Audit:
         self._database = database
 
     async def verify_all(self) -> list[Verified]:
-        """Walk every project's chain, those of deleted ones too."""
+        """Verify every project's chain, deleted projects included."""
         names = await self._database.read(names_with_audit)
         return [await self.verify(name) for name in names]
 
     async def verify(self, project: str) -> Verified:
-        """Walk a project's chain to its end, or to the first defect.
+        """Verify a project's chain to its end, or to the first defect.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -84,11 +84,11 @@ class Audit:
         return Verified(project, walk.checked, stored.end or beginning, defect)
 
     async def export(self, project: str, *, since_seq: int) -> Export:
-        """A project's events from a number on, up to where the chain ends now.
+        """Return a project's events after a given number, up to where the chain ends now.
 
         Raises:
             UnknownProjectError: there is no such project.
-            NoSuchEventError: the chain ends before.
+            NoSuchEventError: the chain ends before that number.
             AuditBrokenError: the end of the chain, or the event before the first one, is gone.
         """
         stored, start = await self._database.read(lambda tx: _start(tx, project, since_seq))

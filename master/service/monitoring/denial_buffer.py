@@ -21,7 +21,7 @@ from master.service.runtime.names import PbxName
 from master.values import Value, field
 
 _HOLDERS_MAX = 50_000
-"""Holders that are remembered; of more, refusals are counted only."""
+"""How many holders are remembered; of more holders, only the refusals are counted."""
 
 
 class Refused(Value):
@@ -32,20 +32,20 @@ class Refused(Value):
     key: SeatKey
     reason: str
     at: float
-    """UNIX time in seconds."""
+    """When the holder was refused, UNIX seconds."""
 
 
 class RecentDenials(Struct):
-    """What happened since the history was last written."""
+    """Refusals and grants since the history was last written."""
 
     seats: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Seats refused by (project, site, license type)."""
+    """Seats refused, by (project, site, license type)."""
     rules: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Seats refused because of allocation rules, by (project, rule, license type)."""
     holders: list[Refused] = field(default_factory=list)
     """Holders refused for the first time in a while."""
     granted: list[Refused] = field(default_factory=list)
-    """Of holders refused earlier, those who have their seat now."""
+    """The holders that were refused earlier and have their seats now."""
 
 
 class DenialBuffer:
@@ -57,11 +57,11 @@ class DenialBuffer:
         self._holders = 0
         self._recent = RecentDenials()
         self.unnoted = 0
-        """Holders that were not noted because too many were; their refusals are counted all the same."""
+        """The number of holders that were not noted because too many were; their refusals are counted all the same."""
 
     @property
     def is_empty(self) -> bool:
-        """Nothing happened since the history was last written."""
+        """Whether nothing has happened since the history was last written."""
         return self._recent == RecentDenials()
 
     def note(self, pbx: PbxName, tally: Tally, outcomes: Sequence[Outcome], *, now: float) -> None:
@@ -92,9 +92,7 @@ class DenialBuffer:
         self._recent.holders.append(refused)
 
     def take(self, now: float) -> RecentDenials:
-        """Return what happened since the last call; holders whose time is up are let go, they are judged by the
-        database.
-        """
+        """Return what happened since the last call; drop holders whose time is up, as the database judges them."""
         recent, self._recent = self._recent, RecentDenials()
         due = now - self._judged_after_seconds
         for pbx in list(self._open):
@@ -107,7 +105,7 @@ class DenialBuffer:
         return recent
 
     def put_back(self, recent: RecentDenials) -> None:
-        """Keep what could not be written for the next time."""
+        """Take back what could not be written, for the next time."""
         recent.seats.update(self._recent.seats)
         recent.rules.update(self._recent.rules)
         recent.holders += self._recent.holders

@@ -19,7 +19,7 @@ _PROJECTS_MAX = 1000
 
 
 def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> Overview:
-    """An estate at a glance.
+    """Read the overview of one project.
 
     Raises:
         UnknownProjectError: there is no such project.

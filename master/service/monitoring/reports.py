@@ -23,11 +23,11 @@ DENIED_MAX = 1000
 
 
 class UsageReport(Value, kw_only=True):
-    """The usage of some days."""
+    """The usage of a project over some days."""
 
     project: str
     made_at: float
-    """UNIX time in seconds."""
+    """When the report was made, UNIX seconds."""
     days: int
     days_known: int
     catalog: Catalog
@@ -35,14 +35,14 @@ class UsageReport(Value, kw_only=True):
     pools: Sequence[PoolReport]
     rules: Sequence[store.RuleRow]
     policies: Sequence[PolicyUse]
-    """What queues and overdrafts came to, by license type."""
+    """How much queues and overdrafts were used, by license type."""
     silent: Sequence[SilentPbx]
     denied: Sequence[store.DenialRow]
-    """The latest first; empty where they were not asked for."""
+    """The denied holders, the latest first; empty where they were not asked for."""
 
 
 async def usage_report(context: ServiceContext, project: str, *, days: int, with_holders: bool) -> UsageReport:
-    """Return the usage report on the last days, today included.
+    """Return the usage report on the last `days` days, today included.
 
     Raises:
         UnknownProjectError: there is no such project.
@@ -76,7 +76,7 @@ async def usage_report(context: ServiceContext, project: str, *, days: int, with
 
 
 def _policies(tx: Tx, estate: Estate, overview: Overview, since: float, now: float) -> list[PolicyUse]:
-    """Read from the audit, and so only where there is anything to look for."""
+    """Return the use of queues and overdrafts; the audit is read only where policies have any."""
     overdrafts = {
         pool.license_type: pool.overdraft for pool in overview.pools if pool.central and pool.overdraft is not None
     }

@@ -26,7 +26,7 @@ _LAST_LOOK_SECONDS = 5.0
 
 
 class UsageTask(PeriodicTask):
-    """Adds to the usage history at an interval, and when it is stopped what is in memory alone."""
+    """Adds to the usage history at an interval; when stopped, also writes what is only in memory."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class UsageTask(PeriodicTask):
         self._names_days_max = names_days_max
         self._today = -1
         self._sites: dict[tuple[int, str, str], int] = {}
-        """Peaks of today that have been written."""
+        """The peaks of today by site that have been written."""
         self._pools: dict[tuple[int, str, str], tuple[int, int]] = {}
-        """Peaks and unused licenses of today that have been written."""
+        """The peaks and unused licenses of today by pool that have been written."""
         self._rules: dict[tuple[int, str, str], tuple[int, int]] = {}
-        """What was used and unused of reserves today, as far as it has been written."""
+        """The used and unused seats of reserves of today that have been written."""
 
     async def stop(self) -> None:
-        """End, after a last run where there are refusals in memory: peaks are found by whoever looks next."""
+        """End; run once more where refusals are in memory. Peaks are found by the master that looks next."""
         await super().stop()
         if self._denials.is_empty:
             return

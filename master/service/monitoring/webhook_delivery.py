@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _WEBHOOKS_AT_ONCE_MAX = 500
-"""Each takes a socket; of more than that, those wait that are due for the shortest time."""
+"""How many webhooks are served at once, as each takes a socket; beyond that, those wait that became due last."""
 
 
 _RECEIVER_WAIT_MAX_SECONDS = 30.0
-"""The longest that passes between two attempts to reach a receiver that is lost, while messages to it are due."""
+"""The longest pause between two attempts to reach a lost receiver, in seconds, while messages to it are due."""
 
 
 class ReceiverLostError(Exception):
@@ -50,15 +50,15 @@ _NOWHERE = (
     "the receiver's address is unknown, or it is neither public nor in a network of `webhook_networks`, which whoever"
     " runs the master sets"
 )
-"""One answer for all of these: it shows nobody what names and addresses there are inside."""
+"""One answer for all of these cases: it shows nobody which names and addresses exist inside."""
 
 
 class _AddressRefusedError(OSError):
-    """Nothing was sent: messages may not go to that address."""
+    """Messages may not go to this address; nothing was sent."""
 
 
 class WebhookSender:
-    """Sends signed messages to webhooks by HTTP, and says what went wrong."""
+    """Sends signed messages to webhooks by HTTP, and returns what went wrong."""
 
     def __init__(
         self,
@@ -69,26 +69,27 @@ class WebhookSender:
         ca_file: Path | None,
         networks: Sequence[Network],
     ) -> None:
-        """Receivers' certificates are signed by who the system trusts, or by an authority in `ca_file`.
+        """Receivers' certificates must be signed by an authority that the system trusts, or by one in `ca_file`.
 
         Receivers are reached at public addresses, and at those in `networks`.
 
         Raises:
-            ValueError: the file cannot be read, or holds no certificate.
+            ValueError: `ca_file` cannot be read, or holds no certificate.
         """
         self._clock = clock
         self._trust = None if ca_file is None else _ssl_context(ca_file)
         self.timeout_seconds = timeout_seconds
-        """How long a receiver may take."""
+        """How many seconds a receiver may take to answer."""
         self._agent = agent
         self._networks = networks
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, webhook: store.Webhook, body: str) -> str:
-        """Send it; why the receiver did not take it, empty where it did. The URL and the secret are in no answer.
+        """Send a message to a webhook; return why the receiver did not take it, empty where it did. The answer never
+        has the URL or the secret.
 
         Raises:
-            ReceiverLostError: it did not answer; says how.
+            ReceiverLostError: the receiver did not answer; the text says how.
         """
         import aiohttp  # 7 MiB, for masters that have a receiver
 
@@ -124,7 +125,9 @@ class WebhookSender:
             raise ReceiverLostError(f"the receiver could not be reached: {type(error).__name__}") from error
 
     def _socket(self, to: AddrInfoType) -> socket.socket:
-        """A socket for a connection that begins now: judged is what it goes to, whatever the name led to before."""
+        """Make a socket for a new connection, or refuse the address: the address itself is checked, whatever the name
+        resolved to before.
+        """
         family, kind, protocol, _, address = to
         if not may_be_told(str(address[0]), self._networks):
             raise _AddressRefusedError(errno.EACCES, "not allowed")
@@ -165,9 +168,11 @@ class WebhookDelivery(PeriodicTask):
         self._clock = clock
         self._metrics = metrics
         self._receivers: WeakValueDictionary[str, Attempts] = WeakValueDictionary()
-        """By scheme and address, for as long as one is lost, or anything is being sent to it."""
+        """The attempts to reach a receiver, by scheme and address, while it is lost or a message to it
+        is being sent.
+        """
         self._lost: dict[str, Attempts] = {}
-        """Those that did not answer."""
+        """The attempts of the receivers that did not answer."""
         self._under_way: dict[int, asyncio.Task[None]] = {}
         """The tasks that send, by webhook id."""
 
@@ -189,7 +194,7 @@ class WebhookDelivery(PeriodicTask):
             await asyncio.wait(self._under_way.values())
 
     async def stop(self) -> None:
-        """End; messages under way are broken off and sent again by the next run, at any master."""
+        """End; messages under way are cancelled and sent again by the next run, at any master."""
         await super().stop()
         tasks = list(self._under_way.values())
         for task in tasks:
@@ -197,7 +202,9 @@ class WebhookDelivery(PeriodicTask):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send_all(self, webhook_id: int) -> None:
-        """Send one webhook its due messages, until none is left or it did not take one: then others have their turn."""
+        """Send one webhook its due messages, until none is left or the receiver refuses one: then other webhooks have
+        their turn.
+        """
         try:
             while await self._send_next(webhook_id):
                 pass
@@ -227,8 +234,8 @@ class WebhookDelivery(PeriodicTask):
         return not problem
 
     async def _attempt(self, delivery: store.Delivery) -> str:
-        """Send one message; returns what went wrong, empty where nothing did. Raises StillLostError: it is not the
-        time to try.
+        """Send one message; return what went wrong, empty where nothing did. Raise StillLostError where the receiver is
+        lost and it is not the time to try.
         """
         target = delivery.webhook.target
         new = Attempts(wait_max_seconds=_RECEIVER_WAIT_MAX_SECONDS, now=self._clock)

@@ -19,19 +19,21 @@ from master.store.statements.events import Event, write_events
 from master.store.statements.projects.projects import lock_for_apply
 
 WEBHOOKS_MAX = 20
-"""In one project."""
+"""How many webhooks one project may have."""
 _TESTS_MAX = 20
 _TESTS_OF_PROJECT_MAX = 4
-"""Tests under way at once: each holds a connection for as long as its receiver likes, up to the time limit."""
+"""How many tests of one project may be under way: each holds a connection for as long as its receiver likes, up to the
+time limit.
+"""
 _ADDED, _REMOVED, _TESTED = "webhook.added", "webhook.removed", "webhook.tested"
 
 
 class WebhookExistsError(Exception):
-    """There is one of that name, or as many as there may be."""
+    """A webhook of that name exists, or the project has as many webhooks as it may have."""
 
 
 class WebhookTestUnderWayError(Exception):
-    """This webhook is being tested already, or as many are as may be at once; later it may be tested again."""
+    """This webhook is being tested, or as many are as may be at once; it can be tested again later."""
 
     def __init__(self, message: str, retry_after_seconds: float) -> None:
         super().__init__(message)
@@ -44,42 +46,46 @@ class UnknownWebhookError(LookupError):
 
 
 class AddWebhook(ChangeRequest[store.Webhook], kw_only=True):
-    """The key is of the caller's own, as the answer has a secret; what is kept of it is a `reference`."""
+    """A request to add a webhook. The key is the caller's own, as the answer has a secret; what is kept of that answer
+    is a `reference`.
+    """
 
     project: str
     name: str
     url: str
     kinds: tuple[AlarmKind, ...]
-    """Empty for all."""
+    """The kinds of alarms to send; empty for all."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.project!r}, {self.name!r})"  # its address may have a secret in it
 
 
 def reference(webhook: store.Webhook) -> bytes:
-    """Which webhook it is, without its secret; none that is added later under its name or number has the same."""
+    """Return what names a webhook without its secret; no webhook added later under the same name or number has the
+    same.
+    """
     return json.dumps([webhook.id, webhook.added_at]).encode()
 
 
 class Webhooks:
-    """Everything about webhooks but the sending."""
+    """The verbs on webhooks, except sending."""
 
     def __init__(self, context: ServiceContext, *, webhook_sender: WebhookSender, secret: Callable[[], str]) -> None:
         self._context = context
         self._sender = webhook_sender
         self._secret = secret
         self._tested: dict[int, int] = {}
-        """Webhooks that are being tested, by id, and whose project's."""
+        """The project ids of webhooks that are being tested, by webhook id."""
 
     async def add(self, request: AddWebhook) -> store.Webhook:
         """Add a webhook with a new secret, and send it the alarms that hold now; the same request again gives the same
         answer.
 
-        The same is one by the same caller with the same URL and kinds: nobody else gets the secret.
+        A request is the same if caller, URL and kinds are the same: nobody else gets the secret.
 
         Raises:
             UnknownProjectError: there is no such project.
-            WebhookExistsError: there is one of that name, or as many as there may be.
+            WebhookExistsError: a webhook of that name exists, or the project has as many as it may have.
             RequestIdTakenError: the request id was used for something else.
         """
         now, secret = self._context.lease_time().now, self._secret()
@@ -114,7 +120,7 @@ class Webhooks:
         return await self._context.questions.transact(work)
 
     async def list(self, project: str) -> Sequence[store.Webhook]:
-        """A project's webhooks by name.
+        """Return a project's webhooks, sorted by name.
 
         Raises:
             UnknownProjectError: there is no such project.
@@ -122,7 +128,7 @@ class Webhooks:
         return await self._context.read_project(project, lambda tx, estate: store.webhooks(tx, estate.project_id))
 
     async def remove(self, project: str, name: str, *, caller: str, key: RequestKey[None], reason: str) -> None:
-        """Remove a webhook, with the messages that it has not had yet.
+        """Remove a webhook, with its messages that are not yet delivered.
 
         Raises:
             UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
@@ -144,11 +150,12 @@ class Webhooks:
         await self._context.questions.transact(work)
 
     async def test(self, project: str, name: str, *, caller: str) -> str:
-        """Send a message of the kind `webhook.test` at once, once; what went wrong, empty where nothing did.
+        """Send a message of the kind `webhook.test` at once, and only once; return what went wrong, empty where nothing
+        did.
 
         Raises:
             UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
-            WebhookTestUnderWayError: another test of it has not ended, or too many of others.
+            WebhookTestUnderWayError: another test of the webhook has not ended, or too many tests are under way.
         """
         now = self._context.lease_time().now
         webhook = await self._context.read_project(
@@ -193,7 +200,7 @@ class Webhooks:
         )
 
     async def retry_dead(self, project: str) -> int:
-        """Have undeliverable messages sent again; returns how many.
+        """Have undeliverable messages of a project sent again; return how many messages.
 
         Raises:
             UnknownProjectError: there is no such project.

@@ -48,11 +48,11 @@ class ApplyAllocation(ChangeRequest["AllocationApplied"], kw_only=True):
     project: str
     allocation: Allocation
     expected_revision: int
-    """0 for any."""
+    """The project's revision that the allocation was written for; 0 for any."""
 
 
 class AllocationApplied(Value):
-    """What an apply changed, or would change."""
+    """What applying an allocation changed, or would change."""
 
     changes: tuple[Change, ...]
     revision: int
@@ -61,25 +61,25 @@ class AllocationApplied(Value):
 
 
 class _Situation(Value, kw_only=True):
-    """What an allocation is judged by."""
+    """The state that an allocation is judged by, before or after."""
 
     estate: Estate
     allocation: Allocation
-    """What is wanted, by catalog keys."""
+    """The allocation, by catalog keys."""
     sites: frozenset[str]
     counted: Mapping[int, Mapping[int, int]]
-    """By pool and PBX, of the shared pools that rules are about, before or after."""
+    """Counted seats by pool and PBX, of the shared pools that rules are about."""
     waits: Mapping[tuple[str, int], int]
-    """Seats waited for, by (license type, PBX id)."""
+    """The number of seats waited for, by (license type, PBX id)."""
 
 
 async def apply_allocation(context: ServiceContext, request: ApplyAllocation) -> AllocationApplied | AnsweredBefore:
-    """Apply an allocation; a dry run writes nothing. It is judged beside everything else.
+    """Apply an allocation; a dry run writes nothing. The allocation is judged without holding up other work.
 
     Raises:
         UnknownProjectError: there is no such project.
-        AllocationInvalidError: it cannot be kept.
-        AllocationChangedError: somebody else was faster.
+        AllocationInvalidError: the allocation cannot be kept.
+        AllocationChangedError: somebody else changed the project first.
         RequestIdTakenError: the request id was used for something else.
     """
     time = context.lease_time()
@@ -159,7 +159,7 @@ def _changes(before: Allocation, after: Allocation) -> Iterator[Change]:
 
 
 def _text(part: Any) -> str:
-    """A group, a rule or a policy in one line, without its name and what is empty."""
+    """Return a group, a rule or a policy as one line, without its name and without empty fields."""
     said = []
     for name, value in asdict(part).items():
         if not value or name in ("name", "license_type"):
@@ -183,7 +183,7 @@ def _text(part: Any) -> str:
 
 
 def _outlooks(situation: _Situation, now: float) -> tuple[tuple[SiteOutlook, ...], tuple[str, ...]]:
-    """What becomes of each site, and what has to be known of reserves that are not free yet."""
+    """Return what each site can get, and notices about reserves that are not free yet."""
     estate, pools, warnings = situation.estate, [], []
     for pool_id, counted in situation.counted.items():
         key = estate.shared_pools[pool_id]

@@ -33,7 +33,7 @@ _APPLIED = "project.applied"
 
 
 class Applied(Value):
-    """What an apply changed, or would change."""
+    """What applying a project changed, or would change."""
 
     changes: tuple[Change, ...]
     revision: int
@@ -45,16 +45,16 @@ class ApplyProject(ChangeRequest[Applied], kw_only=True):
 
 
 class _Judged(Value, kw_only=True):
-    """What came of applying a project to a copy: nothing is wrong with it, by what was known then."""
+    """What applying a project to a copy gave: the project is valid, by what was known then."""
 
     before: ProjectBefore
     applied: Applied
     moved: tuple[int, ...] = ()
-    """The ids of PBXs whose device is not what it was: what they hold follows."""
+    """The ids of PBXs whose device has changed: the seats that they hold must follow."""
 
 
 class ProjectMovedError(Exception):
-    """A project is not what it was when a change of it was judged."""
+    """A project has changed since a change of it was judged."""
 
 
 async def apply_project(
@@ -62,10 +62,10 @@ async def apply_project(
 ) -> Applied | AnsweredBefore:
     """Apply a project; a dry run changes nothing.
 
-    It is judged on a copy. The writer looks again at what PBXs may have done meanwhile, and writes what differs.
+    The project is judged on a copy. The writer then checks what PBXs may have done meanwhile, and writes what differs.
 
     Raises:
-        ProjectInvalidError: something in it is wrong, or would take away what is in use.
+        ProjectInvalidError: something in the project is wrong, or would take away what is in use.
         RequestIdTakenError: the request id was used for something else.
     """
     spec, catalogs = request.spec, estates.catalogs
@@ -90,7 +90,7 @@ async def apply_project(
 
 
 def _judge(tx: Tx, spec: ProjectSpec, estates: EstateCache, time: LeaseTime) -> _Judged:
-    """Apply a project to a copy of what it was; it is right by itself."""
+    """Apply a project to a copy of its stored state, and check the project by itself."""
     catalog, row = estates.catalogs[spec.catalog], store.project_row(tx, spec.name)
     before = ProjectBefore(row=row)
     if row is not None and not row.is_deleted:
@@ -112,10 +112,10 @@ def _judge(tx: Tx, spec: ProjectSpec, estates: EstateCache, time: LeaseTime) -> 
 def _write(
     tx: Tx, request: ApplyProject, judged: _Judged, estates: EstateCache, time: LeaseTime
 ) -> Applied | AnsweredBefore:
-    """Write a project that was found right, if it is still what it was then.
+    """Write a project that was found valid, if the stored project has not changed since.
 
     Raises:
-        ProjectMovedError: it is not.
+        ProjectMovedError: the stored project has changed.
         ProjectInvalidError: PBXs have come to use what would be taken away.
         RequestIdTakenError: the request id was used for something else.
     """
@@ -146,7 +146,7 @@ def _write(
 
 
 def _applied_before(tx: Tx, request: ApplyProject) -> AnsweredBefore | None:
-    """The answer that this request had before, where it is a retry.
+    """Return the answer that this request had before, where the request is a retry; else None.
 
     Raises:
         RequestIdTakenError: the request id was used for something else, or before the project was deleted.
@@ -169,7 +169,7 @@ def _estate(tx: Tx, project: str, estates: EstateCache) -> Estate:
 def _platforms_reconciled(
     tx: Tx, before: Estate | None, after: Estate, spec: ProjectSpec, time: LeaseTime
 ) -> tuple[str, ...]:
-    """Reconcile what PBXs hold with the devices that they run on now; what an operator should know of the project."""
+    """Reconcile what PBXs hold with the devices that they run on now; return warnings for the operator."""
     leases = leases_of_project(tx, after.project_id)
     reconciled = record_platforms(tx, before, after, spec, leases, time) if before is not None else ()
     return (*reconciled, *warnings_of(after, software_in_use(leases, time)))

@@ -30,7 +30,7 @@ _PAGE_SEATS = 5_000
 
 
 async def plan_changes(context: ServiceContext, project: str, changes: Sequence[PlannedChange]) -> Plan:
-    """What would happen if these changes were made.
+    """Return what would happen if some changes were made.
 
     Raises:
         UnknownProjectError: there is no such project.
@@ -68,14 +68,16 @@ def _upgrades(tx: Tx, estates: EstateCache, estate: Estate, now: float) -> dict[
 
 
 def _seats(tx: Tx, estate: Estate) -> Iterator[Seat]:
-    """What is held and may be kept: seats that an operator took away are not asked for again (L5)."""
+    """Yield the seats that are held and may be kept: seats that an operator took away are not asked for again (L5)."""
     revoked = revoked_seats(tx, sorted(estate.revoked_from))
     for page in _pages(tx, list(estate.pbxs)):
         yield from (seat for seat in page if seat.key not in revoked.get(seat.pbx_id, ())) if revoked else page
 
 
 def _pages(tx: Tx, pbx_ids: Sequence[int]) -> Iterator[Sequence[Seat]]:
-    """All seats of PBXs: of many at once where each holds few, and piece by piece where one holds very many."""
+    """Yield all seats of PBXs in pages: many PBXs at once where each holds few seats, parts of one PBX where it holds
+    many.
+    """
     held = {pbx_id: sum(totals.values()) for pbx_id, totals in seat_totals(tx, pbx_ids).items()}
     few: list[int] = []
     together = 0

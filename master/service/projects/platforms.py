@@ -32,12 +32,12 @@ from master.store.statements.seats import who_hold, write_working_set
 def record_platforms(
     tx: Tx, before: Estate, after: Estate, spec: ProjectSpec, leases: Mapping[int, Lease], time: LeaseTime
 ) -> tuple[str, ...]:
-    """Reconcile every PBX whose device is not what it was; what an operator should know of it.
+    """Reconcile the seats of every PBX whose device has changed; return warnings for the operator.
 
     `spec` is what the project was written from, in this transaction.
 
     Raises:
-        ProjectInvalidError: seats would lack what the device asks for.
+        ProjectInvalidError: seats would lack the companion seats that the device requires.
     """
     warnings, violations, eligibilities = list[str](), list[Violation](), EligibilityCache(after)
     moved = elsewhere(before, after)
@@ -60,7 +60,7 @@ def record_platforms(
 
 
 def elsewhere(before: Estate, after: Estate) -> list[tuple[Pbx, Pbx]]:
-    """PBXs whose device is not what it was, as they were and as they are."""
+    """Return the PBXs whose device has changed, as they were and as they are."""
     both = ((before.pbxs[pbx_id], pbx) for pbx_id, pbx in after.pbxs.items() if pbx_id in before.pbxs)
     return [(earlier, pbx) for earlier, pbx in both if _device_of(earlier) != _device_of(pbx)]
 

@@ -33,7 +33,7 @@ class Projects:
         """Apply a project; a dry run returns what would change.
 
         Raises:
-            ProjectInvalidError: it is wrong, or would take away what is in use.
+            ProjectInvalidError: the project is wrong, or would take away what is in use.
         """
         with self._context.hub.telling_of_what_was_left():
             applied = await apply_project(
@@ -54,8 +54,8 @@ class Projects:
 
         Raises:
             UnknownProjectError: there is no such project.
-            AllocationInvalidError: it cannot be kept.
-            AllocationChangedError: somebody else was faster.
+            AllocationInvalidError: the allocation cannot be kept.
+            AllocationChangedError: somebody else changed the project first.
         """
         applied = await apply_allocation(self._context, request)
         if isinstance(applied, AllocationApplied) and applied.changes and not request.dry_run:
@@ -73,8 +73,8 @@ class Projects:
         )
 
     async def _tell_of(self, project: str) -> None:
-        """Have PBXs told of a changed project. It is read before they ask: of ten thousand sites that takes a while,
-        and the writer's first batch would have all others wait for it.
+        """Notify PBXs of a changed project. The project is read before they ask: for ten thousand sites reading takes a
+        while, and the writer's first batch would have all others wait.
         """
         try:
             with suppress(StorageError, UnknownProjectError):  # what was applied is applied
@@ -86,7 +86,7 @@ class Projects:
         """Delete a project; a dry run returns what would be deleted.
 
         Raises:
-            UnknownProjectError: there is none.
+            UnknownProjectError: there is no such project.
             ProjectInUseError: something of it is leased or bound.
         """
 
@@ -105,7 +105,7 @@ class Projects:
         """Return a project as it was last applied.
 
         Raises:
-            UnknownProjectError: there is none.
+            UnknownProjectError: there is no such project.
         """
         stored = await self._context.questions.read(
             lambda tx: projects.load_project(tx, name, self._context.estates.catalogs)
@@ -115,7 +115,7 @@ class Projects:
         return stored
 
     async def list_projects(self, *, after: str, limit: int, only: str | None) -> list[str]:
-        """Project names, sorted; `only` for somebody who may know of one."""
+        """Return project names, sorted; `only` names the one project that a confined caller may see."""
         return await self._context.questions.read(
             lambda tx: projects.project_names(tx, after=after, limit=limit, only=only)
         )

@@ -32,9 +32,9 @@ class Deleted(Value, kw_only=True):
     licenses: int
     webhooks: int
     ledger_entries: int
-    """Of its agreement ledger; they stay."""
+    """The entries of the project's agreement ledger; they are kept."""
     events: int
-    """Of its audit, the last one included; they stay."""
+    """The events of the project's audit, the last one included; they are kept."""
 
 
 class DeleteProject(ChangeRequest[Deleted], kw_only=True):
@@ -52,7 +52,7 @@ class ProjectInUseError(Exception):
 
 
 def remove_project(tx: Tx, request: DeleteProject, estates: EstateCache, time: LeaseTime) -> Deleted | AnsweredBefore:
-    """Delete a project in the transaction given.
+    """Delete a project in the given transaction.
 
     Raises:
         UnknownProjectError: there is no such project.

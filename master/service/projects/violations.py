@@ -28,12 +28,12 @@ from master.values import Value
 
 
 class ProjectBefore(Value, kw_only=True):
-    """A project as an apply finds it."""
+    """A project as it is before an apply."""
 
     row: store.ProjectRow | None
-    """None where there is no such project."""
+    """The project's row; None where no project has the name."""
     stored: store.StoredProject | None = None
-    """None where it was deleted, as `known`."""
+    """The stored project; None where it was deleted, and so is `known`."""
     known: Estate | None = None
 
     @property
@@ -49,7 +49,7 @@ class ProjectBefore(Value, kw_only=True):
 def violations_of_change(
     tx: Tx, before: ProjectBefore, spec: ProjectSpec, catalog: Catalog, time: LeaseTime
 ) -> list[Violation]:
-    """What the project may not become from what it is, and from what PBXs do now."""
+    """Return what forbids a change of a project: what the project is, and what PBXs do now."""
     row, known, stored = before.row, before.known, before.stored
     if row is None:
         return []
@@ -67,7 +67,9 @@ def violations_of_change(
 
 
 def _ledger_violations(tx: Tx, project_id: int, catalog: str, spec: ProjectSpec) -> list[Violation]:
-    """What was ordered was ordered by the offers and products of one catalog."""
+    """Return a violation where the catalog would change although the agreement ledger has entries that
+    use the old one.
+    """
     written = last_number(tx, project_id) if spec.catalog != catalog else 0
     if not written:
         return []
@@ -113,7 +115,9 @@ def _in_use_violations(
 
 
 def _loan_violations(tx: Tx, before: store.StoredProject, spec: ProjectSpec, time: LeaseTime) -> list[Violation]:
-    """Say which PBXs get no standby: it would carry the seats that the PBX has borrowed and may go on using (F5)."""
+    """Return the PBXs that may get no standby: it would carry seats that the PBX has borrowed and may go
+    on using (F5).
+    """
     known = {(pbx.name, pbx.standby_for) for pbx in before.spec.pbxs}
     new = {
         pbx.standby_for: pbx.name for pbx in spec.pbxs if pbx.standby_for and (pbx.name, pbx.standby_for) not in known
@@ -139,7 +143,7 @@ def _held_by(tx: Tx, known: Estate, pool_id: int) -> str:
 def _unlearned_violations(
     known: Estate, before: store.StoredProject, spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]
 ) -> list[Violation]:
-    """What cannot be taken away while nobody knows who uses it: licenses of a pool, and PBXs."""
+    """Return what cannot be taken away while the project is learning who uses it: licenses of a pool, and PBXs."""
     until = "while the master learns what is in use after a restore; `license-master status` says until when"
     wanted = _capacities(spec, catalog, imported)
     wrong = []
@@ -156,7 +160,7 @@ def _unlearned_violations(
 
 
 def _capacities(spec: ProjectSpec, catalog: Catalog, imported: Sequence[License]) -> Counter[tuple[str, str]]:
-    """Licenses by device and type, as a project file would have them."""
+    """Count licenses by device and type, as they would be under a project file."""
     wanted = Counter(capacities(spec, catalog))
     for license in imported:
         if license.device is not None:
