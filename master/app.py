@@ -42,10 +42,12 @@ from master.store.upkeep import schema
 _log = structlog.get_logger(__name__)
 _WAIT_SECONDS = 0.5
 _LAST_SECONDS = 20.0
-"""How long a master that must end may take for it, besides letting calls finish."""
+"""How many seconds a master that must end may take to stop, besides letting calls finish."""
 _SWITCH_SECONDS = 0.0001
-"""How long a thread that computes keeps the interpreter once another one wants it. A call and its commit ask for it
-dozens of times, and wait each time while a plan is worked out; Python's own default is fifty times as long."""
+"""How many seconds a thread that computes keeps the interpreter once another thread wants it. A call and its commit ask
+for the interpreter dozens of times, and wait each time while a plan is worked out; Python's own default is fifty times
+as long.
+"""
 
 
 class Running(Parts, kw_only=True):
@@ -53,7 +55,7 @@ class Running(Parts, kw_only=True):
 
     port: int = 0
     metrics_port: int = 0
-    """0 where there is no metrics page."""
+    """The port of the metrics page; 0 where there is no metrics page."""
 
 
 @asynccontextmanager
@@ -62,8 +64,8 @@ async def running(
     clock: Callable[[], float] | None = None,
     stepped_seconds: Callable[[], float] = never_stepped,
 ) -> AsyncIterator[Running]:
-    """A whole master, serving until the context ends; `clock` instead of the database's and this machine's, with how
-    far it was set forward.
+    """Run a whole master until the context ends; `clock` replaces the clocks of the database and of this machine, and
+    `stepped_seconds` says how far it was set forward.
 
     Raises:
         StorageError: the database cannot be used; says what to do.
@@ -108,7 +110,7 @@ async def running(
 
 
 async def _start(master: Running, stack: AsyncExitStack) -> None:
-    """Start everything; what was started is stopped with the stack, the latest first."""
+    """Start everything; the stack stops what was started, the latest first."""
     page = master.metrics_page()
     if page is not None:
         master.metrics_port = page.port
@@ -131,7 +133,9 @@ async def _start(master: Running, stack: AsyncExitStack) -> None:
 
 
 def _steady_seconds() -> float:
-    """Seconds on a clock that never jumps and goes on while the machine sleeps, where it has one."""
+    """Return seconds on a clock that never jumps; it goes on while the machine sleeps, where the machine has such a
+    clock.
+    """
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -139,7 +143,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let calls finish.
 
     Raises:
-        TaskLostError: a task ended and could not be kept going; nobody is served any more.
+        TaskLostError: a task ended and could not be kept going; the master serves nobody any more.
     """
     allow_open_files("streams_max", settings.streams_max)
     stop = asyncio.Event()
@@ -164,7 +168,8 @@ async def serve(settings: Settings) -> None:
 async def mark_restored(
     settings: Settings, *, caller: str, clock: Callable[[], float] | None = None
 ) -> dict[str, float]:
-    """Have every project of a database learn, because it was restored from a backup: until when, by project.
+    """Have every project of a database learn, because the database was restored from a backup; return until when, in
+    UNIX seconds, by project.
 
     Raises:
         StorageError: the database cannot be used; says what to do.
@@ -188,7 +193,7 @@ async def mark_restored(
 
 
 async def _until_the_database_answers(settings: Settings, stop: asyncio.Event) -> None:
-    """A master that is started while PostgreSQL is away waits for it; a file is there or is not."""
+    """Wait for a PostgreSQL that is away when the master starts; do not wait for an SQLite file."""
     database = open_database(settings.database_url, timeout_seconds=settings.database_timeout_seconds)
     has_logged = False
     try:

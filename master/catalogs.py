@@ -12,10 +12,10 @@ from master.settings import Settings
 
 
 def load_catalogs(settings: Settings) -> dict[str, Catalog]:
-    """The catalogs that come along and those that the settings name, by name.
+    """Load the catalogs that come with the code and those that the settings name, by name.
 
     Raises:
-        CatalogError: one has a mistake.
+        CatalogError: a catalog has a mistake.
     """
     texts = {
         file.name: file.read_text(encoding="utf-8")
@@ -28,5 +28,5 @@ def load_catalogs(settings: Settings) -> dict[str, Catalog]:
 
 @lru_cache(maxsize=32)
 def _catalog(text: str, file: str) -> Catalog:
-    """Read once for all masters of a process; a catalog never changes."""
+    """Parse a catalog, once for all masters of a process; a catalog never changes."""
     return read_catalog(text, file=file)

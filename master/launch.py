@@ -31,7 +31,7 @@ def reserved_port() -> int:
 
 
 class MasterProcess:
-    """One `license-master serve`; after a kill it can be started again on the same port.
+    """A process of `license-master serve`; after a kill it can be started again on the same port.
 
     It serves in plain text unless the settings name certificates, and has no settings but these and the defaults.
     `environment` is added to this process's own.
@@ -51,7 +51,7 @@ class MasterProcess:
         self.address = ""
         self.metrics_port = 0
         self.log = ""
-        """What it wrote while it served, once it is gone."""
+        """The log of the process while it served, once the process has ended."""
 
     @property
     def pid(self) -> int:
@@ -59,10 +59,10 @@ class MasterProcess:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it and wait until it serves.
+        """Start the process and wait until it serves.
 
         Raises:
-            RuntimeError: it ended instead; the text is its log.
+            RuntimeError: the process ended instead; the text is its log.
         """
         variables = {f"{PREFIX}{key.upper()}": str(value) for key, value in self._settings.items()}
         self._process = await asyncio.create_subprocess_exec(
@@ -91,11 +91,11 @@ class MasterProcess:
         raise RuntimeError(f"the master did not start, it ended with {code}: {log.decode(errors='replace')}")
 
     async def kill(self) -> None:
-        """SIGKILL: no time for last words."""
+        """Send SIGKILL: the process cannot finish anything."""
         await self._end(signal.SIGKILL)
 
     async def terminate(self) -> int:
-        """SIGTERM: calls under way are finished; the exit code."""
+        """Send SIGTERM, so that calls under way are finished; return the exit code."""
         return await self._end(signal.SIGTERM)
 
     async def _end(self, number: signal.Signals) -> int:
@@ -114,7 +114,7 @@ class MasterProcess:
 async def master_process(
     database_url: str, *, environment: Mapping[str, str] | None = None, **settings: object
 ) -> AsyncIterator[MasterProcess]:
-    """A process that is gone when the context ends."""
+    """Run a master as a process that ends with the context."""
     process = MasterProcess(database_url, environment=environment, **settings)
     await process.start()
     try:

@@ -27,7 +27,7 @@ _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Metrics:
-    """What the process counts by itself."""
+    """The metrics that the process counts by itself."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -139,11 +139,13 @@ class EstateCollector(Collector):
     """Reads the estates at each scrape."""
 
     def __init__(self, read: Callable[[], Sequence[Overview] | None]) -> None:
-        """`read` gives None where the database answers, but so much is asked of it that this takes too long."""
+        """`read` returns None where the database answers, but too slowly because too much is asked of it."""
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of all projects; only `license_master_up` where the database does not answer, or not in time."""
+        """Return the metrics of all projects; only `license_master_up` where the database does not answer, or not in
+        time.
+        """
         up = GaugeMetricFamily("license_master_up", "Whether the database answers.")
         try:
             estates = self._read()
@@ -154,7 +156,7 @@ class EstateCollector(Collector):
         return [up, *_families(estates or ())]
 
     def describe(self) -> Iterable[Metric]:
-        """Names only; nothing is read."""
+        """Return the names of the metrics; nothing is read."""
         return _families([])
 
 

@@ -101,7 +101,7 @@ class Parts(ServiceParts, kw_only=True):
 
     @cached_property
     def periodic_tasks(self) -> tuple[PeriodicTask, ...]:
-        """All of these, in the order in which they start."""
+        """All periodic tasks, in the order in which they start."""
         expiry_seconds = self.settings.expiry_interval_seconds
         release_seconds = self.settings.release_interval_seconds
         renew, renewal_seconds = self.agreements.renew_and_reconcile, self.settings.agreement_interval_seconds
@@ -127,7 +127,7 @@ class Parts(ServiceParts, kw_only=True):
 
     @cached_property
     def authorizer(self) -> Authorizer | None:
-        """Lets calls in; None in plain text."""
+        """Checks who may call; None in plain text."""
         if self.certificates is None:
             return None
         settings = self.settings
@@ -209,7 +209,7 @@ class Parts(ServiceParts, kw_only=True):
         )
 
     def metrics_page(self) -> MetricsPage | None:
-        """The page that Prometheus reads, served from now on until it is closed; None where it is not wanted.
+        """Serve the page that Prometheus reads, until it is closed; return None where no page is wanted.
 
         Raises:
             OSError: its address cannot be listened on.
@@ -219,7 +219,7 @@ class Parts(ServiceParts, kw_only=True):
         loop = asyncio.get_running_loop()
 
         async def overviews() -> list[Overview]:
-            """Scrapes that come while one is answered get the same answer."""
+            """Return the overviews; scrapes that come while one is answered get the same answer."""
             if self._scraped is None or self._scraped.done():
                 self._scraped = asyncio.ensure_future(self.status.overviews())
             return await asyncio.shield(self._scraped)

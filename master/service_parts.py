@@ -45,25 +45,27 @@ from master.store.dry_runs.rehearsals import Rehearsals
 
 VERSION = metadata.version("license-master")
 _LATE_TIMES, _ANSWER_TIMES = 2, 3
-"""After how many times as long as the database may take a commit is doubted, and the database taken for away."""
+"""How many times the database's time limit may pass before a commit is doubted, and before the database
+counts as away.
+"""
 
 
 class ServiceParts(Struct, kw_only=True, dict=True):
-    """What leases, licenses and agreements are kept by; the fields are what must be there before any of it."""
+    """The parts that keep leases, licenses and agreements; the fields are what must exist before any of these parts."""
 
     settings: Settings
     catalogs: Mapping[str, Catalog]
     database: Database
     clocks: Clocks
     lease_clock: LeaseClock | None
-    """None where somebody else says what time it is."""
+    """The clock that leases go by; None where the caller gives another clock."""
     clock: Callable[[], float]
     """The time that leases go by: UNIX seconds."""
     stepped_seconds: Callable[[], float]
-    """How far it was set forward while leases were in force."""
+    """How many seconds the time was set forward while leases were in force."""
     signer: Signer
     certificates: Certificates | None
-    """None in plain text."""
+    """The master's certificates; None in plain text."""
 
     # --- What keeps time and counts ---------------------------------------------------------------------------------
 
@@ -82,7 +84,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
 
     @cached_property
     def tasks(self) -> Tasks:
-        """Everything that lasts as long as this master."""
+        """The tasks that last as long as this master."""
         return Tasks(self.metrics)
 
     @cached_property
@@ -102,7 +104,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
         )
 
     async def _serves(self, serving: bool) -> None:
-        """Say that the database answers again, or no more."""
+        """Note whether the database answers again, or no longer."""
         if serving:
             self.stream_recorder.serves_again()
 
@@ -119,7 +121,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
 
     @cached_property
     def rehearsals(self) -> Rehearsals:
-        """Dry runs, and what is judged before it is written."""
+        """The rehearsals, which carry out dry runs and judge changes before they are written."""
         return Rehearsals(self.questions)
 
     @cached_property
@@ -128,7 +130,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
 
     @cached_property
     def questions(self) -> Questions:
-        """The database as those see it who ask, and who change something else than leases."""
+        """The database as it is used for questions, and for changes of anything but leases."""
         limits = QuestionLimits(self.settings.caller_questions_max, self.settings.questions_max)
         return Questions(
             self.database, caller=current_caller, limits=limits, leases_wait=lambda: self.committer.is_busy
@@ -188,7 +190,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
 
     @cached_property
     def stream_recorder(self) -> StreamRecorder:
-        """What is seen of PBXs that have a standby."""
+        """Records the streams of PBXs that have a standby."""
         return StreamRecorder(
             self.context,
             clock=self.clock,
@@ -204,7 +206,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
 
     @cached_property
     def learnings(self) -> Learnings:
-        """What a restored master learns."""
+        """Begins and ends learning after a restore."""
         return Learnings(self.context)
 
     @cached_property
@@ -232,6 +234,6 @@ class ServiceParts(Struct, kw_only=True, dict=True):
 
 
 def current_caller() -> str:
-    """Who makes the call that is being served; nobody where the master does something by itself."""
+    """Return who makes the call that is being served; nobody where the master does something by itself."""
     identity = identity_of_call.get()
     return identity.uri if identity is not None else caller_of_call.get("")

@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).parent
 
 
 def shipped(folder: str) -> Path:
-    """The folder of that name: "docs", "examples", "migrations"."""
+    """Return the path of a shipped folder: "docs", "examples", "migrations"."""
     installed = _PACKAGE / folder
     return installed if installed.exists() else _PACKAGE.parent / folder

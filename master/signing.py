@@ -29,7 +29,7 @@ class Signer:
 
     @staticmethod
     def fresh() -> tuple[str, bytes]:
-        """A new (key id, private key); the id is taken from the public key."""
+        """Make a new (key id, private key); the id is derived from the public key."""
         key = Ed25519PrivateKey.generate()
         return documents.key_id_of(documents.public_key_of(key)), key.private_bytes_raw()
 

@@ -16,4 +16,4 @@ __all__ = ["Value", "field", "replace"]
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Value(Struct, frozen=True):
-    """Base of all values: like a frozen data class, but made and compared by C, and without code of its own."""
+    """The base of all values: like a frozen data class, but made and compared by C, and without code of its own."""

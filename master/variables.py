@@ -14,4 +14,4 @@ PKI = f"{PREFIX}PKI"
 PKI_TOKEN = f"{PREFIX}PKI_TOKEN"
 DEVICE_TOKEN = f"{PREFIX}DEVICE_TOKEN"
 COMMANDS = frozenset({SERVER, PROJECT, PROFILE, PROFILES, PKI, PKI_TOKEN, DEVICE_TOKEN})
-"""What commands take besides settings."""
+"""The variables that commands read besides settings."""

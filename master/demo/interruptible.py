@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def interruptible_folder() -> Iterator[Path]:
-    """A folder that goes with the context; SIGINT and SIGTERM cancel the task that is in it."""
+    """Provide a folder that is removed with the context; SIGINT and SIGTERM cancel the task that uses it."""
     this = asyncio.current_task()
     assert this is not None
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -37,7 +37,7 @@ _AGREE_SECONDS: Final = 20.0
 
 
 class KamailioDemo:
-    """One run, in a folder of its own."""
+    """One run of the demo, in a folder of its own."""
 
     def __init__(self, console: Console, project: project_pb2.Project, folder: Path) -> None:
         self._project, self._folder = project, folder
@@ -47,7 +47,7 @@ class KamailioDemo:
         self._parts = 0
 
     async def play(self) -> bool:
-        """Play all acts; whether all ended as it should."""
+        """Play all acts; return whether all ended as expected."""
         async with self._running() as site:
             await self._apply(site.master)
             await site.start()
@@ -121,7 +121,7 @@ class KamailioDemo:
         self._screen.show(Panel(text, title="Why is the next phone refused?", border_style="yellow", expand=False))
 
     async def _until_all_agree(self, site: _Site, expected: set[str]) -> bool:
-        """Wait until the three name the same phones; whether they do."""
+        """Wait until master, agent and Kamailio name the same phones; return whether they do."""
         async with open_channel(site.master.address) as channel:
             status = status_pb2_grpc.StatusServiceStub(channel)
             request = status_pb2.ListSeatsRequest(
@@ -154,13 +154,13 @@ class _Site(Value):
     agent: AgentProcess
 
     async def start(self) -> None:
-        """Start what needs the estate."""
+        """Start Kamailio and the agent, which need the estate."""
         await self.kamailio.start()
         await self.agent.start()
 
 
 async def _until_held(agent: AgentProcess, seats: int) -> None:
-    """Wait, not for ever, until so many seats are in use."""
+    """Wait for a limited time until `seats` seats are in use."""
     until = time.monotonic() + _AGREE_SECONDS
     while time.monotonic() < until:
         if len(await agent.holders()) == seats:
@@ -169,10 +169,10 @@ async def _until_held(agent: AgentProcess, seats: int) -> None:
 
 
 async def play_kamailio(console: Console, project: project_pb2.Project) -> bool:
-    """Play it, print its summary; whether all ended as it should.
+    """Play the demo and print its summary; return whether all ended as expected.
 
     Raises:
-        asyncio.CancelledError: it was interrupted; everything it started is gone.
+        asyncio.CancelledError: the demo was interrupted; everything that it started is gone.
     """
     with interruptible_folder() as folder:
         return await KamailioDemo(console, project, folder).play()

@@ -63,15 +63,15 @@ class Screen:
         self._console.print(self._stamped(Text(title, style="bold cyan")))
 
     def tell(self, text: str, style: str = "") -> None:
-        """Something worth keeping in the scroll-back."""
+        """Print a text that is worth keeping in the scroll-back."""
         self._console.print(self._stamped(Text(text, style=style)))
 
     def show(self, renderable: RenderableType) -> None:
-        """A table or panel worth keeping."""
+        """Print a table or panel that is worth keeping."""
         self._console.print(renderable)
 
     def happened(self, text: str, style: str = "") -> None:
-        """Something small; only seen while it is among the last, and only on a terminal."""
+        """Show a small event; it is seen only while it is among the last, and only on a terminal."""
         self._lines.append(self._stamped(Text(text, style=style)))
 
     def _stamped(self, text: Text) -> Text:

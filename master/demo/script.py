@@ -54,7 +54,7 @@ class Result(Struct):
 
     @property
     def is_right(self) -> bool:
-        """Whether everything ended as it should."""
+        """Whether everything ended as expected."""
         return not self.mismatches and all(self.most_used[name] <= self.capacity[name] for name in self.capacity)
 
 
@@ -92,7 +92,7 @@ class Demo:
                 await channel.close()
 
     def _certificates(self) -> dict[str, Any]:
-        """An authority and certificates for everybody; the settings of the master among them."""
+        """Issue an authority and certificates for all processes; return the settings of the master."""
         now, folder = time.time(), self._folder / "pki"
         authority = Authority.create(folder, name="demo", days=1, now=now)
         pbxs = {name: f"projects/{self._project.name}/pbxs/{name}" for name in PHONES}
@@ -259,7 +259,7 @@ class Demo:
             self._screen.happened(f"{site}: {event.text}")
 
     def summary(self) -> Table:
-        """What was seen, in numbers."""
+        """Return a table of what was seen, in numbers."""
         result = self.result
         table = Table("what", "seen", title="Summary", show_header=False)
         table.add_row("phones registered, refused", f"{result.registered}, {result.refused}")
@@ -275,10 +275,10 @@ class Demo:
 
 
 async def play(console: Console, project: project_pb2.Project, *, keep: bool) -> bool:
-    """Play the demo, print its summary; whether all ended as it should. With `keep`, serve until interrupted.
+    """Play the demo and print its summary; return whether all ended as expected. With `keep`, serve until interrupted.
 
     Raises:
-        asyncio.CancelledError: it was interrupted; everything it started is gone.
+        asyncio.CancelledError: the demo was interrupted; everything that it started is gone.
     """
     with interruptible_folder() as folder:
         demo = Demo(console, project, folder)

@@ -16,7 +16,9 @@ _DOUBLINGS_MAX = 16
 
 
 class StillLostError(ConnectionError):
-    """It was lost before, and now is not the time to try again; the cause is how the last attempt failed."""
+    """The target was lost before, and now is not the time to try again; the cause is the failure of the
+    last attempt.
+    """
 
     def __init__(self, failure: BaseException, wait_seconds: float) -> None:
         super().__init__(f"{str(failure) or type(failure).__name__} (tried again in {wait_seconds:.1f} s)")
@@ -24,7 +26,7 @@ class StillLostError(ConnectionError):
 
 
 class Attempts:
-    """Attempts to reach one thing. While they succeed, as many at once as anybody likes."""
+    """Attempts to reach one target. While attempts succeed, any number may run at once."""
 
     def __init__(
         self,
@@ -33,7 +35,9 @@ class Attempts:
         now: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """After the first failure the next may follow at once, after the second soon, then up to this much later."""
+        """After the first failure the next attempt may follow at once, after the second soon, then up to
+        `wait_max_seconds` later.
+        """
         self._wait_max_seconds = wait_max_seconds
         self._now = now
         self._chance = chance
@@ -51,7 +55,7 @@ class Attempts:
         """Check that an attempt may be made now.
 
         Raises:
-            StillLostError: it may not.
+            StillLostError: no attempt may be made now.
         """
         if self._failure is None:
             return
@@ -61,10 +65,11 @@ class Attempts:
 
     @contextmanager
     def attempt(self, *failures: type[BaseException]) -> Iterator[None]:
-        """Make one; it has failed where one of these leaves the context, and says nothing where another does.
+        """Make one attempt. The attempt has failed where one of `failures` leaves the context; another exception says
+        nothing.
 
         Raises:
-            StillLostError: it may not be made now.
+            StillLostError: no attempt may be made now.
         """
         self.check()
         is_probe = self._is_under_way = self.failing

@@ -18,7 +18,7 @@ from master.metrics import Metrics
 _log = structlog.get_logger(__name__)
 _FIRST_WAIT_SECONDS = 0.1
 _IN_A_ROW_MAX = 6
-"""A task that is ended as often as that, each time within a minute of its start, is given up."""
+"""How many times in a row a task may end, each time within a minute of its start, before it is given up."""
 _IN_A_ROW_SECONDS = 60.0
 
 
@@ -30,7 +30,7 @@ class TaskLostError(Exception):
 
 
 class IfEnded(Enum):
-    """What helps where a task has ended."""
+    """What to do where a task has ended."""
 
     START_AGAIN = "start_again"
     END_PROCESS = "end_process"
@@ -56,7 +56,7 @@ class Tasks:
         return kept
 
     async def lost(self) -> TaskLostError:
-        """Wait until a task is given up."""
+        """Wait until a task is given up; return the error that says so."""
         return await asyncio.shield(self._lost)
 
     def _give_up(self, name: str, why: str) -> None:
@@ -65,7 +65,7 @@ class Tasks:
 
 
 class Kept:
-    """One task that is kept going."""
+    """A task that is kept going."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Kept:
         self._start()
 
     def count_failure(self) -> None:
-        """Something the task does failed; the task goes on."""
+        """Count that something the task does failed; the task goes on."""
         self._failures.inc()
 
     async def stop(self) -> None:

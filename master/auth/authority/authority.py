@@ -50,7 +50,7 @@ from master.auth.certificates.peer_certificate import identity_in, serial_text
 from master.auth.certificates.revoked_keys import extension_of, hash_of, key_hash, revoked_key
 
 _SKEW = timedelta(minutes=5)
-"""How far a certificate begins in the past, for clocks that run behind."""
+"""How far in the past a certificate begins, for clocks that run behind."""
 _CRL_DAYS = 3650
 
 
@@ -70,7 +70,7 @@ class Authority:
         """Make a new authority in a folder that has none.
 
         Raises:
-            AuthorityError: the folder has one, or the name is none.
+            AuthorityError: the folder has an authority, or the name is not valid.
         """
         if not 0 < len(name) <= 64:
             raise AuthorityError(f"an authority's name has 1 to 64 characters, this one {len(name)}")
@@ -101,10 +101,10 @@ class Authority:
 
     @classmethod
     def open(cls, folder: Path) -> Authority:
-        """The authority of a folder.
+        """Read the authority of a folder.
 
         Raises:
-            AuthorityError: there is none, or it cannot be read.
+            AuthorityError: the folder has no authority, or the authority cannot be read.
         """
         try:
             certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
@@ -121,12 +121,12 @@ class Authority:
 
     @property
     def ends_at(self) -> float:
-        """When the authority ends, and with it everything that it issued; UNIX seconds."""
+        """When the authority ends, and with it every certificate that it issued, UNIX seconds."""
         return self.certificate.not_valid_after_utc.timestamp()
 
     @property
     def key_is_read_by_others(self) -> bool:
-        """Whether others than the owner of its key may read it."""
+        """Whether anybody but the owner of the authority's key may read that key."""
         return bool((self.folder / "ca.key").stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
     def issue(self, subject: Identity, public_key: PublicKey, *, days: float, now: float) -> Issued:
@@ -138,10 +138,11 @@ class Authority:
         return self._issue_to(subject, public_key, days=days, now=now)
 
     def issue_server(self, names: Sequence[str], public_key: PublicKey, *, days: float, now: float) -> Issued:
-        """A certificate for a master, by the host names and addresses that callers use; good for its probes too.
+        """Issue a certificate for a master, with the host names and addresses that callers use; it is good for its
+        probes too.
 
         Raises:
-            AuthorityError: no name, or one is none; the key was revoked, or the authority has ended.
+            AuthorityError: no name is given, or one is not valid; the key was revoked, or the authority has ended.
         """
         if not names:
             raise AuthorityError("a master's certificate needs at least one host name or address")
@@ -150,10 +151,11 @@ class Authority:
         )
 
     def renew(self, issued: Issued, *, now: float) -> Issued:
-        """The same for the same key, for as long again from now on; the old one stays good until its end.
+        """Issue the same certificate for the same key, for as long again from now on; the old one stays good until its
+        end.
 
         Raises:
-            AuthorityError: it was revoked, or the authority itself ends no later than it.
+            AuthorityError: the certificate was revoked, or the authority ends no later than the certificate.
         """
         key = issued.certificate.public_key()
         if not isinstance(key, PublicKey):
@@ -171,10 +173,10 @@ class Authority:
             return self.issue(issued.subject, key, days=days, now=now)
 
     def issued(self) -> list[Issued]:
-        """Every certificate, the one that ends soonest first.
+        """Return every certificate that was issued, the one that ends soonest first.
 
         Raises:
-            AuthorityError: which ones are revoked cannot be read.
+            AuthorityError: the list of revoked certificates cannot be read.
         """
         revoked = self._revoked()
         certificates = [
@@ -183,14 +185,14 @@ class Authority:
         return sorted(certificates, key=lambda certificate: (certificate.ends_at, certificate.serial))
 
     def unreadable(self) -> list[Path]:
-        """Files among the certificates that are none of its own."""
+        """Return the files among the certificates that this authority did not issue."""
         return sorted(path for path, certificate in self._kept().items() if certificate is None)
 
     def revoke(self, certificates: Collection[Issued], *, now: float) -> list[Issued]:
-        """Trust these no more, as soon as the masters have the new revoked.crl; nor any other with the same key.
+        """Revoke certificates, and all others with the same keys, as soon as the masters have the new revoked.crl.
 
         Returns:
-            All that are revoked by this: who has the key of one has that of what it was renewed to.
+            All certificates revoked by this: a certificate has the same key as those that it was renewed to.
         """
         keys = {certificate.public_key for certificate in certificates}
         with locked(self.folder):
@@ -203,7 +205,7 @@ class Authority:
         return chosen
 
     def open_token(self, subject: Identity, *, seconds: float, now: float) -> str:
-        """A one-time token: whoever shows it is enrolled as `subject`. It is stored as its hash only."""
+        """Make a one-time token: whoever shows it is enrolled as `subject`. Only the hash of the token is stored."""
         token = secrets.token_urlsafe(24)
         with locked(self.folder):
             tokens = self._tokens(now)
@@ -215,7 +217,7 @@ class Authority:
         """Return the identity that a one-time enrollment token was made for.
 
         Raises:
-            AuthorityError: it is unknown, used or too old.
+            AuthorityError: the token is unknown, used or too old.
         """
         entry = self._tokens(now).get(token_hash(token))
         serial = serial_of_token(token)
@@ -225,7 +227,7 @@ class Authority:
         return identity_of(str(entry["subject"]))
 
     def enrol(self, request: x509.CertificateSigningRequest, token: str, *, days: float, now: float) -> Issued:
-        """A certificate against a one-time token, for whom the token is for.
+        """Issue a certificate against a one-time token, to the holder that the token is for.
 
         Raises:
             AuthorityError: the token is unknown, used or too old, the request is for somebody else or not signed by its
@@ -307,8 +309,9 @@ class Authority:
         return frozenset(revocation.serial_number for revocation in self._revocations())
 
     def _revoked_keys(self) -> dict[int, bytes | None]:
-        """The hash of each revoked certificate's key, by serial number; None where neither the list has it, as one that
-        was written before lists had keys, nor the certificate is there."""
+        """Return the hash of each revoked certificate's key, by serial number; None where neither the list has it
+        (lists written before lists had keys) nor the certificate is in the folder.
+        """
         keys: dict[int, bytes | None] = {}
         for revocation in self._revocations():
             key = revoked_key(revocation)

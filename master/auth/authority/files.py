@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Whoever else asks for this folder waits meanwhile; a lock ends with its program."""
+    """Lock a folder: other programs that ask for it wait; a lock ends with its program."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -40,7 +40,7 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 class AuthorityError(ValueError):
-    """The authority does not do that; says why and what would help."""
+    """The authority refuses to do something; the text says why and what would help."""
 
 
 class Purpose(Enum):
@@ -51,11 +51,11 @@ class Purpose(Enum):
 
 
 class Holder(Value):
-    """For whom a certificate is issued."""
+    """The one for whom a certificate is issued."""
 
     name: str
     names: tuple[x509.GeneralName, ...]
-    """What it is checked by."""
+    """The alternative names by which callers check the certificate."""
     purpose: Purpose
 
 
@@ -63,7 +63,7 @@ class Issued(Value):
     certificate: x509.Certificate
     subject: Identity
     server_names: Sequence[str]
-    """For a master's certificate: what callers may call it by."""
+    """For a master's certificate: the names by which callers may call it."""
     begins_at: float
     ends_at: float
     revoked: bool
@@ -75,7 +75,7 @@ class Issued(Value):
 
     @property
     def public_key(self) -> bytes:
-        """Whose private key goes with it: the same for a certificate and what it was renewed to."""
+        """The public key of the certificate: the same for a certificate and the one that it was renewed to."""
         key = self.certificate.public_key()
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -114,5 +114,5 @@ def moment(seconds: float) -> datetime:
 
 
 def serial_of_token(token: str) -> int:
-    """The serial number of the certificate that a token is for: a positive one of 20 bytes at most, never 0."""
+    """Return the serial number of the certificate that a token is for: positive, at most 20 bytes, never 0."""
     return int.from_bytes(bytes.fromhex(token_hash(token))[:20]) >> 1 or 1

@@ -19,7 +19,7 @@ def new_key() -> Key:
 
 
 def signing_request(subject: Identity, key: Key) -> x509.CertificateSigningRequest:
-    """What a device sends to the authority; its key stays where it is."""
+    """Make the signing request that a device sends to the authority; the private key stays on the device."""
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(subject.uri)])
     builder = x509.CertificateSigningRequestBuilder(common_name(subject.name))
     return builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
@@ -35,5 +35,5 @@ def pem(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bytes
 
 
 def common_name(name: str) -> x509.Name:
-    """What people are shown; nothing is decided by it."""
+    """Make the name that people are shown; nothing is decided by it."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])

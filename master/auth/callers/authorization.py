@@ -19,7 +19,7 @@ _MESSAGES = {
 
 class Authorization:
     def __init__(self, stands_in: Callable[[str, str], Awaitable[bool]]) -> None:
-        """`stands_in` says whether one PBX, by its resource name, is the standby of another."""
+        """`stands_in` tells whether one PBX, by its resource name, is the standby of another."""
         self._stands_in = stands_in
 
     @staticmethod
@@ -33,12 +33,12 @@ class Authorization:
             raise _denied(Denial.ROLE_FORBIDDEN, identity, method)
 
     async def authorize(self, identity: Identity, method: str, request: object) -> None:
-        """Look at everything: the caller's role, its project, and whom the request names.
+        """Check everything: the caller's role, its project, and whom the request names.
 
         `method` is "package.Service/Method"; `request` has the fields of that method's message.
 
         Raises:
-            AccessDeniedError: the call is not the caller's to make.
+            AccessDeniedError: the caller may not make the call.
         """
         denied = denial(identity, method, request)
         if denied is None:

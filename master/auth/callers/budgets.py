@@ -19,19 +19,21 @@ KIB: Final = 1024
 
 
 class Budget(Value):
-    """The most that the message of one call may have."""
+    """The most bytes, elements and entries that the message of one call may have."""
 
     bytes_max: int
     elements_max: int
     entries_max: Mapping[str, int] = field(default_factory=dict)
-    """By the path of a repeated field, e.g. "project.sites", how many entries it may have."""
+    """How many entries a repeated field may have, by the field's path, e.g. "project.sites"."""
 
 
 class SeatBudget(Value):
-    """The same for a message with seats: as long as messages may be, and elements for as many seats as a call takes."""
+    """A budget for a message with seats: as long as messages may be, with elements for as many seats as
+    a call takes.
+    """
 
     beside: int = 100
-    """How many elements there may be besides the seats."""
+    """How many elements the message may have besides the seats."""
 
 
 _NAMES: Final = Budget(32 * KIB, 200)
@@ -41,7 +43,7 @@ _LEASE: Final = Budget(64 * KIB, 1_000)
 _PROOF: Final = Budget(256 * KIB, 4_000)
 """A signed lease, and what is in use, for a thousand license types."""
 _OPENING: Final = SeatBudget(beside=_PROOF.elements_max)
-"""The same, and the first seats."""
+"""As much as `_PROOF`, and the first seats."""
 _LICENSES: Final = Budget(256 * KIB, 2_000)
 """A thousand licenses by name."""
 _FILE: Final = Budget(1024 * KIB, 200)
@@ -103,24 +105,28 @@ BUDGETS: Final[Mapping[str, Budget | SeatBudget]] = MappingProxyType(
         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _QUESTION,
     }
 )
-"""Most calls bring a few names; those that bring something else are named."""
+"""Most calls bring a few names; calls that bring something else are listed."""
 BY_ROLE: Final[Mapping[tuple[str, Role], Budget]] = MappingProxyType(
     {
         (f"{_LICENSING}/SubmitCertificate", Role.PBX): Budget(32 * KIB, 200),
         (f"{_LICENSING}/EnrollDevice", Role.PBX): Budget(32 * KIB, 200),
     }
 )
-"""Where a role has less than others: a PBX brings documents of its own device, about one license or one key."""
+"""The budgets of roles that have less than others: a PBX brings documents of its own device, about one license or one
+key.
+"""
 
 
 class Budgets(Value):
-    """The table as this master's settings complete it."""
+    """The table of budgets, completed by this master's settings."""
 
     message_bytes_max: int
     seats_per_call_max: int
 
     def of(self, method: str, role: Role | None) -> Budget:
-        """What a call of a role may bring; of anybody where None proves who calls. Nothing where the table says no."""
+        """Return the budget of a call by a role (None: nobody proves who calls); an empty budget where the table has no
+        such call.
+        """
         budget = BUDGETS.get(method)
         if budget is None or (role is not None and role not in TABLE[method].roles):
             return Budget(0, 0)

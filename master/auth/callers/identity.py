@@ -27,7 +27,7 @@ _URI = re.compile(
 
 
 class Role(Enum):
-    """What somebody is to a master; the value is the word in the URI."""
+    """What a caller is to a master; the value is the word in the URI."""
 
     PBX = "pbxs"
     OPERATOR = "operators"
@@ -38,20 +38,20 @@ class Role(Enum):
 
 
 class IdentityError(ValueError):
-    """Something is nobody's name; the text says what it should look like."""
+    """A text is no valid identity; the message says what an identity looks like."""
 
 
 class Identity(Value, dict=True):
-    """Somebody, proven by a certificate."""
+    """The identity of a caller, proven by a certificate."""
 
     role: Role
     name: str
     project: str | None = None
-    """The only project that it may touch; None for all. A PBX always has one."""
+    """The only project that the caller may touch; None for all. A PBX always has one."""
 
     @cached_property
     def uri(self) -> str:
-        """The identity as its certificate says it; the audit keeps this as the caller."""
+        """The URI as the certificate says it; the audit keeps this as the caller."""
         within = f"projects/{self.project}/" if self.project else ""
         return f"{SCHEME}{within}{self.role.value}/{self.name}"
 
@@ -62,14 +62,14 @@ class Identity(Value, dict=True):
 
 
 MASTER = Identity(Role.MASTER, "master")
-"""Who shows a certificate that the authority signed for nobody."""
+"""The identity of a certificate that the authority signed for no named caller."""
 
 
 def identity_of(uri: str) -> Identity:
-    """Return whom a URI names.
+    """Return the identity that a URI names.
 
     Raises:
-        IdentityError: nobody.
+        IdentityError: the URI names nobody.
     """
     match = _URI.fullmatch(uri)
     if match is None:
@@ -88,9 +88,9 @@ def identity_of(uri: str) -> Identity:
 
 
 def operator_of(caller: str) -> str:
-    """Who a caller is, wherever the call came from; one without a name is all who call from that host.
+    """Return who a caller is, wherever the call came from; all callers without a name on one host are one.
 
-    Somebody proven is one person under every certificate with that name, confined to a project or not.
+    A proven caller is one person under every certificate with that name, confined to a project or not.
     """
     named, apart, _ = caller.rpartition(" (")
     if not apart:

@@ -15,12 +15,12 @@ from msgspec import Struct
 from master.values import Value
 
 COME_BACK_SECONDS = 0.25
-"""When a caller that has too much under way should come back."""
+"""In how many seconds a caller that has too much under way should come back."""
 _STREAM_SECONDS = 5.0
 
 
 class CallerLimitError(Exception):
-    """A caller asks more than its share; it may come back after `retry_after_seconds`."""
+    """A caller asks for more than its share; it may come back after `retry_after_seconds`."""
 
     def __init__(self, message: str, retry_after_seconds: float) -> None:
         super().__init__(message)
@@ -28,22 +28,23 @@ class CallerLimitError(Exception):
 
 
 class CallerLimits(Value):
-    """What each caller may do."""
+    """The limits of each caller."""
 
     burst_seconds: float
-    """For so long it may save up what it did not use."""
+    """For how many seconds a caller may save up what it did not use."""
     streams_max: int
     calls_max: int
-    """Calls under way, those among them whose message is still to come, or whose answer is still to be taken."""
+    """Calls under way, calls included whose message is still to come or whose answer is still to be taken."""
     reads_max: int
-    """Messages that are read at a time; further ones wait, and so does whoever sends them."""
+    """Messages that are read at a time; further messages wait, and so do their senders."""
     bytes_per_second: float
-    """Of its messages, once it has used up what it saved; further ones are read later."""
+    """Bytes of a caller's messages per second, once it has used up what it saved; further messages are read later."""
     bytes_max: int
-    """Bytes of the messages of its calls under way, once they are read; as many of answers that it has yet to take, and
-    the one with which they become more."""
+    """Bytes of the messages of a caller's calls under way, once they are read. As many bytes of answers that the caller
+    has yet to take, plus the one answer that exceeds the limit.
+    """
     all_bytes_max: int
-    """The same of all callers together."""
+    """The same limit in bytes for all callers together."""
 
 
 class _Open(Struct):
@@ -56,27 +57,27 @@ class _Open(Struct):
 
 
 class Paces:
-    """So much of something a second for each key, and what was saved up; whoever has had more waits."""
+    """A pace per second for each key, and what was saved up; a key that has had more waits."""
 
     def __init__(
         self, *, per_second: float, burst_seconds: float, clock: Callable[[], float], wait_seconds_max: float = math.inf
     ) -> None:
-        """One is saved up always. Whatever is taken, nobody has to wait for longer than `wait_seconds_max`."""
+        """At least one is always saved up. Whatever is taken, no key has to wait longer than `wait_seconds_max`."""
         self.per_second = per_second
         self._burst_seconds = max(burst_seconds, 1 / per_second)
         self._clock = clock
         self._wait_seconds_max = wait_seconds_max
         self._paid: dict[Hashable, float] = {}
-        """When what each has had will be paid for."""
+        """When what each key has had will be paid for."""
         self._forget_at = 0
-        """So many keys have those that are paid forgotten: twice as many as were left then."""
+        """At how many keys those that are paid are forgotten: twice as many as were left the last time."""
 
     def __len__(self) -> int:
-        """Keys that are remembered."""
+        """Return how many keys are remembered."""
         return len(self._paid)
 
     def wait_seconds(self, key: Hashable) -> float:
-        """Return for how many seconds a key waits until what it took is paid for, but for what was saved up."""
+        """Return how many seconds a key waits until what it took is paid for, except for what was saved up."""
         return max(self._paid.get(key, 0.0) - self._clock() - self._burst_seconds, 0.0)
 
     def take(self, key: Hashable, count: float) -> None:
@@ -90,7 +91,7 @@ class Paces:
 
 
 class Share:
-    """What one call has of its caller's share, until its answer was taken."""
+    """What one call has of its caller's share, until the call's answer was taken."""
 
     def __init__(self, shares: Shares, caller: str, counts: _Open) -> None:
         self._shares = shares
@@ -100,22 +101,22 @@ class Share:
         self._calls, self._streams = 1, 0
         counts.calls += 1
         self.large = counts.large
-        """Held while a large one is served: others of its caller stay bytes until then."""
+        """Held while a large message is served: other large messages of the caller stay unparsed until then."""
 
     def bring(self, count: int) -> None:
         """Record how many bytes the message of the call has.
 
         Raises:
-            CallerLimitError: the caller, or all callers, bring too many at a time; as before.
+            CallerLimitError: the caller, or all callers, bring too many bytes at a time; the record stays as it was.
         """
         self._shares._weigh(self._caller, count - self._bytes)
         self._bytes = count
 
     def answer(self, count: int) -> None:
-        """Record how many bytes the caller is answered; what a stream answered before was taken.
+        """Record how many bytes the caller is answered; earlier answers of a stream were taken.
 
         Raises:
-            CallerLimitError: the caller was answered too much that it has not taken; as before.
+            CallerLimitError: the caller was answered too much that it has not taken; this answer is not counted.
         """
         self._counts.answered -= self._answered
         self._answered = 0
@@ -127,7 +128,7 @@ class Share:
         """Count the call as a stream from now on.
 
         Raises:
-            CallerLimitError: the caller has as many as it may have; as before.
+            CallerLimitError: the caller has as many streams as it may have; the call is counted as before.
         """
         streams = self._counts.streams
         if streams >= self._shares._limits.streams_max:
@@ -137,7 +138,7 @@ class Share:
         self._calls, self._streams = 0, 1
 
     def close(self) -> None:
-        """Give everything back: the call is over, and its answer taken or lost."""
+        """Give back the call's whole share: the call is over, and its answer taken or lost."""
         self.bring(0)
         self._counts.answered -= self._answered
         self._counts.calls -= self._calls
@@ -147,7 +148,7 @@ class Share:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """A message is read: some of a caller's at a time, and so many bytes a second."""
+        """Wait until a message may be read: a caller's messages at a time and bytes per second are limited."""
         async with self._counts.reads:
             if seconds := self._shares._paces.wait_seconds(self._caller):
                 await asyncio.sleep(seconds)
@@ -155,7 +156,7 @@ class Share:
 
 
 class Shares:
-    """What is left to each caller of its calls, streams and bytes."""
+    """The calls, streams and bytes that are left to each caller."""
 
     def __init__(self, limits: CallerLimits, clock: Callable[[], float]) -> None:
         self._limits = limits
@@ -167,7 +168,7 @@ class Shares:
         """Count a call of a caller until its share is closed.
 
         Raises:
-            CallerLimitError: the caller has as many as it may have, or was answered too much that it has not taken.
+            CallerLimitError: the caller has as many calls as it may, or was answered too much that it has not taken.
         """
         counts = self._of(caller)
         if counts.calls >= self._limits.calls_max:

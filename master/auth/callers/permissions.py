@@ -18,7 +18,7 @@ from master.values import Value
 
 
 class Denial(Enum):
-    """Why a caller is turned away; the name is the reason on the wire."""
+    """Why a caller is refused; the name is the reason on the wire."""
 
     CERTIFICATE_UNREADABLE = "the certificate names nobody"
     CERTIFICATE_UNTRUSTED = "no authority that may stands behind the certificate"
@@ -30,7 +30,7 @@ class Denial(Enum):
 
 
 class AccessDeniedError(Exception):
-    """A call that is not for its caller. The text says nothing that the caller did not know."""
+    """A call that its caller may not make. The text says nothing that the caller did not know."""
 
     def __init__(self, denial: Denial, message: str) -> None:
         super().__init__(message)
@@ -38,14 +38,14 @@ class AccessDeniedError(Exception):
 
 
 class Access(Value):
-    """Who may call a method, and which fields of its request say whom the call is about."""
+    """Who may call a method, and which fields of its request name whom the call is about."""
 
     roles: frozenset[Role]
     about: tuple[str, ...] = ()
     """Fields that name a project or something in it: the first must be the calling PBX itself, each must be in its
     project. None where the request names nothing: then the answer holds nothing that is not the caller's own."""
     by_standby: bool = False
-    """Whether a PBX may call it for the one that it is the standby of: the lease it took over (F5)."""
+    """Whether a standby may call the method for its primary, under the lease that it took over (F5)."""
 
 
 _EVERYBODY: Final = frozenset(Role)
@@ -58,7 +58,7 @@ _READS: Final = Access(_READERS, ("project",))
 _CHANGES: Final = Access(_OPERATORS, ("project",))
 _NAMES_WEBHOOK: Final = Access(_OPERATORS, ("name",))
 _PAPER: Final = Access(frozenset({Role.PBX, Role.OPERATOR}))
-"""A signed document says for itself whose it is; who may hand it in is judged once it is read (`check_confined`)."""
+"""A signed document says for itself whose it is; who may hand it in is judged after it is read (`check_confined`)."""
 
 TABLE: Final[Mapping[str, Access]] = MappingProxyType(
     {
@@ -129,19 +129,21 @@ TABLE: Final[Mapping[str, Access]] = MappingProxyType(
     }
 )
 METRICS_PAGE: Final = frozenset({Role.METRICS, Role.OPERATOR, Role.VIEWER})
-"""Who may read the metrics page; those confined to a project may not, as it shows all."""
+"""The roles that may read the metrics page; callers confined to a project may not, as the page shows all projects."""
 
 
 def forbidden(identity: Identity, method: str) -> bool:
-    """Whether a method is not for a caller's role, whatever its request says: known before there is a request."""
+    """Tell whether a method is not for a caller's role, whatever its request says; this is known before a request is
+    read.
+    """
     access = TABLE.get(method)
     return access is None or identity.role not in access.roles
 
 
 def denial(identity: Identity, method: str, request: object) -> Denial | None:
-    """Why a call is refused; None where it is the caller's to make.
+    """Return why a call is refused; None where the caller may make it.
 
-    What the request names need not exist: the verdict is the same, so that it shows nobody what there is.
+    What the request names need not exist: the verdict is the same, so that it shows nobody what exists.
     """
     if forbidden(identity, method):
         return Denial.ROLE_FORBIDDEN
@@ -156,8 +158,10 @@ def denial(identity: Identity, method: str, request: object) -> Denial | None:
 
 
 def stood_in_for(identity: Identity, method: str, request: object) -> str | None:
-    """Another PBX of the same project that a PBX's call is for, where its standby may make it; whether the caller is
-    that is the caller's project to say, and the epoch of the lease fences it off once the other is back."""
+    """Return the other PBX of the same project that a PBX's call is for, where that PBX's standby may make the call.
+    Whether the caller is its standby, the project says; the epoch of the lease fences the caller off once the other PBX
+    is back.
+    """
     access = TABLE.get(method)
     if access is None or not access.by_standby or identity.role is not Role.PBX:
         return None
@@ -166,10 +170,10 @@ def stood_in_for(identity: Identity, method: str, request: object) -> str | None
 
 
 def check_confined(identity: Identity | None, project: str) -> None:
-    """See that somebody may act on a project that only a signed document names.
+    """Check that a caller may act on a project that only a signed document names.
 
     Raises:
-        AccessDeniedError: the caller is confined to another.
+        AccessDeniedError: the caller is confined to another project.
     """
     if identity is None or identity.project in (None, project):
         return
@@ -178,7 +182,9 @@ def check_confined(identity: Identity | None, project: str) -> None:
 
 
 def project_in(name: str) -> str:
-    """The project that a resource name begins with; a bare name is a project's own. Read as those who act on it do."""
+    """Return the project that a resource name begins with; a bare name is a project's own. Callers that act on the name
+    read it the same way.
+    """
     parts = resource(name).split("/")
     return parts[1] if len(parts) > 1 and parts[0] == "projects" else "/".join(parts)
 

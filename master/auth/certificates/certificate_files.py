@@ -27,7 +27,7 @@ _END = b"-----END X509 CRL-----"
 
 
 class CertificateFiles(Value, kw_only=True):
-    """Where a master's certificates are, PEM."""
+    """The paths of a master's certificate files, PEM."""
 
     certificate: Path
     key: Path
@@ -45,18 +45,22 @@ class Read(Value):
     """When the master's own certificate ends, UNIX seconds."""
     revoked: frozenset[CertificateId]
     revoked_keys: frozenset[bytes]
-    """Of certificates that were revoked, where the lists say them: no other certificate with such a key is good."""
+    """The key hashes of revoked certificates, where the lists have them: no other certificate with such
+    a key is good.
+    """
     revocations_due: float | None
-    """When the first of the lists says that a newer one is due, UNIX seconds; None where none says so."""
+    """When the first of the lists says that a newer list is due, UNIX seconds; None where no list says so."""
     page: ssl.SSLContext
-    """For the metrics page, which does not speak gRPC."""
+    """The TLS settings of the metrics page, which does not speak gRPC."""
     authorities: tuple[x509.Certificate, ...]
-    """Those of `ca`."""
+    """The authorities' certificates in the file `ca`."""
     is_known: bool
-    """Whether who believes `ca` alone believes the certificate."""
+    """Whether a client that trusts only `ca` trusts the master's certificate."""
 
     def is_revoked(self, certificate: PeerCertificate) -> bool:
-        """Whether a list of revoked ones has somebody's certificate, its key, or an authority that stands behind it."""
+        """Tell whether a list of revoked certificates has a caller's certificate, its key, or an authority that stands
+        behind it.
+        """
         return not (self.revoked.isdisjoint(certificate.ids) and self.revoked_keys.isdisjoint(certificate.keys))
 
 
@@ -64,7 +68,7 @@ def read_files(files: CertificateFiles, now: float) -> Read:
     """Read a master's files.
 
     Raises:
-        CertificateFilesError: a master cannot serve with them.
+        CertificateFilesError: a master cannot serve with these files.
     """
     certificate, key = NamedFile("tls_certificate_file", files.certificate), NamedFile("tls_key_file", files.key)
     pair = read_pair(certificate, key, NamedFile("tls_ca_file", files.ca))
@@ -77,10 +81,10 @@ def read_files(files: CertificateFiles, now: float) -> Read:
 
 
 def with_revocations(read: Read, files: CertificateFiles) -> Read:
-    """The same certificates, and the lists of revoked ones as they are now.
+    """Return the same certificates with the lists of revoked certificates as they are now.
 
     Raises:
-        CertificateFilesError: the lists cannot be read, or are not by an authority that is believed.
+        CertificateFilesError: the lists cannot be read, or are not by a trusted authority.
     """
     between = x509.load_pem_x509_certificates(read.certificate)[1:]
     revoked, keys, due = _revocations(files, (*read.authorities, *between))

@@ -23,10 +23,10 @@ _AGAIN_SECONDS = 60.0
 
 
 class Certificates:
-    """A master's files as last read. May be asked from several threads."""
+    """A master's certificate files as last read. May be used from several threads."""
 
     def __init__(self, files: CertificateFiles, clock: Callable[[], float]) -> None:
-        """`clock` gives UNIX seconds. Raises CertificateFilesError: they cannot be used."""
+        """`clock` gives UNIX seconds. Raises CertificateFilesError: the files cannot be used."""
         self._files = files
         self._clock = clock
         self._trouble = SparingLog(_log, clock=clock, lines_max=1, seconds=_AGAIN_SECONDS, each=("reason",))
@@ -35,12 +35,12 @@ class Certificates:
         self._failed: tuple[Sequence[object], float] | None = None
         self.current = read_files(files, clock())
         self.problem: str | None = None
-        """Why the files as they are now are not `current`; None where they are."""
+        """Why the present files are not `current`; None where they are."""
         self._tell_what_was_read()
         self._tell_what_is_overdue()
 
     def look(self) -> Read:
-        """Read the files again where they changed; returns the newest state that could be read."""
+        """Read the files again where they changed; return the newest state that could be read."""
         with self._lock:
             stamp = self._stamp()  # before reading: what changes meanwhile is read the next time
             if stamp != self._read_from:

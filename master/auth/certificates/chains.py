@@ -17,15 +17,15 @@ from licensemaster.tls.pem import is_issued_by
 _DEPTH_MAX = 8
 _SHOWN_MAX = 8
 _PATHS_MAX = 16
-"""What somebody may have looked at: certificates can be made that lead up in very many ways."""
+"""How many paths are looked at for one caller: certificates can be made that lead up in very many ways."""
 
 
 class ChainError(ValueError):
-    """No believed authority stands behind a certificate; says why."""
+    """No trusted authority stands behind a certificate; the text says why."""
 
 
 def path_of(shown: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-    """A certificate and those that it was signed by, as far as they are known; one of them is believed.
+    """Return a certificate and its signers, as far as they are known; one of them is a trusted authority.
 
     `shown` is the certificate, then what came with it.
 
@@ -48,7 +48,7 @@ def path_of(shown: Sequence[x509.Certificate], authorities: Sequence[x509.Certif
 def _paths(
     path: tuple[x509.Certificate, ...], known: Sequence[x509.Certificate]
 ) -> Iterator[tuple[x509.Certificate, ...]]:
-    """Every way up that cannot be gone further."""
+    """Yield every path of signers that cannot be extended further."""
     issuers = [certificate for certificate in known if certificate not in path and is_issued_by(path[-1], certificate)]
     if not issuers or len(path) > _DEPTH_MAX:
         yield path
@@ -58,7 +58,7 @@ def _paths(
 
 
 def _problem(path: Sequence[x509.Certificate]) -> str | None:
-    """Why one of the signers of a path may not have signed; None where all may."""
+    """Return why one of the signers of a path may not have signed; None where all may."""
     if len(path) > _DEPTH_MAX:
         return f"more than {_DEPTH_MAX} authorities stand above it"
     below = 0
@@ -75,9 +75,9 @@ def _problem(path: Sequence[x509.Certificate]) -> str | None:
 
 @lru_cache(maxsize=100)
 def _signer(signer: x509.Certificate) -> tuple[str | None, int | None, bool]:
-    """Why it may not sign, how many authorities it allows below it, and whether it signed for itself.
+    """Return why a signer may not sign, how many authorities it allows below it, and whether it signed for itself.
 
-    Kept, as the same authorities stand behind all who connect of a morning.
+    The result is kept, as the same authorities stand behind all callers that connect at about the same time.
     """
     is_its_own_issuer, below_max = signer.issuer == signer.subject, None
     try:

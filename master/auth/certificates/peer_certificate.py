@@ -21,17 +21,17 @@ class PeerCertificate(Value):
     identity: Identity
     id: CertificateId
     ends_at: float
-    """UNIX seconds."""
+    """When the certificate ends, UNIX seconds."""
     key: bytes
-    """The hash of its public key (`revoked_keys.key_hash`)."""
+    """The hash of the certificate's public key (`revoked_keys.key_hash`)."""
     ids: frozenset[CertificateId]
-    """Its own, and those of the authorities that stand behind it."""
+    """The id of the certificate, and the ids of the authorities that stand behind it."""
     keys: frozenset[bytes]
-    """The same, of keys."""
+    """The key hashes of the same certificates."""
 
     @property
     def serial(self) -> str:
-        """As `license-master pki` takes and prints it."""
+        """The serial number as `license-master pki` takes and prints it."""
         return serial_text(self.id[1])
 
 
@@ -39,7 +39,7 @@ def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = (
     """Return what a certificate says of its holder; `signers` are the authorities behind it.
 
     Raises:
-        IdentityError: it names several, or somebody whose name cannot be.
+        IdentityError: the certificate names several identities, or one that is not valid.
     """
     identity = identity_in(certificate.extensions)
     ids, keys, ends = zip(_which(certificate), *map(_which_authority, signers), strict=True)
@@ -47,20 +47,20 @@ def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = (
 
 
 def _which(certificate: x509.Certificate) -> tuple[CertificateId, bytes, float]:
-    """Which one it is, its key, and when it ends, UNIX seconds."""
+    """Return a certificate's id, the hash of its key, and its end, UNIX seconds."""
     id = certificate.issuer.public_bytes(), certificate.serial_number
     return id, key_hash(certificate), certificate.not_valid_after_utc.timestamp()
 
 
 _which_authority = lru_cache(maxsize=100)(_which)
-"""The same authorities stand behind all who connect of a morning."""
+"""A cache of authorities: the same ones stand behind all callers that connect at about the same time."""
 
 
 def identity_in(extensions: x509.Extensions) -> Identity:
-    """Who a certificate, or a request for one, is for; a master where it names nobody.
+    """Return whom a certificate, or a request for one, is for; a master where it names nobody.
 
     Raises:
-        IdentityError: it names several, or somebody whose name cannot be.
+        IdentityError: the certificate names several identities, or one that is not valid.
     """
     try:
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -73,5 +73,5 @@ def identity_in(extensions: x509.Extensions) -> Identity:
 
 
 def serial_text(serial: int) -> str:
-    """A serial number as commands take and print it."""
+    """Return a serial number as commands take and print it."""
     return f"{serial:040x}"

@@ -14,13 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 _KEY_HASH: Final = x509.ObjectIdentifier("2.25.97136384170394276830245116803247359213")
-"""Of this project alone: an arc made of a UUID, as anybody may make one (ITU-T X.667); its value an OCTET STRING."""
+"""The extension's id, of this project alone: an arc made of a UUID, as anybody may make one (ITU-T X.667); its value is
+an OCTET STRING.
+"""
 _OCTETS: Final = b"\x04\x20"
-"""What stands before 32 bytes in DER."""
+"""The DER prefix of an OCTET STRING of 32 bytes."""
 
 
 def key_hash(certificate: x509.Certificate) -> bytes:
-    """SHA-256 of a certificate's public key, with its kind (SubjectPublicKeyInfo, DER)."""
+    """Return the SHA-256 of a certificate's public key, with its kind (SubjectPublicKeyInfo, DER)."""
     return hash_of(certificate.public_key())
 
 
@@ -30,12 +32,12 @@ def hash_of(key: CertificatePublicKeyTypes) -> bytes:
 
 
 def extension_of(revoked: bytes) -> x509.UnrecognizedExtension:
-    """What says in an entry that the key with this hash is revoked."""
+    """Make the extension that says in an entry that the key with this hash is revoked."""
     return x509.UnrecognizedExtension(_KEY_HASH, _OCTETS + revoked)
 
 
 def revoked_key(entry: x509.RevokedCertificate) -> bytes | None:
-    """The hash of an entry's key; None where the list does not say it, as other authorities' lists do not."""
+    """Return the hash of an entry's key; None where the list does not have it, as lists of other authorities do not."""
     try:
         extension_type = entry.extensions.get_extension_for_oid(_KEY_HASH).value
     except x509.ExtensionNotFound:
