@@ -1,4 +1,4 @@
-"""What every call passes before it is served: who calls, what it may bring, and what its failure is called.
+"""What is checked of every call before it is served: who calls, what it may bring, how its failure is reported.
 
-Here belongs what is alike for every method. The tables it goes by are in `master/auth`.
+Here belongs what is the same for every method. The tables of who may do what are in `master/auth`.
 """

@@ -1,9 +1,9 @@
-"""What every call passes before it is served: its certificate, its message and the size of that, whom it names.
+"""What is checked of every call before it is served: its certificate, its message and that message's size, its names.
 
-What a caller costs is bounded before it is looked at. Who calls, whether that certificate is good and whether its role
-may call the method are known before anything of the message is read; then the message must come in time, have no more
-bytes and no more elements than its method and role may bring (`auth/callers/budgets.py`), and only then is it parsed
-and judged by what it names. Leaves to others: what is in the message, and how a failure is reported.
+What a call may cost is bounded at every step. Who calls, whether the certificate is valid and whether its role may
+call the method are known before anything of the message is read. Then the message must come in time, with no more
+bytes and no more elements than its method and role may bring (`auth/callers/budgets.py`). Only then is it parsed, and
+the names in it are judged. Leaves to others: what else is in the message, and how a failure is reported.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _CALLER_MAX = 128
 _LOOP_BYTES = 64 * KIB
 """Bytes above which a message is checked beside the event loop, so that other calls need not wait."""
 _AT_ONCE_BYTES = 2 * KIB
-"""Of larger messages one of each caller is served at a time: some 70 seats, each of which may be refused for a reason
-of its own, which takes ten times as long as to grant it. Clients ask one thing at a time anyway."""
+"""Bytes above which one message of each caller is served at a time: some 70 seats, each of which may be refused for a
+reason of its own, which takes ten times as long as to grant it. Clients ask one thing at a time anyway."""
 
 caller_of_call: ContextVar[str] = ContextVar("caller_of_call", default="unknown")
 """The caller of the call that is being served."""
 
 
 class Admission:
-    """Lets in the calls of one method."""
+    """Admits the calls of one method, or refuses them."""
 
     def __init__(
         self,
@@ -54,8 +54,9 @@ class Admission:
         message_deadline: MessageDeadline,
         aside: Aside,
     ) -> None:
-        """`plain` is what would serve the method unguarded. Without an authorizer, in plain text, everybody may do
-        everything and is called what they call themselves; a message has its size and time there as well."""
+        """`plain` serves the method without any check. Without an authorizer, in plain text, every caller may call
+        everything, under the name that it gives itself; the limits of messages, in bytes and seconds, hold even then.
+        """
         self._method = method
         self._authorizer = authorizer
         self._message_deadline = message_deadline
@@ -67,15 +68,15 @@ class Admission:
         self._budgets: dict[Role | None, Budget] = {role: budgets.of(method, role) for role in (*Role, None)}
 
     async def call(self, context: Context, served: AsyncExitStack) -> tuple[Any, Share | None]:
-        """The request of a call, and what it has of its caller's share, none in plain text; `served` gives back what
-        only serving it needs. One that is answered by a stream may last: it counts among its caller's streams from
-        here on, and its certificate is looked at meanwhile.
+        """Return the request of a call, and the call's part of its caller's share (None in plain text); `served` gives
+        back what is taken only for the time of serving. A call that is answered by a stream may last: from here on it
+        counts among its caller's streams, and its certificate is checked meanwhile.
 
         Raises:
-            AccessDeniedError: it is not for its caller.
-            CallerLimitError: its caller makes too many, or brings too much.
-            InvalidArgumentError: it brings too much, or what it brings is no request.
-            MessageLateError: it brings nothing.
+            AccessDeniedError: the caller may not make this call.
+            CallerLimitError: the caller makes too many calls, or brings too much.
+            InvalidArgumentError: the message is too large, or is no request.
+            MessageLateError: no message came in time.
         """
         if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
@@ -96,7 +97,8 @@ class Admission:
         return request, share
 
     async def conversation(self, context: Context, served: AsyncExitStack) -> tuple[AsyncIterator[Any], Share | None]:
-        """A call that asks by a stream as well, while it is served: reflection, whose requests name nobody."""
+        """Return the requests of a call that sends them as a stream, and its share as in `call`: such is reflection,
+        whose requests name nobody."""
         if (authorizer := self._authorizer) is None:
             caller_of_call.set(_self_named(context))
             return self._requests(context, None), None
@@ -153,7 +155,7 @@ class Admission:
 
 
 def _unreadable(data: bytes, kind: Descriptor, error: Exception) -> InvalidArgumentError:
-    """What is wrong with bytes that cannot be parsed: names the text that is to blame, where one is."""
+    """Return the error for bytes that cannot be parsed; it names the first text that is no UTF-8, if there is any."""
     with suppress(MalformedError):
         if (found := bad_text(data, kind)) is not None:
             path, text = found
@@ -167,7 +169,7 @@ async def _read(context: Context, share: Share) -> Any:
 
 
 def _excess(data: bytes, kind: Descriptor, budget: Budget) -> tuple[str | None, str | None]:
-    """The repeated field that has too many entries, and the field in which a message has too many elements."""
+    """Return the repeated field with too many entries, or the field in which a message gets too many elements."""
     path = crowded(data, kind, budget.entries_max, budget.elements_max) if budget.entries_max else None
     return path, excess(data, kind, budget.elements_max) if path is None else None
 
@@ -176,8 +178,8 @@ async def turn_away(authorizer: Authorizer, method: str, context: Context) -> No
     """Refuse a call of a method that does not exist; it counts as a call of its caller.
 
     Raises:
-        AccessDeniedError, CallerLimitError: as every call's.
-        UnknownMethodError: always else.
+        AccessDeniedError, CallerLimitError: as for every call.
+        UnknownMethodError: otherwise, always.
     """
     await authorizer.enter(None, context)
     raise UnknownMethodError(f"there is no method {method[:200]!r}")
@@ -189,7 +191,8 @@ def _prove(identity: Identity, context: Context) -> None:
 
 
 def _self_named(context: Context) -> str:
-    """What the caller calls itself in plain text, and from where; nobody gets a name that only a certificate gives."""
+    """Return the name that a caller in plain text gives itself, with its address; a name like a certificate's is left
+    out."""
     named = ""
     for key, value in context.invocation_metadata() or ():
         if key == "caller" and isinstance(value, str):

@@ -1,10 +1,9 @@
-"""Authorises every call where TLS is on: who calls is proven, and may or may not make this call.
+"""Authorises every call where TLS is on: the caller is proven, and may or may not make the call.
 
 Decides nothing itself: `auth/callers/authorization.py` says who may call what, `certificates/certificates.py` reads
-the certificate. It is looked at again with every call, so that one that ended or was revoked is good for nothing on an
-open connection either, and streams that it opened are ended as soon as that is known. Who is turned away is counted,
-named in the log, and may not ask as often as it likes either: by its certificate's key, or by its address where that
-names nobody.
+the certificate. The certificate is checked again with every call, so that one that ended or was revoked is refused on
+an open connection too, and its streams are ended as soon as that is known. A caller that is turned away is counted,
+named in the log, and has a pace too: by its certificate's key, or by its address where the certificate names nobody.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 LOOK_SECONDS = 1.0
-"""How often the files are looked at, and with them the streams: how long a revoked certificate may keep one."""
+"""Seconds between two checks of the certificate files and of the streams: how long a revoked certificate keeps one."""
 _KNOWN_MAX = 10_000
 _LINES_MAX, _LINES_SECONDS = 20, 10.0
-"""How many lines one caller that is turned away for one reason may cost the log."""
+"""The most log lines, and in how many seconds, about one caller that is turned away for one reason."""
 
 identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
 """The proven caller of the call that is being served; None in plain text."""
@@ -88,7 +87,7 @@ class Authorizer(PeriodicTask):
         metrics.calls_waiting.set_function(lambda: len(self.turns))
         self._known: dict[tuple[bytes, bytes], PeerCertificate] = {}
         self._authorities: tuple[x509.Certificate, ...] = ()
-        """The authorities that they were judged by."""
+        """The authorities by which the certificates in `_known` were judged."""
         self._log = SparingLog(
             structlog.get_logger(__name__),
             clock=clock,
@@ -97,17 +96,17 @@ class Authorizer(PeriodicTask):
             each=("caller", "reason"),
         )
         self._streams: dict[asyncio.Task[Any], tuple[PeerCertificate, str, str]] = {}
-        """By the task that serves it: whose it is, its method, and where from."""
+        """The certificate, method and peer of each open stream, by the task that serves it."""
         self._ended: set[asyncio.Task[Any]] = set()
 
     async def enter(self, method: str | None, context: Context) -> PeerCertificate:
-        """Who makes a call of a method that its role may call; None is a method that nobody has. Asked before there is
-        a request: nothing of it has been read. Calls that may not be made count as well, against whoever makes them,
-        and who makes too many waits.
+        """Return the certificate of a call's caller, whose role may call the method; None is a method that does not
+        exist. Nothing of the request has been read yet. Refused calls count against their caller too, and a caller that
+        makes too many calls waits.
 
         Raises:
-            AccessDeniedError: it may not.
-            CallerLimitError: its caller makes too many.
+            AccessDeniedError: the caller may not call the method.
+            CallerLimitError: the caller makes too many calls.
         """
         peer_certificate: PeerCertificate | None = None
         try:
@@ -130,10 +129,10 @@ class Authorizer(PeriodicTask):
         return peer_certificate
 
     async def judge(self, peer_certificate: PeerCertificate, method: str, request: Any, context: Context) -> None:
-        """Check that the caller may name whom a request names.
+        """Check that the caller may name the PBXs and projects that a request names.
 
         Raises:
-            AccessDeniedError: they are not the caller's to name.
+            AccessDeniedError: the caller may not.
         """
         try:
             await self._authorization.authorize(peer_certificate.identity, method, request)
@@ -143,11 +142,11 @@ class Authorizer(PeriodicTask):
 
     @contextmanager
     def call(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
-        """A call is under way, and whoever makes it turns out to use another's lease: that is reported here as well.
-        Its share is closed when its task ends, which is once its answer was taken, or its line lost.
+        """Count a call while it is served; a caller that uses another's lease is reported as turned away. The call's
+        share is closed when its task ends: once its answer was taken, or its connection lost.
 
         Raises:
-            CallerLimitError: the caller has too many, brings too much, or does not take what it is answered.
+            CallerLimitError: the caller has too many calls, brings too much, or does not take its answers.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -175,11 +174,11 @@ class Authorizer(PeriodicTask):
 
     @contextmanager
     def stream(self, peer_certificate: PeerCertificate, method: str, peer: str, share: Share) -> Iterator[None]:
-        """Keep an eye on a call as a stream: its task is cancelled when its certificate is no good any more.
+        """Count a call as a stream; its task is cancelled when its certificate was revoked or has ended.
 
         Raises:
-            AccessDeniedError: that happened.
-            CallerLimitError: the caller has too many.
+            AccessDeniedError: the certificate was revoked or has ended.
+            CallerLimitError: the caller has too many streams.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -204,7 +203,7 @@ class Authorizer(PeriodicTask):
             self._streams.pop(task, None)
 
     async def run_once(self) -> Read:
-        """Read changed files again, and end the streams whose certificate is no longer valid."""
+        """Read changed certificate files again, and end the streams whose certificate is no longer valid."""
         current = await asyncio.to_thread(self._certificates.look)
         for task, (peer_certificate, method, peer) in list(self._streams.items()):
             try:

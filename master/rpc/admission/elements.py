@@ -1,8 +1,8 @@
-"""Counts what a message is made of while it is still bytes: what parsing it would cost is known before it is parsed.
+"""Counts the elements of a message while it is still bytes: what parsing would cost is known before it is done.
 
-Reads the wire format and builds nothing. What is in a message of single plain fields is not counted: however often
-it is there, it costs no more than its bytes. Leaves to protobuf whether a message is well formed, but for groups, which
-no message of this API has.
+Reads the wire format and builds nothing. Fields inside a message that has only single plain fields are not counted:
+however often they come, parsing them costs no more than their bytes. Leaves to protobuf whether a message is well
+formed, except for groups, which no message of this API has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TORN = "it ends in the middle of a field"
 _TEXTS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 _LONGEST_VARINT_BITS = 70
 _TEXT_FIELDS_MAX = 100_000
-"""How many fields a message that cannot be parsed is searched for: as many as ten thousand seats have."""
+"""The most fields that are searched in a message that cannot be parsed: as many as ten thousand seats have."""
 
 
 class MalformedError(Exception):
@@ -27,13 +27,14 @@ class MalformedError(Exception):
 
 
 def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
-    """The field of a message in which it comes to more than `most` elements, or "request"; None if it does not.
+    """Return the outermost field in which a message comes to more than `most` elements, "request" where that field is
+    unknown; None where the message has no more.
 
     Elements are fields and entries, known or not, at any depth; entries of packed numbers count by their bytes. Takes
     no longer than `most` elements take.
 
     Raises:
-        MalformedError: it is no message.
+        MalformedError: the bytes are no message.
     """
     if len(data) <= most:  # an element takes a byte at least
         return None
@@ -74,12 +75,12 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
 
 
 def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most: int) -> str | None:
-    """The path of a repeated field, as `entries_max` has it, that has more entries than it may; None if none has.
+    """Return the first path of `entries_max` whose repeated field has more entries than it may; None where none has.
 
-    Looks at no more than `most` fields, and into none of them but those on the way.
+    Looks at no more than about `most` fields, and into none except those on these paths.
 
     Raises:
-        MalformedError: it is no message.
+        MalformedError: the bytes are no message.
     """
     inside: dict[int, dict[int, str]] = {}
     for path in entries_max:
@@ -106,18 +107,18 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
 
 
 def bad_text(data: bytes, kind: Descriptor) -> tuple[str, bytes] | None:
-    """The path of the first text of a message that is no UTF-8, as `seats[3].holder`, and what stands there; None if no
-    text is to blame, or it is too far behind. What a parser says of it names nothing.
+    """Return the path of a message's first text that is no UTF-8, as `seats[3].holder`, and its bytes; None where no
+    text among the first 100,000 fields is wrong. A parser's error names no field.
 
     Raises:
-        MalformedError: it is no message.
+        MalformedError: the bytes are no message.
     """
     fields = islice(_texts(data, 0, len(data), kind, ""), _TEXT_FIELDS_MAX)
     return next(((path, text) for path, text in fields if not _is_text(text)), None)
 
 
 def _texts(data: bytes, at: int, end: int, kind: Descriptor, path: str) -> Iterator[tuple[str, bytes]]:
-    """The path of each text, and what stands there; no text for every other field."""
+    """Yield the path and the bytes of each text of a message; no bytes for each other field."""
     entries = Counter[int]()
     for number, begins, ends in _fields(data, at, end):
         field = kind.fields_by_number.get(number)
@@ -141,7 +142,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, where it begins, where it ends) of each field of a message."""
+    """Yield the number of each field of a message, and where the field's content begins and ends."""
     while at < end:
         tag, at = _varint(data, at, end)
         begins = at

@@ -1,10 +1,10 @@
 """What every call passes, in this order: admission, the service, the error table, the counts.
 
-First of all a call that is in no hurry waits (`unhurried_calls`).
+Before all of these a call that is in no hurry waits (`unhurried_calls`).
 
-One interceptor, because each costs a call of its own; its handlers are made once per method, not once per call. gRPC
-hands a request over before anything is known of its caller, and parsed; so every method is served as one whose requests
-are a stream, which looks the same to callers: it is asked first, and reads its message when `admission.py` says so.
+There is one interceptor, because each costs a call of its own; its handlers are made once per method, not once per
+call. By itself gRPC reads and parses a request before anything is known of its caller. So every method is served as one
+whose requests are a stream, which callers cannot tell apart: its message is read when `admission.py` says so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from master.store.backends.problems import UnstorableError
 __all__ = ["CallInterceptor", "caller_of_call"]
 _log = structlog.get_logger(__name__)
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
-"""How many lines what one caller sends to one method may cost the log."""
+"""The most log lines, and in how many seconds, about what one caller sends to one method."""
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Lets in who may call, names the caller, turns errors into statuses, counts and times."""
+    """Admits calls, names their caller, turns errors into statuses, counts and times the calls."""
 
     def __init__(
         self, metrics: Metrics, authorizer: Authorizer | None, *, budgets: Budgets, message_seconds: float, aside: Aside
     ) -> None:
-        """A call whose message has not come after `message_seconds` is ended; large ones are looked through `aside`."""
+        """A call without a message after `message_seconds` is ended; large messages are checked by `aside`."""
         self._metrics = metrics
         self._authorizer = authorizer
         self._budgets = budgets
@@ -99,7 +99,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 class _Counts:
-    """The metrics of one method, and the log of what is wrong with its calls."""
+    """The metrics of one method, and the log of its calls' failures."""
 
     def __init__(self, metrics: Metrics, service: str, method: str, sparing_log: SparingLog) -> None:
         self.log = sparing_log

@@ -1,8 +1,8 @@
-"""Work on large requests and answers, beside the loop that everybody's calls wait for: one at a time, callers by turns.
+"""Work on large requests and answers in a thread beside the event loop: one at a time, callers by turns.
 
 Ten thousand seats take a tenth of a second to read, as long again to answer. On the loop a hundred such calls would
-hold up every renewal for twenty seconds; beside it they wait for each other, and of one caller one is worked on, so
-that another's waits for one of each caller at most.
+hold up every renewal for twenty seconds; in the thread they wait for each other. Each caller has one piece of work in
+it at a time, so that the work of another waits for one piece of each caller at most.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _SMALL = 128
-"""Elements that are soon done with; handing them over would cost more. A usual batch of a PBX has a hundred."""
+"""Elements up to which work is done on the loop, as a thread would cost more. A usual batch of a PBX has a hundred."""
 
 
 class Aside:
-    """A thread for what is large."""
+    """The thread for work on large requests and answers."""
 
     def __init__(self, caller: Callable[[], str]) -> None:
-        """`caller` says whose call is being served."""
+        """`caller` returns the caller of the call that is being served."""
         self._caller = caller
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-requests")
         self._turns: dict[str, _Turn] = {}
 
     async def run(self, elements: int, work: Callable[[], T]) -> T:
-        """What `work` returns or raises; it is about so many elements, and touches nothing that others change."""
+        """Do `work` on so many elements, in the thread where they are many, and return its result; `work` must touch
+        nothing that others change."""
         if elements <= _SMALL:
             return work()
         caller = self._caller()
@@ -43,7 +44,7 @@ class Aside:
 
 
 class _Turn:
-    """One caller's."""
+    """The lock of one caller, and how many pieces of its work need it."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()

@@ -1,6 +1,6 @@
 """How long a call waits for its message: one timer for all calls, as all wait equally long.
 
-A timer of its own for each call costs more than to read what it brings.
+A timer for each call would cost more than reading its message.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class MessageDeadline:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._ends_at: dict[asyncio.Task[object], float] = {}
-        """By the task that reads, by the loop's clock; the first to end comes first."""
+        """When reading must end, on the loop's clock, by the task that reads; the first to end comes first."""
         self._late: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def within(self, reading: Awaitable[T]) -> T:
-        """What is read, in time.
+        """Return what `reading` reads.
 
         Raises:
-            MessageLateError: it did not come.
+            MessageLateError: nothing came in time.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None

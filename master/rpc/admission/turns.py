@@ -1,8 +1,8 @@
-"""Whose call goes on when: one over its caller's pace waits for its turn, and is refused late where that is far off.
+"""Turns of calls: a call over its caller's pace waits for its turn, and is refused after a wait where that is far off.
 
-A call that waits costs a timer. So whatever a caller sends, and whatever it is answered, it costs no more than its pace
-in calls that are served or refused, and need not be refused at all where it is over it for a moment only. What waits is
-bounded; it is let go when its caller gives up, or the master stops.
+A call that waits costs a timer. So a caller never costs more calls, served or refused, than its pace allows, whatever
+it sends; and a caller that is over its pace for a moment only is not refused at all. The number of waiting calls is
+bounded; a call stops waiting when its caller gives up, or the master stops.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Turns:
         return len(self._waiting)
 
     async def take(self, paces: Paces, key: Hashable, *, what: str) -> bool:
-        """Count one call more, and wait for its turn; returns whether it waited. `what` is counted, in the words for
-        those who have too many.
+        """Count a call of `key`, and wait for its turn; return whether it waited. `what` names the calls in the error's
+        text.
 
         Raises:
-            CallerLimitError: its turn was too far off, or too many calls wait; it was counted nevertheless.
+            CallerLimitError: the call's turn is too far off, or too many calls wait; the call counts nevertheless.
         """
         paces.take(key, 1)
         if not (seconds := paces.wait_seconds(key)):
@@ -50,7 +50,7 @@ class Turns:
         return True
 
     def stop(self) -> None:
-        """End all waiting, now and later, because the master stops."""
+        """End the waiting of all calls at once, and keep no further call waiting, because the master stops."""
         self._stopped = True
         for waiting in self._waiting:
             _end(waiting)

@@ -1,8 +1,8 @@
-"""Calls in no hurry are kept back, to be served together (ADR 49).
+"""Keeps calls in no hurry back, to serve them together (ADR 49).
 
-A call that comes alone is served by code that has left the processor's caches since the one before; twenty that are
-served one after the other share that, and a commit. So the wait is the first thing that such a call does: before
-anybody looks at its certificate, or reads its message.
+A call that comes alone is served by code that has left the processor's caches since the call before; twenty calls that
+are served one after the other share the loading of that code, and a commit. So such a call waits before its certificate
+is checked and its message read.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 METHODS: Final = frozenset({"licensemaster.v1.LeaseService/RenewLease"})
-"""What nobody waits for, as long as the lease lasts."""
+"""The methods that may be answered late: nobody waits for a renewal as long as the lease lasts."""
 _SAYS: Final = "may-wait-seconds"
 """The metadata by which a call says how long its answer may be kept back."""
 _SECONDS_MAX: Final = 10.0
 _TOGETHER_MAX: Final = 32
-"""More at once save little, and whoever is in a hurry would wait for all of them."""
+"""The most calls that are kept back at a time: more would save little, and a call in a hurry would wait for them."""
 
 
 class UnhurriedCalls:
-    """Keeps calls back until the first of them is due, or enough of them wait."""
+    """Keeps calls back until the first of them is due, or 32 of them wait."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []
@@ -35,10 +35,10 @@ class UnhurriedCalls:
         self._stopped = False
 
     async def wait(self, context: Context) -> None:
-        """Keep a call back for as long as it says at most, and no longer than half of what is left of its deadline.
+        """Keep a call back for the seconds in its metadata at most, and for no more than half the time to its deadline.
 
         Raises:
-            InvalidArgumentError: what it says is no number of seconds, or too many.
+            InvalidArgumentError: the metadata is no number of seconds, or more than ten.
         """
         seconds = _seconds(context)
         if not seconds or self._stopped:

@@ -1,4 +1,4 @@
-"""What listens: the gRPC server, its certificates and reflection, and the page of metrics.
+"""The listeners of a master: the gRPC server, with its certificates and reflection, and the metrics page.
 
-Here belongs how connections are taken and ended.
+Here belongs how connections are accepted and ended.
 """

@@ -1,7 +1,7 @@
-"""The metrics page: HTTP in plain text, or TLS for those whose certificate lets them read it.
+"""The metrics page: HTTP in plain text, or over TLS for callers whose certificate allows it.
 
-Each connection has a thread of its own; how many there may be, in all and from one address, and how long each may last
-is bounded (`open_connections.py`).
+Each connection has a thread of its own; `open_connections.py` bounds the number of connections, in all and from one
+address, and how long each may last.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _HANDSHAKE_SECONDS = 5.0
 """Seconds for which a caller may be silent."""
 _NO_FILES_SECONDS = 0.1
 _BY_WAY_OF_IPV6 = "::ffff:"
-"""Stands before an IPv4 address that reaches a socket of both families."""
+"""The prefix of an IPv4 address on a socket of both families."""
 _CERTIFICATE = "license_master.certificate"
 _BOUNDS = ConnectionBounds()
 _REASONS = ("METRICS_PAGE", "METRICS_PAGE_BUSY", "METRICS_PAGE_LATE", "HANDSHAKE")
 _LINES_MAX, _LINES_SECONDS = 5, 60.0
-"""How many lines of a kind scrapers may cost the log."""
+"""The most log lines of a kind about scrapers, and in how many seconds."""
 
 
 class MetricsPage:
@@ -101,7 +101,7 @@ class MetricsPage:
         self.port = self._server.server_port
 
     async def run(self) -> None:
-        """Serve, from a thread of its own, until that ends."""
+        """Serve the page from a thread of its own until that thread ends."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def serve() -> None:
@@ -120,8 +120,8 @@ class MetricsPage:
                 await asyncio.shield(asyncio.to_thread(self._server.shutdown))
 
     def accept_no_more(self) -> None:
-        """For good, before it ends: the thread that waits for the next connection is woken, and sees that it is to end
-        sooner than when it looks by itself, twice a second."""
+        """Accept no further connection, before the page is closed: this wakes the thread that waits for connections, so
+        that it sees its end sooner than by its own look, twice a second."""
         with suppress(OSError):  # a system may have no such way
             self._server.socket.shutdown(SHUT_RD)
 
@@ -133,7 +133,8 @@ class MetricsPage:
 def _listening(address: str, application: WSGIApplication, server: type[_Server]) -> WSGIServer:
     """Make a server on an address of either family; an address that means all is of both families, as in gRPC.
 
-    Raises OSError: the address cannot be listened on.
+    Raises:
+        OSError: the address cannot be listened on.
     """
     host, port = listening_address(address)
     if host in ("0.0.0.0", "::"):
@@ -155,7 +156,7 @@ class _Server(ThreadingWSGIServer):
     request_queue_size = 64  # what the kernel holds until it is accepted
 
     def server_bind(self) -> None:
-        """Also for IPv4, where it is to be every address."""
+        """Bind the socket, for IPv4 as well where the address means every address."""
         if self.address_family == AddressFamily.AF_INET6:
             self.socket.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, self.server_address[0] != "::")
         super().server_bind()
@@ -212,7 +213,8 @@ class _Server(ThreadingWSGIServer):
             secured.close()
 
     def get_request(self) -> Any:
-        """The next connection; where no more files may be open, it is waited for instead of asked for on and on."""
+        """Return the next connection; where none can be accepted, as too many files are open, wait 0.1 s first, so that
+        the server does not ask on and on."""
         try:
             return super().get_request()
         except OSError:
@@ -244,11 +246,11 @@ class _Handler(WSGIRequestHandler):
         return environ
 
     def log_message(self, format: str, *args: object) -> None:
-        """Scrapes are not worth a line each."""
+        """Log nothing: a line for each scrape would be too many."""
 
 
 def _chain_of(connection: ssl.SSLSocket) -> bytes:
-    """The reader's certificate and those behind it, as the handshake found them; PEM."""
+    """Return the reader's certificate and those that signed it, as the handshake verified them, in PEM."""
     known: Any = connection._sslobj  # type: ignore[attr-defined]  # Python 3.13 and later have it in public
     return "".join(certificate.public_bytes() for certificate in known.get_verified_chain()).encode()
 

@@ -1,6 +1,6 @@
-"""The connections of a server that has a thread for each: so many in all and from one address, and each for so long.
+"""Bounds the connections of a server with a thread for each: their number, in all and by address, and their time.
 
-Leaves to the server what is said over them. May be used from several threads.
+Leaves to the server what is sent over them. May be used from several threads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ConnectionBounds(Value):
     address_connections_max: int = 8
     """The most connections from one address."""
     seconds_max: float = 15.0
-    """From being accepted until the answer is sent, however lively it is meanwhile."""
+    """Seconds from accepting a connection until the answer is sent, even if data comes meanwhile."""
 
 
 class _Connection(Struct):

@@ -1,6 +1,6 @@
-"""Reflection: what the API is, asked of the server itself, with the comments that the protos have.
+"""Reflection: the server itself describes its API, with the comments of the protos.
 
-grpcio-reflection answers under the name of `v1alpha` alone and from descriptors without comments; tools of today ask
+grpcio-reflection answers under the name `v1alpha` alone and from descriptors without comments; tools of today ask
 `v1`, whose messages are the same. Comments come from `descriptors.binpb`, which is made with the generated code.
 """
 
@@ -20,7 +20,7 @@ _METHOD = "ServerReflectionInfo"
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Have a server describe these services under both names of the reflection service."""
+    """Add both names of the reflection service to a server, to describe the services that are named."""
     servicer: Any = _Commented((*services, reflection.SERVICE_NAME, V1))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     handler = grpc.stream_stream_rpc_method_handler(
@@ -32,7 +32,7 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
 
 
 class _Commented:
-    """Answers as grpcio-reflection does, but with files that have their comments."""
+    """Answers as grpcio-reflection does, but with proto files that have their comments."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self._plain: Any = reflection.aio.ReflectionServicer(services)
@@ -40,7 +40,7 @@ class _Commented:
     async def ServerReflectionInfo(
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
-        """One answer for each question."""
+        """Yield an answer for each question."""
         async for response in self._plain.ServerReflectionInfo(request_iterator, context):
             if response.HasField("file_descriptor_response"):
                 files = response.file_descriptor_response.file_descriptor_proto
@@ -54,7 +54,7 @@ def _name_of(serialized: bytes) -> str:
 
 @cache  # read when somebody asks: most masters are never asked
 def _commented_files() -> dict[str, bytes]:
-    """Our own files by name, serialized with their comments; none where the generated code came without."""
+    """Return this API's proto files with their comments, serialized, by name; none without `descriptors.binpb`."""
     made = resources.files("licensemaster.v1") / "descriptors.binpb"
     if not made.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""The gRPC server: services, health, reflection, limits, and an end that lets calls finish."""
+"""The gRPC server: services, health, reflection, limits, and a stop that lets calls finish."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ SERVICES = tuple(
 
 
 class Keepalive(Value):
-    """How soon a line is found out that is half open, or a caller that hangs: a takeover waits for it (F5)."""
+    """How soon a half-open connection or a caller that hangs is noticed: a takeover waits for that (F5)."""
 
     every_seconds: float
     """Seconds of a caller's silence after which it is pinged."""
@@ -97,7 +97,7 @@ class Keepalive(Value):
 
 
 class CallBounds(Value):
-    """What calls and connections may cost before anything is known of them."""
+    """The limits of calls and connections before anything is known of their callers."""
 
     budgets: Budgets
     aside: Aside
@@ -136,9 +136,9 @@ class _Health(health.aio.HealthServicer):
 
 
 class _ByName:
-    """A server as generated code adds services to it, which finds methods by their name alone.
+    """Adds services from generated code to a server so that gRPC finds their methods by name alone.
 
-    For each method that is registered besides, gRPC keeps a task, and waits for all of these anew with every call.
+    For each method that is registered besides, gRPC keeps a task, and waits for all these tasks anew with every call.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
@@ -160,7 +160,7 @@ class Server:
         keepalive: Keepalive,
         authorizer: Authorizer | None,
     ) -> None:
-        """`services`: one of each kind."""
+        """`services` has one instance of each kind of `_SERVED`."""
         self._metrics = metrics
         self._authorizer = authorizer
         interceptor = CallInterceptor(
@@ -226,17 +226,17 @@ class Server:
         return port
 
     async def run(self) -> None:
-        """Wait until gRPC serves no more, whatever ended it."""
+        """Wait until gRPC serves no more calls, for whatever reason."""
         await asyncio.wait(self._serving)
 
     async def set_health(self, *, serving: bool) -> None:
-        """Set what health checks are answered, for the server and for each service."""
+        """Set the answer to health checks, of the server and of each service."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in self._names():
             await self._health.set(service, status)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Take no new calls, let those under way finish, end. Those that wait for their turn are not waited for."""
+        """Take no new calls, let calls under way finish, and stop. No call waits for its turn any longer."""
         if self._authorizer is not None:
             self._authorizer.turns.stop()
         self._unhurried_calls.stop()
@@ -253,7 +253,7 @@ def _at_most(option: str, count: int | None) -> tuple[tuple[str, int], ...]:
 
 
 def _why_not(address: str) -> str:
-    """What the system says against an address that gRPC could not listen on: gRPC keeps it to itself."""
+    """Return why the system refuses to listen on an address, which gRPC does not tell."""
     if address.startswith("unix:"):
         return "the file of a socket cannot be made there"
     wanted = listening_address(address)

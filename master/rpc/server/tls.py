@@ -1,4 +1,4 @@
-"""What gRPC gets of a master's certificates: a new connection gets the newest ones, open connections stay."""
+"""A master's certificates for gRPC: a new connection gets the newest ones, open connections stay."""
 
 from __future__ import annotations
 
