@@ -1,4 +1,4 @@
-"""gRPC: thin services, one interceptor, and the two tables between our words and the wire's.
+"""The gRPC transport: thin services, one interceptor, and what turns values of the domain into messages and back.
 
-`convert/` is the only place that knows both protobuf and the domain; `errors.py` says which failure is which status.
+`convert/` is the only place that knows both protobuf and the domain; `errors.py` gives the status of each failure.
 """

@@ -1,4 +1,4 @@
-"""Which failure is which gRPC status: one table, and the details by which a program knows what to do.
+"""The gRPC status of each failure, in one table, and the details by which a program knows what to do.
 
 Every failure carries a google.rpc.ErrorInfo (reason, domain) and, where it fits, BadRequest or RetryInfo. Reason and
 delay stand in plain trailing metadata too (`error-reason`, `retry-after-ms`), for clients without those protos.
@@ -131,7 +131,7 @@ _PLAIN: Mapping[type[Exception], tuple[grpc.StatusCode, str]] = {
     QueueFullError: (_CODE.RESOURCE_EXHAUSTED, "OVERLOADED"),
     TooManyStreamsError: (_CODE.RESOURCE_EXHAUSTED, "OVERLOADED"),
 }
-"""Those that say themselves what is wrong, and when to try again."""
+"""The status and reason of errors whose own text says what is wrong, and which say themselves when to try again."""
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -192,8 +192,8 @@ async def abort(context: grpc.aio.ServicerContext[object, object], failure: Fail
 
 
 def let_go(error: BaseException) -> None:
-    """Have a failure that was reported keep nothing alive: a traceback holds every frame that it went through, with the
-    request in it, and an abort is held by the call that it holds, until the garbage collector looks, which is rarely.
+    """Release what a reported failure keeps alive: a traceback holds every frame that it went through, with the request
+    in it. An abort and its call hold each other until the garbage collector runs, which is rarely.
     """
     left = [error]
     while left:

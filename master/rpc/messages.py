@@ -48,7 +48,7 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
     "VerifyAuditResponse": {"head_seq": "end.seq", "head_hash": "end.hash"},
     "Webhook": {"add_time": "added_at"},
 }
-"""Where a field has another word than the attribute, by message and field."""
+"""The attribute of each field that has another name than its attribute, by message and field."""
 
 
 def timestamp(seconds: float) -> Timestamp:
@@ -78,7 +78,7 @@ def message(to: type[M], value: object, **given: Any) -> M:
 
 @cache
 def _fields(descriptor: Descriptor) -> list[tuple[str, Callable[[Any], Any], Callable[[Any], Any] | None]]:
-    """Return each field's name, what reads its attribute, and what converts that, if anything does."""
+    """Return each field's name, the function that reads its attribute, and one that converts the value, if needed."""
     return [(field.name, attrgetter(attribute_of(descriptor, field)), _writer(field)) for field in descriptor.fields]
 
 
@@ -116,7 +116,7 @@ def _writer(field: FieldDescriptor) -> Callable[[Any], Any] | None:
 
 
 def _number(enum: EnumDescriptor, value: Any) -> int:
-    """Return the number of a value of an enum, which has that number, or the same name, or is that name."""
+    """Return an enum's number for a value: the value is or has that number, or has or is the name of a member."""
     if isinstance(value, int):
         return int(value)
     if isinstance(value, Enum) and isinstance(value.value, int):

@@ -1,4 +1,4 @@
-"""Calls with a request id: what a retry is known by, and the response that it gets again, byte by byte."""
+"""Calls with a request id: the key that recognises a retry, and the response that a retry gets again, byte by byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Repeatable(Struct, Generic[Answer, Response]):
-    """A request, and how what came of it becomes its response: once, so that what is sent is what is kept."""
+    """A request, and how its result becomes its response: only once, so that the same response is sent and kept."""
 
     request: Any
     """A message with the field `request_id`."""
@@ -29,7 +29,7 @@ class Repeatable(Struct, Generic[Answer, Response]):
         """Return the key by which a retry of the request is recognised.
 
         Raises:
-            InvalidArgumentError: its request id is missing, or no text.
+            InvalidArgumentError: the request's id is missing, or no text.
         """
         return request_key(self.request, self._encoded)
 
@@ -50,7 +50,7 @@ def request_key(request: Any, encode: Callable[[Answer], bytes], *, by: str = ""
     nobody else may get the answer.
 
     Raises:
-        InvalidArgumentError: its request id is missing, or no text.
+        InvalidArgumentError: the request's id is missing, or no text.
     """
     read = incoming.optional_text if getattr(request, "dry_run", False) else incoming.text
     asked = by.encode() + request.SerializeToString(deterministic=True)

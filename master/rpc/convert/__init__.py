@@ -1,1 +1,1 @@
-"""Between protobuf and the domain; nothing else knows both."""
+"""Turns protobuf messages into values of the domain and back; no other folder knows both."""

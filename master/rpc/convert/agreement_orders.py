@@ -1,6 +1,6 @@
-"""Orders of agreements as they come in: each message has the fields of the value that it becomes.
+"""Reads orders of agreements: each message has the fields of the value that it becomes.
 
-Form is checked here: texts, days, amounts. Whether an order makes sense is for the pure core to say.
+Form is checked here: texts, days, amounts. `master/domain/agreements` decides whether an order may be placed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from master.service.agreements.ordering import Placed, PlaceOrder, PriceText
 from master.service.runtime.request_answers import RequestKey
 
 NAMED_MAX = 1000
-"""Subjects, licenses or counts in one order."""
+"""The most subjects, licenses or counts in one order."""
 _TEXT_MAX = 200
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,9})?")
 _SERVER = re.compile(r"projects/([^/]{1,128})/(devices|pbxs|licenses)/([^/]{1,200})")
@@ -90,7 +90,7 @@ def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText
     """Read a price file; its content is not checked against the project's catalog here.
 
     Raises:
-        InvalidArgumentError: it is missing, too large, or has no usable name.
+        InvalidArgumentError: the file is empty, too large, or has no usable name.
     """
     name = _name(f"{field}.name", message.name, most=255)
     if not message.text or len(message.text.encode()) > LIMITS.size:
@@ -99,10 +99,10 @@ def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText
 
 
 def day(field: str, text: str) -> date:
-    """Read a day.
+    """Read a day, such as 2026-03-01.
 
     Raises:
-        InvalidArgumentError: it is none.
+        InvalidArgumentError: the text is no day.
     """
     try:
         if _DAY.fullmatch(text):
@@ -117,10 +117,10 @@ def optional_day(field: str, text: str) -> date | None:
 
 
 def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subject:
-    """Read what an order or a question is about.
+    """Read the license, device or contract that an order or a question is about.
 
     Raises:
-        InvalidArgumentError: its kind or its id is missing or wrong.
+        InvalidArgumentError: the subject's kind or id is missing or wrong.
     """
     if message.kind not in _SUBJECTS:
         names = ", ".join(kind.value for kind in SubjectKind)
@@ -129,7 +129,7 @@ def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subjec
 
 
 def subject_kind(kind: int) -> str:
-    """Read a kind of subject as the ledger writes it; empty for any."""
+    """Read a kind of subject, as the ledger writes it; empty for any kind."""
     subject_kind = _SUBJECTS.get(agreement_order_pb2.SubjectKind.ValueType(kind))
     if subject_kind is None and kind != agreement_order_pb2.SUBJECT_KIND_UNSPECIFIED:
         raise InvalidArgumentError("kind", f"{kind} must be one of {', '.join(name.value for name in SubjectKind)}")
@@ -137,10 +137,10 @@ def subject_kind(kind: int) -> str:
 
 
 def server(text: str) -> tuple[str, str, str]:
-    """Project, "devices", "pbxs" or "licenses", and the name of what an upgrade is for.
+    """Read what an upgrade is for, as (project, "devices", "pbxs" or "licenses", name).
 
     Raises:
-        InvalidArgumentError: it is not of that form.
+        InvalidArgumentError: the text is not of the form `projects/PROJECT/devices/DEVICE`, with one of these words.
     """
     match = _SERVER.fullmatch(values.resource(text))
     if match is None or not values.is_shown(match[0]):
@@ -154,7 +154,7 @@ def release(field: str, text: str) -> ReleaseName:
     """Read the name of a release.
 
     Raises:
-        InvalidArgumentError: it is none.
+        InvalidArgumentError: the text is no name of a release.
     """
     return incoming.checked(field, ReleaseName.parse, _text(field, text))
 

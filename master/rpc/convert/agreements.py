@@ -1,4 +1,4 @@
-"""Agreements as the wire writes them: what was ordered, what it costs, how things stand, what ends, what may run."""
+"""Messages about agreements: orders, their cost, the state of agreements, what ends, what may run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from master.values import Value
 
 
 def refusal(refused: AgreementRefusal, *, order: str = "") -> agreement_pb2.AgreementRefusal:
-    """A "no"; `order` is the message field of the order that it answers.
+    """Return the message of a refusal; `order` is the message field of the refused order.
 
     Raises:
         InvalidArgumentError: a value of the order means nothing; that is a failure, not an answer.
@@ -39,7 +39,7 @@ def refusal(refused: AgreementRefusal, *, order: str = "") -> agreement_pb2.Agre
 
 
 def placed(order: Placed) -> agreement_pb2.PlacedOrder:
-    """Return an order that was carried out."""
+    """Return the message of an order that was carried out."""
     return message(
         agreement_pb2.PlacedOrder,
         order,
@@ -49,7 +49,7 @@ def placed(order: Placed) -> agreement_pb2.PlacedOrder:
 
 
 def quote(quoted: Quote) -> agreement_pb2.Quote:
-    """Return what an order would cost."""
+    """Return the message of what an order would cost."""
     return message(agreement_pb2.Quote, quoted, totals=amounts(quoted.totals))
 
 
@@ -58,7 +58,7 @@ def amounts(by_unit: Mapping[str, Decimal]) -> list[agreement_pb2.Amount]:
 
 
 def entry(line: Entry, *, reversed_: bool = False) -> agreement_pb2.AgreementEntry:
-    """Return a line of the ledger, and whether a later one reversed it."""
+    """Return the message of a ledger's entry; `reversed_` says whether a later entry reversed it."""
     return message(
         agreement_pb2.AgreementEntry,
         line,
@@ -72,14 +72,14 @@ def entry(line: Entry, *, reversed_: bool = False) -> agreement_pb2.AgreementEnt
 
 
 class Page(Value):
-    """Some of what is known, in order, and the token of what follows; empty at the end."""
+    """Some of a project's subjects, in order, and the token of the next page; empty at the end."""
 
     subjects: Sequence[Subject]
     next_token: str
 
 
 def page_of(snapshot: AgreementSnapshot, *, kind: str, after: str, size: int) -> Page:
-    """The subjects behind a token, of one kind where that is not empty."""
+    """Return the page of the subjects after the token `after`, of one kind, or of all where `kind` is empty."""
     start = Subject(*after.partition("/")[::2])
     subjects = [
         subject for subject in snapshot.subjects() if kind in ("", subject.kind) and (not after or subject > start)
@@ -89,7 +89,7 @@ def page_of(snapshot: AgreementSnapshot, *, kind: str, after: str, size: int) ->
 
 
 def agreements(known: Known, page: Page) -> agreement_pb2.ListAgreementsResponse:
-    """Return the state of the agreements of a page's subjects."""
+    """Return the state of the agreements of a page's subjects, with the project's awaited orders and balance."""
     snapshot = known.snapshot
     awaited = sorted(snapshot.state.awaited.values(), key=lambda order: order.number)
     return agreement_pb2.ListAgreementsResponse(
@@ -141,7 +141,7 @@ def cover(snapshot: AgreementSnapshot, about: Subject, policy: Policy, on: date)
 def endings(
     snapshot: AgreementSnapshot, ends: Sequence[Ending], due: Iterable[Reminder], *, from_day: date, to_day: date
 ) -> agreement_pb2.ListEndingsResponse:
-    """Return what ends in a time, and of what one is to be reminded by now."""
+    """Return what ends between two days, and for which of these ends a reminder is due."""
     reminded = {(reminder.ending.subject, reminder.ending.policy, reminder.ending.day) for reminder in due}
     return agreement_pb2.ListEndingsResponse(
         endings=[
@@ -160,7 +160,7 @@ def endings(
 
 
 def right(judged: Right) -> agreement_pb2.Right:
-    """Return what one subject may do."""
+    """Return the message of what one license, device or contract may do."""
     return message(agreement_pb2.Right, judged, rules=dict.fromkeys(judged.rules))
 
 

@@ -1,4 +1,4 @@
-"""The audit's messages: what comes in is checked, what goes out is written."""
+"""Messages of the audit's export: its header and its checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of the domain from messages: what `messages.py` writes is read back, texts in their normal form."""
+"""Values of the domain from messages: reads what `messages.py` writes, with texts in their normal form."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from master.rpc.messages import attribute_of
 
 V = TypeVar("V", bound=Struct)
 _Read = Callable[[Any, str], Any]
-"""Reads something; the text is where it stands, for a refusal."""
+"""Reads a value of a message; the text is the path of its field, for a refusal."""
 _SHOWN = frozenset({"display_name", "model", "software_version"})
-"""Fields that are for people; all other texts are names."""
+"""Text fields that are for people; all other texts are names."""
 
 
 def value_from(kind: type[V], sent: Any, at: str = "") -> V:
-    """Return a value whose attributes stand in the fields of a message; a number that is 0 there is the usual one.
+    """Return a value with the fields of a message as its attributes; a number that is 0 gets its attribute's default.
 
     Raises:
-        InvalidArgumentError: a choice or a moment cannot be meant; names the field.
+        InvalidArgumentError: an enum's number or a moment is not valid; names the field.
     """
     return kind(**{name: read(sent, at) for name, read in _readers(kind, sent.DESCRIPTOR)})
 

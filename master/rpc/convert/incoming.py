@@ -1,4 +1,4 @@
-"""What comes in: every field is checked here, and named where it is wrong."""
+"""Reads the fields of requests: every field is checked here, and named where it is wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pbx_name(text: str, field: str = "pbx") -> PbxName:
     """Read `projects/{project}/pbxs/{pbx}`.
 
     Raises:
-        InvalidArgumentError: it is not of that form.
+        InvalidArgumentError: the text is not of that form.
     """
     try:
         return _pbx_name(text)
@@ -57,7 +57,7 @@ def project_name(text: str, field: str = "project") -> str:
     """Read `projects/{project}`.
 
     Raises:
-        InvalidArgumentError: it is not of that form.
+        InvalidArgumentError: the text is not of that form.
     """
     parts = _parts(text)
     if len(parts) != 2 or parts[0] != "projects":
@@ -77,7 +77,8 @@ def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tup
     """Read a standby's receipts for its standby leases.
 
     Raises:
-        InvalidArgumentError: too many, one is twice, negative, or of another project; names which.
+        InvalidArgumentError: there are too many receipts, or two for one PBX, or one has a negative number or is of
+            another project; names which.
     """
     if len(sent) > _RECEIPTS_MAX:
         raise InvalidArgumentError("standby_receipts", f"{len(sent)} in one call; send at most {_RECEIPTS_MAX}")
@@ -119,10 +120,11 @@ def carried_offline(
 
 
 def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) -> Proof | None:
-    """Verify the last signed lease of a PBX; None where it names another key than the master's, and so proves nothing.
+    """Verify the last signed lease of a PBX, and return what it proves; None where it names another key than the
+    master's.
 
     Raises:
-        InvalidArgumentError: it is forged, altered or of another PBX, or a number makes no sense.
+        InvalidArgumentError: the lease is forged, altered or of another PBX, or a number makes no sense.
     """
     field = "proof.signed"
     if sent.signed.key_id != documents.key_id_of(public_key):
@@ -140,10 +142,11 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) 
 
 
 def signed_loans(sent: Sequence[document_pb2.SignedDocument], *, pbx: PbxName, public_key: bytes) -> list[SignedLoan]:
-    """Verify the signed loans of a PBX, without those that name another key than the master's and prove nothing here.
+    """Verify and return the signed loans of a PBX, except loans that name another key than the master's: these prove
+    nothing here.
 
     Raises:
-        InvalidArgumentError: there are too many, or one is forged, altered or of another PBX.
+        InvalidArgumentError: there are too many loans, or one is forged, altered or of another PBX.
     """
     if len(sent) > _LOANS_MAX:
         raise InvalidArgumentError("loans", f"must be {_LOANS_MAX} at most")
@@ -164,7 +167,7 @@ def block_uses(sent: Sequence[lease_pb2.BlockUse]) -> list[BlockUse]:
     """Read a PBX's report of the seats that it may use by number.
 
     Raises:
-        InvalidArgumentError: there are too many, a type is there twice, or a number makes no sense.
+        InvalidArgumentError: there are too many license types, a type is there twice, or a number makes no sense.
     """
     if len(sent) > _BLOCKS_MAX:
         raise InvalidArgumentError("blocks", f"must have {_BLOCKS_MAX} license types at most")
@@ -218,7 +221,7 @@ def text(field: str, value: str) -> str:
     """Read a short printable text.
 
     Raises:
-        InvalidArgumentError: it is missing, too long or has control characters.
+        InvalidArgumentError: the text is missing, too long or has control characters.
     """
     return checked(field, values.short_text, value)
 
@@ -227,25 +230,25 @@ def optional_text(field: str, value: str) -> str:
     """Read a short printable text, which may be empty.
 
     Raises:
-        InvalidArgumentError: it is too long or has control characters.
+        InvalidArgumentError: the text is too long or has control characters.
     """
     return text(field, value) if value else ""
 
 
 def reason(value: str) -> str:
-    """Read why something is done; may be empty.
+    """Read the reason of a change, which may be empty.
 
     Raises:
-        InvalidArgumentError: it is too long or has control characters.
+        InvalidArgumentError: the reason is too long or has control characters.
     """
     return checked("reason", values.free_text, value)
 
 
 def given_reason(value: str) -> str:
-    """Read why something is done, where the audit needs to know.
+    """Read the reason of a change for which the audit needs one.
 
     Raises:
-        InvalidArgumentError: it is missing, too long or has control characters.
+        InvalidArgumentError: the reason is missing, too long or has control characters.
     """
     why = reason(value)
     if not why:
@@ -257,7 +260,7 @@ def software(field: str, value: str) -> Version:
     """Read a software version.
 
     Raises:
-        InvalidArgumentError: it is none.
+        InvalidArgumentError: the text is no version.
     """
     return checked(field, Version.parse, value)
 
@@ -266,7 +269,7 @@ def moment(field: str, value: Timestamp) -> float:
     """Read a moment, as UNIX seconds.
 
     Raises:
-        InvalidArgumentError: it is before 1970 or after 9999, or no timestamp at all.
+        InvalidArgumentError: the moment is before 1970 or after 9999, or its nanoseconds are not those of a second.
     """
     if not (0 <= value.seconds <= _SECONDS_MAX and 0 <= value.nanos < 1_000_000_000):
         said = f"seconds {value.seconds}, nanos {value.nanos}"
@@ -275,10 +278,10 @@ def moment(field: str, value: Timestamp) -> float:
 
 
 def whole_number(field: str, value: int, *, least: int = 0, most: int | None = None) -> int:
-    """Read a number that counts something, or one that a master chose.
+    """Read a count, or a serial number that a master gave.
 
     Raises:
-        InvalidArgumentError: it is too low or too high.
+        InvalidArgumentError: the number is below `least` or above `most`.
     """
     if value < least or (most is not None and value > most):
         limits = "must not be negative" if most is None else f"must be {least:,} to {most:,}"
@@ -287,9 +290,9 @@ def whole_number(field: str, value: int, *, least: int = 0, most: int | None = N
 
 
 def page_size(value: int, *, default: int) -> int:
-    """Read the most rows that a page may have.
+    """Read the most rows that a page may have: `default` where the value is 0, and 1,000 at most.
 
     Raises:
-        InvalidArgumentError: it is negative.
+        InvalidArgumentError: the value is negative.
     """
     return min(whole_number("page_size", value) or default, 1000)

@@ -1,4 +1,4 @@
-"""What goes out: answers of the master as messages."""
+"""Writes answers of the master as messages."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def loan_message(name: PbxName, loan: Loan) -> loan_pb2.Loan:
 
 
 def signed_loan(signer: Signer, name: PbxName, loan: Loan, now: float) -> document_pb2.SignedDocument:
-    """Return a loan, signed for its PBX."""
+    """Sign the terms of a loan for its PBX."""
     terms = message(loan_pb2.LoanTerms, loan, pbx=name, issue_time=now, end_time=loan.ends_at)
     return signer.sign(document_pb2.DOCUMENT_KIND_LOAN, terms)
 
 
 def holdings(seats: Mapping[str, int]) -> list[lease_pb2.Holding]:
-    """Return seats by license type, in the order of the types."""
+    """Return the messages of seats by license type, in the order of the types."""
     return [lease_pb2.Holding(license_type=key, seats=count) for key, count in sorted(seats.items())]
 
 
@@ -86,7 +86,7 @@ def standby_problems(problems: Sequence[StandbyProblem]) -> list[standby_pb2.Sta
 
 
 def standby_licenses(device: str, switch: StandbySwitch) -> standby_pb2.StandbyLicenses:
-    """Return the licenses that all pairs depend on."""
+    """Return the message of the licenses of a master's device that all standby pairs depend on."""
     licenses = [license.ref for license in switch.licenses]
     return message(standby_pb2.StandbyLicenses, switch, device=device, licenses=licenses)
 

@@ -1,4 +1,4 @@
-"""Plans, both ways: changes that are only thought of come in, what would happen goes out."""
+"""Plans, both ways: reads planned changes, writes what would happen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def changes(sent: Sequence[plan_pb2.PlannedChange]) -> list[PlannedChange]:
     """Read the changes to be planned; whether the things that they name exist is not checked here.
 
     Raises:
-        InvalidArgumentError: too many, none, or one is malformed; names which.
+        InvalidArgumentError: there are too many changes or none, or a change is malformed; names which.
     """
     _check_count("changes", len(sent), CHANGES_MAX)
     return [_change(change, f"changes[{index}]") for index, change in enumerate(sent)]

@@ -1,4 +1,4 @@
-"""What goes out: the answers for single seats, and what would turn a refusal into a grant."""
+"""Messages of the answers for single seats, and of what would turn a refusal into a grant."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ AboutSeats = TypeVar(
 NAMED_TO_EXPLAIN = 1_000
 """The most licenses or seats in each list of an explanation."""
 _NAMED_IN_ALL = 20_000
-"""Where many seats are refused at once their lists share so many, so that no answer grows without bound."""
+"""Licenses or seats that the refusals of one answer share in their lists, so that no answer grows without bound."""
 _FEW = 8
-"""Results that are copied sooner than written and read."""
+"""The most results that are copied one by one, which is faster for few than writing and reading them."""
 BASIS = {basis: seat_pb2.Basis.ValueType(basis.value) for basis in Basis}
 
 
 def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> list[seat_pb2.SeatResult]:
-    """One per outcome; the same one is converted once. `named` is how many licenses or seats each list has at most."""
+    """Return a result for each outcome; each distinct outcome is converted once. `named` is the most licenses or seats
+    in a list."""
     known: dict[int, seat_pb2.SeatResult] = {}
     messages = RefusalMessages.of_many(outcomes, named)
     results: list[seat_pb2.SeatResult] = []
@@ -45,9 +46,9 @@ def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> lis
 
 
 def with_results(response: AboutSeats, outcomes: Sequence[Outcome]) -> AboutSeats:
-    """An answer, with a result for each outcome. That of a run is one message repeated: it is written once, and the
-    whole is read from what was written, which takes a third of the time of putting a hundred copies together; a few
-    are put together sooner."""
+    """Return the response with a result for each outcome. A run of the same outcome has one result, repeated: it is
+    written once and the whole response is read from the bytes, in a third of the time that a hundred copies take.
+    A few results are copied, which is faster for few."""
     results = seat_results(outcomes)
     if len(results) <= _FEW:
         response.results.extend(results)
@@ -85,14 +86,14 @@ class RefusalMessages:
     """The refusals of one answer; parts that many refusals share are converted once."""
 
     def __init__(self, named: int) -> None:
-        """`named` is how many licenses or seats each list has."""
+        """`named` is the most licenses or seats in a list."""
         self._named = named
         self._remedies: dict[int, seat_pb2.Remedy] = {}
-        """By identity: a remedy for ten thousand seats names them all, and is not compared ten thousand times."""
+        """Converted remedies by identity: a remedy for ten thousand seats is not compared ten thousand times."""
 
     @classmethod
     def of_many(cls, outcomes: Sequence[object], most: int = MOST_NAMED) -> RefusalMessages:
-        """With lists that are the shorter the more of these are refused."""
+        """Return the messages for an answer with these outcomes: the more refusals, the shorter their lists."""
         refused = list(map(type, outcomes)).count(Refusal)
         return cls(max(1, min(most, _NAMED_IN_ALL // max(refused, 1))))
 

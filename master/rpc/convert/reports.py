@@ -1,4 +1,4 @@
-"""Usage reports as the wire writes them."""
+"""Usage reports, both ways: reads the days asked for, writes the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def days(given: int) -> int:
     """Read how many days to look back.
 
     Raises:
-        InvalidArgumentError: there are no such days.
+        InvalidArgumentError: the number is negative or above `DAYS_MAX`.
     """
     if not 0 <= given <= DAYS_MAX:
         raise InvalidArgumentError("days", f"{given} is not between 1 and {DAYS_MAX}; 0 means {DAYS_DEFAULT}")

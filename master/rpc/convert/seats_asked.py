@@ -1,6 +1,6 @@
-"""Seats as a call asks for them: runs of seats that differ in their holder only are read at once.
+"""Reads the seats that a call asks for: runs of seats that differ in their holder only are read at once.
 
-One that is malformed is refused alone. The rest of its call is decided as if it had not been there; the answers stand
+A malformed seat is refused alone. The rest of the call is decided as if that seat had not been there; the answers are
 in the order of the request.
 """
 
@@ -34,7 +34,7 @@ class Asked(Value, Generic[Item]):
     items: list[Item]
     """The seats to be decided, each once."""
     answers: list[int | Refusal]
-    """For each seat of the call, which of `items` answers it, or why it is not decided."""
+    """For each seat of the call, the index of its item in `items`, or why the seat is not decided."""
 
     def in_order(self, outcomes: Sequence[Outcome]) -> list[Outcome | Refusal]:
         """Return the answers for all seats of the call, in its order, from the outcomes for `items`."""
@@ -45,7 +45,7 @@ def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked
     """Read the seats that a call asks for; their types are not checked against the project's catalog here.
 
     Raises:
-        InvalidArgumentError: too many or too few.
+        InvalidArgumentError: there are more than `most` seats, or fewer than `least`.
     """
     _check_count(len(seats), least=least, most=most)
     read = _Wants()
@@ -59,7 +59,7 @@ def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> Asked[SeatKey]:
     """Read the seats to be returned.
 
     Raises:
-        InvalidArgumentError: too many or none.
+        InvalidArgumentError: there are more than `most` seats, or none.
     """
     _check_count(len(seats), least=1, most=most)
     read = _Reader()
@@ -82,7 +82,7 @@ class _MalformedError(Exception):
 
 
 class _Reader:
-    """Reads the seats of one call; types and versions are few, so each is looked at once."""
+    """Reads the seats of one call; types and versions are few, so each is checked once."""
 
     def __init__(self) -> None:
         self._types: dict[str, str] = {}
@@ -123,7 +123,7 @@ class _Wants:
         self._places: dict[Key, int] = {}
 
     def add(self, like: seat_pb2.Seat, holders: list[str]) -> None:
-        """Read the next seats of the call, which are like the given one but for their holders."""
+        """Read the next seats of the call: one for each holder, otherwise like the given seat."""
         try:
             want = self._read.want_like(like)
         except _MalformedError as error:

@@ -1,4 +1,4 @@
-"""Signed documents and licenses: what comes in is verified before it is read, what goes out is signed here."""
+"""Signed documents and licenses, both ways: verifies documents before it reads them, signs documents that go out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from master.store.statements.licenses import StoredDevice, VendorKey
 
 Payload = TypeVar("Payload", bound=Message)
 _LATEST = 253_402_300_799.0
-"""The end of the year 9999; beyond it a timestamp is no date."""
+"""The end of the year 9999, in UNIX seconds; a later timestamp is no date."""
 
 
 # --- What comes in ----------------------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ def check_kind(document: document_pb2.SignedDocument, kind: signing.Kind) -> Non
     """Check that a document claims to be of a kind.
 
     Raises:
-        DocumentRefusedError: it does not.
+        DocumentRefusedError: the document claims another kind.
     """
     try:
         signing.check_kind(document, kind)
@@ -49,7 +49,7 @@ def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> do
     """Read a vendor's license file, once its signature is verified.
 
     Raises:
-        DocumentRefusedError: it is not genuine or cannot be read.
+        DocumentRefusedError: the file is not genuine or cannot be read.
     """
     file = _verified(document, document_pb2.DOCUMENT_KIND_LICENSE_FILE, public_key, document_pb2.LicenseFile)
     return documents.LicenseFile(
@@ -79,7 +79,7 @@ def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> do
 
 
 def _without_unknown_fields(document: document_pb2.SignedDocument) -> bytes:
-    """Return a document without the unknown fields, which its signature does not cover."""
+    """Serialize a document without the unknown fields, which its signature does not cover."""
     kept = document_pb2.SignedDocument()
     kept.CopyFrom(document)
     kept.DiscardUnknownFields()
@@ -87,10 +87,10 @@ def _without_unknown_fields(document: document_pb2.SignedDocument) -> bytes:
 
 
 def introduction(document: document_pb2.SignedDocument, public_key: bytes) -> keys.TrustKey:
-    """Read a vendor's key that a trusted one introduces.
+    """Read a vendor's key that a trusted key introduces.
 
     Raises:
-        DocumentRefusedError: it is not genuine or cannot be read.
+        DocumentRefusedError: the introduction is not genuine or cannot be read.
     """
     payload = _verified(document, document_pb2.DOCUMENT_KIND_VENDOR_KEY, public_key, document_pb2.VendorKey)
     retire = _seconds("retire_previous_time", payload.retire_previous_time)
@@ -107,7 +107,7 @@ def named_key(key: license_pb2.NamedVendorKey) -> keys.TrustKey:
     """Read a vendor's key that an operator names.
 
     Raises:
-        InvalidArgumentError: it is none.
+        InvalidArgumentError: its bytes are no public key.
     """
     return keys.TrustKey(
         key_id=signing.key_id_of(checked("key.public_key", values.public_key, key.public_key)),
@@ -122,7 +122,7 @@ def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> doc
     """Read a device's security certificate, once its signature is verified.
 
     Raises:
-        DocumentRefusedError: it is not genuine or cannot be read.
+        DocumentRefusedError: the certificate is not genuine or cannot be read.
     """
     kind = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
     payload = _verified(document, kind, public_key, document_pb2.SecurityCertificate)
@@ -141,7 +141,7 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
     """Read a device's key from the document that the key itself signed, which proves that the sender has the key.
 
     Raises:
-        DocumentRefusedError: it is not genuine or cannot be read.
+        DocumentRefusedError: the document is not genuine or cannot be read.
     """
     kind = document_pb2.DOCUMENT_KIND_ENROLLMENT
     check_kind(document, kind)
@@ -165,7 +165,7 @@ def device_name(text: str) -> tuple[str, str]:
     """Read `projects/{project}/devices/{device}` as (project, device).
 
     Raises:
-        InvalidArgumentError: it is not of that form.
+        InvalidArgumentError: the text is not of that form.
     """
     parts = values.resource(text).split("/")
     well_formed = len(parts) == 4 and parts[0] == "projects" and parts[2] == "devices"
@@ -178,7 +178,7 @@ def in_use(value: int) -> InUse:
     """Read what to do about seats in use; to refuse where the request does not say.
 
     Raises:
-        InvalidArgumentError: there is no such thing to do.
+        InvalidArgumentError: the value is none of `InUse`.
     """
     try:
         return InUse(value) if value else InUse.REFUSE
@@ -211,7 +211,7 @@ def _seconds(field: str, value: Timestamp) -> float:
 
 
 class SignedDocuments:
-    """Writes and signs what the master says of licenses; without a signer it certifies nothing, as for a dry run."""
+    """Writes and signs the messages of licenses; without a signer, as for a dry run, nothing is certified."""
 
     def __init__(self, signer: Signer | None) -> None:
         self._signer = signer

@@ -1,4 +1,4 @@
-"""Webhooks as the wire writes them. No function here hands out a secret or a whole URL but `added`."""
+"""Webhooks from and to messages. No message has a receiver's whole URL, and only that of `added` has the secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def name_of(text: str) -> tuple[str, str]:
     """Read `projects/{project}/webhooks/{webhook}` as (project, webhook).
 
     Raises:
-        InvalidArgumentError: it is not of that form.
+        InvalidArgumentError: the text is not of that form.
     """
     match = _NAME.fullmatch(text)
     if match is None:
@@ -85,6 +85,6 @@ def added(project: str, webhook: Webhook) -> webhook_pb2.AddWebhookResponse:
 
 
 def dead_message(project: str, delivery: Delivery) -> webhook_pb2.DeadMessage:
-    """Return a message that could not be delivered."""
+    """Return the API's message of a webhook's message that could not be delivered."""
     webhook = f"projects/{project}/webhooks/{delivery.webhook.name}"
     return message(webhook_pb2.DeadMessage, delivery, webhook=webhook)

@@ -1,4 +1,4 @@
-"""AgreementService: what a project may do over time."""
+"""AgreementService: what operators order, what a project may do over time, and what ends when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AuditService: the hash chain, verified by the master itself or handed out with its signature."""
+"""AuditService: the audit's hash chain, verified by the master itself or exported with the master's signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LicenseService: what operators call to move licenses, and devices to certify that they let go of them."""
+"""LicenseService: what operators call to move licenses, and devices to certify that they no longer use them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from master.values import replace
 
 _LICENSES_MAX = 1000
 _WOULD_BE = signed_documents.SignedDocuments(None)
-"""What did not happen is not certified to anybody."""
+"""Documents of dry runs, without a signer: a change that was not made is not certified."""
 
 
 class LicenseService(license_pb2_grpc.LicenseServiceServicer):
@@ -202,7 +202,7 @@ def _move_fields(request: MoveRequest, repeatable: Repeatable[MovedAll, Any]) ->
     """Read the fields that every move has.
 
     Raises:
-        InvalidArgumentError: something in it is wrong; names the field.
+        InvalidArgumentError: a field is wrong; names it.
     """
     if not 1 <= len(request.licenses) <= _LICENSES_MAX:
         count = len(request.licenses)

@@ -1,4 +1,4 @@
-"""PlanService: what would happen if; changes nothing."""
+"""PlanService: what planned changes would lead to; changes nothing."""
 
 from __future__ import annotations
 

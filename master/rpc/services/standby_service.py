@@ -1,4 +1,4 @@
-"""StandbyService: whether standbys could take over, and the proof of it."""
+"""StandbyService: whether standbys could take over, and drills that prove it."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _filter(field: str, value: str) -> str:
 
 
 def _seat_place(token: str) -> SeatPlace | None:
-    """Where a page of seats ended; a token that no answer carried is refused whatever it is made of."""
+    """Read a page token as the place of the last seat of the page before; refuse text that cannot be such a token."""
     if not token:
         return None
     try:
