@@ -90,7 +90,8 @@ class Agent:
         return outcomes
 
     async def acquire_many(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
-        """Acquire seats for the PBX that is carried, else (none, or it is refused) for this PBX, which alone waits."""
+        """Acquire seats for the PBX that is carried; where none is carried, or a seat is refused, for this PBX, which
+        alone waits."""
         carrying = self.takeover.client
         if carrying is None:
             return await self.client.acquire_many(wants, wait=wait)

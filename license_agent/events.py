@@ -97,19 +97,19 @@ class EventHub:
             reader.over.set()
 
     def on_state(self, old: State, new: State, why: str) -> None:
-        """A callback of the client."""
+        """Log a new state of the lease, and hand it to the readers; called by the client."""
         _log.info("the lease's state changed", old=old.value, new=new.value, why=why)
         self._tell("state", {"old": old.value, "state": new.value, "why": why})
 
     def on_seat(self, want: Want, change: SeatChange) -> None:
-        """A callback of the client."""
+        """Hand the change of a seat to the listeners and readers; called by the client."""
         for listener in self._listeners:
             listener(want, change)
         if self._readers:
             self._tell("seat", change_view(change))
 
     def on_notice(self, notice: Notice) -> None:
-        """A callback of the client."""
+        """Log a notice, and hand it to the readers; called by the client."""
         _log.warning("a notice", kind=notice.kind.value, message=notice.message)
         self._tell("notice", as_json(notice))
 

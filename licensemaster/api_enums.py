@@ -24,7 +24,7 @@ class HolderKind(IntEnum):
 
     @property
     def is_user(self) -> bool:
-        """Whether such a holder is itself the user that user licenses are counted by (section H)."""
+        """Whether a holder of this kind is itself the user by whom user licenses are counted (section H)."""
         return self in (HolderKind.USER, HolderKind.EXECUTIVE)
 
 
@@ -92,7 +92,7 @@ class StandbyProblemKind(IntEnum):
 
     @property
     def blocking(self) -> bool:
-        """Whether it prevents a takeover, rather than only having to be known."""
+        """Whether the problem prevents a takeover, rather than only having to be known."""
         return self not in _WARNINGS
 
 

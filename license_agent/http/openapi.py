@@ -24,7 +24,7 @@ def _object(optional: dict[str, Schema] | None = None, **required: Schema) -> Sc
 
 
 def _no_other(schema: Schema) -> Schema:
-    """The same object, which may have no other fields."""
+    """Return an object's schema that allows no other fields."""
     return {**schema, "additionalProperties": False}
 
 

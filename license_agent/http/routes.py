@@ -84,7 +84,7 @@ async def sync_seats(request: web.Request) -> web.Response:
 
 @routes.get("/v1/lease", allow_head=False)
 async def show_lease(request: web.Request) -> web.Response:
-    """Show how the agent stands with its master."""
+    """Show the state of the PBX's lease."""
     client = request.app[AGENT].client
     told = as_json(client.report())
     assert isinstance(told, dict)
@@ -122,26 +122,26 @@ async def take_over(request: web.Request) -> web.Response:
 
 @routes.delete("/v1/takeover")
 async def hand_back(request: web.Request) -> web.Response:
-    """Carry no more; safe to repeat."""
+    """End the takeover; safe to repeat."""
     await request.app[AGENT].takeover.end()
     return json_response(_takeover_view(request.app[AGENT]))
 
 
 @routes.get("/v1/takeover", allow_head=False)
 async def show_takeover(request: web.Request) -> web.Response:
-    """Show whose seats are carried, if any."""
+    """Show the PBX whose seats are carried, if any."""
     return json_response(_takeover_view(request.app[AGENT]))
 
 
 @routes.get("/healthz", allow_head=False)
 async def health(request: web.Request) -> web.Response:
-    """Say that the agent answers; what its lease is worth says /v1/lease."""
+    """Say that the agent answers; /v1/lease tells the state of its lease."""
     return json_response({"status": "ok", "state": request.app[AGENT].client.state.value})
 
 
 @routes.get("/v1/events", allow_head=False)
 async def read_events(request: web.Request) -> web.StreamResponse:
-    """Tell what happens as it happens: seats, states, notices."""
+    """Send events as they happen: seats, states, notices."""
     return await event_stream(request, request.app[AGENT], readers_max=request.app[SETTINGS].readers_max)
 
 
@@ -153,7 +153,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 @routes.get("/openapi.json", allow_head=False)
 async def document(request: web.Request) -> web.Response:
-    """Show what this API is, as OpenAPI 3.1."""
+    """Show the description of this API, as OpenAPI 3.1."""
     return json_response(DOCUMENT)
 
 

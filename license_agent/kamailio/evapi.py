@@ -3,7 +3,7 @@
 Decides: how many messages of Kamailio's may be unanswered, and how many bytes it may have unread. Its evapi (5.6) reads
 32 KiB at a time, and discards the rest of what it read where that ends within the length of a message, or before its
 last comma. Where no more is ever under way, every read ends with a message. So now and then a message asks for a sign
-that it was read, and what is beyond waits.
+that it was read, and messages above the limit wait for the sign.
 Leaves to others: what is answered.
 """
 
@@ -77,7 +77,7 @@ class EvapiConnection:
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection to Kamailio's evapi."""
         self._alive.cancel()
         self._socket.close()
         self._writer.close()

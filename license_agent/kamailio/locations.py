@@ -123,4 +123,4 @@ def _names_of(uri: str) -> tuple[str, ...]:
 
 
 class _NotFoundError(LocationsError):
-    """There is no such address of record, or no such key."""
+    """Raised where Kamailio has no such address of record, or no such key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 HALTED_SECONDS: Final = 0.5
-"""Whoever is so late to see that time is over was busy or halted, and cannot judge others."""
+"""Seconds of delay from which a timer shows that this process was busy or halted, and cannot judge others' delays."""
 
 
 def was_halted(*, due: float, now: float) -> bool:

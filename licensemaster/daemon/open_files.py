@@ -8,7 +8,7 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 _BESIDES = 200
-"""Files for all else: databases, the log, scrapes, webhooks, calls of commands."""
+"""Open files for all but callers' connections: databases, the log, scrapes, webhooks, calls of commands."""
 
 
 def allow_open_files(setting: str, connections: int) -> None:
@@ -33,7 +33,7 @@ def allow_open_files(setting: str, connections: int) -> None:
 
 
 def connections_allowed() -> int | None:
-    """How many connections leave files for all else, so that who only connects cannot take the database's; None where
-    nothing limits them."""
+    """Return how many connections leave enough files for all else, so that callers cannot take the database's; None
+    where nothing limits open files."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if allowed == resource.RLIM_INFINITY else max(allowed - _BESIDES, allowed // 2)

@@ -76,7 +76,7 @@ class FolderLock:
 
 
 class FileLock(FolderLock):
-    """The same for a file, which is made where there is none, and stays: where one folder is several parties'."""
+    """The same lock on a file, which is made where there is none, and stays: for a folder that several parties use."""
 
     _flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -44,7 +44,7 @@ class OwnOutput:
     def failure(self) -> OSError | None:
         """Write what is still to be written; return why something could not be written, or None.
 
-        It is not tried again by the interpreter on its way out.
+        After a failure the interpreter does not try again when it ends.
         """
         try:
             self._stream.flush()

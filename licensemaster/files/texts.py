@@ -44,7 +44,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to read from, or a pipe; a pipe that nobody writes into is empty, and not waited for.
 
     Raises:
-        OSError: it is not there, or not to be read by this user.
+        OSError: the file does not exist, or this user may not read it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
@@ -56,7 +56,7 @@ def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
     """Read the content, at most `most` bytes, of a file or of a pipe that somebody writes into.
 
     Raises:
-        FileError: it is not there, no file, not to be read by this user, or too large.
+        FileError: the file does not exist, is no file, is too large, or may not be read by this user.
     """
     try:
         with opened(path) as file:
@@ -77,7 +77,7 @@ def read_text(path: Path, *, most: int = BYTES_MAX) -> str:
     """Read the text of a file; lines end with a newline alone.
 
     Raises:
-        FileError: as `read_bytes`, and where it is no text.
+        FileError: as `read_bytes`, and where the file is no text.
     """
     return decoded(read_bytes(path, most=most), source=str(path))
 
@@ -86,7 +86,7 @@ def decoded(content: bytes, *, source: str) -> str:
     """Decode a file's bytes as text; lines end with a newline alone. Complaints call the file `source`.
 
     Raises:
-        FileError: it is no text, or in an encoding that nothing in it names; says on which line what was seen.
+        FileError: the bytes are no text, or in an encoding that no mark names; says on which line what was seen.
     """
     for start, what in _OTHERS:
         if content.startswith(start):

@@ -50,8 +50,8 @@ def file_written(
     """Open a temporary file to write into; it becomes the file where the context ends well, and is removed otherwise.
 
     Raises:
-        FileExistsError: there is something of that name, and it is to be kept.
-        OSError: it cannot be written; what was there is there still.
+        FileExistsError: something has that name already, and is to be kept.
+        OSError: the file cannot be written; what was there is still there.
     """
     if not path.name:  # "", "." or "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

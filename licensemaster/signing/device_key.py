@@ -75,7 +75,7 @@ class DeviceKey:
         Raises:
             ValueError: the name is not of that form.
             DeviceKeyError: the folder has one already.
-            OSError: it cannot be written.
+            OSError: the folder cannot be written.
         """
         device = values.resource(device)
         if not _DEVICE.fullmatch(device):
@@ -97,7 +97,7 @@ class DeviceKey:
         """Read the key and what the device knows from a folder.
 
         Raises:
-            DeviceKeyError: there is none, or it cannot be read.
+            DeviceKeyError: the folder has no key, or its files cannot be read.
         """
         try:
             key = load_pem_private_key((folder / KEY_FILE).read_bytes(), password=None)
@@ -115,7 +115,7 @@ class DeviceKey:
 
     @property
     def device(self) -> str:
-        """projects/{project}/devices/{device}"""
+        """The device's name, projects/{project}/devices/{device}."""
         return self._known.device
 
     @property
@@ -138,7 +138,7 @@ class DeviceKey:
         """Return the document that shows the key to the master, with the operator's one-time token.
 
         Raises:
-            ValueError: it is no token.
+            ValueError: the text is no token.
         """
         token = values.token(token)
         payload = document_pb2.Enrollment(device=self.device, token=token, public_key=self.public_key)
@@ -149,8 +149,8 @@ class DeviceKey:
         """Accept the master's answer to the enrollment, and rely on the master's key from then on.
 
         Raises:
-            DocumentError: it is not genuine.
-            DeviceKeyError: it is for another device or key, or by another master than the one known.
+            DocumentError: the answer is not genuine.
+            DeviceKeyError: the answer is for another device or key, or by another master than the one known.
         """
         kind = document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER
         documents.check_kind(document, kind)
@@ -169,8 +169,8 @@ class DeviceKey:
         """Accept the master's statement that a license is bound to this device.
 
         Raises:
-            DocumentError: it is not genuine.
-            DeviceKeyError: it is for another device, or for a binding that was certified as over.
+            DocumentError: the statement is not genuine.
+            DeviceKeyError: the statement is for another device, or for a binding that was certified as over.
         """
         binding = self._from_master(document, document_pb2.DOCUMENT_KIND_BINDING, document_pb2.Binding)
         self._check_mine(binding)
@@ -188,7 +188,7 @@ class DeviceKey:
 
         Raises:
             DocumentError: the request is not genuine.
-            DeviceKeyError: it is for another device.
+            DeviceKeyError: the request is for another device.
         """
         kind = document_pb2.DOCUMENT_KIND_RELEASE_REQUEST
         request = self._from_master(document, kind, document_pb2.ReleaseRequest)
@@ -218,8 +218,8 @@ class DeviceKey:
         """Give the folder's content under a lock, and write the caller's changes when the context ends.
 
         Raises:
-            DeviceKeyError: another process has had the folder for ten seconds, or it cannot be read.
-            OSError: it cannot be written.
+            DeviceKeyError: another process has had the folder for ten seconds, or its files cannot be read.
+            OSError: the folder cannot be written.
         """
         with _locked(self._folder):
             try:

@@ -28,7 +28,7 @@ PAYLOAD_BYTES_MAX: Final = 1_048_576
 _SMALL_PAYLOAD_BYTES_MAX: Final = 16_384
 _LARGE: Final = (document_pb2.LicenseFile, lease_pb2.LeaseTerms, lease_pb2.StandbyLeaseTerms)
 ELEMENTS_MAX: Final = 20_000
-"""Fields and licenses of a payload: an empty license takes two bytes, and fifty times as many once it is read."""
+"""The most fields and licenses of a payload: an empty license takes two bytes, and a hundred once it is read."""
 _FILE: Final = TextLimits(size=2 * PAYLOAD_BYTES_MAX, depth=1, items=8)
 _SPACES: Final = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]+")
 """White space and other invisible characters that editors insert."""
@@ -42,7 +42,7 @@ Kind: TypeAlias = document_pb2.DocumentKind.ValueType
 
 
 class DocumentError(Exception):
-    """A document that must not be relied on; `reason` is a word for programs, the text says why."""
+    """Raised for a document that must not be relied on; `reason` is a word for programs, the text says why."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -169,7 +169,7 @@ def from_text(text: str | bytes) -> document_pb2.SignedDocument:
 def _has_more_elements(payload: bytes, most: int) -> bool:
     """Tell whether a serialized message has more than `most` fields, each element of a list counted as one.
 
-    What follows where it cannot be read is not counted: its parser gets no further either.
+    What follows the first unreadable byte is not counted: the parser gets no further either.
     """
     at, count = 0, 0
     while at < len(payload) and count <= most:

@@ -17,9 +17,9 @@ from grpc import aio
 Option = tuple[str, str | int]
 
 PING_SECONDS: Final = 20.0
-"""After so long without a byte a client with a call under way asks whether its master is there; a server must bear it
-(`pings_borne`). It is how a master knows that the client is there, too: to answer costs it half as much as to ask. A
-call finds out sooner, and so does a standby that asks."""
+"""Seconds without a byte after which a client with a call under way pings its master; a server must accept these pings
+(`pings_borne`). By them a master knows that the client is there, too: answering costs it half as much as asking. A call
+finds out sooner that nobody is there, and so does a standby that asks."""
 _PING_TIMEOUT_SECONDS: Final = 5.0
 _PING_EVERY_SECONDS_MIN: Final = 0.5
 _MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024

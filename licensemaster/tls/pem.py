@@ -51,7 +51,7 @@ class NamedFile:
         """Read the file's bytes; UTF-16, as some editors write it, becomes ASCII.
 
         Raises:
-            CertificateFilesError: it cannot be read.
+            CertificateFilesError: the file cannot be read.
         """
         try:
             with opened(self.path) as file:
@@ -99,7 +99,7 @@ def read_pair(certificate: NamedFile, key: NamedFile, ca: NamedFile) -> Pair:
     """Read a certificate, its key, and the authorities to believe.
 
     Raises:
-        CertificateFilesError: they cannot be read, or do not fit together.
+        CertificateFilesError: the files cannot be read, or do not fit together.
     """
     chain, private, authorities = read_certificates(certificate), _private_key(key), read_certificates(ca)
     own = _public_bytes(private.public_key())
@@ -120,7 +120,7 @@ def read_certificates(file: NamedFile) -> list[x509.Certificate]:
     """Read all certificates of a file; there is at least one.
 
     Raises:
-        CertificateFilesError: there is none, or one is damaged; says which.
+        CertificateFilesError: the file has no certificate, or a damaged one; says which.
     """
     data = file.read()
     blocks = _CERTIFICATE.findall(data)

@@ -106,10 +106,10 @@ def url(text: str, *, schemes: Collection[str]) -> str:
 
 
 def _parted(cleaned: str) -> tuple[str, str]:
-    """Host and port as they were written; the port empty where there is none.
+    """Return the host and port of an address as they were written; the port is empty where there is none.
 
     Raises:
-        BadValueError: the host is none.
+        BadValueError: the text has no valid host.
     """
     if cleaned.startswith("["):
         inside, closed, behind = cleaned[1:].partition("]")

@@ -39,7 +39,7 @@ class TextLimits:
     items: int
     """Lists, tables, objects and what they have, in all."""
     parts: int = 8
-    """Of a TOML key, between its dots."""
+    """The most parts of a TOML key, between its dots."""
     word: int = 256
     """The most characters of a number or of another word without quotes."""
 
@@ -49,7 +49,7 @@ OF_SETTINGS: Final = TextLimits(size=256 * 1024, depth=8, items=5_000)
 
 
 class OverLimitError(ValueError):
-    """A text is over a limit; says which, what the text has, and where."""
+    """Raised where a text is over a limit; says which limit, what the text has, and where."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -61,8 +61,8 @@ def read_toml(text: str, limits: TextLimits) -> dict[str, Any]:
     """Read a TOML text within limits.
 
     Raises:
-        OverLimitError: it is over a limit; no parser has seen it.
-        tomllib.TOMLDecodeError: it is no TOML.
+        OverLimitError: the text is over a limit; no parser has seen it.
+        tomllib.TOMLDecodeError: the text is no TOML.
     """
     _check_size(text, limits)
     bare = _TOML_TEXTS.sub(_emptied, text)
@@ -76,8 +76,8 @@ def read_json(text: str, limits: TextLimits) -> Any:
     """Read a JSON text within limits.
 
     Raises:
-        OverLimitError: it is over a limit; no parser has seen it.
-        ValueError: it is no JSON.
+        OverLimitError: the text is over a limit; no parser has seen it.
+        ValueError: the text is no JSON.
     """
     check_json(text, limits)
     return json.loads(text)
@@ -87,7 +87,7 @@ def check_json(text: str, limits: TextLimits) -> None:
     """Check that a JSON text may be handed to somebody else's parser.
 
     Raises:
-        OverLimitError: it is over a limit.
+        OverLimitError: the text is over a limit.
     """
     if len(text) > limits.word or _is_crowded(text, limits):  # else it is too short to be over any limit
         _check_size(text, limits)

@@ -1,7 +1,7 @@
-"""What another program hands over in Python is of the type that is annotated, or refused by name, value and remedy.
+"""Checks that arguments of other programs in Python have the annotated types; refuses by name, value and remedy.
 
-Decides: what fits an annotation, and how it is told that something does not. Leaves to others: what may be in a value
-that is of its type. A program that mypy looks at never sees any of this.
+Decides: what fits an annotation, and how an error says that something does not. Leaves to others: what may be in a
+value of the right type. A program that mypy checks never sees such an error.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ class _OtherTypeError(Exception):
 
 
 def checked(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
-    """Make a function that looks at its arguments before it does anything, and raises BadValueError where one is not as
-    annotated.
+    """Wrap a function so that its arguments are checked first: BadValueError where one is not of its annotated type.
 
-    What can be gone through may be given for a tuple, an Iterable or a Sequence, and arrives as a tuple.
+    What can be iterated over may be given for a tuple, an Iterable or a Sequence, and arrives as a tuple.
     """
 
     @functools.cache  # when it is first called, all that annotations name exists

@@ -17,7 +17,7 @@ def public_key(raw: bytes) -> bytes:
     """Return a raw Ed25519 public key after checking that only its private key can sign for it.
 
     Raises:
-        BadValueError: it has not 32 bytes, or is a point of low order, in whatever spelling.
+        BadValueError: the key has not 32 bytes, or is a point of low order, in whatever spelling.
     """
     if len(raw) != PUBLIC_KEY_BYTES:
         raise BadValueError(f"{len(raw)} bytes; an Ed25519 public key has {PUBLIC_KEY_BYTES}")

@@ -14,16 +14,16 @@ _MAC_MARKS: Final = re.compile(
     r"(?:[0-9a-f]{2}[-: ]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}[.: -]){2}[0-9a-f]{4}|[0-9a-f]{6}[-: .][0-9a-f]{6}|[0-9a-f]{12}"
 )
 _LONG: Final = 1024
-"""Nothing is respelt that is longer than this: it is refused anyway."""
+"""Characters above which a text is not respelt, as it is refused anyway."""
 _WHITE: Final = re.compile(r"\s+")
 _EDGES: Final = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202c\ufeff"
 
 
 def holder(text: str) -> str:
-    """The name of whoever holds a seat, as the PBX says it. Capitals and accents make another one; spelling does not.
+    """Return the name of a seat's holder in normal form. Capitals and accents tell holders apart; Unicode forms do not.
 
     Raises:
-        BadValueError: it is empty, too long, or has a character that cannot be shown.
+        BadValueError: the text is empty, too long, or has a character that cannot be shown.
     """
     return short_text(text)
 
@@ -36,15 +36,15 @@ def are_holders(texts: Sequence[str]) -> bool:
 
 
 def resource(text: str) -> str:
-    """A name that programs use: `acme`, `projects/acme/devices/hq-box`; whether it is one is for the reader to say."""
+    """Return a name that programs use, such as `projects/acme/devices/hq-box`, in normal form; checks nothing."""
     return plain(text) if len(text) <= _LONG else text
 
 
 def license_name(text: str) -> str:
-    """A license name or type key: every hyphen and dash is "-", every space is " " (rule L8).
+    """Return a license name or type key with each hyphen and dash as "-" and each space as " " (rule L8).
 
     Raises:
-        BadValueError: it is empty, too long, or has a character that cannot be shown.
+        BadValueError: the text is empty, too long, or has a character that cannot be shown.
     """
     return short_text(text if len(text) > _LONG else plain(text))
 
@@ -53,7 +53,7 @@ def mac(text: str) -> str:
     """Return a MAC address as `00-90-33-01-02-03`, from any usual form (`00:90:33...`, `0090.3301.0203`).
 
     Raises:
-        BadValueError: it is none.
+        BadValueError: the text is no MAC address.
     """
     cleaned = plain(text).lower()
     if not _MAC_MARKS.fullmatch(cleaned):
@@ -63,10 +63,10 @@ def mac(text: str) -> str:
 
 
 def serial(text: str) -> str:
-    """A serial number in one form: capitals, no white space, ASCII hyphens; a MAC address used as one as `mac` has it.
+    """Return a serial number in capitals, without white space, with ASCII hyphens; a MAC address as `mac` returns it.
 
     Raises:
-        BadValueError: it is empty, too long, or has characters that no serial number has.
+        BadValueError: the text is empty, too long, or has characters that no serial number has.
     """
     cleaned = plain(text)
     if _MAC_MARKS.fullmatch(cleaned.lower()) and (len(cleaned) > 12 or _HEX.fullmatch(cleaned.lower())):
@@ -81,7 +81,7 @@ def token(text: str) -> str:
     """Return a one-time token or other secret word without the white space that pasting adds.
 
     Raises:
-        BadValueError: it is empty, or has a character that no token has.
+        BadValueError: the text is empty, or has a character that no token has.
     """
     cleaned = _WHITE.sub("", plain(bare(text)))
     if not cleaned:
@@ -109,12 +109,12 @@ def bare(text: str) -> str:
 
 
 def setting(text: str) -> str:
-    """A setting as the environment, a file or an option has it, without white space and quotes around it.
+    """Return a setting from the environment, a file or an option, without white space and quotes around it.
 
-    What stands within is left as it is: a file's name or a password may have two spaces, and is not to be respelt.
+    The text within is left as it is: a file's name or a password may have two spaces, and is not to be respelt.
 
     Raises:
-        BadValueError: it has a line break or another control character within.
+        BadValueError: the text has a line break or another control character within.
     """
     value = bare(text)
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":  # as `docker --env-file` hands them on
@@ -129,7 +129,7 @@ def whole_number(text: str, *, most: int = 2**31 - 1) -> int:
     """Return a whole number, not negative, from the digits of any script.
 
     Raises:
-        BadValueError: it is none, or above `most`.
+        BadValueError: the text is no whole number, or one above `most`.
     """
     if not clean(text).isdecimal():
         raise BadValueError(f"{text[:40]!r} is no whole number")

@@ -16,7 +16,7 @@ _RESPELT_MAX: Final = 8 * REASON_MAX
 """Characters above which a text is not brought into normal form, as it is refused anyway."""
 _MARKS_MAX: Final = 30
 _JOINERS_MAX: Final = 8
-"""How far back a joiner looks for the letter that it joins."""
+"""Characters before a joiner among which the letter that it joins is looked for."""
 
 _NEVER_MEANT: Final = re.compile(
     "["
@@ -34,7 +34,7 @@ _DIRECTION: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _VIRAMA: Final = 9
 """The combining class of Indic signs that take a letter's vowel away; a joiner behind one changes the word."""
 _JOINING: Final = (("\u0600", "\u1cff"), ("\ua800", "\uabff"), ("\U00010a00", "\U00011fff"))
-"""Where the scripts are whose letters join: Arabic, Syriac, Indic, South-East Asian, Mongolian."""
+"""The ranges of scripts whose letters join: Arabic, Syriac, Indic, South-East Asian, Mongolian."""
 
 
 class BadValueError(ValueError):
@@ -75,7 +75,7 @@ def short_text(text: str, *, most: int = TEXT_MAX) -> str:
     """Return a name in one line, in normal form.
 
     Raises:
-        BadValueError: it is empty, longer than `most` characters, or has one that cannot be shown.
+        BadValueError: the text is empty, longer than `most` characters, or has one that cannot be shown.
     """
     cleaned = clean(text[: 8 * most])
     if 0 < len(cleaned) <= most and len(text) <= 8 * most and is_shown(cleaned):
@@ -87,7 +87,7 @@ def free_text(text: str, *, most: int = REASON_MAX) -> str:
     """Return a text for people in one line, in normal form; it may be empty.
 
     Raises:
-        BadValueError: it is longer than `most` characters, or has one that cannot be shown.
+        BadValueError: the text is longer than `most` characters, or has one that cannot be shown.
     """
     cleaned = clean(text[: 8 * most])
     if len(cleaned) <= most and len(text) <= 8 * most and is_shown(cleaned):
@@ -101,8 +101,8 @@ def is_shown(text: str) -> bool:
 
 
 def _normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """Unicode sorts a letter's marks in a time by the square of their number: of more than any language has, and more
-    than its stream-safe format allows (UAX 15), the first ones are kept."""
+    """Normalize a text, keeping the first of a letter's marks: more than any language has and Unicode's stream-safe
+    format allows (UAX 15). Sorting them takes a time by the square of their number."""
     if len(text) > _MARKS_MAX:
         text = _runs_of_marks().sub(r"\1", text)
     return unicodedata.normalize(form, text)
@@ -138,7 +138,7 @@ def _refused(text: str) -> str:
 
 
 def _may_stand(character: str) -> bool:
-    """Of what Python calls unprintable: joiners that `clean` left, and signs of Arabic numbers."""
+    """Tell whether an unprintable character may be shown: joiners that `clean` left, and signs of Arabic numbers."""
     return character in "\u200c\u200d" or (
         unicodedata.category(character) == "Cf" and unicodedata.bidirectional(character) in ("AN", "AL")
     )

@@ -81,7 +81,7 @@ class Rendering:
             self._chain += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> str:
-        """The line; of what cannot be rendered, or is too long, as much as can be written."""
+        """Return an event's line; where that cannot be rendered, or is too long, as much of it as can be written."""
         given = dict(event)
         try:
             line = self._rendered(logger, method, event)
@@ -115,7 +115,7 @@ def _shown(value: object) -> str:
 
 
 def _traceback(error: object) -> str:
-    """The end of it: what was raised, and where."""
+    """Return the end of an exception's traceback: what was raised, and where."""
     try:
         exception = error if isinstance(error, BaseException) else None if error is True else error[1]  # type: ignore[index]
         return _shown("".join(traceback.format_exception(exception))[-_TEXT_MAX:])
@@ -124,7 +124,7 @@ def _traceback(error: object) -> str:
 
 
 def _open_standard_files() -> None:
-    """Where a standard file is closed, the next file that is opened would be it, and get what others print."""
+    """Open /dev/null in place of each closed standard file: else the next opened file would get what others print."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -1,4 +1,4 @@
-"""A log that is never a flood, whatever others do."""
+"""A log whose lines are bounded, whatever others do."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _SHARE = 5
 
 
 class SparingLog:
-    """A log of what others can cause as often as they like: so many lines of a kind in a while, the rest only counted.
+    """A log of what others can cause as often as they like: a bounded number of lines of a kind in a time.
 
-    The next line of that kind says how many were left out. May be used from several threads.
+    Further lines are counted, and the next line of that kind says how many were left out. May be used from several
+    threads.
     """
 
     def __init__(
@@ -29,10 +30,10 @@ class SparingLog:
         seconds: float,
         each: tuple[str, ...] = (),
     ) -> None:
-        """At most `lines_max` lines of one event in `seconds`, by `clock`.
+        """`lines_max` is the most lines of one event in `seconds`, by `clock`.
 
-        `each` are the fields that tell apart who causes them, and why: each of those has so many lines, all together
-        five times as many, so that a noisy one hides nobody else.
+        `each` names fields that tell apart who causes the event, and why: each combination of their values has
+        `lines_max` lines, all together have five times as many, so that a frequent one hides no other.
         """
         self._log = log
         self._clock = clock
@@ -41,7 +42,7 @@ class SparingLog:
         self._each = each
         self._lock = threading.Lock()
         self._kinds: OrderedDict[tuple[str, ...], _Lines] = OrderedDict()
-        """Those whose while began first stand first."""
+        """The lines of each kind; kinds whose time began first come first."""
 
     def info(self, event: str, **what: object) -> None:
         self._tell(self._log.info, event, what)

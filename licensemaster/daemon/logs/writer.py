@@ -99,7 +99,7 @@ class LineWriter:
                 self._is_torn = bool(data)
 
     def _wait_for_room(self) -> None:
-        """The sink is a pipe or terminal that does not block, and is full."""
+        """Wait up to 0.1 s for room in the sink, a full pipe or terminal that does not block; raises TimeoutError."""
         if self._ends_at is not None and time.monotonic() >= self._ends_at:
             raise TimeoutError("the log is not read")
         room = select.poll()
