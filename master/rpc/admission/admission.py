@@ -1,4 +1,4 @@
-"""What is checked of every call before it is served: its certificate, its message and that message's size, its names.
+"""What is checked of every call before it is served: its certificate, its message and the size of that, its names.
 
 What a call may cost is bounded at every step. Who calls, whether the certificate is valid and whether its role may
 call the method are known before anything of the message is read. Then the message must come in time, with no more
@@ -191,8 +191,7 @@ def _prove(identity: Identity, context: Context) -> None:
 
 
 def _self_named(context: Context) -> str:
-    """Return the name that a caller in plain text gives itself, with its address; a name like a certificate's is left
-    out."""
+    """Return the name that a caller in plain text gives itself, unless it is like a certificate's, and its address."""
     named = ""
     for key, value in context.invocation_metadata() or ():
         if key == "caller" and isinstance(value, str):

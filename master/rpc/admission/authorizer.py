@@ -129,7 +129,7 @@ class Authorizer(PeriodicTask):
         return peer_certificate
 
     async def judge(self, peer_certificate: PeerCertificate, method: str, request: Any, context: Context) -> None:
-        """Check that the caller may name the PBXs and projects that a request names.
+        """Check that the caller may call the method for the project and the PBX that a request names.
 
         Raises:
             AccessDeniedError: the caller may not.

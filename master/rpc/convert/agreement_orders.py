@@ -140,7 +140,7 @@ def server(text: str) -> tuple[str, str, str]:
     """Read what an upgrade is for, as (project, "devices", "pbxs" or "licenses", name).
 
     Raises:
-        InvalidArgumentError: the text is not of the form `projects/PROJECT/devices/DEVICE`, with one of these words.
+        InvalidArgumentError: the text is no such name.
     """
     match = _SERVER.fullmatch(values.resource(text))
     if match is None or not values.is_shown(match[0]):

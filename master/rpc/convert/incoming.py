@@ -77,8 +77,7 @@ def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tup
     """Read a standby's receipts for its standby leases.
 
     Raises:
-        InvalidArgumentError: there are too many receipts, or two for one PBX, or one has a negative number or is of
-            another project; names which.
+        InvalidArgumentError: there are too many, two for a PBX, or one is negative or of another project; names which.
     """
     if len(sent) > _RECEIPTS_MAX:
         raise InvalidArgumentError("standby_receipts", f"{len(sent)} in one call; send at most {_RECEIPTS_MAX}")
@@ -120,8 +119,7 @@ def carried_offline(
 
 
 def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) -> Proof | None:
-    """Verify the last signed lease of a PBX, and return what it proves; None where it names another key than the
-    master's.
+    """Verify a PBX's last signed lease, and return what it proves; None where it names another key than the master's.
 
     Raises:
         InvalidArgumentError: the lease is forged, altered or of another PBX, or a number makes no sense.
@@ -142,8 +140,7 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) 
 
 
 def signed_loans(sent: Sequence[document_pb2.SignedDocument], *, pbx: PbxName, public_key: bytes) -> list[SignedLoan]:
-    """Verify and return the signed loans of a PBX, except loans that name another key than the master's: these prove
-    nothing here.
+    """Verify a PBX's signed loans, and return them without loans that name another key than the master's.
 
     Raises:
         InvalidArgumentError: there are too many loans, or one is forged, altered or of another PBX.
@@ -269,7 +266,7 @@ def moment(field: str, value: Timestamp) -> float:
     """Read a moment, as UNIX seconds.
 
     Raises:
-        InvalidArgumentError: the moment is before 1970 or after 9999, or its nanoseconds are not those of a second.
+        InvalidArgumentError: the moment is before 1970 or after 9999, or no timestamp at all.
     """
     if not (0 <= value.seconds <= _SECONDS_MAX and 0 <= value.nanos < 1_000_000_000):
         said = f"seconds {value.seconds}, nanos {value.nanos}"

@@ -86,7 +86,7 @@ def standby_problems(problems: Sequence[StandbyProblem]) -> list[standby_pb2.Sta
 
 
 def standby_licenses(device: str, switch: StandbySwitch) -> standby_pb2.StandbyLicenses:
-    """Return the message of the licenses of a master's device that all standby pairs depend on."""
+    """Return the message of the Standby licenses that all pairs depend on."""
     licenses = [license.ref for license in switch.licenses]
     return message(standby_pb2.StandbyLicenses, switch, device=device, licenses=licenses)
 

@@ -22,7 +22,7 @@ NAMED_TO_EXPLAIN = 1_000
 _NAMED_IN_ALL = 20_000
 """Licenses or seats that the refusals of one answer share in their lists, so that no answer grows without bound."""
 _FEW = 8
-"""The most results that are copied one by one, which is faster for few than writing and reading them."""
+"""The most results that are copied, which is faster for few than writing and reading them."""
 BASIS = {basis: seat_pb2.Basis.ValueType(basis.value) for basis in Basis}
 
 
@@ -47,8 +47,7 @@ def seat_results(outcomes: Sequence[Outcome], *, named: int = MOST_NAMED) -> lis
 
 def with_results(response: AboutSeats, outcomes: Sequence[Outcome]) -> AboutSeats:
     """Return the response with a result for each outcome. A run of the same outcome has one result, repeated: it is
-    written once and the whole response is read from the bytes, in a third of the time that a hundred copies take.
-    A few results are copied, which is faster for few."""
+    written once and the whole response is read from the bytes, in a third of the time that a hundred copies take."""
     results = seat_results(outcomes)
     if len(results) <= _FEW:
         response.results.extend(results)

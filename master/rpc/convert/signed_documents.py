@@ -1,4 +1,4 @@
-"""Signed documents and licenses, both ways: verifies documents before it reads them, signs documents that go out."""
+"""Signed documents and licenses: documents that come in are verified before they are read, others are signed here."""
 
 from __future__ import annotations
 

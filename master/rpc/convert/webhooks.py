@@ -85,6 +85,6 @@ def added(project: str, webhook: Webhook) -> webhook_pb2.AddWebhookResponse:
 
 
 def dead_message(project: str, delivery: Delivery) -> webhook_pb2.DeadMessage:
-    """Return the API's message of a webhook's message that could not be delivered."""
+    """Return the API's message of an undeliverable message."""
     webhook = f"projects/{project}/webhooks/{delivery.webhook.name}"
     return message(webhook_pb2.DeadMessage, delivery, webhook=webhook)
