@@ -37,24 +37,24 @@ class Master(Connection):
 
     @functools.cached_property
     def project(self) -> str:
-        """The project to ask about, as projects/{project}; raises CommandFailed where that is not clear."""
+        """The project to ask about, as projects/{project}; raises CommandFailed where no single project is meant."""
         return self.project_name(self._project)
 
     def shows_json(self, answer: Message) -> bool:
-        """Print an answer as JSON where that was asked for; whether it was."""
+        """Print an answer as JSON if `--json` was given. Tell whether `--json` was given."""
         if self.as_json:
             print_json(answer)
         return self.as_json
 
     def show(self, answer: Message, view: Callable[[], RenderableType]) -> None:
-        """Print an answer: as JSON where that was asked for, else as `view` shows it."""
+        """Print an answer as JSON if `--json` was given, else as `view` shows the answer."""
         if not self.shows_json(answer):
             stdout_console().print(view())
 
     def show_listing(self, answer: Message, view: Callable[[], RenderableType], *, empty: str) -> None:
-        """Print a listing: as JSON where that was asked for, as `view` shows it, or the sentence `empty`.
+        """Print a listing: as JSON if `--json` was given, else as `view` shows it; if empty, print `empty`.
 
-        Says where there are more rows.
+        Says on standard error if the master has more rows.
         """
         if self.shows_json(answer):
             return
@@ -76,11 +76,11 @@ def asks_master(
     more: Options | None = None,
     **shown: Any,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Hand a command the master that it asks, as its first parameter, and add the options for that behind its own.
+    """Make a command of a function whose first parameter is the master, and add the options that name the master.
 
-    It is put into a group, `app`, under its own name if no other is given; without one, that is left to the caller.
-    Not every command has `--project` and `--json`. Where a command makes something of a function, `of`, it is shown as
-    that one, with its parameters but for the first; `more` are options behind these.
+    The command is put into the group `app`, if one is given, as `name` or else under the function's own name.
+    `project` and `as_json` say whether the command has `--project` and `--json`. If `of` is given, help shows the
+    name, docstring and parameters of `of`, without its first parameter; the options `more` come behind these.
     """
     has = {"as_json": as_json, "project": project, "server": True}
     options = {name: option for name, option in _OPTIONS.items() if has[name]}
@@ -114,7 +114,7 @@ def confirm(
     why: str = "this has to be confirmed",
     remedy: str = "run it again with --yes",
 ) -> None:
-    """Say what a change means, and ask whether to make it; ends the command where the answer is no.
+    """Print the lines that say what a change means, and ask the question; end the command if the answer is no.
 
     Raises:
         CommandFailed: nobody can answer, as the input is no terminal.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from master.cli.connection.connection import Connection
 
 TAB_SECONDS_MAX = 2.0
-"""Whoever presses Tab does not wait longer."""
+"""Longest wait for the master after Tab, in seconds."""
 
 Completer = Callable[[typer.Context, str], list[str]]
 

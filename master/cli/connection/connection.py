@@ -53,7 +53,7 @@ class _Method(Protocol[Request, Response]):
 
 
 class Connection:
-    """A channel to one master; leaves it when the `with` block ends.
+    """A channel to one master, closed when the `with` block ends.
 
     Shows the certificate that the command line, the environment or a profile names (`--tls-certificate`); without one,
     plain text.
@@ -90,7 +90,7 @@ class Connection:
     def call(
         self, method: _Method[Request, Response], request: Request, *, timeout_seconds: float = CALL_SECONDS
     ) -> Response:
-        """Make one call; raises RpcFailure. A request for a change that has no id yet gets one."""
+        """Make one call and return the answer; raises RpcFailure. A change without a request id gets a new one."""
         if isinstance(request, Message) and "request_id" in request.DESCRIPTOR.fields_by_name:
             changing: Any = request
             changing.request_id = changing.request_id or str(uuid4())
@@ -102,18 +102,22 @@ class Connection:
         return answer
 
     def listing(self, method: _Method[Paged, Listing], request: Paged, limit: int = 0) -> Listing:
-        """All pages of a listing, up to `limit` rows, as one answer; raises RpcFailure."""
+        """Return all pages of a listing as one answer, of at most `limit` rows (0: all); raises RpcFailure."""
         return join_pages(partial(self.call, method), request, limit)
 
     def stream(self, method: _Method[Request, Iterator[Response]], request: Request) -> Iterator[Response]:
-        """Make one call with many answers, for as long as they come; raises RpcFailure."""
+        """Make one call and yield its answers until the master ends the stream; raises RpcFailure."""
         try:
             yield from method(request, metadata=self._metadata)
         except grpc.RpcError as error:
             raise rpc_failure(error, self.server, side=self._side) from error
 
     def project_name(self, given: str | None) -> str:
-        """The project to ask about, as projects/{project}: the one given, or the only one that the master has."""
+        """Return the project to ask about, as projects/{project}: the given one, or the only one of the master.
+
+        Raises:
+            CommandFailed: no project is given, and the master has none or several.
+        """
         if given:
             return given if given.startswith("projects/") else f"projects/{given}"
         request = project_pb2.ListProjectsRequest(page_size=PROJECTS_NAMED_MAX + 1)
@@ -133,7 +137,7 @@ class Connection:
 
 
 def caller() -> str:
-    """Who calls, as the audit keeps it: cli:USER@HOST, printable ASCII."""
+    """Return who calls, as the audit keeps it: cli:USER@HOST, in printable ASCII."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as containers have them

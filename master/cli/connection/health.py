@@ -60,10 +60,10 @@ class _NotServing(CommandFailed):
 
 
 def _answer(server: str, *, alive: bool) -> health_pb2.HealthCheckResponse:
-    """Ask the master once; returns its answer.
+    """Ask the master once and return its answer.
 
     Raises:
-        CommandFailed: the answer is not the one that is wanted, or there is none.
+        CommandFailed: the master takes no calls and `alive` is not set, or the call fails.
     """
     try:
         with Connection(server) as connection:

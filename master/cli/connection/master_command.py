@@ -32,7 +32,7 @@ def _declared(
 
 
 def _with_connection_options(params: list[Any] | None) -> list[Any]:
-    """The parameters of a command; if it has a `--server`, with the profile and the certificate too."""
+    """Return the parameters of a command; with `--server` among them, also the profile's and the certificate's."""
     declared = list(params or [])
     if any(param.name == "server" for param in declared):
         options = get_command(_OPTIONS).params
@@ -49,30 +49,30 @@ class MasterCommand(TyperCommand):
         super().__init__(*arguments, params=_with_connection_options(params), **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line; returns what is left of it."""
+        """Read the command line and return the arguments that are left."""
         rest = super().parse_args(ctx, args)
         _read_as_meant(self.params, ctx)
         return rest
 
 
 class MasterGroup(TyperGroup):
-    """The same for a group that does something without one of its commands."""
+    """A group that takes all options of the connection if it takes `--server`, to run without one of its commands."""
 
     def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
         super().__init__(*arguments, params=_with_connection_options(params), **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line; returns what is left of it."""
+        """Read the command line and return the arguments that are left."""
         rest = super().parse_args(ctx, args)
         _read_as_meant(self.params, ctx)
         return rest
 
 
 def _read_as_meant(params: list[Any], context: Any) -> None:
-    """No value keeps the white space that it was pasted, or kept as a variable, with, and every number is one.
+    """Strip white space from the values of a command's parameters; file names are stripped only if from a variable.
 
     Raises:
-        typer.BadParameter: one is none: it would be neither below what is least nor above what is most.
+        typer.BadParameter: a number is nan, which is neither below the least nor above the most that is allowed.
     """
     for param in params:
         if param.name not in context.params:

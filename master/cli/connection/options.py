@@ -24,17 +24,17 @@ from master.variables import PREFIX, PROFILE, PROJECT, SERVER
 
 DEFAULT_SERVER = "127.0.0.1:7600"
 WAIT_SECONDS_MAX = 31_536_000
-"""How long a command may be told to wait: a year."""
+"""Longest time that a command may be told to wait, in seconds: a year."""
 
 
 def typed_options(context: typer.Context) -> dict[str, Any]:
-    """The options of the connection as typed, by name, before the command or behind it."""
+    """Return the options of the connection that were typed, by name, before the command or behind it."""
     typed: dict[str, Any] = context.find_root().meta.setdefault(__name__, {})
     return typed
 
 
 def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
-    """The value that counts for an option of the connection; `master_command` says in which order."""
+    """Return the value that counts for an option of the connection; `master_command` says in which order."""
     name, typed = str(param.name), typed_options(context)
     source = context.get_parameter_source(name)
     came_from = source.name if source is not None else "DEFAULT"
@@ -58,7 +58,7 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
 
 
 def _meant(name: str, value: Any) -> Any:
-    """The value in one spelling; raises BadValueError where it can be none."""
+    """Return the value of an option in its normal form, and keep a TLS file in `tls_options`; raises BadValueError."""
     if name == "server":
         return str(address(setting(value)))
     if name == "project" and value is not None:
@@ -77,7 +77,7 @@ def _of_connection(option: str, envvar: str, metavar: str, helps: str, **more: A
 
 
 def _tls_file(name: str, helps: str) -> Any:
-    """One of the settings of a master, too: its probes show its own."""
+    """Declare an option for a TLS file. Its variable is a setting of masters, too: a master's probes show the file."""
     return _of_connection(f"--tls-{name}", f"{PREFIX}TLS_{name.upper()}_FILE", "FILE", helps)
 
 

@@ -33,7 +33,7 @@ _DEFAULT = "default"
 
 
 class Profile(Value):
-    """What a command takes where the command line names nothing else; empty for what it does not say."""
+    """The values that a command takes where the command line names none; empty where the profile says nothing."""
 
     server: str = ""
     project: str = ""
@@ -43,16 +43,16 @@ class Profile(Value):
 
 
 class Profiles(Value):
-    """All profiles of the file, and which one counts where none is named."""
+    """All profiles of the file, and the default that counts where no profile is named."""
 
     by_name: Mapping[str, Profile]
     default: str = ""
 
     def named(self, name: str) -> Profile:
-        """One of them.
+        """Return the profile of a name.
 
         Raises:
-            CommandFailed: there is none of that name.
+            CommandFailed: no profile has that name.
         """
         if name not in self.by_name:
             raise CommandFailed(
@@ -63,12 +63,12 @@ class Profiles(Value):
 
 
 def can_be_named(name: str) -> bool:
-    """Whether a profile can have that name: it can be said with --profile, and is no key of the file itself."""
+    """Tell whether a profile can have a name: --profile can say the name, and it is no key of the file itself."""
     return bool(name) and name == bare(name) and name != _DEFAULT
 
 
 def profiles_file() -> Path:
-    """Where profiles are kept: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings.
+    """Return the file of profiles: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings.
 
     Raises:
         CommandFailed: the variable names no file.
@@ -81,7 +81,7 @@ def profiles_file() -> Path:
 
 
 def read_profiles() -> Profiles:
-    """The profiles that there are; none where there is no file.
+    """Read the profiles from their file; none if the file does not exist.
 
     Raises:
         CommandFailed: the file is wrong; names the line and the key.
@@ -103,10 +103,10 @@ def read_profiles() -> Profiles:
 
 
 def write_profiles(profiles: Profiles) -> None:
-    """Put them in place of those that there were, whole or not at all.
+    """Replace the file of profiles by these profiles, whole or not at all.
 
     Raises:
-        UnicodeEncodeError: a name was typed in bytes that are no UTF-8; there would be no reading it back.
+        UnicodeEncodeError: a name was typed in bytes that are no UTF-8, so the file could not be read back.
     """
     file = profiles_file()
     lines = [f"{_DEFAULT} = {toml_text(profiles.default)}\n"] if profiles.default else []

@@ -34,7 +34,7 @@ _DOCUMENT_REMEDIES = {
     "DOCUMENT_KEY_RETIRED": "ask the vendor for a file signed with its present key",
     "DOCUMENT_TOKEN_INVALID": "`license-master device token DEVICE` makes a new one",
 }
-"""A document is refused whoever hands it in; docs/moves.md has the whole list."""
+"""Remedies by the reason for which a document is refused, whoever hands it in; docs/moves.md lists all reasons."""
 _TLS_REMEDIES = {
     TlsFailureKind.TLS_WANTED: "name your certificate, its key and the authority: as options, as LICENSE_MASTER_TLS_*, "
     "or in a profile",
@@ -73,7 +73,7 @@ class RpcFailure(CommandFailed):
         self.violations = violations
 
     def json_object(self) -> Mapping[str, object]:
-        """Also which status and reason the API gave, and which fields of the request it refuses."""
+        """Return the failure as JSON, with the API's status and reason, and the refused fields of the request."""
         return {
             **super().json_object(),
             "message": self.api_message,
@@ -84,7 +84,7 @@ class RpcFailure(CommandFailed):
 
 
 _TOO_LARGE = re.compile(r"SERVER: Received message larger than max \((\d+) vs\. (\d+)\)")
-"""gRPC's own words for a request that is beyond the master's limit; it never comes to the master."""
+"""gRPC's own words for a request above the master's limit; such a request never reaches the master."""
 _RESOURCE = re.compile(r"(?<!//)projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
 _PROJECT = re.compile(r"(?<!//)projects/([^/\s'\",;]+)(?![\w/])")
 _FIELD = re.compile(r"^(?:[a-z_]+\[\d+\]\.|[a-z_]+\.)+([a-z_]+): ")
@@ -92,15 +92,15 @@ _NAMES = {"pbx": "PBX"}
 
 
 def _in_words(sentence: str) -> str:
-    """A sentence of the API as people say it: no paths of resources, no paths of fields in front. Names of certificates
-    stay, as people have to look for them.
+    """Return a sentence of the API as people say it: without paths of resources, and of fields in front. Names of
+    certificates stay, as people have to look for them.
     """
     named = _RESOURCE.sub(lambda match: f"{_NAMES.get(match[1], match[1])} {match[2]}", sentence)
     return _FIELD.sub(r"\1: ", _PROJECT.sub(r"project \1", named))
 
 
 def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
-    """Puts an error of a call to `server` into words; `side` is what was shown to it."""
+    """Put an error of a call to `server` into words; `side` is the certificate and authority that the call used."""
     if not isinstance(error, grpc.Call):
         return RpcFailure(str(error), code=grpc.StatusCode.UNKNOWN)
     status = _status(error)
@@ -135,7 +135,7 @@ def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
 
 
 def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
-    """What helps where the master did not say."""
+    """Return the remedy for a status and a reason where the master names none; empty if there is none."""
     if reason == "UNKNOWN_NAME":  # it says what there is
         return ""
     if reason.startswith("DOCUMENT_"):
@@ -170,7 +170,7 @@ def _status(error: grpc.Call) -> status_pb2.Status | None:
 
 
 def _detail(status: status_pb2.Status | None, kind: type[Detail]) -> Detail:
-    """The detail of a kind; an empty one where there is none."""
+    """Return the detail of a kind from a status; an empty message if the status has none of that kind."""
     detail = kind()
     for packed in status.details if status is not None else ():
         if packed.Is(detail.DESCRIPTOR):

@@ -1,4 +1,4 @@
-"""TLS between a command and a master: what is shown, as it was said for the command that runs, checked before it is."""
+"""TLS between a command and a master: the certificate that the command line names, checked before it is shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TlsOptions(Value):
-    """What a command shows a master, and whom it believes: files in PEM, all three or none for plain text."""
+    """A command's certificate and key, and the authority that it trusts: three PEM files, or none for plain text."""
 
     ca: Path | None = None
     certificate: Path | None = None
@@ -23,14 +23,14 @@ class TlsOptions(Value):
 
 
 tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptions())  # noqa: B039  # frozen
-"""What counts for the command that runs."""
+"""TLS options of the command that runs."""
 
 
 def pair_to_show() -> Pair | None:
-    """What the command line says to show; None for plain text.
+    """Return the certificate and key that the command line names, to show to a master; None for plain text.
 
     Raises:
-        CommandFailed: one of the three is missing, cannot be read, or does not fit the others; names it.
+        CommandFailed: one of the three files is missing, cannot be read, or does not fit the others; names the file.
     """
     given = tls_options.get()
     named = {"--tls-ca": given.ca, "--tls-key": given.key, "--tls-certificate": given.certificate}
