@@ -142,7 +142,7 @@ def may_run(
 
 
 def end_check(answer: agreement_pb2.CheckUpgradeResponse, *, as_json: bool) -> None:
-    """Show what the gate says; exit with 1 where it is no."""
+    """Show whether an upgrade is allowed, and why; exit with 1 if the upgrade is refused."""
     if as_json:
         print_json(answer)
     elif answer.allowed:
@@ -208,7 +208,7 @@ def _reason(entry: agreement_pb2.AgreementEntry) -> str:
 
 
 def _credits(entry: agreement_pb2.AgreementEntry) -> str:
-    """What an entry adds to the balance: spending is below zero; nothing once it is reversed."""
+    """Return the credits that an entry adds to the balance: below zero if spent, 0 if the entry is reversed."""
     if entry.reversed:
         return "0"
     amount = json.loads(entry.details)["amount"]

@@ -13,7 +13,7 @@ from master.cli.operator.agreements.ordering import subject_text
 
 
 def as_icalendar(project: str, endings: Iterable[agreement_pb2.Ending], now: datetime) -> str:
-    """The calendar as text. An event keeps its UID as long as its day stays, so that it can be imported again."""
+    """Return the calendar as text. An event keeps its UID as long as its day stays: the file can be imported again."""
     calendar = Calendar()
     calendar.add("prodid", "-//license-master//agreements//EN")
     calendar.add("version", "2.0")

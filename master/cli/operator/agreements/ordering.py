@@ -30,7 +30,7 @@ KINDS = {
 }
 CountsArgument = Annotated[list[str], typer.Argument(metavar="TYPE=N...", help="How many of each license type.")]
 NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
-"""For a command whose argument may be a number below zero: `-50` is no option of it."""
+"""Settings of a command whose argument may be a number below zero: `-50` is not read as an option."""
 _OPTIONS: Options = {
     "prices": (
         Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="The price file to pay by.")],
@@ -49,7 +49,7 @@ _OPTIONS: Options = {
 
 
 def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..., Message]], Callable[..., None]]:
-    """Make a command of a function that makes an order from the master and its own options."""
+    """Make a command of a function that makes an order: add the common options, send the order, show the answer."""
 
     def decorate(make: Callable[..., Message]) -> Callable[..., None]:
         def place(master: Master, **given: Any) -> None:
@@ -65,10 +65,10 @@ def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[...
 
 
 def counts(given: Sequence[str]) -> dict[str, int]:
-    """`user=20` as a number by license type.
+    """Read texts such as `user=20` as numbers by license type.
 
     Raises:
-        CommandFailed: one is not of that form.
+        CommandFailed: a text is not of that form.
     """
     counted: dict[str, int] = {}
     for text in given:
@@ -82,10 +82,10 @@ def counts(given: Sequence[str]) -> dict[str, int]:
 
 
 def subjects(master: Master, named: Sequence[str]) -> list[agreement_order_pb2.AgreementSubject]:
-    """What is named, by id: of the kind that the master knows it as; `device:NAME` says the kind.
+    """Return the subjects that names mean: of the kind in `device:NAME`, else as the master knows them, else licenses.
 
     Raises:
-        CommandFailed: a name is that of several.
+        CommandFailed: several subjects have a name.
     """
     request = agreement_pb2.ListAgreementsRequest(project=master.project)
     response = master.listing(master.agreements.ListAgreements, request)
@@ -94,13 +94,13 @@ def subjects(master: Master, named: Sequence[str]) -> list[agreement_order_pb2.A
 
 
 def subject_text(about: agreement_order_pb2.AgreementSubject) -> str:
-    """Something by its kind and id; "the project" for neither."""
+    """Return a subject by kind and id, as "device gate"; "the project" for a subject without a kind."""
     kind = next((name for name, number in KINDS.items() if number == about.kind), "")
     return f"{kind} {about.id}" if kind else "the project"
 
 
 def print_refusal(refused: agreement_pb2.AgreementRefusal) -> None:
-    """A "no", and what would help."""
+    """Print why an order or an upgrade is refused, and what would help."""
     console = stdout_console()
     problem = in_words(agreement_pb2.AgreementProblem.DESCRIPTOR, refused.problem) + in_brackets(refused.rules)
     console.print(Text.assemble(("● refused", "bold red"), visible(f"  {problem}")))
@@ -109,7 +109,7 @@ def print_refusal(refused: agreement_pb2.AgreementRefusal) -> None:
 
 
 def print_lines(lines: Sequence[agreement_pb2.QuoteLine], totals: Sequence[agreement_pb2.Amount]) -> None:
-    """Print what an order costs, line by line."""
+    """Print what an order costs, line by line, and the totals."""
     shown = table("For", "What", "Number", "Each", "Months", "Amount", "Why", numbers=["Number", "Each", "Amount"])
     for line in lines:
         about, amount, why = (

@@ -30,7 +30,7 @@ State = Literal["free", "bound", "releasing", "cooling-off", "ended"]
 
 
 def license_state(state: State | None) -> license_pb2.LicenseState.ValueType:
-    """The API's value for a state as typed."""
+    """Return the API's value for a license state as typed; "unspecified" for None."""
     name = state.replace("-", "_").upper() if state else "UNSPECIFIED"
     return license_pb2.LicenseState.Value(f"LICENSE_STATE_{name}")
 
@@ -198,7 +198,7 @@ def documents(
 
 
 def _after_certificate(license: license_pb2.LicenseStatus) -> str:
-    """How a license stands once its device's certificate was handed in."""
+    """Return how a license stands after the certificate of its device was handed in."""
     if license.state == RELEASING:  # one that was handed in before may have ended an earlier release
         return waits_for(license) if license.release.certified else f"nothing changed; {waits_for(license)}"
     return f"certified; {f'on {license.device}' if license.device else 'free in the project balance'}"

@@ -118,7 +118,7 @@ class _Asked(Value):
         )
 
     def command(self, license_id: str) -> str:
-        """What was typed, for one license, without the pressure."""
+        """Return the typed command for one license, without --drain, --revoke and --force."""
         if self.to_device:
             return f"license-master license rebind {license_id} --to {self.to_device}"
         return f"license-master license release {license_id}{' --dead' if self.dead else ''}"
@@ -173,14 +173,14 @@ def _run(master: Master, asked: _Asked, manner: _Manner) -> None:
 
 
 def _waits(master: Master, response: license_pb2.ReleaseLicensesResponse, asked: _Asked, manner: _Manner) -> bool:
-    """Whether to wait: a dead device's release needs another operator's approval, so only who asks for it waits."""
+    """Tell whether to wait. A dead device's release needs a second operator's approval: there only --wait waits."""
     looked_on = sys.stdout.isatty() and not master.as_json and not asked.dead
     wanted = manner.wait if manner.wait is not None else looked_on
     return wanted and not manner.dry_run and any(result.moved.state == RELEASING for result in response.results)
 
 
 def _wait(master: Master, response: license_pb2.ReleaseLicensesResponse, manner: _Manner) -> bool:
-    """Wait, and put what the licenses became into the response; False where they are not through in time."""
+    """Wait for releases and put the new states into the response. Tell whether all were complete in time."""
     waiting = [result.license for result in response.results if result.moved.state == RELEASING]
     ended = wait_for_releases(master, waiting, timeout_seconds=manner.timeout_seconds)
     for result in response.results:
@@ -190,7 +190,7 @@ def _wait(master: Master, response: license_pb2.ReleaseLicensesResponse, manner:
 
 
 def _confirm(master: Master, asked: _Asked) -> None:
-    """Say what it risks, in seats, and ask whether to go on."""
+    """Print what a release risks, in seats, and ask whether to go on; unless all licenses would be refused."""
     planned = master.call(master.licenses.ReleaseLicenses, asked.request(master.project, dry_run=True))
     moved = [result for result in planned.results if result.WhichOneof("outcome") == "moved"]
     if moved:  # were all refused, nothing would be risked, and the answer says why
@@ -200,7 +200,7 @@ def _confirm(master: Master, asked: _Asked) -> None:
 
 
 def risks(results: Sequence[license_pb2.MoveResult], *, dead: bool, force: bool) -> list[str]:
-    """What an operator should know before taking seats away or giving a device up, one sentence each."""
+    """Return what an operator should know before seats are taken away or a device is given up, one sentence each."""
     sentences = []
     if any(result.seats_revoked or result.seats_at_risk for result in results):
         sentences.append(f"This means {revoked_text(results)}.")

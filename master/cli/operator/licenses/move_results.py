@@ -49,12 +49,12 @@ def licenses_view(licenses: Iterable[license_pb2.LicenseStatus]) -> Table:
 
 
 def state_text(license: license_pb2.LicenseStatus) -> Text:
-    """A license's state with its colour."""
+    """Return a license's state in words, in the colour of the state."""
     return Text(in_words(license_pb2.LicenseState.DESCRIPTOR, license.state), style=_STYLES.get(license.state, ""))
 
 
 def note(license: license_pb2.LicenseStatus) -> str:
-    """What a license waits for; empty where it waits for nothing."""
+    """Return what a license waits for, or until when its use or agreement lasts; empty for neither."""
     if license.state == RELEASING:
         to = f"to {license.release.to_device}: " if license.release.to_device else ""
         return f"{to}{waits_for(license)}"
@@ -70,7 +70,7 @@ def note(license: license_pb2.LicenseStatus) -> str:
 
 
 def waits_for(license: license_pb2.LicenseStatus) -> str:
-    """What is missing until a release is complete."""
+    """Return what is missing until a license's release is complete."""
     release, missing = license.release, []
     if release.seats_to_go:
         seats = f"{release.seats_to_go:,} {'seat' if release.seats_to_go == 1 else 'seats'} to go"
@@ -93,7 +93,7 @@ def waits_for(license: license_pb2.LicenseStatus) -> str:
 def print_results(
     results: Sequence[license_pb2.MoveResult], warnings: Sequence[str] = (), *, dry_run: bool = False, go_on: str = ""
 ) -> None:
-    """What moved, as a table, then each refusal with what would help, then the warnings.
+    """Print what moved, as a table, then each refusal with what would help, then the warnings.
 
     `go_on` is the command that was refused, for refusals that another option would overcome.
     """
@@ -112,7 +112,7 @@ def print_results(
 
 
 def revoked_text(results: Sequence[license_pb2.MoveResult]) -> str:
-    """How many seats are taken away, and what that risks."""
+    """Return how many seats are taken away, and how many of these may still be in use, in words."""
     seats, risk = sum(result.seats_revoked for result in results), sum(result.seats_at_risk for result in results)
     text = f"{seats:,} {'seat' if seats == 1 else 'seats'} taken away from those who hold them"
     if risk:
@@ -121,7 +121,7 @@ def revoked_text(results: Sequence[license_pb2.MoveResult]) -> str:
 
 
 def end(results: Iterable[license_pb2.MoveResult]) -> None:
-    """Exit with 1 where something was refused."""
+    """Exit with 1 if any move was refused."""
     if any(result.WhichOneof("outcome") == "refused" for result in results):
         raise typer.Exit(1)
 

@@ -14,15 +14,15 @@ from master.cli.operator.licenses.move_results import RELEASING, licenses_view, 
 from master.cli.output.rendering import stderr_console, stdout_console, visible
 
 POLL_SECONDS = 1.0
-"""The master itself looks every two seconds."""
+"""Time between two questions, in seconds; the master itself looks every two seconds."""
 
 
 def wait_for_releases(
     master: Master, licenses: Sequence[str], *, timeout_seconds: float
 ) -> dict[str, license_pb2.LicenseStatus]:
-    """How the licenses stand when none of them is being released any more, the time is up, or somebody pressed Ctrl-C.
+    """Wait until no license is being released any more, the time is up, or Ctrl-C is pressed; return license states.
 
-    They are named by id; `timeout_seconds` is 0 for no end.
+    Licenses are named by id; `timeout_seconds` is 0 for no end.
     """
     quiet = master.as_json
     ends = time.monotonic() + timeout_seconds if timeout_seconds else float("inf")

@@ -103,7 +103,7 @@ def verify(
 
 
 def _verify_against(old: ExportVerdict, trusted: bytes | None, *, as_json: bool, server: str) -> None:
-    """The master verifies its chain; that it goes on from the old export is verified here."""
+    """Have the master verify its chain, verify here that the chain continues the old export, and print the result."""
     assert old.checkpoint is not None
     earlier = old.checkpoint
     with Connection(server) as connection:
@@ -187,7 +187,7 @@ def _report(verdict: ExportVerdict, trusted: bytes | None, *, as_json: bool) -> 
 
 
 def _parts(connection: Connection, name: str, since_seq: int) -> Iterator[Part]:
-    """An export as it arrives."""
+    """Yield the parts of an export as the master sends them."""
     request = audit_pb2.ExportEventsRequest(project=name, since_seq=since_seq)
     for answer in connection.stream(connection.audit.ExportEvents, request):
         match answer.WhichOneof("part"):
@@ -225,7 +225,7 @@ def _record(event: status_pb2.Event) -> Record:
 
 
 def _shown(parts: Iterable[Part]) -> Iterator[Part]:
-    """The same, with its progress on a terminal."""
+    """Yield the parts of an export, and show on a terminal how far the export is."""
     from rich.progress import Progress
 
     with Progress(console=stderr_console(), transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -240,14 +240,14 @@ def _line(part: Part) -> bytes:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file; one that is longer than any line of an export ends early, and so is none."""
+    """Yield the lines of a file; a line longer than any line of an export is cut, and so is no valid line."""
     while line := file.readline(LINE_BYTES_MAX):
         yield line
 
 
 @contextmanager
 def _written_to(out: Path | None) -> Iterator[BinaryIO]:
-    """A file that appears when it is whole and replaces none, or standard output."""
+    """Open a file that appears once it is whole and replaces no other, or standard output if `out` is None."""
     if out is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -262,7 +262,7 @@ def _written_to(out: Path | None) -> Iterator[BinaryIO]:
 
 
 def _key(given: str) -> bytes:
-    """A public key: 64 hexadecimal digits, or a file with them or with the raw 32 bytes."""
+    """Read a public key: 64 hexadecimal digits, or a file with these digits or with the raw 32 bytes."""
     text = given
     if len(given) != 64 or Path(given).exists():
         try:

@@ -21,7 +21,7 @@ Kind = Literal[
 
 
 def holder_kind(kind: Kind) -> seat_pb2.HolderKind.ValueType:
-    """The API's value for a kind as typed."""
+    """Return the API's value for a holder kind as typed."""
     return seat_pb2.HolderKind.Value(f"HOLDER_KIND_{kind.replace('-', '_').upper()}")
 
 
@@ -61,7 +61,7 @@ def explain(
 def print_explanation(
     seat: seat_pb2.Seat, pbx: str, response: status_pb2.ExplainSeatsResponse, console: Console, now: datetime
 ) -> None:
-    """The answer, how the PBX's lease stands, and the way to the decision."""
+    """Print the answer, the state of the PBX's lease, and the reasoning behind the decision."""
     for result in response.results:
         console.print(result_view(f"{seat.license_type} for {holder_text(seat)} at {short_name(pbx)}", result))
     lease = response.lease

@@ -62,7 +62,7 @@ def end(
 
 
 def _lines(pbx: str, response: lease_pb2.EndLeaseResponse, *, done: bool) -> list[str]:
-    """What ending a lease comes to, one sentence each."""
+    """Return what ending a lease does or would do, one sentence each: seats returned, seats at risk, the connection."""
     came = "ended" if done else "would end"
     returned = "went back" if done else "would go back"
     who = f"{short_name(response.carried_by)}, which carries its seats," if response.carried_by else pbx

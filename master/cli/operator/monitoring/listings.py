@@ -36,12 +36,12 @@ State = Literal["none", "active", "overdue", "expired", "closed"]
 
 
 def lease_state(state: State) -> status_pb2.LeaseState.ValueType:
-    """The API's value for a state as typed."""
+    """Return the API's value for a lease state as typed."""
     return status_pb2.LeaseState.Value(f"LEASE_STATE_{state.upper()}")
 
 
 def state_text(state: status_pb2.LeaseState.ValueType) -> Text:
-    """A lease state with its colour."""
+    """Return a lease state in words, in the colour of the state."""
     return Text(in_words(status_pb2.LeaseState.DESCRIPTOR, state), style=LEASE_STYLES.get(state, ""))
 
 
@@ -128,7 +128,7 @@ def leases_view(rows: Sequence[status_pb2.LeaseStatus], now: datetime) -> Table:
 
 
 def notice_text(notice: lease_pb2.Notice) -> str:
-    """A notice's sentence, or its kind where it has none."""
+    """Return the sentence of a notice, or the kind of a notice without a sentence."""
     return notice.message or in_words(lease_pb2.NoticeKind.DESCRIPTOR, notice.kind)
 
 
@@ -143,7 +143,7 @@ def events_view(rows: Sequence[status_pb2.Event]) -> Table:
 
 
 def details_text(details: str) -> str:
-    """An event's details in a line: values as they are, of long lists the first ones and how many more there are."""
+    """Return an event's details in one line: of long lists only the first values, and how many more follow."""
     try:
         parsed = json.loads(details or "{}")
     except ValueError:
@@ -154,7 +154,7 @@ def details_text(details: str) -> str:
 
 
 def _brief(value: object) -> str:
-    """A value in a line; of many, the first ones by name and how many more there are."""
+    """Return a value of an event's details in one line; of many, the first by name and how many more follow."""
     if isinstance(value, dict):
         named = next((value[key] for key in _NAMING if value.get(key)), None)
         return str(named) if named is not None else _cut([f"{key} {_brief(part)}" for key, part in value.items()])

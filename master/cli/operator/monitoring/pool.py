@@ -38,7 +38,7 @@ PARTS = {
 }
 """The parts of a pool in the order of the bar, and their styles."""
 _MARKS = dict(zip(PARTS, "RFiblpx!r.", strict=True))
-"""What stands for a part in the bar, so that it is read without colours too."""
+"""Characters that stand for the parts in the bar, so that the bar can be read without colours too."""
 
 app = typer.Typer(help="One pool: its parts, and what each site has, wants and would get.", no_args_is_help=True)
 
@@ -76,7 +76,7 @@ def show(
 
 
 def pool_view(pool: status_pb2.Pool, shares: Sequence[status_pb2.SiteShare], *, limit: int | None) -> RenderableType:
-    """The parts as a bar and in numbers, then the sites that lack most, up to a limit."""
+    """Show the parts of a pool as a bar and in seats, then at most `limit` sites, those that lack most first."""
     heading = Text.assemble(
         visible(pool.display_name or pool.license_type, "bold"), f" on {pool.device}: {pool.capacity:,} installed"
     )
@@ -94,7 +94,7 @@ def pool_view(pool: status_pb2.Pool, shares: Sequence[status_pb2.SiteShare], *, 
 
 
 def shares_view(shares: Sequence[status_pb2.SiteShare]) -> RenderableType:
-    """What sites have, want and would get; the columns after these are there where they are not all 0."""
+    """Show the seats that each site has, wants and would get; other columns only where they are not all 0."""
     more = [
         part
         for part in ("reserve", "held_idle", "borrowed", "first_claims")
@@ -116,7 +116,7 @@ def shares_view(shares: Sequence[status_pb2.SiteShare]) -> RenderableType:
 
 
 def outlooks_view(outlooks: Sequence[allocation_pb2.SiteOutlook], *, show_all: bool) -> RenderableType:
-    """What becomes of sites by a change, those that lose most first."""
+    """Show the seats of each site before and after a change of the allocation; sites that lose most come first."""
 
     def rows(shown_outlooks: Sequence[allocation_pb2.SiteOutlook]) -> RenderableType:
         headings = ("Has", "Could get", "Then", "", "Fair share")
@@ -143,7 +143,7 @@ def _becomes(before: int, after: int) -> str:
 
 
 def _overdraft_line(overdraft: seat_pb2.Overdraft) -> Text:
-    """How many seats are counted above what is installed, and what is left to spend."""
+    """Return how many seats are granted above what is installed, and the budget that is left, in seat hours."""
     left = f"{overdraft.budget_left_seat_hours:,.1f} seat hours are left"
     if not overdraft.seats:
         return Text(f"none is overdrawn, up to {overdraft.seats_max:,} may be: {left}", style="dim")
@@ -153,7 +153,7 @@ def _overdraft_line(overdraft: seat_pb2.Overdraft) -> Text:
 
 
 def _bar(pool: status_pb2.Pool) -> Text:
-    """The parts side by side, each as long as its part of all; whatever is there has a mark at least."""
+    """Draw the parts of a pool side by side, each as long as its share of the seats, with one mark at least."""
     seats = {part: getattr(pool, part) for part in PARTS if getattr(pool, part)}
     total = sum(seats.values())
     bar = Text("[")

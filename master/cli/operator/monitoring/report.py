@@ -58,7 +58,7 @@ def report(
 
 
 def report_view(response: report_pb2.GetUsageReportResponse, *, holders: bool) -> RenderableType:
-    """The sections, one below the other."""
+    """Show the sections of a usage report, one below the other; who was denied only if `holders` is set."""
     now = response.report_time.ToDatetime(tzinfo=UTC)
     days = f"{response.days_known:,} of {response.days:,} days are known"
     parts: list[RenderableType] = [
@@ -101,7 +101,7 @@ def _outlook(pool: report_pb2.PoolHistory) -> Text:
 
 
 def _date(pool: report_pb2.PoolHistory) -> str:
-    """A day in UTC, as the history counts them; empty where there is none."""
+    """Return the day on which a pool runs out, in UTC as in the history; empty if no such day is foreseen."""
     return pool.run_out_time.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d") if pool.HasField("run_out_time") else ""
 
 
@@ -126,7 +126,7 @@ def _sites(sites: Sequence[report_pb2.SiteHistory], days: int) -> Table:
 
 
 def _rules(rules: Sequence[report_pb2.RuleHistory], days: int) -> Table:
-    """What rules gained (seats that owners of reserves had) and cost (seats that nobody had, or was refused)."""
+    """Show what rules gained (seats that owners of reserves had) and cost (seats that nobody had, or was refused)."""
     numbers = [f"Had {days} d", "Never had", "Refused others"]
     shown = table("Rule", "License", *numbers, title="Allocation rules", numbers=numbers)
     for rule in rules:
@@ -135,7 +135,7 @@ def _rules(rules: Sequence[report_pb2.RuleHistory], days: int) -> Table:
 
 
 def _policies(policies: Sequence[report_pb2.PolicyHistory]) -> Table:
-    """What queues and overdrafts gained (seats that were handed on) and cost (time that was waited, and budget)."""
+    """Show what queues and overdrafts gained (seats that were handed on) and cost (time waited, and budget)."""
     numbers = ["Waited", "Granted", "Gave up", "Median", "Longest", "Overdrawn", "At most", "Seat hours", "Left"]
     shown = table("License", *numbers, title="Queues and overdrafts", numbers=numbers)
     for policy in policies:
@@ -182,7 +182,7 @@ def _denied(holders: Sequence[report_pb2.DeniedHolder]) -> Table:
 
 
 def csv_rows(response: report_pb2.GetUsageReportResponse) -> Iterator[dict[str, str | int]]:
-    """One row for each line of each section, with those of its fields that are columns. Times are UTC."""
+    """Yield a row for each line of each section, with the fields of the line that are columns. Times are UTC."""
     sections: dict[str, Sequence[Message]] = {
         "pool": response.pools,
         "site": response.sites,

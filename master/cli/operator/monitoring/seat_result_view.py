@@ -15,14 +15,14 @@ _LISTED_MAX = 20
 
 
 def result_view(title: str, result: seat_pb2.SeatResult) -> RenderableType:
-    """A panel with the whole answer; green for a grant, red for a refusal."""
+    """Return a panel with the whole answer; green for a grant, red for a refusal."""
     if result.WhichOneof("outcome") == "granted":
         return _panel(title, "granted", "green", [grant_view(result.granted)])
     return _panel(title, "refused", "red", refusal_parts(result.refused))
 
 
 def grant_view(grant: seat_pb2.Grant) -> RenderableType:
-    """Show what the seat costs."""
+    """Return what a granted seat costs, whether the PBX holds the seat already, and whether others may get it later."""
     cost = basis_text(grant.basis, grant.included_in)
     lines = [f"one license {cost} on {grant.device}" if grant.basis == seat_pb2.BASIS_DEBITED else cost]
     if grant.already_held:
@@ -33,7 +33,7 @@ def grant_view(grant: seat_pb2.Grant) -> RenderableType:
 
 
 def basis_text(basis: seat_pb2.Basis.ValueType, included_in: str) -> str:
-    """A seat's cost in words; a companion names the type that brought it along."""
+    """Return a seat's cost in words; `included_in` is the license type that a seat is debited with or included in."""
     match basis:
         case seat_pb2.BASIS_DEBITED:
             return f"debited with {included_in}" if included_in else "debited"
@@ -46,7 +46,7 @@ def basis_text(basis: seat_pb2.Basis.ValueType, included_in: str) -> str:
 
 
 def refusal_parts(refusal: seat_pb2.Refusal) -> list[RenderableType]:
-    """Show all that a refusal says, the remedy last."""
+    """Return all that a refusal says, the remedy last."""
     parts: list[RenderableType] = []
     if refusal.message:
         parts += [visible(refusal.message, "bold"), ""]
@@ -72,7 +72,7 @@ def refusal_parts(refusal: seat_pb2.Refusal) -> list[RenderableType]:
 
 
 def licenses_view(licenses: Iterable[seat_pb2.LicenseRef], title: str) -> Table:
-    """Licenses as a refusal or a version limit names them."""
+    """Return a table of the licenses that a refusal or a version limit names."""
     shown = table("License", "Type", "Quantity", "Device", title=title, numbers=["Quantity"])
     for license_ref in licenses:
         add_row(shown, license_ref.license, license_ref.type, license_ref.quantity, license_ref.device)
@@ -80,7 +80,7 @@ def licenses_view(licenses: Iterable[seat_pb2.LicenseRef], title: str) -> Table:
 
 
 def _ways(remedy: seat_pb2.Remedy) -> list[RenderableType]:
-    """Each way on lines of its own; each is enough by itself."""
+    """Return the ways of a remedy, each on lines of its own; each way is enough by itself."""
     texts = [way.text for way in remedy.ways] or [remedy.text]
     return [
         Text.assemble(("→ " if number == 0 else "  or ", "bold yellow"), visible(text, "bold yellow"))
@@ -94,7 +94,7 @@ def _left_out(shown: int, total: int) -> list[RenderableType]:
 
 
 def holder_text(seat: seat_pb2.Seat) -> str:
-    """A holder with its kind and what it acts for: "user anna", "channel 7 for anna"."""
+    """Return a holder with its kind, its user and its line: "user anna", "channel 7 for anna"."""
     parts = [in_words(seat_pb2.HolderKind.DESCRIPTOR, seat.holder_kind), seat.holder]
     if seat.user:
         parts.append(f"for {seat.user}")

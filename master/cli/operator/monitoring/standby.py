@@ -42,7 +42,7 @@ def drill(
 
 
 def check_view(response: standby_pb2.CheckStandbyResponse, now: datetime) -> RenderableType:
-    """The licenses behind all pairs, the pairs, and what stands in the way."""
+    """Show the Standby licenses, the standby pairs, and what stands in the way of a takeover."""
     parts: list[RenderableType] = [licenses_line(response.licenses)]
     if not response.pairs:
         return Group(*parts, Text("no standby pair is configured", style="yellow"))
@@ -56,7 +56,7 @@ def check_view(response: standby_pb2.CheckStandbyResponse, now: datetime) -> Ren
 
 
 def licenses_line(licenses: standby_pb2.StandbyLicenses) -> Text:
-    """Whether standby is on, in one line (F2)."""
+    """Return in one line whether standby is on, and the licenses that decide so (F2)."""
     if not licenses.license_type:
         return Text("standby needs no license here")
     state = ("on", "bold green") if licenses.on else ("off", "bold red")
@@ -85,7 +85,7 @@ def pairs_view(pairs: Iterable[standby_pb2.StandbyPair], now: datetime) -> Table
 
 
 def drill_view(response: standby_pb2.DrillStandbyResponse) -> RenderableType:
-    """The steps, and the verdict."""
+    """Show the steps of a takeover drill, and whether the standby could take over."""
     shown = table("Step", "", "What was seen")
     for step in response.steps:
         mark = Text("passed", style="green") if step.passed else Text("failed", style="bold red")

@@ -100,7 +100,7 @@ def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = Fals
 
 
 def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
-    """PBXs by lease state, in one line."""
+    """Return the number of PBXs in each lease state, in one line."""
     line = Text()
     for count in counts:
         if count.pbxs:
@@ -111,7 +111,7 @@ def leases_line(counts: Iterable[status_pb2.LeaseCount]) -> Text:
 
 
 def learning_lines(learning: status_pb2.Learning) -> list[Text]:
-    """That the master learns after a restore, and what it lacks."""
+    """Return lines that say until when the master learns after a restore, and what has not been proven or placed."""
     seats = f"{learning.seats_proven:,} proven, {learning.seats_known:,} in the backup"
     how_far = f"{seats}, {learning.pbxs_silent:,} PBXs silent"
     until = f"learning until {moment(learning.end_time)} ({learning.why}): {how_far}"
@@ -125,7 +125,7 @@ def learning_lines(learning: status_pb2.Learning) -> list[Text]:
 
 
 def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
-    """Pairs that carry or are not ready, a line each; `standby check` says why."""
+    """Return a line for each standby that carries seats or could not take over; `standby check` says why."""
     lines = []
     for pair in pairs:
         names = f"{short_name(pair.standby)} "
@@ -141,8 +141,8 @@ def standby_lines(pairs: Iterable[status_pb2.StandbyReadiness]) -> list[Text]:
 
 
 def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
-    """Pools with bars; the columns between used and free, and that of what is overdrawn, are there where they are not
-    all 0.
+    """Show pools with bars; the columns between used and free, and the overdrawn seats, only where they are not all
+    0.
     """
     between = [part for part in _PARTS_BETWEEN if any(getattr(pool, part) for pool in pools)]
     above = ["Overdrawn"] if any(pool.overdraft.seats for pool in pools) else []
@@ -173,7 +173,7 @@ def pools_view(pools: Sequence[status_pb2.Pool]) -> Table:
 
 
 def limits_view(limits: Iterable[status_pb2.VersionLimit]) -> Table:
-    """How high the software may go, what holds it there, and who is above."""
+    """Show the version that each installation may run, the licenses that limit the version, and the PBXs above it."""
     shown = table("Version limit", "Runs up to", "Held by", "Above it")
     for limit in limits:
         held = first_few([f"{ref.quantity:,} {ref.type}" for ref in limit.licenses], 3)
@@ -184,7 +184,7 @@ def limits_view(limits: Iterable[status_pb2.VersionLimit]) -> Table:
 
 
 def sites_view(response: status_pb2.GetStatusResponse, sites: dict[str, dict[str, int]]) -> Table:
-    """Seats by site, a column for each of the types used most."""
+    """Show seats by site, with a column for each of the license types used most."""
     names = {pool.license_type: pool.display_name for pool in response.pools}
     totals: dict[str, int] = {}
     for usage in response.usage:
@@ -202,7 +202,7 @@ def sites_view(response: status_pb2.GetStatusResponse, sites: dict[str, dict[str
 
 
 def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]:
-    """Seats by site and type, the busiest site first."""
+    """Return seats by site and license type; the site with most seats first."""
     sites: dict[str, dict[str, int]] = {}
     for row in usage:
         sites.setdefault(row.site, {})[row.license_type] = row.seats
@@ -210,7 +210,7 @@ def _by_site(usage: Iterable[status_pb2.SiteUsage]) -> dict[str, dict[str, int]]
 
 
 def _urgency(pool: status_pb2.Pool) -> tuple[bool, bool, int]:
-    """Used-up pools first, then the license master's, large ones before small ones: an order that rarely moves."""
+    """Return a sort key: used-up pools first, then the license master's, large before small; it rarely changes."""
     used_up = 0 < pool.capacity <= _taken(pool)
     return not used_up, not pool.central, -pool.capacity
 
@@ -228,18 +228,18 @@ def _fill_style(pool: status_pb2.Pool) -> str:
 
 
 def _taken(pool: status_pb2.Pool) -> int:
-    """What nobody else can have."""
+    """Return the seats of a pool that nobody else can have."""
     counted = pool.used + pool.held_idle + pool.borrowed + pool.first_claims + pool.promised
     return counted + pool.leaving
 
 
 def is_of(pool: status_pb2.Pool, license_type: str) -> bool:
-    """Whether a pool is of a license type, in whatever spelling."""
+    """Tell whether a pool is of a license type, in whatever spelling."""
     return _squeezed(license_type) in {_squeezed(pool.license_type), _squeezed(pool.display_name)}
 
 
 def in_column(part: str) -> str:
-    """The heading of the column of a part: "Held idle"."""
+    """Return the heading of the column for a part of a pool, as "Held idle"."""
     return part.replace("_", " ").capitalize()
 
 
@@ -248,7 +248,7 @@ def _squeezed(name: str) -> str:
 
 
 def _watch(master: Master, request: status_pb2.GetStatusRequest, seconds: float, *, show_all: bool) -> None:
-    """Asks every so often until interrupted. An outage is shown and waited out."""
+    """Ask for the status every `seconds` until Ctrl-C, and show the answers. An outage is shown and waited out."""
     console = stdout_console()
     with suppress(KeyboardInterrupt):
         if master.as_json or not console.is_terminal:

@@ -32,13 +32,13 @@ class Wanted(Value):
 
     allocation: allocation_pb2.Allocation
     revision: int = 0
-    """The project's revision that it was made from; 0 where it was made from none."""
+    """The revision of the project that the allocation was made from; 0 if it was made from none."""
     file: MessageFile[allocation_pb2.Allocation] | None = None
-    """What it was read from."""
+    """The file that the allocation was read from; None if it was read from none."""
 
 
 class How(Value, kw_only=True):
-    """How it is to be carried out."""
+    """The options with which an allocation is applied."""
 
     dry_run: bool
     yes: bool
@@ -49,7 +49,7 @@ class How(Value, kw_only=True):
 def changing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a command of a function that edits the allocation as it stands.
 
-    A `license_type` reaches it as its catalog key, however it is typed.
+    The function gets a `license_type` as the catalog key, however the type was typed.
     """
 
     def decorate(edit: Callable[..., None]) -> Callable[..., None]:
@@ -68,13 +68,13 @@ def changing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[..
 
 
 def stored_allocation(master: Master, license_type: str = "") -> allocation_pb2.GetAllocationResponse:
-    """The allocation as it stands, and the catalog key of a type."""
+    """Return the allocation as it stands, and the catalog key of a license type."""
     request = allocation_pb2.GetAllocationRequest(project=master.project, license_type=license_type)
     return master.call(master.allocations.GetAllocation, request)
 
 
 def carry_out(master: Master, wanted: Wanted, how: How) -> None:
-    """Apply an allocation; where a person looks on who did not say yes, show first who gains and who loses, and ask."""
+    """Apply an allocation and show the changes. On a terminal without --yes, show who gains and loses, and ask."""
     planned = None
     if sys.stdin.isatty() and not how.yes and not how.dry_run:
         planned = send(master, wanted, dry_run=True)
@@ -95,7 +95,7 @@ def send(master: Master, wanted: Wanted, *, dry_run: bool, reason: str = "") -> 
     """Hand the master an allocation.
 
     Raises:
-        CommandFailed: it is refused; what is wrong is named with its line where it was read from a file.
+        CommandFailed: the master refuses the allocation; each problem has its line if it was read from a file.
     """
     request = allocation_pb2.ApplyAllocationRequest(
         project=master.project,

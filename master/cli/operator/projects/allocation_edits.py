@@ -14,9 +14,9 @@ Amount = Literal["reserve", "maximum", "weight", "priority"]
 Limit = Literal["loan_days_max", "first_claim_seconds", "block_seats_max"]
 Part = Literal["queue", "overdraft"]
 _SEATS: Mapping[Part, str] = {"queue": "length_max", "overdraft": "seats"}
-"""How many seats a part is for: without any there is no such part."""
+"""The field that says how many seats a part is for; with 0 seats the part is taken out of the policy."""
 _SCOPE = frozenset({"name", "site", "group", "start_time", "end_time"})
-"""What says whom a rule is about, and when; a rule that has nothing else says nothing."""
+"""Fields that say whom a rule is about, and when; a rule with no other field says nothing."""
 
 
 class Scope(Value, kw_only=True):
@@ -38,7 +38,7 @@ class Scope(Value, kw_only=True):
         return self.whom.removeprefix(GROUP) if self.whom.startswith(GROUP) else ""
 
     def rule(self, name: str) -> allocation_pb2.AllocationRule:
-        """A rule that says nothing yet."""
+        """Return a new rule of this scope that gives nothing yet."""
         rule = allocation_pb2.AllocationRule(name=name, site=self.site, group=self.group)
         if self.start is not None:
             rule.start_time.FromDatetime(self.start)
@@ -48,9 +48,9 @@ class Scope(Value, kw_only=True):
 
 
 def give(allocation: allocation_pb2.Allocation, scope: Scope, amount: Amount, license_type: str, number: int) -> str:
-    """Have the rule of a scope give a number, in place of the one that it gives now; the name of the rule.
+    """Set the number that the rule of a scope gives for a license type, and return the name of the rule.
 
-    A rule is added where none is about just that scope.
+    A rule is added if none has exactly that scope.
     """
     same = _rules_of(allocation, scope)
     rule = next((rule for rule in same if license_type in getattr(rule, amount)), None) or _rule_of(allocation, scope)
@@ -59,7 +59,7 @@ def give(allocation: allocation_pb2.Allocation, scope: Scope, amount: Amount, li
 
 
 def serve_emergencies(allocation: allocation_pb2.Allocation, scope: Scope, *, serves: bool) -> None:
-    """Have the rule of a scope say whether it serves emergencies; a rule that says nothing else goes with it."""
+    """Set whether a scope serves emergencies. If not, rules of the scope that say nothing else are removed."""
     if serves:
         _rule_of(allocation, scope).serves_emergencies = True
         return
@@ -70,8 +70,8 @@ def serve_emergencies(allocation: allocation_pb2.Allocation, scope: Scope, *, se
 
 
 def set_part(allocation: allocation_pb2.Allocation, license_type: str, part: Part, **numbers: int | None) -> None:
-    """Have a part of the policy of a type say these numbers; what is None stays as it was. It goes where it is
-    for no seats."""
+    """Set numbers of a part of a license type's policy; a number that is None stays as it was. The part is removed
+    if it is for no seats."""
     policy = _policy_of(allocation, license_type)
     for name, number in numbers.items():
         if number is not None:
@@ -82,17 +82,17 @@ def set_part(allocation: allocation_pb2.Allocation, license_type: str, part: Par
 
 
 def set_limit(allocation: allocation_pb2.Allocation, license_type: str, limit: Limit, number: int) -> None:
-    """Have the policy of a type set a limit; none where it is 0."""
+    """Set a limit in the policy of a license type; 0 is no limit set."""
     policy = _policy_of(allocation, license_type)
     setattr(policy, limit, number)
     _drop_if_empty(allocation, policy)
 
 
 def take_back(allocation: allocation_pb2.Allocation, name: str) -> None:
-    """Take a rule out.
+    """Remove a rule.
 
     Raises:
-        CommandFailed: there is no such rule.
+        CommandFailed: no rule has that name.
     """
     names = [rule.name for rule in allocation.rules]
     if name not in names:
@@ -103,13 +103,13 @@ def take_back(allocation: allocation_pb2.Allocation, name: str) -> None:
 
 
 def _rules_of(allocation: allocation_pb2.Allocation, scope: Scope) -> list[allocation_pb2.AllocationRule]:
-    """The rules about just that scope."""
+    """Return the rules that have exactly a scope."""
     like = _scope_of(scope.rule(""))
     return [rule for rule in allocation.rules if _scope_of(rule) == like]
 
 
 def _rule_of(allocation: allocation_pb2.Allocation, scope: Scope) -> allocation_pb2.AllocationRule:
-    """The first of them; one that is added where there is none."""
+    """Return the first rule that has exactly a scope; add a rule if none has."""
     for rule in _rules_of(allocation, scope):
         return rule
     rule = allocation.rules.add()
@@ -118,7 +118,7 @@ def _rule_of(allocation: allocation_pb2.Allocation, scope: Scope) -> allocation_
 
 
 def _policy_of(allocation: allocation_pb2.Allocation, license_type: str) -> allocation_pb2.TypePolicy:
-    """The policy of a type; one that is added where there is none."""
+    """Return the policy of a license type; add an empty policy if the type has none."""
     for policy in allocation.types:
         if policy.license_type == license_type:
             return policy

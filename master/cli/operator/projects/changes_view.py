@@ -19,7 +19,7 @@ _MARKS = {
 
 
 def print_changes(response: Applied, console: Console, *, show_all: bool = False) -> None:
-    """The table of changes, removals first, long runs of the same kind cut short, then the warnings."""
+    """Print the changes of an apply, removals first, long runs of the same kind cut short, then the warnings."""
     if not response.changes:
         console.print("nothing to change")
     else:
@@ -46,5 +46,5 @@ def print_changes(response: Applied, console: Console, *, show_all: bool = False
 
 
 def joined_counts(counts: Sequence[tuple[int, str]]) -> str:
-    """Counts in words: "3 sites, 1 PBX"."""
+    """Return counts in words, as "3 sites, 1 PBX"."""
     return ", ".join(f"{count:,} {word if count == 1 else f'{word}s'}" for count, word in counts)

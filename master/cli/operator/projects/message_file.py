@@ -28,7 +28,7 @@ from master.cli.output.failure import CommandFailed
 from master.values import Value
 
 LIMITS = TextLimits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
-"""An estate of 10,000 sites has half of that."""
+"""What a file may hold at most; an estate of 10,000 sites has half of that."""
 PROBLEMS_SHOWN_MAX = 20
 _WHOLE_NUMBERS = {
     FieldDescriptor.CPPTYPE_INT32: range(-(2**31), 2**31),
@@ -41,11 +41,11 @@ M = TypeVar("M", bound=Message)
 
 
 class FileKind(Value, Generic[M]):
-    """What a file holds."""
+    """What a kind of file holds, and what helps if the file cannot be read."""
 
     message: type[M]
     field: str
-    """The field of the request that applies it, which the API names in front of what it refuses."""
+    """The field that holds the message in the request; the API names it in front of the fields that it refuses."""
     remedy: str
 
 
@@ -60,7 +60,7 @@ ALLOCATION = FileKind(
 
 
 class Problem(Value):
-    """One thing that is wrong with the form of a file."""
+    """A mistake in the form of a file, and its place."""
 
     path: FieldPath
     message: str
@@ -75,7 +75,7 @@ class MessageFileError(CommandFailed):
 
 
 class MessageFile(Value, Generic[M], dict=True):
-    """A message as read, and the text that it was read from."""
+    """A message read from a file, and the text of the file."""
 
     source: str
     text: str
@@ -87,11 +87,11 @@ class MessageFile(Value, Generic[M], dict=True):
         return TomlLines(self.text)
 
     def violation(self, field: str, reason: str) -> str:
-        """What the API refuses of a field, with its line, and with the lines of other fields that the reason names."""
+        """Return why the API refuses a field, with the lines of the field and of other fields that the reason names."""
         return f"{self.place(field)}: {_NAMED_PATH.sub(self._with_line, reason)}"
 
     def place(self, field: str) -> str:
-        """Where a field of the API stands: "licenses[3].quantity" becomes "acme.toml:12: licenses[3].quantity"."""
+        """Return where a field stands: "acme.toml:12: licenses[3].quantity" for "licenses[3].quantity"."""
         path = parse_field(field)
         return _place(self.source, self._lines, path[1:] if path[:1] == (self.kind.field,) else path)
 
@@ -104,7 +104,7 @@ def read_file(path: Path, kind: FileKind[M]) -> MessageFile[M]:
     """Read a file of a kind.
 
     Raises:
-        MessageFileError: everything that is wrong with its form.
+        MessageFileError: the file cannot be read, or its form is wrong; lists every mistake.
     """
     source = str(path)
     text = _read_text(path, kind.remedy)
@@ -123,7 +123,7 @@ def read_file(path: Path, kind: FileKind[M]) -> MessageFile[M]:
 
 
 def problems_error(source: str, problems: list[str]) -> MessageFileError:
-    """A failure that lists what is wrong with a file, with an end to the list."""
+    """Make a failure that lists what is wrong with a file, at most `PROBLEMS_SHOWN_MAX` problems."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     shown = problems[:PROBLEMS_SHOWN_MAX]
     if len(problems) > len(shown):
@@ -132,7 +132,7 @@ def problems_error(source: str, problems: list[str]) -> MessageFileError:
 
 
 def parse_field(field: str) -> FieldPath:
-    """The path of a field as the API names it."""
+    """Split the name of a field of the API into the parts of its path."""
     return tuple(name or int(index) for name, index in _FIELD_PART.findall(field))
 
 
@@ -223,10 +223,10 @@ def _fill_table(message: Message, value: object, path: FieldPath) -> Iterable[Pr
 
 
 def _scalar(field: FieldDescriptor, key: str, value: object) -> int | str:
-    """The value of a field that is no message, which stands behind `key`, "" in a list.
+    """Return the value of a field that is no message; `key` is what it stands behind in the file, "" in a list.
 
     Raises:
-        _WrongError: it does not fit.
+        _WrongError: the value does not fit the field.
     """
     if field.enum_type is not None:
         number = short_names(field.enum_type).get(value) if isinstance(value, str) else None

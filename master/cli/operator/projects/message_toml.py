@@ -1,4 +1,4 @@
-"""Writes a message as the file that `message_file.py` reads: one item a line, columns in line, only what is set."""
+"""Writing a message as the file that `message_file.py` reads: one item a line, columns in line, only what is set."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from master.cli.output.toml_text import toml_text
 
 
 def message_toml(message: Message) -> str:
-    """The file that reads back as this message."""
+    """Return a message as the text of a file that reads back as the same message."""
     blocks: list[list[str]] = [[]]
     for field, value in _set_fields(message):
         if field.is_repeated and field.message_type is not None:
@@ -25,7 +25,7 @@ def message_toml(message: Message) -> str:
 
 
 def _rows(items: Iterable[Message]) -> list[str]:
-    """Inline tables, each key in the same column in all of them."""
+    """Return messages as inline tables, one a line, each key in the same column."""
     cells = [{field.name: f"{field.name} = {_value(field, value)}" for field, value in _set_fields(i)} for i in items]
     columns = [
         (key, max(len(row.get(key, "")) for row in cells)) for key in dict.fromkeys(key for row in cells for key in row)
@@ -46,7 +46,7 @@ def _row(row: dict[str, str], columns: list[tuple[str, int]]) -> str:
 
 
 def _set_fields(message: Message) -> Iterable[tuple[FieldDescriptor, object]]:
-    """The fields that are set, in the order of the proto."""
+    """Return the fields of a message that are set, with their values, in the order of the proto."""
     values = {field.name: value for field, value in message.ListFields()}
     descriptor = cast(Descriptor, message.DESCRIPTOR)
     return [(field, values[field.name]) for field in descriptor.fields if field.name in values]

@@ -109,7 +109,7 @@ def _demand(text: str) -> plan_pb2.SeatDemand:
 
 
 def _answer(master: Master, title: str, changes: Sequence[plan_pb2.PlannedChange], *, show_all: bool) -> None:
-    """Ask, show, and end with the exit code that fits."""
+    """Ask the master for a plan and show the plan; exit with 1 if the changes are not possible."""
     request = plan_pb2.PlanChangesRequest(project=master.project, changes=changes)
     response = master.call(master.plans.PlanChanges, request)
     master.show(response, lambda: plan_view(title, response, show_all=show_all))

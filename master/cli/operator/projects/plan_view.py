@@ -37,7 +37,7 @@ def plan_view(title: str, response: plan_pb2.PlanChangesResponse, *, show_all: b
 
 
 def limits_view(limits: Iterable[plan_pb2.LimitForecast]) -> Table:
-    """What each installation may run, and what stands in the way."""
+    """Show the version that each installation may run now and then, and the licenses that stand in the way."""
     shown = table("Version limit", "Now", "Then", "Would run", "Blocked by")
     for limit in limits:
         held = first_few([f"{ref.quantity:,} {ref.type} ({ref.license})" for ref in limit.blocking], 3)
@@ -47,7 +47,7 @@ def limits_view(limits: Iterable[plan_pb2.LimitForecast]) -> Table:
 
 
 def pools_view(pools: Iterable[plan_pb2.PoolForecast]) -> Table:
-    """What pools hold, against what is used and what was used at the peak."""
+    """Show what pools hold now and then, against the seats in use, wanted, and used at the peak."""
     numbers = ["Now", "Then", "Unblocked", "In use", "Wanted", "Short", "Peak", "Short at peak"]
     shown = table("Pool", "Device", *numbers, "Peak was", numbers=numbers)
     for pool in pools:
@@ -69,7 +69,7 @@ def pools_view(pools: Iterable[plan_pb2.PoolForecast]) -> Table:
 
 
 def refused_view(groups: Iterable[plan_pb2.RefusedSeats]) -> Table:
-    """Who would be refused, and what becomes of the seats held."""
+    """Show the seats that would be refused if asked for anew, and what becomes of those that are held."""
     shown = table("Refused, if asked anew", "PBX", "Type", "Seats", "Why", "Held today", "Holders", numbers=["Seats"])
     for group in groups:
         holders = ", ".join(group.holders[:HOLDERS_SHOWN_MAX])
@@ -91,7 +91,7 @@ def refused_view(groups: Iterable[plan_pb2.RefusedSeats]) -> Table:
 
 
 def obstacles_view(obstacles: Iterable[plan_pb2.PlanObstacle]) -> Table:
-    """What cannot be moved, and how to go on."""
+    """Show the licenses that cannot be moved, why, and what would help."""
     shown = table("License", "On", "In the way", "What would help")
     for obstacle in obstacles:
         refusal = obstacle.refusal
@@ -120,13 +120,13 @@ def _verdict_panel(title: str, response: plan_pb2.PlanChangesResponse) -> Panel:
 
 
 def _is_notable(pool: plan_pb2.PoolForecast) -> bool:
-    """Whether a pool changes, or falls short."""
+    """Tell whether a pool changes in size or in seats wanted, or would have been too small at the peak."""
     sizes = {pool.capacity_before, pool.capacity_after, pool.capacity_unblocked}
     return len(sizes) > 1 or pool.wanted != pool.used or pool.missing_at_peak > 0
 
 
 def _fate(group: plan_pb2.RefusedSeats) -> Text:
-    """What becomes of the seats that are held: they stay (B10), or have to go first (L5)."""
+    """Return what becomes of the seats that are held: some stay (B10), some have to go first (L5)."""
     staying = group.held - group.leaving
     parts = [f"{staying:,} stay until returned (B10)"] if staying else []
     parts += [f"{group.leaving:,} must go first (L5)"] if group.leaving else []
