@@ -142,10 +142,10 @@ def show(as_json: JsonOption = False, folder: FolderOption = FOLDER) -> None:
 
 
 def _meant(name: str, issued: list[Issued]) -> list[Issued]:
-    """Whose certificates a name or a serial number means.
+    """Return the certificates that a name or a serial number means.
 
     Raises:
-        CommandFailed: nobody's, or those of several.
+        CommandFailed: no certificate is meant, or those of several names.
     """
     exact = [certificate for certificate in issued if name in (certificate.name, certificate.serial)]
     certificates = exact or [

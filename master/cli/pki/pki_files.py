@@ -150,7 +150,7 @@ def renew(
 
 
 def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left: float, now: float) -> str:
-    """Renew one if it is time; what was done."""
+    """Renew a certificate if at most the share `left` of its time is left; return what was done, in words."""
     from cryptography import x509
 
     from master.auth.authority.keys import pem
@@ -170,10 +170,10 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
 
 
 def _free(out: Path, stem: str, endings: tuple[str, ...], authority: Authority | None) -> list[Path]:
-    """Where files can go that are not there yet; the folder is made.
+    """Return paths in a folder for new files, and make the folder.
 
     Raises:
-        CommandFailed: one is there, or it is no place for them.
+        CommandFailed: a file exists, the name is `ca`, or the folder is the authority's own or has another's ca.crt.
     """
     other = "name another folder with --out"
     if authority is not None and Path(realpath(out)).is_relative_to(realpath(authority.folder)):
@@ -191,7 +191,7 @@ def _free(out: Path, stem: str, endings: tuple[str, ...], authority: Authority |
 
 
 def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
-    """Hand out nothing that TLS then does not take; raises CommandFailed."""
+    """Prove by a handshake that TLS takes a certificate before it is handed out; raises CommandFailed."""
     from licensemaster.tls import handshake
     from licensemaster.tls.pem import Pair
     from master.auth.authority.keys import pem
@@ -204,7 +204,7 @@ def _prove(issued: Issued, key: bytes, authority: Authority) -> None:
 
 
 def _hand_out_ca(authority: Authority, out: Path) -> None:
-    """The authority's certificate goes along; beside others it stays as it is."""
+    """Write the authority's certificate as ca.crt into a folder that has no ca.crt yet."""
     from master.auth.authority.keys import pem
 
     if not (out / "ca.crt").exists():

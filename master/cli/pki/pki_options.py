@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """Whose certificate."""
+    """Kinds of certificate holders."""
 
     SERVER = "server"
     PBX = "pbx"
@@ -37,11 +37,11 @@ DaysOption = Annotated[float, typer.Option("--days", min=0.01, max=3650, help="H
 ConfinedOption = Annotated[str | None, typer.Option("--project", metavar="NAME", help="Confine it to this project.")]
 FOLDER = Path("pki")
 _NEAR_SECONDS = 365 * 86_400
-"""How long before its end an authority asks for another: from then on it cannot give a year any more."""
+"""Seconds before an authority ends in which a new one is asked for: certificates of a year are not possible then."""
 
 
 def open_authority(folder: Path) -> Authority:
-    """The authority of a folder; says what is wrong with how it is kept."""
+    """Open the authority of a folder; warn of a key that others can read, of foreign certificates, of a near end."""
     from master.auth.authority.authority import Authority
 
     authority = Authority.open(folder)
@@ -57,10 +57,10 @@ def open_authority(folder: Path) -> Authority:
 
 
 def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity:
-    """Whom a certificate is to be for.
+    """Return the identity that a certificate is to be for.
 
     Raises:
-        CommandFailed, IdentityError: nobody.
+        CommandFailed, IdentityError: kind, names and project make no identity.
     """
     from master.auth.callers.identity import SCHEME, Role, identity_of
 
@@ -80,13 +80,13 @@ def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity
 
 
 def tell(text: str) -> None:
-    """Say something to people."""
+    """Print a text on standard error."""
     stderr_console().print(visible(text), soft_wrap=True)
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns what the authority and the file system refuse into a failure of the command."""
+    """Turn what the authority and the file system refuse into a failure of the command."""
     from master.auth.authority.issued import AuthorityError
     from master.auth.callers.identity import IdentityError
 
