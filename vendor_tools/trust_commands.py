@@ -142,12 +142,12 @@ def show(
 
 
 class Verdict(Enum):
-    """Whether a document is genuine."""
+    """Verdicts on whether a document is genuine."""
 
     GENUINE = "genuine"
     FORGED = "forged"
     UNKNOWN = "unknown"
-    """Nobody has named the key that it would be verified with."""
+    """The key that would verify the document was not named."""
 
 
 def keys_view(trusted_keys: Sequence[license_pb2.TrustedKey]) -> Table:
@@ -171,7 +171,7 @@ def _state(key: license_pb2.TrustedKey) -> Text:
 def _verdict(
     document: document_pb2.SignedDocument, payload: type[Message], known: Sequence[bytes]
 ) -> tuple[Verdict, str]:
-    """Whether a document is genuine, and why not where it is not known to be."""
+    """Return whether a document is genuine, and why not if that is unknown or wrong; else an empty text."""
     from licensemaster.signing import documents
 
     key = next((public_key for public_key in known if documents.key_id_of(public_key) == document.key_id), None)

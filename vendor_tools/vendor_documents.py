@@ -47,7 +47,7 @@ _ITEM_KEYS: Final = {"id", "type", "quantity", "replaces", "agreement_end"}
 
 
 class VendorError(CommandFailed):
-    """A key or a license file cannot be made or read; says which, why, and what to do."""
+    """A key or a license file cannot be made or read; the message says which, why, and what to do."""
 
 
 class Item(Value):
@@ -61,7 +61,7 @@ class Item(Value):
 
 
 class KeyFiles(Value):
-    """Where a new key pair was written."""
+    """The files of a new key pair, and the id of the key."""
 
     private: Path
     public: Path
@@ -72,11 +72,11 @@ class KeyFiles(Value):
 
 
 def generate(out: Path) -> KeyFiles:
-    """A new key pair: in a folder as `vendor.key` and `vendor.key.pub`, else under the name given and with `.pub`.
+    """Write a new key pair: in a folder as `vendor.key` and `vendor.key.pub`, else as the name given and with `.pub`.
 
     Raises:
         VendorError: one of the files exists already; nothing was written.
-        OSError: they cannot be written.
+        OSError: the files cannot be written.
     """
     private = out / KEY_NAME if out.is_dir() else out
     public = private.with_name(private.name + PUBLIC_SUFFIX)
@@ -92,10 +92,10 @@ def generate(out: Path) -> KeyFiles:
 
 
 def read_private_key(file: Path) -> Ed25519PrivateKey:
-    """A vendor's private key.
+    """Read a vendor's private key.
 
     Raises:
-        VendorError: there is none, or it is none.
+        VendorError: the file cannot be read, or holds no private Ed25519 key.
     """
     content = _read(file)
     try:
@@ -109,10 +109,10 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
 
 
 def read_public_key(file_or_hex: str) -> bytes:
-    """A public key, raw 32 bytes: from a PEM file, or written as 64 hexadecimal digits.
+    """Read a public key, raw 32 bytes: from a PEM file, or written as 64 hexadecimal digits.
 
     Raises:
-        VendorError: there is none, or it is none.
+        VendorError: the file cannot be read, or holds no public Ed25519 key.
     """
     if _HEX.fullmatch(in_hex := key_text(file_or_hex)):
         return _checked(file_or_hex, bytes.fromhex(in_hex))
@@ -138,7 +138,7 @@ def _checked(file_or_hex: str, key: bytes) -> bytes:
 
 
 def public_pem(raw: bytes) -> bytes:
-    """A public key as a file's content."""
+    """Return a public key as PEM."""
     key = Ed25519PublicKey.from_public_bytes(raw)
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
@@ -149,10 +149,10 @@ def public_pem(raw: bytes) -> bytes:
 def introduce(
     new_key: bytes, *, signed_with: Ed25519PrivateKey, display_name: str, retire_previous: datetime | None
 ) -> document_pb2.SignedDocument:
-    """The vendor's next key, on the word of the one before it.
+    """Return a document for the vendor's next key, signed with the previous key.
 
     Raises:
-        VendorError: both are the same.
+        VendorError: both keys are the same.
     """
     if documents.public_key_of(signed_with) == new_key:
         raise VendorError("the new key is the old one; make another with `vendor keygen`")
@@ -174,10 +174,10 @@ def issue(
     expires: datetime,
     key: Ed25519PrivateKey,
 ) -> document_pb2.SignedDocument:
-    """A signed license file.
+    """Sign a license file.
 
     Raises:
-        VendorError: something in it would be refused by every master; says all that is wrong, one line each.
+        VendorError: every master would refuse something in the file; says all that is wrong, one line each.
     """
     problems = list(_problems(items, file_id=file_id, project=project, catalog=catalog))
     if expires <= issued:
@@ -208,10 +208,10 @@ _ITEM_FORM: Final = "ID=TYPE:QUANTITY, e.g. ports=PBX-Port12:100"
 
 
 def parse_item(text: str) -> Item:
-    """An item written as ID=TYPE:QUANTITY, e.g. "ports=PBX-Port 12%500:100".
+    """Read an item written as ID=TYPE:QUANTITY, e.g. "ports=PBX-Port 12%500:100".
 
     Raises:
-        VendorError: it is not of that form.
+        VendorError: the text is not of that form.
     """
     name, equals, rest = text.partition("=")
     printed, colon, quantity = rest.rpartition(":")
@@ -224,10 +224,10 @@ def parse_item(text: str) -> Item:
 
 
 def read_items(file: Path) -> list[Item]:
-    """Items from a TOML file with `[[licenses]]` tables: id, type, quantity; where wanted replaces, agreement_end.
+    """Read items from a TOML file with `[[licenses]]` tables: id, type, quantity; where wanted replaces, agreement_end.
 
     Raises:
-        VendorError: it cannot be read; says where.
+        VendorError: the file cannot be read; says where.
     """
     try:
         text = _read(file)
@@ -269,7 +269,7 @@ def _item(table: dict[str, Any]) -> Item:
 
 
 def last_moment(day: date) -> datetime:
-    """A moment as it is (UTC where it has no zone); of a day its last second, in UTC."""
+    """Return a moment unchanged (in UTC if it has no zone), or the last second of a day, in UTC."""
     if isinstance(day, datetime):
         return day if day.tzinfo else day.replace(tzinfo=UTC)
     return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
