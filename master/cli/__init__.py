@@ -2,7 +2,7 @@
 
 
 def start() -> None:
-    """Runs the command; Ctrl-C ends it in silence also while what it needs is still being loaded."""
+    """Run the command; Ctrl-C ends the command without a message, also while its modules are still being loaded."""
     try:
         from master.cli.main import main
 

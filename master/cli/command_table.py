@@ -86,11 +86,11 @@ HELP: Final = {
     "docs": "Show a page of the documentation, or list the pages.",
     "demo": "Play a live estate: a master, three sites, an outage, a dead site. Ends by itself within a minute.",
 }
-"""What the list of all says of each, as its own help begins: to list them all, none is loaded."""
+"""Help of each command in the list of all commands, as in the command's own help: the list loads no command."""
 
 
 class RootGroup(TyperGroup):
-    """Has the commands of the table."""
+    """The root group, with the commands of the table."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -98,7 +98,7 @@ class RootGroup(TyperGroup):
         self._lists = False
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A command to run or, while all are listed, what is said of it."""
+        """Return a command to run or, while all commands are listed, only its name and help."""
         if self._lists:
             return TyperCommand(cmd_name, help=HELP[cmd_name])
         return super().get_command(ctx, cmd_name)
@@ -109,7 +109,7 @@ class RootGroup(TyperGroup):
             super().format_help(ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """The same for Tab."""
+        """Return what Tab offers, and load no command."""
         with self._listing():
             return super().shell_complete(ctx, incomplete)
 
@@ -122,7 +122,7 @@ class RootGroup(TyperGroup):
             self._lists = False
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All names, in the order of the table."""
+        """Return the names of all commands, in the order of the table."""
         return list(self.commands)
 
 

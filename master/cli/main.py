@@ -42,7 +42,7 @@ _IN_ASCII = {
 
 
 def in_its_characters(failed: UnicodeError) -> tuple[str, int]:
-    """For people whose terminal lacks characters: our own signs in ASCII, those of names as their code points."""
+    """Replace characters that the terminal lacks: our own signs by ASCII, those of names by their code points."""
     assert isinstance(failed, UnicodeEncodeError)
     lacking = failed.object[failed.start : failed.end]
     shown = (
@@ -85,7 +85,7 @@ def options(
 
 
 def main() -> None:
-    """Runs the command line and ends the process with its exit code."""
+    """Run the command line and end the process with the exit code."""
     output = OwnOutput()
     if not os.environ.get("COLUMNS", "").strip("0"):  # as from a terminal that does not know: no line would fit
         os.environ.pop("COLUMNS", None)
@@ -115,8 +115,8 @@ def main() -> None:
 
 
 def _not_written(unwritten: OSError) -> CommandFailed | None:
-    """What is said where the output cannot be written: whether the change is made; nothing where none was asked for,
-    and whoever read the output has seen enough."""
+    """Return the failure for output that cannot be written: says whether a change was made. None if the reader closed
+    the output and no change was asked for."""
     from master.cli.output.changes import Changed, changed_so_far  # loads protobuf
 
     changed, why = changed_so_far(), unwritten.strerror or str(unwritten)
@@ -129,7 +129,7 @@ def _not_written(unwritten: OSError) -> CommandFailed | None:
 
 
 def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
-    """Runs the command; its exit code, and what is wrong with the command line where nobody has said it yet."""
+    """Run the command; return the exit code, and the failure of the command line that is not yet printed, or None."""
     try:
         outcome = app(prog_name="license-master", standalone_mode=not asks_for_json)
     except SystemExit as ended:

@@ -214,7 +214,7 @@ def _load(folder: Path) -> DeviceKey:
 
 
 def _licenses(device: DeviceKey, server: str) -> list[license_pb2.LicenseStatus]:
-    """What the master says of licenses on this device."""
+    """Ask the master how the licenses on this device stand."""
     project = device.device.partition("/devices/")[0]
     request = license_pb2.ListLicensesRequest(project=project, device=short_name(device.device))
     with Connection(server) as connection:
@@ -223,10 +223,11 @@ def _licenses(device: DeviceKey, server: str) -> list[license_pb2.LicenseStatus]
 
 @contextmanager
 def _device_errors(of: Path | str = "") -> Iterator[None]:
-    """What a device will not do, as a failure of the command, said of a document where it is about one.
+    """Turn errors of a device, its documents and its files into failures of the command; `of` names the document.
 
     Raises:
-        CommandFailed: instead of what was raised within.
+        typer.BadParameter: instead of a bad value.
+        CommandFailed: instead of other errors.
     """
     from licensemaster.signing.device_key import DeviceKeyError
     from licensemaster.signing.documents import DocumentError

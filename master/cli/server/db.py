@@ -213,7 +213,7 @@ def _moment(at: float) -> str:
 
 @contextmanager
 def _as_command_failures() -> Iterator[None]:
-    """Failures that a person can do something about, as such."""
+    """Turn failures that a person can do something about into failures of the command."""
     from master.domain.catalog.catalog_file import CatalogError
     from master.store.backends.database import StorageError
     from master.store.upkeep.backup import BackupError
@@ -234,7 +234,7 @@ def _check_undamaged(file: Path, *, name: Path | None = None, remedy: str) -> No
 
 
 def _checked(database_url: str) -> dict[str, int]:
-    """The last event by project; raises CommandFailed where anything is wrong."""
+    """Check counters and audit, return the number of the last event by project; raises CommandFailed if wrong."""
     counters, chains, ends = asyncio.run(_mismatches(database_url))
     if counters:
         raise CommandFailed("the counters do not agree with the seats", lines=[*counters, *chains])
@@ -277,7 +277,7 @@ def _url_of(file: Path) -> str:
 
 @contextmanager
 def _shown_progress() -> "Iterator[Progress]":
-    """How far copying has come, on a terminal."""
+    """Show on a terminal how many pages are copied; yields the function that is told of progress."""
     from rich.progress import Progress as Bar
 
     with Bar(console=stderr_console(), transient=True, disable=not sys.stderr.isatty()) as bar:

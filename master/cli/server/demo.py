@@ -39,7 +39,7 @@ def _simulated(project: project_pb2.Project, *, keep: bool) -> Coroutine[Any, An
 
 
 def _with_kamailio(project: project_pb2.Project) -> Coroutine[Any, Any, bool]:
-    """Raises CommandFailed where what it needs is not installed."""
+    """Return the demo with Kamailio, ready to run; raises CommandFailed if a program that the demo needs is missing."""
     from master.demo.kamailio import play_kamailio
     from simulator.sip.programs import NEEDED, missing_programs
 

@@ -28,10 +28,10 @@ _PASSWORD = re.compile(r"^[^/?#]*//[^/?#@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\
 
 
 def without_password(url: str | None) -> str | None:
-    """The same URL, as an option gave it.
+    """Return the URL that an option gave, unchanged.
 
     Raises:
-        typer.BadParameter: it holds a password; everybody on the machine can read what commands were called with.
+        typer.BadParameter: the URL holds a password; everybody on the machine can read a command's arguments.
     """
     if url is not None and _PASSWORD.search(url):
         raise typer.BadParameter(
@@ -52,10 +52,10 @@ DatabaseUrl = Annotated[
 
 
 def settings_from(file: Path | None, **values: object) -> Settings:
-    """Settings from file, environment and command line.
+    """Read settings from file, environment and command line.
 
     Raises:
-        CommandFailed: one is unknown or out of bounds; names it.
+        CommandFailed: a setting is unknown or out of bounds; names the setting.
     """
     from licensemaster.daemon.settings import SettingsError, load_for_command
     from master.settings import Settings
@@ -68,7 +68,7 @@ def settings_from(file: Path | None, **values: object) -> Settings:
 
 @contextmanager
 def _without(*packages: str) -> Iterator[None]:
-    """Whoever looks for one of these meanwhile does not find it, unless it is loaded already."""
+    """Hide packages from imports inside the `with` block, unless they are loaded already."""
     absent = [package for package in packages if sys.modules.setdefault(package, None) is None]  # type: ignore[arg-type]
     try:
         yield

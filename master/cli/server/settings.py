@@ -72,7 +72,7 @@ def show(file: SettingsFile = None, database_url: DatabaseUrl = None, as_json: J
 
 
 def page() -> str:
-    """docs/settings.md."""
+    """Return the text of docs/settings.md."""
     from licensemaster.daemon.settings import rows_of_page
     from master.settings import Settings
 
