@@ -1,4 +1,4 @@
-"""The client against a real master: seats, outages, restarts, fencing. Nobody waits for the wall clock."""
+"""The client against a real master: seats, outages, fencing. Nobody waits for the wall clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from licensemaster.v1 import lease_pb2
 from simulator import SiteSimulator
 from slave_client import (
     BlockingSlaveClient,
@@ -28,7 +27,6 @@ from slave_client import (
 from tests.slave_client.conftest import PORTS, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import wire_to
 
 
 @pytest.mark.rule("A1", "E1")
@@ -230,115 +228,6 @@ async def test_a_newer_opening_fences_the_older_for_good(master: RestartableMast
     assert newer.state is State.CONNECTED
     assert any(notice.kind is NoticeKind.SEATS_FROM_BEFORE for notice in newer.notices)
     assert await newer.close() == 1
-
-
-async def test_a_restart_resumes_with_the_master(master: RestartableMaster, tmp_path: Path) -> None:
-    first = SlaveClient(master.config(state_dir=tmp_path))
-    await first.start()
-    await first.acquire_many(PHONES[:3])
-    await first.stop()
-    assert first.state is State.STOPPED
-    assert len(await master.holders("berlin")) == 3
-    async with SlaveClient(master.config(state_dir=tmp_path)) as second:
-        await connected(second)
-        assert {held.want for held in second.held} == set(PHONES[:3])
-        assert len(await master.holders("berlin")) == 3
-
-
-async def test_a_restart_without_the_master_goes_on_offline(master: RestartableMaster, tmp_path: Path) -> None:
-    first = SlaveClient(master.config(state_dir=tmp_path))
-    await first.start()
-    await first.acquire_many(PHONES[:3])
-    await first.stop()
-    line = NetworkSwitch()
-    line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
-        assert (await second.acquire(PHONES[0])).granted
-        assert not (await second.acquire(PHONES[4])).granted
-        assert 0 < second.report().remaining_seconds <= 60
-        line.restore()
-        await connected(second)
-        assert len(await master.holders("berlin")) == 3
-
-
-async def test_a_crash_never_leaves_a_returned_seat_on_disk(master: RestartableMaster, tmp_path: Path) -> None:
-    first = SlaveClient(master.config(state_dir=tmp_path, save_every_seconds=3600.0))
-    await first.start()
-    await first.acquire_many(PHONES[:3])
-    await first.return_seat(PHONES[0])
-    await first.crash()
-    line = NetworkSwitch()
-    line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
-        assert {held.want for held in second.held} == set(PHONES[1:3])
-        assert not (await second.acquire(PHONES[0])).granted
-        line.restore()
-
-
-async def test_a_crash_leaves_on_disk_what_the_master_granted(master: RestartableMaster, tmp_path: Path) -> None:
-    first = SlaveClient(master.config(state_dir=tmp_path, save_every_seconds=3600.0))
-    await first.start()
-    await first.acquire_many(PHONES[:3])
-    await first.return_seats(PHONES[:2])  # the whole is written
-    await first.acquire_many(PHONES[1:5])
-    await first.crash()
-    line = NetworkSwitch()
-    line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
-        assert {held.want for held in second.held} == set(PHONES[1:5])
-        line.restore()
-
-
-@pytest.mark.parametrize("reopened", [False, True], ids=["first lease", "opened anew"])
-async def test_a_crash_right_after_a_lease_was_opened_leaves_its_seats_on_disk(
-    master: RestartableMaster, tmp_path: Path, reopened: bool
-) -> None:
-    first = SlaveClient(master.config(state_dir=tmp_path, save_every_seconds=3600.0))
-    await first.start()
-    await first.acquire_many(PHONES[:3])
-    if reopened:
-        over = asyncio.create_task(first.wait_for_state(State.EXPIRED, timeout_seconds=HANG_SECONDS))
-        await asyncio.sleep(0)
-        async with wire_to(master.address) as wire:
-            request = lease_pb2.EndLeaseRequest(pbx=first.config.pbx, reason="by mistake", request_id="end-1")
-            await wire.leases.EndLease(request)
-        await over
-        await connected(first)
-    assert {held.want for held in first.held} == set(PHONES[:3])
-    await first.crash()
-    line = NetworkSwitch()
-    line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
-        assert {held.want for held in second.held} == set(PHONES[:3])
-        line.restore()
-        await connected(second)
-        assert len(await master.holders("berlin")) == 3
-
-
-async def test_a_corrupt_state_directory_is_set_aside_and_told(master: RestartableMaster, tmp_path: Path) -> None:
-    first = SlaveClient(master.config(state_dir=tmp_path))
-    await first.start()
-    await first.acquire(PHONES[0])
-    await first.stop()
-    (tmp_path / "lease").write_bytes(b"\0" * 100)
-    received: list[str] = []
-    async with SlaveClient(
-        master.config(state_dir=tmp_path),
-        on_notice=lambda notice: received.append(f"{notice.kind.name} {notice.message}"),
-    ) as second:
-        assert (await second.acquire(PHONES[0])).granted
-    assert any(text.startswith("STATE_SET_ASIDE") and str(tmp_path / "lease") in text for text in received)
-
-
-async def test_an_unwritable_state_directory_stops_nothing(master: RestartableMaster, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    async with SlaveClient(master.config(state_dir=tmp_path / "file" / "state")) as client:
-        assert (await client.acquire(PHONES[0])).granted
-        assert any(notice.kind is NoticeKind.STATE_NOT_SAVED for notice in client.notices)
 
 
 async def test_a_lease_by_a_stranger_is_not_used(master: RestartableMaster) -> None:
