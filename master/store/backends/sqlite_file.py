@@ -165,7 +165,7 @@ class SqliteFile:
         """
         if self._damage is not None:
             raise DamagedError(self._damage)
-        self._check_identity(self._name, _status_of(self._name), self._identity)
+        _same_file(self._name, self._identity)
         with self._lock:
             if self._connections:
                 for name in self._names_beside:
@@ -211,19 +211,12 @@ class SqliteFile:
             self._committed = self._attempted
 
     def _check_beside(self, name: str) -> None:
-        status = _status_of(name)
-        known = self._beside.get(name, status)
-        if known is None or status is None:
-            self._check_identity(name, status, known and _identity(known))
-            return
-        self._check_identity(name, status, _identity(known))
-        if status.st_size < known.st_size:
+        known = self._beside.get(name)
+        status = _status_of(name) if known is None else _same_file(name, _identity(known))
+        if known is not None and status is not None and status.st_size < known.st_size:
             self._check_shortened(name)
-        self._beside[name] = status
-
-    def _check_identity(self, name: str, status: os.stat_result | None, known: _Identity | None) -> None:
-        if (status and _identity(status)) != known:
-            raise ReplacedError(f"{name} was {'replaced by another file' if status else 'deleted or moved away'}")
+        if status is not None:
+            self._beside[name] = status
 
     def _check_shortened(self, name: str) -> None:
         """Check that a shortened log lost no commit: another program may have written all of it into the file."""
@@ -231,11 +224,11 @@ class SqliteFile:
             raise ReplacedError(f"{name} was cut off")
         if self._committed is not None:
             last = [self._in_header(), *_logged_counts(name)][-1]
-            if (last - self._committed) % _COUNTS > (self._attempted - self._committed) % _COUNTS:
+            if not _is_between(last, self._committed, self._attempted):
                 raise ReplacedError(f"{name} was cut off, and what was committed last is missing")
 
     def _check_count(self, count: int, *, since: int) -> None:
-        if (count - since) % _COUNTS > (self._attempted - since) % _COUNTS:
+        if not _is_between(count, since, self._attempted):
             raise ReplacedError(f"the content of {self.path} was overwritten")
 
     def _check_log(self) -> None:
@@ -263,8 +256,7 @@ class SqliteFile:
         counts = _logged_counts(self._log_name)
         if not counts:
             return None
-        since = counts[0] - 1
-        return self._log_name if (self._in_header() - since) % _COUNTS > (counts[-1] - since) % _COUNTS else None
+        return None if _is_between(self._in_header(), counts[0] - 1, counts[-1]) else self._log_name
 
     def _in_header(self) -> int:
         return int.from_bytes(os.pread(self._held.descriptor, 4, _COUNT_AT), "big")
@@ -288,6 +280,19 @@ def _status_of(name: str) -> os.stat_result | None:
         return os.stat(name)
     except OSError:  # no such file; or a folder on the way to it, or its disk, is gone
         return None
+
+
+def _same_file(name: str, known: _Identity) -> os.stat_result:
+    """Return the status of a known file; raises ReplacedError where another file, or none, has its name now."""
+    status = _status_of(name)
+    if status is None or _identity(status) != known:
+        raise ReplacedError(f"{name} was {'replaced by another file' if status else 'deleted or moved away'}")
+    return status
+
+
+def _is_between(count: int, first: int, last: int) -> bool:
+    """Tell whether a count is one of those from the first to the last; counts begin anew after 2**32."""
+    return (count - first) % _COUNTS <= (last - first) % _COUNTS
 
 
 def _identity(status: os.stat_result) -> _Identity:
