@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from licensemaster.v1 import lease_pb2
-from slave_client import (
-    NetworkSwitch,
-    NoticeKind,
-    SlaveClient,
-    State,
-)
+from slave_client import NetworkSwitch, NoticeKind, SlaveClient, State
 from tests.slave_client.conftest import RestartableMaster
 from tests.slave_client.phones import PHONES, connected
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
+
+
+@asynccontextmanager
+async def _started_offline(master: RestartableMaster, state_dir: Path) -> AsyncIterator[SlaveClient]:
+    """A client on what an earlier one left, which reaches no master until the context ends."""
+    line = NetworkSwitch()
+    line.cut()
+    async with SlaveClient(master.config(state_dir=state_dir), network=line) as client:
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        yield client
+        line.restore()
 
 
 async def test_a_restart_resumes_with_the_master(master: RestartableMaster, tmp_path: Path) -> None:
@@ -56,13 +64,9 @@ async def test_a_crash_never_leaves_a_returned_seat_on_disk(master: RestartableM
     await first.acquire_many(PHONES[:3])
     await first.return_seat(PHONES[0])
     await first.crash()
-    line = NetworkSwitch()
-    line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+    async with _started_offline(master, tmp_path) as second:
         assert {held.want for held in second.held} == set(PHONES[1:3])
         assert not (await second.acquire(PHONES[0])).granted
-        line.restore()
 
 
 async def test_a_crash_leaves_on_disk_what_the_master_granted(master: RestartableMaster, tmp_path: Path) -> None:
@@ -72,12 +76,8 @@ async def test_a_crash_leaves_on_disk_what_the_master_granted(master: Restartabl
     await first.return_seats(PHONES[:2])  # the whole is written
     await first.acquire_many(PHONES[1:5])
     await first.crash()
-    line = NetworkSwitch()
-    line.cut()
-    async with SlaveClient(master.config(state_dir=tmp_path), network=line) as second:
-        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+    async with _started_offline(master, tmp_path) as second:
         assert {held.want for held in second.held} == set(PHONES[1:5])
-        line.restore()
 
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["first lease", "opened anew"])
