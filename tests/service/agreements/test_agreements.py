@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from uuid import uuid4
 
@@ -13,15 +12,9 @@ from licensemaster.v1 import agreement_pb2, webhook_pb2
 from master.metrics import EstateCollector
 from tests.rpc.failures import failure
 from tests.support.masters import InProcess
-from tests.support.network.receiver import Receiver, receiving
+from tests.support.network.receiver import Receiver
 from tests.support.projects.agreements import NAME, SSA_PRICES, AgreementOrders, license_, noon, prices_of
 from tests.support.projects.signed_documents import Vendor, imported, item, moment
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as opened:
-        yield opened
 
 
 async def _told(master: InProcess, receiver: Receiver) -> list[tuple[str, str, str]]:
