@@ -74,6 +74,7 @@ _REFUSALS: Final[Mapping[str, str]] = {
 """What helps, by SQLSTATE or its class, which is its first two characters."""
 _REFUSALS_OF_SQLITE: Final[Mapping[str, str]] = {
     "readonly database": "let this user write the file and its folder, on a disk that is not mounted read-only",
+    "unable to open": "let this user write the file and its folder",
 }
 _CHECK: Final = "`license-master db check` says what is damaged; docs/backup.md puts a backup in its place"
 _DAMAGE_OF_SQLITE: Final[Mapping[int, str]] = {

@@ -27,6 +27,8 @@ _ARRAY = re.compile(r"IN \{(\?\d+):(\w+)\}")
 _WRITE_AHEAD = "PRAGMA journal_mode=WAL"
 """Changes the file, so it is for a program that writes, not for one that looks who uses the file."""
 _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-8192", "wal_autocheckpoint=4000")
+_PATH_BYTES_MAX = 500
+"""SQLite takes 512, with what it adds to the names of the files beside the database."""
 _LOOK_STEPS = 100_000
 """After how many steps of SQLite, a few milliseconds, a statement checks whether it was given up."""
 
@@ -41,9 +43,9 @@ def existing_file(url: SqliteUrl) -> Path:
     """Return the file that a SQLite URL names; the file has to exist.
 
     Raises:
-        StorageError: there is no such file.
+        StorageError: there is no such file, or its path is too long.
     """
-    file = Path(url.path).absolute()
+    file = _path_in(url)
     if not file.exists():
         named = f"database_url is {url}, which is {file}"
         if not file.parent.is_dir():
@@ -60,13 +62,21 @@ def made_file(url: SqliteUrl) -> Path:
     mode.
 
     Raises:
-        StorageError: there is no such folder.
+        StorageError: there is no such folder, or the path is too long.
     """
-    file = Path(url.path).absolute()
+    file = _path_in(url)
     if file.parent.is_dir():
         with suppress(FileExistsError):
             os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
     return existing_file(url)
+
+
+def _path_in(url: SqliteUrl) -> Path:
+    file = Path(url.path).absolute()
+    if (length := len(os.fsencode(file))) > _PATH_BYTES_MAX:
+        detail = f"the path in database_url has {length} bytes; SQLite opens none of over {_PATH_BYTES_MAX}"
+        raise StorageError(StorageProblem.STORAGE_REFUSED, detail)
+    return file
 
 
 class SqliteTx(Tx):

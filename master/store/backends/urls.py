@@ -16,7 +16,7 @@ from master.values import Value
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-_SQLITE = re.compile(r"sqlite(?:\+\w+)?://[^/?]*(?:/([^?]*))?(?:\?.*)?")
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?://([^/?]*)(?:/([^?]*))?(\?.*)?")
 _SEVERAL = re.compile(r"^(postgres(?:ql)?(?:\+\w+)?://(?:[^@/?]*@)?)([^@/?]*,[^@/?]*)(?:/([^?]*))?(?:\?(.*))?$")
 _PARAMETERS = {
     "host": "host",
@@ -54,11 +54,21 @@ def parse_url(url: str) -> SqliteUrl | URL:
         ValueError: the text is no URL, or of a database that is not supported.
     """
     if named := _SQLITE.fullmatch(url):
-        if named[1] in (None, "", ":memory:"):
+        host, path, parameters = named.groups()
+        if path in (None, "", ":memory:"):
             raise ValueError(
                 "database_url: sqlite:// must name a file, as in sqlite:///FILE; leases have to survive a restart"
             )
-        return SqliteUrl(named[1])
+        if host:
+            raise ValueError(
+                f"database_url: sqlite:// is followed by {host!r}; write sqlite:///{host}/{path} for a file below this"
+                f" folder, sqlite:////{host}/{path} for one below /"
+            )
+        if parameters:
+            raise ValueError(
+                f"database_url: a file's URL takes no parameters, and none of its folders a ?; remove {parameters!r}"
+            )
+        return SqliteUrl(path)
     return server_url(url)
 
 

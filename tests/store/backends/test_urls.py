@@ -80,7 +80,7 @@ def test_a_variable_that_says_it_in_the_place_of_the_url(
     [
         ("sqlite:///lm.db", "lm.db"),
         ("sqlite:////var/lib/lm.db", "/var/lib/lm.db"),
-        ("sqlite+pysqlite:///a b/lm%20.db?timeout=5", "a b/lm%20.db"),
+        ("sqlite+pysqlite:///a b/lm%20.db", "a b/lm%20.db"),
     ],
 )
 def test_a_file_is_named_as_it_is(url: str, path: str) -> None:
@@ -90,4 +90,17 @@ def test_a_file_is_named_as_it_is(url: str, path: str) -> None:
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://?x=1"])
 def test_a_database_that_would_not_survive_a_restart(url: str) -> None:
     with pytest.raises(ValueError, match="must name a file"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:///lm.db?mode=ro", r"takes no parameters, .* remove '\?mode=ro'"),
+        ("sqlite:////srv/a?b/lm.db", r"none of its folders a \?; remove '\?b/lm.db'"),
+        ("sqlite://var/lib/lm.db", "write sqlite:///var/lib/lm.db for .*, sqlite:////var/lib/lm.db for one below /"),
+    ],
+)
+def test_no_part_of_a_files_url_is_left_out(url: str, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^database_url: .*{words}"):
         parse_url(url)

@@ -111,6 +111,14 @@ def test_a_mistyped_path_is_named_and_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_path_that_is_too_long_for_sqlite_is_refused_before_a_file_is_made(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["d" * 200] * 3)
+    folder.mkdir(parents=True)
+    done = CliRunner().invoke(app, ["db", "upgrade", "--create", f"--database-url=sqlite:///{folder}/lm.db"])
+    assert "SQLite opens none of over 500" in str(done.exception)
+    assert list(folder.iterdir()) == []
+
+
 async def test_a_newer_database(database_url: str, tmp_path: Path) -> None:
     """Nothing can be done but to install what made it, and every command says just that."""
     with later.version(later.chain(tmp_path / "chain", later.NOTES), name="7.3") as newest:
