@@ -23,6 +23,7 @@ from licensemaster.signing.verified_lease import (
 )
 from licensemaster.v1 import document_pb2, lease_pb2
 from slave_client.client_parts import ClientParts
+from slave_client.connection.clocks import reading_of
 from slave_client.holdings.loans import RunningLoan
 from slave_client.holdings.numbered_seats import Numbers
 from slave_client.lease.lease_keeper import Memory
@@ -50,6 +51,9 @@ class KeptState:
         self._loans = parts.loans
         self._takeover = takeover
         self._block_serial = 0
+        self._wall_passed: float | None = None
+        """What the wall clock has read already, in seconds since 1970, where it alone says how long the kept lease and
+        loans last: from a restart of the machine until a master answers. None where the steady clock says that."""
         self._identity = Identity(pbx=config.pbx, instance_id=uuid.uuid4().hex)
         self.state_dir = StateDir(config.state_dir) if config.state_dir else None
         self.state_writer = StateWriter(
@@ -103,6 +107,8 @@ class KeptState:
         if not self._config.trusted_keys and self._identity.pinned_key != verified.public_key:
             self._identity = replace(self._identity, pinned_key=verified.public_key)
             await self.state_writer.save_identity(self._identity)
+        self._wall_passed = None
+        self._board.clear_own(NoticeKind.CLOCK_SET_BACK)
         self._local_seats.numbers.go_by(_numbers_of(verified))
         if verified.block_serial or self._block_serial or not self.state_writer.keeps_lease:
             await self.state_writer.save_now()
@@ -135,9 +141,12 @@ class KeptState:
         return None if verified is None else proof_of(verified, self._local_seats.in_use())
 
     async def age(self) -> None:
-        """Write to disk every minute without a master how long the lease still lasts, whatever the wall clock says."""
+        """Every minute without a master, write to disk how long the lease still lasts, so that a clock that is set back
+        brings no time back, and end what is over by a clock that was set forward since the machine was restarted.
+        """
         while not self._client_state.state.is_final:
             await self._clock.sleep(_AGING_SECONDS)
+            self._look_at_wall_clock()
             if self._client_state.state in (State.OFFLINE, State.BORROWING):
                 self.state_writer.changed()
 
@@ -154,32 +163,45 @@ class KeptState:
             self._local_seats.allow(lease.seats)
             self._client_state.hold(lease.verified, end=end)
 
-    def _rely_on(self, kept: KeptLease) -> None:
+    def _look_at_wall_clock(self) -> None:
+        if self._wall_passed is None or (verified := self._client_state.verified) is None:
+            return
         now, wall = self._clock.now(), self._clock.wall()
+        self._loans.end_by_wall_clock(now=now, wall=wall)
+        self._client_state.end_by(now + verified.end_time - wall)
+        if wall >= self._wall_passed:
+            self._board.clear_own(NoticeKind.CLOCK_SET_BACK)
+
+    def _rely_on(self, kept: KeptLease) -> None:
+        reading = reading_of(self._clock)
+        now = reading.steady
 
         def remaining_of(signed: SignedTerms, saved: float) -> tuple[float, WallClock]:
-            return remaining_after_restart(signed, wall=wall, saved_wall=kept.saved_wall, saved_remaining_seconds=saved)
+            return remaining_after_restart(signed, saved=kept.saved, saved_remaining_seconds=saved, now=reading)
 
         remaining, clock = remaining_of(kept.verified, kept.remaining_seconds)
         loans = [(loan.verified, remaining_of(loan.verified, loan.remaining_seconds)[0]) for loan in kept.loans]
         self._loans.restore(RunningLoan(loan, now + left) for loan, left in loans)
+        if clock is not WallClock.NOT_ASKED:
+            self._wall_passed = max(kept.saved.wall, kept.verified.issue_time)
         if clock is WallClock.SET_BACK:
             left = max([remaining, *(left for _, left in loans)])
-            message = f"the clock reads less than before the restart; what is kept lasts {left:.0f} s at most"
-            self._board.raise_own(NoticeKind.CLOCK_SET_BACK, message)
+            behind = "the clock reads less than before the machine was restarted, or than the master's did"
+            self._board.raise_own(NoticeKind.CLOCK_SET_BACK, f"{behind}; what is kept lasts {left:.0f} s at most")
         self._local_seats.restore(held=kept.held, idle=kept.idle, awaited=kept.awaited)
         self._local_seats.numbers.go_by(_numbers_of(kept.verified))
         self._client_state.hold(kept.verified, end=now + remaining)
 
     def _snapshot(self) -> KeptLease | None:
-        client_state, now = self._client_state, self._clock.now()
+        client_state, reading = self._client_state, reading_of(self._clock)
+        now = reading.steady
         verified, document = client_state.verified, self._takeover.document if self._takeover is not None else None
         if verified is None or (document is not None and verified is document.verified):
             return None
         return KeptLease(
             verified=verified,
             remaining_seconds=client_state.lease_remaining_seconds(),
-            saved_wall=self._clock.wall(),
+            saved=reading if self._wall_passed is None else replace(reading, boot=""),
             held=self._local_seats.held,
             idle=self._local_seats.idle,
             awaited=self._local_seats.places,

@@ -5,7 +5,8 @@ and times come in as arguments. Leaves to others: keeping it on disk (`state_dir
 
 How the end is measured: the signed lease lasts from issue_time to end_time by the master's clock. A running client
 counts that span on its own steady clock from before the request was sent, so its end is never later than the master's,
-whatever the two wall clocks read. After a restart there is only the wall clock; see `remaining_after_restart`.
+whatever the two wall clocks read. The steady clock goes on over a restart of the program; where the machine was
+restarted, there is only the wall clock; see `remaining_after_restart`.
 """
 
 from __future__ import annotations
@@ -197,23 +198,47 @@ def proof_of(verified: VerifiedLease, in_use: Mapping[str, int]) -> lease_pb2.Le
     return lease_pb2.LeaseProof(signed=verified.document, in_use=holdings)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReading:
+    """What a machine's clocks show at one moment."""
+
+    wall: float
+    """Seconds since 1970 by the wall clock, which may be wrong or be set."""
+    steady: float
+    """Seconds by the steady clock, which counts from the machine's start."""
+    boot: str
+    """The start of the machine that the steady clock counts from; empty where it is not known."""
+
+    def is_later_on_the_steady_clock_of(self, earlier: ClockReading) -> bool:
+        """Tell whether the steady clock measured the time since an earlier reading."""
+        return bool(self.boot) and self.boot == earlier.boot and self.steady >= earlier.steady
+
+
 class WallClock(Enum):
     """Whether the wall clock can be right after a restart."""
 
+    NOT_ASKED = "not_asked"
+    """The steady clock went on over the restart; what the wall clock reads does not matter."""
     PLAUSIBLE = "plausible"
     SET_BACK = "set_back"
     """The wall clock reads less than when the state was saved, or when the lease was issued."""
 
 
 def remaining_after_restart(
-    signed: SignedTerms, *, wall: float, saved_wall: float, saved_remaining_seconds: float
+    signed: SignedTerms, *, saved: ClockReading, saved_remaining_seconds: float, now: ClockReading
 ) -> tuple[float, WallClock]:
     """Return how many seconds a kept lease or loan still lasts, and whether the wall clock can be right.
 
-    The signed end is the limit by the wall clock. The other limit is what remained when the state was last saved,
-    measured then on the steady clock: a wall clock that was set back cannot bring time back that was used up. Never
-    negative, and never more than the whole duration that was signed.
+    `saved_remaining_seconds` is what remained when the state was last saved, at `saved`. Less than that remains, by the
+    time that has passed since: by the steady clock where the machine was not restarted, whatever the wall clock reads;
+    else by the wall clock, which also must not pass the signed end. So a wall clock that was set back brings no time
+    back that was used up before the state was saved; how long a machine was off, it alone can say. Never negative, and
+    never more than the whole duration that was signed.
     """
-    clock = WallClock.SET_BACK if wall < saved_wall or wall < signed.issue_time else WallClock.PLAUSIBLE
-    remaining = min(signed.end_time - wall, saved_remaining_seconds, signed.duration_seconds)
-    return max(remaining, 0.0), clock
+    if now.is_later_on_the_steady_clock_of(saved):
+        clock, remaining = WallClock.NOT_ASKED, saved_remaining_seconds - (now.steady - saved.steady)
+    else:
+        clock = WallClock.SET_BACK if now.wall < max(saved.wall, signed.issue_time) else WallClock.PLAUSIBLE
+        passed = max(now.wall - saved.wall, 0.0)
+        remaining = min(signed.end_time - now.wall, saved_remaining_seconds - passed)
+    return max(min(remaining, signed.duration_seconds), 0.0), clock

@@ -75,6 +75,14 @@ class ClientState:
         self.verified = verified
         self._lease_end = end
 
+    def end_by(self, lease_end: float) -> None:
+        """Rely on the lease no longer than until `lease_end`, in seconds of the steady clock, and on loans no longer
+        than they last now.
+        """
+        now = self._clock.now()
+        self._lease_end = min(self._lease_end, lease_end)
+        self._loan_end = min(self._loan_end, self._next_loan_end(now) or now)
+
     def started(self) -> None:
         """Set `why` to what holds until the first attempt to reach a master has ended."""
         kept = "; what was kept from before counts until its signed end" if self.remaining_seconds() else ""

@@ -82,6 +82,12 @@ class Loans:
             self._loans[loan.verified.license_type] = loan
             self._serials[loan.verified.license_type] = loan.verified.serial
 
+    def end_by_wall_clock(self, *, now: float, wall: float) -> None:
+        """Rely on no loan beyond its signed end by the wall clock, which reads `wall`."""
+        self.restore(
+            RunningLoan(loan.verified, min(loan.end, now + loan.verified.end_time - wall)) for loan in self.running(now)
+        )
+
     def forget(self) -> None:
         """Rely on no loan any more, because another installation has taken over the PBX's lease."""
         self._loans.clear()

@@ -18,9 +18,16 @@ from licensemaster.signing.verified_lease import (
     verify_standby_lease,
 )
 from licensemaster.v1 import lease_pb2
-from slave_client.connection.clocks import Clock
+from slave_client.connection.clocks import Clock, reading_of
 from slave_client.storage.state_dir import StateDir
-from slave_client.storage.state_files import StateDirError, as_json, document_fields, document_of
+from slave_client.storage.state_files import (
+    StateDirError,
+    as_json,
+    clock_fields,
+    clock_reading_of,
+    document_fields,
+    document_of,
+)
 from slave_client.storage.state_writer import StateWriter
 from slave_client.values.notices import NoticeBoard, NoticeKind
 
@@ -71,9 +78,9 @@ class StandbyLeases:
             )
             remaining, _ = remaining_after_restart(
                 lease.verified,
-                wall=self._clock.wall(),
-                saved_wall=float(fields["saved_wall"]),
+                saved=clock_reading_of(fields),
                 saved_remaining_seconds=float(fields["remaining_seconds"]),
+                now=reading_of(self._clock),
             )
         except (StateDirError, LeaseVerificationError, KeyError, TypeError, ValueError) as failure:
             self._board.raise_own(NoticeKind.NO_STANDBY_LEASE, f"the kept standby lease cannot be used: {failure}")
@@ -133,10 +140,11 @@ class StandbyLeases:
         state.released_epoch = max(state.released_epoch, epoch)
 
     async def _keep(self, primary: str, lease: StandbyLease, *, end: float) -> None:
+        saved = reading_of(self._clock)
         fields: dict[str, object] = {
             "document": document_fields(lease.verified.document),
-            "remaining_seconds": lease.verified.duration_seconds,
-            "saved_wall": self._clock.wall(),
+            "remaining_seconds": end - saved.steady,
+            **clock_fields(saved),
         }
         async with self._turn:
             await self._state_writer.write(lambda state_dir: state_dir.files.write(_file_of(primary), as_json(fields)))

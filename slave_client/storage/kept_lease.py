@@ -13,9 +13,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from licensemaster.api_enums import Basis, HolderKind
-from licensemaster.signing.verified_lease import VerifiedLease, VerifiedLoan, verify, verify_loan
+from licensemaster.signing.verified_lease import ClockReading, VerifiedLease, VerifiedLoan, verify, verify_loan
 from licensemaster.values import short_text
-from slave_client.storage.state_files import as_json, document_fields, document_of, raw_bytes, text
+from slave_client.storage.state_files import (
+    as_json,
+    clock_fields,
+    clock_reading_of,
+    document_fields,
+    document_of,
+    raw_bytes,
+    text,
+)
 from slave_client.values.seats import Awaited, Held, SeatKey, Want
 
 _UNKNOWN_BASIS: Final = "UNKNOWN"
@@ -35,8 +43,8 @@ class KeptLease:
     verified: VerifiedLease
     remaining_seconds: float
     """How long the signed lease still lasted when the file was written, by the steady clock; 0 where it was over."""
-    saved_wall: float
-    """When the file was written, in seconds since 1970 by the PBX's wall clock."""
+    saved: ClockReading
+    """When the file was written; without a boot where the wall clock alone says how long the lease lasts."""
     held: tuple[Held, ...]
     idle: tuple[Held, ...]
     awaited: tuple[Awaited, ...] = ()
@@ -61,7 +69,7 @@ class LeaseTexts:
             "document": document_fields(verified.document),
             "public_key": base64.b64encode(verified.public_key).decode(),
             "remaining_seconds": lease.remaining_seconds,
-            "saved_wall": lease.saved_wall,
+            **clock_fields(lease.saved),
             "awaited": [[*_want_fields(seat.want), seat.place] for seat in lease.awaited],
             "loans": [[document_fields(loan.verified.document), loan.remaining_seconds] for loan in lease.loans],
             "journal": journal,
@@ -102,7 +110,7 @@ def lease_of(fields: dict[str, Any], *, pbx: str, trusted_keys: Collection[bytes
     return KeptLease(
         verified=verified,
         remaining_seconds=float(fields["remaining_seconds"]),
-        saved_wall=float(fields["saved_wall"]),
+        saved=clock_reading_of(fields),
         held=held,
         idle=idle,
         awaited=tuple(Awaited(want=_want_of(seat), place=int(seat[6])) for seat in fields.get("awaited", ())),

@@ -21,6 +21,7 @@ from typing import Any, Final
 from licensemaster.files.writer import sync_folder, write_file
 from licensemaster.signing import documents
 from licensemaster.signing.documents import DocumentError
+from licensemaster.signing.verified_lease import ClockReading
 from licensemaster.v1 import document_pb2
 
 FORMAT: Final = "license-master-slave-state"
@@ -121,6 +122,23 @@ def raw_bytes(value: object) -> bytes:
         return base64.b64decode(text(value), validate=True)
     except binascii.Error as failure:
         raise ValueError("base64 was expected") from failure
+
+
+def clock_fields(saved: ClockReading) -> dict[str, object]:
+    """Return as JSON fields what the clocks showed when a file was written."""
+    return {"saved_wall": saved.wall, "saved_steady": saved.steady, "saved_boot": saved.boot}
+
+
+def clock_reading_of(fields: dict[str, Any]) -> ClockReading:
+    """Return what the clocks showed when a file was written; files of older versions have the wall clock alone.
+
+    Raises KeyError, TypeError and ValueError.
+    """
+    return ClockReading(
+        wall=float(fields["saved_wall"]),
+        steady=float(fields.get("saved_steady", 0.0)),
+        boot=text(fields.get("saved_boot", "")),
+    )
 
 
 def document_fields(document: document_pb2.SignedDocument) -> object:

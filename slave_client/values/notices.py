@@ -64,7 +64,8 @@ class NoticeKind(Enum):
     """The state directory cannot be written; after a restart the PBX will not be able to carry on offline. Where the
     old state cannot be removed either, a restart may use seats that were returned since: the message says so."""
     CLOCK_SET_BACK = "clock_set_back"
-    """After a restart the wall clock reads less than when the state was saved."""
+    """After a restart of the machine the wall clock reads less than when the state was saved, or than the master's when
+    it signed the lease. Cleared once that is no longer so, or a master answers."""
     SEATS_FROM_BEFORE = "seats_from_before"
     """The master still has seats on this PBX that the client does not remember; `sync()` reconciles them."""
     SEATS_NOT_TOLD = "seats_not_told"

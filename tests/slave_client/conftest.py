@@ -27,10 +27,12 @@ DATABASE = "license-master.db"
 PBXS = {"berlin": "slave 12 gateway", "rome": "slave 12 gateway"}
 
 
-def estate(*, ports_version: int = 12, more: dict[str, int] | None = None) -> project_pb2.Project:
-    """An estate with a license master, two slaves and PORTS floating ports; leases last 30 s, and 30 s grace."""
+def estate(
+    *, ports_version: int = 12, more: dict[str, int] | None = None, grace_seconds: int = 30
+) -> project_pb2.Project:
+    """An estate with a license master, two slaves and PORTS floating ports; leases last 30 s, and the grace."""
     licenses = {f"PBX-Port{ports_version}": PORTS, **(more or {})}
-    return project(licenses, pbxs=PBXS, ttl_seconds=30, grace_seconds=30)
+    return project(licenses, pbxs=PBXS, ttl_seconds=30, grace_seconds=grace_seconds)
 
 
 class RestartableMaster:
@@ -143,13 +145,21 @@ class HeldClock:
     def __init__(self, wall: Clock) -> None:
         self._wall = wall
         self._now = 5_000.0
+        self._boots = 1
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 
     def now(self) -> float:
         return self._now
 
+    def boot(self) -> str:
+        return f"boot-{self._boots}"
+
     def wall(self) -> float:
         return self._wall()
+
+    def restart_machine(self) -> None:
+        """The steady clock counts from now on; whoever sleeps is gone."""
+        self._now, self._boots = 0.0, self._boots + 1
 
     async def sleep(self, seconds: float) -> None:
         if seconds < 0.2:

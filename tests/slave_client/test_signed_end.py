@@ -13,7 +13,8 @@ from slave_client.storage.state_dir import Identity, StateDir
 from tests.slave_client.conftest import HeldClock, RestartableMaster, client_config, estate
 from tests.slave_client.phones import PHONES, connected, port
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import master_process, wire_to
+from tests.support.masters import Clock, master_process, wire_to
+from tests.support.waiting import until
 
 
 async def test_at_the_signed_end_seats_are_lost_and_then_acquired_again(master: RestartableMaster) -> None:
@@ -85,12 +86,88 @@ async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_pat
     time.advance(40)
     await first.stop()
     master.clock.advance(-1_000_000)
+    time.restart_machine()
     second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
     await second.start()
     await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
     assert second.report().remaining_seconds <= 20
     assert [notice.kind for notice in second.notices] == [NoticeKind.CLOCK_SET_BACK]
+    master.clock.advance(1_000_000)
+    line.restore()
+    second.look_again()
+    await connected(second)
+    assert second.notices == ()
     await second.stop()
+
+
+async def _offline_and_stopped(master: RestartableMaster, state_dir: Path, time: HeldClock) -> NetworkSwitch:
+    """A client with a seat that is cut off and then stopped, 40 s before its end; return its line."""
+    line = NetworkSwitch()
+    first = SlaveClient(master.config(state_dir=state_dir), clock=time, network=line)
+    await first.start()
+    await connected(first)
+    await first.acquire(PHONES[0])
+    line.cut()
+    first.look_again()
+    await first.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+    time.advance(20)
+    await first.stop()
+    return line
+
+
+@pytest.mark.parametrize("jump", [-1e9, -86_400.0, -30.0, -5.0, 5.0, 300.0, 86_400.0, 1e9])
+async def test_while_the_machine_runs_no_wall_clock_counts_after_a_restart(
+    master: RestartableMaster, tmp_path: Path, jump: float
+) -> None:
+    time = HeldClock(master.clock)
+    line = await _offline_and_stopped(master, tmp_path, time)
+    time.advance(30)
+    master.clock.advance(jump)
+    async with SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time) as second:
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        assert second.report().remaining_seconds == pytest.approx(10)
+        assert second.notices == ()
+        assert (await second.acquire(PHONES[0])).granted
+        time.advance(10)
+        assert not second.call_allowed(kind=CallKind.NEW, holder="phone-0")
+        assert second.state is State.EXPIRED
+
+
+async def test_a_clock_that_is_always_behind_stretches_no_lease(master: RestartableMaster, tmp_path: Path) -> None:
+    """Whatever its wall clock shows, it shows how long the machine was off."""
+    time = HeldClock(Clock(master.clock() - 1_000_000))
+    line = await _offline_and_stopped(master, tmp_path, time)
+    time.advance(30)
+    time.restart_machine()
+    async with SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time) as second:
+        await second.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        assert second.report().remaining_seconds == pytest.approx(10)
+
+
+@pytest.mark.parametrize("away", [100.0, 700.0])
+async def test_a_clock_that_is_put_right_after_the_start_counts(
+    master: RestartableMaster, tmp_path: Path, away: float
+) -> None:
+    """As on a machine whose clock starts in the past until the network sets it."""
+    await master.apply(estate(grace_seconds=570))
+    time = HeldClock(master.clock)
+    line = await _offline_and_stopped(master, tmp_path, time)
+    time.advance(away)
+    master.clock.advance(-1_000_000)
+    time.restart_machine()
+    for _ in range(2):  # another start of the program finds out no more
+        client = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
+        await client.start()
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        assert client.report().remaining_seconds == pytest.approx(580)
+        await client.stop()
+    async with SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time) as client:
+        await client.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
+        master.clock.advance(1_000_000)
+        time.advance(60)
+        await until(lambda: client.report().remaining_seconds == pytest.approx(max(520 - away, 0)))
+        assert client.state is (State.OFFLINE if away < 520 else State.EXPIRED)
+        assert client.notices == ()
 
 
 async def test_more_seats_than_one_step_takes_are_settled_in_parts(master: RestartableMaster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licensemaster.signing.verified_lease import (
+    ClockReading,
     LeaseVerificationError,
     VerifiedLease,
     WallClock,
@@ -63,23 +64,53 @@ def test_a_lease_without_duration_is_refused() -> None:
 
 
 def test_after_a_restart_the_signed_end_holds() -> None:
-    remaining = remaining_after_restart(_promise(), wall=ENDS - 10, saved_wall=ISSUED, saved_remaining_seconds=600)
+    remaining = _remaining(wall=ENDS - 10, saved_wall=ISSUED, saved=600)
     assert remaining == (10, WallClock.PLAUSIBLE)
 
 
 def test_after_the_end_nothing_remains() -> None:
-    remaining = remaining_after_restart(_promise(), wall=ENDS + 10, saved_wall=ISSUED, saved_remaining_seconds=600)
+    remaining = _remaining(wall=ENDS + 10, saved_wall=ISSUED, saved=600)
     assert remaining == (0, WallClock.PLAUSIBLE)
 
 
 def test_a_clock_set_back_gains_nothing_and_is_noticed() -> None:
-    remaining = remaining_after_restart(_promise(), wall=5, saved_wall=ISSUED + 500, saved_remaining_seconds=100)
+    remaining = _remaining(wall=5, saved_wall=ISSUED + 500, saved=100)
     assert remaining == (100, WallClock.SET_BACK)
 
 
 @given(wall=st.floats(0, 3e9), saved_wall=st.floats(0, 3e9), saved=st.floats(0, 1e6))
 def test_what_remains_is_never_more_than_any_limit(wall: float, saved_wall: float, saved: float) -> None:
-    remaining, _ = remaining_after_restart(_promise(), wall=wall, saved_wall=saved_wall, saved_remaining_seconds=saved)
+    remaining, _ = _remaining(wall=wall, saved_wall=saved_wall, saved=saved)
     assert 0 <= remaining <= 600
     assert remaining <= saved
     assert remaining <= max(ENDS - wall, 0)
+    assert remaining <= max(saved - (wall - saved_wall), 0)
+
+
+@given(wall=st.floats(0, 3e9), passed=st.floats(0, 1e6), saved=st.floats(0, 600))
+def test_while_the_machine_runs_its_steady_clock_alone_says_what_remains(
+    wall: float, passed: float, saved: float
+) -> None:
+    before = ClockReading(wall=ISSUED, steady=5_000, boot="first")
+    now = ClockReading(wall=wall, steady=5_000 + passed, boot="first")
+    remaining, clock = remaining_after_restart(_promise(), saved=before, saved_remaining_seconds=saved, now=now)
+    assert remaining == pytest.approx(max(saved - passed, 0), abs=1e-6)
+    assert clock is WallClock.NOT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "steady"),
+    [("first", "second", 9_000.0), ("", "", 9_000.0), ("first", "first", 4_999.0)],
+    ids=["another start", "no known start", "a steady clock that went back"],
+)
+def test_a_steady_clock_that_did_not_go_on_is_not_asked(before: str, after: str, steady: float) -> None:
+    saved, now = ClockReading(wall=ISSUED, steady=5_000, boot=before), ClockReading(wall=5, steady=steady, boot=after)
+    remaining = remaining_after_restart(_promise(), saved=saved, saved_remaining_seconds=100, now=now)
+    assert remaining == (100, WallClock.SET_BACK)
+
+
+def _remaining(*, wall: float, saved_wall: float, saved: float) -> tuple[float, WallClock]:
+    """What remains after the machine was restarted."""
+    before = ClockReading(wall=saved_wall, steady=5_000, boot="first")
+    now = ClockReading(wall=wall, steady=20, boot="second")
+    return remaining_after_restart(_promise(), saved=before, saved_remaining_seconds=saved, now=now)

@@ -115,12 +115,30 @@ async def test_a_clock_set_back_at_sea_gains_nothing(master: RestartableMaster, 
     await ship.reaches(State.BORROWING)
     await ship.client.stop()
     master.clock.advance(-1_000_000)
+    ship.time.restart_machine()
     await ship.restart()
     await ship.reaches(State.BORROWING)
     assert [notice.kind for notice in ship.client.notices] == [NoticeKind.CLOCK_SET_BACK]
     assert ship.client.report().remaining_seconds < DAY
     ship.time.advance(DAY)
     assert ship.client.state is State.EXPIRED
+
+
+async def test_a_loan_that_is_over_by_a_clock_that_is_put_right_ends(master: RestartableMaster, ship: Ship) -> None:
+    await ship.cut_off()
+    sail(ship.time, days=2)
+    await ship.reaches(State.BORROWING)
+    await ship.client.stop()
+    ship.time.advance(2 * DAY)  # while it is switched off
+    master.clock.advance(-2 * DAY)
+    ship.time.restart_machine()
+    await ship.restart()
+    await ship.reaches(State.BORROWING)
+    master.clock.advance(2 * DAY)
+    await asyncio.sleep(0)  # the client's tasks have begun
+    ship.time.advance(60)
+    await ship.reaches(State.EXPIRED)
+    assert ship.holders == []
 
 
 async def test_back_home_both_sides_agree_and_never_more_was_out(

@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from licensemaster.signing.verified_lease import verify
+from licensemaster.signing.verified_lease import ClockReading, verify
 from slave_client import Basis, HolderKind, Want
 from slave_client.storage.kept_lease import KeptLease
 from slave_client.storage.state_dir import Identity, StateDir, recover
@@ -40,7 +40,7 @@ def _kept(signer: Signer = SIGNER) -> KeptLease:
     return KeptLease(
         verified=verify(signer.sign(), pbx=PBX, public_key=signer.public_key),
         remaining_seconds=321.5,
-        saved_wall=1_000_100.25,
+        saved=ClockReading(wall=1_000_100.25, steady=100.5, boot="first"),
         held=(_held("alice"), _held("bob", counted_as="carol")),
         idle=(_held("dave", basis=None),),
     )
@@ -54,7 +54,7 @@ def state_dir(tmp_path: Path) -> StateDir:
     return state_dir
 
 
-def _rewrite(path: Path, change: Callable[[dict[str, object]], None]) -> None:
+def _rewrite(path: Path, change: Callable[[dict[str, object]], object]) -> None:
     """Change a file's content and make its checksum fit again."""
     header, _, body = path.read_bytes().partition(b"\n")
     fields = json.loads(body)
@@ -67,6 +67,13 @@ def _rewrite(path: Path, change: Callable[[dict[str, object]], None]) -> None:
 def test_what_was_kept_is_found_again(state_dir: StateDir) -> None:
     recovered = recover(state_dir, pbx=PBX)
     assert (recovered.identity, recovered.lease, recovered.problems) == (IDENTITY, _kept(), ())
+
+
+def test_a_file_of_before_the_steady_clock_was_kept_is_read(state_dir: StateDir) -> None:
+    _rewrite(state_dir.path / "lease", lambda fields: [fields.pop(name) for name in ("saved_steady", "saved_boot")])
+    lease = recover(state_dir, pbx=PBX).lease
+    assert lease is not None
+    assert lease.saved == ClockReading(wall=1_000_100.25, steady=0.0, boot="")
 
 
 def test_seats_used_after_a_restart_are_found_at_the_next_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from licensemaster.signing.verified_lease import verify
+from licensemaster.signing.verified_lease import ClockReading, verify
 from slave_client import Granted, HolderKind, Want
 from slave_client.connection.clocks import SystemClock
 from slave_client.storage.kept_lease import KeptLease
@@ -27,7 +27,7 @@ class Kept:
         self.lease: KeptLease | None = KeptLease(
             verified=verify(SIGNER.sign(), pbx=PBX, public_key=SIGNER.public_key),
             remaining_seconds=300.0,
-            saved_wall=1_000_100.0,
+            saved=ClockReading(wall=1_000_100.0, steady=100.0, boot="first"),
             held=(),
             idle=(),
         )
