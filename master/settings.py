@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from licensemaster.daemon.setting_values import Limits
 from licensemaster.daemon.settings import DaemonSettings
 from licensemaster.values import listening_address
-from master.auth.certificates.certificate_files import CertificateFiles
-from master.domain.estate.estate import LeasePace
 from master.domain.monitoring.receiver_addresses import Network
 from master.variables import PREFIX
+
+if TYPE_CHECKING:  # commands look here for what is a setting, and start without these
+    from master.auth.certificates.certificate_files import CertificateFiles
+    from master.domain.estate.estate import LeasePace
 
 Seconds = Annotated[float, Limits(gt=0, le=3600)]
 
@@ -194,6 +196,8 @@ class Settings(DaemonSettings):
                     )
             return None
         if certificate and key and ca:
+            from master.auth.certificates.certificate_files import CertificateFiles
+
             return CertificateFiles(certificate=certificate, key=key, ca=ca, revocations=self.tls_revocations_file)
         if missing := [name for name, path in named.items() if not path and any(named.values())]:
             raise ValueError(f"{', '.join(missing)}: not set; a master needs all of {', '.join(named)}")
@@ -202,6 +206,8 @@ class Settings(DaemonSettings):
     @property
     def pace(self) -> LeasePace:
         """The server's default lease settings."""
+        from master.domain.estate.estate import LeasePace
+
         return LeasePace(self.ttl_seconds, self.grace_seconds, max(self.ttl_seconds // 3, 1))
 
 

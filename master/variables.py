@@ -13,5 +13,7 @@ PROFILES = f"{PREFIX}PROFILES"
 PKI = f"{PREFIX}PKI"
 PKI_TOKEN = f"{PREFIX}PKI_TOKEN"
 DEVICE_TOKEN = f"{PREFIX}DEVICE_TOKEN"
+TLS_CA, TLS_CERTIFICATE, TLS_KEY = (f"{PREFIX}TLS_{what}_FILE" for what in ("CA", "CERTIFICATE", "KEY"))
+"""Settings of a master, which commands read too: a master's probes show the same files."""
 COMMANDS = frozenset({SERVER, PROJECT, PROFILE, PROFILES, PKI, PKI_TOKEN, DEVICE_TOKEN})
 """The variables that commands read besides settings."""

@@ -100,13 +100,13 @@ def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection
     Raises:
         SettingsError: a setting is unknown or out of bounds, or the file cannot be read; names it.
     """
-    if lines := unknown_variables(os.environ, kind, besides):
-        raise SettingsError("the environment names what is no setting", lines=lines, remedy="correct or unset them")
+    check_variables(kind, besides)
     try:
         return load(kind, file, **{key: value for key, value in values.items() if value is not None})
     except WrongSettingsError as error:
-        for at, reason in error.problems:
-            lines.append(f"{_place(kind.prefix, file, at, besides=values)}{_name(at)}: {reason}")
+        lines = [
+            f"{_place(kind.prefix, file, at, besides=values)}{_name(at)}: {reason}" for at, reason in error.problems
+        ]
         raise SettingsError("the settings are wrong", lines=lines) from error
     except FileError as error:
         raise SettingsError(str(error)) from error
@@ -114,14 +114,20 @@ def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection
         raise SettingsError(f"{file}: cannot be read as TOML: {error}") from error
 
 
-def unknown_variables(given: Iterable[str], kind: type[DaemonSettings], besides: Collection[str]) -> list[str]:
-    """Variables of our prefix that nobody reads, a line each, with the closest that somebody does."""
+def check_variables(kind: type[DaemonSettings], besides: Collection[str] = ()) -> None:
+    """Refuse variables of our prefix that are no settings, nor among `besides`: what they say would silently not count.
+
+    Raises:
+        SettingsError: there are such variables; a line for each, with the closest name that somebody reads.
+    """
     known = {*besides, *(f"{kind.prefix}{name.upper()}" for name in settings_of(kind))}
-    return [
+    lines = [
         f"{name}: no such setting{closest(name.upper(), known)}"
-        for name in sorted(given)
+        for name in sorted(os.environ)
         if name.upper().startswith(kind.prefix) and name.upper() not in known
     ]
+    if lines:
+        raise SettingsError("the environment names what is no setting", lines=lines, remedy="correct or unset them")
 
 
 def _name(at: FieldPath) -> str:

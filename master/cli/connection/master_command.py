@@ -7,6 +7,7 @@ the environment, then the default profile.
 
 from __future__ import annotations
 
+import os
 from math import isnan
 from typing import Any
 
@@ -17,8 +18,11 @@ from typer.models import TyperPath
 
 from licensemaster.values import bare
 from master.cli.connection.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
+from master.cli.output.failure import CommandFailed
+from master.variables import COMMANDS, PREFIX, TLS_CA, TLS_CERTIFICATE, TLS_KEY
 
 _OPTIONS = typer.Typer(add_completion=False)
+_HELP = frozenset({"-h", "--help"})
 
 
 @_OPTIONS.command()
@@ -52,6 +56,8 @@ class MasterCommand(TyperCommand):
         """Read the command line and return the arguments that are left."""
         rest = super().parse_args(ctx, args)
         _read_as_meant(self.params, ctx)
+        if not ctx.resilient_parsing and _HELP.isdisjoint(rest):  # Tab and help raise nothing
+            _check_variables()
         return rest
 
 
@@ -65,6 +71,8 @@ class MasterGroup(TyperGroup):
         """Read the command line and return the arguments that are left."""
         rest = super().parse_args(ctx, args)
         _read_as_meant(self.params, ctx)
+        if not ctx.resilient_parsing and _HELP.isdisjoint(rest):  # Tab and help raise nothing
+            _check_variables()
         return rest
 
 
@@ -83,6 +91,27 @@ def _read_as_meant(params: list[Any], context: Any) -> None:
         from_variable = source is not None and source.name == "ENVIRONMENT"
         if from_variable or not isinstance(param.type, TyperPath):  # a shell has said where the name of a file ends
             context.params[param.name] = _stripped(value)
+
+
+def _check_variables() -> None:
+    """Refuse misspelt variables: a command would silently ask another master, or write into another folder.
+
+    Raises:
+        CommandFailed: there are some; names them.
+    """
+    known = {*COMMANDS, TLS_CA, TLS_CERTIFICATE, TLS_KEY}
+    if all(name.upper() in known for name in os.environ if name.upper().startswith(PREFIX)):
+        return
+    from licensemaster.daemon.settings import (
+        SettingsError,
+        check_variables,
+    )  # for whoever sets more than a command reads
+    from master.settings import Settings
+
+    try:
+        check_variables(Settings, COMMANDS)
+    except SettingsError as error:
+        raise CommandFailed(error.message, lines=error.lines, remedy=error.remedy) from error
 
 
 def _stripped(value: Any) -> Any:

@@ -20,7 +20,7 @@ from master.cli.connection.profiles import read_profiles
 from master.cli.connection.tls import tls_options
 from master.cli.output.failure import CommandFailed
 from master.values import replace
-from master.variables import PREFIX, PROFILE, PROJECT, SERVER
+from master.variables import PROFILE, PROJECT, SERVER, TLS_CA, TLS_CERTIFICATE, TLS_KEY
 
 DEFAULT_SERVER = "127.0.0.1:7600"
 WAIT_SECONDS_MAX = 31_536_000
@@ -76,14 +76,14 @@ def _of_connection(option: str, envvar: str, metavar: str, helps: str, **more: A
     )
 
 
-def _tls_file(name: str, helps: str) -> Any:
-    """Declare an option for a TLS file. Its variable is a setting of masters, too: a master's probes show the file."""
-    return _of_connection(f"--tls-{name}", f"{PREFIX}TLS_{name.upper()}_FILE", "FILE", helps)
-
-
-TlsCaOption = Annotated[Path | None, _tls_file("ca", "The authority that signed the master's certificate.")]
-TlsCertificateOption = Annotated[Path | None, _tls_file("certificate", "The certificate to show; all three or none.")]
-TlsKeyOption = Annotated[Path | None, _tls_file("key", "Its key.")]
+TlsCaOption = Annotated[
+    Path | None, _of_connection("--tls-ca", TLS_CA, "FILE", "The authority that signed the master's certificate.")
+]
+TlsCertificateOption = Annotated[
+    Path | None,
+    _of_connection("--tls-certificate", TLS_CERTIFICATE, "FILE", "The certificate to show; all three or none."),
+]
+TlsKeyOption = Annotated[Path | None, _of_connection("--tls-key", TLS_KEY, "FILE", "Its key.")]
 ProfileOption = Annotated[
     str | None, _of_connection("--profile", PROFILE, "NAME", "What `profile set` kept under that name.", is_eager=True)
 ]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from licensemaster.v1 import status_pb2
 from master.cli.main import app
+from master.cli.output.failure import CommandFailed
 from tests.cli.command import run_blocking as run
 from tests.cli.connection.test_failures import serving
 
@@ -70,6 +71,19 @@ def test_a_profile_of_any_name_is_found_again(cli: Cli, asked: str, name: str) -
     assert cli("profile", "set", name, "--server", asked, "--project", "acme").exit_code == 0
     assert cli("profile", "set", "other").exit_code == 0
     assert cli("seats", "--profile", name).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["status", "leases", "leases end berlin", "pki init", "db check", "example"])
+def test_a_variable_that_nobody_reads_is_refused_as_it_would_not_count(cli: Cli, command: str) -> None:
+    words = ["project", "example", "demo"] if command == "example" else command.split()
+    failed = cli(*words, LICENSE_MASTER_SEVER="lm.example:7600").exception
+    assert isinstance(failed, CommandFailed)
+    assert failed.lines == ("LICENSE_MASTER_SEVER: no such setting; did you mean 'LICENSE_MASTER_SERVER'?",)
+    assert cli(*words, "--help", LICENSE_MASTER_SEVER="lm.example:7600").exit_code == 0
+
+
+def test_a_variable_that_masters_read_is_none_of_those(cli: Cli) -> None:
+    assert cli("project", "example", "demo", LICENSE_MASTER_LISTEN="127.0.0.1:7600").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["", "  ", "default"])
