@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,10 +78,18 @@ def read_json(text: str, limits: TextLimits) -> Any:
 
     Raises:
         OverLimitError: the text is over a limit; no parser has seen it.
-        ValueError: the text is no JSON.
+        ValueError: the text is no JSON, or an object in it has a name twice, of which only the last would count.
     """
     check_json(text, limits)
-    return json.loads(text)
+    return json.loads(text, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{name[:80]!r} stands twice in one object")
+    return read
 
 
 def check_json(text: str, limits: TextLimits) -> None:

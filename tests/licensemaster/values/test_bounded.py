@@ -94,6 +94,13 @@ def test_json_within_a_limit_and_over_it(within: str, over: str) -> None:
         check_json(over, SMALL)
 
 
+def test_of_two_values_of_one_name_none_is_dropped() -> None:
+    limits = TextLimits(size=100, depth=4, items=20)
+    assert read_json('[{"a": 1, "b": {"a": 1}}, {"a": 2}]', limits) == [{"a": 1, "b": {"a": 1}}, {"a": 2}]
+    with pytest.raises(ValueError, match="'a' stands twice in one object"):
+        read_json('[{"b": {"a": 1, "c": 2, "a": 1}}]', limits)
+
+
 # --- The attack, where memory ends ------------------------------------------------------------------------------------
 
 ATTACKS = {
