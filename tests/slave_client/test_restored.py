@@ -13,6 +13,7 @@ from slave_client import HolderKind, LossCause, NoticeKind, Reason, SlaveClient,
 from slave_client.values.seats import Lost, SeatChange
 from tests.slave_client.conftest import PORTS, HeldClock, RestartableMaster, Vault
 from tests.slave_client.test_never_too_many import ACTIONS, PHONES, Site, step
+from tests.support.databases.truth import all_events
 from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import PROJECT, wire_to
 from tests.support.waiting import until
@@ -174,3 +175,22 @@ async def test_an_operator_may_end_it(master: RestartableMaster, vault: Vault, t
         assert (await wire.projects.EndLearning(request)).seats_at_risk == 0
     site = await Phones.at(master, "berlin", PORTS, tmp_path, HeldClock(master.clock))
     await site.client.close()
+
+
+async def test_a_second_restore_by_a_clock_that_is_behind_the_first_one_ends(
+    master: RestartableMaster, vault: Vault, tmp_path: Path
+) -> None:
+    """The PBX shows an epoch from after the first restore, above all that the clock of the second one makes."""
+    time = HeldClock(master.clock)
+    await vault.restore(vault.made[0])
+    time.advance(LEASE_SECONDS + 1)
+    await until(master.learned)
+    async with SlaveClient(master.config(state_dir=tmp_path / "berlin"), clock=time) as client:
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+        epoch = client.report().epoch
+        master.clock.advance(-86_400)
+        await vault.restore(vault.made[0])
+        client.look_again()
+        await until(lambda: (client.report().epoch or 0) > (epoch or 0))
+        async with wire_to(master.address) as wire:
+            assert len(await all_events(wire, "learning.began")) == 2

@@ -22,6 +22,8 @@ from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, Phase
 from master.values import Value
 
+_NUMBERS_BESIDE = 1_000_000
+"""More openings and standby leases than one project has between two restores."""
 _SIGNED_TIME_SECONDS = 0.001
 """Signed times are rounded: a smaller difference is none."""
 
@@ -57,12 +59,15 @@ def what_is_new(estate: Estate, lease: Lease | None, proof: Proof) -> str | None
     return None
 
 
-def first_number(now: float) -> int:
+def first_number(now: float, shown: int) -> int:
     """Return the number that epochs and serials go on from when learning begins: milliseconds since 1970.
 
-    No number as high was given out before, nor after an earlier restore: whatever was signed until now is older.
+    No number as high was given out before, nor after an earlier restore: whatever was signed until now is older. Where
+    the clock is behind what it was then, a PBX may show a number as high, `shown`: then numbers go on far above it, as
+    others were given out beside it. 0 where none is shown.
     """
-    return int(now * 1000)
+    milliseconds = int(now * 1000)
+    return milliseconds if shown < milliseconds else shown + _NUMBERS_BESIDE
 
 
 def knows_less(lease: Lease, ends_at: float) -> bool:

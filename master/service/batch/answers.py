@@ -24,10 +24,14 @@ class DatabaseOutdatedError(Exception):
     Answered by learning (`service/leases/learning.py`) and asking again; reaches no caller.
     """
 
-    def __init__(self, project: str, why: str, *, until: float, is_news: bool, learning: Learning | None) -> None:
+    def __init__(
+        self, project: str, why: str, *, number: int, until: float, is_news: bool, learning: Learning | None
+    ) -> None:
         super().__init__(why)
         self.project = project
         self.why = why
+        self.number = number
+        """The epoch or serial that the PBX showed."""
         self.until = until
         """The end of the lease that the PBX showed, UNIX seconds."""
         self.is_news = is_news

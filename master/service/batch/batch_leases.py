@@ -275,7 +275,9 @@ class BatchLeases:
         if news is None and (learning is None or proof.ends_at <= learning.until):
             return proof if is_to_prove(resolved, before, self._time) else None
         why = f"{resolved.pbx.name}: {news or 'it shows a signed lease that lasts longer'}"
-        raise DatabaseOutdatedError(estate.name, why, until=proof.ends_at, is_news=news is not None, learning=learning)
+        raise DatabaseOutdatedError(
+            estate.name, why, number=proof.epoch, until=proof.ends_at, is_news=news is not None, learning=learning
+        )
 
     def _held(self, pbx: Pbx) -> dict[str, int]:
         """Return the seats debited so far for a PBX, by license type."""

@@ -64,7 +64,7 @@ async def begin_learning(
     Raises:
         UnknownProjectError: there is no such project.
     """
-    return await database.transact(lambda tx: _begin(tx, _locked(tx, estates, project), why, caller, time))
+    return await database.transact(lambda tx: _begin(tx, _locked(tx, estates, project), _By(caller, why), time))
 
 
 class Learnings:
@@ -87,7 +87,7 @@ class Learnings:
             estate = _locked(tx, context.estates, shown.project)
             running = estate.learning if estate.learns(time.ends_by) else None
             if shown.is_news and running == shown.learning:
-                return _begin(tx, estate, shown.why, _CALLER, time, at_least_until=shown.until)
+                return _begin(tx, estate, _By(_CALLER, shown.why), time, shown)
             if running is None or shown.until <= running.until:
                 return None
             store.write_learning(tx, estate.project_id, replace(running, until=shown.until))
@@ -143,14 +143,15 @@ class Learnings:
         return ended
 
 
-def _begin(tx: Tx, estate: Estate, why: str, caller: str, time: LeaseTime, *, at_least_until: float = 0.0) -> float:
-    until = max(time.now + longest_lease_seconds(estate), at_least_until) + time.clock_allowance_seconds
+def _begin(tx: Tx, estate: Estate, by: _By, time: LeaseTime, shown: DatabaseOutdatedError | None = None) -> float:
+    number, shown_until = (shown.number, shown.until) if shown is not None else (0, 0.0)
+    until = max(time.now + longest_lease_seconds(estate), shown_until) + time.clock_allowance_seconds
     pools = read_pools(tx, estate.shared_pools)
-    store.set_aside(tx, estate.project_id, first_number=first_number(time.now), now=time.now)
-    store.write_learning(tx, estate.project_id, Learning(time.now, until, why))
+    store.set_aside(tx, estate.project_id, first_number=first_number(time.now, number), now=time.now)
+    store.write_learning(tx, estate.project_id, Learning(time.now, until, by.reason))
     learned = store.learned(tx, estate.project_id)
     details = {"until": until, "pbxs": learned.pbxs_silent, "seats_known": learned.known}
-    began = _event(time.now, estate, "learning.began", _By(caller, why), details)
+    began = _event(time.now, estate, "learning.began", by, details)
     # an overdraft that stays is told of as well: its budget is gone, and the backup's audit ends before that
     overdrafts = overdraft_events(tx, estate, pools, time.now, is_told=lambda was, is_now: was > 0 or is_now > 0)
     write_events(tx, [began, *overdrafts])

@@ -231,7 +231,7 @@ async def test_what_a_pbx_has_shown_is_learned_and_told_though_it_has_gone(
         stream = master.wire.leases.WatchLease(request)
         await stream.read()
         until = clock.now + TTL + GRACE
-        shown = DatabaseOutdatedError(PROJECT, "berlin: it shows", until=until, is_news=True, learning=None)
+        shown = DatabaseOutdatedError(PROJECT, "berlin: it shows", number=1, until=until, is_news=True, learning=None)
         with capture_logs() as lines:
             learns = asyncio.create_task(master.running.learnings.learn_from(shown))
             for _ in range(gives_up):

@@ -56,7 +56,9 @@ class BatchLoans:
         newest = max((loan.serial for loan in news), default=0)
         if newest > estate.epoch_floor and not estate.learns(self._time.ends_by):
             why = f"{resolved.pbx.name}: it shows a signed loan of {second_text(newest / 1000)} that is not known"
-            raise DatabaseOutdatedError(estate.name, why, until=self._time.now, is_news=True, learning=None)
+            raise DatabaseOutdatedError(
+                estate.name, why, number=newest, until=self._time.now, is_news=True, learning=None
+            )
         return news
 
     def prove(self, resolved: ResolvedRequest, loans: Sequence[SignedLoan]) -> None:
