@@ -18,6 +18,7 @@ from licensemaster.files.writer import write_file
 
 BYTES_MAX: Final = 1_048_576
 """The limit of a file where the caller gives none."""
+_STDIN: Final = Path("-")
 _MARKS: Final = (  # the longer ones first: that of UTF-32 begins like that of UTF-16
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -41,12 +42,13 @@ class FileError(Exception):
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read from, or a pipe; a pipe that nobody writes into is empty, and not waited for.
+    """Open a file to read from, or a pipe; a pipe that nobody writes into is empty, and not waited for. `-` is what is
+    handed in on standard input.
 
     Raises:
         OSError: the file does not exist, or this user may not read it.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = os.open("/dev/stdin" if path == _STDIN else path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
         os.set_blocking(descriptor, True)
         yield file

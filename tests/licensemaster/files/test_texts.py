@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -63,6 +65,12 @@ def test_a_pipe_that_somebody_writes_into_is_read(tmp_path: Path) -> None:
     os.write(reader, b"name")
     threading.Timer(0.05, os.close, [reader]).start()
     assert read_text(tmp_path / "pipe", most=10) == "name"
+
+
+def test_a_dash_is_what_is_handed_in_on_standard_input() -> None:
+    reads = "from pathlib import Path; from licensemaster.files.texts import read_text; print(read_text(Path('-')))"
+    done = subprocess.run([sys.executable, "-c", reads], input=b"\xef\xbb\xbfa\r\nb", capture_output=True, check=True)
+    assert done.stdout == b"a\nb\n"
 
 
 def test_what_is_written_is_utf8_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
