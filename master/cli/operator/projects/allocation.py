@@ -35,7 +35,7 @@ from master.shipped import shipped
 
 app = typer.Typer(help="Who gets the last seats: apply, check, show, example, and single rules.", no_args_is_help=True)
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An allocation file, in TOML; - for standard input.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An allocation file, TOML; - for standard input.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every change and every site, however many.")]
 WhomArgument = Annotated[str, typer.Argument(metavar="SITE", help=f"The site, or {GROUP}NAME for a group of sites.")]
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", min=-100, max=1_000_000)]

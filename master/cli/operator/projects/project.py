@@ -32,7 +32,7 @@ from master.shipped import shipped
 
 app = typer.Typer(help="The estate as a file: apply, check, show, list, delete.", no_args_is_help=True)
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project file, in TOML; - for standard input.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A project file, TOML; - for standard input.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every change, however many.")]
 
 
