@@ -56,6 +56,6 @@ class ClientParts:
             loans=loans,
             board=board,
             client_state=ClientState(clock, on_enter, loans.next_end),
-            masters=Masters(config, network, tell=board.set_own),
+            masters=Masters(config, network, clock=clock, tell=board.set_own),
             tell=callbacks.seat,
         )

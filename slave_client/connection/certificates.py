@@ -9,12 +9,12 @@ wrong. Leaves to others: what is wrong with a file (`pem`, `handshake`), and whe
 from __future__ import annotations
 
 import threading
-import time
 from typing import Final
 
 from licensemaster.tls import handshake
 from licensemaster.tls.pem import Pair
 from licensemaster.values.moments import minute_text
+from slave_client.connection.clocks import Clock
 from slave_client.values.tls_files import TlsFiles
 
 _AGAIN_SECONDS: Final = 60.0
@@ -23,16 +23,27 @@ _AGAIN_SECONDS: Final = 60.0
 class Certificates:
     """The certificate that a client shows, from its files as they were when they could last be used."""
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, clock: Clock) -> None:
         self._files = files
+        self._clock = clock
         self._lock = threading.Lock()  # calls that fail together wait for one check
         self._read_from: tuple[int, ...] = ()
         self._tried: tuple[tuple[int, ...], float] = (), 0.0
+        self._checked: tuple[int, ...] = ()
         self._pair: Pair | None = None
         self.version = 0
         """A number that grows each time changed files are taken into use."""
-        self.problem: str | None = None
-        """What is wrong with the files as they are now; None where nothing is wrong."""
+        self._unusable: str | None = None
+        """Why changed files were not taken into use; None where the files in use are those that are there."""
+        self._dates: tuple[str, str] | None = None
+        self._out_of_time: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What was wrong at the last look with the files, or with the time of the certificate in use; None where
+        nothing was wrong.
+        """
+        return self._unusable or self._out_of_time
 
     @property
     def pair(self) -> Pair:
@@ -47,34 +58,69 @@ class Certificates:
             ValueError: files cannot be read, do not belong together, or cannot be used for TLS; names the files.
         """
         stamp = self._files.stamp()  # before reading: what changes meanwhile is read the next time
-        pair = self._files.read()
-        problem, file = _dates(pair, time.time()), self._files.named_certificate
-        if problem is None and (useless := handshake.caller_problem(pair)):
-            raise file.wrong(useless)
-        self._read_from, self._pair = stamp, pair
-        self.problem = str(file.wrong(problem)) if problem else None
+        self._pair = self._proven()
+        self._read_from, self._unusable = stamp, None
+        self._look_at_time()
         self.version += 1
 
     def look(self) -> bool:
         """Take changed files into use if they can be used; return whether files were taken into use. Blocks."""
         with self._lock:
-            return self._look()
+            was_renewed = self._look()
+            self._look_at_time()
+            return was_renewed
+
+    def check(self) -> None:
+        """Find out what is wrong with the files and with the time; take nothing into use. Blocks."""
+        with self._lock:
+            stamp = self._files.stamp()
+            if stamp == self._read_from:
+                self._unusable = None
+            elif stamp not in ((), self._checked):
+                self._checked = stamp
+                try:
+                    self._proven()
+                    self._unusable = None
+                except ValueError as error:
+                    self._unusable = _unusable(error)
+            self._look_at_time()
 
     def _look(self) -> bool:
-        stamp, now = self._files.stamp(), time.monotonic()
+        stamp, now = self._files.stamp(), self._clock.now()
         if stamp in ((), self._read_from) or (stamp == self._tried[0] and now - self._tried[1] < _AGAIN_SECONDS):
             return False
         self._tried = stamp, now
         try:
             self.read()
         except ValueError as error:
-            self.problem = f"changed files cannot be used, the former ones stay: {error}"
+            self._unusable = _unusable(error)
             return False
         return True
 
+    def _proven(self) -> Pair:
+        pair = self._files.read()
+        is_in_time = _out_of_time(pair, self._clock.wall()) is None
+        if is_in_time and (useless := handshake.caller_problem(pair)):
+            raise self._files.named_certificate.wrong(useless)
+        return pair
 
-def _dates(pair: Pair, now: float) -> str | None:
-    here = f"here it is {minute_text(now)}"
+    def _look_at_time(self) -> None:
+        now = self._clock.wall()
+        dates = _out_of_time(self.pair, now)
+        if dates != self._dates:  # else the text stays, with the moment of the first look: it is told once
+            self._dates, self._out_of_time = dates, None
+            if dates is not None:
+                said, remedy = dates
+                problem = f"{said}, and here it is {minute_text(now)}; {remedy}"
+                self._out_of_time = str(self._files.named_certificate.wrong(problem))
+
+
+def _unusable(error: ValueError) -> str:
+    return f"changed files cannot be used, the former ones stay: {error}"
+
+
+def _out_of_time(pair: Pair, now: float) -> tuple[str, str] | None:
+    """Return what a certificate's dates say against its use now, and what helps; None where its time is now."""
     if pair.ends_at <= now:
-        return f"ended {minute_text(pair.ends_at)}, and {here}; renew it, or set the clock"
-    return f"begins {minute_text(pair.begins_at)}, and {here}; set the clock, or wait" if pair.begins_at > now else None
+        return f"ended {minute_text(pair.ends_at)}", "renew it, or set the clock"
+    return (f"begins {minute_text(pair.begins_at)}", "set the clock, or wait") if pair.begins_at > now else None

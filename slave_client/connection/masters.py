@@ -19,6 +19,7 @@ from licensemaster.v1 import lease_pb2, lease_pb2_grpc, license_pb2, license_pb2
 from slave_client.connection.attempts import OF_THIS_PROCESS, AttemptOutcome, TriedJustNowError
 from slave_client.connection.backoff import Backoff
 from slave_client.connection.certificates import Certificates
+from slave_client.connection.clocks import Clock
 from slave_client.connection.master_failures import FailureKind, MasterError, error_of
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.config import ClientConfig, ConfigError
@@ -62,6 +63,7 @@ class Masters:
         config: ClientConfig,
         network: NetworkSwitch,
         *,
+        clock: Clock,
         tell: Callable[[NoticeKind, str | None], None] = lambda _, __: None,
     ) -> None:
         """`tell` is called with what is wrong with certificates, the client's or a master's, and with None when nothing
@@ -73,7 +75,7 @@ class Masters:
         self._stubs: dict[int, lease_pb2_grpc.LeaseServiceAsyncStub] = {}
         self._current = 0
         self._closed = False
-        self._certificates = Certificates(config.tls) if config.tls is not None else None
+        self._certificates = Certificates(config.tls, clock) if config.tls is not None else None
         self._tell = tell
         self._explainer = Explainer(self._side)
         self._leaving: set[asyncio.Task[None]] = set()
@@ -132,9 +134,17 @@ class Masters:
     async def renew_lease(
         self, request: lease_pb2.RenewLeaseRequest, *, may_wait_seconds: float
     ) -> lease_pb2.RenewLeaseResponse:
-        """Renew a lease; the master may delay its answer by `may_wait_seconds`. Raises MasterError."""
+        """Renew a lease; the master may delay its answer by `may_wait_seconds`. Raises MasterError.
+
+        With each renewal the files of certificates are checked, so that what is wrong with them, or no longer wrong, is
+        known before they are needed.
+        """
         waits = (("may-wait-seconds", f"{may_wait_seconds:.3f}"),)
-        return await self._call_or_join_attempt(lambda stub: stub.RenewLease, request, waits)
+        response = await self._call_or_join_attempt(lambda stub: stub.RenewLease, request, waits)
+        if self._certificates is not None:
+            await asyncio.to_thread(self._certificates.check)
+            self._tell(NoticeKind.CERTIFICATE_UNUSABLE, self._certificates.problem)
+        return response
 
     async def close_lease(self, request: lease_pb2.CloseLeaseRequest) -> lease_pb2.CloseLeaseResponse:
         """Close a lease; raises MasterError."""

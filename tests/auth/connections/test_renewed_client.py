@@ -13,11 +13,12 @@ from slave_client import ClientConfig, Granted, HolderKind, Notice, NoticeKind, 
 from tests.auth.pki import CertifiedKey, Pki
 from tests.slave_client.conftest import HeldClock, client_config
 from tests.support.limits import HANG_SECONDS
-from tests.support.masters import InProcess, watch_streams
+from tests.support.masters import Clock, InProcess, watch_streams
 from tests.support.network.lines import FAIR, Line, Weather, line_to
 from tests.support.waiting import until
 
 BERLIN = "projects/acme/pbxs/berlin"
+DAY = 86_400.0
 
 
 def put(folder: Path, certified_key: CertifiedKey) -> TlsFiles:
@@ -109,3 +110,47 @@ async def _broken(line: Line, client: SlaveClient) -> None:
     line.weather = FAIR
     client.look_again()
     await client.wait_for_state(State.CONNECTED)
+
+
+async def test_a_certificate_out_of_its_time_is_told_until_the_clock_is_right(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    """By a clock that is wrong, and set, while calls go on: with the next renewal it is known."""
+    wall = Clock(secured.clock() - 20 * DAY)
+    config = client_config(secured.wire.address, tls=put(tmp_path / "pbx", pki.certified_key(BERLIN)))
+    async with SlaveClient(config, clock=HeldClock(wall)) as client, asyncio.timeout(HANG_SECONDS):
+
+        async def says(*problems: str) -> None:
+            client.look_again()
+            await until(lambda: _problems(client, problems))
+
+        await client.wait_for_state(State.CONNECTED)
+        await says("begins")
+        wall.advance(20 * DAY)
+        await says()
+        wall.advance(3650 * DAY)
+        await says("ended")
+        wall.advance(-3650 * DAY)
+        await says()
+
+
+async def test_a_renewal_that_cannot_be_used_is_told_while_the_former_certificate_is_good(
+    secured: InProcess, pki: Pki, tmp_path: Path
+) -> None:
+    first = pki.certified_key(BERLIN)
+    config = client_config(secured.wire.address, tls=put(tmp_path / "pbx", first))
+    async with SlaveClient(config, clock=HeldClock(secured.clock)) as client, asyncio.timeout(HANG_SECONDS):
+        await client.wait_for_state(State.CONNECTED)
+        write_file(tmp_path / "pbx" / "pbx.key", pki.certified_key(BERLIN).key)
+        client.look_again()
+        await until(lambda: _problems(client, ("the former ones stay",)))
+        assert client.state is State.CONNECTED
+        write_file(tmp_path / "pbx" / "pbx.key", first.key)
+        client.look_again()
+        await until(lambda: _problems(client, ()))
+
+
+def _problems(client: SlaveClient, wanted: tuple[str, ...]) -> bool:
+    """Whether the client tells of its certificate what is wanted, and nothing else."""
+    told = [notice.message for notice in client.notices if notice.kind is NoticeKind.CERTIFICATE_UNUSABLE]
+    return len(told) == len(wanted) and all(word in said for word, said in zip(wanted, told, strict=True))
