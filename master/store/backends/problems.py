@@ -120,7 +120,7 @@ def storage_error(error: BaseException) -> Exception:
     if state == _READ_ONLY:
         remedy = "name the server that takes writes, or set default_transaction_read_only to off on this one"
         return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}; {remedy}")
-    return StorageError(StorageProblem.STORAGE_UNAVAILABLE, text)
+    return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}{_what_the_disk_refused(cause)}")
 
 
 def is_of_value(cause: BaseException) -> bool:
@@ -137,6 +137,12 @@ def _remedy_of_damage(cause: BaseException) -> str | None:
     if _sqlstate(cause) in _CORRUPTED:
         return _CHECK
     return _DAMAGE_OF_SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE)
+
+
+def _what_the_disk_refused(cause: BaseException) -> str:
+    """Return SQLite's name for what could not be done, such as SQLITE_IOERR_WRITE; empty for other errors."""
+    is_of_disk = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_IOERR
+    return f" ({getattr(cause, 'sqlite_errorname', '')})" if is_of_disk else ""
 
 
 def _sqlstate(cause: BaseException) -> str:

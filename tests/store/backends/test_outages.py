@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 import tempfile
 import warnings
@@ -15,7 +16,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 import grpc
 import pytest
 
+from master.store.backends.database import StorageError
+from master.store.backends.opening import open_database
 from tests.rpc.failures import everything, failure, seen
+from tests.store.rows import add
 from tests.support.databases.truth import mismatches, used
 from tests.support.folders import tiny_disk
 from tests.support.limits import HANG_SECONDS
@@ -69,6 +73,19 @@ async def test_a_full_disk(tmp_path: Path, clock: Clock) -> None:
             granted(await berlin.acquire(*seats("port", 100, prefix="later")))
             assert (await used(master.wire))["port"] == held + 100
         assert await mismatches(url) == []
+
+
+async def test_a_disk_that_refuses_a_write_is_told_by_what_it_refused(sqlite_database_url: str) -> None:
+    """As by a quota, or a limit of file sizes: SQLite's words are those of a broken disk."""
+    database = open_database(sqlite_database_url)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"disk I/O error \(SQLITE_IOERR_\w+\)"):
+            await database.transact(lambda tx: add(tx, "a"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        await database.close()
 
 
 async def _until_full(acquire: object) -> None:
