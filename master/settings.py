@@ -86,8 +86,9 @@ class Settings(DaemonSettings):
     streams_max: Annotated[int, Limits(ge=1)] = 20_000
     """Open WatchLease streams."""
     caller_calls_per_second: Annotated[float, Limits(ge=1)] = 50
-    """Calls of one certificate's name, four seconds' worth at once; a healthy PBX makes a few. Further ones wait for
-    their turn, and are told when to come back where that is more than two seconds off. Not in plain text."""
+    """Calls of one certificate's name, four seconds' worth at once; a healthy PBX makes a few. Fifty seats in a call
+    count as another call. Further ones wait for their turn, and are told when to come back where that is more than two
+    seconds off. Not in plain text."""
     caller_streams_max: Annotated[int, Limits(ge=1)] = 50
     """Open streams of one certificate's name. Not in plain text."""
     caller_calls_max: Annotated[int, Limits(ge=1)] = 200

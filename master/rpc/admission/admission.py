@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
-from master.auth.callers.budgets import KIB, Budget, Budgets
+from master.auth.callers.budgets import BUDGETS, KIB, Budget, Budgets, SeatBudget
 from master.auth.callers.identity import SCHEME, Identity, Role
 from master.auth.callers.limits import Share
 from master.rpc.admission.authorizer import Authorizer, identity_of_call
@@ -65,6 +65,7 @@ class Admission:
         parse: Any = plain.request_deserializer
         self._parse = parse
         self._kind: Descriptor = parse.__self__.DESCRIPTOR
+        self._asks_for_seats = isinstance(BUDGETS.get(method), SeatBudget)
         self._budgets: dict[Role | None, Budget] = {role: budgets.of(method, role) for role in (*Role, None)}
 
     async def call(self, context: Context, served: AsyncExitStack) -> tuple[Any, Share | None]:
@@ -88,8 +89,11 @@ class Admission:
         data = await self._message(context, share)
         if len(data) > _AT_ONCE_BYTES:
             await served.enter_async_context(share.large)
+            await authorizer.wait_for_turn(peer_certificate)
         request = await self._parsed(data, peer_certificate.identity.role)
         del data
+        if self._asks_for_seats:
+            authorizer.charge(peer_certificate, len(request.seats))
         await authorizer.judge(peer_certificate, self._method, request, context)
         if self._answers_by_stream:
             await served.aclose()

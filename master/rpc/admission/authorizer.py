@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 """Seconds between two checks of the certificate files and of the streams: how long a revoked certificate keeps one."""
+_SEATS_AS_A_CALL = 50
+"""Seats that cost a master as much as a call that asks for none: some 0.8 ms of CPU (ADR 50)."""
 _KNOWN_MAX = 10_000
 _LINES_MAX, _LINES_SECONDS = 20, 10.0
 """The most log lines, and in how many seconds, about one caller that is turned away for one reason."""
@@ -60,7 +62,7 @@ class Allowances(Value):
 
     shares: Shares
     calls: Paces
-    """How often a caller may call."""
+    """How often a caller may call; seats in a call count as further calls."""
     refusals: Paces
     """How often a caller whose certificate is refused may call."""
 
@@ -160,6 +162,20 @@ class Authorizer(PeriodicTask):
         except LeaseOfAnotherError:
             self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
             raise
+
+    async def wait_for_turn(self, peer_certificate: PeerCertificate) -> None:
+        """Wait until a caller's calls so far, and the seats in them, are paid for.
+
+        Raises:
+            AccessDeniedError: the certificate was revoked or ended meanwhile.
+        """
+        if await self.turns.wait(self._allowances.calls, peer_certificate.identity.uri):
+            self.check(peer_certificate)
+
+    def charge(self, peer_certificate: PeerCertificate, seats: int) -> None:
+        """Count the seats in a caller's call as further calls of that caller."""
+        if calls := seats // _SEATS_AS_A_CALL:
+            self._allowances.calls.take(peer_certificate.identity.uri, calls)
 
     def check(self, peer_certificate: PeerCertificate) -> None:
         """Check that a certificate is neither revoked nor ended now.

@@ -49,6 +49,14 @@ class Turns:
             raise CallerLimitError(problem, max(paces.wait_seconds(key), COME_BACK_SECONDS))
         return True
 
+    async def wait(self, paces: Paces, key: Hashable) -> bool:
+        """Wait until what `key` took so far is paid for, 10 s at most; return whether it waited. Counts and refuses
+        nothing."""
+        if not (seconds := paces.wait_seconds(key)) or self._stopped:
+            return False
+        await self._wait(seconds)
+        return True
+
     def stop(self) -> None:
         """End the waiting of all calls at once, and keep no further call waiting, because the master stops."""
         self._stopped = True

@@ -43,7 +43,7 @@ def budgets(*, seats: int = 10_000) -> Budgets:
 
 
 def named(pbx: str, rest: bytes) -> bytes:
-    return lease_pb2.AcquireSeatsRequest(pbx=f"{ACME}/pbxs/{pbx}").SerializeToString() + rest
+    return lease_pb2.AcquireSeatsRequest(pbx=f"{ACME}/pbxs/{pbx}", epoch=1).SerializeToString() + rest
 
 
 def sites(count: int) -> bytes:
@@ -312,6 +312,7 @@ def _failures_kept() -> int:
     return sum(isinstance(kept, _FAILURES) and kept.__traceback__ is not None for kept in gc.get_objects())
 
 
+@pytest.mark.parametrize("secured", [{"caller_calls_per_second": 1_000}], ids=["no pauses"], indirect=True)
 @pytest.mark.parametrize(
     ("who", "data", "reason"),
     [

@@ -105,6 +105,30 @@ async def test_who_asks_too_much_waits_holds_up_nobody_and_is_refused_when_the_m
             assert set(reasons) <= {"CALLER_LIMIT", "UNKNOWN_PBX"}
 
 
+async def test_seats_count_as_calls_and_a_large_call_waits_until_what_came_before_it_is_paid(
+    sqlite_database_url: str, pki: Pki
+) -> None:
+    wanted = [seat_pb2.Seat(license_type="port", holder=f"phone-{number}") for number in range(1000)]
+    large = lease_pb2.AcquireSeatsRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1, seats=wanted)
+    small = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
+    mad, calm = (pki.certified_key(f"{ACME}/pbxs/{name}").credentials for name in ("berlin", "paris"))
+    async with slow_master(sqlite_database_url, pki, caller_calls_per_second=1) as master:
+        address = f"127.0.0.1:{master.running.port}"
+        async with shown_to(address, mad) as wire, shown_to(address, calm) as other:
+            acquire: Any = wire.channel.stream_unary("/licensemaster.v1.LeaseService/AcquireSeats")
+            late = acquire()
+            await late.wait_for_connection()  # it has its turn; its message is still to come
+            assert (await failure(wire.leases.AcquireSeats(large))).reason == "UNKNOWN_PBX"
+            await late.write(large.SerializeToString())
+            await until_waiting(master, lambda count: count == 1)
+            renewal = asyncio.create_task(failure(wire.leases.RenewLease(small)))
+            await until_waiting(master, lambda count: count == 2)
+            assert (await failure(other.leases.RenewLease(small))).reason == "NOT_YOUR_PBX"
+            await master.running.server.stop(HANG_SECONDS)
+            assert (await failure(late)).reason == "UNKNOWN_PBX"
+            assert (await renewal).reason == "CALLER_LIMIT"
+
+
 async def test_what_a_conversation_asks_waits_as_calls_do(sqlite_database_url: str, pki: Pki) -> None:
     """Reflection takes any number of requests in one call."""
     asks = [ServerReflectionRequest(list_services="").SerializeToString()] * 20

@@ -66,12 +66,20 @@ async def _large_acquires(attacker: Attacker) -> Rage:
 
 
 async def _large_syncs(attacker: Attacker) -> Rage:
+    return await _syncs(attacker, 10_000, at_once=100)
+
+
+async def _middling_syncs(attacker: Attacker) -> Rage:
+    return await _syncs(attacker, 2_500, at_once=16)
+
+
+async def _syncs(attacker: Attacker, seats: int, *, at_once: int) -> Rage:
     epoch = await _lease(attacker, MAD)
     wanted = [
-        lease_pb2.SyncSeatsRequest(pbx=MAD, epoch=epoch, seats=_seats(f"v{at}", 10_000)).SerializeToString()
+        lease_pb2.SyncSeatsRequest(pbx=MAD, epoch=epoch, seats=_seats(f"v{at}", seats)).SerializeToString()
         for at in range(4)
     ]
-    return lambda: attacker.flood(f"{LEASES}/SyncSeats", *wanted, at_once=100)
+    return lambda: attacker.flood(f"{LEASES}/SyncSeats", *wanted, at_once=at_once)
 
 
 async def _hollow(attacker: Attacker) -> Rage:
@@ -303,6 +311,7 @@ ATTACKS: dict[str, tuple[Attack, ...]] = {
         Attack("leases opened and watched without end", "pbx", _flapping),
         Attack("timestamps that are none", "pbx", _bad_timestamps),
         Attack("a standby that uses its primary's lease", "standby", _primarys_lease),
+        Attack("syncs of 2,500 seats, others each time", "pbx", _middling_syncs),
     ),
     "viewer": (
         Attack("400 plans at once", "viewer", _plans),
