@@ -286,6 +286,17 @@ def whole_number(field: str, value: int, *, least: int = 0, most: int | None = N
     return value
 
 
+def epoch(value: int, field: str = "epoch") -> int:
+    """Read the epoch of a lease; the first one of a lease is 1 or more.
+
+    Raises:
+        InvalidArgumentError: no lease can have the epoch.
+    """
+    if value < 1:
+        raise InvalidArgumentError(field, f"{value} must be 1 or more; send the epoch of the lease that was opened")
+    return value
+
+
 def page_size(value: int, *, default: int) -> int:
     """Read the most rows that a page may have: `default` where the value is 0, and 1,000 at most.
 

@@ -34,7 +34,7 @@ class AllocationService(allocation_pb2_grpc.AllocationServiceServicer):
             ApplyAllocation(
                 project=incoming.project_name(request.project),
                 allocation=value_from(Allocation, request.allocation),
-                expected_revision=request.expected_revision,
+                expected_revision=incoming.whole_number("expected_revision", request.expected_revision),
                 caller=caller_of_call.get(),
                 reason=incoming.reason(request.reason),
                 key=repeatable.key(),

@@ -102,7 +102,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=primary,
                 caller=caller_of_call.get(),
                 standby=standby,
-                standby_epoch=request.standby_epoch,
+                standby_epoch=incoming.epoch(request.standby_epoch, "standby_epoch"),
                 instance_id=incoming.text("instance_id", request.instance_id),
                 request_id=incoming.text("request_id", request.request_id),
                 software=incoming.software("software_version", request.software_version),
@@ -126,7 +126,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=name,
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
-                epoch=request.epoch,
+                epoch=incoming.epoch(request.epoch),
                 receipts=incoming.receipts(request.standby_receipts, name.project),
                 knows_end=incoming.moment("end_time", request.end_time),
                 blocks=incoming.block_uses(request.blocks),
@@ -146,7 +146,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
-                epoch=request.epoch,
+                epoch=incoming.epoch(request.epoch),
             )
         )
         return lease_pb2.CloseLeaseResponse(seats_returned=closed.seats_returned)
@@ -176,7 +176,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
-                epoch=request.epoch,
+                epoch=incoming.epoch(request.epoch),
                 unanswered_calls=incoming.whole_number("unanswered_calls", request.unanswered_calls),
                 wants=asked.items,
                 waits=request.wait,
@@ -196,7 +196,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
-                epoch=request.epoch,
+                epoch=incoming.epoch(request.epoch),
                 unanswered_calls=incoming.whole_number("unanswered_calls", request.unanswered_calls),
                 keys=asked.items,
             )
@@ -214,7 +214,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
                 pbx=incoming.pbx_name(request.pbx),
                 caller=caller_of_call.get(),
                 proven=proven_pbx(),
-                epoch=request.epoch,
+                epoch=incoming.epoch(request.epoch),
                 unanswered_calls=incoming.whole_number("unanswered_calls", request.unanswered_calls),
                 wants=asked.items,
                 waits=request.wait,
@@ -243,7 +243,8 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
         self._metrics.watch_streams.inc()
         try:
             name = incoming.pbx_name(request.pbx)
-            async with aclosing(self._leases.watch_lease(name, request.epoch, watcher=proven_pbx())) as stream:
+            epoch = incoming.epoch(request.epoch)
+            async with aclosing(self._leases.watch_lease(name, epoch, watcher=proven_pbx())) as stream:
                 async for notices in stream:
                     yield lease_pb2.WatchLeaseResponse(notices=self._notices(name, notices))
         finally:

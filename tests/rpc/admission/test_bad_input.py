@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from licensemaster.v1 import lease_pb2, loan_pb2, project_pb2, seat_pb2, status_pb2
+from licensemaster.v1 import allocation_pb2, lease_pb2, loan_pb2, project_pb2, seat_pb2, status_pb2
 from tests.rpc.admission.hostile import HOSTILE
 from tests.rpc.conftest import ON_BOTH_DATABASES, Estate
 from tests.rpc.failures import NAME, failure
@@ -225,14 +225,26 @@ async def test_an_unknown_pbx(estate: Estate, name: str) -> None:
 @ON_BOTH_DATABASES
 @pytest.mark.parametrize(
     ("epoch", "reason"),
-    [(0, "LEASE_FENCED"), (-1, "LEASE_FENCED"), (-(2**63), "LEASE_FENCED"), (2, "LEASE_NOT_OPEN"),
-     (2**63 - 1, "LEASE_NOT_OPEN")],
-)  # fmt: skip
+    [(2, "LEASE_NOT_OPEN"), (2**63 - 1, "LEASE_NOT_OPEN")],
+)
 async def test_a_wrong_epoch(estate: Estate, epoch: int, reason: str) -> None:
     for call in _calls_for(estate, BERLIN, epoch=epoch)[1:]:
         seen = await failure(call())
         assert (seen.code, seen.reason, seen.info) == (grpc.StatusCode.FAILED_PRECONDITION, reason, reason)
         assert not epoch or f"epoch {epoch}" in seen.message
+
+
+@pytest.mark.parametrize("epoch", [0, -1, -(2**63)])
+async def test_an_epoch_that_no_lease_can_have(estate: Estate, epoch: int) -> None:
+    takeover = lease_pb2.TakeOverLeaseRequest(
+        standby=BERLIN, standby_epoch=epoch, primary=f"{NAME}/pbxs/paris", instance_id="i", request_id="r",
+        software_version="12",
+    )  # fmt: skip
+    calls = [("epoch", call) for call in _calls_for(estate, BERLIN, epoch=epoch)[1:]]
+    for field, call in (*calls, ("standby_epoch", lambda: estate.wire.leases.TakeOverLease(takeover))):
+        seen = await failure(call())
+        assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert seen.fields == {field: f"{epoch} must be 1 or more; send the epoch of the lease that was opened"}
 
 
 @pytest.mark.parametrize("value", [-1, -(2**63)])
@@ -247,7 +259,9 @@ async def test_a_count_below_nothing(estate: Estate, value: int) -> None:
     )
     end = lease_pb2.RenewLeaseRequest(pbx=BERLIN, epoch=epoch, end_time=Timestamp(seconds=value))
     loan = loan_pb2.ReturnLoanRequest(pbx=BERLIN, license_type="port", request_id="r", released_serial=value)
+    allocation = allocation_pb2.ApplyAllocationRequest(project=NAME, expected_revision=value, request_id="r")
     calls: dict[str, Awaitable[object]] = {
+        "expected_revision": estate.wire.allocations.ApplyAllocation(allocation),
         "unanswered_calls": leases.AcquireSeats(acquire),
         "block_serial": leases.RenewLease(renewal),
         "blocks[0].used": leases.RenewLease(blocks),
