@@ -75,6 +75,9 @@ class Metrics:
         self.storage_problem = gauge(
             "license_master_storage_problem", "1 for why this master serves nobody, while it does not.", ["problem"]
         )
+        self.lease_clock = gauge(
+            "license_master_lease_clock_timestamp_seconds", "The time that leases and all times of the estate go by."
+        )
         self.clock_offset = gauge("license_master_clock_offset_seconds", "This machine's clock less the database's.")
         self.clock_ahead = gauge(
             "license_master_clock_ahead_seconds",

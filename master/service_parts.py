@@ -74,6 +74,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
         """All counters and gauges of this process."""
         metrics = Metrics()
         metrics.build.labels(VERSION).set(1)
+        metrics.lease_clock.set_function(self.clock)
         metrics.queue_length.set_function(lambda: len(self.committer))
         metrics.queue_seats.set_function(lambda: self.committer.seats_waiting)
         if (certificates := self.certificates) is not None:

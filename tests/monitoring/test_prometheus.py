@@ -66,7 +66,7 @@ async def test_a_shortage_is_seen(master: InProcess, prometheus: Prometheus) -> 
     assert "has been silent for 3h" in silent["annotations"]["summary"]
 
     (ends,) = await prometheus.alert("LicenseAgreementEnds")
-    assert ends["annotations"]["summary"].startswith("The service agreement of port on hq-box (acme) ends in 29d 23h")
+    assert ends["annotations"]["summary"].startswith("The service agreement of port on hq-box (acme) ends in 30d 0h")
 
     (refusals,) = await prometheus.query('license_master_site_refusals_total{site="site-berlin"}')
     assert float(refusals["value"][1]) == 4

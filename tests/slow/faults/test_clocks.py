@@ -128,6 +128,7 @@ async def test_a_clock_set_back_neither_revives_nor_stretches_leases(
                 await _opened_and_silent(wire, "berlin")
                 machine_clock.set_by(-HOUR)
                 await _until(process, "license_master_clock_ahead_seconds", lambda ahead: ahead > HOUR / 2)
+                assert await _metric(process, "license_master_lease_clock_timestamp_seconds") > time.time() - HOUR / 2
                 assert _signed_end((await hq.renew()).lease) >= before
                 asked, end = await _opened_and_silent(wire, "ulm")
                 await _until_reclaimed(wire)
