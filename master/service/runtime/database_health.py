@@ -27,6 +27,8 @@ _DOWN_INTERVAL_SECONDS = 0.5
 `Attempts` decides how many of these become an attempt.
 """
 
+_RIGHT_AGAIN = 0.5
+"""The part of a limit below which a clock that was off is right again: one that stays about it is told of once."""
 _TELL_SECONDS = 5.0
 """How long `tell` may take to report a change."""
 
@@ -192,7 +194,7 @@ class DatabaseHealth(PeriodicTask):
     def _compare(self, reading: Reading) -> None:
         offset = reading.wall - reading.likely
         self._metrics.clock_offset.set(offset)
-        is_off = abs(offset) > self._times.clock_offset_max_seconds
+        is_off = abs(offset) > self._times.clock_offset_max_seconds * (_RIGHT_AGAIN if self._is_off else 1)
         if is_off is not self._is_off:
             self._is_off = is_off
             how = "is off the database's" if is_off else "agrees with the database's again"
@@ -202,7 +204,7 @@ class DatabaseHealth(PeriodicTask):
         if clock.take(reading) is Correction.SET_FORWARD:
             waits = round(clock.stepped_seconds(), 3)
             _log.warning("the database's clock was set forward; ended leases wait longer", longer_seconds=waits)
-        is_ahead = clock.ahead_seconds > STEP_SECONDS
+        is_ahead = clock.ahead_seconds > STEP_SECONDS * (_RIGHT_AGAIN if self._is_ahead else 1)
         if is_ahead is not self._is_ahead:
             self._is_ahead = is_ahead
             how = "was set back; time goes on without it" if is_ahead else "has caught up"
