@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from slave_client.connection.clocks import SystemClock
 from tests.license_agent.conftest import agent_settings, port
 from tests.license_agent.kamailio.conftest import until
 from tests.slave_client.conftest import RestartableMaster
@@ -108,6 +109,8 @@ async def test_systemd_starts_an_agent_that_hangs_again_and_it_carries_on(
         assert await _answered(tmp_path / "socket", "PUT", port("4711")) == 200
 
         await until(lambda: '"4711"' in _written(tmp_path / "state" / "lease"))
+        boot = SystemClock().boot()
+        assert f'"saved_boot":"{boot}"' in _written(tmp_path / "state" / "lease"), "its end needs no wall clock"
         with suppress(ProcessLookupError):  # on a machine that stalls it has been started again already
             os.kill(first, signal.SIGUSR1)
 
