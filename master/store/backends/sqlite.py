@@ -310,6 +310,8 @@ def opened_file(file: Path) -> SqliteFile:
         return SqliteFile(file)
     except ReplacedError as error:
         raise StorageError(StorageProblem.STORAGE_REPLACED, str(error)) from error
+    except DamagedError as error:
+        raise StorageError(StorageProblem.STORAGE_DAMAGED, str(error)) from error
     except OSError as error:
         raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, str(error)) from error
 

@@ -30,12 +30,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from master.store.backends.write_ahead_log import damage_of_log, logged_counts
+
 _COUNT_AT: Final = 60
 """The place of the count in the file, as four bytes (https://sqlite.org/fileformat.html)."""
 _COUNTS: Final = 2**32
 _LOCK_WAIT_SECONDS, _LOOK_SECONDS = 1.0, 0.05
 """How long to wait for a lock and how often to try, in seconds: a program that only looks holds it for a moment."""
-_LOG_HEADER, _FRAME_HEADER = 32, 24
 
 _Identity = tuple[int, int]
 
@@ -84,6 +85,7 @@ class SqliteFile:
 
         Raises:
             ReplacedError: what SQLite left beside it belongs to another content, and would spoil this one.
+            DamagedError: what SQLite left beside it was spoilt, and SQLite would go on without what was committed last.
             OSError: the file cannot be opened.
         """
         self.path = path
@@ -223,7 +225,7 @@ class SqliteFile:
         if name != self._log_name:
             raise ReplacedError(f"{name} was cut off")
         if self._committed is not None:
-            last = [self._in_header(), *_logged_counts(name)][-1]
+            last = [self._in_header(), *logged_counts(name)][-1]
             if not _is_between(last, self._committed, self._attempted):
                 raise ReplacedError(f"{name} was cut off, and what was committed last is missing")
 
@@ -233,18 +235,23 @@ class SqliteFile:
 
     def _check_log(self) -> None:
         """Check the log before SQLite goes on from it, unless another program has the file locked and so checks it."""
-        left = None
+        left = damage = None
         with _guard, suppress(OSError):  # where nothing can be locked, nobody serves it either
             if self._held.is_locked or not self._has_lock(Use.CHANGE):
                 return
             try:
-                left = self._foreign_log()
+                left, damage = self._foreign_log(), damage_of_log(*self._names_beside)
             finally:
                 fcntl.flock(self._held.descriptor, fcntl.LOCK_UN)
         if left:
             raise ReplacedError(
                 f"{left} holds changes to another content than that of {self.path}, which was put there by hand;"
                 f" to go on with what is there now, remove {left} and its -shm, then `license-master db restored`"
+            )
+        if damage:
+            raise DamagedError(
+                f"{self._log_name} was spoilt: {damage}; put back what was there; without it what was granted last is"
+                f" lost: move it and its -shm away, then restore a backup, or go on by `license-master db restored`"
             )
 
     def _foreign_log(self) -> str | None:
@@ -253,26 +260,13 @@ class SqliteFile:
         Each counted commit writes the first page. So the first such page in the log has a count at most one above that
         of the file it began with, and checkpoints only move the file's count on to the last one of the log.
         """
-        counts = _logged_counts(self._log_name)
+        counts = logged_counts(self._log_name)
         if not counts:
             return None
         return None if _is_between(self._in_header(), counts[0] - 1, counts[-1]) else self._log_name
 
     def _in_header(self) -> int:
         return int.from_bytes(os.pread(self._held.descriptor, 4, _COUNT_AT), "big")
-
-
-def _logged_counts(log: str) -> list[int]:
-    """Return the counts in a write-ahead log, as far as its frames are valid (https://sqlite.org/walformat.html)."""
-    counts = []
-    with suppress(FileNotFoundError), open(log, "rb") as file:
-        header = file.read(_LOG_HEADER)
-        page_bytes, salt = int.from_bytes(header[8:12], "big"), header[16:24]
-        while len(frame := file.read(_FRAME_HEADER)) == _FRAME_HEADER and frame[8:16] == salt:
-            page = file.read(page_bytes)
-            if frame[:4] == b"\0\0\0\1" and len(page) == page_bytes:
-                counts.append(int.from_bytes(page[_COUNT_AT : _COUNT_AT + 4], "big"))
-    return counts
 
 
 def _status_of(name: str) -> os.stat_result | None:
