@@ -72,6 +72,22 @@ def test_an_overdue_list_counts_and_is_told(pki: Pki) -> None:
     assert "overdue" in logs[-1]["event"]
 
 
+@pytest.mark.parametrize("days", [-1, 31], ids=["before its time", "after its end"])
+def test_a_certificate_out_of_its_time_is_told_until_the_clock_is_right(pki: Pki, days: int) -> None:
+    """Nobody connects anew then: callers' certificates are judged by this clock, the master's by theirs."""
+    clock = Clock(time.time())
+    certificates = _read(pki, pki.server_key(days=30), clock)
+    with capture_logs() as logs:
+        certificates.look()
+        clock.advance(days * 86_400)
+        for _ in range(3):
+            certificates.look()
+        clock.advance(-days * 86_400)
+        certificates.look()
+    (line,) = logs
+    assert ("not the time of this master's certificate" in line["event"], line["log_level"]) == (True, "error")
+
+
 def test_at_the_start_it_says_whether_revocations_are_in_force(pki: Pki) -> None:
     with capture_logs() as logs:
         _read(pki, pki.server_key(), Clock(time.time()))

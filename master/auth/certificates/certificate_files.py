@@ -41,6 +41,8 @@ class Read(Value):
     certificate: bytes
     key: bytes
     ca: bytes
+    begins_at: float
+    """When the time of the master's own certificate begins, UNIX seconds."""
     ends_at: float
     """When the master's own certificate ends, UNIX seconds."""
     revoked: frozenset[CertificateId]
@@ -76,7 +78,17 @@ def read_files(files: CertificateFiles, now: float) -> Read:
     page, known = _page_context(certificate, pair), handshake.is_known_to(pair)
     revoked, keys, due = _revocations(files, (*pair.authorities, *pair.chain[1:]))
     return Read(
-        pair.certificate, pair.key, pair.ca, pair.ends_at, revoked, keys, due, page, tuple(pair.authorities), known
+        pair.certificate,
+        pair.key,
+        pair.ca,
+        pair.begins_at,
+        pair.ends_at,
+        revoked,
+        keys,
+        due,
+        page,
+        tuple(pair.authorities),
+        known,
     )
 
 
@@ -116,7 +128,10 @@ def _check_serves(file: NamedFile, pair: Pair, now: float) -> None:
         raise file.wrong(f"is the certificate of {whose.uri}, to call masters with, not a master's own; {remedy}")
     begins_at, ends_at = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     if ends_at <= now:
-        raise file.wrong(f"ended {minute_text(ends_at)}; renew it (`license-master pki renew`) or issue a new one")
+        raise file.wrong(
+            f"ended {minute_text(ends_at)}, and here it is {minute_text(now)}; renew it (`license-master pki renew`), "
+            "issue a new one, or set this machine's clock"
+        )
     if begins_at > now:
         raise file.wrong(
             f"begins {minute_text(begins_at)}, and here it is {minute_text(now)}; set this machine's clock, or wait"

@@ -74,8 +74,16 @@ class Certificates:
             )
 
     def _tell_what_is_overdue(self) -> None:
+        now, begins_at, ends_at = self._clock(), self.current.begins_at, self.current.ends_at
+        if not begins_at <= now < ends_at:
+            self._trouble.error(
+                "by this machine's clock it is not the time of this master's certificate; new connections fail",
+                begins=minute_text(begins_at),
+                ends=minute_text(ends_at),
+                remedy="renew it, or set the clock: either takes effect by itself",
+            )
         due = self.current.revocations_due
-        if due is not None and due <= self._clock():
+        if due is not None and due <= now:
             self._trouble.warning(
                 "a newer list of revoked certificates is overdue, this one still counts", due=minute_text(due)
             )
