@@ -105,11 +105,16 @@ def kept_from_masters(file: Path) -> Iterator[None]:
 
 
 def _set_aside(file: Path, aside: Path, *, successor: Path) -> None:
-    """Rename a database file; give the file that takes its place the same owner, group and mode."""
+    """Rename a database file and what SQLite keeps beside it; give the new file the same owner, group and mode."""
     was, is_now = file.stat(), successor.stat()
     if (was.st_uid, was.st_gid) != (is_now.st_uid, is_now.st_gid):
         os.chown(successor, was.st_uid, was.st_gid)
     os.chmod(successor, was.st_mode)
+    for beside in _BESIDE:  # of a master that was killed: to the file that takes its place they are damage
+        with suppress(FileNotFoundError):
+            os.rename(f"{file}{beside}", f"{aside}{beside}")
+    with suppress(FileNotFoundError):
+        os.unlink(f"{aside}-shm")  # the index of a log that is in the file by now; made anew from the log
     os.rename(file, aside)
     sync_folder(file.parent)
 

@@ -137,6 +137,23 @@ async def test_restoring_puts_the_backup_in_place_and_keeps_what_was_there(
     assert not [name for name in left_in(tmp_path) if "unfinished" in name]
 
 
+async def test_after_a_kill_both_the_backup_and_what_was_there_are_served(
+    sqlite_database_url: str, tmp_path: Path
+) -> None:
+    """SQLite's own files of the killed master lie beside the database when the backup takes its place."""
+    made = tmp_path / "backup.db"
+    async with master_process(sqlite_database_url) as process:
+        assert (await database("backup", made, url=sqlite_database_url)).code == 0
+        async with wire_to(process.address) as wire:
+            await wire.apply(project({"PBX-Port12": 5}))
+            granted(await (await opened(wire, "berlin")).acquire(*seats("port", 2)))
+        await process.kill()
+        done = await database("restore", made, "--force", "--json", url=sqlite_database_url)
+        assert done.code == 0, done.err
+        await process.start()
+    assert await held(f"sqlite:///{json.loads(done.out)['kept']}") == 2
+
+
 async def test_a_lost_database_is_restored_without_force(sqlite_database_url: str, tmp_path: Path) -> None:
     made, other = tmp_path / "made.db", sqlite_url(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
