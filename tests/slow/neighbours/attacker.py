@@ -57,8 +57,8 @@ class Attacker:
 
         await asyncio.gather(*(rage() for _ in range(min(at_once, self.calls_max))))
 
-    async def stream(self, method: str, message: Message, *, at_once: int) -> None:
-        """The same for answers in streams."""
+    async def stream(self, method: str, message: Message, *, at_once: int, seconds: float = 30) -> None:
+        """The same for answers in streams, each of which is dropped after so many seconds."""
         data = message.SerializeToString()
         calls = [
             channel.unary_stream(f"/{method}", request_serializer=bytes, response_deserializer=bytes)
@@ -71,7 +71,7 @@ class Attacker:
 
         async def rage(number: int) -> None:
             while True:
-                await self.tried(read(calls[number % len(calls)](data, timeout=30)))
+                await self.tried(read(calls[number % len(calls)](data, timeout=seconds)))
 
         await asyncio.gather(*(rage(number) for number in range(min(at_once, self.calls_max))))
 

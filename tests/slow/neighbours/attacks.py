@@ -113,6 +113,11 @@ async def _flapping(attacker: Attacker) -> Rage:
     return rage
 
 
+async def _dropped_streams(attacker: Attacker) -> Rage:
+    watch = lease_pb2.WatchLeaseRequest(pbx=MAD, epoch=await _lease(attacker, MAD))
+    return lambda: attacker.stream(f"{LEASES}/WatchLease", watch, at_once=60, seconds=0.1)
+
+
 async def _bad_timestamps(attacker: Attacker) -> Rage:
     epoch = await _lease(attacker, MAD)
     ends = [Timestamp(seconds=2**62), Timestamp(seconds=-(2**62)), Timestamp(nanos=-1), Timestamp(nanos=2**31 - 1)]
@@ -311,6 +316,7 @@ ATTACKS: dict[str, tuple[Attack, ...]] = {
         Attack("leases opened and watched without end", "pbx", _flapping),
         Attack("timestamps that are none", "pbx", _bad_timestamps),
         Attack("a standby that uses its primary's lease", "standby", _primarys_lease),
+        Attack("streams opened and dropped, 60 at once", "pbx", _dropped_streams),
         Attack("syncs of 2,500 seats, others each time", "pbx", _middling_syncs),
     ),
     "viewer": (
