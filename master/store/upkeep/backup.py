@@ -96,6 +96,8 @@ def kept_from_masters(file: Path) -> Iterator[None]:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
+            with suppress(FileNotFoundError):
+                os.unlink(f"{file}-shm")  # the index of a killed master's log; without that log it would be damage
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             raise BackupError(f"{file} is in use ({error}); stop the master that serves it, then try again") from error
@@ -113,8 +115,6 @@ def _set_aside(file: Path, aside: Path, *, successor: Path) -> None:
     for beside in _BESIDE:  # of a master that was killed: to the file that takes its place they are damage
         with suppress(FileNotFoundError):
             os.rename(f"{file}{beside}", f"{aside}{beside}")
-    with suppress(FileNotFoundError):
-        os.unlink(f"{aside}-shm")  # the index of a log that is in the file by now; made anew from the log
     os.rename(file, aside)
     sync_folder(file.parent)
 

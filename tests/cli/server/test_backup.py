@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,22 @@ async def test_after_a_kill_both_the_backup_and_what_was_there_are_served(
         assert done.code == 0, done.err
         await process.start()
     assert await held(f"sqlite:///{json.loads(done.out)['kept']}") == 2
+
+
+async def test_a_restore_that_is_killed_after_a_kill_leaves_what_was_there(sqlite_database_url: str) -> None:
+    """When the log is in the file already, and the backup not yet in its place."""
+    async with master_process(sqlite_database_url) as process:
+        async with wire_to(process.address) as wire:
+            await wire.apply(project({"PBX-Port12": 5}))
+            granted(await (await opened(wire, "berlin")).acquire(*seats("port", 2)))
+        await process.kill()
+        file = sqlite_database_url.removeprefix("sqlite:///")
+        killed = f"with kept_from_masters(Path({file!r})): os._exit(9)"
+        imports = "import os; from pathlib import Path; from master.store.upkeep.backup import kept_from_masters"
+        crash = await asyncio.create_subprocess_exec(sys.executable, "-c", f"{imports}\n{killed}")
+        assert await crash.wait() == 9
+        await process.start()
+    assert await held(sqlite_database_url) == 2
 
 
 async def test_a_lost_database_is_restored_without_force(sqlite_database_url: str, tmp_path: Path) -> None:
