@@ -14,12 +14,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
+# A group with a choice or a look ahead is not repeated possessively: before Python 3.11.5 `re` then loses matches.
 _JSON_TEXTS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|".*+', re.DOTALL)
 _TOML_TEXTS: Final = re.compile(
     r"""
       \#[^\n]*+
-    | \"\"\"[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+\"{3,5}+
-    | '''[^']*+(?:'(?!'')[^']*+)*+'{3,5}+
+    | \"\"\"[^"\\]*+(?:(?:\\.[^"\\]*+)++|"{1,2}+(?!")[^"\\]*+)*\"{3,5}+
+    | '''[^']*+(?:'{1,2}+(?!')[^']*+)*'{3,5}+
     | (?!\"\"\"|''')(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+" | '[^'\n]*+')
     | ["'].*+  # not closed: no parser gets further
     """,
