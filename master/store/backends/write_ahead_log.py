@@ -8,14 +8,14 @@ of power the index may be older than the log, never newer.
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import struct
 import sys
-from array import array
-from collections.abc import Sequence
-from contextlib import suppress
-from functools import cache
-from operator import mul
-from typing import BinaryIO, Final
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 _COUNT_AT: Final = 60
 """The place of the count of commits in the first page."""
@@ -25,7 +25,6 @@ _MAGIC: Final = {b"\x37\x7f\x06\x82": "little", b"\x37\x7f\x06\x83": "big"}
 _RESTARTS_MAX: Final = 2**20
 """How often a log can have begun anew since its index was last written to the disk; far more than it does."""
 _WORDS: Final = 2**32
-_Sums = tuple[int, int]
 
 
 def logged_counts(log: str) -> list[int]:
@@ -42,19 +41,23 @@ def logged_counts(log: str) -> list[int]:
 
 
 def damage_of_log(log: str, index: str) -> str | None:
-    """Return what is wrong with a log that no crash does to it; None where nothing is, or nothing is certain."""
+    """Return what is wrong with a log that no crash does to it; None where nothing is, or nothing is certain.
+
+    Raises:
+        OSError: the log cannot be read, or not be copied to be looked at.
+    """
     with suppress(FileNotFoundError), open(log, "rb") as file:
         header = file.read(_HEADER)
         order = _MAGIC.get(header[:4]) if len(header) == _HEADER else None
-        is_whole = order is not None and _sums(header[:24], order) == _numbers(header[24:])
+        is_whole = order is not None and _sums(header[:24], order) == struct.unpack(">2I", header[24:])
         if not is_whole and file.read(1):
             return "its beginning is that of no write-ahead log"
         if (committed := _committed_frames(index)) is None:
             return None
         count, salt = committed
-        if is_whole and 0 < (_numbers(header[16:])[0] - _numbers(salt)[0]) % _WORDS < _RESTARTS_MAX:
+        if is_whole and 0 < (_first_salt(header[16:]) - _first_salt(salt)) % _WORDS < _RESTARTS_MAX:
             return None  # the index is older
-        valid = _valid_frames(file, count, header, order) if order and is_whole and header[16:24] == salt else 0
+        valid = _valid_frames(log) if is_whole and header[16:24] == salt else 0
         if valid < count:
             return f"{count} pages were committed in it, and only the first {valid} can be read"
     return None
@@ -75,42 +78,30 @@ def _committed_frames(index: str) -> tuple[int, bytes] | None:
     return (count, header[32:40]) if is_whole and count > in_database else None
 
 
-def _valid_frames(file: BinaryIO, most: int, header: bytes, order: str) -> int:
-    """Return how many frames are valid, from the first one on, up to `most`."""
-    frame_bytes, sums = _FRAME_HEADER + int.from_bytes(header[8:12], "big"), _numbers(header[24:])
-    for valid in range(most):
-        frame = file.read(frame_bytes)
-        if len(frame) < frame_bytes or frame[8:16] != header[16:24]:
-            return valid
-        sums = _sums(frame[:8] + frame[_FRAME_HEADER:], order, sums)
-        if sums != _numbers(frame[16:]):
-            return valid
-    return most
-
-
-def _numbers(data: bytes) -> _Sums:
-    return struct.unpack(">2I", data[:8])
-
-
-def _sums(data: bytes, order: str, before: _Sums = (0, 0)) -> _Sums:
-    """Return SQLite's two sums over data, continued from those before: for each pair of words, a and b, one becomes
-    one + a + two, then two becomes two + b + one.
+def _valid_frames(log: str) -> int:
+    """Return how many frames of a log SQLite goes on from. A copy is opened, as SQLite forgets what is behind these, and
+    only to be read, as closing would else write all of them into the file.
     """
-    words = array("I", data)
-    if order != sys.byteorder:
-        words.byteswap()
-    continued = (before[0], before[1] - before[0], *words)
-    one, two = (sum(map(mul, weights, continued)) % _WORDS for weights in _weights(len(continued) // 2))
+    with TemporaryDirectory(prefix=".", dir=Path(log).parent) as folder:
+        copy = f"{folder}/copy"
+        with closing(sqlite3.connect(copy)) as empty:
+            empty.execute("PRAGMA journal_mode=WAL")
+        shutil.copyfile(log, f"{copy}-wal")
+        with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True)) as database:
+            with suppress(sqlite3.DatabaseError):  # pages that are not in the log are missing here
+                database.execute("PRAGMA schema_version")
+            committed = _committed_frames(f"{copy}-shm")
+    return committed[0] if committed is not None else 0
+
+
+def _first_salt(salt: bytes) -> int:
+    return int.from_bytes(salt[:4], "big")
+
+
+def _sums(data: bytes, order: str) -> tuple[int, int]:
+    """Return SQLite's two sums over a header."""
+    one = two = 0
+    for a, b in struct.iter_unpack("<2I" if order == "little" else ">2I", data):
+        one = (one + a + two) % _WORDS
+        two = (two + b + one) % _WORDS
     return one, two
-
-
-@cache
-def _weights(pairs: int) -> tuple[Sequence[int], Sequence[int]]:
-    """Return how often each word counts in either sum over so many pairs: several times faster than adding them up."""
-    a, b = (1, 1), (0, 1)
-    in_one, in_two = list[int](), list[int]()
-    for _ in range(pairs):
-        in_one += (b[0], a[0])
-        in_two += (b[1], a[1])
-        a, b = (((one + two) % _WORDS, (one + 2 * two) % _WORDS) for one, two in (a, b))
-    return in_one[::-1], in_two[::-1]
