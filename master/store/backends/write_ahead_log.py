@@ -79,15 +79,16 @@ def _committed_frames(index: str) -> tuple[int, bytes] | None:
 
 
 def _valid_frames(log: str) -> int:
-    """Return how many frames of a log SQLite goes on from. A copy is opened, as SQLite forgets what is behind these, and
-    only to be read, as closing would else write all of them into the file.
+    """Return how many frames of a log SQLite goes on from.
+
+    A copy is opened, as SQLite forgets what is behind these; to be read only, as closing would else write all of them.
     """
     with TemporaryDirectory(prefix=".", dir=Path(log).parent) as folder:
-        copy = f"{folder}/copy"
+        copy = Path(folder) / "copy"
         with closing(sqlite3.connect(copy)) as empty:
             empty.execute("PRAGMA journal_mode=WAL")
         shutil.copyfile(log, f"{copy}-wal")
-        with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
             with suppress(sqlite3.DatabaseError):  # pages that are not in the log are missing here
                 database.execute("PRAGMA schema_version")
             committed = _committed_frames(f"{copy}-shm")

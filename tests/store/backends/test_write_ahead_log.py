@@ -90,7 +90,8 @@ def _told_by(command: str, url: str) -> str:
 @pytest.mark.parametrize("pages_until_checkpoint", [5, 1000])
 def test_what_a_crash_leaves_is_gone_on_from(tmp_path: Path, pages_until_checkpoint: int) -> None:
     """Killed at any moment, and with a transaction torn at its end: nothing that was committed is missing."""
-    file = tmp_path / "t.db"
+    (folder := tmp_path / "50% of #1?").mkdir()
+    file = folder / "t.db"
     log, index = f"{file}-wal", f"{file}-shm"
     for _ in range(10):
         arguments = [sys.executable, "-c", _WRITER, str(file), str(pages_until_checkpoint)]
