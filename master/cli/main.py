@@ -1,7 +1,7 @@
 """The `license-master` command: which commands there are, and how it ends.
 
-Exit codes: 0 done, 1 failed or refused, 2 not a valid command line. What went wrong is said on standard error: in
-words, or with `--json` as one JSON object `{"error": {...}}` on a line of its own.
+Exit codes: 0 done, 1 failed or refused, 2 not a valid command line, 130 interrupted (Ctrl-C, SIGTERM). What went wrong
+is said on standard error: in words, or with `--json` as one JSON object `{"error": {...}}` on a line of its own.
 """
 
 import codecs
@@ -28,6 +28,8 @@ from master.cli.connection.options import (
 )
 from master.cli.output.failure import CommandFailed, print_failure
 
+INTERRUPTED = 130
+"""The exit code of an interrupted command, as shells have it for Ctrl-C."""
 _IN_ASCII = {
     "●": "*",
     "○": "o",
@@ -106,6 +108,8 @@ def main() -> None:
     except OSError as error:
         words = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
         code, failure = 1, CommandFailed(words) if output.failure() is None else None
+    if code == INTERRUPTED:
+        failure = _interrupted()
     unwritten = output.failure()
     if unwritten is not None and failure is None:
         code, failure = 1, _not_written(unwritten)
@@ -117,15 +121,27 @@ def main() -> None:
 def _not_written(unwritten: OSError) -> CommandFailed | None:
     """Return the failure for output that cannot be written: says whether a change was made. None if the reader closed
     the output and no change was asked for."""
-    from master.cli.output.changes import Changed, changed_so_far  # loads protobuf
+    from master.cli.output.changes import LOOK, Changed, changed_so_far  # loads protobuf
 
     changed, why = changed_so_far(), unwritten.strerror or str(unwritten)
     if changed is Changed.MADE:
-        remedy = "look at what it has done before it is repeated: `license-master events` shows it"
-        return CommandFailed(f"it is done, and what there is to say of it cannot be written: {why}", remedy=remedy)
+        return CommandFailed(f"it is done, and what there is to say of it cannot be written: {why}", remedy=LOOK)
     if changed is Changed.ASKED and isinstance(unwritten, BrokenPipeError):
         return None
     return CommandFailed(f"what was asked for cannot be written: {why}; nothing was changed")
+
+
+def _interrupted() -> CommandFailed:
+    """Return the failure for a command that was interrupted: says whether anything was changed."""
+    from master.cli.output.changes import LOOK, Changed, changed_so_far  # loads protobuf
+
+    match changed_so_far():
+        case Changed.MADE:
+            return CommandFailed("interrupted; what it had changed until then stays changed", remedy=LOOK)
+        case Changed.UNKNOWN:
+            return CommandFailed("interrupted while it waited: the change may have been made", remedy=LOOK)
+        case _:
+            return CommandFailed("interrupted; nothing was changed")
 
 
 def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
@@ -136,6 +152,8 @@ def _run(*, asks_for_json: bool) -> tuple[int, CommandFailed | None]:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None), None
     except typer.Abort:
         return 1, CommandFailed("aborted")
+    except KeyboardInterrupt:  # outside the command itself, as while its module is loaded
+        return INTERRUPTED, None
     except typer.TyperException as wrong:  # only where it is to be said as JSON
         return wrong.exit_code, CommandFailed(wrong.format_message(), remedy="--help shows what the command takes")
     return outcome if isinstance(outcome, int) else 0, None

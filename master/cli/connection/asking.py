@@ -124,6 +124,10 @@ def confirm(
         console.print(visible(line, "yellow"))
     if not sys.stdin.isatty():
         raise CommandFailed(f"nothing was changed: {why}", remedy=remedy)
-    if not typer.confirm(question, err=True):
+    try:
+        confirmed = typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input: no yes
+        confirmed = False
+    if not confirmed:
         console.print("nothing was changed")
         raise typer.Exit(1)

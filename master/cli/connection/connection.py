@@ -5,6 +5,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -33,7 +34,7 @@ from licensemaster.v1 import (
 )
 from master.cli.connection.rpc_failure import rpc_failure
 from master.cli.connection.tls import pair_to_show
-from master.cli.output.changes import note_call
+from master.cli.output.changes import change_under_way, is_change, note_question, take_termination
 from master.cli.output.failure import CommandFailed
 from master.cli.output.paging import PagedRequest, join_pages
 
@@ -80,6 +81,7 @@ class Connection:
         self.health: Any = health_pb2_grpc.HealthStub(self._channel)  # its stubs name no methods
 
     def __enter__(self) -> Self:
+        take_termination()
         return self
 
     def __exit__(
@@ -95,10 +97,12 @@ class Connection:
             changing: Any = request
             changing.request_id = changing.request_id or str(uuid4())
         try:
-            answer = method(request, timeout=timeout_seconds, metadata=self._metadata)
+            with change_under_way() if is_change(request) else nullcontext():
+                answer = method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise rpc_failure(error, self.server, side=self._side) from error
-        note_call(request)
+            failure = rpc_failure(error, self.server, side=self._side)
+            raise failure.of_change() if is_change(request) else failure from error
+        note_question(request)
         return answer
 
     def listing(self, method: _Method[Paged, Listing], request: Paged, limit: int = 0) -> Listing:

@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 from msgspec.structs import asdict
 
 from licensemaster.tls.failure import Side, TlsFailureKind, tls_failure
+from master.cli.output.changes import LOOK
 from master.cli.output.failure import CommandFailed
 from master.values import Value
 
@@ -71,6 +72,16 @@ class RpcFailure(CommandFailed):
         self.code = code
         self.reason = reason
         self.violations = violations
+        self.is_lost_on_the_way = False
+        """Whether the master may have had the call, and the answer did not arrive."""
+
+    def of_change(self) -> "RpcFailure":
+        """Return the failure of a call that asked for a change: if the answer was lost, says that the change may have
+        been made."""
+        if not self.is_lost_on_the_way:
+            return self
+        message = f"{self.api_message}; the change may have been made"
+        return RpcFailure(message, code=self.code, lines=list(self.lines), remedy=LOOK)
 
     def json_object(self) -> Mapping[str, object]:
         """Return the failure as JSON, with the API's status and reason, and the refused fields of the request."""
@@ -85,6 +96,8 @@ class RpcFailure(CommandFailed):
 
 _TOO_LARGE = re.compile(r"SERVER: Received message larger than max \((\d+) vs\. (\d+)\)")
 """gRPC's own words for a request above the master's limit; such a request never reaches the master."""
+_NEVER_CONNECTED = ("failed to connect", "DNS resolution failed")
+"""How gRPC's own words begin where it had no connection to send the call on."""
 _RESOURCE = re.compile(r"(?<!//)projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
 _PROJECT = re.compile(r"(?<!//)projects/([^/\s'\",;]+)(?![\w/])")
 _FIELD = re.compile(r"^(?:[a-z_]+\[\d+\]\.|[a-z_]+\.)+([a-z_]+): ")
@@ -148,7 +161,9 @@ def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
 def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None:
     start = "start one with `license-master serve`, or name another with --server"
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return RpcFailure(f"the master at {server} did not answer in time", code=error.code(), remedy=start)
+        late = RpcFailure(f"the master at {server} did not answer in time", code=error.code(), remedy=start)
+        late.is_lost_on_the_way = True
+        return late
     if error.code() is not grpc.StatusCode.UNAVAILABLE:
         return None
     said = error.details() or ""
@@ -158,7 +173,9 @@ def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None
     lines = [said] if said else []
     if not side.is_secured:
         lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
-    return RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
+    absent = RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
+    absent.is_lost_on_the_way = not said.startswith(_NEVER_CONNECTED)
+    return absent
 
 
 def _status(error: grpc.Call) -> status_pb2.Status | None:

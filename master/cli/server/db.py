@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from master.cli.connection.options import JsonOption
-from master.cli.output.changes import note_change
+from master.cli.output.changes import change_under_way, note_change, take_termination
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import json_time, print_json_object, stderr_console
 from master.cli.server.serve import DatabaseUrl, SettingsFile, settings_from
@@ -51,12 +51,10 @@ def upgrade(
     from master.store.upkeep import schema
 
     settings = settings_from(file, database_url=database_url)
-    with _as_command_failures():
+    with _as_command_failures(), change_under_way():
         before, after = schema.upgrade(
             settings.database_url, schema.IfAbsent.CREATE if create else schema.IfAbsent.REFUSE
         )
-    if before != after:
-        note_change()
     typer.echo(f"the database is at revision {after}" + ("" if before == after else f" (was {before or 'empty'})"))
 
 
@@ -153,6 +151,7 @@ def restore(
             aside = target.with_name(f"{target.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         _check_undamaged(source, remedy="take an older backup")
         with (
+            change_under_way(),
             copies.kept_from_masters(target),
             _shown_progress() as progress,
             copies.copied(source, target, aside=aside, progress=progress) as copy,
@@ -160,7 +159,6 @@ def restore(
             schema.upgrade(_url_of(copy))
             projects = _checked(_url_of(copy))
             ends = asyncio.run(_mark_restored(replace(settings, database_url=_url_of(copy))))
-    note_change()
     if as_json:
         summary = {"file": str(target), "kept": str(aside) if aside else None}
         print_json_object(summary | {"projects": _learning_rows(ends, projects)})
@@ -179,9 +177,8 @@ def restored(as_json: JsonOption = False, file: SettingsFile = None, database_ur
     Until every lease signed before has ended, nothing is granted beyond what PBXs prove by theirs.
     """
     settings = settings_from(file, database_url=database_url)
-    with _as_command_failures():
+    with _as_command_failures(), change_under_way():
         ends = asyncio.run(_mark_restored(settings))
-    note_change()
     if as_json:
         print_json_object({"projects": _learning_rows(ends, {})})
         return
@@ -218,6 +215,7 @@ def _as_command_failures() -> Iterator[None]:
     from master.store.backends.database import StorageError
     from master.store.upkeep.backup import BackupError
 
+    take_termination()
     try:
         yield
     except (StorageError, BackupError, CatalogError, OSError, ValueError) as error:
