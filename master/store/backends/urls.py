@@ -36,6 +36,7 @@ _VARIABLES = {"ssl": "PGSSLMODE", "target_session_attrs": "PGTARGETSESSIONATTRS"
 """The variables that the driver reads for parameters that the URL leaves out."""
 _PORT = re.compile(r"\s*[0-9]{1,5}\s*", re.ASCII)
 _PORT_MAX = 65535
+_PORT_BEHIND = re.compile(r":\d+$")
 
 
 class SqliteUrl(Value):
@@ -80,8 +81,9 @@ def server_url(url: str) -> URL:
     """
     from sqlalchemy.engine import make_url
 
+    plain = _SEVERAL.sub(_in_query, url)
     with _none_if_unreadable():
-        parsed = make_url(_SEVERAL.sub(_in_query, url))
+        parsed = make_url(plain)
     kind = parsed.get_backend_name()
     if kind in {"postgresql", "postgres"}:
         return _for_asyncpg(parsed)
@@ -123,18 +125,27 @@ def servers_of(url: URL) -> list[dict[str, Any]]:
 
 
 def _check_port(port: int | None, hosts: str) -> None:
-    """Refuse ports that are none, or not as many as servers.
-
-    The system does not refuse a port that is too large: it would go to another port, 65536 below.
-    """
-    where, ports = "database_url", [str(port)]
     if port is None:
-        where, ports = "PGPORT", (os.environ.get("PGPORT") or "5432").split(",")
+        _ports_of_environment(hosts.count(",") + 1)
+    else:
+        _check_number("database_url", str(port))
+
+
+def _ports_of_environment(servers: int) -> list[str]:
+    """Return the port of each of so many servers whose URL names none; raises ValueError where PGPORT has other than
+    one for all or one for each."""
+    ports = (os.environ.get("PGPORT") or "5432").split(",")
     for number in ports:
-        if not _PORT.fullmatch(number) or not 1 <= int(number) <= _PORT_MAX:
-            raise ValueError(f"{where}: there is no port {number}; ports are 1 to {_PORT_MAX}")
-    if len(ports) not in (1, hosts.count(",") + 1):
-        raise ValueError(f"{where}: {len(ports)} ports, and not as many servers; name one, or one for each server")
+        _check_number("PGPORT", number)
+    if len(ports) not in (1, servers):
+        raise ValueError(f"PGPORT: {len(ports)} ports, and not as many servers; name one, or one for each server")
+    return ports if len(ports) == servers else ports * servers
+
+
+def _check_number(where: str, number: str) -> None:
+    """Refuse a port that is none: the system would go to another, 65536 below one that is too large."""
+    if not _PORT.fullmatch(number) or not 1 <= int(number) <= _PORT_MAX:
+        raise ValueError(f"{where}: there is no port {number}; ports are 1 to {_PORT_MAX}")
 
 
 def _check_host(host: str) -> None:
@@ -162,5 +173,11 @@ def _none_if_unreadable() -> Iterator[None]:
 def _in_query(match: re.Match[str]) -> str:
     """Rewrite several hosts, as libpq writes them, into the query that SQLAlchemy reads."""
     start, hosts, name, query = match.groups()
-    named = [host if re.search(r":\d+$", host) else f"{host}:5432" for host in hosts.split(",")]
-    return f"{start}/{name or ''}?{'&'.join(f'host={host}' for host in named)}{'&' + query if query else ''}"
+    servers = hosts.split(",")
+    if not all(_PORT_BEHIND.search(server) for server in servers):
+        ports = _ports_of_environment(len(servers))
+        servers = [
+            server if _PORT_BEHIND.search(server) else f"{server}:{port.strip()}"
+            for server, port in zip(servers, ports, strict=True)
+        ]
+    return f"{start}/{name or ''}?{'&'.join(f'host={host}' for host in servers)}{'&' + query if query else ''}"

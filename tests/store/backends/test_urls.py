@@ -22,6 +22,22 @@ def test_several_servers_of_which_one_takes_writes(url: str) -> None:
     assert (parsed.username, parsed.password, parsed.database) == ("lm", "p@ss", "lm")
 
 
+@pytest.mark.parametrize(
+    ("variable", "ports"), [("5433", ("5433", "7", "5433")), ("5433,5434,5435", ("5433", "7", "5435"))]
+)
+def test_servers_without_a_port_have_that_of_the_environment(
+    variable: str, ports: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", variable)
+    assert server_url("postgresql://lm@a,b:7,c/lm").query["host"] == tuple(
+        f"{host}:{port}" for host, port in zip("abc", ports, strict=True)
+    )
+    monkeypatch.setenv("PGPORT", "5433,5434")
+    with pytest.raises(ValueError, match="PGPORT: 2 ports, and not as many servers"):
+        server_url("postgresql://lm@a,b:7,c/lm")
+    server_url("postgresql://lm@a:5,b:7,c:9/lm")  # which needs none
+
+
 def test_who_asks_for_other_servers_gets_them() -> None:
     parsed = server_url("postgresql://a:1,b:2/lm?target_session_attrs=any")
     assert parsed.query["target_session_attrs"] == "any"
