@@ -35,7 +35,7 @@ def register(
         str, typer.Option("--shipped", metavar="DAY", help="The day it shipped, where that is another one.")
     ] = "",
 ) -> orders.RegisterDevice:
-    """A device was delivered: its warranty, and what came along, begins."""
+    """Record that a device was delivered: its warranty, and the terms sold with it, begin."""
     return orders.RegisterDevice(
         device=device, product=product, delivered_on=delivered, serial=serial, release=release, shipped_on=shipped
     )
@@ -49,19 +49,19 @@ def correct(
     shipped: Annotated[str, typer.Option("--shipped", metavar="DAY", help="The day it shipped.")] = "",
     serial: Annotated[str, typer.Option("--serial", metavar="TEXT", help="Its serial number.")] = "",
 ) -> orders.CorrectDevice:
-    """Put a registration right (needs --reason); what is counted from its days moves along. Try --dry-run first."""
+    """Correct a registration (needs --reason); what is counted from its days moves with it. Try --dry-run first."""
     return orders.CorrectDevice(device=device, delivered_on=delivered, shipped_on=shipped, serial=serial)
 
 
 @placing(app, "install", rich_help_panel=PANEL)
 def install(master: Master, device: DeviceArgument, release: ReleaseArgument) -> orders.InstallRelease:
-    """A device has installed a release; refused where the gate refuses."""
+    """Record that a device has installed a release; refused where the gate refuses."""
     return orders.InstallRelease(device=device, release=release)
 
 
 @placing(app, "allow", rich_help_panel=PANEL)
 def allow(master: Master, device: DeviceArgument, release: ReleaseArgument) -> orders.AllowBuild:
-    """The vendor lets one build through."""
+    """Record that the vendor allows one build on a device."""
     return orders.AllowBuild(device=device, release=release)
 
 

@@ -17,7 +17,7 @@ app = typer.Typer(help="License types.", no_args_is_help=True)
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "innovaphone") -> None:
-    """The license types of a catalog that comes along."""
+    """Show the license types of a catalog that comes with the program."""
     from licensemaster.daemon.settings import load
     from master.catalogs import load_catalogs
     from master.settings import Settings

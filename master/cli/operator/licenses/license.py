@@ -116,7 +116,7 @@ def bind(
 
 @asks_master(app, "cancel")
 def cancel(master: Master, licenses: LicensesArgument, reason: ReasonOption = "") -> None:
-    """Give releases up: the licenses stay where they are. Seats that were revoked stay revoked."""
+    """Cancel releases: the licenses stay where they are. Seats that were revoked stay revoked."""
     request = license_pb2.CancelReleasesRequest(project=master.project, licenses=licenses, reason=reason)
     response = master.call(master.licenses.CancelReleases, request)
     if not master.shows_json(response):

@@ -41,7 +41,7 @@ def add(
     ] = None,
     reason: ReasonOption = "",
 ) -> None:
-    """Add a receiver. Prints the secret that its messages are signed with; it is shown only now."""
+    """Add a receiver. Prints once the secret that signs its messages; if it is lost, remove and add the receiver."""
     request = webhook_pb2.AddWebhookRequest(
         name=f"{master.project}/webhooks/{name}",
         url=bare(sys.stdin.readline()) if url == "-" else url,
