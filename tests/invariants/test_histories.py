@@ -187,8 +187,8 @@ class Lending(Sharing):
     @rule(pbx=pbxs, at=masters, step=st.sampled_from((-1, 1)), keys=wanted)
     def call_under_another_epoch(self, pbx: str, at: int, step: int, keys: list[Key]) -> None:
         epoch = self._epoch(pbx) + step
-        reason = self.model.refusal_of_call(pbx, epoch)
-        assert reason in ("LEASE_FENCED", "LEASE_CARRIED", "LEASE_NOT_OPEN")
+        reason = self.model.refusal_of_call(pbx, epoch) if epoch > 0 else "INVALID_ARGUMENT"
+        assert reason in ("LEASE_FENCED", "LEASE_CARRIED", "LEASE_NOT_OPEN", "INVALID_ARGUMENT")
         name, seats = self._name(pbx), seats_of(keys)
         stub = self._leases(at)
         calls: tuple[Callable[[], Awaitable[object]], ...] = (

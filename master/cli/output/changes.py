@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -77,5 +78,6 @@ def note_question(request: object) -> None:
 
 
 def take_termination() -> None:
-    """Have SIGTERM end this command as Ctrl-C does, which is told."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Have SIGTERM end this command as Ctrl-C does, which is told. Only a program's main thread is sent signals."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)

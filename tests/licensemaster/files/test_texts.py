@@ -88,6 +88,7 @@ OTHERWISE = {
     "slave_client/storage/state_files.py": "files of a folder that it made",
     "slave_client/storage/journal.py": "files of a folder that it made",
     "master/store/backends/sqlite_file.py": "what SQLite made, and what the kernel tells",
+    "master/store/backends/write_ahead_log.py": "what SQLite made",
     "licensemaster/files/folder_lock.py": "what the kernel tells",
     "licensemaster/daemon/logs/captured_stderr.py": "a pipe of this process",
     **dict.fromkeys(

@@ -27,6 +27,7 @@ OTHERWISE = {
     ("licensemaster/files/own_output.py", "open"): "the null device",
     ("licensemaster/daemon/logs/lines.py", "open"): "the null device",
     ("master/store/backends/sqlite.py", "open"): "SQLite writes it; made empty, 0600",
+    ("master/store/backends/write_ahead_log.py", "copyfile"): "a copy to be looked at, in a folder that is removed",
     ("master/store/upkeep/backup.py", "open"): "SQLite writes it; made empty, 0600",
     ("master/store/upkeep/backup.py", "chmod"): "a database that takes another's place has its mode",
     ("license_agent/http/unix_socket.py", "umask"): "a socket, no file",
