@@ -83,7 +83,7 @@ def _valid_frames(log: str) -> int:
 
     A copy is opened, as SQLite forgets what is behind these; to be read only, as closing would else write all of them.
     """
-    with TemporaryDirectory(prefix=".", dir=Path(log).parent) as folder:
+    with TemporaryDirectory(prefix=f".{Path(log).name}.", dir=Path(log).parent) as folder:
         copy = Path(folder) / "copy"
         with closing(sqlite3.connect(copy)) as empty:
             empty.execute("PRAGMA journal_mode=WAL")
