@@ -75,16 +75,8 @@ async def test_after_a_restart_the_signed_end_counts(master: RestartableMaster, 
 
 
 async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_path: Path) -> None:
-    time, line = HeldClock(master.clock), NetworkSwitch()
-    first = SlaveClient(master.config(state_dir=tmp_path), clock=time, network=line)
-    await first.start()
-    await connected(first)
-    await first.acquire(PHONES[0])
-    line.cut()
-    first.look_again()
-    await first.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
-    time.advance(40)
-    await first.stop()
+    time = HeldClock(master.clock)
+    line = await _offline_and_stopped(master, tmp_path, time, after=40)
     master.clock.advance(-1_000_000)
     time.restart_machine()
     second = SlaveClient(master.config(state_dir=tmp_path), network=line, clock=time)
@@ -100,8 +92,10 @@ async def test_a_clock_set_back_gains_nothing(master: RestartableMaster, tmp_pat
     await second.stop()
 
 
-async def _offline_and_stopped(master: RestartableMaster, state_dir: Path, time: HeldClock) -> NetworkSwitch:
-    """A client with a seat that is cut off and then stopped, 40 s before its end; return its line."""
+async def _offline_and_stopped(
+    master: RestartableMaster, state_dir: Path, time: HeldClock, *, after: float = 20
+) -> NetworkSwitch:
+    """A client with a seat that is cut off and then stopped, so many of its 60 s later; return its line."""
     line = NetworkSwitch()
     first = SlaveClient(master.config(state_dir=state_dir), clock=time, network=line)
     await first.start()
@@ -110,7 +104,7 @@ async def _offline_and_stopped(master: RestartableMaster, state_dir: Path, time:
     line.cut()
     first.look_again()
     await first.wait_for_state(State.OFFLINE, timeout_seconds=HANG_SECONDS)
-    time.advance(20)
+    time.advance(after)
     await first.stop()
     return line
 

@@ -96,12 +96,13 @@ class Connection:
         if isinstance(request, Message) and "request_id" in request.DESCRIPTOR.fields_by_name:
             changing: Any = request
             changing.request_id = changing.request_id or str(uuid4())
+        asks_for_change = is_change(request)
         try:
-            with change_under_way() if is_change(request) else nullcontext():
+            with change_under_way() if asks_for_change else nullcontext():
                 answer = method(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             failure = rpc_failure(error, self.server, side=self._side)
-            raise failure.of_change() if is_change(request) else failure from error
+            raise failure.of_change() if asks_for_change else failure from error
         note_question(request)
         return answer
 

@@ -56,8 +56,7 @@ class MasterCommand(TyperCommand):
         """Read the command line and return the arguments that are left."""
         rest = super().parse_args(ctx, args)
         _read_as_meant(self.params, ctx)
-        if not ctx.resilient_parsing and _HELP.isdisjoint(rest):  # Tab and help raise nothing
-            _check_variables()
+        _check_variables(ctx, rest)
         return rest
 
 
@@ -71,8 +70,7 @@ class MasterGroup(TyperGroup):
         """Read the command line and return the arguments that are left."""
         rest = super().parse_args(ctx, args)
         _read_as_meant(self.params, ctx)
-        if not ctx.resilient_parsing and _HELP.isdisjoint(rest):  # Tab and help raise nothing
-            _check_variables()
+        _check_variables(ctx, rest)
         return rest
 
 
@@ -93,12 +91,14 @@ def _read_as_meant(params: list[Any], context: Any) -> None:
             context.params[param.name] = _stripped(value)
 
 
-def _check_variables() -> None:
+def _check_variables(context: Any, rest: list[str]) -> None:
     """Refuse misspelt variables: a command would silently ask another master, or write into another folder.
 
     Raises:
-        CommandFailed: there are some; names them.
+        CommandFailed: there are some; names them. Not where Tab completes a line, or help is asked for.
     """
+    if context.resilient_parsing or not _HELP.isdisjoint(rest):
+        return
     known = {*COMMANDS, TLS_CA, TLS_CERTIFICATE, TLS_KEY}
     if all(name.upper() in known for name in os.environ if name.upper().startswith(PREFIX)):
         return

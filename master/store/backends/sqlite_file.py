@@ -30,10 +30,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from master.store.backends.write_ahead_log import damage_of_log, logged_counts
+from master.store.backends.write_ahead_log import COUNT_AT, damage_of_log, logged_counts
 
-_COUNT_AT: Final = 60
-"""The place of the count in the file, as four bytes (https://sqlite.org/fileformat.html)."""
 _COUNTS: Final = 2**32
 _LOCK_WAIT_SECONDS, _LOOK_SECONDS = 1.0, 0.05
 """How long to wait for a lock and how often to try, in seconds: a program that only looks holds it for a moment."""
@@ -266,7 +264,7 @@ class SqliteFile:
         return None if _is_between(self._in_header(), counts[0] - 1, counts[-1]) else self._log_name
 
     def _in_header(self) -> int:
-        return int.from_bytes(os.pread(self._held.descriptor, 4, _COUNT_AT), "big")
+        return int.from_bytes(os.pread(self._held.descriptor, 4, COUNT_AT), "big")
 
 
 def _status_of(name: str) -> os.stat_result | None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-_COUNT_AT: Final = 60
-"""The place of the count of commits in the first page."""
+COUNT_AT: Final = 60
+"""The place of the count of commits in the first page, as four bytes (https://sqlite.org/fileformat.html)."""
 _HEADER, _FRAME_HEADER, _INDEX_HEADER = 32, 24, 48
 _MAGIC: Final = {b"\x37\x7f\x06\x82": "little", b"\x37\x7f\x06\x83": "big"}
 """How a log begins, and the order of bytes in which its sums are taken."""
@@ -36,7 +36,7 @@ def logged_counts(log: str) -> list[int]:
         while len(frame := file.read(_FRAME_HEADER)) == _FRAME_HEADER and frame[8:16] == salt:
             page = file.read(page_bytes)
             if frame[:4] == b"\0\0\0\1" and len(page) == page_bytes:
-                counts.append(int.from_bytes(page[_COUNT_AT : _COUNT_AT + 4], "big"))
+                counts.append(int.from_bytes(page[COUNT_AT : COUNT_AT + 4], "big"))
     return counts
 
 
