@@ -133,6 +133,7 @@ def restore(
 
     Whatever was granted since the backup is unknown to it: the master that serves it learns first what is out.
     """
+    from master.store.backends.sqlite import named_file
     from master.store.backends.urls import SqliteUrl, parse_url
     from master.store.upkeep import backup as copies
     from master.store.upkeep import schema
@@ -143,7 +144,7 @@ def restore(
         url = parse_url(settings.database_url)
         if not isinstance(url, SqliteUrl):
             raise CommandFailed("PostgreSQL is restored by its own tools", lines=_BACK_ON_A_SERVER, remedy=_GUIDE)
-        target = Path(url.path)
+        target = named_file(url)
         if target.exists():
             if not force:
                 remedy = "--force keeps it beside, under another name, and puts the backup in its place"

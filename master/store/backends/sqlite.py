@@ -39,13 +39,26 @@ def connected(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
+def named_file(url: SqliteUrl) -> Path:
+    """Return the absolute path of the file that a SQLite URL names, whether it exists or not.
+
+    Raises:
+        StorageError: the path is too long.
+    """
+    file = Path(url.path).absolute()
+    if (length := len(os.fsencode(file))) > _PATH_BYTES_MAX:
+        detail = f"the path in database_url has {length} bytes; SQLite opens none of over {_PATH_BYTES_MAX}"
+        raise StorageError(StorageProblem.STORAGE_REFUSED, detail)
+    return file
+
+
 def existing_file(url: SqliteUrl) -> Path:
     """Return the file that a SQLite URL names; the file has to exist.
 
     Raises:
         StorageError: there is no such file, or its path is too long.
     """
-    file = _path_in(url)
+    file = named_file(url)
     if not file.exists():
         named = f"database_url is {url}, which is {file}"
         if not file.parent.is_dir():
@@ -64,19 +77,11 @@ def made_file(url: SqliteUrl) -> Path:
     Raises:
         StorageError: there is no such folder, or the path is too long.
     """
-    file = _path_in(url)
+    file = named_file(url)
     if file.parent.is_dir():
         with suppress(FileExistsError):
             os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
     return existing_file(url)
-
-
-def _path_in(url: SqliteUrl) -> Path:
-    file = Path(url.path).absolute()
-    if (length := len(os.fsencode(file))) > _PATH_BYTES_MAX:
-        detail = f"the path in database_url has {length} bytes; SQLite opens none of over {_PATH_BYTES_MAX}"
-        raise StorageError(StorageProblem.STORAGE_REFUSED, detail)
-    return file
 
 
 class SqliteTx(Tx):

@@ -31,6 +31,11 @@ def left_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def seen_from_here(url: str) -> str:
+    """The URL of the same file, by a relative path."""
+    return f"sqlite:///{os.path.relpath(url.removeprefix('sqlite:///'))}"
+
+
 async def held(url: str) -> int:
     """Seats held, as a master over that database tells."""
     async with in_process_master(url, Clock()) as master:
@@ -141,7 +146,10 @@ async def test_restoring_puts_the_backup_in_place_and_keeps_what_was_there(
 async def test_after_a_kill_both_the_backup_and_what_was_there_are_served(
     sqlite_database_url: str, tmp_path: Path
 ) -> None:
-    """SQLite's own files of the killed master lie beside the database when the backup takes its place."""
+    """SQLite's own files of the killed master lie beside the database, whose name is relative, as the default's is,
+    when the backup takes its place.
+    """
+    relative = seen_from_here(sqlite_database_url)
     made = tmp_path / "backup.db"
     async with master_process(sqlite_database_url) as process:
         assert (await database("backup", made, url=sqlite_database_url)).code == 0
@@ -149,7 +157,7 @@ async def test_after_a_kill_both_the_backup_and_what_was_there_are_served(
             await wire.apply(project({"PBX-Port12": 5}))
             granted(await (await opened(wire, "berlin")).acquire(*seats("port", 2)))
         await process.kill()
-        done = await database("restore", made, "--force", "--json", url=sqlite_database_url)
+        done = await database("restore", made, "--force", "--json", url=relative)
         assert done.code == 0, done.err
         await process.start()
     assert await held(f"sqlite:///{json.loads(done.out)['kept']}") == 2
