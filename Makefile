@@ -47,9 +47,9 @@ test-slow: setup ## stories, faults, chaos, bad neighbours, a newcomer's first y
 
 test-long: setup ## what goes by chance, at length and with other seeds; each bad neighbour for ten seconds
 	TESTS_LONG=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/rpc/admission/test_every_rpc.py \
-		tests/rpc/admission/test_document_fuzz.py tests/domain tests/invariants tests/slow/faults \
+		tests/rpc/admission/test_document_fuzz.py tests/domain tests/invariants tests/slow/test_histories.py tests/slow/faults \
 		tests/slave_client/test_never_too_many.py tests/slave_client/test_restored.py \
-		tests/license_agent/test_hostile.py tests/license_agent/test_openapi.py
+		tests/license_agent/test_hostile.py tests/slow/agent
 	TESTS_LONG=1 $(BIN)/python -m pytest -n 0 tests/slow/neighbours tests/slow/kamailio/test_exact.py
 
 lint: setup ## formatting, types, architecture, protos

@@ -1,4 +1,4 @@
-"""`python -m tests.fairness [FILE]`: play all scenarios, and draw what each site had and wanted, minute by minute."""
+"""`python -m tests.slow.fairness [FILE]`: play all scenarios, and draw what each site had and wanted by the minute."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.console import Console
 
 from bench.pictures import Panel, draw
 from master.store.upkeep import schema
-from tests.fairness.scenarios import ALL
-from tests.fairness.world import Scenario, play
+from tests.slow.fairness.scenarios import ALL
+from tests.slow.fairness.world import Scenario, play
 from tests.support.masters import sqlite_url
 
 _PICTURE = Path("docs/pictures/fairness.svg")

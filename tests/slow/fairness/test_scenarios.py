@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.fairness import scenarios
-from tests.fairness.world import evenness, play
+from tests.slow.fairness import scenarios
+from tests.slow.fairness.world import evenness, play
 
 
 async def test_a_reserve_is_there_from_the_first_minute(sqlite_database_url: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from licensemaster.v1.allocation_pb2 import QueuePolicy
-from tests.fairness.world import Scenario, release_with_seats
+from tests.slow.fairness.world import Scenario, release_with_seats
 from tests.support.projects.allocations import Policy, Rule
 
 STARVED_SMALL_SITE = Scenario(
