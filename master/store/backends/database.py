@@ -64,7 +64,7 @@ class Tx(ABC):
 
     @abstractmethod
     def many(self, statement: str, rows: Sequence[Row]) -> None:
-        """Run a statement once for each row of values."""
+        """Run a statement once for each row of values; not at all where there are none."""
 
     @abstractmethod
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:

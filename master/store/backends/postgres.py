@@ -84,8 +84,9 @@ class _PostgresTx(Tx):
         return self.rows(statement, [first for first, _ in pairs], [second for _, second in pairs])
 
     def many(self, statement: str, rows: Sequence[Row]) -> None:
-        text = _for_postgres(statement)
-        self.await_(lambda raw: raw.executemany(text, rows))
+        if rows:
+            text = _for_postgres(statement)
+            self.await_(lambda raw: raw.executemany(text, rows))
 
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
         # What is alike goes out once, with the texts in which it differs as one: the driver encodes a hundredth.

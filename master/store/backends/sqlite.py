@@ -109,7 +109,8 @@ class SqliteTx(Tx):
         return self._connection.execute(_for_sqlite(statement), (json_text(by_first),)).fetchall()
 
     def many(self, statement: str, rows: Sequence[Row]) -> None:
-        self._connection.executemany(_for_sqlite(statement), rows)
+        if rows:
+            self._connection.executemany(_for_sqlite(statement), rows)
 
     def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row], *, differ_in: int) -> None:
         # One step of SQLite inserts all rows that are alike: the interpreter lock is let go once, not once per row,

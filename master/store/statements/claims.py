@@ -55,14 +55,12 @@ def write_claims(tx: Tx, before: Mapping[int, Claims], after: Mapping[int, Claim
         for pbx_id, claims in after.items()
         for claim in set(claims) - set(before[pbx_id])
     ]
-    if gone:
-        tx.many("DELETE FROM claim WHERE pbx_id = ?1 AND kind = ?2 AND holder_id = ?3 AND pool_id = ?4", gone)
-    if made:
-        tx.many(
-            "INSERT INTO claim (pbx_id, kind, holder_id, pool_id, seats, ends_at, serial)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            sorted(made),
-        )
+    tx.many("DELETE FROM claim WHERE pbx_id = ?1 AND kind = ?2 AND holder_id = ?3 AND pool_id = ?4", gone)
+    tx.many(
+        "INSERT INTO claim (pbx_id, kind, holder_id, pool_id, seats, ends_at, serial)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        sorted(made),
+    )
 
 
 def _key(claim: Claim) -> tuple[str, int, int]:
@@ -133,9 +131,8 @@ def standby_leases(tx: Tx, primary_ids: Sequence[int]) -> dict[Pair, StandbyLeas
 
 def write_standby_leases(tx: Tx, records: Iterable[StandbyLease]) -> None:
     """Write what is known of some standby leases."""
-    of_record = attrgetter(*_RECORD)
-    if rows := sorted(map(of_record, records), key=lambda row: row[:2]):
-        tx.many(_RECORD_UPSERT, rows)
+    rows = sorted(map(attrgetter(*_RECORD), records), key=lambda row: row[:2])
+    tx.many(_RECORD_UPSERT, rows)
 
 
 def forget_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> None:

@@ -204,24 +204,17 @@ def write_working_set(tx: Tx, working_set: SeatWorkingSet, *, now: float) -> boo
     """
     if removed := working_set.removed():
         tx.delete("seat", SEAT_KEY_COLUMNS, list(map(_SEAT_KEY, removed)), differ_in=1)
-    if emptied := working_set.emptied():
-        tx.many("DELETE FROM seat WHERE pbx_id = ?1", [(pbx_id,) for pbx_id in emptied])
+    tx.many("DELETE FROM seat WHERE pbx_id = ?1", [(pbx_id,) for pbx_id in working_set.emptied()])
     if added := working_set.added():
         tx.insert("seat", SEAT_COLUMNS, added, differ_in=_HOLDER)
     changes = working_set.pool_changes()
     totals: dict[int, int] = {}
     for (pool_id, _), (_, counted) in changes.items():
         totals[pool_id] = totals.get(pool_id, 0) + counted
-    if changes:
-        tx.many(
-            _POOL_UPDATE,
-            [
-                (pool_id, change, now, account.overdrawn, account.spent, account.at)
-                for pool_id, change in sorted(totals.items())
-                for account in (working_set.pools[pool_id].account_after(now),)
-            ],
-        )
-        tx.many(_USAGE_UPSERT, [(*name, *change) for name, change in sorted(changes.items())])
+    accounts = {pool_id: working_set.pools[pool_id].account_after(now) for pool_id in sorted(totals)}
+    rows = [(key, totals[key], now, pool.overdrawn, pool.spent, pool.at) for key, pool in accounts.items()]
+    tx.many(_POOL_UPDATE, rows)
+    tx.many(_USAGE_UPSERT, [(*name, *change) for name, change in sorted(changes.items())])
     return min(totals.values(), default=0) < 0
 
 
@@ -246,8 +239,7 @@ def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
 def forget_revoked(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
     """Delete the revocations of seats that were given back."""
     rows = [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys]
-    if rows:
-        tx.many("DELETE FROM revocation WHERE pbx_id = ?1 AND type = ?2 AND kind = ?3 AND holder = ?4", rows)
+    tx.many("DELETE FROM revocation WHERE pbx_id = ?1 AND type = ?2 AND kind = ?3 AND holder = ?4", rows)
 
 
 def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:
@@ -260,8 +252,7 @@ def write_leases(tx: Tx, leases: Iterable[Lease]) -> None:
         )
         for lease in leases
     ]  # fmt: skip
-    if rows:
-        tx.many(_LEASE_UPSERT, rows)
+    tx.many(_LEASE_UPSERT, rows)
 
 
 def _carrier_columns(carrier: Carrier | None) -> tuple[int | None, float | None, float | None]:

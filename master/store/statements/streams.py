@@ -35,9 +35,7 @@ class StreamNews(NamedTuple):
 
 def write_streams(tx: Tx, news: Iterable[StreamNews]) -> None:
     """Write the state of streams, one for each PBX."""
-    rows = sorted(news)
-    if rows:
-        tx.many(_WRITE, rows)
+    tx.many(_WRITE, sorted(news))
 
 
 def stream_of(tx: Tx, pbx_id: int) -> Stream | None:

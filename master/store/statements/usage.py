@@ -76,18 +76,14 @@ class DenialRow(NamedTuple):
 def add_peaks(tx: Tx, sites: Iterable[SitePeak], pools: Iterable[PoolPeak]) -> None:
     """Write the peaks of sites and pools on some days, where they are higher than before."""
     of_sites = [(p.project_id, p.site, p.license_type, p.day, p.peak, p.peak_at, 0, 0) for p in sorted(sites)]
-    if of_sites:
-        tx.many(_SITE, of_sites)
-    of_pools = [(p.project_id, p.device, p.license_type, p.day, p.peak, p.unused) for p in sorted(pools)]
-    if of_pools:
-        tx.many(_POOL, of_pools)
+    tx.many(_SITE, of_sites)
+    tx.many(_POOL, [(p.project_id, p.device, p.license_type, p.day, p.peak, p.unused) for p in sorted(pools)])
 
 
 def add_rule_days(tx: Tx, rules: Iterable[RuleDay], refused: Mapping[RulePlace, int] = NOTHING_REFUSED) -> None:
     """Write the most that owners of reserves had on some days, and add seats refused because of rules."""
     used = [(*rule, 0) for rule in sorted(rules)]
-    if rows := [*used, *((*place, 0, None, refused[place]) for place in sorted(refused))]:
-        tx.many(_RULE, rows)
+    tx.many(_RULE, [*used, *((*place, 0, None, refused[place]) for place in sorted(refused))])
 
 
 def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
@@ -97,23 +93,18 @@ def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
     for count in counts:
         refused[count[:4]] += count.refused
         denied[count[:4]] += count.denied
-    rows = [(*place, 0, None, refused[place], denied[place]) for place in sorted(refused)]
-    if rows:
-        tx.many(_SITE, rows)
+    tx.many(_SITE, [(*place, 0, None, refused[place], denied[place]) for place in sorted(refused)])
 
 
 def add_denials(tx: Tx, refused: Iterable[DenialRow]) -> None:
     """Write holders that were refused, each once a day."""
-    rows = [(*denial, False) for denial in sorted(refused)]
-    if rows:
-        tx.many(_DENIAL, rows)
+    tx.many(_DENIAL, [(*denial, False) for denial in sorted(refused)])
 
 
 def forget_denials(tx: Tx, granted: Iterable[DenialRow]) -> None:
     """Delete refusals of holders that got their seats before they were judged."""
-    rows = [denial[:6] for denial in sorted(granted)]
-    if rows:
-        tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL} AND NOT judged", rows)
+    gone = [denial[:6] for denial in sorted(granted)]
+    tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL} AND NOT judged", gone)
 
 
 def judge_denials(tx: Tx, *, refused_before: float, limit: int) -> list[SiteCount]:
@@ -131,10 +122,9 @@ def judge_denials(tx: Tx, *, refused_before: float, limit: int) -> list[SiteCoun
         refused_before,
         limit,
     )
-    if granted := [tuple(row[:6]) for row in rows if row[7]]:
-        tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL}", granted)
-    if denied := [tuple(row[:6]) for row in rows if not row[7]]:
-        tx.many(f"UPDATE denial SET judged = TRUE WHERE {_THAT_DENIAL}", denied)
+    tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL}", [tuple(row[:6]) for row in rows if row[7]])
+    denied = [tuple(row[:6]) for row in rows if not row[7]]
+    tx.many(f"UPDATE denial SET judged = TRUE WHERE {_THAT_DENIAL}", denied)
     by_site = Counter((row[0], row[6], row[4], row[1]) for row in rows if not row[7])
     return [SiteCount(*place, denied=count) for place, count in by_site.items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
 
 from licensemaster.api_enums import HolderKind
 from master.domain.allocation.policies import QueuePolicy
@@ -153,22 +154,17 @@ def write_waiters(tx: Tx, waiters: Iterable[Waiting]) -> None:
 def tell_places(tx: Tx, places: Iterable[tuple[int, Key, int]]) -> None:
     """Write the places that PBXs are told for seats still waited for, given as (PBX id, seat, place)."""
     rows = sorted((*_row(pbx_id, key), place) for pbx_id, key, place in places)
-    if rows:
-        tx.many(f"UPDATE waiter SET place = ?5 WHERE {_NAME} AND place > 0", rows)
+    tx.many(f"UPDATE waiter SET place = ?5 WHERE {_NAME} AND place > 0", rows)
 
 
 def note_handed_on(tx: Tx, names: Iterable[tuple[int, Key]]) -> None:
     """Mark seats as handed on to PBXs that waited for them, given as (PBX id, seat)."""
-    rows = sorted(_row(pbx_id, key) for pbx_id, key in names)
-    if rows:
-        tx.many(f"UPDATE waiter SET place = 0 WHERE {_NAME}", rows)
+    tx.many(f"UPDATE waiter SET place = 0 WHERE {_NAME}", sorted(starmap(_row, names)))
 
 
 def forget_waiters(tx: Tx, names: Iterable[tuple[int, Key]]) -> None:
     """Delete waiters that wait no longer or took up what was handed on, given as (PBX id, seat)."""
-    rows = sorted(_row(pbx_id, key) for pbx_id, key in names)
-    if rows:
-        tx.many(f"DELETE FROM waiter WHERE {_NAME}", rows)
+    tx.many(f"DELETE FROM waiter WHERE {_NAME}", sorted(starmap(_row, names)))
 
 
 def _row(pbx_id: int, key: Key) -> tuple[int, str, str, int]:
@@ -178,12 +174,11 @@ def _row(pbx_id: int, key: Key) -> tuple[int, str, str, int]:
 
 def lengthen_queues(tx: Tx, changes: Mapping[tuple[int, str], int]) -> None:
     """Add to the queue lengths, in seats, by (project id, license type); a change may be negative."""
-    if rows := [(*queue, change) for queue, change in sorted(changes.items()) if change]:
-        tx.many(
-            "INSERT INTO seat_queue (project_id, type, waiting) VALUES (?1, ?2, ?3)"
-            " ON CONFLICT (project_id, type) DO UPDATE SET waiting = seat_queue.waiting + excluded.waiting",
-            rows,
-        )
+    tx.many(
+        "INSERT INTO seat_queue (project_id, type, waiting) VALUES (?1, ?2, ?3)"
+        " ON CONFLICT (project_id, type) DO UPDATE SET waiting = seat_queue.waiting + excluded.waiting",
+        [(*queue, change) for queue, change in sorted(changes.items()) if change],
+    )
 
 
 def count_queues(tx: Tx, project_id: int) -> None:

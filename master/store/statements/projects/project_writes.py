@@ -80,18 +80,17 @@ def recompute_pools(tx: Tx, project_id: int, *, now: float) -> None:
         (row[0], row[1]): (row[2], row[3])
         for row in tx.rows("SELECT device_id, type, id, capacity FROM pool WHERE project_id = ?1", project_id)
     }
-    if gone := [(pool_id,) for name, (pool_id, _) in existing.items() if name not in wanted]:
-        tx.many("DELETE FROM pool_usage WHERE pool_id = ?1", gone)
-        tx.many("DELETE FROM pool WHERE id = ?1", gone)
-    grown = [
-        (pool_id, wanted[name])
+    gone = [(pool_id,) for name, (pool_id, _) in existing.items() if name not in wanted]
+    tx.many("DELETE FROM pool_usage WHERE pool_id = ?1", gone)
+    tx.many("DELETE FROM pool WHERE id = ?1", gone)
+    resized = [
+        (pool_id, wanted[name], now)
         for name, (pool_id, capacity) in existing.items()
         if wanted.get(name, capacity) != capacity
     ]
-    if grown:
-        tx.many(_CAPACITY_UPDATE, [(*pool, now) for pool in grown])
-    if fresh := [(project_id, *name, capacity) for name, capacity in wanted.items() if name not in existing]:
-        tx.many("INSERT INTO pool (project_id, device_id, type, capacity, used) VALUES (?1, ?2, ?3, ?4, 0)", fresh)
+    tx.many(_CAPACITY_UPDATE, resized)
+    fresh = [(project_id, *name, capacity) for name, capacity in wanted.items() if name not in existing]
+    tx.many("INSERT INTO pool (project_id, device_id, type, capacity, used) VALUES (?1, ?2, ?3, ?4, 0)", fresh)
 
 
 def remove_pbxs(tx: Tx, project_id: int, *, keep: Collection[str]) -> None:
@@ -135,13 +134,12 @@ def _merge(tx: Tx, which: _Rows, project_id: int, wanted: Mapping[str, Mapping[s
     there = {row[0]: tuple(row[1:]) for row in rows}
     gone = [name for name in there if name not in wanted]
     values = {name: tuple(columns_of.values()) for name, columns_of in wanted.items()}
-    if changed := [
+    changed = [
         (project_id, name, *values_of) for name, values_of in values.items() if there.get(name, values_of) != values_of
-    ]:
-        sets = assignments(columns, first=3)
-        tx.many(f"UPDATE {table} SET {sets} WHERE project_id = ?1 AND {key} = ?2", changed)
-    if fresh := [(project_id, name, *values_of) for name, values_of in values.items() if name not in there]:
-        tx.many(insert_into(table, ("project_id", key, *columns)), fresh)
+    ]
+    tx.many(f"UPDATE {table} SET {assignments(columns, first=3)} WHERE project_id = ?1 AND {key} = ?2", changed)
+    fresh = [(project_id, name, *values_of) for name, values_of in values.items() if name not in there]
+    tx.many(insert_into(table, ("project_id", key, *columns)), fresh)
     return gone
 
 
