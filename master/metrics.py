@@ -7,7 +7,7 @@ catalog and the code, devices and sites by the project, of which the smallest be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, values
@@ -163,148 +163,116 @@ class EstateCollector(Collector):
         return _families([])
 
 
+_POOL, _SITE, _PAIR, _PROJECT = ("device", "type"), ("site", "type"), ("standby", "primary"), ()
+_OF_ESTATES: Mapping[str, tuple[str, Sequence[str]]] = {
+    "license_master_pool_capacity": ("Licenses installed.", _POOL),
+    "license_master_pool_used": ("Seats held.", _POOL),
+    "license_master_pool_reserved_used": ("Seats held that are of reserves.", _POOL),
+    "license_master_pool_held_idle": ("Seats of blocks that are not held.", _POOL),
+    "license_master_pool_borrowed": ("Seats borrowed that are not held.", _POOL),
+    "license_master_pool_first_claims": ("Seats kept for PBXs whose lease ran out.", _POOL),
+    "license_master_pool_promised": ("Seats promised to a standby, or to a PBX that was cut off.", _POOL),
+    "license_master_pool_leaving": ("Licenses being released that nobody uses any more.", _POOL),
+    "license_master_pool_withheld": (
+        "Licenses that nobody is granted while a feature is off or the master learns.", _POOL,
+    ),
+    "license_master_pool_overdrawn": ("Seats counted above what is installed.", _POOL),
+    "license_master_pool_overdraft_left_seat_hours": ("What is left of the budget of a pool's overdraft.", _POOL),
+    "license_master_pool_reserved_idle": ("Seats free for owners of reserves alone.", _POOL),
+    "license_master_pool_free": ("Seats that could be granted to anybody.", _POOL),
+    "license_master_pool_waiting": ("Seats that PBXs wait for.", _POOL),
+    "license_master_site_has": ("Seats counted for a site, of pools that are divided.", _SITE),
+    "license_master_site_wants": ("The same with those that it waits for.", _SITE),
+    "license_master_site_gets": ("What it would have if the pool were dealt anew.", _SITE),
+    "license_master_feature_on": ("Whether a feature that must match another type is on (0 or 1).", _POOL),
+    "license_master_site_seats": ("Seats debited.", _SITE),
+    "license_master_leases": ("PBXs by state of their lease.", ("state",)),
+    "license_master_version_limit": ("Highest software version of an installation.", ("device",)),
+    "license_master_pbxs_above_version_limit": ("PBXs that run more than that.", ("device",)),
+    "license_master_standby_ready": ("Whether a standby could take over now (0 or 1).", _PAIR),
+    "license_master_standby_carrying": ("Whether it has taken over (0 or 1).", _PAIR),
+    "license_master_standby_lease_end_timestamp_seconds": (
+        "End of the signed standby lease that the standby has.", _PAIR,
+    ),
+    "license_master_standby_two_claims_timestamp_seconds": (
+        "When both were last found to have used the seats at the same time.", _PAIR,
+    ),
+    "license_master_site_silent_since_timestamp_seconds": (
+        "When the silent PBXs of a site were last heard of.", ("site",),
+    ),
+    "license_master_agreement_end_timestamp_seconds": ("When the first service agreement ends.", _POOL),
+    "license_master_learning_end_timestamp_seconds": (
+        "Until when nothing is granted but what was proven, after a restore.", _PROJECT,
+    ),
+    "license_master_learning_unplaced_seats": ("Seats proven without a license to debit.", _PROJECT),
+    "license_master_webhook_dead_messages": (
+        "Messages that a webhook did not take in all attempts.", ("webhook",),
+    ),
+    "license_master_term_end_timestamp_seconds": ("When the first term of a policy ends.", ("policy", "stops")),
+}  # fmt: skip
+"""The gauges of estates, each with its help and its labels behind that of the project."""
+
+
 def _families(estates: Sequence[Overview]) -> list[Metric]:
-    families: list[Metric] = []
-
-    def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(name, text, labels=labels)
-        families.append(family)
-        return family
-
-    pool = ["project", "device", "type"]
-    capacity = gauge("license_master_pool_capacity", "Licenses installed.", *pool)
-    used = gauge("license_master_pool_used", "Seats held.", *pool)
-    reserved_used = gauge("license_master_pool_reserved_used", "Seats held that are of reserves.", *pool)
-    held_idle = gauge("license_master_pool_held_idle", "Seats of blocks that are not held.", *pool)
-    borrowed = gauge("license_master_pool_borrowed", "Seats borrowed that are not held.", *pool)
-    first_claims = gauge("license_master_pool_first_claims", "Seats kept for PBXs whose lease ran out.", *pool)
-    promised = gauge(
-        "license_master_pool_promised", "Seats promised to a standby, or to a PBX that was cut off.", *pool
-    )
-    leaving = gauge("license_master_pool_leaving", "Licenses being released that nobody uses any more.", *pool)
-    withheld = gauge(
-        "license_master_pool_withheld",
-        "Licenses that nobody is granted while a feature is off or the master learns.",
-        *pool,
-    )
-    overdrawn = gauge("license_master_pool_overdrawn", "Seats counted above what is installed.", *pool)
-    overdraft_left = gauge(
-        "license_master_pool_overdraft_left_seat_hours", "What is left of the budget of a pool's overdraft.", *pool
-    )
-    reserved_idle = gauge("license_master_pool_reserved_idle", "Seats free for owners of reserves alone.", *pool)
-    free = gauge("license_master_pool_free", "Seats that could be granted to anybody.", *pool)
-    waiting = gauge("license_master_pool_waiting", "Seats that PBXs wait for.", *pool)
-    share = ["project", "site", "type"]
-    site_has = gauge("license_master_site_has", "Seats counted for a site, of pools that are divided.", *share)
-    site_wants = gauge("license_master_site_wants", "The same with those that it waits for.", *share)
-    site_gets = gauge("license_master_site_gets", "What it would have if the pool were dealt anew.", *share)
-    feature = gauge(
-        "license_master_feature_on", "Whether a feature that must match another type is on (0 or 1).", *pool
-    )
-    sites = gauge("license_master_site_seats", "Seats debited.", "project", "site", "type")
-    leases = gauge("license_master_leases", "PBXs by state of their lease.", "project", "state")
-    limit = gauge("license_master_version_limit", "Highest software version of an installation.", "project", "device")
-    above = gauge("license_master_pbxs_above_version_limit", "PBXs that run more than that.", "project", "device")
-    pair = ["project", "standby", "primary"]
-    ready = gauge("license_master_standby_ready", "Whether a standby could take over now (0 or 1).", *pair)
-    carrying = gauge("license_master_standby_carrying", "Whether it has taken over (0 or 1).", *pair)
-    lease_end = gauge(
-        "license_master_standby_lease_end_timestamp_seconds",
-        "End of the signed standby lease that the standby has.",
-        *pair,
-    )
-    conflict = gauge(
-        "license_master_standby_two_claims_timestamp_seconds",
-        "When both were last found to have used the seats at the same time.",
-        *pair,
-    )
-    silent = gauge(
-        "license_master_site_silent_since_timestamp_seconds",
-        "When the silent PBXs of a site were last heard of.",
-        "project",
-        "site",
-    )
-    agreement_end = gauge(
-        "license_master_agreement_end_timestamp_seconds", "When the first service agreement ends.", *pool
-    )
-    learning_end = gauge(
-        "license_master_learning_end_timestamp_seconds",
-        "Until when nothing is granted but what was proven, after a restore.",
-        "project",
-    )
-    unplaced = gauge("license_master_learning_unplaced_seats", "Seats proven without a license to debit.", "project")
-    dead = gauge(
-        "license_master_webhook_dead_messages",
-        "Messages that a webhook did not take in all attempts.",
-        "project",
-        "webhook",
-    )
-    term_end = gauge(
-        "license_master_term_end_timestamp_seconds",
-        "When the first term of a policy ends.",
-        "project",
-        "policy",
-        "stops",
-    )
+    families = {
+        name: GaugeMetricFamily(name, text, labels=("project", *labels)) for name, (text, labels) in _OF_ESTATES.items()
+    }
+    by_name = {name.removeprefix("license_master_"): family for name, family in families.items()}
     for estate in estates:
-        if estate.learning is not None:
-            learning_end.add_metric([estate.project], estate.learning.learning.until)
-            unplaced.add_metric([estate.project], estate.learning.seats_unplaced)
-        for webhook, messages in estate.dead_messages.items():
-            dead.add_metric([estate.project, webhook], messages)
-        for judged in estate.pairs:
-            labels = [estate.project, judged.standby.name, judged.primary.name]
-            record = judged.state.record
-            ready.add_metric(labels, int(judged.ready))
-            carrying.add_metric(labels, int(judged.carrying))
-            if record is not None and record.acknowledged_serial:
-                lease_end.add_metric(labels, record.acknowledged_ends_at)
-            if record is not None and record.two_claims_at is not None:
-                conflict.add_metric(labels, record.two_claims_at)
-        for pool_view in estate.pools:
-            labels = [estate.project, pool_view.device, pool_view.license_type]
-            capacity.add_metric(labels, pool_view.capacity)
-            used.add_metric(labels, pool_view.parts.used)
-            counts = pool_view.parts.counts
-            reserved_used.add_metric(labels, counts.reserved_used)
-            held_idle.add_metric(labels, counts.held_idle)
-            borrowed.add_metric(labels, counts.borrowed)
-            first_claims.add_metric(labels, counts.first_claims)
-            promised.add_metric(labels, counts.promised)
-            leaving.add_metric(labels, pool_view.parts.leaving)
-            withheld.add_metric(labels, pool_view.parts.withheld)
-            reserved_idle.add_metric(labels, pool_view.parts.reserved_idle)
-            free.add_metric(labels, pool_view.parts.free)
-            overdrawn.add_metric(labels, pool_view.parts.overdrawn)
-            if pool_view.overdraft is not None:
-                overdraft_left.add_metric(labels, pool_view.overdraft.budget_left_seat_hours)
-            waiting.add_metric(labels, pool_view.waiting)
-            feature.add_metric(labels, int(pool_view.feature_on))
-        for (site, license_type), seats in _bounded(estate.site_seats).items():
-            sites.add_metric([estate.project, site, license_type], seats)
-        shares = sorted(estate.shares, key=lambda share: (share.gets - share.has, share.site, share.license_type))
-        for site_share in shares[-SITES_MAX:]:  # those that lack most
-            labels = [estate.project, site_share.site, site_share.license_type]
-            site_has.add_metric(labels, site_share.has)
-            site_wants.add_metric(labels, site_share.wants)
-            site_gets.add_metric(labels, site_share.gets)
-        longest_silent = sorted(estate.silent_since.items(), key=lambda pbx_since: (pbx_since[1], pbx_since[0]))
-        for site, since in longest_silent[:SITES_MAX]:
-            silent.add_metric([estate.project, site], since)
-        for (device, license_type), ends_at in estate.agreement_ends.items():
-            agreement_end.add_metric([estate.project, device, license_type], ends_at)
-        first_ends: dict[tuple[str, str], float] = {}
-        for one_end in estate.endings:
-            first_ends.setdefault((one_end.policy, "true" if one_end.stops else "false"), one_end.ends_at)
-        for (policy, stops), ends_at in first_ends.items():
-            term_end.add_metric([estate.project, policy, stops], ends_at)
-        for state, pbxs in estate.leases.items():
-            leases.add_metric([estate.project, state.name.lower()], pbxs)
-        for view in estate.limits:
-            above.add_metric([estate.project, view.device], len(view.pbxs_above))
-            if view.version is not None:
-                limit.add_metric([estate.project, view.device], view.version)
-    return families
+        for name, value, labels in _values(estate):
+            by_name[name].add_metric(labels, value)
+    return list(families.values())
+
+
+def _values(estate: Overview) -> Iterator[tuple[str, float, tuple[str, ...]]]:
+    """Yield the values of one estate, each with its gauge's name without prefix before it, and its labels behind it."""
+    project = (estate.project,)
+    if estate.learning is not None:
+        yield "learning_end_timestamp_seconds", estate.learning.learning.until, project
+        yield "learning_unplaced_seats", estate.learning.seats_unplaced, project
+    for webhook, messages in estate.dead_messages.items():
+        yield "webhook_dead_messages", messages, (*project, webhook)
+    for judged in estate.pairs:
+        pair, record = (*project, judged.standby.name, judged.primary.name), judged.state.record
+        yield "standby_ready", int(judged.ready), pair
+        yield "standby_carrying", int(judged.carrying), pair
+        if record is not None and record.acknowledged_serial:
+            yield "standby_lease_end_timestamp_seconds", record.acknowledged_ends_at, pair
+        if record is not None and record.two_claims_at is not None:
+            yield "standby_two_claims_timestamp_seconds", record.two_claims_at, pair
+    for view in estate.pools:
+        pool = (*project, view.device, view.license_type)
+        yield "pool_capacity", view.capacity, pool
+        for part in ("used", "leaving", "withheld", "reserved_idle", "free", "overdrawn"):
+            yield f"pool_{part}", getattr(view.parts, part), pool
+        for part in ("reserved_used", "held_idle", "borrowed", "first_claims", "promised"):
+            yield f"pool_{part}", getattr(view.parts.counts, part), pool
+        if view.overdraft is not None:
+            yield "pool_overdraft_left_seat_hours", view.overdraft.budget_left_seat_hours, pool
+        yield "pool_waiting", view.waiting, pool
+        yield "feature_on", int(view.feature_on), pool
+    for (site, license_type), seats in _bounded(estate.site_seats).items():
+        yield "site_seats", seats, (*project, site, license_type)
+    shares = sorted(estate.shares, key=lambda share: (share.gets - share.has, share.site, share.license_type))
+    for share in shares[-SITES_MAX:]:  # those that lack most
+        for part in ("has", "wants", "gets"):
+            yield f"site_{part}", getattr(share, part), (*project, share.site, share.license_type)
+    longest_silent = sorted(estate.silent_since.items(), key=lambda pbx_since: (pbx_since[1], pbx_since[0]))
+    for site, since in longest_silent[:SITES_MAX]:
+        yield "site_silent_since_timestamp_seconds", since, (*project, site)
+    for (device, license_type), ends_at in estate.agreement_ends.items():
+        yield "agreement_end_timestamp_seconds", ends_at, (*project, device, license_type)
+    first_ends: dict[tuple[str, str], float] = {}
+    for end in estate.endings:
+        first_ends.setdefault((end.policy, "true" if end.stops else "false"), end.ends_at)
+    for (policy, stops), ends_at in first_ends.items():
+        yield "term_end_timestamp_seconds", ends_at, (*project, policy, stops)
+    for state, pbxs in estate.leases.items():
+        yield "leases", pbxs, (*project, state.name.lower())
+    for limit in estate.limits:
+        yield "pbxs_above_version_limit", len(limit.pbxs_above), (*project, limit.device)
+        if limit.version is not None:
+            yield "version_limit", limit.version, (*project, limit.device)
 
 
 def _bounded(site_seats: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

@@ -5,39 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from licensemaster.tls.channels import pings_borne
-from licensemaster.v1 import (
-    agreement_pb2,
-    agreement_pb2_grpc,
-    allocation_pb2,
-    allocation_pb2_grpc,
-    audit_pb2,
-    audit_pb2_grpc,
-    lease_pb2,
-    lease_pb2_grpc,
-    license_pb2,
-    license_pb2_grpc,
-    loan_pb2,
-    loan_pb2_grpc,
-    plan_pb2,
-    plan_pb2_grpc,
-    project_pb2,
-    project_pb2_grpc,
-    report_pb2,
-    report_pb2_grpc,
-    standby_pb2,
-    standby_pb2_grpc,
-    status_pb2,
-    status_pb2_grpc,
-    webhook_pb2,
-    webhook_pb2_grpc,
-)
 from licensemaster.values import listening_address
 from master.auth.callers.budgets import Budgets
 from master.auth.certificates.certificates import Certificates
@@ -67,24 +42,11 @@ _PENDING_MAX = 20_000
 """Calls that may wait for their handler, of all connections."""
 _TLS_RECORD_BYTES = 4096
 """The longest record that is written: answers of most calls fit into one."""
-_SERVED: Final[Mapping[type, tuple[Any, Any]]] = {
-    LeaseService: (lease_pb2, lease_pb2_grpc),
-    LicenseService: (license_pb2, license_pb2_grpc),
-    ProjectService: (project_pb2, project_pb2_grpc),
-    AllocationService: (allocation_pb2, allocation_pb2_grpc),
-    LoanService: (loan_pb2, loan_pb2_grpc),
-    StandbyService: (standby_pb2, standby_pb2_grpc),
-    StatusService: (status_pb2, status_pb2_grpc),
-    AuditService: (audit_pb2, audit_pb2_grpc),
-    PlanService: (plan_pb2, plan_pb2_grpc),
-    ReportService: (report_pb2, report_pb2_grpc),
-    WebhookService: (webhook_pb2, webhook_pb2_grpc),
-    AgreementService: (agreement_pb2, agreement_pb2_grpc),
-}
-"""Each service, with the modules that were generated for it."""
-SERVICES = tuple(
-    messages.DESCRIPTOR.services_by_name[kind.__name__].full_name for kind, (messages, _) in _SERVED.items()
-)
+_SERVED: Final[Sequence[type]] = (
+    LeaseService, LicenseService, ProjectService, AllocationService, LoanService, StandbyService, StatusService,
+    AuditService, PlanService, ReportService, WebhookService, AgreementService,
+)  # fmt: skip
+SERVICES = tuple(f"licensemaster.v1.{kind.__name__}" for kind in _SERVED)
 
 
 class Keepalive(Value):
@@ -195,10 +157,10 @@ class Server:
                 *_at_most("grpc.max_allowed_incoming_connections", bounds.connections_max),
             ),
         )
-        by_kind = {type(service): service for service in services}
         by_name: Any = _ByName(self._server)
-        for kind, (_, generated) in _SERVED.items():
-            getattr(generated, f"add_{kind.__name__}Servicer_to_server")(by_kind[kind], by_name)
+        for service in services:
+            generated = sys.modules[type(service).__bases__[0].__module__]  # which has the service's base
+            getattr(generated, f"add_{type(service).__name__}Servicer_to_server")(service, by_name)
         self._serving: set[asyncio.Task[object]] = set()
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, by_name)
