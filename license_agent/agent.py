@@ -62,10 +62,7 @@ class Agent:
 
     async def acquire(self, want: Want, *, wait: bool = False) -> Outcome:
         """Acquire a seat, at once where it is held; `wait` has this PBX wait for a seat that is short.
-
-        Raises:
-            TooManyWaitingError: the seat is not held, and too many requests wait.
-        """
+        Raises TooManyWaitingError if the seat is not held, and too many requests wait."""
         grant = self.already_held(want)
         return grant if grant is not None else (await self.acquire_new([want], wait=wait))[0]
 
@@ -79,10 +76,7 @@ class Agent:
 
     async def acquire_new(self, wants: Sequence[Want], *, wait: bool = False) -> list[Outcome]:
         """Acquire seats that are not held; each seat counts as a waiting request.
-
-        Raises:
-            TooManyWaitingError: too many wait.
-        """
+        Raises TooManyWaitingError if too many wait."""
         with self._waits(len(wants)):
             outcomes = await self.acquire_many(wants, wait=wait)
         for outcome in outcomes:
@@ -104,11 +98,7 @@ class Agent:
         return [outcomes[want] for want in wants]
 
     async def give_back(self, want: Want) -> ReturnOutcome:
-        """Return a seat.
-
-        Raises:
-            TooManyWaitingError: too many wait.
-        """
+        """Return a seat. Raises TooManyWaitingError if too many wait."""
         with self._waits():
             [outcome] = await self.return_seats([want])
         self.outcomes["returned"] += 1
@@ -127,11 +117,7 @@ class Agent:
 
     async def sync(self, wants: Sequence[Want]) -> Synced:
         """Make the seats in use equal to the wanted set; carried seats that no holder has asked for yet stay.
-
-        Raises:
-            TooManyWaitingError: too many wait.
-            ValueError: a seat is wanted twice.
-        """
+        Raises TooManyWaitingError if too many wait, ValueError if a seat is wanted twice."""
         with self._waits():
             carrying = self.takeover.client
             if carrying is None:

@@ -38,10 +38,7 @@ class SeatRule:
 
 def seat_of(rules: Sequence[SeatRule], holder: str) -> Want | None:
     """Return the seat that a holder needs, by the first rule that fits; None where the holder needs no seat.
-
-    Raises:
-        ValueError: no seat can have a holder of exactly that name.
-    """
+    Raises ValueError if no seat can have a holder of exactly that name."""
     name = holder.lower()
     rule = next((rule for rule in rules if fnmatchcase(name, rule.pattern)), None)
     if rule is None or not rule.license_type:

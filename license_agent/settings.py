@@ -125,10 +125,7 @@ class AgentSettings(DaemonSettings):
 
     def client_config(self) -> ClientConfig:
         """How the PBX reaches its masters.
-
-        Raises:
-            ValueError: something makes no sense to the client, or nothing says how masters are believed.
-        """
+        Raises ValueError if something makes no sense to the client, or nothing says how masters are believed."""
         files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
         if self.plaintext and any(files):
             raise ValueError(f"plaintext: one of {_TLS} is set as well; choose one of the two")
@@ -152,10 +149,7 @@ class AgentSettings(DaemonSettings):
 
     def secret(self) -> bytes | None:
         """The token of callers over `listen`; None where nothing is listened on.
-
-        Raises:
-            ValueError: the token is missing, cannot be read, or is too short.
-        """
+        Raises ValueError if the token is missing, cannot be read, or is too short."""
         if self.listen is None:
             return None
         if self.token_file is None:

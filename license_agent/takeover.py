@@ -50,11 +50,8 @@ class Takeover:
 
     async def begin(self, request: TakeoverRequest) -> SlaveClient:
         """Take over for a PBX, without a master by the standby lease; safe to repeat.
-
-        Raises:
-            TakeoverError: the takeover is refused, or another PBX is carried.
-            ConfigError: `request.primary` is no name of a PBX.
-        """
+        Raises TakeoverError if the takeover is refused, or another PBX is carried, ConfigError if `request.primary` is
+        no name of a PBX."""
         primary = replace(self._own.config, pbx=request.primary).pbx
         async with self._turn:
             before = self.client

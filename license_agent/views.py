@@ -120,10 +120,7 @@ def change_view(change: SeatChange) -> Json:
 
 def holder_kind(text: str) -> HolderKind:
     """Return the kind of holder that has this name, such as `user` or `waiting-queue`.
-
-    Raises:
-        ValueError: there is no such kind; names all kinds.
-    """
+    Raises ValueError if there is no such kind, and names all kinds."""
     try:
         return HolderKind[text.upper().replace("-", "_")]
     except KeyError:

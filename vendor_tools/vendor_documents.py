@@ -92,11 +92,7 @@ def generate(out: Path) -> KeyFiles:
 
 
 def read_private_key(file: Path) -> Ed25519PrivateKey:
-    """Read a vendor's private key.
-
-    Raises:
-        VendorError: the file cannot be read, or holds no private Ed25519 key.
-    """
+    """Read a vendor's private key. Raises VendorError if the file cannot be read, or holds no private Ed25519 key."""
     content = _read(file)
     try:
         key = load_pem_private_key(content.encode(), password=None)
@@ -110,10 +106,7 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
 
 def read_public_key(file_or_hex: str) -> bytes:
     """Read a public key, raw 32 bytes: from a PEM file, or written as 64 hexadecimal digits.
-
-    Raises:
-        VendorError: the file cannot be read, or holds no public Ed25519 key.
-    """
+    Raises VendorError if the file cannot be read, or holds no public Ed25519 key."""
     if _HEX.fullmatch(in_hex := key_text(file_or_hex)):
         return _checked(file_or_hex, bytes.fromhex(in_hex))
     content = _read(Path(file_or_hex))
@@ -150,10 +143,7 @@ def introduce(
     new_key: bytes, *, signed_with: Ed25519PrivateKey, display_name: str, retire_previous: datetime | None
 ) -> document_pb2.SignedDocument:
     """Return a document for the vendor's next key, signed with the previous key.
-
-    Raises:
-        VendorError: both keys are the same.
-    """
+    Raises VendorError if both keys are the same."""
     if documents.public_key_of(signed_with) == new_key:
         raise VendorError("the new key is the old one; make another with `vendor keygen`")
     said = document_pb2.VendorKey(
@@ -175,10 +165,7 @@ def issue(
     key: Ed25519PrivateKey,
 ) -> document_pb2.SignedDocument:
     """Sign a license file.
-
-    Raises:
-        VendorError: every master would refuse something in the file; says all that is wrong, one line each.
-    """
+    Raises VendorError if every master would refuse something in the file, and says all that is wrong, one line each."""
     problems = list(_problems(items, file_id=file_id, project=project, catalog=catalog))
     if expires <= issued:
         problems.append("it would be out of date as soon as it is issued; give it at least a day")
@@ -209,10 +196,7 @@ _ITEM_FORM: Final = "ID=TYPE:QUANTITY, e.g. ports=PBX-Port12:100"
 
 def parse_item(text: str) -> Item:
     """Read an item written as ID=TYPE:QUANTITY, e.g. "ports=PBX-Port 12%500:100".
-
-    Raises:
-        VendorError: the text is not of that form.
-    """
+    Raises VendorError if the text is not of that form."""
     name, equals, rest = text.partition("=")
     printed, colon, quantity = rest.rpartition(":")
     try:
@@ -225,10 +209,7 @@ def parse_item(text: str) -> Item:
 
 def read_items(file: Path) -> list[Item]:
     """Read items from a TOML file with `[[licenses]]` tables: id, type, quantity; where wanted replaces, agreement_end.
-
-    Raises:
-        VendorError: the file cannot be read; says where.
-    """
+    Raises VendorError if the file cannot be read, and says where."""
     try:
         text = _read(file)
         content = read_toml(text, _LIMITS)

@@ -57,10 +57,7 @@ def key_of_path(request: web.Request) -> SeatKey:
 async def details_of_body(request: web.Request, limits: BodyLimits) -> tuple[dict[str, str], bool]:
     """Return the seat's details in a body (`user`, `line`, `application_version`) and whether it asks to `wait`; no
     details and False for an empty body.
-
-    Raises:
-        ProblemError: the body is no such object.
-    """
+    Raises ProblemError if the body is no such object."""
     body = await _body(request, limits.small, limits.seconds)
     if not body:
         return {}, False
@@ -99,10 +96,7 @@ def _seats(body: bytes, size: int) -> list[Want]:
 
 async def takeover_of_body(request: web.Request, limits: BodyLimits) -> TakeoverRequest:
     """Read which PBX to take over for, and why: `{"primary": ..., "reason": ..., "force": false}`.
-
-    Raises:
-        ProblemError: the body is no such object.
-    """
+    Raises ProblemError if the body is no such object."""
     found = _json(await _body(request, limits.small, limits.seconds), limits.small)
     force = found.pop("force", False) if isinstance(found, dict) else False
     texts = _texts(found, ("primary", "reason"), where="the body")

@@ -79,10 +79,7 @@ class LocalServer:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Serve the local API until the context ends; requests under way are finished first.
-
-        Raises:
-            OSError: a socket cannot be listened on; names it.
-        """
+        Raises OSError if a socket cannot be listened on, and names it."""
         settings, loop = self._settings, asyncio.get_running_loop()
         listening: list[asyncio.Server] = []
 

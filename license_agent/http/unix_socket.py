@@ -20,10 +20,7 @@ from licensemaster.files.folder_lock import FileLock, FolderInUseError
 @contextmanager
 def unix_socket(path: Path, mode: int, group: str | None) -> Iterator[socket.socket]:
     """Bind a Unix socket; remove it when the context ends. The lock file beside it stays: to remove it would be a race.
-
-    Raises:
-        OSError: the socket cannot be made, or another agent has it.
-    """
+    Raises OSError if the socket cannot be made, or another agent has it."""
     if not path.name:
         raise OSError(f"socket: {path} is no name of a socket; name a file in a folder")
     try:

@@ -18,10 +18,7 @@ class MessageReader:
 
     def feed(self, data: bytes) -> list[list[str]]:
         """Return the words of each message that ends in `data`; keep the rest for the next piece.
-
-        Raises:
-            ValueError: the data is no message.
-        """
+        Raises ValueError if the data is no message."""
         data = self._begun + data
         messages, at = [], 0
         while (colon := data.find(b":", at, at + _SIZE_DIGITS + 1)) >= 0:

@@ -41,11 +41,7 @@ class Limits:
     le: float | None = None
 
     def __call__(self, value: float) -> float:
-        """The same value.
-
-        Raises:
-            ValueError: it is out of bounds.
-        """
+        """The same value. Raises ValueError if it is out of bounds."""
         if self.gt is not None and not value > self.gt:
             raise ValueError(f"Input should be greater than {self.gt}")
         if self.ge is not None and not value >= self.ge:
@@ -64,10 +60,7 @@ class Limits:
 def read_value(kind: Any, value: object, *, may_be_empty: bool = False) -> Any:
     """A value as its type has it: str, int, float, bool, Path, a tuple of these, one of these or None; what else a type
     is, its annotations make.
-
-    Raises:
-        WrongValueError: it is none.
-    """
+    Raises WrongValueError if it is none."""
     if is_optional := NoneType in get_args(kind):
         [kind] = (part for part in get_args(kind) if part is not NoneType)
     kind, *checks = get_args(kind) if get_origin(kind) is Annotated else (kind,)

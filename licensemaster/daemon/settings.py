@@ -55,11 +55,8 @@ Kind = TypeVar("Kind", bound=DaemonSettings)
 
 def load(kind: type[Kind], file: Path | None, **values: object) -> Kind:
     """Settings from a file, the environment and `values`, the later ones first.
-
-    Raises:
-        WrongSettingsError: a setting is unknown, missing or out of bounds.
-        licensemaster.files.texts.FileError: the file cannot be read.
-    """
+    Raises WrongSettingsError if a setting is unknown, missing or out of bounds, licensemaster.files.texts.FileError if
+    the file cannot be read."""
     given = {**_in_file(file), **_in_variables(kind), **values}
     settings, types = settings_of(kind), get_type_hints(kind, include_extras=True)
     read, problems = dict[str, Any](), list[tuple[FieldPath, str]]()
@@ -96,10 +93,7 @@ def _in_variables(kind: type[DaemonSettings]) -> dict[str, str]:
 def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection[str] = (), **values: object) -> Kind:
     """The same for a command, whose `values` are None where nothing was said; `besides` are variables of our prefix
     that are no settings.
-
-    Raises:
-        SettingsError: a setting is unknown or out of bounds, or the file cannot be read; names it.
-    """
+    Raises SettingsError if a setting is unknown or out of bounds, or the file cannot be read, and names it."""
     check_variables(kind, besides)
     try:
         return load(kind, file, **{key: value for key, value in values.items() if value is not None})
@@ -116,10 +110,7 @@ def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection
 
 def check_variables(kind: type[DaemonSettings], besides: Collection[str] = ()) -> None:
     """Refuse variables of our prefix that are no settings, nor among `besides`: what they say would silently not count.
-
-    Raises:
-        SettingsError: there are such variables; a line for each, with the closest name that somebody reads.
-    """
+    Raises SettingsError if there are such variables; a line for each, with the closest name that somebody reads."""
     known = {*besides, *(f"{kind.prefix}{name.upper()}" for name in settings_of(kind))}
     lines = [
         f"{name}: no such setting{closest(name.upper(), known)}"

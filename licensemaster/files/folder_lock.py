@@ -47,11 +47,8 @@ class FolderLock:
     @classmethod
     def take(cls, folder: Path, *, wait_seconds: float = 0.0) -> Self:
         """Lock a folder that exists; waits up to `wait_seconds` for a process that has it now.
-
-        Raises:
-            FolderInUseError: somebody else has the folder, or its file system cannot lock.
-            OSError: the folder cannot be opened.
-        """
+        Raises FolderInUseError if somebody else has the folder, or its file system cannot lock, OSError if the folder
+        cannot be opened."""
         lock = cls(descriptor := os.open(folder, cls._flags, 0o600))
         until = time.monotonic() + wait_seconds
         while True:

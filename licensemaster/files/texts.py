@@ -44,10 +44,7 @@ class FileError(Exception):
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to read from, or a pipe; a pipe that nobody writes into is empty, and not waited for. `-` is what is
     handed in on standard input.
-
-    Raises:
-        OSError: the file does not exist, or this user may not read it.
-    """
+    Raises OSError if the file does not exist, or this user may not read it."""
     descriptor = os.open("/dev/stdin" if path == _STDIN else path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
         os.set_blocking(descriptor, True)
@@ -56,10 +53,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 def read_bytes(path: Path, *, most: int = BYTES_MAX) -> bytes:
     """Read the content, at most `most` bytes, of a file or of a pipe that somebody writes into.
-
-    Raises:
-        FileError: the file does not exist, is no file, is too large, or may not be read by this user.
-    """
+    Raises FileError if the file does not exist, is no file, is too large, or may not be read by this user."""
     try:
         with opened(path) as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -86,10 +80,8 @@ def read_text(path: Path, *, most: int = BYTES_MAX) -> str:
 
 def decoded(content: bytes, *, source: str) -> str:
     """Decode a file's bytes as text; lines end with a newline alone. Complaints call the file `source`.
-
-    Raises:
-        FileError: the bytes are no text, or in an encoding that no mark names; says on which line what was seen.
-    """
+    Raises FileError if the bytes are no text, or in an encoding that no mark names, and says on which line what was
+    seen."""
     for start, what in _OTHERS:
         if content.startswith(start):
             raise FileError(f"{source}: this is {what}, not text; {_SAVE_AS}")
@@ -108,10 +100,7 @@ def decoded(content: bytes, *, source: str) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file for programs, whole or not at all, in place of an older one.
-
-    Raises:
-        FileError: the file cannot be written; the older one stays.
-    """
+    Raises FileError if the file cannot be written; the older one stays."""
     try:
         write_file(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:

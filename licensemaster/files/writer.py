@@ -48,11 +48,8 @@ def file_written(
     path: Path, *, readers: Readers = Readers.OWNER, before: Before = Before.REPLACED
 ) -> Iterator[BinaryIO]:
     """Open a temporary file to write into; it becomes the file where the context ends well, and is removed otherwise.
-
-    Raises:
-        FileExistsError: something has that name already, and is to be kept.
-        OSError: the file cannot be written; what was there is still there.
-    """
+    Raises FileExistsError if something has that name already, and is to be kept, OSError if the file cannot be written;
+    what was there is still there."""
     if not path.name:  # "", "." or "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if _is_no_file(path):
@@ -83,11 +80,7 @@ def file_written(
 def write_file(
     path: Path, content: bytes, *, readers: Readers = Readers.OWNER, before: Before = Before.REPLACED
 ) -> None:
-    """Write a whole file.
-
-    Raises:
-        FileExistsError, OSError: as `file_written`.
-    """
+    """Write a whole file. Raises FileExistsError or OSError as `file_written`."""
     with file_written(path, readers=readers, before=before) as file:
         file.write(content)
 
@@ -103,10 +96,7 @@ def _is_no_file(path: Path) -> bool:
 
 def sync_folder(folder: Path) -> None:
     """Sync a folder's names to disk, as far as its file system can: some cannot, and answer EINVAL.
-
-    Raises:
-        OSError: the disk failed.
-    """
+    Raises OSError if the disk failed."""
     with suppress(PermissionError):  # may be written into and not read: the file is there all the same
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -95,10 +95,7 @@ class DeviceKey:
     @checked
     def load(cls, folder: Path) -> DeviceKey:
         """Read the key and what the device knows from a folder.
-
-        Raises:
-            DeviceKeyError: the folder has no key, or its files cannot be read.
-        """
+        Raises DeviceKeyError if the folder has no key, or its files cannot be read."""
         try:
             key = load_pem_private_key((folder / KEY_FILE).read_bytes(), password=None)
             known = _read_known(folder)
@@ -136,10 +133,7 @@ class DeviceKey:
     @checked
     def enrollment(self, token: str) -> document_pb2.SignedDocument:
         """Return the document that shows the key to the master, with the operator's one-time token.
-
-        Raises:
-            ValueError: the text is no token.
-        """
+        Raises ValueError if the text is no token."""
         token = values.token(token)
         payload = document_pb2.Enrollment(device=self.device, token=token, public_key=self.public_key)
         return documents.sign(document_pb2.DOCUMENT_KIND_ENROLLMENT, payload, self._key)
@@ -147,11 +141,8 @@ class DeviceKey:
     @checked
     def accept_answer(self, document: document_pb2.SignedDocument) -> None:
         """Accept the master's answer to the enrollment, and rely on the master's key from then on.
-
-        Raises:
-            DocumentError: the answer is not genuine.
-            DeviceKeyError: the answer is for another device or key, or by another master than the one known.
-        """
+        Raises DocumentError if the answer is not genuine, DeviceKeyError if the answer is for another device or key, or
+        by another master than the one known."""
         kind = document_pb2.DOCUMENT_KIND_ENROLLMENT_ANSWER
         documents.check_kind(document, kind)
         unverified = documents.read_payload(document, document_pb2.EnrollmentAnswer)
@@ -167,11 +158,8 @@ class DeviceKey:
     @checked
     def accept_binding(self, document: document_pb2.SignedDocument) -> BoundLicense:
         """Accept the master's statement that a license is bound to this device.
-
-        Raises:
-            DocumentError: the statement is not genuine.
-            DeviceKeyError: the statement is for another device, or for a binding that was certified as over.
-        """
+        Raises DocumentError if the statement is not genuine, DeviceKeyError if the statement is for another device, or
+        for a binding that was certified as over."""
         binding = self._from_master(document, document_pb2.DOCUMENT_KIND_BINDING, document_pb2.Binding)
         self._check_mine(binding)
         bound = BoundLicense(binding.license, binding.type, binding.quantity, binding.number)
@@ -185,11 +173,7 @@ class DeviceKey:
     @checked
     def certify(self, document: document_pb2.SignedDocument) -> document_pb2.SignedDocument:
         """Return the security certificate that a release request asks for, and note that the binding is over.
-
-        Raises:
-            DocumentError: the request is not genuine.
-            DeviceKeyError: the request is for another device.
-        """
+        Raises DocumentError if the request is not genuine, DeviceKeyError if the request is for another device."""
         kind = document_pb2.DOCUMENT_KIND_RELEASE_REQUEST
         request = self._from_master(document, kind, document_pb2.ReleaseRequest)
         self._check_mine(request.binding)
@@ -216,11 +200,8 @@ class DeviceKey:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Known]:
         """Give the folder's content under a lock, and write the caller's changes when the context ends.
-
-        Raises:
-            DeviceKeyError: another process has had the folder for ten seconds, or its files cannot be read.
-            OSError: the folder cannot be written.
-        """
+        Raises DeviceKeyError if another process has had the folder for ten seconds, or its files cannot be read,
+        OSError if the folder cannot be written."""
         with _locked(self._folder):
             try:
                 self._known = _read_known(self._folder)

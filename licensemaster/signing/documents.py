@@ -99,10 +99,7 @@ def verified(
     document: document_pb2.SignedDocument, *, kind: Kind, public_key: bytes, payload: type[Payload]
 ) -> Payload:
     """Return a document's payload after its kind and signature were checked.
-
-    Raises:
-        DocumentError: WRONG_KIND, BAD_SIGNATURE or UNREADABLE.
-    """
+    Raises DocumentError (WRONG_KIND, BAD_SIGNATURE or UNREADABLE)."""
     check_kind(document, kind)
     if not is_signed(kind, document.payload, signature=document.signature, public_key=public_key):
         raise DocumentError(
@@ -114,20 +111,13 @@ def verified(
 
 def check_kind(document: document_pb2.SignedDocument, kind: Kind) -> None:
     """Check that a document claims to be of a kind, before anything else is done with it.
-
-    Raises:
-        DocumentError: WRONG_KIND.
-    """
+    Raises DocumentError (WRONG_KIND)."""
     if document.kind != kind:
         raise DocumentError("WRONG_KIND", f"this is {_words(document.kind)}, not {_words(kind)}")
 
 
 def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) -> Payload:
-    """Return a document's payload without checking its signature.
-
-    Raises:
-        DocumentError: UNREADABLE.
-    """
+    """Return a document's payload without checking its signature. Raises DocumentError (UNREADABLE)."""
     most = PAYLOAD_BYTES_MAX if payload in _LARGE else _SMALL_PAYLOAD_BYTES_MAX
     if len(document.payload) > most:
         raise DocumentError("UNREADABLE", f"the payload is longer than {most:,} bytes")
@@ -146,10 +136,7 @@ def to_text(document: document_pb2.SignedDocument) -> str:
 
 def from_text(text: str | bytes) -> document_pb2.SignedDocument:
     """Read a document from a file's text: in any encoding with a byte order mark, or wrapped by a mail program.
-
-    Raises:
-        DocumentError: UNREADABLE.
-    """
+    Raises DocumentError (UNREADABLE)."""
     if len(text) > _FILE.size:
         raise DocumentError("UNREADABLE", f"the file is longer than {_FILE.size:,} bytes")
     try:

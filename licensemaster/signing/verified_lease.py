@@ -83,10 +83,8 @@ def verify(
 
     `public_key` is the key that the lease came with; where `trusted_keys` (raw Ed25519, 32 bytes each) are given it
     must be among them.
-
-    Raises:
-        LeaseVerificationError: the key is not trusted or did not sign exactly this as a lease, or the terms are
-            unreadable, of another PBX or without a duration.
+    Raises LeaseVerificationError if the key is not trusted or did not sign exactly this as a lease, or the terms are
+    unreadable, of another PBX or without a duration.
     """
     if trusted_keys and public_key not in trusted_keys:
         raise LeaseVerificationError(
@@ -113,11 +111,8 @@ def verify_standby_lease(
     signed: document_pb2.SignedDocument, *, standby: str, primary: str, trusted_keys: Collection[bytes]
 ) -> StandbyLease:
     """Verify a signed standby lease; return its terms and seats.
-
-    Raises:
-        LeaseVerificationError: none of the keys signed exactly this as a standby lease, or it is unreadable, for
-            another pair or without a duration.
-    """
+    Raises LeaseVerificationError if none of the keys signed exactly this as a standby lease, or it is unreadable, for
+    another pair or without a duration."""
     kind, what = document_pb2.DOCUMENT_KIND_STANDBY_LEASE, "the standby lease"
     key, terms = _genuine(signed, kind, lease_pb2.StandbyLeaseTerms, keys=trusted_keys, what=what)
     if (terms.standby, terms.primary) != (standby, primary):
@@ -138,11 +133,8 @@ def verify_standby_lease(
 
 def verify_loan(signed: document_pb2.SignedDocument, *, pbx: str, trusted_keys: Collection[bytes]) -> VerifiedLoan:
     """Verify a signed loan; return its terms.
-
-    Raises:
-        LeaseVerificationError: none of the keys signed exactly this as a loan, or it is unreadable, of another PBX or
-            without a duration.
-    """
+    Raises LeaseVerificationError if none of the keys signed exactly this as a loan, or it is unreadable, of another PBX
+    or without a duration."""
     kind, what = document_pb2.DOCUMENT_KIND_LOAN, "the loan"
     key, terms = _genuine(signed, kind, loan_pb2.LoanTerms, keys=trusted_keys, what=what)
     if terms.pbx != pbx:

@@ -49,10 +49,7 @@ class NamedFile:
 
     def read(self) -> bytes:
         """Read the file's bytes; UTF-16, as some editors write it, becomes ASCII.
-
-        Raises:
-            CertificateFilesError: the file cannot be read.
-        """
+        Raises CertificateFilesError if the file cannot be read."""
         try:
             with opened(self.path) as file:
                 data = file.read(_BYTES_MAX + 1)
@@ -97,10 +94,7 @@ class Pair:
 
 def read_pair(certificate: NamedFile, key: NamedFile, ca: NamedFile) -> Pair:
     """Read a certificate, its key, and the authorities to believe.
-
-    Raises:
-        CertificateFilesError: the files cannot be read, or do not fit together.
-    """
+    Raises CertificateFilesError if the files cannot be read, or do not fit together."""
     chain, private, authorities = read_certificates(certificate), _private_key(key), read_certificates(ca)
     own = _public_bytes(private.public_key())
     if own != _public_bytes(chain[0].public_key()):
@@ -118,10 +112,7 @@ def read_pair(certificate: NamedFile, key: NamedFile, ca: NamedFile) -> Pair:
 
 def read_certificates(file: NamedFile) -> list[x509.Certificate]:
     """Read all certificates of a file; there is at least one.
-
-    Raises:
-        CertificateFilesError: the file has no certificate, or a damaged one; says which.
-    """
+    Raises CertificateFilesError if the file has no certificate, or a damaged one, and says which."""
     data = file.read()
     blocks = _CERTIFICATE.findall(data)
     if len(blocks) < data.count(b"-----BEGIN CERTIFICATE-----"):

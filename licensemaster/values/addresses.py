@@ -31,10 +31,7 @@ class Address(NamedTuple):
 
 def address(text: str) -> Address:
     """Return a HOST:PORT to connect to as an `Address`; an IPv6 address is in brackets.
-
-    Raises:
-        BadValueError: says what is missing or wrong.
-    """
+    Raises BadValueError, which says what is missing or wrong."""
     read = listening_address(text)
     if read.port == 0:
         raise BadValueError(f"port 0 in {plain(text)[:80]!r} is none to connect to")
@@ -43,10 +40,7 @@ def address(text: str) -> Address:
 
 def listening_address(text: str) -> Address:
     """Return a HOST:PORT to listen on as an `Address`; port 0 means any free one.
-
-    Raises:
-        BadValueError: says what is missing or wrong.
-    """
+    Raises BadValueError, which says what is missing or wrong."""
     cleaned = plain(text)
     if scheme := _SCHEME.match(cleaned):
         raise BadValueError(f"{cleaned[:80]!r} begins with {scheme[0]}, which no address has; {_HOW}")
@@ -64,10 +58,7 @@ def listening_address(text: str) -> Address:
 
 def target(text: str) -> str:
     """Return what gRPC connects to: a HOST:PORT, or with a scheme of gRPC's (`dns:///HOST:PORT`, `unix:/FILE`).
-
-    Raises:
-        BadValueError: says what is missing or wrong.
-    """
+    Raises BadValueError, which says what is missing or wrong."""
     cleaned = plain(text)
     scheme = _TARGET.match(cleaned)
     if scheme is None:
@@ -83,10 +74,7 @@ def target(text: str) -> str:
 
 def url(text: str, *, schemes: Collection[str]) -> str:
     """Check that a URL has one of the schemes and a host. Errors do not show the URL, which may hold a password.
-
-    Raises:
-        BadValueError: says what is missing or wrong.
-    """
+    Raises BadValueError, which says what is missing or wrong."""
     cleaned = plain(text)
     known = " or ".join(f"{scheme}://" for scheme in schemes)
     try:
@@ -107,10 +95,7 @@ def url(text: str, *, schemes: Collection[str]) -> str:
 
 def _parted(cleaned: str) -> tuple[str, str]:
     """Return the host and port of an address as they were written; the port is empty where there is none.
-
-    Raises:
-        BadValueError: the text has no valid host.
-    """
+    Raises BadValueError if the text has no valid host."""
     if cleaned.startswith("["):
         inside, closed, behind = cleaned[1:].partition("]")
         if not closed or (behind and not behind.startswith(":")):

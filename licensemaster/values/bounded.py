@@ -95,10 +95,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def check_json(text: str, limits: TextLimits) -> None:
     """Check that a JSON text may be handed to somebody else's parser.
-
-    Raises:
-        OverLimitError: the text is over a limit.
-    """
+    Raises OverLimitError if the text is over a limit."""
     if len(text) > limits.word or _is_crowded(text, limits):  # else it is too short to be over any limit
         _check_size(text, limits)
         _check(_JSON_TEXTS.sub(_emptied, text), limits, items=",[{")

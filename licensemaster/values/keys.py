@@ -15,10 +15,7 @@ _LOW_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
 
 def public_key(raw: bytes) -> bytes:
     """Return a raw Ed25519 public key after checking that only its private key can sign for it.
-
-    Raises:
-        BadValueError: the key has not 32 bytes, or is a point of low order, in whatever spelling.
-    """
+    Raises BadValueError if the key has not 32 bytes, or is a point of low order, in whatever spelling."""
     if len(raw) != PUBLIC_KEY_BYTES:
         raise BadValueError(f"{len(raw)} bytes; an Ed25519 public key has {PUBLIC_KEY_BYTES}")
     if int.from_bytes(raw, "little") % 2**255 % _PRIME in _LOW_ORDER:

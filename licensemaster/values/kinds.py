@@ -21,10 +21,7 @@ _EDGES: Final = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202c\uf
 
 def holder(text: str) -> str:
     """Return the name of a seat's holder in normal form. Capitals and accents tell holders apart; Unicode forms do not.
-
-    Raises:
-        BadValueError: the text is empty, too long, or has a character that cannot be shown.
-    """
+    Raises BadValueError if the text is empty, too long, or has a character that cannot be shown."""
     return short_text(text)
 
 
@@ -42,19 +39,13 @@ def resource(text: str) -> str:
 
 def license_name(text: str) -> str:
     """Return a license name or type key with each hyphen and dash as "-" and each space as " " (rule L8).
-
-    Raises:
-        BadValueError: the text is empty, too long, or has a character that cannot be shown.
-    """
+    Raises BadValueError if the text is empty, too long, or has a character that cannot be shown."""
     return short_text(text if len(text) > _LONG else plain(text))
 
 
 def mac(text: str) -> str:
     """Return a MAC address as `00-90-33-01-02-03`, from any usual form (`00:90:33...`, `0090.3301.0203`).
-
-    Raises:
-        BadValueError: the text is no MAC address.
-    """
+    Raises BadValueError if the text is no MAC address."""
     cleaned = plain(text).lower()
     if not _MAC_MARKS.fullmatch(cleaned):
         raise BadValueError(f"{text[:80]!r} is no MAC address; write its 12 digits like 00-90-33-01-02-03")
@@ -64,10 +55,7 @@ def mac(text: str) -> str:
 
 def serial(text: str) -> str:
     """Return a serial number in capitals, without white space, with ASCII hyphens; a MAC address as `mac` returns it.
-
-    Raises:
-        BadValueError: the text is empty, too long, or has characters that no serial number has.
-    """
+    Raises BadValueError if the text is empty, too long, or has characters that no serial number has."""
     cleaned = plain(text)
     if _MAC_MARKS.fullmatch(cleaned.lower()) and (len(cleaned) > 12 or _HEX.fullmatch(cleaned.lower())):
         return mac(cleaned)
@@ -79,10 +67,7 @@ def serial(text: str) -> str:
 
 def token(text: str) -> str:
     """Return a one-time token or other secret word without the white space that pasting adds.
-
-    Raises:
-        BadValueError: the text is empty, or has a character that no token has.
-    """
+    Raises BadValueError if the text is empty, or has a character that no token has."""
     cleaned = _WHITE.sub("", plain(bare(text)))
     if not cleaned:
         raise BadValueError("the token is empty")
@@ -112,9 +97,7 @@ def setting(text: str) -> str:
     """Return a setting from the environment, a file or an option, without white space and quotes around it.
 
     The text within is left as it is: a file's name or a password may have two spaces, and is not to be respelt.
-
-    Raises:
-        BadValueError: the text has a line break or another control character within.
+    Raises BadValueError if the text has a line break or another control character within.
     """
     value = bare(text)
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":  # as `docker --env-file` hands them on
@@ -127,10 +110,7 @@ def setting(text: str) -> str:
 
 def whole_number(text: str, *, most: int = 2**31 - 1) -> int:
     """Return a whole number, not negative, from the digits of any script.
-
-    Raises:
-        BadValueError: the text is no whole number, or one above `most`.
-    """
+    Raises BadValueError if the text is no whole number, or one above `most`."""
     if not clean(text).isdecimal():
         raise BadValueError(f"{text[:40]!r} is no whole number")
     digits = plain(text)

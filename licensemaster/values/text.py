@@ -73,10 +73,7 @@ def plain(text: str) -> str:
 
 def short_text(text: str, *, most: int = TEXT_MAX) -> str:
     """Return a name in one line, in normal form.
-
-    Raises:
-        BadValueError: the text is empty, longer than `most` characters, or has one that cannot be shown.
-    """
+    Raises BadValueError if the text is empty, longer than `most` characters, or has one that cannot be shown."""
     cleaned = clean(text[: 8 * most])
     if 0 < len(cleaned) <= most and len(text) <= 8 * most and is_shown(cleaned):
         return cleaned
@@ -85,10 +82,7 @@ def short_text(text: str, *, most: int = TEXT_MAX) -> str:
 
 def free_text(text: str, *, most: int = REASON_MAX) -> str:
     """Return a text for people in one line, in normal form; it may be empty.
-
-    Raises:
-        BadValueError: the text is longer than `most` characters, or has one that cannot be shown.
-    """
+    Raises BadValueError if the text is longer than `most` characters, or has one that cannot be shown."""
     cleaned = clean(text[: 8 * most])
     if len(cleaned) <= most and len(text) <= 8 * most and is_shown(cleaned):
         return cleaned

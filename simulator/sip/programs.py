@@ -56,10 +56,7 @@ class Program:
 
     async def start(self) -> None:
         """Start it, and wait until it is ready.
-
-        Raises:
-            RuntimeError: it ended instead; the text is the end of its log.
-        """
+        Raises RuntimeError if it ended instead; the text is the end of its log."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,

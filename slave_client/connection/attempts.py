@@ -51,10 +51,7 @@ class Attempts:
     async def begin(self, address: str) -> bool:
         """Wait until it is known whether to try an address: return True where the caller has to try and then call
         `end`, and False where another caller has just connected.
-
-        Raises:
-            TriedJustNowError: an attempt failed a moment ago, or while this caller waited for it.
-        """
+        Raises TriedJustNowError if an attempt failed a moment ago, or while this caller waited for it."""
         while (waiting := self._enter(address)) is not None:
             outcome = await asyncio.shield(asyncio.wrap_future(waiting))
             if outcome is AttemptOutcome.CONNECTED:

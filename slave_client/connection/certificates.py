@@ -53,10 +53,8 @@ class Certificates:
 
     def read(self) -> None:
         """Read the files and take them into use. Blocks.
-
-        Raises:
-            ValueError: files cannot be read, do not belong together, or cannot be used for TLS; names the files.
-        """
+        Raises ValueError if files cannot be read, do not belong together, or cannot be used for TLS, and names the
+        files."""
         stamp = self._files.stamp()  # before reading: what changes meanwhile is read the next time
         self._pair = self._proven()
         self._read_from, self._unusable = stamp, None

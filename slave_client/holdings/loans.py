@@ -61,10 +61,7 @@ class Loans:
         sent: float,
     ) -> bool:
         """Rely on the loans in the answer to a call made at `sent` and on no others; return whether the loans changed.
-
-        Raises:
-            LeaseVerificationError: one of the loans must not be relied on; the loans from before stay.
-        """
+        Raises LeaseVerificationError if one of the loans must not be relied on; the loans from before stay."""
         loans = [verify_loan(document, pbx=pbx, trusted_keys=trusted_keys) for document in documents]
         for loan in loans:
             if loan.serial < (newest := self._serials.get(loan.license_type, 0)):

@@ -63,9 +63,7 @@ class StateDir:
         """Lock the directory until `leave`, or the end of the process; make the directory where there is none.
 
         A directory that cannot be made or opened is not locked: reading and writing will say why.
-
-        Raises:
-            FolderInUseError: another client has the directory, or its file system cannot lock.
+        Raises FolderInUseError if another client has the directory, or its file system cannot lock.
         """
         with contextlib.suppress(OSError):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
