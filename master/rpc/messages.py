@@ -66,9 +66,7 @@ def message(to: type[M], value: object, **given: Any) -> M:
 
     `x_time` is read from `x_at` (UNIX seconds), a date `x_day` from `x`. None, and a subject that is the project as a
     whole, leave a field unset.
-
-    Raises:
-        AttributeError: a field is neither given nor an attribute; every message that is sent has a test.
+    Raises AttributeError if a field is neither given nor an attribute; every message that is sent has a test.
     """
     for name, attribute, written in _fields(to.DESCRIPTOR):
         read = given[name] if name in given else attribute(value)

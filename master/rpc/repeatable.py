@@ -27,10 +27,7 @@ class Repeatable(Struct, Generic[Answer, Response]):
 
     def key(self) -> RequestKey[Answer]:
         """Return the key by which a retry of the request is recognised.
-
-        Raises:
-            InvalidArgumentError: the request's id is missing, or no text.
-        """
+        Raises InvalidArgumentError if the request's id is missing, or no text."""
         return request_key(self.request, self._encoded)
 
     def response(self, answer: Answer | AnsweredBefore) -> Response:
@@ -48,10 +45,7 @@ class Repeatable(Struct, Generic[Answer, Response]):
 def request_key(request: Any, encode: Callable[[Answer], bytes], *, by: str = "") -> RequestKey[Answer]:
     """Return the key by which a retry of a request is recognised; a dry run needs no id. `by` names the caller where
     nobody else may get the answer.
-
-    Raises:
-        InvalidArgumentError: the request's id is missing, or no text.
-    """
+    Raises InvalidArgumentError if the request's id is missing, or no text."""
     read = incoming.optional_text if getattr(request, "dry_run", False) else incoming.text
     asked = by.encode() + request.SerializeToString(deterministic=True)
     return RequestKey(

@@ -68,10 +68,7 @@ class Authority:
     @classmethod
     def create(cls, folder: Path, *, name: str, days: int, now: float) -> Authority:
         """Make a new authority in a folder that has none.
-
-        Raises:
-            AuthorityError: the folder has an authority, or the name is not valid.
-        """
+        Raises AuthorityError if the folder has an authority, or the name is not valid."""
         if not 0 < len(name) <= 64:
             raise AuthorityError(f"an authority's name has 1 to 64 characters, this one {len(name)}")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -102,10 +99,7 @@ class Authority:
     @classmethod
     def open(cls, folder: Path) -> Authority:
         """Read the authority of a folder.
-
-        Raises:
-            AuthorityError: the folder has no authority, or the authority cannot be read.
-        """
+        Raises AuthorityError if the folder has no authority, or the authority cannot be read."""
         try:
             certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
             key = load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
@@ -131,18 +125,13 @@ class Authority:
 
     def issue(self, subject: Identity, public_key: PublicKey, *, days: float, now: float) -> Issued:
         """Sign a certificate for a caller's public key.
-
-        Raises:
-            AuthorityError: the key was revoked, or the authority has ended.
-        """
+        Raises AuthorityError if the key was revoked, or the authority has ended."""
         return self._issue_to(subject, public_key, days=days, now=now)
 
     def issue_server(self, names: Sequence[str], public_key: PublicKey, *, days: float, now: float) -> Issued:
         """Issue a certificate for a master, with the host names and addresses that callers use; it is good for its
         probes too.
-
-        Raises:
-            AuthorityError: no name is given, or one is not valid; the key was revoked, or the authority has ended.
+        Raises AuthorityError if no name is given, or one is not valid; the key was revoked, or the authority has ended.
         """
         if not names:
             raise AuthorityError("a master's certificate needs at least one host name or address")
@@ -153,10 +142,7 @@ class Authority:
     def renew(self, issued: Issued, *, now: float) -> Issued:
         """Issue the same certificate for the same key, for as long again from now on; the old one stays good until its
         end.
-
-        Raises:
-            AuthorityError: the certificate was revoked, or the authority ends no later than the certificate.
-        """
+        Raises AuthorityError if the certificate was revoked, or the authority ends no later than the certificate."""
         key = issued.certificate.public_key()
         if not isinstance(key, PublicKey):
             raise AuthorityError(f"{issued.serial} has no key that this authority issues for")
@@ -174,10 +160,7 @@ class Authority:
 
     def issued(self) -> list[Issued]:
         """Return every certificate that was issued, the one that ends soonest first.
-
-        Raises:
-            AuthorityError: the list of revoked certificates cannot be read.
-        """
+        Raises AuthorityError if the list of revoked certificates cannot be read."""
         revoked = self._revoked()
         certificates = [
             issued_of(certificate, revoked) for certificate in self._kept().values() if certificate is not None
@@ -215,10 +198,7 @@ class Authority:
 
     def holder(self, token: str, *, now: float) -> Identity:
         """Return the identity that a one-time enrollment token was made for.
-
-        Raises:
-            AuthorityError: the token is unknown, used or too old.
-        """
+        Raises AuthorityError if the token is unknown, used or too old."""
         entry = self._tokens(now).get(token_hash(token))
         serial = serial_of_token(token)
         used = (self.folder / "issued" / f"{serial_text(serial)}.crt").exists() or serial in self._revoked()
@@ -228,11 +208,8 @@ class Authority:
 
     def enrol(self, request: x509.CertificateSigningRequest, token: str, *, days: float, now: float) -> Issued:
         """Issue a certificate against a one-time token, to the holder that the token is for.
-
-        Raises:
-            AuthorityError: the token is unknown, used or too old, the request is for somebody else or not signed by its
-                own key, or the authority has ended.
-        """
+        Raises AuthorityError if the token is unknown, used or too old, the request is for somebody else or not signed
+        by its own key, or the authority has ended."""
         with locked(self.folder):
             subject = self.holder(token, now=now)
             key = request.public_key()

@@ -25,10 +25,7 @@ class Authorization:
     @staticmethod
     def check_role(identity: Identity, method: str) -> None:
         """Check that a caller's role may call a method, before its message is read.
-
-        Raises:
-            AccessDeniedError: no caller of that role may call the method.
-        """
+        Raises AccessDeniedError if no caller of that role may call the method."""
         if forbidden(identity, method):
             raise _denied(Denial.ROLE_FORBIDDEN, identity, method)
 
@@ -36,9 +33,7 @@ class Authorization:
         """Check everything: the caller's role, its project, and whom the request names.
 
         `method` is "package.Service/Method"; `request` has the fields of that method's message.
-
-        Raises:
-            AccessDeniedError: the caller may not make the call.
+        Raises AccessDeniedError if the caller may not make the call.
         """
         denied = denial(identity, method, request)
         if denied is None:

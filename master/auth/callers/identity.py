@@ -66,11 +66,7 @@ MASTER = Identity(Role.MASTER, "master")
 
 
 def identity_of(uri: str) -> Identity:
-    """Return the identity that a URI names.
-
-    Raises:
-        IdentityError: the URI names nobody.
-    """
+    """Return the identity that a URI names. Raises IdentityError if the URI names nobody."""
     match = _URI.fullmatch(uri)
     if match is None:
         raise IdentityError(

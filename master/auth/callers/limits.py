@@ -105,18 +105,14 @@ class Share:
 
     def bring(self, count: int) -> None:
         """Record how many bytes the message of the call has.
-
-        Raises:
-            CallerLimitError: the caller, or all callers, bring too many bytes at a time; the record stays as it was.
-        """
+        Raises CallerLimitError if the caller, or all callers, bring too many bytes at a time; the record stays as it
+        was."""
         self._shares._weigh(self._caller, count - self._bytes)
         self._bytes = count
 
     def answer(self, count: int) -> None:
         """Record how many bytes the caller is answered; earlier answers of a stream were taken.
-
-        Raises:
-            CallerLimitError: the caller was answered too much that it has not taken; this answer is not counted.
+        Raises CallerLimitError if the caller was answered too much that it has not taken; this answer is not counted.
         """
         self._counts.answered -= self._answered
         self._answered = 0
@@ -126,10 +122,7 @@ class Share:
 
     def become_stream(self) -> None:
         """Count the call as a stream from now on.
-
-        Raises:
-            CallerLimitError: the caller has as many streams as it may have; the call is counted as before.
-        """
+        Raises CallerLimitError if the caller has as many streams as it may have; the call is counted as before."""
         streams = self._counts.streams
         if streams >= self._shares._limits.streams_max:
             raise CallerLimitError(f"{streams} streams of this caller are open; close one first", _STREAM_SECONDS)
@@ -166,10 +159,8 @@ class Shares:
 
     def call(self, caller: str) -> Share:
         """Count a call of a caller until its share is closed.
-
-        Raises:
-            CallerLimitError: the caller has as many calls as it may, or was answered too much that it has not taken.
-        """
+        Raises CallerLimitError if the caller has as many calls as it may, or was answered too much that it has not
+        taken."""
         counts = self._of(caller)
         if counts.calls >= self._limits.calls_max:
             raise CallerLimitError(f"{counts.calls} calls of this caller are under way", COME_BACK_SECONDS)

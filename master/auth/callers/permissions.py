@@ -171,10 +171,7 @@ def stood_in_for(identity: Identity, method: str, request: object) -> str | None
 
 def check_confined(identity: Identity | None, project: str) -> None:
     """Check that a caller may act on a project that only a signed document names.
-
-    Raises:
-        AccessDeniedError: the caller is confined to another project.
-    """
+    Raises AccessDeniedError if the caller is confined to another project."""
     if identity is None or identity.project in (None, project):
         return
     denial = Denial.NOT_YOUR_PBX if identity.role is Role.PBX else Denial.NOT_YOUR_PROJECT

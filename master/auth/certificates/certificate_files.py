@@ -67,11 +67,7 @@ class Read(Value):
 
 
 def read_files(files: CertificateFiles, now: float) -> Read:
-    """Read a master's files.
-
-    Raises:
-        CertificateFilesError: a master cannot serve with these files.
-    """
+    """Read a master's files. Raises CertificateFilesError if a master cannot serve with these files."""
     certificate, key = NamedFile("tls_certificate_file", files.certificate), NamedFile("tls_key_file", files.key)
     pair = read_pair(certificate, key, NamedFile("tls_ca_file", files.ca))
     _check_serves(certificate, pair, now)
@@ -94,10 +90,7 @@ def read_files(files: CertificateFiles, now: float) -> Read:
 
 def with_revocations(read: Read, files: CertificateFiles) -> Read:
     """Return the same certificates with the lists of revoked certificates as they are now.
-
-    Raises:
-        CertificateFilesError: the lists cannot be read, or are not by a trusted authority.
-    """
+    Raises CertificateFilesError if the lists cannot be read, or are not by a trusted authority."""
     between = x509.load_pem_x509_certificates(read.certificate)[1:]
     revoked, keys, due = _revocations(files, (*read.authorities, *between))
     return replace(read, revoked=revoked, revoked_keys=keys, revocations_due=due)

@@ -28,9 +28,7 @@ def path_of(shown: Sequence[x509.Certificate], authorities: Sequence[x509.Certif
     """Return a certificate and its signers, as far as they are known; one of them is a trusted authority.
 
     `shown` is the certificate, then what came with it.
-
-    Raises:
-        ChainError: there is no such path, or one of its certificates may not sign the one before it.
+    Raises ChainError if there is no such path, or one of its certificates may not sign the one before it.
     """
     problem = "none of the authorities that are believed here stands behind it"
     # an older one was made anew

@@ -37,10 +37,7 @@ class PeerCertificate(Value):
 
 def shown(certificate: x509.Certificate, signers: Sequence[x509.Certificate] = ()) -> PeerCertificate:
     """Return what a certificate says of its holder; `signers` are the authorities behind it.
-
-    Raises:
-        IdentityError: the certificate names several identities, or one that is not valid.
-    """
+    Raises IdentityError if the certificate names several identities, or one that is not valid."""
     identity = identity_in(certificate.extensions)
     ids, keys, ends = zip(_which(certificate), *map(_which_authority, signers), strict=True)
     return PeerCertificate(identity, ids[0], min(ends), keys[0], frozenset(ids), frozenset(keys))
@@ -58,10 +55,7 @@ _which_authority = lru_cache(maxsize=100)(_which)
 
 def identity_in(extensions: x509.Extensions) -> Identity:
     """Return whom a certificate, or a request for one, is for; a master where it names nobody.
-
-    Raises:
-        IdentityError: the certificate names several identities, or one that is not valid.
-    """
+    Raises IdentityError if the certificate names several identities, or one that is not valid."""
     try:
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

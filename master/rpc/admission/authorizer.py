@@ -105,11 +105,8 @@ class Authorizer(PeriodicTask):
         """Return the certificate of a call's caller, whose role may call the method; None is a method that does not
         exist. Nothing of the request has been read yet. Refused calls count against their caller too, and a caller that
         makes too many calls waits.
-
-        Raises:
-            AccessDeniedError: the caller may not call the method.
-            CallerLimitError: the caller makes too many calls.
-        """
+        Raises AccessDeniedError if the caller may not call the method, CallerLimitError if the caller makes too many
+        calls."""
         peer_certificate: PeerCertificate | None = None
         try:
             try:
@@ -132,10 +129,7 @@ class Authorizer(PeriodicTask):
 
     async def judge(self, peer_certificate: PeerCertificate, method: str, request: Any, context: Context) -> None:
         """Check that the caller may call the method for the project and the PBX that a request names.
-
-        Raises:
-            AccessDeniedError: the caller may not.
-        """
+        Raises AccessDeniedError if the caller may not."""
         try:
             await self._authorization.authorize(peer_certificate.identity, method, request)
         except AccessDeniedError as error:
@@ -146,10 +140,7 @@ class Authorizer(PeriodicTask):
     def call(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
         """Count a call while it is served; a caller that uses another's lease is reported as turned away. The call's
         share is closed when its task ends: once its answer was taken, or its connection lost.
-
-        Raises:
-            CallerLimitError: the caller has too many calls, brings too much, or does not take its answers.
-        """
+        Raises CallerLimitError if the caller has too many calls, brings too much, or does not take its answers."""
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -165,10 +156,7 @@ class Authorizer(PeriodicTask):
 
     async def wait_for_turn(self, peer_certificate: PeerCertificate) -> None:
         """Wait until a caller's calls so far, and the seats in them, are paid for.
-
-        Raises:
-            AccessDeniedError: the certificate was revoked or ended meanwhile.
-        """
+        Raises AccessDeniedError if the certificate was revoked or ended meanwhile."""
         if await self.turns.wait(self._allowances.calls, peer_certificate.identity.uri):
             self.check(peer_certificate)
 
@@ -179,10 +167,7 @@ class Authorizer(PeriodicTask):
 
     def check(self, peer_certificate: PeerCertificate) -> None:
         """Check that a certificate is neither revoked nor ended now.
-
-        Raises:
-            AccessDeniedError: it was revoked or ended.
-        """
+        Raises AccessDeniedError if it was revoked or ended."""
         if self._certificates.current.is_revoked(peer_certificate):
             raise AccessDeniedError(Denial.CERTIFICATE_REVOKED, "this certificate was revoked; ask for a new one")
         if peer_certificate.ends_at <= self._clock():
@@ -191,11 +176,8 @@ class Authorizer(PeriodicTask):
     @contextmanager
     def stream(self, peer_certificate: PeerCertificate, method: str, peer: str, share: Share) -> Iterator[None]:
         """Count a call as a stream; its task is cancelled when its certificate was revoked or has ended.
-
-        Raises:
-            AccessDeniedError: the certificate was revoked or has ended.
-            CallerLimitError: the caller has too many streams.
-        """
+        Raises AccessDeniedError if the certificate was revoked or has ended, CallerLimitError if the caller has too
+        many streams."""
         task = asyncio.current_task()
         assert task is not None
         self._streams[task] = peer_certificate, method, peer

@@ -32,9 +32,7 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
 
     Elements are fields and entries, known or not, at any depth; entries of packed numbers count by their bytes. Takes
     no longer than `most` elements take.
-
-    Raises:
-        MalformedError: the bytes are no message.
+    Raises MalformedError if the bytes are no message.
     """
     if len(data) <= most:  # an element takes a byte at least
         return None
@@ -78,9 +76,7 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
     """Return the first path of `entries_max` whose repeated field has more entries than it may; None where none has.
 
     Looks at no more than about `most` fields, and into none except those on these paths.
-
-    Raises:
-        MalformedError: the bytes are no message.
+    Raises MalformedError if the bytes are no message.
     """
     inside: dict[int, dict[int, str]] = {}
     for path in entries_max:
@@ -109,10 +105,7 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
 def bad_text(data: bytes, kind: Descriptor) -> tuple[str, bytes] | None:
     """Return the path of a message's first text that is no UTF-8, as `seats[3].holder`, and its bytes; None where no
     text among the first 100,000 fields is wrong. A parser's error names no field.
-
-    Raises:
-        MalformedError: the bytes are no message.
-    """
+    Raises MalformedError if the bytes are no message."""
     fields = islice(_texts(data, 0, len(data), kind, ""), _TEXT_FIELDS_MAX)
     return next(((path, text) for path, text in fields if not _is_text(text)), None)
 

@@ -26,11 +26,7 @@ class MessageDeadline:
         self._timer: asyncio.TimerHandle | None = None
 
     async def within(self, reading: Awaitable[T]) -> T:
-        """Return what `reading` reads.
-
-        Raises:
-            MessageLateError: nothing came in time.
-        """
+        """Return what `reading` reads. Raises MessageLateError if nothing came in time."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._ends_at[task] = loop.time() + self._seconds

@@ -34,9 +34,7 @@ class Turns:
     async def take(self, paces: Paces, key: Hashable, *, what: str) -> bool:
         """Count a call of `key`, and wait for its turn; return whether it waited. `what` names the calls in the error's
         text.
-
-        Raises:
-            CallerLimitError: the call's turn is too far off, or too many calls wait; the call counts nevertheless.
+        Raises CallerLimitError if the call's turn is too far off, or too many calls wait; the call counts nevertheless.
         """
         paces.take(key, 1)
         if not (seconds := paces.wait_seconds(key)):

@@ -36,10 +36,7 @@ class UnhurriedCalls:
 
     async def wait(self, context: Context) -> None:
         """Keep a call back for the seconds in its metadata at most, and for no more than half the time to its deadline.
-
-        Raises:
-            InvalidArgumentError: the metadata is no number from 0 to 10.
-        """
+        Raises InvalidArgumentError if the metadata is no number from 0 to 10."""
         seconds = _seconds(context)
         if not seconds or self._stopped:
             return

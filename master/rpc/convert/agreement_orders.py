@@ -53,11 +53,7 @@ _SUBJECTS = {
 def place_order(
     request: agreement_pb2.PlaceOrderRequest, key: RequestKey[Placed | AgreementRefusal], caller: str
 ) -> PlaceOrder:
-    """Read an order to be placed.
-
-    Raises:
-        InvalidArgumentError: a field is wrong; names it.
-    """
+    """Read an order to be placed. Raises InvalidArgumentError if a field is wrong, and names it."""
     wanted = order(request.order)
     if isinstance(wanted, NEED_A_REASON) and not request.reason and not request.dry_run:
         raise InvalidArgumentError("reason", "is empty; what is put right says why, for the audit")
@@ -73,11 +69,7 @@ def place_order(
 
 
 def order(message: agreement_order_pb2.AgreementOrder) -> Order:
-    """Read an order from its message.
-
-    Raises:
-        InvalidArgumentError: a field is wrong; names it.
-    """
+    """Read an order from its message. Raises InvalidArgumentError if a field is wrong, and names it."""
     kind = message.WhichOneof("order")
     if kind is None:
         raise InvalidArgumentError("order", f"must be one of {', '.join(ORDERS)}")
@@ -88,10 +80,7 @@ def order(message: agreement_order_pb2.AgreementOrder) -> Order:
 
 def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText:
     """Read a price file; its content is not checked against the project's catalog here.
-
-    Raises:
-        InvalidArgumentError: the file is empty, too large, or has no usable name.
-    """
+    Raises InvalidArgumentError if the file is empty, too large, or has no usable name."""
     name = _name(f"{field}.name", message.name, most=255)
     if not message.text or len(message.text.encode()) > LIMITS.size:
         raise InvalidArgumentError(f"{field}.text", f"must be a price file of at most {LIMITS.size:,} bytes")
@@ -99,11 +88,7 @@ def prices(message: agreement_pb2.PriceFile, field: str = "prices") -> PriceText
 
 
 def day(field: str, text: str) -> date:
-    """Read a day, such as 2026-03-01.
-
-    Raises:
-        InvalidArgumentError: the text is no day.
-    """
+    """Read a day, such as 2026-03-01. Raises InvalidArgumentError if the text is no day."""
     try:
         if _DAY.fullmatch(text):
             return date.fromisoformat(text)
@@ -118,10 +103,7 @@ def optional_day(field: str, text: str) -> date | None:
 
 def subject(field: str, message: agreement_order_pb2.AgreementSubject) -> Subject:
     """Read the license, device or contract that an order or a question is about.
-
-    Raises:
-        InvalidArgumentError: the subject's kind or id is missing or wrong.
-    """
+    Raises InvalidArgumentError if the subject's kind or id is missing or wrong."""
     if message.kind not in _SUBJECTS:
         names = ", ".join(kind.value for kind in SubjectKind)
         raise InvalidArgumentError(f"{field}.kind", f"{message.kind} must be one of {names}")
@@ -138,10 +120,7 @@ def subject_kind(kind: int) -> str:
 
 def server(text: str) -> tuple[str, str, str]:
     """Read what an upgrade is for, as (project, "devices", "pbxs" or "licenses", name).
-
-    Raises:
-        InvalidArgumentError: the text is no such name.
-    """
+    Raises InvalidArgumentError if the text is no such name."""
     match = _SERVER.fullmatch(values.resource(text))
     if match is None or not values.is_shown(match[0]):
         raise InvalidArgumentError(
@@ -151,11 +130,7 @@ def server(text: str) -> tuple[str, str, str]:
 
 
 def release(field: str, text: str) -> ReleaseName:
-    """Read the name of a release.
-
-    Raises:
-        InvalidArgumentError: the text is no name of a release.
-    """
+    """Read the name of a release. Raises InvalidArgumentError if the text is no name of a release."""
     return incoming.checked(field, ReleaseName.parse, _text(field, text))
 
 

@@ -27,10 +27,7 @@ from master.values import Value
 
 def refusal(refused: AgreementRefusal, *, order: str = "") -> agreement_pb2.AgreementRefusal:
     """Return the message of a refusal; `order` is the message field of the refused order.
-
-    Raises:
-        InvalidArgumentError: a value of the order means nothing; that is a failure, not an answer.
-    """
+    Raises InvalidArgumentError if a value of the order means nothing; that is a failure, not an answer."""
     if refused.problem is AgreementProblem.MALFORMED and order:
         raise InvalidArgumentError(
             f"order.{order}{'.' if refused.field else ''}{refused.field}", f"{refused.message}; {refused.remedy}"

@@ -27,10 +27,7 @@ _SHOWN = frozenset({"display_name", "model", "software_version"})
 
 def value_from(kind: type[V], sent: Any, at: str = "") -> V:
     """Return a value with the fields of a message as its attributes; a number that is 0 gets its attribute's default.
-
-    Raises:
-        InvalidArgumentError: an enum's number or a moment is not valid; names the field.
-    """
+    Raises InvalidArgumentError if an enum's number or a moment is not valid, and names the field."""
     return kind(**{name: read(sent, at) for name, read in _readers(kind, sent.DESCRIPTOR)})
 
 

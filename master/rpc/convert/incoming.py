@@ -33,11 +33,7 @@ _SECONDS_MAX = 253_402_300_799
 
 
 def pbx_name(text: str, field: str = "pbx") -> PbxName:
-    """Read `projects/{project}/pbxs/{pbx}`.
-
-    Raises:
-        InvalidArgumentError: the text is not of that form.
-    """
+    """Read `projects/{project}/pbxs/{pbx}`. Raises InvalidArgumentError if the text is not of that form."""
     try:
         return _pbx_name(text)
     except ValueError:
@@ -54,11 +50,7 @@ def _pbx_name(text: str) -> PbxName:
 
 
 def project_name(text: str, field: str = "project") -> str:
-    """Read `projects/{project}`.
-
-    Raises:
-        InvalidArgumentError: the text is not of that form.
-    """
+    """Read `projects/{project}`. Raises InvalidArgumentError if the text is not of that form."""
     parts = _parts(text)
     if len(parts) != 2 or parts[0] != "projects":
         raise InvalidArgumentError(field, f"{text[:80]!r} must be projects/PROJECT")
@@ -75,10 +67,8 @@ def _parts(text: str) -> list[str]:
 
 def receipts(sent: Sequence[lease_pb2.StandbyLeaseReceipt], project: str) -> tuple[Receipt, ...]:
     """Read a standby's receipts for its standby leases.
-
-    Raises:
-        InvalidArgumentError: there are too many, two for a PBX, or one is negative or of another project; names which.
-    """
+    Raises InvalidArgumentError if there are too many, two for a PBX, or one is negative or of another project, and
+    names which."""
     if len(sent) > _RECEIPTS_MAX:
         raise InvalidArgumentError("standby_receipts", f"{len(sent)} in one call; send at most {_RECEIPTS_MAX}")
     read: dict[str, Receipt] = {}
@@ -101,9 +91,7 @@ def carried_offline(
     sent: lease_pb2.CarriedOffline, *, standby: PbxName, primary: PbxName, public_key: bytes, now: float
 ) -> CarriedOffline:
     """Read what a standby carried while no master answered, and verify the standby lease that allowed it.
-
-    Raises:
-        InvalidArgumentError: the standby lease is forged, altered or of another pair, or a number makes no sense.
+    Raises InvalidArgumentError if the standby lease is forged, altered or of another pair, or a number makes no sense.
     """
     field = "carried_offline.signed"
     kind = document_pb2.DOCUMENT_KIND_STANDBY_LEASE
@@ -120,10 +108,7 @@ def carried_offline(
 
 def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) -> Proof | None:
     """Verify a PBX's last signed lease, and return what it proves; None where it names another key than the master's.
-
-    Raises:
-        InvalidArgumentError: the lease is forged, altered or of another PBX, or a number makes no sense.
-    """
+    Raises InvalidArgumentError if the lease is forged, altered or of another PBX, or a number makes no sense."""
     field = "proof.signed"
     if sent.signed.key_id != documents.key_id_of(public_key):
         return None
@@ -141,10 +126,7 @@ def lease_proof(sent: lease_pb2.LeaseProof, *, pbx: PbxName, public_key: bytes) 
 
 def signed_loans(sent: Sequence[document_pb2.SignedDocument], *, pbx: PbxName, public_key: bytes) -> list[SignedLoan]:
     """Verify a PBX's signed loans, and return them without loans that name another key than the master's.
-
-    Raises:
-        InvalidArgumentError: there are too many loans, or one is forged, altered or of another PBX.
-    """
+    Raises InvalidArgumentError if there are too many loans, or one is forged, altered or of another PBX."""
     if len(sent) > _LOANS_MAX:
         raise InvalidArgumentError("loans", f"must be {_LOANS_MAX} at most")
     loans = []
@@ -162,9 +144,7 @@ def signed_loans(sent: Sequence[document_pb2.SignedDocument], *, pbx: PbxName, p
 
 def block_uses(sent: Sequence[lease_pb2.BlockUse]) -> list[BlockUse]:
     """Read a PBX's report of the seats that it may use by number.
-
-    Raises:
-        InvalidArgumentError: there are too many license types, a type is there twice, or a number makes no sense.
+    Raises InvalidArgumentError if there are too many license types, a type is there twice, or a number makes no sense.
     """
     if len(sent) > _BLOCKS_MAX:
         raise InvalidArgumentError("blocks", f"must have {_BLOCKS_MAX} license types at most")
@@ -203,11 +183,7 @@ def _in_use(field: str, sent: Sequence[lease_pb2.Holding]) -> dict[str, int]:
 
 
 def checked(field: str, read: Callable[[Sent], Read], value: Sent) -> Read:
-    """Read a value by its validator.
-
-    Raises:
-        InvalidArgumentError: the validator refuses it; names the field.
-    """
+    """Read a value by its validator. Raises InvalidArgumentError if the validator refuses it, and names the field."""
     try:
         return read(value)
     except ValueError as error:
@@ -216,37 +192,25 @@ def checked(field: str, read: Callable[[Sent], Read], value: Sent) -> Read:
 
 def text(field: str, value: str) -> str:
     """Read a short printable text.
-
-    Raises:
-        InvalidArgumentError: the text is missing, too long or has control characters.
-    """
+    Raises InvalidArgumentError if the text is missing, too long or has control characters."""
     return checked(field, values.short_text, value)
 
 
 def optional_text(field: str, value: str) -> str:
     """Read a short printable text, which may be empty.
-
-    Raises:
-        InvalidArgumentError: the text is too long or has control characters.
-    """
+    Raises InvalidArgumentError if the text is too long or has control characters."""
     return text(field, value) if value else ""
 
 
 def reason(value: str) -> str:
     """Read the reason of a change, which may be empty.
-
-    Raises:
-        InvalidArgumentError: the reason is too long or has control characters.
-    """
+    Raises InvalidArgumentError if the reason is too long or has control characters."""
     return checked("reason", values.free_text, value)
 
 
 def given_reason(value: str) -> str:
     """Read the reason of a change for which the audit needs one.
-
-    Raises:
-        InvalidArgumentError: the reason is missing, too long or has control characters.
-    """
+    Raises InvalidArgumentError if the reason is missing, too long or has control characters."""
     why = reason(value)
     if not why:
         raise InvalidArgumentError("reason", "must say why; the audit keeps it")
@@ -254,20 +218,13 @@ def given_reason(value: str) -> str:
 
 
 def software(field: str, value: str) -> Version:
-    """Read a software version.
-
-    Raises:
-        InvalidArgumentError: the text is no version.
-    """
+    """Read a software version. Raises InvalidArgumentError if the text is no version."""
     return checked(field, Version.parse, value)
 
 
 def moment(field: str, value: Timestamp) -> float:
     """Read a moment, as UNIX seconds.
-
-    Raises:
-        InvalidArgumentError: the moment is before 1970 or after 9999, or no timestamp at all.
-    """
+    Raises InvalidArgumentError if the moment is before 1970 or after 9999, or no timestamp at all."""
     if not (0 <= value.seconds <= _SECONDS_MAX and 0 <= value.nanos < 1_000_000_000):
         said = f"seconds {value.seconds}, nanos {value.nanos}"
         raise InvalidArgumentError(field, f"must be a moment between 1970 and 9999, not {said}")
@@ -276,10 +233,7 @@ def moment(field: str, value: Timestamp) -> float:
 
 def whole_number(field: str, value: int, *, least: int = 0, most: int | None = None) -> int:
     """Read a count, or a serial number that a master gave.
-
-    Raises:
-        InvalidArgumentError: the number is below `least` or above `most`.
-    """
+    Raises InvalidArgumentError if the number is below `least` or above `most`."""
     if value < least or (most is not None and value > most):
         limits = "must not be negative" if most is None else f"must be {least:,} to {most:,}"
         raise InvalidArgumentError(field, f"{value} {limits}")
@@ -288,10 +242,7 @@ def whole_number(field: str, value: int, *, least: int = 0, most: int | None = N
 
 def epoch(value: int, field: str = "epoch") -> int:
     """Read the epoch of a lease; the first one of a lease is 1 or more.
-
-    Raises:
-        InvalidArgumentError: no lease can have the epoch.
-    """
+    Raises InvalidArgumentError if no lease can have the epoch."""
     if value < 1:
         raise InvalidArgumentError(field, f"{value} must be 1 or more; send the epoch of the lease that was opened")
     return value
@@ -299,8 +250,5 @@ def epoch(value: int, field: str = "epoch") -> int:
 
 def page_size(value: int, *, default: int) -> int:
     """Read the most rows that a page may have: `default` where the value is 0, and 1,000 at most.
-
-    Raises:
-        InvalidArgumentError: the value is negative.
-    """
+    Raises InvalidArgumentError if the value is negative."""
     return min(whole_number("page_size", value) or default, 1000)

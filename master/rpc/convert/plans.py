@@ -22,10 +22,7 @@ NAME_MAX = 63
 
 def changes(sent: Sequence[plan_pb2.PlannedChange]) -> list[PlannedChange]:
     """Read the changes to be planned; whether the things that they name exist is not checked here.
-
-    Raises:
-        InvalidArgumentError: there are too many changes or none, or a change is malformed; names which.
-    """
+    Raises InvalidArgumentError if there are too many changes or none, or a change is malformed, and names which."""
     _check_count("changes", len(sent), CHANGES_MAX)
     return [_change(change, f"changes[{index}]") for index, change in enumerate(sent)]
 

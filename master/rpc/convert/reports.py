@@ -15,11 +15,7 @@ DAYS_DEFAULT, DAYS_MAX = 30, 3650
 
 
 def days(given: int) -> int:
-    """Read how many days to look back.
-
-    Raises:
-        InvalidArgumentError: the number is negative or above `DAYS_MAX`.
-    """
+    """Read how many days to look back. Raises InvalidArgumentError if the number is negative or above `DAYS_MAX`."""
     if not 0 <= given <= DAYS_MAX:
         raise InvalidArgumentError("days", f"{given} is not between 1 and {DAYS_MAX}; 0 means {DAYS_DEFAULT}")
     return given or DAYS_DEFAULT

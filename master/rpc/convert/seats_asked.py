@@ -43,10 +43,7 @@ class Asked(Value, Generic[Item]):
 
 def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked[Want]:
     """Read the seats that a call asks for; their types are not checked against the project's catalog here.
-
-    Raises:
-        InvalidArgumentError: there are more than `most` seats, or fewer than `least`.
-    """
+    Raises InvalidArgumentError if there are more than `most` seats, or fewer than `least`."""
     _check_count(len(seats), least=least, most=most)
     read = _Wants()
     holders = list(map(_HOLDER, seats))
@@ -56,11 +53,7 @@ def wants(seats: Sequence[seat_pb2.Seat], *, most: int, least: int = 1) -> Asked
 
 
 def seat_keys(seats: Sequence[seat_pb2.Seat], *, most: int) -> Asked[SeatKey]:
-    """Read the seats to be returned.
-
-    Raises:
-        InvalidArgumentError: there are more than `most` seats, or none.
-    """
+    """Read the seats to be returned. Raises InvalidArgumentError if there are more than `most` seats, or none."""
     _check_count(len(seats), least=1, most=most)
     read = _Reader()
     keys: list[SeatKey] = []

@@ -34,11 +34,7 @@ _LATEST = 253_402_300_799.0
 
 
 def check_kind(document: document_pb2.SignedDocument, kind: signing.Kind) -> None:
-    """Check that a document claims to be of a kind.
-
-    Raises:
-        DocumentRefusedError: the document claims another kind.
-    """
+    """Check that a document claims to be of a kind. Raises DocumentRefusedError if the document claims another kind."""
     try:
         signing.check_kind(document, kind)
     except signing.DocumentError as error:
@@ -47,10 +43,7 @@ def check_kind(document: document_pb2.SignedDocument, kind: signing.Kind) -> Non
 
 def license_file(document: document_pb2.SignedDocument, public_key: bytes) -> documents.LicenseFile:
     """Read a vendor's license file, once its signature is verified.
-
-    Raises:
-        DocumentRefusedError: the file is not genuine or cannot be read.
-    """
+    Raises DocumentRefusedError if the file is not genuine or cannot be read."""
     file = _verified(document, document_pb2.DOCUMENT_KIND_LICENSE_FILE, public_key, document_pb2.LicenseFile)
     return documents.LicenseFile(
         id=file.id,
@@ -88,10 +81,7 @@ def _without_unknown_fields(document: document_pb2.SignedDocument) -> bytes:
 
 def introduction(document: document_pb2.SignedDocument, public_key: bytes) -> keys.TrustKey:
     """Read a vendor's key that a trusted key introduces.
-
-    Raises:
-        DocumentRefusedError: the introduction is not genuine or cannot be read.
-    """
+    Raises DocumentRefusedError if the introduction is not genuine or cannot be read."""
     payload = _verified(document, document_pb2.DOCUMENT_KIND_VENDOR_KEY, public_key, document_pb2.VendorKey)
     retire = _seconds("retire_previous_time", payload.retire_previous_time)
     return keys.TrustKey(
@@ -104,11 +94,7 @@ def introduction(document: document_pb2.SignedDocument, public_key: bytes) -> ke
 
 
 def named_key(key: license_pb2.NamedVendorKey) -> keys.TrustKey:
-    """Read a vendor's key that an operator names.
-
-    Raises:
-        InvalidArgumentError: its bytes are no public key.
-    """
+    """Read a vendor's key that an operator names. Raises InvalidArgumentError if its bytes are no public key."""
     return keys.TrustKey(
         key_id=signing.key_id_of(checked("key.public_key", values.public_key, key.public_key)),
         public_key=key.public_key,
@@ -120,10 +106,7 @@ def named_key(key: license_pb2.NamedVendorKey) -> keys.TrustKey:
 
 def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> documents.Certificate:
     """Read a device's security certificate, once its signature is verified.
-
-    Raises:
-        DocumentRefusedError: the certificate is not genuine or cannot be read.
-    """
+    Raises DocumentRefusedError if the certificate is not genuine or cannot be read."""
     kind = document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE
     payload = _verified(document, kind, public_key, document_pb2.SecurityCertificate)
     project, device = device_name(payload.device)
@@ -139,10 +122,7 @@ def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> doc
 
 def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
     """Read a device's key from the document that the key itself signed, which proves that the sender has the key.
-
-    Raises:
-        DocumentRefusedError: the document is not genuine or cannot be read.
-    """
+    Raises DocumentRefusedError if the document is not genuine or cannot be read."""
     kind = document_pb2.DOCUMENT_KIND_ENROLLMENT
     check_kind(document, kind)
     try:
@@ -163,10 +143,7 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
 
 def device_name(text: str) -> tuple[str, str]:
     """Read `projects/{project}/devices/{device}` as (project, device).
-
-    Raises:
-        InvalidArgumentError: the text is not of that form.
-    """
+    Raises InvalidArgumentError if the text is not of that form."""
     parts = values.resource(text).split("/")
     well_formed = len(parts) == 4 and parts[0] == "projects" and parts[2] == "devices"
     if not (well_formed and is_name(parts[1]) and is_name(parts[3])):
@@ -176,10 +153,7 @@ def device_name(text: str) -> tuple[str, str]:
 
 def in_use(value: int) -> InUse:
     """Read what to do about seats in use; to refuse where the request does not say.
-
-    Raises:
-        InvalidArgumentError: the value is none of `InUse`.
-    """
+    Raises InvalidArgumentError if the value is none of `InUse`."""
     try:
         return InUse(value) if value else InUse.REFUSE
     except ValueError as error:

@@ -23,10 +23,7 @@ _KINDS = {kind.value: kind for kind in AlarmKind}
 
 def name_of(text: str) -> tuple[str, str]:
     """Read `projects/{project}/webhooks/{webhook}` as (project, webhook).
-
-    Raises:
-        InvalidArgumentError: the text is not of that form.
-    """
+    Raises InvalidArgumentError if the text is not of that form."""
     match = _NAME.fullmatch(text)
     if match is None:
         raise InvalidArgumentError(
@@ -37,10 +34,7 @@ def name_of(text: str) -> tuple[str, str]:
 
 def add_request(request: webhook_pb2.AddWebhookRequest, key: RequestKey[Webhook], caller: str) -> AddWebhook:
     """Read a receiver to be added.
-
-    Raises:
-        InvalidArgumentError: a field is wrong; names it, but never repeats the URL.
-    """
+    Raises InvalidArgumentError if a field is wrong, and names it, but never repeats the URL."""
     project, name = name_of(request.name)
     return AddWebhook(
         project=project,

@@ -60,10 +60,7 @@ class MetricsPage:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` gives UNIX seconds, `steady` only goes forward.
-
-        Raises:
-            OSError: the address cannot be listened on.
-        """
+        Raises OSError if the address cannot be listened on."""
         page: WSGIApplication = make_wsgi_app(metrics.registry)
 
         for reason in _REASONS:
@@ -132,10 +129,7 @@ class MetricsPage:
 
 def _listening(address: str, application: WSGIApplication, server: type[_Server]) -> WSGIServer:
     """Make a server on an address of either family; an address that means all is of both families, as in gRPC.
-
-    Raises:
-        OSError: the address cannot be listened on.
-    """
+    Raises OSError if the address cannot be listened on."""
     host, port = listening_address(address)
     if host in ("0.0.0.0", "::"):
         places = [(AddressFamily.AF_INET6, "::"), (AddressFamily.AF_INET, "0.0.0.0")]  # a machine may lack the first

@@ -168,10 +168,7 @@ class Server:
 
     async def start(self, address: str, certificates: Certificates | None) -> int:
         """Begin to serve, over TLS where there are certificates; return the port.
-
-        Raises:
-            OSError: the address cannot be listened on.
-        """
+        Raises OSError if the address cannot be listened on."""
         try:
             if certificates is None:
                 port = self._server.add_insecure_port(address)

@@ -199,11 +199,7 @@ def _is_dry_run(request: MoveRequest) -> bool:
 
 
 def _move_fields(request: MoveRequest, repeatable: Repeatable[MovedAll, Any]) -> dict[str, Any]:
-    """Read the fields that every move has.
-
-    Raises:
-        InvalidArgumentError: a field is wrong; names it.
-    """
+    """Read the fields that every move has. Raises InvalidArgumentError if a field is wrong, and names it."""
     if not 1 <= len(request.licenses) <= _LICENSES_MAX:
         count = len(request.licenses)
         raise InvalidArgumentError("licenses", f"{count} licenses in one call; send 1 to {_LICENSES_MAX} at a time")
