@@ -62,10 +62,7 @@ class Agreements:
 
     async def quote(self, project: str, order: Order, prices: PriceText) -> Quote | AgreementRefusal:
         """Return what an order would cost today.
-
-        Raises:
-            UnknownProjectError, PriceFileError: the price cannot be given.
-        """
+        Raises UnknownProjectError or PriceFileError if the price cannot be given."""
         now = self._context.lease_time().now
         return await self._context.questions.read(
             lambda tx: quote_order(tx, self._context.estates, project, order, prices, now)
@@ -73,10 +70,7 @@ class Agreements:
 
     async def known(self, project: str, *, day: date | None = None, as_of: float | None = None) -> Known:
         """Return what is known of a project on a day (today where None), by what was known `as_of`.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         now = self._context.lease_time().now
         ledgers = self._context.estates.ledgers
         return await self._context.read_project(
@@ -87,10 +81,7 @@ class Agreements:
         self, project: str, *, after: int, limit: int, subject: Subject | None = None, as_of: float | None = None
     ) -> tuple[list[Entry], State]:
         """Return entries of the ledger after a given number, and the state of the whole ledger (by `as_of`).
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         now = self._context.lease_time().now
 
         def look(tx: Tx, estate: Estate) -> tuple[list[Entry], State]:

@@ -45,11 +45,7 @@ class PriceText(Value):
     text: str
 
     def read(self, catalog: Catalog) -> PriceList:
-        """Parse the prices of the text.
-
-        Raises:
-            PriceFileError: the text has a mistake, or is for another catalog.
-        """
+        """Parse the prices of the text. Raises PriceFileError if the text has a mistake, or is for another catalog."""
         return read_prices(self.text, file=self.name, catalog=catalog)
 
 
@@ -77,11 +73,8 @@ class Placed(Value, kw_only=True):
 
 def place_order(changes: LicenseChanges, request: PlaceOrder) -> Placed | AgreementRefusal | AnsweredBefore:
     """Decide an order and write its entries and licenses; the same request again gives the same answer.
-
-    Raises:
-        RequestIdTakenError: the request id was used for something else.
-        PriceFileError: the price file has a mistake.
-    """
+    Raises RequestIdTakenError if the request id was used for something else, PriceFileError if the price file has a
+    mistake."""
     if (before := answered_before(changes.tx, changes.estate.project_id, request.key)) is not None:
         return before
     prices = request.prices.read(changes.estate.catalog) if request.prices is not None else None
@@ -97,11 +90,7 @@ def quote_order(
     tx: Tx, estates: EstateCache, project: str, order: Order, prices: PriceText, now: float
 ) -> Quote | AgreementRefusal:
     """Return what an order would cost today; change nothing.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-        PriceFileError: the price file has a mistake.
-    """
+    Raises UnknownProjectError if there is no such project, PriceFileError if the price file has a mistake."""
     estate = read_estate(tx, estates, project)
     known = known_now(estate, estates.ledgers.state(tx, estate.project_id), now=now)
     if (refused := _declared_in_file(estate, order)) is not None:

@@ -85,11 +85,7 @@ def run_batch(
 
 
 def answer_to(tx: Tx, estates: EstateCache, time: LeaseTime, request: Request[Answer]) -> Answer:
-    """Decide and write one request in a batch of its own.
-
-    Raises:
-        *CONCERNS_ONE: the request is not served.
-    """
+    """Decide and write one request in a batch of its own. Raises one of CONCERNS_ONE if the request is not served."""
     (answer,) = run_batch(tx, estates, time, [request]).answers
     if isinstance(answer, Exception):
         raise answer

@@ -99,10 +99,7 @@ class BatchLeases:
 
     def running(self, resolved: ResolvedRequest, request: UnderLease[object]) -> Lease:
         """Return the running lease that a request names.
-
-        Raises:
-            LeaseError: the lease is not, or no longer, the one that the request names.
-        """
+        Raises LeaseError if the lease is not, or no longer, the one that the request names."""
         lease, epoch, caller_id = self.of(resolved.pbx.id), request.epoch, resolved.caller_id
         if lease is not None and lease.claimed and epoch < lease.epoch:
             estate = resolved.eligibilities.estate
@@ -112,10 +109,7 @@ class BatchLeases:
 
     def called(self, resolved: ResolvedRequest, request: SeatCall[object]) -> Lease:
         """Return the lease under which a request changes what is held.
-
-        Raises:
-            LeaseError: the lease is not the one that the request names, or a later request was served.
-        """
+        Raises LeaseError if the lease is not the one that the request names, or a later request was served."""
         lease = self.running(resolved, request)
         after = called(lease, request.unanswered_calls, pbx=str(request.pbx))
         if after is not lease:
@@ -210,10 +204,7 @@ class BatchLeases:
 
     def end(self, resolved: ResolvedRequest, request: EndLease) -> LeaseEnded:
         """End a lease, and every claim in the PBX's name, because an operator said so.
-
-        Raises:
-            NoLeaseToEndError: the PBX has no lease.
-        """
+        Raises NoLeaseToEndError if the PBX has no lease."""
         lease, estate, pbx_id = self.of(resolved.pbx.id), resolved.eligibilities.estate, resolved.pbx.id
         counted_now = self._claims.in_use_at_most(pbx_id) if lease is not None else {}
         claims = self._claims.claims.get(pbx_id, ())
@@ -263,10 +254,8 @@ class BatchLeases:
 
     def _proof(self, resolved: ResolvedRequest, request: OpenLease) -> Proof | None:
         """Return the proof that an opening shows, if its signed lease is in force and a proof is wanted.
-
-        Raises:
-            DatabaseOutdatedError: the proof shows that the master must learn, or learn for longer than it does already.
-        """
+        Raises DatabaseOutdatedError if the proof shows that the master must learn, or learn for longer than it does
+        already."""
         proof, estate, before = request.proof, resolved.eligibilities.estate, self.of(resolved.pbx.id)
         if proof is None or not proof.is_in_force(self._time):
             return None

@@ -35,11 +35,7 @@ class Known(Value, kw_only=True):
     """The day asked about, in the project's time zone."""
 
     def device_of_pbx(self, name: str) -> str:
-        """Return the name of the device that a PBX runs on.
-
-        Raises:
-            UnknownPbxError: there is no such PBX.
-        """
+        """Return the name of the device that a PBX runs on. Raises UnknownPbxError if there is no such PBX."""
         if name not in self.estate.pbx_ids:
             raise UnknownPbxError(PbxName(self.estate.name, name))
         return self.estate.pbxs[self.estate.pbx_ids[name]].device.name

@@ -43,11 +43,7 @@ class EstateCache:
         return projects
 
     def find(self, tx: Tx, name: PbxName) -> tuple[EligibilityCache, Pbx]:
-        """Find a PBX and its project by name.
-
-        Raises:
-            UnknownPbxError: there is no such project or PBX.
-        """
+        """Find a PBX and its project by name. Raises UnknownPbxError if there is no such project or PBX."""
         eligibilities = self.current(tx, [name.project]).get(name.project)
         if eligibilities is None or name.pbx not in eligibilities.estate.pbx_ids:
             raise UnknownPbxError(name, eligibilities.estate.pbx_ids if eligibilities is not None else ())
@@ -55,11 +51,7 @@ class EstateCache:
 
 
 def read_estate(tx: Tx, estates: EstateCache, project: str) -> Estate:
-    """Read a project as it is now.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-    """
+    """Read a project as it is now. Raises UnknownProjectError if there is no such project."""
     projects = estates.current(tx, [project])
     if project not in projects:
         raise UnknownProjectError(project)

@@ -39,10 +39,7 @@ class ServiceContext(Value, kw_only=True):
 
     async def read_project(self, project: str, look: Callable[[Tx, Estate], T]) -> T:
         """Read one project for a caller and return what `look` makes of it.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         return await self.questions.read(lambda tx: look(tx, read_estate(tx, self.estates, project)))
 
     async def change(self, work: Work[T]) -> T:

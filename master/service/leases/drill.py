@@ -60,11 +60,7 @@ class _Failed(Exception):
 
 def drill(tx: Tx, estates: EstateCache, name: PbxName, *, caller: str, time: LeaseTime) -> DrillReport:
     """Take over, synchronise and hand back on a copy; return the report of each step.
-
-    Raises:
-        UnknownPbxError: there is no such PBX.
-        NoPairError: the PBX is nobody's standby.
-    """
+    Raises UnknownPbxError if there is no such PBX, NoPairError if the PBX is nobody's standby."""
     eligibilities, standby = estates.find(tx, name)
     primary = primary_of(eligibilities.estate, standby)
     if primary is None:

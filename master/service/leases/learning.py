@@ -60,10 +60,7 @@ async def begin_learning(
     database: Database, estates: EstateCache, project: str, why: str, *, caller: str, time: LeaseTime
 ) -> float:
     """Begin learning, or learn anew where the project is learning already; return the end of learning, UNIX seconds.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-    """
+    Raises UnknownProjectError if there is no such project."""
     return await database.transact(lambda tx: _begin(tx, _locked(tx, estates, project), _By(caller, why), time))
 
 

@@ -96,10 +96,7 @@ def read_explanation(
 ) -> Explanation:
     """Decide an acquire on a copy, with the same code, and return the pools that the PBX would draw from; `explained`
     adds what would help.
-
-    Raises:
-        UnknownPbxError: there is no such PBX.
-    """
+    Raises UnknownPbxError if there is no such PBX."""
     eligibilities, pbx = estates.find(tx, name)
     view = read_lease_views(tx, eligibilities.estate, [pbx], time)[0]
     runs = software or (view.lease.software if view.lease else pbx.software)

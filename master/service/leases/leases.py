@@ -161,11 +161,8 @@ class Leases:
 
     async def end_lease(self, request: EndLease, *, dry_run: bool) -> LeaseEnded | AnsweredBefore:
         """End a PBX's lease for an operator, or return what that would do; whoever had the lease is notified.
-
-        Raises:
-            UnknownPbxError, NoLeaseToEndError: there is nothing to end.
-            RequestIdTakenError: the request id was used for something else.
-        """
+        Raises UnknownPbxError or NoLeaseToEndError if there is nothing to end, RequestIdTakenError if the request id
+        was used for something else."""
         if dry_run:  # by the code that would do it, on a copy
             return await self._context.rehearse(
                 request.pbx.project,
@@ -186,9 +183,7 @@ class Leases:
         """Yield the notices for the holder of an epoch: at once, and whenever they change; end when the lease ends.
 
         `watcher` is who proved to ask; None in plain text.
-
-        Raises:
-            LeaseError, UnknownPbxError: there is nothing to watch.
+        Raises LeaseError or UnknownPbxError if there is nothing to watch.
         """
         stream_seen: StreamSeen | None = None
         known: tuple[Notice, ...] | None = None
@@ -289,10 +284,7 @@ class Leases:
 
     async def list_waiting(self, project: str, license_type: str) -> WaitingList:
         """Return who waits for seats of a license type, or of any type where none is named.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         now = self._context.lease_time().now
         return await self._context.read_project(
             project, lambda tx, estate: read_waiting(tx, estate, license_type, now=now)
@@ -302,10 +294,7 @@ class Leases:
 
     async def preview_loan(self, request: BorrowSeats) -> LoanPreview:
         """Return what lending would do, decided on a copy by the code that lends.
-
-        Raises:
-            UnknownProjectError, UnknownPbxError, LeaseError, LoanError: the loan would be refused.
-        """
+        Raises UnknownProjectError, UnknownPbxError, LeaseError or LoanError if the loan would be refused."""
         return await self._context.rehearse(
             request.pbx.project,
             lambda tx, estates, time: preview_loan(tx, estates, request, time),
@@ -349,10 +338,7 @@ class Leases:
 
     async def drill_standby(self, name: PbxName, *, caller: str) -> DrillReport:
         """Prove a takeover on a copy, and record in the audit that this was done.
-
-        Raises:
-            UnknownPbxError, NoPairError: there is nothing to drill.
-        """
+        Raises UnknownPbxError or NoPairError if there is nothing to drill."""
         report = await self._context.rehearse(
             name.project,
             lambda tx, estates, time: drill(tx, estates, name, caller=caller, time=time),

@@ -24,10 +24,7 @@ class LoanPreview(Value):
 
 def preview_loan(tx: Tx, estates: EstateCache, request: BorrowSeats, time: LeaseTime) -> LoanPreview:
     """Lend seats on a copy, and return how many seats each site could get before and after.
-
-    Raises:
-        UnknownProjectError, UnknownPbxError, LeaseError, LoanError: the seats would not be lent.
-    """
+    Raises UnknownProjectError, UnknownPbxError, LeaseError or LoanError if the seats would not be lent."""
     estate = read_estate(tx, estates, request.pbx.project)
 
     def pools() -> dict[str, SharedPool]:

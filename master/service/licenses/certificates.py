@@ -14,9 +14,7 @@ def certify(changes: LicenseChanges, certificate: Certificate, rules: MoveRules)
 
     A certificate that ended the last binding changes nothing when it comes again. A late one, from a device declared
     dead, ends the waiting.
-
-    Raises:
-        DocumentRefusedError: it is not that device's to give, or belongs to a release that is over.
+    Raises DocumentRefusedError if it is not that device's to give, or belongs to a release that is over.
     """
     check_own_device(changes.estate, certificate.handed_in_by, certificate.device)
     license = changes.find(certificate.license)

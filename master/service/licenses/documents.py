@@ -42,10 +42,7 @@ class DocumentRefusedError(Exception):
 
 def check_own_device(estate: Estate, proven: PbxName | None, device: str) -> None:
     """Check that a PBX, where one proved that it calls, hands in documents of its own device only.
-
-    Raises:
-        DocumentRefusedError: the document is of another device.
-    """
+    Raises DocumentRefusedError if the document is of another device."""
     if proven is None:
         return
     pbx_id = estate.pbx_ids.get(proven.pbx) if proven.project == estate.name else None

@@ -52,10 +52,7 @@ class TrustKey(Value, kw_only=True):
 
 def trust_key(changes: LicenseChanges, request: TrustKey) -> store.VendorKey:
     """Trust a vendor's key from now on; a key that is trusted already stays as it is.
-
-    Raises:
-        DocumentRefusedError: the introducing key is not trusted, or the new key was distrusted before.
-    """
+    Raises DocumentRefusedError if the introducing key is not trusted, or the new key was distrusted before."""
     tx, project_id = changes.tx, changes.estate.project_id
     known = _find(store.vendor_keys(tx, project_id), request.key_id)
     if known is not None and known.distrusted_at is None:
@@ -85,11 +82,7 @@ def trust_key(changes: LicenseChanges, request: TrustKey) -> store.VendorKey:
 
 
 def distrust_key(changes: LicenseChanges, key_id: str) -> store.VendorKey:
-    """Stop trusting a vendor's key.
-
-    Raises:
-        UnknownKeyError: the project never trusted the key.
-    """
+    """Stop trusting a vendor's key. Raises UnknownKeyError if the project never trusted the key."""
     known = _find(store.vendor_keys(changes.tx, changes.estate.project_id), key_id)
     if known is None:
         raise UnknownKeyError(key_id)
@@ -104,10 +97,7 @@ def distrust_key(changes: LicenseChanges, key_id: str) -> store.VendorKey:
 
 def trusted_key(tx: Tx, project_id: int, key_id: str) -> store.VendorKey:
     """Return a vendor's key that the project trusts now.
-
-    Raises:
-        DocumentRefusedError: the key is not, or no longer, trusted.
-    """
+    Raises DocumentRefusedError if the key is not, or no longer, trusted."""
     vendor_key = _find(store.vendor_keys(tx, project_id), key_id)
     if vendor_key is None:
         raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"{key_id!r}; trust the vendor's key first")
@@ -118,11 +108,8 @@ def trusted_key(tx: Tx, project_id: int, key_id: str) -> store.VendorKey:
 
 def open_enrollment(changes: LicenseChanges, name: str, token: str, *, lasts_seconds: float) -> float:
     """Store the hash of a one-time token with which a device shows its key; return when the token ends, UNIX seconds.
-
-    Raises:
-        UnknownDeviceError: there is no device of that name.
-        DeviceKeptError: the device has a key, and licenses that only that key can certify.
-    """
+    Raises UnknownDeviceError if there is no device of that name, DeviceKeptError if the device has a key, and licenses
+    that only that key can certify."""
     device, ends_at = _device(changes, name), changes.now + lasts_seconds
     _check_replaceable(changes, device)
     store.write_token(changes.tx, device.id, token_hash=token_hash(token), ends_at=ends_at, by=changes.caller)

@@ -40,11 +40,7 @@ class LicenseChanges:
     def __init__(
         self, tx: Tx, estates: EstateCache, project: str, *, caller: str, reason: str, time: LeaseTime
     ) -> None:
-        """Lock the project and read its licenses.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        """Lock the project and read its licenses. Raises UnknownProjectError if there is no such project."""
         if not store.lock_project(tx, project):
             raise UnknownProjectError(project)
         self.tx = tx
@@ -149,10 +145,7 @@ class LicenseChanges:
 
 def under_lock(project: str, work: Callable[[LicenseChanges], T], *, caller: str, reason: str = "") -> Work[T]:
     """Make work on the licenses of a project, to be done in a transaction under the project's lock.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-    """
+    Raises UnknownProjectError if there is no such project."""
     return lambda tx, estates, time: work(LicenseChanges(tx, estates, project, caller=caller, reason=reason, time=time))
 
 

@@ -50,10 +50,7 @@ class Licenses:
 
     async def move(self, request: Move) -> MovedAll | AnsweredBefore:
         """Bind licenses, or release them, cancel or approve releases; PBXs are notified at once.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         moved = partial(move_licenses, request=request, rules=self._rules)
         work = under_lock(request.project, moved, caller=request.caller, reason=request.reason)
         if request.dry_run:
@@ -143,10 +140,7 @@ class Licenses:
 
     async def vendor_key(self, project: str, key_id: str) -> store.VendorKey:
         """Return a vendor's key that the project trusts now.
-
-        Raises:
-            UnknownProjectError, DocumentRefusedError: the key is not trusted.
-        """
+        Raises UnknownProjectError or DocumentRefusedError if the key is not trusted."""
         return await self._context.read_project(
             project, lambda tx, estate: keys.trusted_key(tx, estate.project_id, key_id)
         )

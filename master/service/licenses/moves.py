@@ -85,10 +85,7 @@ class MoveRules(Value):
 
 def move_licenses(changes: LicenseChanges, request: Move, rules: MoveRules) -> MovedAll | AnsweredBefore:
     """Move licenses one after the other; each is judged after those before it.
-
-    Raises:
-        RequestIdTakenError: the request id was used for something else.
-    """
+    Raises RequestIdTakenError if the request id was used for something else."""
     tx = changes.tx
     step, kind = _STEPS[type(request)]
     if (answered := answered_before(tx, changes.estate.project_id, request.key)) is not None:

@@ -65,10 +65,7 @@ class Audit:
 
     async def verify(self, project: str) -> Verified:
         """Verify a project's chain to its end, or to the first defect.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         stored = await self._database.read(lambda tx: _chain(tx, project))
         beginning = genesis(project)
         walk = ChainWalk(project, beginning)

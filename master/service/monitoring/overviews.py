@@ -19,11 +19,7 @@ _PROJECTS_MAX = 1000
 
 
 def read_overview(tx: Tx, estates: EstateCache, project: str, time: LeaseTime) -> Overview:
-    """Read the overview of one project.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-    """
+    """Read the overview of one project. Raises UnknownProjectError if there is no such project."""
     estate = read_estate(tx, estates, project)
     usage = queries.usage_of_project(tx, estate.project_id)
     claimed = {pbx_id for (_, pbx_id), use in usage.items() if use.counted > use.seats}

@@ -43,10 +43,7 @@ class UsageReport(Value, kw_only=True):
 
 async def usage_report(context: ServiceContext, project: str, *, days: int, with_holders: bool) -> UsageReport:
     """Return the usage report on the last `days` days, today included.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-    """
+    Raises UnknownProjectError if there is no such project."""
     time = context.lease_time()
     today = day_of(time.now)
     first = today - days + 1

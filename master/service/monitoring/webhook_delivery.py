@@ -72,9 +72,7 @@ class WebhookSender:
         """Receivers' certificates must be signed by an authority that the system trusts, or by one in `ca_file`.
 
         Receivers are reached at public addresses, and at those in `networks`.
-
-        Raises:
-            ValueError: `ca_file` cannot be read, or holds no certificate.
+        Raises ValueError if `ca_file` cannot be read, or holds no certificate.
         """
         self._clock = clock
         self._trust = None if ca_file is None else _ssl_context(ca_file)
@@ -87,10 +85,7 @@ class WebhookSender:
     async def post(self, webhook: store.Webhook, body: str) -> str:
         """Send a message to a webhook; return why the receiver did not take it, empty where it did. The answer never
         has the URL or the secret.
-
-        Raises:
-            ReceiverLostError: the receiver did not answer; the text says how.
-        """
+        Raises ReceiverLostError if the receiver did not answer; the text says how."""
         import aiohttp  # 7 MiB, for masters that have a receiver
 
         if self._session is None:

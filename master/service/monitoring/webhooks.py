@@ -120,20 +120,13 @@ class Webhooks:
         return await self._context.questions.transact(work)
 
     async def list(self, project: str) -> Sequence[store.Webhook]:
-        """Return a project's webhooks, sorted by name.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        """Return a project's webhooks, sorted by name. Raises UnknownProjectError if there is no such project."""
         return await self._context.read_project(project, lambda tx, estate: store.webhooks(tx, estate.project_id))
 
     async def remove(self, project: str, name: str, *, caller: str, key: RequestKey[None], reason: str) -> None:
         """Remove a webhook, with its messages that are not yet delivered.
-
-        Raises:
-            UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
-            RequestIdTakenError: the request id was used for something else.
-        """
+        Raises UnknownProjectError or UnknownWebhookError if there is no such project or webhook, RequestIdTakenError if
+        the request id was used for something else."""
         now = self._context.lease_time().now
 
         def work(tx: Tx) -> None:
@@ -152,11 +145,8 @@ class Webhooks:
     async def test(self, project: str, name: str, *, caller: str) -> str:
         """Send a message of the kind `webhook.test` at once, and only once; return what went wrong, empty where nothing
         did.
-
-        Raises:
-            UnknownProjectError, UnknownWebhookError: there is no such project or webhook.
-            WebhookTestUnderWayError: another test of the webhook has not ended, or too many tests are under way.
-        """
+        Raises UnknownProjectError or UnknownWebhookError if there is no such project or webhook,
+        WebhookTestUnderWayError if another test of the webhook has not ended, or too many tests are under way."""
         now = self._context.lease_time().now
         webhook = await self._context.read_project(
             project, lambda tx, estate: self._named(tx, project, estate.project_id, name)
@@ -191,20 +181,14 @@ class Webhooks:
 
     async def dead(self, project: str, *, limit: int) -> Sequence[store.Delivery]:
         """List the messages that could not be delivered, the latest first.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         return await self._context.read_project(
             project, lambda tx, estate: store.dead(tx, estate.project_id, limit=limit)
         )
 
     async def retry_dead(self, project: str) -> int:
         """Have undeliverable messages of a project sent again; return how many messages.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         now = self._context.lease_time().now
         return await self._context.questions.transact(
             lambda tx: store.revive(tx, read_estate(tx, self._context.estates, project).project_id, now=now)

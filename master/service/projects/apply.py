@@ -63,10 +63,8 @@ async def apply_project(
     """Apply a project; a dry run changes nothing.
 
     The project is judged on a copy. The writer then checks what PBXs may have done meanwhile, and writes what differs.
-
-    Raises:
-        ProjectInvalidError: something in the project is wrong, or would take away what is in use.
-        RequestIdTakenError: the request id was used for something else.
+    Raises ProjectInvalidError if something in the project is wrong, or would take away what is in use,
+    RequestIdTakenError if the request id was used for something else.
     """
     spec, catalogs = request.spec, estates.catalogs
     if wrong := await asyncio.to_thread(violations, spec, catalogs):
@@ -147,10 +145,7 @@ def _write(
 
 def _applied_before(tx: Tx, request: ApplyProject) -> AnsweredBefore | None:
     """Return the answer that this request had before, where the request is a retry; else None.
-
-    Raises:
-        RequestIdTakenError: the request id was used for something else, or before the project was deleted.
-    """
+    Raises RequestIdTakenError if the request id was used for something else, or before the project was deleted."""
     row = store.project_row(tx, request.spec.name)
     if row is None:
         return None

@@ -31,11 +31,7 @@ _PAGE_SEATS = 5_000
 
 async def plan_changes(context: ServiceContext, project: str, changes: Sequence[PlannedChange]) -> Plan:
     """Return what would happen if some changes were made.
-
-    Raises:
-        UnknownProjectError: there is no such project.
-        PlanInvalidError: a change is wrong in itself.
-    """
+    Raises UnknownProjectError if there is no such project, PlanInvalidError if a change is wrong in itself."""
     time = context.lease_time()
     return await context.questions.work_out(
         lambda tx: _situation(tx, context.estates, project, time),

@@ -35,9 +35,7 @@ def record_platforms(
     """Reconcile the seats of every PBX whose device has changed; return warnings for the operator.
 
     `spec` is what the project was written from, in this transaction.
-
-    Raises:
-        ProjectInvalidError: seats would lack the companion seats that the device requires.
+    Raises ProjectInvalidError if seats would lack the companion seats that the device requires.
     """
     warnings, violations, eligibilities = list[str](), list[Violation](), EligibilityCache(after)
     moved = elsewhere(before, after)

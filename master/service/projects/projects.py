@@ -31,10 +31,7 @@ class Projects:
 
     async def apply_project(self, request: ApplyProject) -> Applied | AnsweredBefore:
         """Apply a project; a dry run returns what would change.
-
-        Raises:
-            ProjectInvalidError: the project is wrong, or would take away what is in use.
-        """
+        Raises ProjectInvalidError if the project is wrong, or would take away what is in use."""
         with self._context.hub.telling_of_what_was_left():
             applied = await apply_project(
                 self._context.questions,
@@ -64,10 +61,7 @@ class Projects:
 
     async def get_allocation(self, project: str, license_type: str) -> tuple[Allocation, int, str]:
         """Return an allocation as it was last applied, the project's revision, and a license type by its catalog key.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        Raises UnknownProjectError if there is no such project."""
         return await self._context.read_project(
             project, lambda _, estate: (estate.allocation, estate.revision, estate.catalog.key_of(license_type))
         )
@@ -84,10 +78,7 @@ class Projects:
 
     async def delete_project(self, request: DeleteProject) -> Deleted | AnsweredBefore:
         """Delete a project; a dry run returns what would be deleted.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-            ProjectInUseError: something of it is leased or bound.
+        Raises UnknownProjectError if there is no such project, ProjectInUseError if something of it is leased or bound.
         """
 
         def work(tx: Tx, estates: EstateCache, time: LeaseTime) -> Deleted | AnsweredBefore:
@@ -102,11 +93,7 @@ class Projects:
         return deleted
 
     async def get_project(self, name: str) -> projects.StoredProject:
-        """Return a project as it was last applied.
-
-        Raises:
-            UnknownProjectError: there is no such project.
-        """
+        """Return a project as it was last applied. Raises UnknownProjectError if there is no such project."""
         stored = await self._context.questions.read(
             lambda tx: projects.load_project(tx, name, self._context.estates.catalogs)
         )

@@ -44,10 +44,7 @@ class Clocks(Value):
 
 async def started_lease_clock(database: Database, clocks: Clocks) -> LeaseClock:
     """Read the database's clock and start the clock that leases go by.
-
-    Raises:
-        StorageError: the database does not answer.
-    """
+    Raises StorageError if the database does not answer."""
 
     def look(tx: Tx) -> tuple[Reading, float]:
         return _read(tx, clocks), latest_moment(tx)

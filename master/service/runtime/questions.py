@@ -97,11 +97,8 @@ class Questions:
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Read for a question of a caller; see `Database.ask`.
-
-        Raises:
-            CallerLimitError: the caller, or all callers, ask too much at a time.
-            StorageError: it could not be done.
-        """
+        Raises CallerLimitError if the caller, or all callers, ask too much at a time, StorageError if it could not be
+        done."""
         self._check_bounds()
         async with self._place() as asker:
             return await self._read(asker, work)
@@ -109,10 +106,7 @@ class Questions:
     async def work_out(self, look: Callable[[Tx], Seen], compute: Callable[[Seen, Callable[[], None]], T]) -> T:
         """Read, and compute the answer in a thread. `compute` must call the function that it is given now and then;
         that function raises where nobody waits for the answer any more.
-
-        Raises:
-            CallerLimitError, StorageError: as `read` does.
-        """
+        Raises CallerLimitError or StorageError as `read` does."""
         self._check_bounds()
         stop = Stop()
         async with self._place() as asker, asker.plans, self._planning:

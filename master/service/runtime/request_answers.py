@@ -57,9 +57,7 @@ class AnsweredBefore(Value):
 
 def answered_before(tx: Tx, project_id: int, key: RequestKey[Answer]) -> AnsweredBefore | None:
     """Return the answer of the first time, where a request is a retry; else None.
-
-    Raises:
-        RequestIdTakenError: the request id was used for another request, or so long ago that its answer is gone.
+    Raises RequestIdTakenError if the request id was used for another request, or so long ago that its answer is gone.
     """
     if not key.request_id:
         return None

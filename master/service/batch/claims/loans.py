@@ -43,10 +43,8 @@ class BatchLoans:
 
     def unknown(self, resolved: ResolvedRequest, shown: Sequence[SignedLoan]) -> list[SignedLoan]:
         """Return the signed loans of a PBX that are in force and that the database does not know.
-
-        Raises:
-            DatabaseOutdatedError: a loan may have been signed after the backup that the database was restored from.
-        """
+        Raises DatabaseOutdatedError if a loan may have been signed after the backup that the database was restored
+        from."""
         estate, claims = resolved.eligibilities.estate, self._claims.claims.get(resolved.pbx.id, ())
         news = [
             loan
@@ -75,11 +73,7 @@ class BatchLoans:
 
     def borrow(self, resolved: ResolvedRequest, lease: Lease | None, request: BorrowSeats) -> LoanBorrowed:
         """Lend a PBX seats for days, under its running lease.
-
-        Raises:
-            LeaseError: the PBX has no running lease.
-            LoanError: the PBX cannot have the seats.
-        """
+        Raises LeaseError if the PBX has no running lease, LoanError if the PBX cannot have the seats."""
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
         epoch = lease.epoch if lease is not None else 0
         lease = running(lease, pbx=str(request.pbx), epoch=epoch, time=self._time)
@@ -110,10 +104,7 @@ class BatchLoans:
 
     def give_back(self, resolved: ResolvedRequest, request: ReturnLoan) -> LoanReturned:
         """Return seats of a loan: they are no longer counted.
-
-        Raises:
-            LoanError: the PBX has borrowed nothing, or no more than the seats that are to stay borrowed.
-        """
+        Raises LoanError if the PBX has borrowed nothing, or no more than the seats that are to stay borrowed."""
         estate, pbx, now = resolved.eligibilities.estate, resolved.pbx, self._time.now
         claims = self._claims.claims.get(pbx.id, ())
         pool_id = _pool_of(estate, request.license_type) or 0

@@ -38,10 +38,7 @@ class BatchTakeovers:
 
     def take_over(self, resolved: ResolvedRequest, request: TakeOverLease) -> LeaseGranted | TakeOverRefused:
         """Give a PBX's lease to its standby, or return all problems that stand in the way.
-
-        Raises:
-            UnknownPbxError: the project has no such standby.
-        """
+        Raises UnknownPbxError if the project has no such standby."""
         standby = next(iter(resolved.also), None)
         if standby is None:
             raise UnknownPbxError(request.standby)
