@@ -141,10 +141,7 @@ def _steady_seconds() -> float:
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let calls finish.
-
-    Raises:
-        TaskLostError: a task ended and could not be kept going; the master serves nobody any more.
-    """
+    Raises TaskLostError if a task ended and could not be kept going; the master serves nobody any more."""
     allow_open_files("streams_max", settings.streams_max)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

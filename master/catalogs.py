@@ -13,10 +13,7 @@ from master.settings import Settings
 
 def load_catalogs(settings: Settings) -> dict[str, Catalog]:
     """Load the catalogs that come with the code and those that the settings name, by name.
-
-    Raises:
-        CatalogError: a catalog has a mistake.
-    """
+    Raises CatalogError if a catalog has a mistake."""
     texts = {
         file.name: file.read_text(encoding="utf-8")
         for file in resources.files("master.domain.catalog.vendors").iterdir()

@@ -60,10 +60,7 @@ class MasterProcess:
 
     async def start(self) -> None:
         """Start the process and wait until it serves.
-
-        Raises:
-            RuntimeError: the process ended instead; the text is its log.
-        """
+        Raises RuntimeError if the process ended instead; the text is its log."""
         variables = {f"{PREFIX}{key.upper()}": str(value) for key, value in self._settings.items()}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -210,10 +210,7 @@ class Parts(ServiceParts, kw_only=True):
 
     def metrics_page(self) -> MetricsPage | None:
         """Serve the page that Prometheus reads, until it is closed; return None where no page is wanted.
-
-        Raises:
-            OSError: its address cannot be listened on.
-        """
+        Raises OSError if its address cannot be listened on."""
         if not self.settings.metrics_listen:
             return None
         loop = asyncio.get_running_loop()

@@ -172,10 +172,7 @@ class Settings(DaemonSettings):
     @property
     def certificate_files(self) -> CertificateFiles | None:
         """Where the certificates are; None in plain text.
-
-        Raises:
-            ValueError: neither is set, or both, or plain text would leave this machine; says what to do.
-        """
+        Raises ValueError if neither is set, or both, or plain text would leave this machine, and says what to do."""
         named = {
             "tls_certificate_file": self.tls_certificate_file,
             "tls_key_file": self.tls_key_file,

@@ -170,9 +170,6 @@ async def _until_held(agent: AgentProcess, seats: int) -> None:
 
 async def play_kamailio(console: Console, project: project_pb2.Project) -> bool:
     """Play the demo and print its summary; return whether all ended as expected.
-
-    Raises:
-        asyncio.CancelledError: the demo was interrupted; everything that it started is gone.
-    """
+    Raises asyncio.CancelledError if the demo was interrupted; everything that it started is gone."""
     with interruptible_folder() as folder:
         return await KamailioDemo(console, project, folder).play()

@@ -276,10 +276,7 @@ class Demo:
 
 async def play(console: Console, project: project_pb2.Project, *, keep: bool) -> bool:
     """Play the demo and print its summary; return whether all ended as expected. With `keep`, serve until interrupted.
-
-    Raises:
-        asyncio.CancelledError: the demo was interrupted; everything that it started is gone.
-    """
+    Raises asyncio.CancelledError if the demo was interrupted; everything that it started is gone."""
     with interruptible_folder() as folder:
         demo = Demo(console, project, folder)
         async with demo.playing() as process:

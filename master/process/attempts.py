@@ -52,11 +52,7 @@ class Attempts:
         return self._failure is not None
 
     def check(self) -> None:
-        """Check that an attempt may be made now.
-
-        Raises:
-            StillLostError: no attempt may be made now.
-        """
+        """Check that an attempt may be made now. Raises StillLostError if no attempt may be made now."""
         if self._failure is None:
             return
         wait_seconds = self._due - self._now()
@@ -67,10 +63,7 @@ class Attempts:
     def attempt(self, *failures: type[BaseException]) -> Iterator[None]:
         """Make one attempt. The attempt has failed where one of `failures` leaves the context; another exception says
         nothing.
-
-        Raises:
-            StillLostError: no attempt may be made now.
-        """
+        Raises StillLostError if no attempt may be made now."""
         self.check()
         is_probe = self._is_under_way = self.failing
         try:

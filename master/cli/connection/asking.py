@@ -115,10 +115,7 @@ def confirm(
     remedy: str = "run it again with --yes",
 ) -> None:
     """Print the lines that say what a change means, and ask the question; end the command if the answer is no.
-
-    Raises:
-        CommandFailed: nobody can answer, as the input is no terminal.
-    """
+    Raises CommandFailed if nobody can answer, as the input is no terminal."""
     console = stderr_console()
     for line in lines:
         console.print(visible(line, "yellow"))

@@ -119,10 +119,7 @@ class Connection:
 
     def project_name(self, given: str | None) -> str:
         """Return the project to ask about, as projects/{project}: the given one, or the only one of the master.
-
-        Raises:
-            CommandFailed: no project is given, and the master has none or several.
-        """
+        Raises CommandFailed if no project is given, and the master has none or several."""
         if given:
             return given if given.startswith("projects/") else f"projects/{given}"
         request = project_pb2.ListProjectsRequest(page_size=PROJECTS_NAMED_MAX + 1)

@@ -61,10 +61,7 @@ class _NotServing(CommandFailed):
 
 def _answer(server: str, *, alive: bool) -> health_pb2.HealthCheckResponse:
     """Ask the master once and return its answer.
-
-    Raises:
-        CommandFailed: the master takes no calls and `alive` is not set, or the call fails.
-    """
+    Raises CommandFailed if the master takes no calls and `alive` is not set, or the call fails."""
     try:
         with Connection(server) as connection:
             request = health_pb2.HealthCheckRequest()

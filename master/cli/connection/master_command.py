@@ -76,9 +76,7 @@ class MasterGroup(TyperGroup):
 
 def _read_as_meant(params: list[Any], context: Any) -> None:
     """Strip white space from the values of a command's parameters; file names are stripped only if from a variable.
-
-    Raises:
-        typer.BadParameter: a number is nan, which is neither below the least nor above the most that is allowed.
+    Raises typer.BadParameter if a number is nan, which is neither below the least nor above the most that is allowed.
     """
     for param in params:
         if param.name not in context.params:
@@ -93,10 +91,7 @@ def _read_as_meant(params: list[Any], context: Any) -> None:
 
 def _check_variables(context: Any, rest: list[str]) -> None:
     """Refuse misspelt variables: a command would silently ask another master, or write into another folder.
-
-    Raises:
-        CommandFailed: there are some; names them. Not where Tab completes a line, or help is asked for.
-    """
+    Raises CommandFailed if there are some, and names them. Not where Tab completes a line, or help is asked for."""
     if context.resilient_parsing or not _HELP.isdisjoint(rest):
         return
     known = {*COMMANDS, TLS_CA, TLS_CERTIFICATE, TLS_KEY}

@@ -49,11 +49,7 @@ class Profiles(Value):
     default: str = ""
 
     def named(self, name: str) -> Profile:
-        """Return the profile of a name.
-
-        Raises:
-            CommandFailed: no profile has that name.
-        """
+        """Return the profile of a name. Raises CommandFailed if no profile has that name."""
         if name not in self.by_name:
             raise CommandFailed(
                 f"{profiles_file()} has no profile {name!r}{closest(name, self.by_name)}",
@@ -69,10 +65,7 @@ def can_be_named(name: str) -> bool:
 
 def profiles_file() -> Path:
     """Return the file of profiles: $LICENSE_MASTER_PROFILES, or `profiles.toml` in the person's own folder of settings.
-
-    Raises:
-        CommandFailed: the variable names no file.
-    """
+    Raises CommandFailed if the variable names no file."""
     try:
         named = setting(os.environ.get(PROFILES, ""))
     except BadValueError as error:
@@ -82,10 +75,7 @@ def profiles_file() -> Path:
 
 def read_profiles() -> Profiles:
     """Read the profiles from their file; none if the file does not exist.
-
-    Raises:
-        CommandFailed: the file is wrong; names the line and the key.
-    """
+    Raises CommandFailed if the file is wrong, and names the line and the key."""
     file = profiles_file()
     if not file.exists():
         return Profiles({})
@@ -104,10 +94,7 @@ def read_profiles() -> Profiles:
 
 def write_profiles(profiles: Profiles) -> None:
     """Replace the file of profiles by these profiles, whole or not at all.
-
-    Raises:
-        UnicodeEncodeError: a name was typed in bytes that are no UTF-8, so the file could not be read back.
-    """
+    Raises UnicodeEncodeError if a name was typed in bytes that are no UTF-8, so the file could not be read back."""
     file = profiles_file()
     lines = [f"{_DEFAULT} = {toml_text(profiles.default)}\n"] if profiles.default else []
     for name, profile in sorted(profiles.by_name.items()):

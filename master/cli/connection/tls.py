@@ -28,10 +28,8 @@ tls_options: ContextVar[TlsOptions] = ContextVar("tls_options", default=TlsOptio
 
 def pair_to_show() -> Pair | None:
     """Return the certificate and key that the command line names, to show to a master; None for plain text.
-
-    Raises:
-        CommandFailed: one of the three files is missing, cannot be read, or does not fit the others; names the file.
-    """
+    Raises CommandFailed if one of the three files is missing, cannot be read, or does not fit the others, and names the
+    file."""
     given = tls_options.get()
     named = {"--tls-ca": given.ca, "--tls-key": given.key, "--tls-certificate": given.certificate}
     if not any(named.values()):

@@ -19,10 +19,7 @@ _BYTES_MAX = 2_097_152
 
 def read_document(file: Path, kind: Kind | None = None) -> document_pb2.SignedDocument:
     """The document in a file, claiming to be of a kind.
-
-    Raises:
-        CommandFailed: it cannot be read, or claims to be something else.
-    """
+    Raises CommandFailed if it cannot be read, or claims to be something else."""
     from licensemaster.signing import documents
 
     try:
@@ -39,11 +36,7 @@ def read_document(file: Path, kind: Kind | None = None) -> document_pb2.SignedDo
 
 
 def write_document(file: Path, document: document_pb2.SignedDocument) -> None:
-    """Write a document, whole or not at all, over what was there.
-
-    Raises:
-        FileError: it cannot be written.
-    """
+    """Write a document, whole or not at all, over what was there. Raises FileError if it cannot be written."""
     from licensemaster.signing import documents
 
     write_text(file, documents.to_text(document))
@@ -52,10 +45,7 @@ def write_document(file: Path, document: document_pb2.SignedDocument) -> None:
 def folder_for(out: Path) -> Path:
     """A folder to write documents into. Where there is none it is made with the first of them: a command that fails
     before leaves none.
-
-    Raises:
-        CommandFailed: it cannot be made.
-    """
+    Raises CommandFailed if it cannot be made."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise CommandFailed(f"cannot make the folder {out}: {there} is no folder")

@@ -143,10 +143,7 @@ def show(as_json: JsonOption = False, folder: FolderOption = FOLDER) -> None:
 
 def _meant(name: str, issued: list[Issued]) -> list[Issued]:
     """Return the certificates that a name or a serial number means.
-
-    Raises:
-        CommandFailed: no certificate is meant, or those of several names.
-    """
+    Raises CommandFailed if no certificate is meant, or those of several names."""
     exact = [certificate for certificate in issued if name in (certificate.name, certificate.serial)]
     certificates = exact or [
         certificate for certificate in issued if name == certificate.subject.name or name in certificate.server_names

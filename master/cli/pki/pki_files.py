@@ -171,10 +171,8 @@ def _renewed(path: Path, authority: Authority, known: dict[int, Issued], *, left
 
 def _free(out: Path, stem: str, endings: tuple[str, ...], authority: Authority | None) -> list[Path]:
     """Return paths in a folder for new files, and make the folder.
-
-    Raises:
-        CommandFailed: a file exists, the name is `ca`, or the folder is the authority's own or has another's ca.crt.
-    """
+    Raises CommandFailed if a file exists, the name is `ca`, or the folder is the authority's own or has another's
+    ca.crt."""
     other = "name another folder with --out"
     if authority is not None and Path(realpath(out)).is_relative_to(realpath(authority.folder)):
         raise CommandFailed(f"{out}: is the authority's own folder; nothing else is kept there", remedy=other)

@@ -58,10 +58,7 @@ def open_authority(folder: Path) -> Authority:
 
 def identity_from(kind: Kind, names: list[str], project: str | None) -> Identity:
     """Return the identity that a certificate is to be for.
-
-    Raises:
-        CommandFailed, IdentityError: kind, names and project make no identity.
-    """
+    Raises CommandFailed or IdentityError if kind, names and project make no identity."""
     from master.auth.callers.identity import SCHEME, Role, identity_of
 
     if kind is Kind.SERVER:

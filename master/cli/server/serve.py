@@ -29,10 +29,7 @@ _PASSWORD = re.compile(r"^[^/?#]*//[^/?#@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\
 
 def without_password(url: str | None) -> str | None:
     """Return the URL that an option gave, unchanged.
-
-    Raises:
-        typer.BadParameter: the URL holds a password; everybody on the machine can read a command's arguments.
-    """
+    Raises typer.BadParameter if the URL holds a password; everybody on the machine can read a command's arguments."""
     if url is not None and _PASSWORD.search(url):
         raise typer.BadParameter(
             "holds a password, which the list of processes and the shell's history would show; give the URL in the"
@@ -53,10 +50,7 @@ DatabaseUrl = Annotated[
 
 def settings_from(file: Path | None, **values: object) -> Settings:
     """Read settings from file, environment and command line.
-
-    Raises:
-        CommandFailed: a setting is unknown or out of bounds; names the setting.
-    """
+    Raises CommandFailed if a setting is unknown or out of bounds, and names the setting."""
     from licensemaster.daemon.settings import SettingsError, load_for_command
     from master.settings import Settings
 

@@ -95,11 +95,7 @@ def line_of(part: Part) -> str:
 
 
 def read_line(line: bytes) -> Part:
-    """Read one line of an export.
-
-    Raises:
-        ValueError: no export has such a line; says why.
-    """
+    """Read one line of an export. Raises ValueError if no export has such a line, and says why."""
     if not line.endswith(b"\n"):
         raise ValueError("it does not end with a newline, so something may be missing")
     try:

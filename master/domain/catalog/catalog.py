@@ -216,10 +216,8 @@ class Catalog(Struct, kw_only=True, eq=False, dict=True):
 
     def read_name(self, text: str) -> LicenseName:
         """Read a printed license name; spaces, hyphens and case do not matter (rule L8).
-
-        Raises:
-            UnknownLicenseNameError: the name means no type, lacks its version, has too low a version, or no such tier.
-        """
+        Raises UnknownLicenseNameError if the name means no type, lacks its version, has too low a version, or no such
+        tier."""
         license_name = self._names.get(text)
         if license_name is None:
             license_name = self._read_name(text)

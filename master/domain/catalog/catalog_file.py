@@ -24,11 +24,7 @@ class CatalogError(Exception):
 
 
 def read_catalog(text: str, *, file: str) -> Catalog:
-    """Read a catalog; `file` is the name of the file in errors.
-
-    Raises:
-        CatalogError: the catalog has a mistake.
-    """
+    """Read a catalog; `file` is the name of the file in errors. Raises CatalogError if the catalog has a mistake."""
     return _Reader(text, file=file, failure=CatalogError).catalog()
 
 

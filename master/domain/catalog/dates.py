@@ -36,10 +36,7 @@ class Term(Value, order=True):
 
 def add_months(anchor: date, months: int) -> date:
     """Return the day `months` after the anchor; the last day of that month where the month has no such day.
-
-    Raises:
-        OverflowError: the day is beyond the calendar (years 1 to 9999).
-    """
+    Raises OverflowError if the day is beyond the calendar (years 1 to 9999)."""
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
     if not date.min.year <= year <= date.max.year:
         raise OverflowError(f"{months} months from {anchor} is beyond the calendar")
@@ -48,11 +45,7 @@ def add_months(anchor: date, months: int) -> date:
 
 
 def add_days(day: date, days: int) -> date:
-    """Return the day `days` days later.
-
-    Raises:
-        OverflowError: the day is beyond the calendar.
-    """
+    """Return the day `days` days later. Raises OverflowError if the day is beyond the calendar."""
     return day + timedelta(days=days)
 
 

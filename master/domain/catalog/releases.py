@@ -34,10 +34,7 @@ class ReleaseName:  # no `Value`, all of whose fields count where two are compar
     @classmethod
     def parse(cls, text: str) -> ReleaseName:
         """Read the release that something runs; a suffix is kept as text and makes no difference.
-
-        Raises:
-            ValueError: the text does not begin with a release; the message says which forms do.
-        """
+        Raises ValueError if the text does not begin with a release; the message says which forms do."""
         whole = clean(text)
         cleaned = plain(whole)
         begins = max(filter(None, (_DOTTED.match(cleaned), _LETTERED.match(cleaned))), key=re.Match.end, default=None)
@@ -48,10 +45,7 @@ class ReleaseName:  # no `Value`, all of whose fields count where two are compar
     @classmethod
     def exact(cls, text: str) -> ReleaseName:
         """Read the name of a release that is published or that a rule names, without a suffix.
-
-        Raises:
-            ValueError: the text is no release; the message says which forms are.
-        """
+        Raises ValueError if the text is no release; the message says which forms are."""
         whole = clean(text)
         cleaned = plain(whole)
         if _DOTTED.fullmatch(cleaned):

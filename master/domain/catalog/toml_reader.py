@@ -56,10 +56,7 @@ _fields_of: Callable[[Any], Mapping[str, tuple[Any, Any]]] = cache(_read_fields)
 
 class TomlReader:
     """A reader of one TOML document, whose errors name the place in the file.
-
-    Raises:
-        failure: the text is no TOML.
-    """
+    Raises `failure` if the text is no TOML."""
 
     def __init__(self, text: str, *, file: str, failure: type[Exception]) -> None:
         self._text = text = text.removeprefix("\ufeff")

@@ -55,10 +55,7 @@ class Version:  # no `Value`, all of whose fields count where two are compared
     @classmethod
     def parse(cls, text: str) -> Version:
         """Read a version as something reports it: what rules look at, and any suffix.
-
-        Raises:
-            ValueError: the text does not begin with a version; the message says which forms do.
-        """
+        Raises ValueError if the text does not begin with a version; the message says which forms do."""
         return cls._parsed(text[:_READ_MAX])  # what is remembered is never longer
 
     @classmethod
@@ -81,10 +78,7 @@ class Version:  # no `Value`, all of whose fields count where two are compared
     @classmethod
     def exact(cls, text: str) -> Version:
         """Read a version as a catalog names it for a rule, without a suffix.
-
-        Raises:
-            ValueError: the text is no version; the message says which forms are.
-        """
+        Raises ValueError if the text is no version; the message says which forms are."""
         match = _EXACT.fullmatch(in_ascii(text))
         if match is None:
             raise ValueError(f"{text[:80]!r} {_HOW}")

@@ -31,9 +31,7 @@ def risk_of(lease: Lease | None, *, pbx: str, counted: Mapping[int, int], claims
 
     `counted` are seats held or claimed in the PBX's name that may be in use, by pool id; loans among `claims` go on,
     and are at no risk.
-
-    Raises:
-        NoLeaseToEndError: there is no lease, or it is over and nothing is counted for the PBX.
+    Raises NoLeaseToEndError if there is no lease, or it is over and nothing is counted for the PBX.
     """
     if lease is None:
         raise NoLeaseToEndError(f"{pbx} never opened a lease; there is nothing to end")

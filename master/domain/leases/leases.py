@@ -194,10 +194,8 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
     `caller_id` is the PBX that proved to call, None where nothing is proven. An epoch is no secret between a PBX and
     its standby: to a caller that does not have the lease every epoch is answered like an old one, and the answer says
     nothing of the current epoch.
-
-    Raises:
-        LeaseError: the lease was never opened, is fenced, carried by a standby, closed, past its end or has to be
-            shown.
+    Raises LeaseError if the lease was never opened, is fenced, carried by a standby, closed, past its end or has to be
+    shown.
     """
     if lease is None:
         raise LeaseError(LeaseProblem.LEASE_NOT_OPEN, pbx=pbx, epoch=epoch)
@@ -221,10 +219,7 @@ def running(lease: Lease | None, *, pbx: str, epoch: int, time: LeaseTime, calle
 
 def called(lease: Lease, unanswered_calls: int, *, pbx: str) -> Lease:
     """Return a running lease after a call in which its user asked for seats or gave some back.
-
-    Raises:
-        LeaseError: the call was given up, and arrived after a later call.
-    """
+    Raises LeaseError if the call was given up, and arrived after a later call."""
     if unanswered_calls < lease.unanswered_calls:
         raise LeaseError(LeaseProblem.CALL_SUPERSEDED, pbx=pbx, epoch=lease.epoch)
     return lease if unanswered_calls == lease.unanswered_calls else replace(lease, unanswered_calls=unanswered_calls)

@@ -109,9 +109,7 @@ def planned(
 
     `software` is what PBXs are known to run now, by PBX id; `devices` are the names of all devices of the project,
     those without a PBX included. A license that has to wait until after `now`, UNIX seconds, cannot be bound.
-
-    Raises:
-        PlanInvalidError: a change is wrong in itself.
+    Raises PlanInvalidError if a change is wrong in itself.
     """
     draft = _Draft(estate, software or {}, devices, now)
     for index, change in enumerate(changes):

@@ -92,10 +92,7 @@ class Plan(Value, kw_only=True):
 
 def plan(situation: Situation, changes: Sequence[PlannedChange], *, go_on: Callable[[], None] = always) -> Plan:
     """Answer what would happen if changes were made one by one; `go_on` is called now and then, and may raise.
-
-    Raises:
-        PlanInvalidError: a change is wrong in itself.
-    """
+    Raises PlanInvalidError if a change is wrong in itself."""
     before = situation.estate
     then = planned(before, changes, software=situation.software, devices=situation.devices, now=situation.now)
     after = then.estate

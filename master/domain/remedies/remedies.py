@@ -84,10 +84,7 @@ class Effort(Struct):
 
     def spend(self, cost: int) -> None:
         """Take the cost of a trial from what is left; the last trial may take more than is left.
-
-        Raises:
-            GivenUpError: nobody waits for the remedies any more.
-        """
+        Raises GivenUpError if nobody waits for the remedies any more."""
         if self.check is not None:
             self.check()
         self.left -= cost

@@ -123,11 +123,8 @@ class Connections:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection to this database while the context lasts.
-
-        Raises:
-            AllInUseError: no connection became free in time.
-            StorageError, OSError: no server accepts the connection.
-        """
+        Raises AllInUseError if no connection became free in time, StorageError or OSError if no server accepts the
+        connection."""
         try:
             # Longer than they may be silent: where they are, it is told, and not that they are in use.
             async with asyncio.timeout(self._timeout_seconds + _CONNECT_SECONDS):
@@ -181,10 +178,8 @@ class Connections:
 
     async def connect(self, settings: Mapping[str, str] = SESSION_SETTINGS) -> Raw:
         """Return a connection to the server that takes writes.
-
-        Raises:
-            StorageError: no server will do; a refusal only where all refuse, as a silent server may still come back.
-        """
+        Raises StorageError if no server will do; a refusal only where all refuse, as a silent server may still come
+        back."""
         failures: list[StorageError] = []
         for server in list(self._servers):
             try:
@@ -211,10 +206,7 @@ class Connections:
 
     async def _look_at(self, connection: Raw, server: dict[str, Any]) -> None:
         """Make sure that the server can keep a master's data.
-
-        Raises:
-            StorageError: it cannot; the message says what helps.
-        """
+        Raises StorageError if it cannot; the message says what helps."""
         encoding = connection.get_settings().server_encoding
         if encoding != "UTF8":
             remedy = "move it into one made with createdb --encoding=UTF8 --template=template0 NAME"
@@ -229,10 +221,7 @@ class Connections:
 
     def recognise(self, identity: str | None) -> None:
         """Make sure that the database is the one that was opened, and that its tables were not created anew since.
-
-        Raises:
-            StorageError: another database answers.
-        """
+        Raises StorageError if another database answers."""
         if self._identity is not None and identity != self._identity:
             raise StorageError(
                 StorageProblem.STORAGE_REPLACED,

@@ -111,27 +111,16 @@ class Database(ABC):
 
     @abstractmethod
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        """Run work in one transaction and commit it.
-
-        Raises:
-            StorageError: the work could not be done.
-        """
+        """Run work in one transaction and commit it. Raises StorageError if the work could not be done."""
 
     @abstractmethod
     async def read(self, work: Callable[[Tx], T]) -> T:
-        """Run work that changes nothing, on one consistent state.
-
-        Raises:
-            StorageError: the work could not be done.
-        """
+        """Run work that changes nothing, on one consistent state. Raises StorageError if the work could not be done."""
 
     @abstractmethod
     async def ask(self, work: Callable[[Tx], T]) -> T:
         """Run work as `read` does, for large and long reads: they wait for each other and delay nothing else.
-
-        Raises:
-            StorageError: the work could not be done.
-        """
+        Raises StorageError if the work could not be done."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -140,15 +129,9 @@ class Database(ABC):
     @abstractmethod
     async def verify(self) -> None:
         """Make sure that the database is still the one that was opened, where `transact` and `read` do not check it.
-
-        Raises:
-            StorageError: it is another one, or does not answer.
-        """
+        Raises StorageError if it is another one, or does not answer."""
 
     @abstractmethod
     def occupy(self, use: Use) -> None:
         """Keep other programs out until the database is closed, where it is for one master only.
-
-        Raises:
-            StorageError: another program uses it.
-        """
+        Raises StorageError if another program uses it."""

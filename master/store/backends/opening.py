@@ -12,9 +12,7 @@ def open_database(url: str, *, timeout_seconds: float = 10.0) -> Database:
     The URL is `sqlite:///path/to/file.db`, `postgresql://user@host/name` or, where several servers may be the one to
     write to, `postgresql://user@host1:5432,host2:5432/name`. A PostgreSQL server that is silent for `timeout_seconds`
     is taken as gone.
-
-    Raises:
-        ValueError: the URL names neither kind of database.
+    Raises ValueError if the URL names neither kind of database.
     """
     parsed = parse_url(url)
     if isinstance(parsed, SqliteUrl):

@@ -41,10 +41,7 @@ def connected(file: Path) -> sqlite3.Connection:
 
 def named_file(url: SqliteUrl) -> Path:
     """Return the absolute path of the file that a SQLite URL names, whether it exists or not.
-
-    Raises:
-        StorageError: the path is too long.
-    """
+    Raises StorageError if the path is too long."""
     file = Path(url.path).absolute()
     if (length := len(os.fsencode(file))) > _PATH_BYTES_MAX:
         detail = f"the path in database_url has {length} bytes; SQLite opens none of over {_PATH_BYTES_MAX}"
@@ -54,10 +51,7 @@ def named_file(url: SqliteUrl) -> Path:
 
 def existing_file(url: SqliteUrl) -> Path:
     """Return the file that a SQLite URL names; the file has to exist.
-
-    Raises:
-        StorageError: there is no such file, or its path is too long.
-    """
+    Raises StorageError if there is no such file, or its path is too long."""
     file = named_file(url)
     if not file.exists():
         named = f"database_url is {url}, which is {file}"
@@ -73,9 +67,7 @@ def made_file(url: SqliteUrl) -> Path:
 
     Only its owner may read it, as it keeps keys and secrets; SQLite's own files beside it, -wal and -shm, get its
     mode.
-
-    Raises:
-        StorageError: there is no such folder, or the path is too long.
+    Raises StorageError if there is no such folder, or the path is too long.
     """
     file = named_file(url)
     if file.parent.is_dir():
@@ -138,11 +130,7 @@ class SqliteDatabase(Database):
     is_shared = False
 
     def __init__(self, url: SqliteUrl) -> None:
-        """Open the file.
-
-        Raises:
-            StorageError: there is no such file, or it cannot be opened.
-        """
+        """Open the file. Raises StorageError if there is no such file, or it cannot be opened."""
         self.file = existing_file(url)
         self._opened = opened_file(self.file)
         self._writer = _SqliteThread(self, "BEGIN IMMEDIATE", "database-writer", prepare=_WRITE_AHEAD)
@@ -307,11 +295,7 @@ def _abandon(connection: sqlite3.Connection) -> None:
 
 
 def opened_file(file: Path) -> SqliteFile:
-    """Open a file that exists.
-
-    Raises:
-        StorageError: it cannot be opened, or SQLite would spoil it.
-    """
+    """Open a file that exists. Raises StorageError if it cannot be opened, or SQLite would spoil it."""
     try:
         return SqliteFile(file)
     except ReplacedError as error:
@@ -323,11 +307,7 @@ def opened_file(file: Path) -> SqliteFile:
 
 
 def lock_file(file: SqliteFile, use: Use) -> None:
-    """Lock a file for a use.
-
-    Raises:
-        StorageError: another program has locked it, or it cannot be locked.
-    """
+    """Lock a file for a use. Raises StorageError if another program has locked it, or it cannot be locked."""
     try:
         file.lock(use)
     except InUseError as error:

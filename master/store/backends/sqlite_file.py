@@ -109,11 +109,7 @@ class SqliteFile:
 
     def lock(self, use: Use) -> None:
         """Lock the file for a use, until `close`; with `Use.SERVE` its commits are counted from here on.
-
-        Raises:
-            InUseError: another program has locked it.
-            OSError: it cannot be locked where it is.
-        """
+        Raises InUseError if another program has locked it, OSError if it cannot be locked where it is."""
         with _guard:
             if self._held.is_locked:
                 raise InUseError(f"{self.path} is in use by this process")
@@ -186,10 +182,7 @@ class SqliteFile:
 
     def begun(self, count: int, *, since: int | None) -> None:
         """Check the count that a transaction began on; `since` was the last commit before.
-
-        Raises:
-            ReplacedError: the content is not what was committed here.
-        """
+        Raises ReplacedError if the content is not what was committed here."""
         with self._lock:
             if not self._counts:
                 return

@@ -19,11 +19,7 @@ class Stop:
         self.is_set = False
 
     def check(self) -> None:
-        """Raise if the caller of the work has gone.
-
-        Raises:
-            GivenUpError: the work was given up.
-        """
+        """Raise if the caller of the work has gone. Raises GivenUpError if the work was given up."""
         if self.is_set:
             raise GivenUpError
 

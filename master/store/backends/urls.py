@@ -49,11 +49,7 @@ class SqliteUrl(Value):
 
 
 def parse_url(url: str) -> SqliteUrl | URL:
-    """Read a database URL.
-
-    Raises:
-        ValueError: the text is no URL, or of a database that is not supported.
-    """
+    """Read a database URL. Raises ValueError if the text is no URL, or of a database that is not supported."""
     if named := _SQLITE.fullmatch(url):
         host, path, parameters = named.groups()
         if path in (None, "", ":memory:"):
@@ -75,10 +71,7 @@ def parse_url(url: str) -> SqliteUrl | URL:
 
 def server_url(url: str) -> URL:
     """Read the URL of a server.
-
-    Raises:
-        ValueError: it is no URL, its database is not supported, or a variable for what it omits is wrong.
-    """
+    Raises ValueError if it is no URL, its database is not supported, or a variable for what it omits is wrong."""
     from sqlalchemy.engine import make_url
 
     plain = _SEVERAL.sub(_in_query, url)

@@ -42,10 +42,7 @@ def logged_counts(log: str) -> list[int]:
 
 def damage_of_log(log: str, index: str) -> str | None:
     """Return what is wrong with a log that no crash does to it; None where nothing is, or nothing is certain.
-
-    Raises:
-        OSError: the log cannot be read, or not be copied to be looked at.
-    """
+    Raises OSError if the log cannot be read, or not be copied to be looked at."""
     with suppress(FileNotFoundError), open(log, "rb") as file:
         header = file.read(_HEADER)
         order = _MAGIC.get(header[:4]) if len(header) == _HEADER else None

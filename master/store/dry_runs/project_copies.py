@@ -69,11 +69,7 @@ def copy_of(tx: Tx, tables: str, project: str, seats_of: SeatsOf) -> ProjectCopy
 
 
 def rehearsed(copy: ProjectCopy, work: Callable[[Tx], T]) -> T:
-    """Run work on a copy of a project in memory.
-
-    Raises:
-        StorageError: a statement failed.
-    """
+    """Run work on a copy of a project in memory. Raises StorageError if a statement failed."""
     try:
         with closing(_made(copy.tables)) as connection:
             tx = SqliteTx(connection, Stop())

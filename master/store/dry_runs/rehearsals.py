@@ -26,10 +26,7 @@ class Rehearsals:
 
     async def run(self, project: str, work: Callable[[Tx], T], *, seats_of: SeatsOf | None = None) -> T:
         """Return the result of work on a copy of a project; `seats_of` says which PBXs' seats are copied, else all.
-
-        Raises:
-            StorageError: the copy could not be read, or the work not done.
-        """
+        Raises StorageError if the copy could not be read, or the work not done."""
         await self._turn.acquire()
         try:
             tables = self._tables = self._tables or await tables_of(self._database)

@@ -74,9 +74,7 @@ def write_events(tx: Tx, events: Sequence[Event]) -> None:
     Call this once, as the last thing that a transaction locks: the ends of the chains are locked here, after projects,
     PBXs and pools, and stay locked until the commit. A master that locked them earlier could wait for another that
     waits for it.
-
-    Raises:
-        AuditHeadMissingError: somebody removed the end of a chain from the database.
+    Raises AuditHeadMissingError if somebody removed the end of a chain from the database.
     """
     if not events:
         return

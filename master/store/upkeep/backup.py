@@ -34,9 +34,7 @@ def copied(source: Path, target: Path, *, progress: Progress, aside: Path | None
 
     The copy gets the name `target` when the context ends well, and is deleted when it does not. An existing `target`
     is kept as `aside`. Whoever writes to `source` meanwhile neither waits nor is waited for.
-
-    Raises:
-        BackupError: `source` is missing or no database, or `target` cannot be made, or exists without an `aside`.
+    Raises BackupError if `source` is missing or no database, or `target` cannot be made, or exists without an `aside`.
     """
     if not source.is_file():
         raise BackupError(f"{source}: there is no such file")
@@ -81,11 +79,7 @@ def damage(file: Path) -> list[str]:
 @contextmanager
 def kept_from_masters(file: Path) -> Iterator[None]:
     """Keep every master out of a database file until the context ends; the log is written into the file first.
-
-    Raises:
-        BackupError: another program has the file open.
-        StorageError: a master serves the file.
-    """
+    Raises BackupError if another program has the file open, StorageError if a master serves the file."""
     if not file.exists():
         yield
         return

@@ -47,12 +47,8 @@ class IfAbsent(Enum):
 
 def upgrade(url: str, if_absent: IfAbsent = IfAbsent.REFUSE) -> tuple[str | None, str]:
     """Upgrade a database to the newest revision; return the revisions before and after.
-
-    Raises:
-        ValueError: the URL names no supported database.
-        StorageError: the database cannot be reached, is another program's or newer than this version, or there is none.
-            Nothing was changed.
-    """
+    Raises ValueError if the URL names no supported database, StorageError if the database cannot be reached, is another
+    program's or newer than this version, or there is none. Nothing was changed."""
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
@@ -94,10 +90,7 @@ def _revisions() -> list[str]:
 
 async def check(database: Database) -> None:
     """Make sure that a database has the schema of this version.
-
-    Raises:
-        StorageError: it has no schema or another one, or is another program's; the message names what helps.
-    """
+    Raises StorageError if it has no schema or another one, or is another program's; the message names what helps."""
 
     def check_tables(tx: Tx) -> None:
         look = Look(tx.dialect, tx.rows)
@@ -149,10 +142,7 @@ def looking_over(connection: Connection) -> Look:
 
 def _revision(look: Look) -> str | None:
     """Return the schema revision of a database; None where it is empty.
-
-    Raises:
-        StorageError: the tables are another program's, or of a newer version.
-    """
+    Raises StorageError if the tables are another program's, or of a newer version."""
     tables = look.tables()
     if not tables:
         return None

@@ -65,11 +65,7 @@ def placing(app: typer.Typer, name: str, **shown: Any) -> Callable[[Callable[...
 
 
 def counts(given: Sequence[str]) -> dict[str, int]:
-    """Read texts such as `user=20` as numbers by license type.
-
-    Raises:
-        CommandFailed: a text is not of that form.
-    """
+    """Read texts such as `user=20` as numbers by license type. Raises CommandFailed if a text is not of that form."""
     counted: dict[str, int] = {}
     for text in given:
         key, _, number = text.partition("=")
@@ -83,10 +79,7 @@ def counts(given: Sequence[str]) -> dict[str, int]:
 
 def subjects(master: Master, named: Sequence[str]) -> list[agreement_order_pb2.AgreementSubject]:
     """Return the subjects that names mean: of the kind in `device:NAME`, else as the master knows them, else licenses.
-
-    Raises:
-        CommandFailed: several subjects have a name.
-    """
+    Raises CommandFailed if several subjects have a name."""
     request = agreement_pb2.ListAgreementsRequest(project=master.project)
     response = master.listing(master.agreements.ListAgreements, request)
     known = [agreement.subject for agreement in response.agreements]

@@ -13,10 +13,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "
 
 def past_moment(text: str) -> datetime:
     """Return the moment that a text means, in UTC.
-
-    Raises:
-        typer.BadParameter: the text means no moment, or a moment before 1970.
-    """
+    Raises typer.BadParameter if the text means no moment, or a moment before 1970."""
     ago = re.fullmatch(r"\s*([0-9]{1,6})\s*(s|m|min|h|d|w)\s*", text)
     try:
         if ago:

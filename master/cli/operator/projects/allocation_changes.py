@@ -93,10 +93,7 @@ def carry_out(master: Master, wanted: Wanted, how: How) -> None:
 
 def send(master: Master, wanted: Wanted, *, dry_run: bool, reason: str = "") -> allocation_pb2.ApplyAllocationResponse:
     """Hand the master an allocation.
-
-    Raises:
-        CommandFailed: the master refuses the allocation; each problem has its line if it was read from a file.
-    """
+    Raises CommandFailed if the master refuses the allocation; each problem has its line if it was read from a file."""
     request = allocation_pb2.ApplyAllocationRequest(
         project=master.project,
         allocation=wanted.allocation,

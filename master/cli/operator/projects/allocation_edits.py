@@ -89,11 +89,7 @@ def set_limit(allocation: allocation_pb2.Allocation, license_type: str, limit: L
 
 
 def take_back(allocation: allocation_pb2.Allocation, name: str) -> None:
-    """Remove a rule.
-
-    Raises:
-        CommandFailed: no rule has that name.
-    """
+    """Remove a rule. Raises CommandFailed if no rule has that name."""
     names = [rule.name for rule in allocation.rules]
     if name not in names:
         raise CommandFailed(

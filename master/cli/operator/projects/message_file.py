@@ -102,10 +102,7 @@ class MessageFile(Value, Generic[M], dict=True):
 
 def read_file(path: Path, kind: FileKind[M]) -> MessageFile[M]:
     """Read a file of a kind.
-
-    Raises:
-        MessageFileError: the file cannot be read, or its form is wrong; lists every mistake.
-    """
+    Raises MessageFileError if the file cannot be read, or its form is wrong, and lists every mistake."""
     source = str(path)
     text = _read_text(path, kind.remedy)
     try:
@@ -224,10 +221,7 @@ def _fill_table(message: Message, value: object, path: FieldPath) -> Iterable[Pr
 
 def _scalar(field: FieldDescriptor, key: str, value: object) -> int | str:
     """Return the value of a field that is no message; `key` is what it stands behind in the file, "" in a list.
-
-    Raises:
-        _WrongError: the value does not fit the field.
-    """
+    Raises _WrongError if the value does not fit the field."""
     if field.enum_type is not None:
         number = short_names(field.enum_type).get(value) if isinstance(value, str) else None
         if number is None:

@@ -23,10 +23,7 @@ from master.values import replace
 
 def fold(entries: Iterable[Entry], state: State | None = None) -> State:
     """Return the state after further entries; folding in two steps has the same result as folding at once.
-
-    Raises:
-        ValueError: the numbers of the entries do not follow on each other.
-    """
+    Raises ValueError if the numbers of the entries do not follow on each other."""
     before, new = State() if state is None else state, tuple(entries)
     for number, entry in enumerate(new, before.last_number + 1):
         if entry.number != number:

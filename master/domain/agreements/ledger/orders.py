@@ -278,11 +278,7 @@ def order_to_plain(order: Order) -> dict[str, Any]:
 
 
 def order_from_plain(data: Mapping[str, Any]) -> Order:
-    """Read an order back from plain data.
-
-    Raises:
-        ValueError: the data is no order.
-    """
+    """Read an order back from plain data. Raises ValueError if the data is no order."""
     try:
         order: Order = convert(data, Order)
     except ValidationError as error:

@@ -25,10 +25,7 @@ class PriceFileError(Exception):
 
 def read_prices(text: str, *, file: str, catalog: Catalog) -> PriceList:
     """Read a price file; `file` is the name of the file in errors.
-
-    Raises:
-        PriceFileError: the file has a mistake, or is for another catalog.
-    """
+    Raises PriceFileError if the file has a mistake, or is for another catalog."""
     return _Reader(text, file=file, failure=PriceFileError).prices(catalog)
 
 

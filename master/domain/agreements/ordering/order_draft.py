@@ -116,10 +116,7 @@ class OrderDraft(Struct, kw_only=True):
 
     def price(self, section: str, key: object, *, unit: Unit = Unit.MONEY) -> Decimal | None:
         """Return a price from a section of the price list; None for a price in money where no price list was given.
-
-        Raises:
-            RefusedError: the list has no such price, or credits are to be paid and there is no list.
-        """
+        Raises RefusedError if the list has no such price, or credits are to be paid and there is no list."""
         if self.prices is None:
             if unit is Unit.MONEY:
                 return None
