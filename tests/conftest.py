@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import os
 import re
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -128,6 +129,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Where tests keep their files, and where PostgreSQL and the server of commands run once a test asks for them: in
     one place for all workers, which these outlive."""
     if hasattr(config, "workerinput"):
+        _import_a_share(config)
         return
     stack = ExitStack()
     config.add_cleanup(stack.close)
@@ -136,6 +138,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))  # where no commit waits for a disk
     place = stack.enter_context(place_for_postgres(folder))
     os.environ.update({PLACE: str(place), RUN: str(os.getpid())})
+
+
+def _import_a_share(config: Any) -> None:
+    """Import some test modules before all are collected, each worker others: to rewrite their assertions takes twice as
+    long as to collect them, and what one worker has rewritten the others read."""
+    worker, workers = int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"]
+    ignored = [Path(name).resolve() for name in config.option.ignore or ()]
+    for name in config.args:
+        for file in sorted(Path(name).resolve().rglob("test_*.py"))[worker::workers]:
+            if not any(file.is_relative_to(folder) for folder in ignored):
+                with suppress(Exception, pytest.skip.Exception):  # collecting it says what is wrong with it
+                    importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:
