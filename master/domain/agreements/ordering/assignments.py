@@ -72,25 +72,17 @@ def unassign_seat(draft: OrderDraft, order: UnassignSeat) -> None:
 def _assignable(draft: OrderDraft, contract: str) -> tuple[Holding, Product]:
     holding, product = draft.held(contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if not product.seat_for:
-        refuse(
-            AgreementProblem.WRONG_KIND,
-            f"seats of {product.title} are not assigned by name",
-            remedy="let whoever uses it acquire a seat",
-            rules=product.rules,
-            subject=holding.subject,
-        )
+        message = f"seats of {product.title} are not assigned by name"
+        remedy = "let whoever uses it acquire a seat"
+        refuse(AgreementProblem.WRONG_KIND, message, remedy=remedy, rules=product.rules, subject=holding.subject)
     return holding, product
 
 
 def _needs_seat(draft: OrderDraft, product: Product, user: str, uses: Sequence[str]) -> bool:
     known = {use.value for use in SeatUse}
     if unknown := [use for use in uses if use not in known]:
-        malformed(
-            "uses",
-            f"{unknown[0]!r} is nothing that is done with it",
-            remedy=f"give none or some of {', '.join(sorted(known))}",
-            rules=("R1",),
-        )
+        message = f"{unknown[0]!r} is nothing that is done with it"
+        malformed("uses", message, remedy=f"give none or some of {', '.join(sorted(known))}", rules=("R1",))
     needed = any(SeatUse(use) in product.seat_for for use in uses)
     if not needed:
         draft.notes.append(f"{user} needs no seat: nothing of it is used, and being able to see it does not count (R1)")
@@ -101,13 +93,9 @@ def _running(draft: OrderDraft, holding: Holding, product: Product) -> None:
     for key in product.policies:
         cover = draft.snapshot.cover(holding.subject, key)
         if draft.snapshot.time.policies[key].stops_at_end and not cover.holds_on(draft.day):
-            refuse(
-                AgreementProblem.NOT_IN_FORCE,
-                f"{holding.subject} ended on {cover.ends}",
-                remedy="renew it first",
-                rules=("R3", "R4"),
-                subject=holding.subject,
-            )
+            message = f"{holding.subject} ended on {cover.ends}"
+            remedy = "renew it first"
+            refuse(AgreementProblem.NOT_IN_FORCE, message, remedy=remedy, rules=("R3", "R4"), subject=holding.subject)
 
 
 def _has_seat(holding: Holding, user: str) -> bool:
@@ -116,13 +104,10 @@ def _has_seat(holding: Holding, user: str) -> bool:
 
 def _must_have(holding: Holding, user: str, field: str) -> None:
     if not _has_seat(holding, user):
+        message = f"{user} has no seat of {holding.subject}"
+        remedy = "name somebody who has one"
         refuse(
-            AgreementProblem.NOT_ASSIGNED,
-            f"{user} has no seat of {holding.subject}",
-            remedy="name somebody who has one",
-            rules=("R2",),
-            subject=holding.subject,
-            field=field,
+            AgreementProblem.NOT_ASSIGNED, message, remedy=remedy, rules=("R2",), subject=holding.subject, field=field
         )
 
 

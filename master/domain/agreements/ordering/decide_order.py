@@ -108,13 +108,9 @@ def _worked_out(snapshot: AgreementSnapshot, order: Order, day: date, prices: Pr
             if (awaited.subject, awaited.kind) == (subject, kind)
         ]
         if others:
-            refuse(
-                AgreementProblem.AWAITS_PAYMENT,
-                f"order {others[0].number} for {subject} awaits its payment ({others[0].reason})",
-                remedy="confirm its payment, or cancel it, first",
-                rules=rules,
-                subject=subject,
-            )
+            message = f"order {others[0].number} for {subject} awaits its payment ({others[0].reason})"
+            remedy = "confirm its payment, or cancel it, first"
+            refuse(AgreementProblem.AWAITS_PAYMENT, message, remedy=remedy, rules=rules, subject=subject)
     return draft
 
 
@@ -123,12 +119,8 @@ def _pay_credits(draft: OrderDraft, lines: tuple[QuoteLine, ...]) -> None:
         return
     amount, balance = totals(lines).get(CREDITS, Decimal(0)), draft.snapshot.state.balance
     if amount > balance:
-        refuse(
-            AgreementProblem.CREDITS_SHORT,
-            f"it takes {amount} credits, and the balance has {balance}",
-            remedy=f"add {amount - balance} credits or more",
-            rules=("M2",),
-        )
+        message = f"it takes {amount} credits, and the balance has {balance}"
+        refuse(AgreementProblem.CREDITS_SHORT, message, remedy=f"add {amount - balance} credits or more", rules=("M2",))
     if amount:
         whys = list(dict.fromkeys(line.why for line in lines if line.unit == CREDITS))
         more = f"; and {len(whys) - REASONS_MAX} more" if len(whys) > REASONS_MAX else ""
@@ -148,20 +140,12 @@ def _add_credits(draft: OrderDraft, order: AddCredits) -> None:
     """Decide an `AddCredits`, which is possible at any time (M2)."""
     amount = order.amount
     if not amount.is_finite() or not 0 < abs(amount) <= CREDITS_MAX or amount != round(amount, 6):
-        malformed(
-            "amount",
-            f"{amount} is no amount of credits",
-            remedy=f"give a decimal above 0, at most {CREDITS_MAX}, with at most 6 places; below 0 takes credits back",
-            rules=("M2",),
-        )
+        remedy = f"give a decimal above 0, at most {CREDITS_MAX}, with at most 6 places; below 0 takes credits back"
+        malformed("amount", f"{amount} is no amount of credits", remedy=remedy, rules=("M2",))
     if draft.snapshot.state.balance + amount < 0:
-        refuse(
-            AgreementProblem.CREDITS_SHORT,
-            f"{-amount:f} credits cannot be taken back: the balance has {draft.snapshot.state.balance:f}",
-            remedy=f"take back {draft.snapshot.state.balance:f} at most, or reverse what they were spent on",
-            rules=("M2",),
-            field="amount",
-        )
+        message = f"{-amount:f} credits cannot be taken back: the balance has {draft.snapshot.state.balance:f}"
+        remedy = f"take back {draft.snapshot.state.balance:f} at most, or reverse what they were spent on"
+        refuse(AgreementProblem.CREDITS_SHORT, message, remedy=remedy, rules=("M2",), field="amount")
     text = f"{amount:f}"
     reason = f"{text} credits bought" if amount > 0 else f"{-amount:f} credits taken back"
     draft.write(EntryKind.CREDITS_ADDED, PROJECT, {"amount": text}, reason=reason, rules=("M2",))
@@ -196,13 +180,9 @@ def _awaited(draft: OrderDraft, number: int) -> AwaitedOrder:
     awaited = draft.snapshot.state.awaited
     if number not in awaited:
         known = ", ".join(map(str, sorted(awaited))) or "none"
-        refuse(
-            AgreementProblem.UNKNOWN_ORDER,
-            f"no order {number} awaits its payment",
-            remedy=f"name one that does: {known}",
-            rules=("P9",),
-            field="order",
-        )
+        message = f"no order {number} awaits its payment"
+        remedy = f"name one that does: {known}"
+        refuse(AgreementProblem.UNKNOWN_ORDER, message, remedy=remedy, rules=("P9",), field="order")
     return awaited[number]
 
 

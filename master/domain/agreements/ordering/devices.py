@@ -26,24 +26,17 @@ def register_device(draft: OrderDraft, order: RegisterDevice) -> None:
     product = draft.product(order.product, SubjectKind.DEVICE)
     subject = Subject.of(SubjectKind.DEVICE, draft.name(order.device, "device"))
     if subject in draft.snapshot.state.holdings:
+        message = f"{subject} is registered already"
+        remedy = "register it once; what is wrong about it is corrected; another device needs a name of its own"
         refuse(
-            AgreementProblem.ALREADY_THERE,
-            f"{subject} is registered already",
-            remedy="register it once; what is wrong about it is corrected; another device needs a name of its own",
-            rules=product.rules,
-            subject=subject,
-            field="device",
+            AgreementProblem.ALREADY_THERE, message, remedy=remedy, rules=product.rules, subject=subject, field="device"
         )
     _check_days(draft, subject, product, delivered_on=order.delivered_on, shipped_on=order.shipped_on)
     serial = _unused_serial(draft, subject, product, order.serial)
     if product.gate_release is not None and not order.release:
-        malformed(
-            "release",
-            f"{product.title} is registered with the release that it runs: what it may install next depends on it",
-            remedy=f"give its release, such as {product.gate_release}",
-            rules=product.rules,
-            subject=subject,
-        )
+        message = f"{product.title} is registered with the release that it runs: what it may install next depends on it"
+        remedy = f"give its release, such as {product.gate_release}"
+        malformed("release", message, remedy=remedy, rules=product.rules, subject=subject)
     release = str(draft.release(order.release, "release")) if order.release else ""
     details = {
         "product": product.key,
@@ -96,13 +89,8 @@ def _check_days(
 ) -> None:
     for field, day in (("delivered_on", delivered_on), ("shipped_on", shipped_on)):
         if day is not None and day > draft.day:
-            malformed(
-                field,
-                f"{field} is {day}, after today, {draft.day}",
-                remedy="give the day on which it happened",
-                rules=product.rules,
-                subject=subject,
-            )
+            message = f"{field} is {day}, after today, {draft.day}"
+            malformed(field, message, remedy="give the day on which it happened", rules=product.rules, subject=subject)
 
 
 def _unused_serial(draft: OrderDraft, subject: Subject, product: Product, given: str) -> str:
@@ -110,13 +98,9 @@ def _unused_serial(draft: OrderDraft, subject: Subject, product: Product, given:
     try:
         serial = values.serial(given)
     except BadValueError as error:
-        malformed(
-            "serial",
-            f"the serial number of {subject} is missing" if not given.strip() else str(error),
-            remedy="give the serial number of its label: warranty and maintenance belong to it, whatever it is called",
-            rules=product.rules,
-            subject=subject,
-        )
+        message = f"the serial number of {subject} is missing" if not given.strip() else str(error)
+        remedy = "give the serial number of its label: warranty and maintenance belong to it, whatever it is called"
+        malformed("serial", message, remedy=remedy, rules=product.rules, subject=subject)
     known = draft.snapshot.state.serials.get(serial_form(serial))
     if known is not None and known != subject:
         refuse(

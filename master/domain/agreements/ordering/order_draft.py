@@ -77,10 +77,12 @@ class OrderDraft(Struct, kw_only=True):
         reason: str,
         rules: tuple[str, ...] = (),
         policy: str = "",
+        day: date | None = None,
     ) -> None:
-        """Add an entry, on the day of the order, to the entries to be written."""
+        """Add an entry to those to be written; it takes effect on `day`, or on the day of the order where None."""
+        on = day or self.day
         self.drafts.append(
-            Draft(kind=kind, day=self.day, subject=subject, policy=policy, details=details, reason=reason, rules=rules)
+            Draft(kind=kind, day=on, subject=subject, policy=policy, details=details, reason=reason, rules=rules)
         )
 
     def take_note(self) -> None:
@@ -120,20 +122,15 @@ class OrderDraft(Struct, kw_only=True):
         if self.prices is None:
             if unit is Unit.MONEY:
                 return None
-            refuse(
-                AgreementProblem.PRICE_MISSING,
-                "no price file was handed in, and without one nobody knows how many credits it takes",
-                remedy=f"hand in a price file that has [{section}] (--prices FILE)",
-                rules=("M2",),
-            )
+            message = "no price file was handed in, and without one nobody knows how many credits it takes"
+            remedy = f"hand in a price file that has [{section}] (--prices FILE)"
+            refuse(AgreementProblem.PRICE_MISSING, message, remedy=remedy, rules=("M2",))
         listed = self.prices.section(section)
         if key not in listed:
             offered = ", ".join(str(priced) for priced in sorted(listed, key=_sorting)) or "none"
-            refuse(
-                AgreementProblem.PRICE_MISSING,
-                f"the price file has no price for {key} under [{section}]; it has {offered}",
-                remedy=f"choose one of these, or add {key} under [{section}] to the price file",
-            )
+            message = f"the price file has no price for {key} under [{section}]; it has {offered}"
+            remedy = f"choose one of these, or add {key} under [{section}] to the price file"
+            refuse(AgreementProblem.PRICE_MISSING, message, remedy=remedy)
         return listed[key]
 
     # --- What must be known ---------------------------------------------------------------------------------------
@@ -141,22 +138,16 @@ class OrderDraft(Struct, kw_only=True):
     def name(self, text: str, field: str) -> str:
         """Return a name, key or id; refuse the order where the text is empty or too long."""
         if not text.strip() or len(text) > NAME_MAX:
-            malformed(
-                field,
-                f"{field} is empty or longer than {NAME_MAX} characters",
-                remedy=f"give {field} as a text of 1 to {NAME_MAX} characters",
-            )
+            message = f"{field} is empty or longer than {NAME_MAX} characters"
+            malformed(field, message, remedy=f"give {field} as a text of 1 to {NAME_MAX} characters")
         return text
 
     def offer(self, key: str) -> Offer:
         offers = self.snapshot.time.offers
         if key not in offers:
-            refuse(
-                AgreementProblem.UNKNOWN_OFFER,
-                f"the catalog {self.snapshot.catalog.name!r} has no offer {key!r}{closest(key, offers)}",
-                remedy=f"choose one of {', '.join(offers) or 'none'}",
-                field="offer",
-            )
+            message = f"the catalog {self.snapshot.catalog.name!r} has no offer {key!r}{closest(key, offers)}"
+            remedy = f"choose one of {', '.join(offers) or 'none'}"
+            refuse(AgreementProblem.UNKNOWN_OFFER, message, remedy=remedy, field="offer")
         return offers[key]
 
     def product(self, key: str, kind: SubjectKind) -> Product:
@@ -180,13 +171,9 @@ class OrderDraft(Struct, kw_only=True):
         known = [
             subject.id for subject in self.snapshot.state.holdings if subject.kind in {kind.value for kind in kinds}
         ]
-        refuse(
-            AgreementProblem.UNKNOWN_SUBJECT,
-            f"there is no {kinds[0].value} {id!r} in the ledger{closest(id, known)}",
-            remedy="register the device first" if SubjectKind.DEVICE in kinds else "buy it first, or start a trial",
-            subject=Subject.of(kinds[0], id),
-            field=field,
-        )
+        message = f"there is no {kinds[0].value} {id!r} in the ledger{closest(id, known)}"
+        remedy = "register the device first" if SubjectKind.DEVICE in kinds else "buy it first, or start a trial"
+        refuse(AgreementProblem.UNKNOWN_SUBJECT, message, remedy=remedy, subject=Subject.of(kinds[0], id), field=field)
 
     def release(self, text: str, field: str, *, read: Callable[[str], ReleaseName] = ReleaseName.parse) -> ReleaseName:
         try:
@@ -197,22 +184,14 @@ class OrderDraft(Struct, kw_only=True):
     def unused_key(self, key: str, rules: tuple[str, ...]) -> str:
         """Return a key in its normal form; refuse the order where the ledger has the key already."""
         if not key.strip():
-            refuse(
-                AgreementProblem.KEY_MISSING,
-                "it comes with a key, and none was given",
-                remedy="give the key that the vendor sent as key",
-                rules=rules,
-                field="key",
-            )
+            message = "it comes with a key, and none was given"
+            remedy = "give the key that the vendor sent as key"
+            refuse(AgreementProblem.KEY_MISSING, message, remedy=remedy, rules=rules, field="key")
         key = key_text(self.name(key, "key"))
         if key in self.snapshot.state.keys_used:
-            refuse(
-                AgreementProblem.KEY_USED,
-                f"the key {key!r} was used already; each can be used once",
-                remedy="give the new key; the ledger shows what this one was used for",
-                rules=rules,
-                field="key",
-            )
+            message = f"the key {key!r} was used already; each can be used once"
+            remedy = "give the new key; the ledger shows what this one was used for"
+            refuse(AgreementProblem.KEY_USED, message, remedy=remedy, rules=rules, field="key")
         return key
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from licensemaster.values.similar import closest
-from master.domain.agreements.ledger.entries import Draft, EntryKind
+from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import (
     AddSeats,
     Buy,
@@ -32,22 +32,12 @@ def start_trial(draft: OrderDraft, order: StartTrial) -> None:
     product = draft.product(order.product, SubjectKind.LICENSE)
     subject = Subject.of(SubjectKind.LICENSE, draft.name(order.license, "license"))
     if product.trial is None:
-        refuse(
-            AgreementProblem.UNKNOWN_OFFER,
-            f"{product.title} cannot be tried",
-            remedy="buy it",
-            rules=product.rules,
-            field="product",
-        )
+        message = f"{product.title} cannot be tried"
+        refuse(AgreementProblem.UNKNOWN_OFFER, message, remedy="buy it", rules=product.rules, field="product")
     if subject in draft.snapshot.state.holdings:
-        refuse(
-            AgreementProblem.ALREADY_THERE,
-            f"{subject} is there already",
-            remedy="extend its trial, or buy it",
-            rules=("P1",),
-            subject=subject,
-            field="license",
-        )
+        message = f"{subject} is there already"
+        remedy = "extend its trial, or buy it"
+        refuse(AgreementProblem.ALREADY_THERE, message, remedy=remedy, rules=("P1",), subject=subject, field="license")
     counts = _counts(product, order.counts)
     details = {"product": product.key, "counts": dict(counts), "major": _major(product, order.major)}
     draft.write(EntryKind.TRIED, subject, details, reason=f"trial of {product.title}", rules=product.rules)
@@ -81,25 +71,16 @@ def buy_product(draft: OrderDraft, order: Buy) -> None:
     kinds = [offered.subject for key, offered in draft.snapshot.time.products.items() if key == order.product]
     product = draft.product(order.product, kinds[0] if kinds else SubjectKind.LICENSE)
     if product.sold_by is SoldBy.PIECE:
-        refuse(
-            AgreementProblem.WRONG_KIND,
-            f"{product.title} is not bought here",
-            remedy="register the device when it was delivered",
-            rules=product.rules,
-            field="product",
-        )
+        message = f"{product.title} is not bought here"
+        remedy = "register the device when it was delivered"
+        refuse(AgreementProblem.WRONG_KIND, message, remedy=remedy, rules=product.rules, field="product")
     subject = Subject.of(product.subject, draft.name(order.id, "id"))
     holding = draft.snapshot.state.holding(subject)
     if holding.bought_on is not None:
         further = "upgrade to the new total" if product.sold_by is SoldBy.TIER else "add seats, or renew it"
-        refuse(
-            AgreementProblem.ALREADY_THERE,
-            f"{subject} was bought on {holding.bought_on} already",
-            remedy=f"{further}, or buy another one under a name of its own",
-            rules=product.rules,
-            subject=subject,
-            field="id",
-        )
+        message = f"{subject} was bought on {holding.bought_on} already"
+        remedy = f"{further}, or buy another one under a name of its own"
+        refuse(AgreementProblem.ALREADY_THERE, message, remedy=remedy, rules=product.rules, subject=subject, field="id")
     counts = _counts(product, order.counts)
     major = _major(product, order.major)
     if holding.is_on_trial and (holding.product, holding.major) != (product.key, major):
@@ -114,14 +95,9 @@ def buy_product(draft: OrderDraft, order: Buy) -> None:
             field="major" if holding.product == product.key else "product",
         )
     if (total := sum(counts.values())) < product.minimum:
-        refuse(
-            AgreementProblem.BELOW_MINIMUM,
-            f"{total} are below the minimum order of {product.minimum}",
-            remedy=f"order {product.minimum} or more",
-            rules=("R3",),
-            subject=subject,
-            field="counts",
-        )
+        message = f"{total} are below the minimum order of {product.minimum}"
+        remedy = f"order {product.minimum} or more"
+        refuse(AgreementProblem.BELOW_MINIMUM, message, remedy=remedy, rules=("R3",), subject=subject, field="counts")
     if order.premier and not product.premier:
         _no_premier(product, subject)
     for policy, cover in holding.covers.items():
@@ -156,13 +132,9 @@ def upgrade_tier(draft: OrderDraft, order: UpgradeTier) -> None:
     """Decide an `UpgradeTier`: the counts become the new totals; the end of maintenance stays where it is (P4, P6)."""
     holding, product = _bought(draft, order.license, "license", SubjectKind.LICENSE, SubjectKind.CONTRACT)
     if product.sold_by is not SoldBy.TIER:
-        refuse(
-            AgreementProblem.WRONG_KIND,
-            f"{product.title} is not sold by tiers",
-            remedy="add what is wanted to it instead",
-            rules=product.rules,
-            subject=holding.subject,
-        )
+        message = f"{product.title} is not sold by tiers"
+        remedy = "add what is wanted to it instead"
+        refuse(AgreementProblem.WRONG_KIND, message, remedy=remedy, rules=product.rules, subject=holding.subject)
     before = holding.counts_on(draft.day)
     counts = {**before, **_counts(product, order.counts)}
     smaller = [key for key in before if counts[key] < before[key]]
@@ -188,26 +160,18 @@ def add_seats(draft: OrderDraft, order: AddSeats) -> None:
     """Decide an `AddSeats`: the added seats are charged for the months left and end with the others (R4)."""
     holding, product = _bought(draft, order.contract, "contract", SubjectKind.CONTRACT, SubjectKind.LICENSE)
     if product.sold_by is not SoldBy.SEAT:
-        refuse(
-            AgreementProblem.WRONG_KIND,
-            f"{product.title} is not sold by seats",
-            remedy="upgrade it to the new total instead",
-            rules=product.rules,
-            subject=holding.subject,
-        )
+        message = f"{product.title} is not sold by seats"
+        remedy = "upgrade it to the new total instead"
+        refuse(AgreementProblem.WRONG_KIND, message, remedy=remedy, rules=product.rules, subject=holding.subject)
     added = _counts(product, order.counts)
     policy = use_policy(draft.snapshot, holding, product)
     if policy is not None:
         cover = draft.snapshot.cover(holding.subject, policy.key)
         ends = cover.end_from(draft.day)
         if ends is None or cover.last is None:
-            refuse(
-                AgreementProblem.NOT_IN_FORCE,
-                f"{holding.subject} ended on {cover.ends}; seats are added to a running one",
-                remedy="renew it first",
-                rules=("R4",),
-                subject=holding.subject,
-            )
+            message = f"{holding.subject} ended on {cover.ends}; seats are added to a running one"
+            remedy = "renew it first"
+            refuse(AgreementProblem.NOT_IN_FORCE, message, remedy=remedy, rules=("R4",), subject=holding.subject)
         left = Term(draft.day, ends)
         seats = SeatCharge(counts=added, why=f"added for the time left, {left}", rules=("R4",))
         charge_seats(draft, holding, seats, left, anchor=cover.last.anchor)
@@ -263,28 +227,17 @@ def set_premier(draft: OrderDraft, order: SetPremier) -> None:
         )
         return
     reason = f"premier support {'on' if order.on else 'off'} from the renewal on {renewal}"
-    draft.drafts.append(
-        Draft(
-            kind=EntryKind.PREMIER_SET,
-            day=renewal,
-            subject=holding.subject,
-            details={"on": order.on},
-            reason=reason,
-            rules=("R5",),
-        )
-    )
+    details = {"on": order.on}
+    draft.write(EntryKind.PREMIER_SET, holding.subject, details, reason=reason, rules=("R5",), day=renewal)
 
 
 def _bought(draft: OrderDraft, id: str, field: str, *kinds: SubjectKind) -> tuple[Holding, Product]:
     holding, product = draft.held(id, field, *kinds)
     if holding.bought_on is None:
+        message = f"{holding.subject} is a trial"
+        remedy = "buy it first"
         refuse(
-            AgreementProblem.NOT_IN_FORCE,
-            f"{holding.subject} is a trial",
-            remedy="buy it first",
-            rules=("P2",),
-            subject=holding.subject,
-            field=field,
+            AgreementProblem.NOT_IN_FORCE, message, remedy=remedy, rules=("P2",), subject=holding.subject, field=field
         )
     return holding, product
 
@@ -292,42 +245,26 @@ def _bought(draft: OrderDraft, id: str, field: str, *kinds: SubjectKind) -> tupl
 def _counts(product: Product, counts: Mapping[str, int]) -> Mapping[str, int]:
     for key, count in counts.items():
         if key not in product.counts:
-            refuse(
-                AgreementProblem.UNKNOWN_TYPE,
-                f"{product.title} is not sold by {key!r}{closest(key, product.counts)}",
-                remedy=f"give numbers of {' and '.join(product.counts)}",
-                rules=product.rules,
-                field="counts",
-            )
+            message = f"{product.title} is not sold by {key!r}{closest(key, product.counts)}"
+            remedy = f"give numbers of {' and '.join(product.counts)}"
+            refuse(AgreementProblem.UNKNOWN_TYPE, message, remedy=remedy, rules=product.rules, field="counts")
         if not 0 <= count <= COUNT_MAX:
             malformed(
                 "counts", f"{count} {key} is no number of them", remedy=f"give a whole number from 0 to {COUNT_MAX}"
             )
     if not any(counts.values()):
-        malformed(
-            "counts",
-            "counts has nothing in it",
-            remedy=f"give numbers of {' and '.join(product.counts)}",
-            rules=product.rules,
-        )
+        message = "counts has nothing in it"
+        malformed("counts", message, remedy=f"give numbers of {' and '.join(product.counts)}", rules=product.rules)
     return counts
 
 
 def _major(product: Product, major: int) -> int:
     if major and not product.one_major:
-        malformed(
-            "major",
-            f"{product.title} is for no major version, and {major} was given",
-            remedy="leave it out",
-            rules=product.rules,
-        )
+        message = f"{product.title} is for no major version, and {major} was given"
+        malformed("major", message, remedy="leave it out", rules=product.rules)
     if product.one_major and not 0 < major <= COUNT_MAX:
-        malformed(
-            "major",
-            f"{product.title} is for one major version, and none was given",
-            remedy="give the major version, such as 3",
-            rules=("P3",),
-        )
+        message = f"{product.title} is for one major version, and none was given"
+        malformed("major", message, remedy="give the major version, such as 3", rules=("P3",))
     return major if product.one_major else 0
 
 
@@ -336,11 +273,6 @@ def _versioned(title: str, major: int) -> str:
 
 
 def _no_premier(product: Product, subject: Subject) -> None:
-    refuse(
-        AgreementProblem.NO_PREMIER,
-        f"{product.title} has no premier support",
-        remedy="leave it out",
-        rules=product.rules,
-        subject=subject,
-        field="premier",
-    )
+    message = f"{product.title} has no premier support"
+    remedy = "leave it out"
+    refuse(AgreementProblem.NO_PREMIER, message, remedy=remedy, rules=product.rules, subject=subject, field="premier")

@@ -32,12 +32,8 @@ def extend(draft: OrderDraft, order: Extend) -> None:
     offer = draft.offer(order.offer)
     subjects = _subjects(draft, order, offer)
     if (offer.needs_key or offer.payment_first) and len(subjects) > 1:
-        malformed(
-            "subjects",
-            f"{offer.title} comes with a key for each, so it is ordered for one at a time",
-            remedy="order it for each of them by itself",
-            rules=offer.rules,
-        )
+        message = f"{offer.title} comes with a key for each, so it is ordered for one at a time"
+        malformed("subjects", message, remedy="order it for each of them by itself", rules=offer.rules)
     if order.key and not offer.needs_key:
         malformed(
             "key",
@@ -84,20 +80,13 @@ def _subjects(draft: OrderDraft, order: Extend, offer: Offer) -> tuple[Subject, 
         policies = {draft.snapshot.time.policies[key] for key in offer.policies}
         covered = [facts.subject for facts in on_pbx if policies <= set(draft.snapshot.policies_of(facts.subject))]
         if not covered:
-            refuse(
-                AgreementProblem.UNKNOWN_SUBJECT,
-                f"no license that {offer.title} covers is bound to a device of a PBX {order.pbx!r}",
-                remedy="check the PBX's name; licenses are bound first",
-                rules=("M4",),
-                field="pbx",
-            )
+            message = f"no license that {offer.title} covers is bound to a device of a PBX {order.pbx!r}"
+            remedy = "check the PBX's name; licenses are bound first"
+            refuse(AgreementProblem.UNKNOWN_SUBJECT, message, remedy=remedy, rules=("M4",), field="pbx")
         named = (*named, *sorted(covered))
     if not named or len(set(named)) < len(named):
-        malformed(
-            "subjects",
-            "subjects is empty, or names one twice",
-            remedy="name each license, device or contract once, or a PBX",
-        )
+        message = "subjects is empty, or names one twice"
+        malformed("subjects", message, remedy="name each license, device or contract once, or a PBX")
     return named
 
 
@@ -105,32 +94,20 @@ def period(offer: Offer, months: int) -> int:
     """Return the period that an order means, in months; 0 for an offer that is counted in days."""
     if offer.days:
         if months:
-            refuse(
-                AgreementProblem.PERIOD_NOT_OFFERED,
-                f"{offer.title} is for {offer.days} days",
-                remedy="give no months",
-                rules=offer.rules,
-                field="months",
-            )
+            message = f"{offer.title} is for {offer.days} days"
+            remedy = "give no months"
+            refuse(AgreementProblem.PERIOD_NOT_OFFERED, message, remedy=remedy, rules=offer.rules, field="months")
         return 0
     if months == 0 and len(offer.months) == 1:
         return offer.months[0]
     if not 0 < months <= MONTHS_MAX:
-        malformed(
-            "months",
-            f"{months} months is no period",
-            remedy=f"give months as a whole number from 1 to {MONTHS_MAX}",
-            rules=offer.rules,
-        )
+        message = f"{months} months is no period"
+        malformed("months", message, remedy=f"give months as a whole number from 1 to {MONTHS_MAX}", rules=offer.rules)
     if offer.months and months not in offer.months:
         listed = " or ".join(map(str, offer.months))
-        refuse(
-            AgreementProblem.PERIOD_NOT_OFFERED,
-            f"{offer.title} is not sold for {months} months",
-            remedy=f"order it for {listed} months",
-            rules=offer.rules,
-            field="months",
-        )
+        message = f"{offer.title} is not sold for {months} months"
+        remedy = f"order it for {listed} months"
+        refuse(AgreementProblem.PERIOD_NOT_OFFERED, message, remedy=remedy, rules=offer.rules, field="months")
     return months
 
 
@@ -195,25 +172,17 @@ def _bought(start: date, anchor: date, passed: int, offer: Offer, months: int, *
 def _from_delivery(subject: Subject, offer: Offer, delivered: date, start: date, months: int) -> PaidTerm:
     ends = add_months(delivered, months)
     if ends <= start:
-        refuse(
-            AgreementProblem.PURCHASED_ALREADY,
-            f"{subject} has it until {start} already; {offer.title} would end on {ends}",
-            remedy="wait until it has ended",
-            rules=offer.rules,
-            subject=subject,
-        )
+        message = f"{subject} has it until {start} already; {offer.title} would end on {ends}"
+        remedy = "wait until it has ended"
+        refuse(AgreementProblem.PURCHASED_ALREADY, message, remedy=remedy, rules=offer.rules, subject=subject)
     return PaidTerm(term=Term(start, ends), anchor=delivered, anchor_months=months, how="bought", offer=offer.key)
 
 
 def _known(draft: OrderDraft, subject: Subject) -> None:
     if draft.snapshot.license(subject) is None and not draft.snapshot.state.holding(subject).product:
-        refuse(
-            AgreementProblem.UNKNOWN_SUBJECT,
-            f"the project has no {subject}",
-            remedy="check the name; devices are registered and contracts bought first",
-            subject=subject,
-            field="subjects",
-        )
+        message = f"the project has no {subject}"
+        remedy = "check the name; devices are registered and contracts bought first"
+        refuse(AgreementProblem.UNKNOWN_SUBJECT, message, remedy=remedy, subject=subject, field="subjects")
 
 
 def _may_be_covered(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer) -> None:
@@ -238,13 +207,9 @@ def _may_be_covered(draft: OrderDraft, subject: Subject, policy: Policy, offer: 
     holding = draft.snapshot.state.holding(subject)
     product = draft.snapshot.product(holding)
     if product is not None and product.trial == offer.key and holding.bought_on is not None:
-        refuse(
-            AgreementProblem.ALREADY_THERE,
-            f"{subject} was bought on {holding.bought_on}; there is nothing left to try",
-            remedy="start the trial of another license, for a staging server for example",
-            rules=offer.rules,
-            subject=subject,
-        )
+        message = f"{subject} was bought on {holding.bought_on}; there is nothing left to try"
+        remedy = "start the trial of another license, for a staging server for example"
+        refuse(AgreementProblem.ALREADY_THERE, message, remedy=remedy, rules=offer.rules, subject=subject)
     cover = draft.snapshot.cover(subject, policy.key)
     if policy.purchases_max and cover.purchases >= policy.purchases_max:
         refuse(
@@ -269,14 +234,9 @@ def _within_window(draft: OrderDraft, subject: Subject, offer: Offer) -> None:
         if other is not offer and set(other.policies) & set(offer.policies) and other.is_open(delivered, draft.day)
     ]
     said = f"from {opens} on" if closes is None else f"from {opens} to {add_days(closes, -1)}"
-    refuse(
-        AgreementProblem.OUTSIDE_WINDOW,
-        f"{offer.title} is sold {said} for {subject}, which was delivered on {delivered}; today is {draft.day}",
-        remedy=f"order {' or '.join(others)} instead" if others else "nothing of the kind is sold for it any more",
-        rules=offer.rules,
-        subject=subject,
-        field="offer",
-    )
+    message = f"{offer.title} is sold {said} for {subject}, which was delivered on {delivered}; today is {draft.day}"
+    remedy = f"order {' or '.join(others)} instead" if others else "nothing of the kind is sold for it any more"
+    refuse(AgreementProblem.OUTSIDE_WINDOW, message, remedy=remedy, rules=offer.rules, subject=subject, field="offer")
 
 
 def _ahead(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, ends: date) -> None:
@@ -285,31 +245,18 @@ def _ahead(draft: OrderDraft, subject: Subject, policy: Policy, offer: Offer, en
     earliest = add_months(ends, -policy.ahead_months_max)
     while add_months(earliest, policy.ahead_months_max) < ends:
         earliest = add_days(earliest, 1)
-    refuse(
-        AgreementProblem.TOO_FAR_AHEAD,
-        f"{policy.title} of {subject} would end on {ends}, more than {policy.ahead_months_max} months ahead",
-        remedy=f"order it on {earliest} or later",
-        rules=offer.rules,
-        subject=subject,
-    )
+    message = f"{policy.title} of {subject} would end on {ends}, more than {policy.ahead_months_max} months ahead"
+    remedy = f"order it on {earliest} or later"
+    refuse(AgreementProblem.TOO_FAR_AHEAD, message, remedy=remedy, rules=offer.rules, subject=subject)
 
 
 def _not_begun(subject: Subject, policy: Policy) -> NoReturn:
     if policy.begins is Begins.FIRST_BINDING:
-        refuse(
-            AgreementProblem.NEVER_BOUND,
-            f"{subject} was never bound to a device, and {policy.title} counts from the first binding",
-            remedy="bind it to its device first",
-            rules=("M3", "L7"),
-            subject=subject,
-        )
-    refuse(
-        AgreementProblem.NOT_IN_FORCE,
-        f"{subject} was not bought yet, so it has no {policy.title}",
-        remedy="buy it first",
-        rules=policy.rules,
-        subject=subject,
-    )
+        message = f"{subject} was never bound to a device, and {policy.title} counts from the first binding"
+        remedy = "bind it to its device first"
+        refuse(AgreementProblem.NEVER_BOUND, message, remedy=remedy, rules=("M3", "L7"), subject=subject)
+    message = f"{subject} was not bought yet, so it has no {policy.title}"
+    refuse(AgreementProblem.NOT_IN_FORCE, message, remedy="buy it first", rules=policy.rules, subject=subject)
 
 
 def charge_term(draft: OrderDraft, subject: Subject, offer: Offer, months: int, paid: PaidTerm) -> None:

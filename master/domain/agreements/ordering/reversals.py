@@ -45,21 +45,13 @@ def reverse(draft: OrderDraft, order: Reverse) -> None:
 def _entries_of(draft: OrderDraft, number: int) -> Sequence[Entry]:
     history = draft.snapshot.state.history
     if not 0 < number <= len(history):
-        refuse(
-            AgreementProblem.UNKNOWN_ORDER,
-            f"the ledger has no entry {number}",
-            remedy="name the number of an order, as the ledger shows it",
-            field="order",
-        )
+        remedy = "name the number of an order, as the ledger shows it"
+        refuse(AgreementProblem.UNKNOWN_ORDER, f"the ledger has no entry {number}", remedy=remedy, field="order")
     named = history[number - 1]
     if named.number in draft.snapshot.state.reversed:
-        refuse(
-            AgreementProblem.ALREADY_THERE,
-            f"order {named.order} was reversed already",
-            remedy="order anew what is wanted",
-            subject=named.subject,
-            field="order",
-        )
+        message = f"order {named.order} was reversed already"
+        remedy = "order anew what is wanted"
+        refuse(AgreementProblem.ALREADY_THERE, message, remedy=remedy, subject=named.subject, field="order")
     return [entry for entry in history[named.order - 1 :] if entry.order == named.order]
 
 
@@ -113,24 +105,17 @@ def _matter(entry: Entry) -> tuple[Subject, str]:
 def _check_what_is_left(draft: OrderDraft, entries: Sequence[Entry]) -> None:
     state = draft.snapshot.state
     if state.balance < 0:
-        refuse(
-            AgreementProblem.CREDITS_SHORT,
-            f"without it the balance would be {state.balance} credits: some of these were spent",
-            remedy=f"add {-state.balance} credits or more first, or reverse what they were spent on",
-            rules=("M2",),
-            field="order",
-        )
+        message = f"without it the balance would be {state.balance} credits: some of these were spent"
+        remedy = f"add {-state.balance} credits or more first, or reverse what they were spent on"
+        refuse(AgreementProblem.CREDITS_SHORT, message, remedy=remedy, rules=("M2",), field="order")
     for subject in {entry.subject for entry in entries}:
         holding = state.holding(subject)
         licensed = sum(holding.counts_on(draft.day).values())
         if len(holding.seats) > licensed:
+            message = f"{len(holding.seats)} seats of {subject} are assigned, and {licensed} would be left"
+            remedy = f"unassign {len(holding.seats) - licensed} first"
             refuse(
-                AgreementProblem.SEATS_EXHAUSTED,
-                f"{len(holding.seats)} seats of {subject} are assigned, and {licensed} would be left",
-                remedy=f"unassign {len(holding.seats) - licensed} first",
-                rules=("R2",),
-                subject=subject,
-                field="order",
+                AgreementProblem.SEATS_EXHAUSTED, message, remedy=remedy, rules=("R2",), subject=subject, field="order"
             )
     published = {entry.details["release"] for entry in entries if entry.kind is EntryKind.RELEASE_PUBLISHED}
     if published:

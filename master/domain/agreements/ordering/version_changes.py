@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from master.domain.agreements.ledger.entries import Draft, EntryKind
+from master.domain.agreements.ledger.entries import EntryKind
 from master.domain.agreements.ledger.orders import ConvertVersion, PayLicenses, PublishRelease, UpgradeVersion
 from master.domain.agreements.ledger.pricing import ExactLine
 from master.domain.agreements.ledger.problems import AgreementProblem
@@ -73,13 +73,9 @@ def convert_version(draft: OrderDraft, order: ConvertVersion) -> None:
     offer = draft.offer(order.offer)
     if not offer.conversion_months:
         able = [key for key, offer in draft.snapshot.time.offers.items() if offer.conversion_months]
-        refuse(
-            AgreementProblem.UNKNOWN_OFFER,
-            f"{offer.title} does not pay for a conversion",
-            remedy=f"choose {' or '.join(able)}" if able else "buy licenses of the version that is wanted",
-            rules=("L6",),
-            field="offer",
-        )
+        message = f"{offer.title} does not pay for a conversion"
+        remedy = f"choose {' or '.join(able)}" if able else "buy licenses of the version that is wanted"
+        refuse(AgreementProblem.UNKNOWN_OFFER, message, remedy=remedy, rules=("L6",), field="offer")
     for facts in _licenses(draft, order.licenses):
         now = _versioned(draft, facts, order.version)
         if not facts.is_free and facts.type.releasable:  # what cannot be released is converted in place (M8)
@@ -124,18 +120,11 @@ def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
     try:
         name = draft.snapshot.catalog.read_name(order.type)
     except UnknownLicenseNameError as error:
-        refuse(
-            AgreementProblem.UNKNOWN_TYPE,
-            str(error),
-            remedy="write it as the price list does, such as PBX-Port12",
-            field="type",
-        )
+        remedy = "write it as the price list does, such as PBX-Port12"
+        refuse(AgreementProblem.UNKNOWN_TYPE, str(error), remedy=remedy, field="type")
     if not 0 < order.quantity <= COUNT_MAX:
-        malformed(
-            "quantity",
-            f"{order.quantity} is no number of licenses",
-            remedy=f"give a whole number from 1 to {COUNT_MAX}",
-        )
+        message = f"{order.quantity} is no number of licenses"
+        malformed("quantity", message, remedy=f"give a whole number from 1 to {COUNT_MAX}")
     paid_in_credits = {
         policy
         for offer in draft.snapshot.time.offers.values()
@@ -143,13 +132,9 @@ def pay_licenses(draft: OrderDraft, order: PayLicenses) -> None:
         for policy in offer.policies
     }
     if not paid_in_credits & set(name.type.policies):
-        refuse(
-            AgreementProblem.NOT_COVERED,
-            f"{name.type.display_name} licenses are not paid with credits",
-            remedy="buy them from the vendor, and import the file",
-            rules=("M2",),
-            field="type",
-        )
+        message = f"{name.type.display_name} licenses are not paid with credits"
+        remedy = "buy them from the vendor, and import the file"
+        refuse(AgreementProblem.NOT_COVERED, message, remedy=remedy, rules=("M2",), field="type")
     printed = name.type.printed(version=name.version, tier=name.tier)
     details = {"type": printed, "version": name.version or 0, "quantity": order.quantity}
     reason = f"{order.quantity} x {printed} paid with credits"
@@ -170,15 +155,11 @@ def publish_release(draft: OrderDraft, order: PublishRelease) -> None:
             draft.notes.append(f"{release} is known already")
             return
         if not order.correct:
-            refuse(
-                AgreementProblem.ALREADY_THERE,
-                f"{release} was published on {known}",
-                remedy="say that the day is to be corrected (--correct); what was decided by the other one stands",
-                field="release",
-            )
+            message = f"{release} was published on {known}"
+            remedy = "say that the day is to be corrected (--correct); what was decided by the other one stands"
+            refuse(AgreementProblem.ALREADY_THERE, message, remedy=remedy, field="release")
     reason = f"{release} was published on {order.day}" + (f", not on {known}" if known is not None else "")
-    details = {"release": str(release)}
-    draft.drafts.append(Draft(kind=EntryKind.RELEASE_PUBLISHED, day=order.day, details=details, reason=reason))
+    draft.write(EntryKind.RELEASE_PUBLISHED, PROJECT, {"release": str(release)}, reason=reason, day=order.day)
 
 
 def _licenses(draft: OrderDraft, ids: tuple[str, ...]) -> list[LicenseFacts]:
@@ -200,20 +181,12 @@ def _versioned(draft: OrderDraft, facts: LicenseFacts, version: int) -> int:
     """Return a license's version now; refuse the wanted version if it is the same, or one its type cannot have."""
     now = draft.snapshot.version(facts)
     if now is None or not 0 < version < 1000:
-        malformed(
-            "version",
-            f"{facts} cannot get version {version}",
-            remedy="name a license that has a version, and a version such as 13",
-            subject=facts.subject,
-        )
+        remedy = "name a license that has a version, and a version such as 13"
+        malformed("version", f"{facts} cannot get version {version}", remedy=remedy, subject=facts.subject)
     if version == now:
-        refuse(
-            AgreementProblem.SAME_VERSION,
-            f"{facts} has version {now} already",
-            remedy="name another version",
-            subject=facts.subject,
-            field="version",
-        )
+        message = f"{facts} has version {now} already"
+        remedy = "name another version"
+        refuse(AgreementProblem.SAME_VERSION, message, remedy=remedy, subject=facts.subject, field="version")
     if version < facts.type.minimum_version:
         refuse(
             AgreementProblem.VERSION_TOO_LOW,
@@ -230,11 +203,7 @@ def _published(draft: OrderDraft, version: int) -> date:
     """Return the day on which the first release of a version was published; refuse if none was by the draft's day."""
     published = draft.snapshot.first_published(version, by=draft.day)
     if published is None:
-        refuse(
-            AgreementProblem.UNKNOWN_RELEASE,
-            f"no release of version {version} is known to be published by {draft.day}",
-            remedy="enter its release and day first",
-            rules=("M1",),
-            field="version",
-        )
+        message = f"no release of version {version} is known to be published by {draft.day}"
+        remedy = "enter its release and day first"
+        refuse(AgreementProblem.UNKNOWN_RELEASE, message, remedy=remedy, rules=("M1",), field="version")
     return published
