@@ -46,32 +46,26 @@ def _with_connection_options(params: list[Any] | None) -> list[Any]:
     return declared
 
 
-class MasterCommand(TyperCommand):
+class _Connecting:
+    """Takes all options of the connection if it takes `--server`."""
+
+    def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, params=_with_connection_options(params), **options)  # type: ignore[call-arg]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line and return the arguments that are left."""
+        rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        _read_as_meant(ctx.command.params, ctx)
+        _check_variables(ctx, rest)
+        return rest
+
+
+class MasterCommand(_Connecting, TyperCommand):
     """A command that takes all options of the connection if it takes `--server`."""
 
-    def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
-        super().__init__(*arguments, params=_with_connection_options(params), **options)
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line and return the arguments that are left."""
-        rest = super().parse_args(ctx, args)
-        _read_as_meant(self.params, ctx)
-        _check_variables(ctx, rest)
-        return rest
-
-
-class MasterGroup(TyperGroup):
+class MasterGroup(_Connecting, TyperGroup):
     """A group that takes all options of the connection if it takes `--server`, to run without one of its commands."""
-
-    def __init__(self, *arguments: Any, params: list[Any] | None = None, **options: Any) -> None:
-        super().__init__(*arguments, params=_with_connection_options(params), **options)
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line and return the arguments that are left."""
-        rest = super().parse_args(ctx, args)
-        _read_as_meant(self.params, ctx)
-        _check_variables(ctx, rest)
-        return rest
 
 
 def _read_as_meant(params: list[Any], context: Any) -> None:
