@@ -60,9 +60,7 @@ class Running(Parts, kw_only=True):
 
 @asynccontextmanager
 async def running(
-    settings: Settings,
-    clock: Callable[[], float] | None = None,
-    stepped_seconds: Callable[[], float] = never_stepped,
+    settings: Settings, clock: Callable[[], float] | None = None, stepped_seconds: Callable[[], float] = never_stepped
 ) -> AsyncIterator[Running]:
     """Run a whole master until the context ends; `clock` replaces the clocks of the database and of this machine, and
     `stepped_seconds` says how far it was set forward.

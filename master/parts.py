@@ -94,9 +94,7 @@ class Parts(ServiceParts, kw_only=True):
     def alarms(self) -> AlarmTask:
         """Notices what webhooks get messages about."""
         return AlarmTask(
-            self.context,
-            send=self.webhook_delivery.run_once,
-            interval_seconds=self.settings.webhook_interval_seconds,
+            self.context, send=self.webhook_delivery.run_once, interval_seconds=self.settings.webhook_interval_seconds
         )
 
     @cached_property
@@ -182,10 +180,7 @@ class Parts(ServiceParts, kw_only=True):
             LoanService(self.leases, self.committer, signer=self.signer, clock=self.clock),
             StandbyService(self.leases),
             StatusService(
-                self.status,
-                master_version=VERSION,
-                seats_per_call_max=settings.seats_per_call_max,
-                aside=self.aside,
+                self.status, master_version=VERSION, seats_per_call_max=settings.seats_per_call_max, aside=self.aside
             ),
             AuditService(Audit(self.questions), signer=self.signer, clock=self.clock),
             PlanService(self.context),
@@ -239,8 +234,5 @@ class Parts(ServiceParts, kw_only=True):
 
 def _paces(per_second: float) -> Paces:
     return Paces(
-        per_second=per_second,
-        burst_seconds=_BURST_SECONDS,
-        clock=time.monotonic,
-        wait_seconds_max=WAIT_SECONDS_MAX,
+        per_second=per_second, burst_seconds=_BURST_SECONDS, clock=time.monotonic, wait_seconds_max=WAIT_SECONDS_MAX
     )

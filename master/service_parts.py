@@ -163,10 +163,7 @@ class ServiceParts(Struct, kw_only=True, dict=True):
             late_seconds=self.settings.database_timeout_seconds * _LATE_TIMES,
         )
         return Committer(
-            self.context,
-            limits,
-            doubt=self.database_health.doubt,
-            observer=lambda: self.stream_recorder.observer,
+            self.context, limits, doubt=self.database_health.doubt, observer=lambda: self.stream_recorder.observer
         )
 
     @cached_property

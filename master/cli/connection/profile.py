@@ -9,14 +9,7 @@ import typer
 from msgspec.structs import asdict
 
 from master.cli.connection.options import DEFAULT_SERVER, JsonOption, ProjectOption, ServerOption, typed_options
-from master.cli.connection.profiles import (
-    Profile,
-    Profiles,
-    can_be_named,
-    profiles_file,
-    read_profiles,
-    write_profiles,
-)
+from master.cli.connection.profiles import Profile, Profiles, can_be_named, profiles_file, read_profiles, write_profiles
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import add_row, print_json_object, stderr_console, stdout_console, table, visible
 

@@ -126,11 +126,7 @@ class Server:
         self._metrics = metrics
         self._authorizer = authorizer
         interceptor = CallInterceptor(
-            metrics,
-            authorizer,
-            budgets=bounds.budgets,
-            message_seconds=bounds.message_seconds,
-            aside=bounds.aside,
+            metrics, authorizer, budgets=bounds.budgets, message_seconds=bounds.message_seconds, aside=bounds.aside
         )
         self._unhurried_calls = interceptor.unhurried_calls
         self._server = grpc.aio.server(

@@ -159,10 +159,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
 
         repeatable = Repeatable(request, lease_pb2.EndLeaseResponse, ended)
         asked = ask.EndLease(
-            pbx=name,
-            caller=caller_of_call.get(),
-            reason=incoming.given_reason(request.reason),
-            key=repeatable.key(),
+            pbx=name, caller=caller_of_call.get(), reason=incoming.given_reason(request.reason), key=repeatable.key()
         )
         return repeatable.response(await self._leases.end_lease(asked, dry_run=request.dry_run))
 
@@ -272,12 +269,7 @@ class LeaseService(lease_pb2_grpc.LeaseServiceServicer):
 
     def _lease(self, name: PbxName, granted: answers.LeaseGranted) -> lease_pb2.Lease:
         terms = outgoing.lease_terms(
-            name,
-            granted.lease,
-            granted.pbx.pace.grace_seconds,
-            dict(granted.holdings),
-            granted.blocks,
-            self._clock(),
+            name, granted.lease, granted.pbx.pace.grace_seconds, dict(granted.holdings), granted.blocks, self._clock()
         )
         return lease_pb2.Lease(
             pbx=str(name),

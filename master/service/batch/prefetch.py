@@ -25,13 +25,7 @@ from master.domain.seats.waiting_queue import NOBODY, SHORT, Unread, WaitingQueu
 from master.store.backends.database import Tx
 from master.store.statements import claims as claim_store
 from master.store.statements import seats as store
-from master.store.statements.waiting import (
-    Waiting,
-    first_waiters,
-    queue_length,
-    waiters_of_type,
-    waiting_pbxs,
-)
+from master.store.statements.waiting import Waiting, first_waiters, queue_length, waiters_of_type, waiting_pbxs
 from master.values import field, replace
 
 _TYPE, _HOLDER, _USER, _LINE = map(attrgetter, ("type", "holder", "user", "line"))
@@ -121,11 +115,7 @@ def need_for_queues(needs: Prefetch, eligibilities: EligibilityCache, pbx: Pbx, 
 
 
 def fill_working_set(
-    tx: Tx,
-    needs: Prefetch,
-    pbx_wide: frozenset[str],
-    claims: Mapping[int, Claims],
-    seats: Sequence[Seat] = (),
+    tx: Tx, needs: Prefetch, pbx_wide: frozenset[str], claims: Mapping[int, Claims], seats: Sequence[Seat] = ()
 ) -> SeatWorkingSet:
     """Read seats, then lock and read the pools that the seats are debited from; `claims` are those of some PBXs."""
     working_set = SeatWorkingSet(pbx_wide=pbx_wide)

@@ -42,34 +42,19 @@ class Remedies:
         self._effort = Effort.of_a_batch()
         self._pools: dict[int, PoolScore] = {}
 
-    def acquiring(
-        self,
-        asker: Asker,
-        wants: Sequence[Want],
-        outcomes: list[Outcome],
-    ) -> list[Outcome]:
+    def acquiring(self, asker: Asker, wants: Sequence[Want], outcomes: list[Outcome]) -> list[Outcome]:
         """Add remedies to the outcomes of acquiring seats."""
         if not _any_refused(outcomes):
             return outcomes
         return with_remedies(outcomes, self._case(asker), self._effort, wants=wants)
 
-    def returning(
-        self,
-        asker: Asker,
-        keys: Sequence[SeatKey],
-        outcomes: list[ReturnOutcome],
-    ) -> list[ReturnOutcome]:
+    def returning(self, asker: Asker, keys: Sequence[SeatKey], outcomes: list[ReturnOutcome]) -> list[ReturnOutcome]:
         """Add remedies to the outcomes of returning seats."""
         if not _any_refused(outcomes):
             return outcomes
         return with_remedies(outcomes, self._case(asker), self._effort, returns=keys)
 
-    def syncing(
-        self,
-        asker: Asker,
-        wants: Sequence[Want],
-        synced: Synced,
-    ) -> Synced:
+    def syncing(self, asker: Asker, wants: Sequence[Want], synced: Synced) -> Synced:
         """Add remedies to the outcomes of synchronising a whole wanted set."""
         keys = [seat.key for seat, _ in synced.kept]
         refused = [refusal for _, refusal in synced.kept]

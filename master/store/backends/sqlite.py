@@ -202,11 +202,7 @@ class _SqliteThread:
             del carry_out  # and what it was about
 
     def _carry_out(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        answer: asyncio.Future[T],
-        work: Callable[[Tx], T],
-        stop: Stop | None,
+        self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], work: Callable[[Tx], T], stop: Stop | None
     ) -> None:
         if answer.cancelled():
             return

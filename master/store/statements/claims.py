@@ -38,8 +38,7 @@ def shares_of(tx: Tx, claims: Mapping[int, Claims]) -> dict[int, dict[int, Share
     """Return the seats counted for some PBXs, by PBX id and pool id; `claims` names the PBXs and gives the floors."""
     by_pbx: dict[int, dict[int, Share]] = {pbx_id: {} for pbx_id in claims}
     rows = tx.rows(
-        "SELECT pbx_id, pool_id, seats, counted FROM pool_usage WHERE pbx_id IN {?1:int} AND counted > 0",
-        list(by_pbx),
+        "SELECT pbx_id, pool_id, seats, counted FROM pool_usage WHERE pbx_id IN {?1:int} AND counted > 0", list(by_pbx)
     )
     for pbx_id, pool_id, seats, counted in rows:
         floor = max((claim.seats for claim in claims[pbx_id] if claim.pool_id == pool_id), default=0)

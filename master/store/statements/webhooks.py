@@ -174,9 +174,7 @@ def failed(tx: Tx, delivery_id: int, *, attempts: int, due_at: float | None, pro
 def dead(tx: Tx, project_id: int, *, limit: int) -> list[Delivery]:
     """Return the messages that could not be delivered, the latest first."""
     rows = tx.rows(
-        f"{_DELIVERIES} WHERE w.project_id = ?1 AND d.due_at IS NULL ORDER BY d.id DESC LIMIT ?2",
-        project_id,
-        limit,
+        f"{_DELIVERIES} WHERE w.project_id = ?1 AND d.due_at IS NULL ORDER BY d.id DESC LIMIT ?2", project_id, limit
     )
     return [_delivery(row) for row in rows]
 

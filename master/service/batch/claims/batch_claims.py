@@ -307,13 +307,7 @@ class BatchClaims:
     # --- Underneath ---------------------------------------------------------------------------------------------------
 
     def _raise(
-        self,
-        kind: ClaimKind,
-        pbx_id: int,
-        holder_id: int,
-        ends_at: float,
-        serial: int,
-        seats: Mapping[int, int],
+        self, kind: ClaimKind, pbx_id: int, holder_id: int, ends_at: float, serial: int, seats: Mapping[int, int]
     ) -> None:
         self.put(
             pbx_id, rules.raised(self._claims[pbx_id], kind, holder_id, seats=seats, ends_at=ends_at, serial=serial)

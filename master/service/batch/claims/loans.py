@@ -94,8 +94,7 @@ class BatchLoans:
             )
         claims = self._claims.claims[pbx.id]
         self._claims.put(
-            pbx.id,
-            with_loan(claims, pbx.id, source.pool_id, seats=request.seats, ends_at=request.ends_at, now=now),
+            pbx.id, with_loan(claims, pbx.id, source.pool_id, seats=request.seats, ends_at=request.ends_at, now=now)
         )
         (loan,) = (loan for loan in self._claims.loans(estate, pbx.id) if loan.license_type == source.license_type)
         details = asdict(loan) | {"seats_before": claim.seats if claim is not None else 0}
