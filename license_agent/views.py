@@ -46,7 +46,6 @@ def as_json(value: object) -> Json:
 
 
 def seat_view(want: Want) -> dict[str, Json]:
-    """Return a wanted seat as JSON."""
     return {
         "license_type": want.license_type,
         "holder_kind": want.holder_kind.name.lower(),
@@ -112,7 +111,6 @@ _CHANGES = {Granted: "granted", Refused: "refused", Returned: "returned", Lost: 
 
 
 def change_view(change: SeatChange) -> Json:
-    """Return the change of a seat as JSON."""
     told = refusal_view(change) if isinstance(change, Refused) else as_json(change)
     assert isinstance(told, dict)
     return {"change": _CHANGES[type(change)], **told}

@@ -131,7 +131,6 @@ def _checked(file_or_hex: str, key: bytes) -> bytes:
 
 
 def public_pem(raw: bytes) -> bytes:
-    """Return a public key as PEM."""
     key = Ed25519PublicKey.from_public_bytes(raw)
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 

@@ -55,7 +55,6 @@ class ProblemError(Exception):
 
 
 def refusal(refused: Refused) -> ProblemError:
-    """Return a refusal as a problem."""
     told = refusal_view(refused)
     return ProblemError(_STATUS.get(refused.reason, HTTPStatus.FORBIDDEN), "refused", str(told.pop("detail")), **told)
 

@@ -87,7 +87,6 @@ class LocalSeats:
 
     @property
     def awaited(self) -> tuple[Want, ...]:
-        """The seats that are waited for."""
         return tuple(awaited.want for awaited in self._awaited.values())
 
     @property
@@ -96,7 +95,6 @@ class LocalSeats:
         return tuple(self._awaited.values())
 
     def awaits(self, key: SeatKey) -> bool:
-        """Tell whether a seat is waited for."""
         return key in self._awaited
 
     def holds(self, key: SeatKey) -> bool:

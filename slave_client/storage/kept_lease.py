@@ -135,7 +135,6 @@ def _seats_of(fields: dict[str, Any]) -> tuple[tuple[Held, ...], tuple[Held, ...
 
 
 def seat_text(held: Held) -> str:
-    """Return the JSON of a seat."""
     counted = held.counted_as
     fields = [
         *_want_fields(held.want),

@@ -28,8 +28,6 @@ class CallerLimitError(Exception):
 
 
 class CallerLimits(Value):
-    """The limits of each caller."""
-
     burst_seconds: float
     """For how many seconds a caller may save up what it did not use."""
     streams_max: int

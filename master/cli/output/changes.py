@@ -41,7 +41,6 @@ def changed_so_far() -> Changed:
 
 
 def note_change() -> None:
-    """Note that a change is made."""
     _SoFar.changed = Changed.MADE
 
 

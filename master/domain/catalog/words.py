@@ -47,8 +47,6 @@ class DrawnFrom(Enum):
 
 
 class PbxRole(IntEnum):
-    """The role of a PBX."""
-
     MASTER = 1
     SLAVE = 2
     STANDBY = 3

@@ -113,7 +113,6 @@ class Estate(Value, dict=True):
         return policy.overdraft if policy is not None else None
 
     def type_of_pool(self, pool_id: int) -> str:
-        """Return the license type of a pool."""
         return next(key for (_, key), id_of_pool in self.pool_ids.items() if id_of_pool == pool_id)
 
     @cached_property

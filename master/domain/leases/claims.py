@@ -122,7 +122,6 @@ def without(claims: Claims, *kinds: ClaimKind) -> Claims:
 
 
 def only(claims: Claims, kind: ClaimKind) -> Claims:
-    """Return the claims of a kind."""
     return tuple(claim for claim in claims if claim.kind is kind)
 
 

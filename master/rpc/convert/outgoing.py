@@ -66,7 +66,6 @@ def standby_lease_terms(offer: StandbyOffer) -> lease_pb2.StandbyLeaseTerms:
 
 
 def loan_message(name: PbxName, loan: Loan) -> loan_pb2.Loan:
-    """Return the message of a loan."""
     return message(loan_pb2.Loan, loan, pbx=name, change_time=loan.serial / 1000, end_time=loan.ends_at)
 
 
@@ -190,8 +189,6 @@ def lease_ended(name: PbxName, ended: LeaseEnded) -> lease_pb2.EndLeaseResponse:
 
 
 def status_response(overview: Overview, *, master_version: str) -> status_pb2.GetStatusResponse:
-    """Return the overview of an estate."""
-
     def pbx(name: str) -> PbxName:
         return PbxName(overview.project, name)
 
@@ -226,7 +223,6 @@ def status_response(overview: Overview, *, master_version: str) -> status_pb2.Ge
 
 
 def waiting_message(project: str, waiting: WaitingSeat) -> allocation_pb2.WaitingSeat:
-    """Return the message of a seat that is waited for."""
     waiter = waiting.waiter
     return message(
         allocation_pb2.WaitingSeat,

@@ -55,8 +55,6 @@ CONCERNS_ONE = (LeaseError, LoanError, NoLeaseToEndError, RequestIdTakenError, U
 
 
 class BatchAnswers(NamedTuple):
-    """The results of one batch."""
-
     answers: list[object]
     """The answers, in the order of the requests."""
     frees_seats: bool

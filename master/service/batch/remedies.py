@@ -33,8 +33,6 @@ class Asker(Value):
 
 
 class Remedies:
-    """The remedies of one batch."""
-
     def __init__(self, tx: Tx, working_set: SeatWorkingSet, time: LeaseTime) -> None:
         self._tx = tx
         self._working_set = working_set

@@ -272,7 +272,6 @@ class ConnectionWatchdog:
         self._end = self._loop.call_at(self._due, self._over)
 
     def stop(self) -> None:
-        """Stop the timer."""
         if self._end is not None:
             self._end.cancel()
 

@@ -40,8 +40,6 @@ _PORT_BEHIND = re.compile(r":\d+$")
 
 
 class SqliteUrl(Value):
-    """The URL of a SQLite file."""
-
     path: str
 
     def __str__(self) -> str:

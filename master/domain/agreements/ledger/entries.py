@@ -104,8 +104,6 @@ class Draft(Value, kw_only=True):
 
 
 class Entry(Draft, kw_only=True):
-    """One entry of the ledger."""
-
     number: int
     order: int
     """The number of the first entry of the order that wrote this entry: an order's entries are reversed together."""
