@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from licensemaster.api_enums import Basis
 from licensemaster.v1 import (
     allocation_pb2,
+    audit_pb2,
     document_pb2,
     lease_pb2,
     loan_pb2,
@@ -16,6 +17,7 @@ from licensemaster.v1 import (
     status_pb2,
 )
 from master.domain.audit.chain import Record
+from master.domain.audit.export import Checkpoint
 from master.domain.catalog.words import LeaseState
 from master.domain.estate import project as spec
 from master.domain.estate.estate import Estate
@@ -31,6 +33,7 @@ from master.rpc.messages import message, timestamp, timestamp_us
 from master.service.batch.answers import Blocks, LeaseEnded, StandbyOffer
 from master.service.leases.lease_views import LeaseView
 from master.service.leases.waiting_lists import WaitingSeat
+from master.service.monitoring.audit import Export
 from master.service.runtime.names import PbxName
 from master.signing import Signer
 
@@ -248,6 +251,20 @@ def project_message(project: spec.ProjectSpec) -> project_pb2.Project:
 def event_message(project: str, event: Record) -> status_pb2.Event:
     pbx = PbxName(project, event.pbx) if event.pbx else None
     return message(status_pb2.Event, event, time=timestamp_us(event.time_us), pbx=pbx)
+
+
+def audit_header(project: str, export: Export) -> audit_pb2.AuditHeader:
+    return audit_pb2.AuditHeader(
+        project=f"projects/{project}",
+        first_seq=export.start.seq + 1,
+        last_seq=export.end.seq,
+        previous_hash=export.start.hash,
+    )
+
+
+def audit_checkpoint(checkpoint: Checkpoint) -> audit_pb2.AuditCheckpoint:
+    project, time = f"projects/{checkpoint.project}", timestamp_us(checkpoint.time_us)
+    return message(audit_pb2.AuditCheckpoint, checkpoint, project=project, time=time)
 
 
 def lease_state(state: LeaseState) -> status_pb2.LeaseState.ValueType:

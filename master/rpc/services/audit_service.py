@@ -9,7 +9,6 @@ from licensemaster.v1 import audit_pb2_grpc
 from master.domain.audit.chain import ChainEnd
 from master.domain.audit.export import Checkpoint
 from master.rpc.context import Context
-from master.rpc.convert import audit as convert
 from master.rpc.convert import incoming, outgoing
 from master.rpc.messages import message
 from master.service.monitoring.audit import Audit
@@ -28,11 +27,11 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     ) -> AsyncIterator[api.ExportEventsResponse]:
         project = incoming.project_name(request.project)
         export = await self._audit.export(project, since_seq=incoming.whole_number("since_seq", request.since_seq))
-        yield api.ExportEventsResponse(header=convert.header_message(project, export))
+        yield api.ExportEventsResponse(header=outgoing.audit_header(project, export))
         async for piece in export.pieces:
             events = [outgoing.event_message(project, record) for record in piece]
             yield api.ExportEventsResponse(events=api.AuditEvents(events=events))
-        yield api.ExportEventsResponse(checkpoint=convert.checkpoint_message(self._signed(project, export.end)))
+        yield api.ExportEventsResponse(checkpoint=outgoing.audit_checkpoint(self._signed(project, export.end)))
 
     async def VerifyAudit(self, request: api.VerifyAuditRequest, context: Context) -> api.VerifyAuditResponse:
         verified = await self._audit.verify(incoming.project_name(request.project))
