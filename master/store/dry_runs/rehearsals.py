@@ -57,12 +57,10 @@ def of_pair(name: str) -> SeatsOf:
     """Return a function to the ids of a PBX and of the PBX that it is the standby of."""
 
     def ids(tx: Tx, project_id: int) -> list[int]:
-        rows = tx.rows(
+        statement = (
             "SELECT id FROM pbx WHERE project_id = ?1 AND (name = ?2 OR name IN"
-            " (SELECT standby_for FROM pbx WHERE project_id = ?1 AND name = ?2)) ORDER BY id",
-            project_id,
-            name,
+            " (SELECT standby_for FROM pbx WHERE project_id = ?1 AND name = ?2)) ORDER BY id"
         )
-        return [row[0] for row in rows]
+        return [row[0] for row in tx.rows(statement, project_id, name)]
 
     return ids

@@ -22,11 +22,8 @@ _COLUMNS = ", ".join(_COLUMN_NAMES)
 
 def entries(tx: Tx, project_id: int, *, after: int = 0) -> list[Entry]:
     """Return a project's ledger entries with numbers above `after`, in the order of their numbers."""
-    rows = tx.rows(
-        f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 ORDER BY number",
-        project_id,
-        after,
-    )
+    statement = f"SELECT {_COLUMNS} FROM agreement_entry WHERE project_id = ?1 AND number > ?2 ORDER BY number"
+    rows = tx.rows(statement, project_id, after)
     return [_entry(row) for row in rows]
 
 

@@ -74,15 +74,12 @@ def pbxs_with_idle_claims(tx: Tx, pool_id: int) -> list[int]:
 
 def pbxs_with_ended_claims(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[str, str]]:
     """Return (project, PBX) of PBXs in whose name claims ended before a moment, UNIX seconds."""
-    rows = tx.rows(
-        """
+    statement = """
         SELECT DISTINCT project.name, pbx.name FROM claim
         JOIN pbx ON pbx.id = claim.pbx_id JOIN project ON project.id = pbx.project_id
         WHERE claim.ends_at < ?1 LIMIT ?2
-        """,
-        ended_before,
-        limit,
-    )
+        """
+    rows = tx.rows(statement, ended_before, limit)
     return [(row[0], row[1]) for row in rows]
 
 
@@ -110,14 +107,12 @@ def loans_in_force(
     tx: Tx, project_id: int, pbx_names: Iterable[str], time: LeaseTime
 ) -> list[tuple[str, str, int, float]]:
     """Return the loans of some PBXs: PBX name, license type, seats, and end in UNIX seconds."""
-    rows = tx.rows(
+    statement = (
         "SELECT pbx.name, pool.type, claim.seats, claim.ends_at FROM claim JOIN pbx ON pbx.id = claim.pbx_id"
         " JOIN pool ON pool.id = claim.pool_id WHERE claim.kind = 'loan' AND claim.seats > 0 AND claim.ends_at >= ?3"
-        " AND pbx.project_id = ?1 AND pbx.name IN {?2:text} ORDER BY pbx.name, pool.type",
-        project_id,
-        sorted(pbx_names),
-        time.reclaimed_by,
+        " AND pbx.project_id = ?1 AND pbx.name IN {?2:text} ORDER BY pbx.name, pool.type"
     )
+    rows = tx.rows(statement, project_id, sorted(pbx_names), time.reclaimed_by)
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
@@ -141,12 +136,11 @@ def forget_pbxs(tx: Tx, pbx_ids: Sequence[int]) -> None:
 
 def claimed_seats(tx: Tx, project_id: int, pbx_names: Iterable[str]) -> dict[str, int]:
     """Return the most seats that claims keep counted for PBXs, by PBX name; PBXs without any are left out."""
-    rows = tx.rows(
+    statement = (
         "SELECT pbx.name, claim.pool_id, claim.seats FROM pbx JOIN claim ON claim.pbx_id = pbx.id"
-        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text}",
-        project_id,
-        sorted(pbx_names),
+        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text}"
     )
+    rows = tx.rows(statement, project_id, sorted(pbx_names))
     highest: dict[tuple[str, int], int] = {}
     for name, pool_id, seats in rows:
         highest[name, pool_id] = max(highest.get((name, pool_id), 0), seats)

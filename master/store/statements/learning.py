@@ -98,14 +98,11 @@ def _raised(column: str) -> str:
 
 def write_learning(tx: Tx, project_id: int, learning: Learning) -> None:
     """Write since when and until when a project learns, UNIX seconds; proven claims last as long."""
-    tx.rows(
+    statement = (
         "UPDATE project SET learning_since = ?2, learning_until = ?3, learning_why = ?4, revision = revision + 1"
-        " WHERE id = ?1",
-        project_id,
-        learning.since,
-        learning.until,
-        learning.why,
+        " WHERE id = ?1"
     )
+    tx.rows(statement, project_id, learning.since, learning.until, learning.why)
     tx.rows(f"UPDATE claim SET ends_at = ?2 WHERE kind = 'proven' AND pbx_id IN {_PBXS}", project_id, learning.until)
 
 
@@ -149,12 +146,10 @@ def learned(tx: Tx, project_id: int) -> Learned:
     """Return the progress of a project's learning."""
     silent = f"SELECT pbx_id FROM lease WHERE phase = 'unproven' AND pbx_id IN {_PBXS}"
     ((pbxs,),) = tx.rows(f"SELECT COUNT(*) FROM ({silent}) AS silent", project_id)
-    ((known, proven, unplaced, of_silent),) = tx.rows(
-        f"""
+    statement = f"""
         SELECT SUM(known), SUM(proven), SUM(unplaced),
             SUM(CASE WHEN pbx_id IN ({silent}) THEN known ELSE 0 END)
         FROM learning_seat WHERE pbx_id IN {_PBXS}
-        """,
-        project_id,
-    )
+        """
+    ((known, proven, unplaced, of_silent),) = tx.rows(statement, project_id)
     return Learned(int(pbxs), int(of_silent or 0), int(known or 0), int(proven or 0), int(unplaced or 0))

@@ -124,14 +124,13 @@ def projects_with_releases_that_take_seats(tx: Tx) -> list[str]:
 
 def projects_with_ended_use(tx: Tx, *, now: float) -> list[str]:
     """Return the names of projects with bound licenses whose use has ended and that the ledger does not release yet."""
-    rows = tx.rows(
+    statement = (
         "SELECT DISTINCT project.name FROM license JOIN project ON project.id = license.project_id"
         " WHERE license.use_ends_at <= ?1 AND license.device_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM"
         " license_release r WHERE r.project_id = license.project_id AND r.license_id = license.id"
-        " AND r.requested_by = ?2) ORDER BY project.name",
-        now,
-        BY_LEDGER,
+        " AND r.requested_by = ?2) ORDER BY project.name"
     )
+    rows = tx.rows(statement, now, BY_LEDGER)
     return [row[0] for row in rows]
 
 
@@ -151,14 +150,12 @@ _IS_SEAT = "r.pbx_id = s.pbx_id AND r.holder = s.holder AND r.type = s.type AND 
 
 def newest_seats(tx: Tx, pool_id: int, *, pbx_ids: Sequence[int], limit: int) -> list[Seat]:
     """Return the seats debited from a pool last, of some PBXs, without those revoked already."""
-    rows = tx.rows(
+    statement = (
         f"SELECT {_SEAT} FROM seat s WHERE s.pool_id = ?1 AND s.pbx_id IN {{?2:int}}"
         f" AND NOT EXISTS (SELECT 1 FROM revocation r WHERE {_IS_SEAT})"
-        " ORDER BY s.acquired_at DESC, s.pbx_id, s.holder LIMIT ?3",
-        pool_id,
-        list(pbx_ids),
-        limit,
+        " ORDER BY s.acquired_at DESC, s.pbx_id, s.holder LIMIT ?3"
     )
+    rows = tx.rows(statement, pool_id, list(pbx_ids), limit)
     return seats_of(rows)
 
 

@@ -19,24 +19,18 @@ class StoredAnswer(NamedTuple):
 
 def read_answer(tx: Tx, project_id: int, request_id: str) -> StoredAnswer | None:
     """Return the answer to the request of an id; None where it is not kept, or no longer."""
-    rows = tx.rows(
-        "SELECT kind, fingerprint, answer FROM request_answer WHERE project_id = ?1 AND request_id = ?2",
-        project_id,
-        request_id,
-    )
+    statement = "SELECT kind, fingerprint, answer FROM request_answer WHERE project_id = ?1 AND request_id = ?2"
+    rows = tx.rows(statement, project_id, request_id)
     return StoredAnswer(rows[0][0], rows[0][1], bytes(rows[0][2])) if rows else None
 
 
 def write_answer(tx: Tx, project_id: int, request_id: str, stored: StoredAnswer, *, answered_at: float) -> None:
     """Write an answer; an id that is taken breaks the primary key: two masters never carry out the same request."""
-    tx.rows(
+    statement = (
         "INSERT INTO request_answer (project_id, request_id, kind, fingerprint, answer, answered_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        project_id,
-        request_id,
-        *stored,
-        answered_at,
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
     )
+    tx.rows(statement, project_id, request_id, *stored, answered_at)
 
 
 def forget_answers(tx: Tx, project_id: int, *, answered_before: float) -> None:

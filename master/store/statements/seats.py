@@ -91,17 +91,14 @@ def lease_of(row: Row) -> Lease:
 
 def reclaimable_pbxs(tx: Tx, *, ended_before: float, limit: int) -> list[tuple[int, str, str]]:
     """Return (PBX id, project, PBX) of leases that ended before a moment, UNIX seconds, or expired with seats left."""
-    rows = tx.rows(
-        """
+    statement = """
         SELECT lease.pbx_id, project.name, pbx.name FROM lease
         JOIN pbx ON pbx.id = lease.pbx_id JOIN project ON project.id = pbx.project_id
         WHERE (lease.phase = 'open' AND lease.ends_at < ?1)
            OR (lease.phase = 'expired' AND EXISTS (SELECT 1 FROM seat WHERE seat.pbx_id = lease.pbx_id))
         ORDER BY lease.ends_at LIMIT ?2
-        """,
-        ended_before,
-        limit,
-    )
+        """
+    rows = tx.rows(statement, ended_before, limit)
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -230,10 +227,8 @@ def revoked_seats(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, set[Key]]:
 
 def revoke_seats(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
     """Write that seats of a PBX are taken away."""
-    tx.many(
-        "INSERT INTO revocation (pbx_id, type, kind, holder) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-        [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys],
-    )
+    statement = "INSERT INTO revocation (pbx_id, type, kind, holder) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
+    tx.many(statement, [(pbx_id, kind_of_license, int(kind), holder) for kind_of_license, kind, holder in keys])
 
 
 def forget_revoked(tx: Tx, pbx_id: int, keys: Iterable[Key]) -> None:
@@ -261,14 +256,12 @@ def _carrier_columns(carrier: Carrier | None) -> tuple[int | None, float | None,
 
 def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     """Return the seats debited, by PBX id and license type."""
-    rows = tx.rows(
-        """
+    statement = """
         SELECT pool_usage.pbx_id, pool.type, SUM(pool_usage.seats) FROM pool_usage
         JOIN pool ON pool.id = pool_usage.pool_id
         WHERE pool_usage.pbx_id IN {?1:int} AND pool_usage.seats > 0 GROUP BY pool_usage.pbx_id, pool.type
-        """,
-        list(pbx_ids),
-    )
+        """
+    rows = tx.rows(statement, list(pbx_ids))
     by_pbx: dict[int, dict[str, int]] = {}
     for pbx_id, license_type, seats in rows:
         by_pbx.setdefault(pbx_id, {})[license_type] = int(seats)
@@ -277,11 +270,8 @@ def holdings(tx: Tx, pbx_ids: Sequence[int]) -> dict[int, dict[str, int]]:
 
 def biggest_holders(tx: Tx, pool_id: int) -> list[tuple[int, int]]:
     """Return (PBX id, seats) of the PBXs that use most of a pool."""
-    rows = tx.rows(
-        "SELECT pbx_id, seats FROM pool_usage WHERE pool_id = ?1 AND seats > 0 ORDER BY seats DESC LIMIT ?2",
-        pool_id,
-        MOST_HOLDERS,
-    )
+    statement = "SELECT pbx_id, seats FROM pool_usage WHERE pool_id = ?1 AND seats > 0 ORDER BY seats DESC LIMIT ?2"
+    rows = tx.rows(statement, pool_id, MOST_HOLDERS)
     return [(row[0], row[1]) for row in rows]
 
 

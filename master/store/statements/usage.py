@@ -112,16 +112,13 @@ def judge_denials(tx: Tx, *, refused_before: float, limit: int) -> list[SiteCoun
 
     Each refusal is judged once, whichever master comes first.
     """
-    rows = tx.rows(
-        """
+    statement = """
         SELECT d.project_id, d.day, d.pbx, d.holder, d.type, d.kind, d.site, EXISTS (
             SELECT 1 FROM pbx p JOIN seat s ON s.pbx_id = p.id WHERE p.project_id = d.project_id AND p.name = d.pbx
             AND s.holder = d.holder AND s.type = d.type AND s.kind = d.kind
         ) FROM denial d WHERE NOT d.judged AND d.refused_at <= ?1
-        ORDER BY d.project_id, d.day, d.pbx, d.holder, d.type, d.kind LIMIT ?2 FOR UPDATE OF d""",
-        refused_before,
-        limit,
-    )
+        ORDER BY d.project_id, d.day, d.pbx, d.holder, d.type, d.kind LIMIT ?2 FOR UPDATE OF d"""
+    rows = tx.rows(statement, refused_before, limit)
     tx.many(f"DELETE FROM denial WHERE {_THAT_DENIAL}", [tuple(row[:6]) for row in rows if row[7]])
     denied = [tuple(row[:6]) for row in rows if not row[7]]
     tx.many(f"UPDATE denial SET judged = TRUE WHERE {_THAT_DENIAL}", denied)
@@ -151,8 +148,7 @@ class SiteRow(NamedTuple):
 
 def sites_since(tx: Tx, project_id: int, *, day: int, lately: int) -> list[SiteRow]:
     """Return sites by name and type from a day on; `lately` is the later day from which `peak_lately` counts."""
-    rows = tx.rows(
-        """
+    statement = """
         SELECT site, type, MAX(CASE WHEN day >= ?3 THEN peak ELSE 0 END), MAX(peak),
             MAX(CASE WHEN place = 1 THEN peak_at END), SUM(refused), SUM(denied)
         FROM (
@@ -160,11 +156,8 @@ def sites_since(tx: Tx, project_id: int, *, day: int, lately: int) -> list[SiteR
                 ROW_NUMBER() OVER (PARTITION BY site, type ORDER BY peak DESC, day DESC) AS place
             FROM site_day WHERE project_id = ?1 AND day >= ?2
         ) AS days GROUP BY site, type ORDER BY site, type
-        """,
-        project_id,
-        day,
-        lately,
-    )
+        """
+    rows = tx.rows(statement, project_id, day, lately)
     return [SiteRow(row[0], row[1], row[2], row[3], row[4], int(row[5]), int(row[6])) for row in rows]
 
 
@@ -180,33 +173,29 @@ class RuleRow(NamedTuple):
 
 def rules_since(tx: Tx, project_id: int, *, day: int) -> list[RuleRow]:
     """Return allocation rules by name and type from a day on, removed rules included."""
-    rows = tx.rows(
+    statement = (
         "SELECT rule, type, MAX(used), MIN(unused), SUM(refused) FROM rule_day WHERE project_id = ?1 AND day >= ?2"
-        " GROUP BY rule, type ORDER BY rule, type",
-        project_id,
-        day,
+        " GROUP BY rule, type ORDER BY rule, type"
     )
+    rows = tx.rows(statement, project_id, day)
     return [RuleRow(row[0], row[1], row[2], row[3] or 0, int(row[4])) for row in rows]
 
 
 def pools_since(tx: Tx, project_id: int, *, day: int) -> list[PoolPeak]:
     """Return the peaks of pools and of the balance from a day on, by day."""
-    rows = tx.rows(
+    statement = (
         "SELECT project_id, device, type, day, peak, unused FROM pool_day WHERE project_id = ?1 AND day >= ?2"
-        " ORDER BY day, device, type",
-        project_id,
-        day,
+        " ORDER BY day, device, type"
     )
+    rows = tx.rows(statement, project_id, day)
     return [PoolPeak(*row) for row in rows]
 
 
 def denied_since(tx: Tx, project_id: int, *, day: int, limit: int) -> list[DenialRow]:
     """Return holders that were denied from a day on, the latest first."""
-    rows = tx.rows(
+    statement = (
         "SELECT project_id, day, pbx, holder, type, kind, site, reason, refused_at FROM denial"
-        " WHERE project_id = ?1 AND day >= ?2 AND judged ORDER BY refused_at DESC, pbx, holder LIMIT ?3",
-        project_id,
-        day,
-        limit,
+        " WHERE project_id = ?1 AND day >= ?2 AND judged ORDER BY refused_at DESC, pbx, holder LIMIT ?3"
     )
+    rows = tx.rows(statement, project_id, day, limit)
     return [DenialRow(*row) for row in rows]

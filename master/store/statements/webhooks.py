@@ -76,10 +76,8 @@ def add_webhook(tx: Tx, new: Webhook) -> None:
 def remove_webhook(tx: Tx, gone: Webhook) -> None:
     """Remove a webhook with its messages; with the last one of a project, its alarms are removed as well."""
     tx.rows("DELETE FROM webhook WHERE id = ?1", gone.id)
-    tx.rows(
-        "DELETE FROM alarm WHERE project_id = ?1 AND NOT EXISTS (SELECT 1 FROM webhook WHERE project_id = ?1)",
-        gone.project_id,
-    )
+    statement = "DELETE FROM alarm WHERE project_id = ?1 AND NOT EXISTS (SELECT 1 FROM webhook WHERE project_id = ?1)"
+    tx.rows(statement, gone.project_id)
 
 
 def alarm_states(tx: Tx, project_id: int) -> list[AlarmState]:

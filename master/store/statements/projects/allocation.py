@@ -16,9 +16,8 @@ def load_allocation(tx: Tx, project_id: int) -> Allocation:
 
 def write_allocation(tx: Tx, project_id: int, allocation: Allocation) -> None:
     """Write an allocation in place of the one before."""
-    tx.rows(
+    statement = (
         "INSERT INTO allocation (project_id, document) VALUES (?1, ?2)"
-        " ON CONFLICT (project_id) DO UPDATE SET document = excluded.document",
-        project_id,
-        json_text(allocation),
+        " ON CONFLICT (project_id) DO UPDATE SET document = excluded.document"
     )
+    tx.rows(statement, project_id, json_text(allocation))

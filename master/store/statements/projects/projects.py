@@ -232,12 +232,11 @@ def pools_by_name(tx: Tx, project_id: int) -> dict[tuple[str, str], tuple[int, i
 
 def seats_held(tx: Tx, project_id: int, pbx_names: Collection[str]) -> dict[str, int]:
     """Return how many seats some PBXs hold, by PBX name; PBXs without any are left out."""
-    rows = tx.rows(
+    statement = (
         "SELECT pbx.name, COUNT(*) FROM pbx JOIN seat ON seat.pbx_id = pbx.id"
-        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text} GROUP BY pbx.name",
-        project_id,
-        sorted(pbx_names),
+        " WHERE pbx.project_id = ?1 AND pbx.name IN {?2:text} GROUP BY pbx.name"
     )
+    rows = tx.rows(statement, project_id, sorted(pbx_names))
     return {row[0]: int(row[1]) for row in rows}
 
 
