@@ -25,7 +25,9 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -36,7 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from licensemaster.daemon.halts import was_halted
 from master.process.attempts import Attempts
-from master.store.backends.problems import AllInUseError, StorageError, StorageProblem, storage_error
+from master.store.backends.problems import SHARED_SESSION, AllInUseError, StorageError, StorageProblem, storage_error
 from master.store.backends.urls import servers_of
 
 if TYPE_CHECKING:
@@ -97,7 +99,16 @@ Who locks a row has to see what was committed before. Versions differ in which o
 """
 WHICH = "SELECT id || '/' || tableoid FROM database_identity"
 """Selects which database answers; a table that was dropped and restored has another number, a replica the same."""
+_PROCESS, _NUMBERS = token_hex(8), count()
 _LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regclass('database_identity')::text"
+
+
+class _Session(asyncpg.Connection):
+    """A connection whose prepared statements are named as no other master's: where a pooler hands its session to one of
+    those, they are missing there, and none is taken for another."""
+
+    def _get_unique_id(self, prefix: str) -> str:
+        return f"{prefix}_{_PROCESS}_{next(_NUMBERS)}"
 
 
 class Connections:
@@ -118,6 +129,7 @@ class Connections:
         self._servers = servers_of(url)
         self._identity: str | None = None
         self._pooler_looked_at = False
+        """Since a connection was last lost: a pooler may have been started again, in another mode."""
         self._watch_pool()
 
     @asynccontextmanager
@@ -169,6 +181,7 @@ class Connections:
         for raw in list(self._idle):
             raw.terminate()
         self._idle.clear()
+        self._pooler_looked_at = False
 
     async def _connect_in_turn(self) -> Raw:
         self._attempts.check()  # before waiting for others
@@ -191,7 +204,9 @@ class Connections:
         raise (silent or failures)[-1]
 
     async def _connect(self, server: dict[str, Any], settings: Mapping[str, str]) -> Raw:
-        connection: Raw = await asyncpg.connect(**server, server_settings=_NAME, timeout=_CONNECT_SECONDS)
+        connection: Raw = await asyncpg.connect(
+            **server, server_settings=_NAME, timeout=_CONNECT_SECONDS, connection_class=_Session
+        )
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await self._look_at(connection, server)
@@ -241,6 +256,7 @@ class Connections:
         def _on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
             self._idle.discard(connection.driver_connection)
             if connection.driver_connection.is_closed():
+                self._pooler_looked_at = False
                 raise DisconnectionError  # and the pool makes another one
 
         @event.listens_for(self.engine.sync_engine, "close")
@@ -318,8 +334,7 @@ def _is_of_its_files(error: BaseException, server: Mapping[str, Any]) -> bool:
 
 
 def _shared_session() -> StorageError:
-    remedy = "set pool_mode = session and server_reset_query = DISCARD ALL, or name the server itself in database_url"
-    return StorageError(StorageProblem.STORAGE_REFUSED, f"a pooler hands one session to several clients; {remedy}")
+    return StorageError(StorageProblem.STORAGE_REFUSED, SHARED_SESSION)
 
 
 def _told(error: BaseException, server: Mapping[str, Any]) -> StorageError:

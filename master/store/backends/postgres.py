@@ -47,6 +47,8 @@ _LOST = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.ReadOnlySQLTransactionError,  # it was the one to write to, and is no more
+    asyncpg.InvalidSQLStatementNameError,  # a pooler handed it another session
+    asyncpg.DuplicatePreparedStatementError,
 )
 _BROKEN = (*_LOST, asyncio.CancelledError)
 _WAIT_MAX_SECONDS = 2.0

@@ -60,11 +60,14 @@ _CORRUPTED: Final = frozenset({"XX001", "XX002"})
 """SQLSTATEs, or classes of SQLSTATEs, which are their first two characters."""
 _PRIMARY_CODE: Final = 0xFF
 """The last byte of SQLite's codes, which has their kind (https://sqlite.org/rescode.html)."""
-_OWN_SESSION: Final = "a pooler must be in session mode: pool_mode = session, server_reset_query = DISCARD ALL"
+SHARED_SESSION: Final = (
+    "a pooler hands one session to several clients; set pool_mode = session and server_reset_query = DISCARD ALL, or"
+    " name the server itself in database_url"
+)
+_SHARED_SESSIONS: Final = frozenset({"26000", "42P05"})
+"""SQLSTATEs of prepared statements that are not those of the session."""
 _REFUSALS: Final[Mapping[str, str]] = {
     "28": "correct the user or the password in database_url, or pg_hba.conf on the server",
-    "26000": _OWN_SESSION,
-    "42P05": _OWN_SESSION,
     "3D": "correct the name in database_url, or make it with createdb --encoding=UTF8 --template=template0 NAME",
     "3F": "correct the search_path of the user, or make the schema",
     "42501": "the user of database_url must own the tables, or be granted them",
@@ -87,7 +90,7 @@ _REFUSALS_OF_POOLERS: Final[Mapping[str, str]] = {
     "no such database": _REFUSALS["3D"],
     "no such user": _REFUSALS["28"],
     "authentication failed": _REFUSALS["28"],
-    "transaction blocks not allowed": _OWN_SESSION,
+    "transaction blocks not allowed": SHARED_SESSION,
 }
 """What helps, by the words in which poolers refuse; their SQLSTATE is always 08P01, a broken protocol."""
 
@@ -109,6 +112,8 @@ def storage_error(error: BaseException) -> Exception:
         return cause if isinstance(cause, Exception) else RuntimeError(text)
     if state == _DISK_FULL or _said_by_sqlite(cause, "disk is full") or "No space left" in text:
         return StorageError(StorageProblem.STORAGE_FULL)
+    if state in _SHARED_SESSIONS:  # the driver's own hint would be no remedy
+        return StorageError(StorageProblem.STORAGE_REFUSED, SHARED_SESSION)
     if state in _LOCKED or _said_by_sqlite(cause, "locked"):
         return StorageError(StorageProblem.STORAGE_LOCKED)
     if state in _UNDEFINED or _said_by_sqlite(cause, "no such table", "no such column"):

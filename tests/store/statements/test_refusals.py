@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import sys
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -13,7 +14,7 @@ import pytest
 from licensemaster.daemon.settings import load
 from master.app import serve
 from master.settings import Settings
-from master.store.backends.database import Database, StorageError, StorageProblem
+from master.store.backends.database import Database, StorageError, StorageProblem, Tx
 from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from tests.support.databases.cluster import Node, nodes, url_of
@@ -207,15 +208,92 @@ async def test_a_pooler_in_session_mode(clock: Clock) -> None:
                 granted(await berlin.acquire(*seats("port", 2, "again-")))
 
 
-async def _until_it_serves(database: Database) -> None:
+async def _until_it_serves(database: Database, *passing: StorageProblem) -> None:
     async with asyncio.timeout(HANG_SECONDS):
         while True:
             try:
-                return await database.transact(lambda tx: None)
+                return await database.transact(_count)
             except StorageError as error:
-                if error.problem is not SILENT:
+                if error.problem not in (SILENT, *passing):
                     raise
                 await asyncio.sleep(0.05)
+
+
+async def test_a_pooler_that_is_started_again_in_another_mode_is_refused_before_anything_is_served() -> None:
+    async with nodes(1) as (server,):
+        await server.make()
+        async with pgbouncer(server, mode="session") as pooler:
+            database = open_database(await upgraded(pooler.url))
+            try:
+                await database.read(lambda tx: None)
+                pooler.kill()
+                pooler.set_mode("transaction")
+                await pooler.start()
+                with pytest.raises(StorageError, match="hands one session to several clients") as failed:
+                    await _once_connected(database)
+                assert failed.value.problem is REFUSED
+            finally:
+                await database.close()
+
+
+async def test_a_pooler_that_shared_sessions_for_a_while_is_served_by_again() -> None:
+    """Its clients stay connected, and each is handed the sessions of others, which lack its prepared statements."""
+    async with nodes(1) as (server,):
+        await server.make()
+        async with pgbouncer(server, mode="session") as pooler:
+            url = await upgraded(pooler.url)
+            databases = [open_database(url) for _ in range(2)]
+            try:
+                for database in databases:
+                    await database.read(_count)
+                pooler.set_mode("transaction")
+                pooler.reload()
+                failed, error = await _first_to_fail(databases)
+                assert error.problem is REFUSED
+                assert "hands one session to several clients" in str(error)
+                assert "statement_cache_size" not in str(error), "the driver's own remedy is none here"
+                pooler.set_mode("session")
+                pooler.reload()
+                await _until_it_serves(failed, REFUSED)
+                for database in databases:
+                    await _until_it_serves(database, REFUSED)
+            finally:
+                for database in databases:
+                    await database.close()
+
+
+def _count(tx: Tx) -> None:
+    tx.rows("SELECT count(*) FROM project")
+
+
+async def _first_to_fail(databases: Sequence[Database]) -> tuple[Database, StorageError]:
+    async with asyncio.timeout(HANG_SECONDS):
+        while True:
+            for database in databases:
+                try:
+                    await database.read(_count)
+                except StorageError as error:
+                    return database, error
+
+
+async def test_no_two_masters_give_statements_the_same_names(postgresql_database_url: str) -> None:
+    """Where a pooler hands one the session of the other, a name would be that of another statement."""
+    script = f"""if True:
+        import asyncio
+        from master.store.backends.opening import open_database
+        database = open_database({postgresql_database_url!r})
+        for (name,) in asyncio.run(database.read(lambda tx: tx.rows("SELECT name FROM pg_prepared_statements"))):
+            print(name)"""
+    first, other = [set((await _printed_by(script)).split()) for _ in range(2)]
+    assert first
+    assert other
+    assert not first & other
+
+
+async def _printed_by(script: str) -> str:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    return out.decode()
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -24,11 +25,16 @@ class PgBouncer:
     def __init__(self, folder: Path, server: Node, *, mode: str) -> None:
         self._file = folder / "pgbouncer.ini"
         self._port = reserved_port()
+        self._server = server
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"postgresql://postgres@127.0.0.1:{self._port}/lm"
+        self.set_mode(mode)
+
+    def set_mode(self, mode: str) -> None:
+        """Write it down; one that runs reads it when it is told to, or started again."""
         self._file.write_text(
             f"""[databases]
-lm = host=127.0.0.1 port={server.port} dbname=postgres user=postgres
+lm = host=127.0.0.1 port={self._server.port} dbname=postgres user=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {self._port}
@@ -52,6 +58,11 @@ unix_socket_dir =
                     return
                 except (OSError, asyncpg.PostgresError):
                     await asyncio.sleep(0.05)
+
+    def reload(self) -> None:
+        """Has it read its settings again; clients stay connected."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """At once."""
