@@ -1,7 +1,5 @@
 """The way to the master: one channel, who is calling, and failures in words an operator can act on."""
 
-import getpass
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -32,6 +30,7 @@ from licensemaster.v1 import (
     status_pb2_grpc,
     webhook_pb2_grpc,
 )
+from master.cli.connection.account import account
 from master.cli.connection.rpc_failure import rpc_failure
 from master.cli.connection.tls import pair_to_show
 from master.cli.output.changes import change_under_way, is_change, note_question, take_termination
@@ -140,8 +139,4 @@ class Connection:
 
 def caller() -> str:
     """Return who calls, as the audit keeps it: cli:USER@HOST, in printable ASCII."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as containers have them
-        user = str(os.getuid())
-    return re.sub(r"[^!-~]", "?", f"cli:{user}@{socket.gethostname()}")
+    return re.sub(r"[^!-~]", "?", f"cli:{account()}@{socket.gethostname()}")

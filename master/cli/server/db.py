@@ -1,7 +1,6 @@
 """`license-master db`: make, upgrade, check, back up and restore the database."""
 
 import asyncio
-import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from master.cli.connection.account import account
 from master.cli.connection.options import JsonOption
 from master.cli.output.changes import change_under_way, note_change, take_termination
 from master.cli.output.failure import CommandFailed
@@ -190,7 +190,7 @@ def restored(as_json: JsonOption = False, file: SettingsFile = None, database_ur
 async def _mark_restored(settings: "Settings") -> dict[str, float]:
     from master.app import mark_restored
 
-    return await mark_restored(settings, caller=f"license-master db ({getpass.getuser()})")
+    return await mark_restored(settings, caller=f"license-master db ({account()})")
 
 
 def _learning_rows(ends: dict[str, float], seqs: dict[str, int]) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pwd
 import re
 import sqlite3
 import stat
@@ -12,8 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from licensemaster.v1 import lease_pb2, seat_pb2, status_pb2
+from master.cli.main import app
 from tests.cli.command import COMMAND, MOMENT, Done, run, surroundings
 from tests.support.masters import Clock, InProcess, in_process_master, master_process, sqlite_url, wire_to
 from tests.support.pbxs.pbx import BarePbx, granted, opened, refused, seats
@@ -185,6 +188,21 @@ async def test_a_lost_database_is_restored_without_force(sqlite_database_url: st
     assert (await database("backup", made, url=sqlite_database_url)).code == 0
     assert (await database("restore", made, url=other)).code == 0
     assert (await database("check", url=other)).code == 0
+
+
+def test_who_has_an_account_without_a_name_says_that_a_database_was_restored(
+    sqlite_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the container: its account is a number."""
+
+    def unknown(number: int) -> pwd.struct_passwd:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    done = CliRunner().invoke(app, ["db", "restored", "--database-url", sqlite_database_url])
+    assert done.exception is None, done.exception
 
 
 @pytest.mark.parametrize("damage", ["cut", "scribbled", "no database"])
