@@ -37,6 +37,9 @@ _ANSWERED_SECONDS: Final = 20.0
 _REOPENING_SECONDS: Final = 5.0
 """Seconds before contacts of an expired lease's seats are removed: a new lease mostly brings the seats back first."""
 
+_LOOKS_AT_ONCE: Final = 16
+"""The most questions to Kamailio at a time whether a contact has gone: a phone may leave as often as it likes."""
+
 _Transaction = Sequence[str]
 """Kamailio's index and label of a REGISTER that waits."""
 
@@ -55,6 +58,9 @@ class Registrar:
         self._asked: dict[str, float] = {}
         """When each holder asked last; a recent holder's contact may not be in Kamailio yet."""
         self._have_asked(held.want.holder for held in agent.held)  # perhaps just before this agent was started again
+        self._leaving: dict[Want, float] = {}
+        """When each seat's last contact went, as Kamailio said last, until the look whether it did begins."""
+        self._looks = asyncio.Semaphore(_LOOKS_AT_ONCE)
         self._acquiring = 0
         self._may_acquire, self._is_quiet = asyncio.Event(), asyncio.Event()
         self._may_acquire.set()
@@ -116,8 +122,10 @@ class Registrar:
                 problem = str(error)
             if event != "register":
                 connection.send(_HEARD)
-                if want is not None:
-                    self._start(self._give_back_if_gone(want))
+                if want is not None and self._agent.held_seat(want.key) is not None:
+                    if want not in self._leaving:
+                        self._start(self._give_back_if_gone(want))
+                    self._leaving[want] = monotonic()
             elif problem:
                 self._decide(transaction, connection, 403, "Bad Address of Record", problem)
             elif want is None:
@@ -171,10 +179,11 @@ class Registrar:
 
     async def _give_back_if_gone(self, want: Want) -> None:
         """Return a seat whose last contact has gone, unless its holder has asked again since."""
-        gone = monotonic()
         try:
-            if await self._locations.has_contacts(want.holder):
-                return
+            async with self._looks:
+                gone = self._leaving.pop(want)
+                if await self._locations.has_contacts(want.holder):
+                    return
             if self._asked.get(want.holder, -math.inf) < gone and not self._lost.spares(want.holder):
                 await self._agent.give_back(want)
         except (LocationsError, TooManyWaitingError) as error:
@@ -210,9 +219,12 @@ class Registrar:
             await self._locations.forget_licensed()  # whoever comes back asks, and counts as here
             registered = await self._locations.holders()  # with who came back before, and did not ask
         gone = self._gone(registered)
-        held = {held.want.holder for held in self._agent.held if self._is_ours(held.want)}
-        unlicensed = sorted(registered - held - self._lost.holders)
-        missing = [want for holder in unlicensed if (want := self._want(holder))]
+        unlicensed = [who for who in sorted(registered - self._lost.holders) if not self._is_licensed(who)]
+        wants = {holder: self._want(holder) for holder in unlicensed}
+        missing = [want for want in wants.values() if want is not None]
+        for holder, want in wants.items():
+            if want is None:
+                self._lost.add(holder)
         for outcome in await self._settle(gone, missing):
             if isinstance(outcome, Refused) and outcome.reason not in UNDECIDED:
                 self._lost.add(outcome.want.holder)
@@ -258,7 +270,11 @@ class Registrar:
         return self._want(want.holder) == want
 
     def _is_licensed(self, holder: str) -> bool:
-        want = self._want(holder)
+        """Tell whether a holder has its seat, or needs none."""
+        try:
+            want = seat_of(self._rules, holder)
+        except ValueError:  # no seat can have this holder
+            return False
         return want is None or self._agent.held_seat(want.key) is not None
 
     def _on_seat(self, want: Want, change: SeatChange) -> None:

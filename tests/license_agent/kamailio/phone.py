@@ -39,7 +39,7 @@ class Phone(asyncio.DatagramProtocol):
         self._transport.close()
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        first, *lines = data.decode().split("\r\n")
+        first, *lines = data.decode(errors="surrogateescape").split("\r\n")
         if first.startswith("SIP/2.0 "):
             code, _, reason = first.removeprefix("SIP/2.0 ").partition(" ")
             headers = dict(line.split(": ", 1) for line in lines if ": " in line)
@@ -52,17 +52,20 @@ class Phone(asyncio.DatagramProtocol):
             to = next(line for line in lines if line.startswith("To: "))
             tag = "" if ";tag=" in to else ";tag=callee"
             answer = ["SIP/2.0 200 OK", *kept, f"{to}{tag}", f"Contact: <sip:127.0.0.1:{self.port}>"]
-            self._transport.sendto("\r\n".join([*answer, "Content-Length: 0", "", ""]).encode())
+            self._transport.sendto("\r\n".join([*answer, "Content-Length: 0", "", ""]).encode(errors="surrogateescape"))
 
-    async def register(self, *, expires: int = 600, user: str | None = None) -> Reply:
-        user = user or self.user
-        return await self._ask(
-            "REGISTER", "sip:127.0.0.1", to=user, contact=f"<sip:{self.user}@127.0.0.1:{self.port}>", expires=expires
-        )
+    async def register(
+        self, *, expires: int | None = 600, user: str | None = None, contact: str = "{}", domain: str = "127.0.0.1"
+    ) -> Reply:
+        """Register; `contact` is what the header says, with `{}` for this phone's address in its brackets."""
+        contact = contact.replace("{}", f"<sip:{self.user}@127.0.0.1:{self.port}>")
+        to = f"{user or self.user}@{domain}"
+        return await self._ask("REGISTER", "sip:127.0.0.1", to=to, contact=contact, expires=expires)
 
     async def call(self, user: str) -> Reply:
         """Call somebody; the first final answer."""
-        return await self._ask("INVITE", f"sip:{user}@127.0.0.1", to=user, contact=f"<sip:127.0.0.1:{self.port}>")
+        target = f"{user}@127.0.0.1"
+        return await self._ask("INVITE", f"sip:{target}", to=target, contact=f"<sip:127.0.0.1:{self.port}>")
 
     async def talk(self, user: str) -> Reply:
         """Call somebody who answers; they talk until `hang_up`, which takes what is returned."""
@@ -78,7 +81,7 @@ class Phone(asyncio.DatagramProtocol):
         number = next(_numbers)
         headers = {
             "From": f"<sip:{self.user}@127.0.0.1>;tag=t{number}",
-            "To": f"<sip:{to}@127.0.0.1>",
+            "To": f"<sip:{to}>",
             "Call-ID": f"c{number}@127.0.0.1",
             "CSeq": f"1 {method}",
             "Contact": contact,
@@ -102,7 +105,7 @@ class Phone(asyncio.DatagramProtocol):
             *(f"{name}: {said}" for name, said in headers.items()),
             "Content-Length: 0",
         ]
-        self._transport.sendto("\r\n".join([*lines, "", ""]).encode())
+        self._transport.sendto("\r\n".join([*lines, "", ""]).encode(errors="surrogateescape"))
 
 
 def _target(answer: Reply) -> str:
