@@ -90,7 +90,7 @@ class AgentSettings(DaemonSettings):
     """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody. Kamailio is told
     this number, of 4,000 at most, and asks no further."""
     connections_max: Annotated[int, Limits(ge=8, le=100_000)] = 500
-    """Connections to the local API at a time; further ones are answered 503."""
+    """Connections to the local API at a time, of them half over `listen`; further ones are answered 503."""
     readers_max: Annotated[int, Limits(ge=1, le=1_000)] = 16
     """Readers of /v1/events among them."""
     events_waiting_max: Annotated[int, Limits(ge=16, le=1_000_000)] = 4_096

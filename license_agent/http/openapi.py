@@ -149,7 +149,7 @@ def _parameter(name: str, schema: Schema, example: str, where: str = "path") -> 
     return {"name": name, "in": where, "required": where == "path", "schema": schema, "example": example}
 
 
-_IN_BODY: Final = (400, 408, 413, 503)
+_IN_BODY: Final = (400, 408, 413, 415, 503)
 _PATHS: Final[dict[str, Schema]] = {
     "/v1/seats/{license_type}/{holder_kind}/{holder}": {
         "parameters": [

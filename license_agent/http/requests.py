@@ -130,6 +130,8 @@ async def _body(request: web.Request, size: int, seconds: float) -> bytes:
     body = bytearray()
     if not request.body_exists:
         return b""
+    if encoding := request.headers.get("Content-Encoding", "").strip():  # a little may become very much
+        raise ProblemError(415, "encoding", f"Content-Encoding: {encoding[:80]!r} is not taken; send the body as it is")
     too_large = ProblemError(413, "too_large", f"the body has more than {size:,} bytes")
     if (request.content_length or 0) > size:
         raise too_large
@@ -139,7 +141,7 @@ async def _body(request: web.Request, size: int, seconds: float) -> bytes:
                 body += piece
                 if len(body) > size:
                     raise too_large
-    except (web.RequestPayloadError, ConnectionResetError) as error:  # what is no gzip, say; or the caller has gone
+    except (web.RequestPayloadError, ConnectionResetError) as error:  # what is no chunk, say; or the caller has gone
         raise ProblemError(400, "no_body", f"the body cannot be read: {error}"[:500]) from None
     except TimeoutError:
         raise ProblemError(408, "slow", f"the body did not come within {seconds:g} seconds") from None

@@ -58,6 +58,7 @@ class LocalServer:
         self._runner = web.AppRunner(
             self._app,
             access_log=None,
+            auto_decompress=False,  # also what nobody reads would be, after an answer that it is too large
             logger=_failures(),
             keepalive_timeout=_KEEPALIVE_SECONDS,
             shutdown_timeout=_DRAIN_SECONDS,
@@ -108,7 +109,7 @@ class LocalServer:
     def _connected(self, transport: asyncio.Transport) -> None:
         """Accept a new connection, or refuse it where there are too many."""
         assert self._runner.server is not None
-        if self.connections >= self._settings.connections_max:
+        if self._is_full(transport):
             self.turned_away += 1
             _turn_away(transport, self._settings.retry_after_seconds)
             return
@@ -117,6 +118,16 @@ class LocalServer:
         protocol.connection_made(transport)
         self._silent.add(protocol)
         self._look_later(transport, protocol, unread=0)
+
+    def _is_full(self, transport: asyncio.Transport) -> bool:
+        """Tell whether there is no place for one connection more: over `listen`, where strangers come who have shown no
+        token, there is half of the places, so that these leave the others to the Unix socket."""
+        most = self._settings.connections_max
+        if self.connections >= most or _is_unix(transport):
+            return self.connections >= most
+        assert self._runner.server is not None
+        open_transports = (protocol.transport for protocol in self._runner.server.connections)
+        return sum(each is not None and not _is_unix(each) for each in open_transports) >= most // 2
 
     def _look_later(self, transport: asyncio.Transport, protocol: web.RequestHandler, *, unread: int) -> None:
         loop = asyncio.get_running_loop()
@@ -168,9 +179,7 @@ class LocalServer:
         """Check the token of a caller that did not come over the Unix socket; raises ProblemError."""
         if self._secret is None:  # there is the Unix socket alone
             return
-        transport = request.transport
-        found = transport.get_extra_info("socket") if transport is not None else None
-        if found is not None and found.family == socket.AF_UNIX:
+        if request.transport is not None and _is_unix(request.transport):
             return
         if not hmac.compare_digest(_token_shown(request.headers.get("Authorization", "")), self._secret):
             raise ProblemError(401, "token", "show the agent's token: Authorization: Bearer TOKEN")
@@ -185,6 +194,11 @@ class _Connecting(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand the new connection to `connected`."""
         self._connected(cast(asyncio.Transport, transport))
+
+
+def _is_unix(transport: asyncio.BaseTransport) -> bool:
+    found = transport.get_extra_info("socket")
+    return found is not None and bool(found.family == socket.AF_UNIX)
 
 
 def _token_shown(authorization: str) -> bytes:

@@ -7,6 +7,7 @@ import json
 import logging
 import resource
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -76,8 +77,8 @@ async def test_a_query_that_nobody_heeds_is_refused(pbx: Pbx, method: str, targe
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
-        ("Content-Encoding: gzip\r\nContent-Length: 9", b"no gzip..", 400),
-        ("Content-Encoding: deflate\r\nContent-Length: 9", b"no better", 400),
+        ("Content-Encoding: gzip\r\nContent-Length: 9", b"no gzip..", 415),
+        ("Content-Encoding: deflate\r\nContent-Length: 9", b"no better", 415),
         ("Content-Length: 99999999999", b"{", 413),
         ("Content-Length: 9", None, None),
         ("Transfer-Encoding: chunked", None, None),
@@ -201,6 +202,18 @@ async def test_names_of_holders(pbx: Pbx, master: RestartableMaster, holder: str
         assert answer.status == status, await answer.text()
         assert "X-Evil" not in answer.headers
     assert await master.holders("berlin") == ({holder} if status == 200 else set())
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+async def test_a_body_that_would_become_very_large_is_not_unpacked(pbx: Pbx, method: str) -> None:
+    """300 MB in 300 KB, more than once: nobody waits for it, whoever reads it or does not."""
+    packed = zlib.compress(bytes(300_000_000))
+    async with asyncio.timeout(HANG_SECONDS):
+        started = time.process_time()
+        for _ in range(10):
+            answer = await pbx.ask(method, "/v1/seats", data=packed, headers={"Content-Encoding": "deflate"})
+            assert answer.status == {"PUT": 415, "GET": 200}[method]
+        assert time.process_time() - started < 1, "of some 6 seconds"
 
 
 async def test_what_is_not_there(pbx: Pbx) -> None:
@@ -368,6 +381,17 @@ async def test_loopback_asks_for_the_token(master: RestartableMaster, tmp_path: 
         assert await status(Authorization=f"Bearer {TOKEN.replace(' ', '')}") == 200
         assert await status(Authorization=aiohttp.encode_basic_auth("agent", TOKEN.replace(" ", ""))) == 200
         assert await status(Authorization=aiohttp.encode_basic_auth(TOKEN.replace(" ", ""), "")) == 401
+
+
+async def test_strangers_over_loopback_leave_places_to_the_socket(master: RestartableMaster, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN.replace(" ", ""))
+    changes = {"listen": "127.0.0.1:0", "token_file": tmp_path / "token", "connections_max": 20}
+    async with running_agent(agent_settings(master.address, tmp_path, **changes)) as pbx:
+        strangers = [await asyncio.open_connection("127.0.0.1", pbx.server.port) for _ in range(30)]
+        await until(lambda: pbx.server.turned_away == 20)
+        assert await pbx.register("4711") == [200]
+        for _, writer in strangers:
+            writer.close()
 
 
 async def test_a_token_that_everybody_can_read_is_told(tmp_path: Path) -> None:
