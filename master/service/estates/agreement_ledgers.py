@@ -54,6 +54,11 @@ class Ledgers:
         other._states = dict(self._states)
         return other
 
+    def forget(self, project_id: int) -> None:
+        """Fold a project's ledger anew: after a restore its numbers are given to other entries."""
+        self._states.pop(project_id, None)
+        self._endings.pop(project_id, None)
+
     def state(self, tx: Tx, project_id: int) -> State:
         """Return the state of a project's ledger, in a transaction that changes nothing."""
         state = self.state_under_lock(tx, project_id)

@@ -14,7 +14,8 @@ from master.store.statements.projects.projects import load_estate, revisions
 
 
 class EstateCache:
-    """Estates by project name, with what is certain in them; read again when a project's revision has changed."""
+    """Estates by project name, with what is certain in them; read again when a project's revision has changed, or the
+    project was restored."""
 
     def __init__(self, catalogs: Mapping[str, Catalog], default_pace: LeasePace) -> None:
         self.catalogs = catalogs
@@ -33,14 +34,20 @@ class EstateCache:
     def current(self, tx: Tx, names: Collection[str]) -> dict[str, EligibilityCache]:
         """Return the estates of some projects at their present revision; projects that do not exist are left out."""
         projects: dict[str, EligibilityCache] = {}
-        for name, revision in revisions(tx, names).items():
+        for name, version in revisions(tx, names).items():
             eligibilities = self._by_project.get(name)
-            if eligibilities is None or eligibilities.estate.revision != revision:
-                estate = load_estate(tx, name, self.catalogs, self.default_pace)
-                assert estate is not None
-                eligibilities = self._by_project[name] = EligibilityCache(estate)
+            if eligibilities is None or _version(eligibilities.estate) != version:
+                eligibilities = self._by_project[name] = EligibilityCache(self._loaded(tx, name))
             projects[name] = eligibilities
         return projects
+
+    def _loaded(self, tx: Tx, name: str) -> Estate:
+        estate = load_estate(tx, name, self.catalogs, self.default_pace)
+        assert estate is not None
+        before = self._by_project.get(name)
+        if before is not None and before.estate.epoch_floor != estate.epoch_floor:
+            self.ledgers.forget(estate.project_id)
+        return estate
 
     def find(self, tx: Tx, name: PbxName) -> tuple[EligibilityCache, Pbx]:
         """Find a PBX and its project by name. Raises UnknownPbxError if there is no such project or PBX."""
@@ -48,6 +55,10 @@ class EstateCache:
         if eligibilities is None or name.pbx not in eligibilities.estate.pbx_ids:
             raise UnknownPbxError(name, eligibilities.estate.pbx_ids if eligibilities is not None else ())
         return eligibilities, eligibilities.estate.pbxs[eligibilities.estate.pbx_ids[name.pbx]]
+
+
+def _version(estate: Estate) -> tuple[int, int]:
+    return estate.revision, estate.epoch_floor
 
 
 def read_estate(tx: Tx, estates: EstateCache, project: str) -> Estate:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from licensemaster.daemon.settings import load
+from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2, status_pb2
+from master.catalogs import load_catalogs
+from master.domain.estate.estate import Estate
 from master.service.batch.answers import DatabaseOutdatedError
+from master.service.estates.estate_cache import EstateCache, read_estate
+from master.settings import Settings
+from master.store.backends.database import Tx
+from master.store.backends.opening import open_database
 from tests.rpc.failures import failure
 from tests.rules.asking import status
 from tests.rules.seats.test_refusals import MESSAGES
@@ -35,6 +44,7 @@ from tests.support.databases.truth import all_events
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, Clock, InProcess
 from tests.support.pbxs.pbx import granted, opened, refused, seats
+from tests.support.projects.agreements import AgreementOrders
 from tests.support.projects.estates import project
 from tests.support.projects.signed_documents import Vendor, bind, certify, enrolled, imported, listed, moved, release
 
@@ -282,3 +292,32 @@ async def test_a_release_is_complete_only_when_it_is_known_who_uses_the_license(
         await master.running.learnings.end_what_is_over()
         assert await master.running.licenses.complete_releases() == 1
         assert (await listed(master.wire))["more"].device == ""
+
+
+async def test_a_master_that_served_what_was_lost_reads_what_was_restored(
+    postgresql_database_url: str, clock: Clock
+) -> None:
+    """It knows a later revision and ledger, whose numbers are given anew: masters may serve on where a server is set
+    back."""
+    settings = load(Settings, None, database_url=postgresql_database_url)
+    database, estates = open_database(postgresql_database_url), EstateCache(load_catalogs(settings), settings.pace)
+
+    def known(tx: Tx) -> tuple[Estate, Decimal]:
+        estate = read_estate(tx, estates, "acme")
+        return estate, estates.ledgers.state(tx, estate.project_id).balance
+
+    try:
+        async with serving(postgresql_database_url, clock) as master:
+            await master.wire.apply(project({"PBX-Port12": 5}))
+            await AgreementOrders(master).place(orders.AddCredits(amount="1000"))
+        lost, credits_lost = await database.read(known)
+        await database.transact(lambda tx: tx.rows("DELETE FROM agreement_entry"))
+        await database.transact(lambda tx: tx.rows("UPDATE project SET revision = revision - 1"))
+        async with restored(postgresql_database_url, clock) as master:
+            await AgreementOrders(master).place(orders.AddCredits(amount="10"))
+            estate, credits = await database.read(known)
+        assert (estate.revision, lost.learning) == (lost.revision, None)
+        assert estate.learning is not None
+        assert (credits_lost, credits) == (Decimal(1000), Decimal(10))
+    finally:
+        await database.close()

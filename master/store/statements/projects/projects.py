@@ -50,11 +50,16 @@ class StoredProject(Value):
     applied_at: float
 
 
-def revisions(tx: Tx, names: Collection[str]) -> dict[str, int]:
-    """Return revisions by project name, and lock the projects against an apply until the transaction ends."""
+def revisions(tx: Tx, names: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Return by project name its revision and the floor of its epochs, and lock the projects against an apply until the
+    transaction ends.
+
+    A restore takes a database to an earlier revision, from which the same numbers are counted again; the floor, which
+    it raises, tells them apart.
+    """
     named = "name IN {?1:text} AND deleted_at IS NULL"
-    rows = tx.rows(f"SELECT name, revision FROM project WHERE {named} ORDER BY id FOR SHARE", sorted(names))
-    return {row[0]: row[1] for row in rows}
+    statement = f"SELECT name, revision, epoch_floor FROM project WHERE {named} ORDER BY id FOR SHARE"
+    return {name: (revision, floor) for name, revision, floor in tx.rows(statement, sorted(names))}
 
 
 def next_revision(tx: Tx, project_id: int) -> None:
