@@ -31,10 +31,10 @@ say "Without rules the call centre has what is left, and nobody waits, even who 
 run phones projects/acme/pbxs/callcentre 60 --wait
 expect "30 of 60" "30 refused: POOL_EXHAUSTED"
 
-say "The operator lets PBXs wait for ports, 50 at once, and gives the call centre twice the weight."
+say "The operator lets PBXs wait for ports, 100 at once, and gives the call centre twice the weight."
 cat >shares.toml <<'TOML'
 rules = [{ name = "callcentre", site = "callcentre", weight = { port = 2 } }]
-types = [{ license_type = "port", queue = { length_max = 50 } }]
+types = [{ license_type = "port", queue = { length_max = 100 } }]
 TOML
 run license-master allocation apply shares.toml --yes
 run phones projects/acme/pbxs/callcentre 60 --wait

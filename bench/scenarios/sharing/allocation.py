@@ -100,7 +100,7 @@ async def _lone_acquire_ms(address: str) -> float:
 
 
 def _queue() -> allocation_pb2.Allocation:
-    policy = allocation_pb2.TypePolicy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=_WAITING))
+    policy = allocation_pb2.TypePolicy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=2 * _WAITING))
     return allocation_pb2.Allocation(types=[policy])
 
 

@@ -50,8 +50,8 @@ def with_places(
             continue
         is_short = outcome.reason in AWAITABLE and outcome.license_type == want.type
         if is_short and name not in queue and waits:
-            if queue.is_full:
-                outcomes[index] = allocation_explanations.queue_full(outcome, queue.policy.length_max)
+            if not queue.takes(pbx.id):
+                outcomes[index] = allocation_explanations.queue_full(outcome, queue, pbx)
                 continue
             queue.join(Waiter(pbx.id, pbx.site, want[:3], queue.now, short[want.type], is_there=True), want)
         if is_short and name in queue:

@@ -10,6 +10,7 @@ served, whatever the order between PBXs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ class WaitingQueue:
         self.now = now
         self._unread = unread
         self._waiters: dict[Name, Waiter] = {}
+        self._by_pbx = Counter[int]()
         self.wants: dict[Name, Want] = {}
         """The wants, by name; also of those who left."""
         self.told: dict[Name, int] = {}
@@ -69,12 +71,21 @@ class WaitingQueue:
         """Copy the queue, to try something on the copy."""
         other = WaitingQueue(self.policy, (), self.now, self._unread)
         other._waiters, other.wants, other.told = dict(self._waiters), self.wants, self.told
+        other._by_pbx = self._by_pbx.copy()
         return other
 
     @property
-    def is_full(self) -> bool:
-        """Whether the queue takes nobody more."""
-        return len(self) >= self.policy.length_max
+    def places_left(self) -> int:
+        """How many more seats the queue takes."""
+        return max(self.policy.length_max - len(self), 0)
+
+    def waited_for_by(self, pbx_id: int) -> int:
+        """Return how many seats a PBX waits for, one of those whose seats were read."""
+        return self._by_pbx[pbx_id]
+
+    def takes(self, pbx_id: int) -> bool:
+        """Tell whether a PBX may wait for one seat more: it leaves as many places to others as it has itself."""
+        return self.waited_for_by(pbx_id) < self.places_left
 
     @property
     def is_long(self) -> bool:
@@ -94,6 +105,7 @@ class WaitingQueue:
     def join(self, waiter: Waiter, want: Want) -> None:
         """Put a seat into the queue, at the place that the order gives."""
         name = waiter.pbx_id, waiter.key
+        self._by_pbx[waiter.pbx_id] += name not in self._waiters
         self._waiters[name], self.wants[name] = waiter, want
         self.changed()
 
@@ -101,6 +113,7 @@ class WaitingQueue:
         """Take seats out of the queue, because they are held or not wanted any more."""
         for key in keys:
             if self._waiters.pop((pbx_id, key), None) is not None:
+                self._by_pbx[pbx_id] -= 1
                 self.changed()
 
     def changed(self) -> None:

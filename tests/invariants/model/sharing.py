@@ -187,7 +187,8 @@ class ModelSharing(ModelEstate):
             if queue is None:
                 continue
             if answer == SHORT and (pbx, key) not in self.waiting and wait:
-                if len(self.waiters(key[0])) >= queue.length_max:
+                waiters = self.waiters(key[0])
+                if sum(waiter.pbx == pbx for waiter in waiters) >= queue.length_max - len(waiters):
                     continue
                 self.waiting[pbx, key] = ModelWaiter(pbx, key, self.now, short.count(key[0]))
             if answer == SHORT and (pbx, key) in self.waiting:

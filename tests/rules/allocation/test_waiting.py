@@ -96,13 +96,21 @@ async def test_nobody_waits_without_a_queue_or_for_another_reason(three: InProce
     assert await told(rome) == {}, "who waited when the queue was taken away waits no longer"
 
 
-async def test_a_full_queue_says_so(three: InProcess) -> None:
-    await lay_down(three.wire, queue(length_max=2))
-    rome = await opened(three.wire, "rome")
+async def test_a_queue_says_why_it_takes_nobody_more(three: InProcess) -> None:
+    """A PBX leaves as many places to others as it has itself; whoever comes later always finds one."""
+    await lay_down(three.wire, queue(length_max=7))
+    rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
     granted(await rome.acquire(*seats("port", 3)))
-    results = refused(await rome.acquire(*seats("port", 3, "more"), wait=True))
-    assert [refusal.reason for refusal in results] == [WAITING, WAITING, EXHAUSTED]
-    assert results[-1].message.endswith("2 seats are waited for already, and the queue is full")
+    results = refused(await rome.acquire(*seats("port", 5, "more"), wait=True))
+    assert [refusal.reason for refusal in results] == [WAITING] * 4 + [EXHAUSTED]
+    left = "rome waits for 4 seats already, and the 3 places left in the queue are kept for others"
+    assert (results[-1].message.partition("; ")[2], results[-1].waiting) == (left, 4)
+    waiting = [refused(await pbx.acquire(*seats("port", 5), wait=True)) for pbx in (berlin, oslo)]
+    assert [[refusal.reason for refusal in of_pbx].count(WAITING) for of_pbx in waiting] == [2, 1]
+    assert waiting[-1][-1].message.endswith("7 seats are waited for already, and the queue is full")
+    assert refused(await rome.acquire(seat("port", "more-3"), wait=True))[0].reason == WAITING, "a place that it has"
+    await oslo.give_back(seat("port", "phone-0"))
+    assert refused(await rome.acquire(seat("port", "others"), wait=True))[0].reason == EXHAUSTED
 
 
 async def test_who_waits_no_longer(three: InProcess) -> None:
@@ -234,7 +242,8 @@ async def test_an_opening_can_wait_as_well(three: InProcess) -> None:
 
 async def test_of_a_long_queue_only_what_matters_is_read(three: InProcess, database_url: str) -> None:
     """Longer than what is read whole (`waiting_queue.SHORT`): the order is the same, and nobody is held up."""
-    await lay_down(three.wire, queue(length_max=302), Rule(name="most", site="site-berlin", maximum={"port": 1}))
+    most = Rule(name="most", site="site-berlin", maximum={"port": 1})
+    await lay_down(three.wire, queue(length_max=602), most)
     rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
     granted(await rome.acquire(*seats("port", 2)))
     granted(await berlin.acquire(seat("port", "only")))
@@ -246,6 +255,7 @@ async def test_of_a_long_queue_only_what_matters_is_read(three: InProcess, datab
     assert await told(oslo) == {"AWAITED": ["late@1"]}, "a site with fewer seats goes first"
     (refusal,) = refused(await oslo.acquire(seat("port", "late"), wait=True))
     assert (refusal.place, refusal.waiting) == (1, 301), "asking again keeps the place that was told"
+    await lay_down(three.wire, queue(length_max=302), most)
     refused(await rome.acquire(seat("port", "full"), wait=True))
     assert refused(await rome.acquire(seat("port", "over"), wait=True))[0].message.endswith("the queue is full")
     await rome.give_back(seat("port", "full"), *seats("port", 1))
@@ -261,7 +271,7 @@ async def test_of_a_long_queue_only_what_matters_is_read(three: InProcess, datab
 async def test_a_long_queue_that_may_have_nothing_holds_up_nobody(three: InProcess, database_url: str) -> None:
     """Of a reserve of others, and beyond a maximum until a colleague of the group makes room."""
     keep = Rule(name="keep", site="site-oslo", reserve={"port": 2})
-    await lay_down(three.wire, queue(length_max=302), keep)
+    await lay_down(three.wire, queue(length_max=602), keep)
     rome, berlin, oslo = [await opened(three.wire, name) for name in ("rome", "berlin", "oslo")]
     granted(await rome.acquire(seat("port", "only")))
     refused(await berlin.acquire(*seats("port", 300, "many"), wait=True))
@@ -270,7 +280,7 @@ async def test_a_long_queue_that_may_have_nothing_holds_up_nobody(three: InProce
     await hand_on(three)
     assert [*await told(berlin)] == ["AWAITED"]
     south = Group(name="south", sites=["site-berlin", "site-rome"])
-    await lay_down(three.wire, queue(length_max=302), south, Rule(name="most", group="south", maximum={"port": 1}))
+    await lay_down(three.wire, queue(length_max=602), south, Rule(name="most", group="south", maximum={"port": 1}))
     await hand_on(three)
     assert granted(await oslo.acquire(seat("port", "free"))), "nobody who waits may have it"
     await rome.close()

@@ -15,6 +15,7 @@ from master.domain.estate.estate import Pbx
 from master.domain.seats.eligibility import Source
 from master.domain.seats.refusals.reasons import Refusal, RefusalReason, counted
 from master.domain.seats.seat_working_set import PoolScore
+from master.domain.seats.waiting_queue import WaitingQueue
 from master.values import Value, replace
 
 
@@ -112,7 +113,11 @@ def waited_for_by_others(drawn: Drawn, waiting: int) -> Refusal:
     return drawn.refused(RefusalReason.POOL_EXHAUSTED, message, waiting=waiting)
 
 
-def queue_full(short: Refusal, length_max: int) -> Refusal:
-    """Refuse a seat that the full queue cannot take either (POOL_EXHAUSTED)."""
-    message = f"{short.message}; {counted(length_max, 'seat')} are waited for already, and the queue is full"
-    return replace(short, reason=RefusalReason.POOL_EXHAUSTED, message=message, waiting=length_max)
+def queue_full(short: Refusal, queue: WaitingQueue, pbx: Pbx) -> Refusal:
+    """Refuse a seat that the queue does not take either: it is full, or what is left is for others (POOL_EXHAUSTED)."""
+    if left := queue.places_left:
+        own = counted(queue.waited_for_by(pbx.id), "seat")
+        why = f"{pbx.name} waits for {own} already, and the {left} places left in the queue are kept for others"
+    else:
+        why = f"{counted(len(queue), 'seat')} are waited for already, and the queue is full"
+    return replace(short, reason=RefusalReason.POOL_EXHAUSTED, message=f"{short.message}; {why}", waiting=len(queue))
