@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from master.cli.main import app
+from master.domain.licenses import move_problems
 
 ROOT = Path(__file__).parents[2]
 TREE = typer.main.get_command(app)
@@ -59,3 +60,22 @@ def test_every_task_says_when_and_what_goes_wrong() -> None:
     for section in sections:
         said = re.findall(r"^\*\*(When|When it goes wrong):\*\*", section, re.MULTILINE)
         assert said == ["When", "When it goes wrong"], section.splitlines()[0]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_blocks_are_closed_where_they_end(page: Path) -> None:
+    """Else all below is shown, and looked at here, as what it is not."""
+    blocks = re.findall(r"^```.*?\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert page.read_text(encoding="utf-8").count("\n```") == 2 * len(blocks)
+    assert not [title for block in blocks for title in re.findall(r"^#+ .+ \S+\n\n", block, re.MULTILINE)]
+
+
+def test_refused_moves_are_shown_in_the_words_of_today() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    wordings = [value for value in vars(move_problems).values() if isinstance(value, move_problems.Wording)]
+    titles = "|".join(problem.name.lower().replace("_", " ") for problem in move_problems.MoveProblem)
+    shown = re.findall(rf"^● refused  \S+: (?:{titles}) .*\n  (.+)$", text, re.MULTILINE)
+    assert len(shown) >= 7
+    for message in shown:
+        patterns = [re.sub(r"\\{.+?\\}", ".*", re.escape(wording.message)) for wording in wordings]
+        assert any(re.fullmatch(pattern, message) for pattern in patterns), message
