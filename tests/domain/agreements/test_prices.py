@@ -61,5 +61,7 @@ def test_the_example_prices_have_whatever_an_agreement_covers() -> None:
     known = catalog("innovaphone")
     text = (Path(__file__).parents[3] / "examples" / "prices" / "innovaphone.toml").read_text(encoding="utf-8")
     covered = {key: license_type for key, license_type in known.types.items() if "ssa" in license_type.policies}
+    assert covered == {key: license_type for key, license_type in known.types.items() if license_type.versioned}  # M8
+    assert {"ipva", "uc", "gsm_client"} <= covered.keys()
     valued = set(covered) | {f"{key}%{tier}" for key, described in covered.items() for tier in described.tiers}
     assert set(read_prices(text, file="innovaphone.toml", catalog=known).values) == valued

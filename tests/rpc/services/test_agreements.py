@@ -13,7 +13,6 @@ from licensemaster.v1 import agreement_order_pb2 as orders
 from licensemaster.v1 import agreement_pb2, license_pb2, status_pb2
 from master.domain.agreements.ledger.problems import AgreementProblem
 from master.rpc.convert.agreement_orders import ORDERS
-from tests.domain.agreements.test_fifth_vendor import CATALOG
 from tests.rpc.failures import failure
 from tests.support.masters import Clock, InProcess, in_process_master, two_masters
 from tests.support.projects.agreements import (
@@ -21,11 +20,13 @@ from tests.support.projects.agreements import (
     SSA_PRICES,
     AgreementOrders,
     Problem,
+    device,
     license_,
     noon,
     prices_of,
     wanted,
 )
+from tests.support.projects.beacon import CATALOG
 
 EXTEND = orders.Extend(subjects=license_("ports"), offer="ssa", months=12)
 LICENSES = license_pb2.ListLicensesRequest(project=NAME)
@@ -302,6 +303,7 @@ async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, cloc
     file.write_text(CATALOG)
     async with in_process_master(sqlite_database_url, clock, catalog_files=(file,)) as master:
         prices = '[prices]\ncatalog = "beacon"\ncurrency = "CHF"\n[seat_months]\nconsole = "10"\n'
+        prices += '[offers.updates]\n7 = "70"\n'
         at = await AgreementOrders(master, prices).opened("2026-01-01", catalog="beacon")
         consoles = {"console": 12}
         await at.place(orders.StartTrial(license="wall", product="consoles", counts=consoles, key="T"))
@@ -312,15 +314,31 @@ async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, cloc
         assert (ordered.totals[0].amount, ordered.totals[0].unit) == ("1440.00", "CHF")
         await at.place(orders.ConfirmPayment(order=ordered.entries[0].number, key="K"))
         assert (await at.right("wall")).until_day == "2027-01-01"
+        by_name = await at.refuse(orders.AssignSeat(contract="wall", user="ann", uses=["views"]))
+        assert by_name.problem == Problem.AGREEMENT_PROBLEM_WRONG_KIND  # consoles float
+        at.on("2026-07-01")
+        added = await at.place(orders.AddSeats(contract="wall", counts={"console": 1}))
+        assert (added.awaits_payment, added.totals[0].amount) == (True, "60.00")
+        await at.place(orders.ConfirmPayment(order=added.entries[0].number, key="K2"))
+        assert dict((await at.right("wall")).counts) == {"console": 13}
+        await at.place(orders.SetAutoRenewal(license="wall", offer="year", on=True))
+        assert [ending.renews_itself for ending in await at.endings(days=400)] == [True]
         at.on("2027-03-01")
-        quote = await at.quote(orders.Extend(subjects=license_("wall"), offer="year", months=12))
-        assert [line.amount for line in quote.lines] == ["360.00", "1440.00"]  # two months at one and a half
+        assert (await at.right("wall")).status == agreement_pb2.RIGHT_STATUS_STOPPED
+        for offer, year in (("year", "1560.00"), ("three_years", "4680.00")):
+            quote = await at.quote(orders.Extend(subjects=license_("wall"), offer=offer))
+            assert [line.amount for line in quote.lines] == ["390.00", year]  # two months at one and a half
         await at.place(
             orders.RegisterDevice(
                 device="hub", product="hub", delivered_on="2025-09-01", release="3", serial="serial-hub"
             )
         )
+        assert (await at.right("hub")).warranty_until_day == "2027-09-01"
         assert not (await at.gate("hub", "4")).allowed
+        updates = orders.Extend(subjects=device("hub"), offer="updates", months=7)
+        assert (await at.place(updates)).totals[0].amount == "70.00"
+        assert (await at.gate("hub", "4")).allowed
+        assert (await at.right("hub")).newest_release == "4"
 
 
 # --- Two masters ------------------------------------------------------------------------------------------------------

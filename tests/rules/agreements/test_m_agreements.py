@@ -44,7 +44,12 @@ async def test_upgraded_free_of_charge_to_what_came_within_the_agreement(any_mas
     at = await opened_project(any_master, "2026-01-10")
     await at.place(extend("ports"))
     at.on("2026-06-01")
+    assert (await at.refuse(upgrade(13, "ports"))).problem == Problem.AGREEMENT_PROBLEM_UNKNOWN_RELEASE
     await at.place(released("13", "2026-05-01"))
+    again = await at.place(released("V13", "2026-05-01"))
+    assert (len(again.entries), len(again.notes)) == (0, 1)
+    other_day = await at.refuse(released("13", "2026-05-02"))
+    assert other_day.problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
     berlin = await opened(any_master.wire, "berlin", "13")
     assert (await refuse(berlin, seat("port", "alice"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
     placed = await at.place(upgrade(13, "ports"))
@@ -52,6 +57,8 @@ async def test_upgraded_free_of_charge_to_what_came_within_the_agreement(any_mas
     assert list(placed.totals) == []
     await grant(berlin, seat("port", "alice"))  # leasing sees it at once (B3)
     assert (await at.agreement("ports")).version == 13
+    lower = await at.refuse(upgrade(12, "ports"))
+    assert (lower.problem, list(lower.rules)) == (Problem.AGREEMENT_PROBLEM_VERSION_TOO_LOW, ["B2", "M1"])
     await at.place(released("14", "2027-02-01"))
     at.on("2027-03-01")
     refused = await at.refuse(upgrade(14, "ports"))
@@ -75,7 +82,8 @@ async def test_credits_are_bought_at_any_time_and_never_go_below_zero(any_master
     refused = await at.refuse(extend("ports"))
     assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_CREDITS_SHORT, ["M2"])
     assert refused.remedy == "add 150 credits or more"
-    await at.place(credits("100"))
+    bought = await at.place(credits("100"))
+    assert (bought.totals[0].amount, bought.totals[0].unit) == ("120.00", "EUR")
     await at.place(credits("49.5"))
     assert (await at.refuse(extend("ports"))).remedy == "add 0.5 credits or more"
     await at.place(credits("50.5"))
@@ -87,6 +95,7 @@ async def test_credits_are_bought_at_any_time_and_never_go_below_zero(any_master
         for kind in ("credits_added", "credits_spent")
     ]
     assert (len(added), spent) == (3, ['{"amount": "150"}'])
+    assert all(entry.reason for entry in (await at.ledger()).entries)
 
 
 @pytest.mark.rule("M3", "L7")
@@ -114,6 +123,9 @@ async def test_any_period_for_about_15_percent_a_year(any_master: InProcess) -> 
     assert (await at.all()).agreements[0].covers[0].terms == []  # not compulsory
     await at.place(extend("ports", months=7))
     assert await at.cover("ports", "ssa") == (True, "2026-08-10")
+    await at.licensed("many", "PBX-Port12", 490)
+    await at.licensed("tier", "PBX-Port 12%500", 10)
+    assert (await at.quote(extend("tier"))).totals[0].amount == "120"
 
 
 @pytest.mark.rule("M5")
@@ -127,6 +139,7 @@ async def test_a_reminder_comes_early_enough_to_extend_without_surcharge(any_mas
     (ending,) = await at.endings()
     assert (ending.days_left, ending.reminder_due, list(ending.renew_by)) == (60, True, ["ssa"])
     assert dict(ending.stops) == {}
+    assert ending.what_goes_on.startswith("everything that runs")
     assert (await at.quote(extend("ports"))).totals[0].amount == "150"  # extended in time it costs no more
     await at.place(extend("ports"))
     assert list(await at.endings()) == []
@@ -135,6 +148,7 @@ async def test_a_reminder_comes_early_enough_to_extend_without_surcharge(any_mas
 @pytest.mark.rule("M6")
 async def test_after_it_lapsed_the_unpaid_time_costs_double(any_master: InProcess) -> None:
     at = await opened_project(any_master, "2026-01-10")
+    await at.licensed("never", "PBX-Port12", 10)
     await at.place(extend("ports"))
     at.on("2027-07-10")
     await at.place(released("13", "2027-05-01"))
@@ -144,6 +158,8 @@ async def test_after_it_lapsed_the_unpaid_time_costs_double(any_master: InProces
     assert (gap.months, gap.amount) == ("6", "150")  # half a year, at double the price
     assert (year.months, year.amount) == ("12", "150")
     assert "2 times the price" in gap.why
+    never = (await at.quote(extend("never"))).lines  # also where there never was an agreement
+    assert [(line.months, line.amount) for line in never] == [("18", "450"), ("12", "150")]
     await at.place(extend("ports"))
     assert await at.cover("ports", "ssa") == (True, "2028-07-10")
     await at.place(upgrade(13, "ports"))  # paid afterwards, the gap counts
@@ -165,11 +181,13 @@ async def test_what_is_covered(any_master: InProcess) -> None:
     at = await opened_project(any_master, "2026-01-10")
     await at.licensed("phones-9", "PBX SoftwarePhones9", 1)
     await at.place(extend("phones-9"))
+    typed = await at.refuse(orders.Extend(subjects=license_("ports"), offer="sssa", months=12))
+    assert "did you mean 'ssa'" in typed.message
     for license_id, printed in (("phones-8", "PBX SoftwarePhones8"), ("bri", "Relay BRIs")):
         await at.licensed(license_id, printed, 1)
         refused = await at.refuse(extend("ports", license_id))
         assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_NOT_COVERED, ["M8"])
-        assert refused.subject.id == license_id
+        assert (refused.subject.id, "from version 9 on" in refused.message) == (license_id, license_id == "phones-8")
     assert await at.cover("phones-9", "ssa") == (True, "2027-01-10")
     await at.licensed("gsm", "PBX-GSMClient12", 1)
     at.prices += 'gsm_client = "20"\nmypbx = "10"\n' if "mypbx" not in at.prices else 'gsm_client = "20"\n'
@@ -248,6 +266,8 @@ async def test_a_plan_says_which_licenses_could_be_upgraded_free_of_charge(any_m
     assert (first.action, first.version) == (free, 13)
     assert [license.license for license in first.licenses] == ["ports"]
     assert first.text.endswith("under their agreement, free of charge (rule M1); that leaves the others")
+    without = await at.refuse(upgrade(13, "ports", "uncovered"))  # all or none
+    assert (without.problem, without.subject.id) == (Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE, "uncovered")
     await at.place(extend("uncovered"))
     await at.place(upgrade(13, "ports", "uncovered"))
     assert (await plan(any_master.wire, upgraded_to("13"))).verdict == plan_pb2.PLAN_VERDICT_OK

@@ -36,6 +36,8 @@ async def test_one_year_and_five_in_all_by_a_key_for_the_serial_number(any_maste
     assert await at.cover("hq-box", "warranty") == (True, "2031-01-31")
     assert (await at.right("hq-box", "2031-01-30")).warranty_until_day == "2031-01-31"
     assert (await at.right("hq-box", "2031-01-31")).warranty_until_day == ""
+    (ending,) = await at.endings("2031-01-01")
+    assert (ending.day, dict(ending.stops), ending.what_goes_on) == ("2031-01-31", {}, "the device")
     await at.place(
         orders.RegisterDevice(device="two", product="device", delivered_on="2026-01-31", serial="serial-two")
     )
@@ -62,8 +64,10 @@ async def test_with_the_purchase_or_within_the_first_12_months(any_master: InPro
     at.on("2026-03-02")
     late = await at.refuse(warranty())
     assert (late.problem, late.remedy) == (Problem.AGREEMENT_PROBLEM_OUTSIDE_WINDOW, "order warranty_later instead")
+    five = await at.refuse(warranty("warranty_later", months=60))
+    assert five.problem == Problem.AGREEMENT_PROBLEM_PERIOD_NOT_OFFERED
     at.on("2027-01-30")
     assert (await at.quote(warranty("warranty_later"))).totals[0].amount == "150.00"
     at.on("2027-01-31")
     over = await at.refuse(warranty("warranty_later"))
-    assert "N3" in over.rules
+    assert (over.problem, list(over.rules)) == (Problem.AGREEMENT_PROBLEM_OUTSIDE_WINDOW, ["N1", "N3"])

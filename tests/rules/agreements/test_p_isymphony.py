@@ -66,6 +66,9 @@ async def test_a_trial_is_14_days_and_14_more_and_no_third_key(any_master: InPro
     assert not (await at.right("L1", "2026-01-30")).supported
     at.on("2026-01-20")
     assert (await at.refuse(orders.ExtendTrial(license="L1", key="T1"))).problem == Problem.AGREEMENT_PROBLEM_KEY_USED
+    assert (await at.refuse(orders.ExtendTrial(license="L1", key=""))).problem == Problem.AGREEMENT_PROBLEM_KEY_MISSING
+    unknown = await at.refuse(orders.ExtendTrial(license="L2", key="T2"))
+    assert unknown.problem == Problem.AGREEMENT_PROBLEM_UNKNOWN_SUBJECT
     await at.place(orders.Extend(subjects=license_("L1"), offer="trial", key="T2"))  # as ExtendTrial does
     assert (await at.right("L1")).until_day == "2026-02-13"
     assert (await at.agreement("L1")).keys[-1].key == "T2"
@@ -89,7 +92,10 @@ async def test_a_purchase_replaces_the_key_in_place(any_master: InProcess) -> No
     assert [key.key for key in agreement.keys] == ["T1", "K1"]
     right = await at.right("L1")
     assert (right.status, right.until_day, dict(right.counts)) == (RUNS, "", {"instance": 1, "user": 20})
-    assert (await at.refuse(buy())).problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
+    assert await at.cover("L1", "trial") == (False, "2026-01-20")  # what is left of the trial lapses
+    assert [ending.policy for ending in await at.endings(days=2000)] == ["maintenance"]
+    for again in (buy(), trial("T9"), orders.Extend(subjects=license_("L1"), offer="trial", key="T9")):
+        assert (await at.refuse(again)).problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
     assert (await at.right("L1", "2026-01-16")).until_day == "2026-01-30"  # that day answers as it was then
 
 
@@ -110,6 +116,9 @@ async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_versio
         assert (answer.allowed, list(answer.rules)) == (True, ["P3"])
     late = await _may_run(at, "3.3", "2030-01-01")
     assert (late.allowed, late.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_RELEASED_OUTSIDE)
+    assert list(late.refused.rules) == ["P3", "P5"]
+    unknown = await _may_run(at, "3.4", "2030-01-01")
+    assert (unknown.allowed, unknown.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_UNKNOWN_RELEASE)
     other = await _may_run(at, "4.0", "2030-01-01")
     assert (other.allowed, other.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_OTHER_MAJOR)
     assert (await at.right("L1", "2030-01-01")).newest_release == "3.2"
@@ -199,7 +208,8 @@ async def test_a_20_user_license_upgraded_to_40_and_a_queue(any_master: InProces
         refused = await at.refuse(order)
         assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_SMALLER_TIER, ["P6"])
     custom = await at.refuse(totals(user=50))
-    assert custom.problem == Problem.AGREEMENT_PROBLEM_PRICE_MISSING
+    assert (custom.problem, "20, 40" in custom.message) == (Problem.AGREEMENT_PROBLEM_PRICE_MISSING, True)
+    assert (await at.refuse(totals(users=60))).problem == Problem.AGREEMENT_PROBLEM_UNKNOWN_TYPE
     unlisted_orders: tuple[Message, ...] = (totals(user=50), buy("L2", user=37))
     for wanted in unlisted_orders:
         unlisted = (await at.answer(wanted, prices="")).refused  # no list at all sells no tier
@@ -246,17 +256,24 @@ async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: I
     assert (ordered.awaits_payment, [entry.kind for entry in ordered.entries]) == (True, ["ordered"])
     number = ordered.entries[0].number
     at.on("2026-02-01")
+    nothing = await at.refuse(orders.ConfirmPayment(order=number + 1, key="K"))
+    assert nothing.problem == Problem.AGREEMENT_PROBLEM_UNKNOWN_ORDER
     refused = await at.refuse(orders.ConfirmPayment(order=number, key=""))
     assert refused.problem == Problem.AGREEMENT_PROBLEM_KEY_MISSING
     assert (await at.refuse(buy())).problem == Problem.AGREEMENT_PROBLEM_AWAITS_PAYMENT
     await at.place(orders.ConfirmPayment(order=number, key="K1"))
     assert (await at.right("L1")).status == RUNS
+    eve = await at.right("L1", "2026-01-31", as_of=at.master.clock.now + 1)
+    assert (eve.status, dict(eve.counts)) == (agreement_pb2.RIGHT_STATUS_NOT_YET, {})
     again = await at.refuse(orders.ConfirmPayment(order=number, key="K2"))
     assert (again.problem, list(again.rules)) == (Problem.AGREEMENT_PROBLEM_UNKNOWN_ORDER, ["P9"])
     early = await failure(at.answer(orders.Extend(subjects=license_("L1"), offer="renewal", key="K9")))
     assert list(early.fields) == ["order.extend.key"]
     renewal = await at.place(RENEW)
     assert (await at.agreement("L1")).keys[-1].key == "K1"
+    assert await at.cover("L1", "maintenance") == (True, "2027-02-01")
+    old_key = await at.refuse(orders.ConfirmPayment(order=renewal.entries[0].number, key="K1"))
+    assert old_key.problem == Problem.AGREEMENT_PROBLEM_KEY_USED
     await at.place(orders.ConfirmPayment(order=renewal.entries[0].number, key="K2"))
     assert [key.key for key in (await at.agreement("L1")).keys] == ["K1", "K2"]
 

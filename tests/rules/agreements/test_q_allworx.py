@@ -39,6 +39,8 @@ async def test_after_7_1_a_later_release_needs_a_valid_maintenance_key(any_maste
     at = await server(any_master, "7.0")
     at.on(LAPSED)
     assert (await at.gate("S", "7.1")).allowed  # 7.1 itself needs none
+    assert (await at.gate("S", "7.0", start="6.5")).allowed
+    assert (await at.gate("S", "7.1", start="7.4")).allowed  # going back is no upgrade
     await at.place(install("7.1"))
     answer = await at.gate("S", "7.4")
     assert (answer.allowed, answer.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_MAINTENANCE_NEEDED)
@@ -50,6 +52,8 @@ async def test_after_7_1_a_later_release_needs_a_valid_maintenance_key(any_maste
     await at.place(install("7.4"))
     assert (await at.agreement("S")).release == "7.4"
     assert not (await at.gate("S", "7.5", day="2027-06-01")).allowed  # it ends with the key
+    await at.place(key("anytime", "M-2"))  # a running key is extended
+    assert await at.cover("S", "maintenance") == (True, "2028-06-01")
 
 
 @pytest.mark.rule("Q2")
@@ -61,6 +65,7 @@ async def test_no_leapfrog(any_master: InProcess) -> None:
     assert (answer.allowed, answer.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_LEAPFROG)
     assert list(answer.path) == ["install 7.1", "buy a maintenance key (anytime)", "install 7.4"]
     await at.place(key("anytime"))
+    assert list((await at.gate("S", "7.4")).path) == ["install 7.1", "install 7.4"]  # a key does not help to leap
     assert (await at.refuse(install("7.4"))).problem == Problem.AGREEMENT_PROBLEM_LEAPFROG
     await at.place(install("7.1"))
     await at.place(install("7.4"))
@@ -81,6 +86,8 @@ async def test_a_pbx_asks_for_the_device_that_it_runs_on(any_master: InProcess) 
     unknown = agreement_pb2.CheckUpgradeRequest(server=f"{NAME}/pbxs/hq", to_release="7.4")
     answer = await at.agreements.CheckUpgrade(unknown)
     assert (answer.allowed, answer.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_UNKNOWN_SUBJECT)
+    unknown.phone_firmware = True
+    assert not (await at.agreements.CheckUpgrade(unknown)).allowed
 
 
 @pytest.mark.rule("Q3")
@@ -111,6 +118,13 @@ async def test_a_server_is_its_serial_number_whatever_it_is_called(any_master: I
         at.answer(orders.RegisterDevice(device="new", product="server", delivered_on="2026-05-01", release="7.1"))
     )
     assert list(missing.fields) == ["order.register_device.serial"]
+    for field, wrong in {
+        "release": orders.RegisterDevice(device="T", product="server", delivered_on=DELIVERED, serial="T"),
+        "delivered_on": orders.RegisterDevice(
+            device="T", product="server", delivered_on="2026-05-02", release="7.1", serial="T"
+        ),
+    }.items():
+        assert list((await failure(at.answer(wrong))).fields) == [f"order.register_device.{field}"]
 
 
 @pytest.mark.rule("Q3", "Q4")
@@ -159,7 +173,9 @@ async def test_a_feature_is_off_where_the_release_does_not_have_it(
             orders.RegisterDevice(device="S", product="server", delivered_on=DELIVERED, release="7.1", serial="S1")
         )
         order = orders.AddFeature(device="S", feature="feature", key="F-1")
-        assert (await at.refuse(order)).problem == Problem.AGREEMENT_PROBLEM_SOFTWARE_TOO_OLD
+        old = await at.refuse(order)
+        assert old.problem == Problem.AGREEMENT_PROBLEM_SOFTWARE_TOO_OLD
+        assert old.remedy == "install 7.3 or later first"
         await at.place(install("7.3"))
         await at.place(order)
         assert list((await at.right("S")).features) == ["feature"]
@@ -215,6 +231,8 @@ async def test_a_feature_needs_a_key_of_its_own(any_master: InProcess) -> None:
     assert (await at.place(order)).totals[0].amount == "99.00"
     assert list((await at.right("S")).features) == ["feature"]
     assert (await at.refuse(order)).problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
+    typed = await at.refuse(orders.AddFeature(device="S", feature="featre", key="F-2"))
+    assert "did you mean 'feature'" in typed.message
 
 
 @pytest.mark.rule("Q6")
@@ -234,12 +252,19 @@ async def test_phones_follow_the_server(any_master: InProcess) -> None:
 @pytest.mark.rule("Q7")
 async def test_without_maintenance_it_goes_on_and_single_builds_pass(any_master: InProcess) -> None:
     at = await server(any_master)
+    at.on("2026-03-01")
+    await at.place(orders.PublishRelease(release="7.5", day="2026-03-01"))
+    assert (await at.right("S")).newest_release == "7.5"
     at.on(LAPSED)
     right = await at.right("S")
+    assert (right.newest_release, dict(right.counts)) == ("7.1", {})
     assert (right.status, right.until_day, right.upgrades_until_day) == (RUNS, "", "")
+    assert [dict(ending.stops) for ending in await at.endings(DELIVERED, 100)] == [{}]
     assert not (await at.gate("S", "7.4.1")).allowed
     await at.place(orders.AllowBuild(device="S", release="7.4.1"))
     answer = await at.gate("S", "7.4.1")
     assert (answer.allowed, list(answer.rules)) == (True, ["Q7"])
     assert not (await at.gate("S", "7.4.2")).allowed
+    assert not (await at.gate("S", "7.4.1", start="7.0")).allowed  # it is about the key, not about the database
+    assert list((await at.place(orders.AllowBuild(device="S", release="7.4.1"))).entries) == []
     await at.place(install("7.4.1"))

@@ -41,6 +41,9 @@ async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_cha
     at.on("2026-09-01")
     bound = await at.refuse(convert())
     assert (bound.problem, list(bound.rules)) == (Problem.AGREEMENT_PROBLEM_NOT_FREE, ["L6"])
+    assert "keeps its agreement" in bound.remedy
+    other = await at.refuse(orders.ConvertVersion(licenses=["ports"], version=13, offer="warranty_later"))
+    assert (other.problem, other.remedy) == (Problem.AGREEMENT_PROBLEM_UNKNOWN_OFFER, "choose ssa")
     asked = moved(await release(at.master.wire, "ports")).release.request
     await certify(at.master.wire, key, asked)
     placed = await at.place(convert())
@@ -51,6 +54,9 @@ async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_cha
     assert (license.type, license.agreement_end_time.ToDatetime().isoformat()) == ("PBX-Port13", "2027-09-01T00:00:00")
     again = await at.refuse(convert())
     assert again.problem == Problem.AGREEMENT_PROBLEM_SAME_VERSION
+    await at.licensed("mail", "PBX-VoicemailUser12", 1, bound=False)
+    low = await at.refuse(orders.ConvertVersion(licenses=["mail"], version=9, offer="ssa"))
+    assert (low.problem, list(low.rules)) == (Problem.AGREEMENT_PROBLEM_VERSION_TOO_LOW, ["I4"])
 
 
 @pytest.mark.rule("L6", "L7")
