@@ -40,16 +40,6 @@ def of(known: Estate, device: Device) -> Installation:
     return known.installations[device.id]
 
 
-def devices_for(known: Estate, device: Device, license_type: str) -> list[str]:
-    return [source.device.name for source in known.sources(known.pbxs[device.id], INNOVAPHONE.types[license_type])]
-
-
-def test_licenses_of_one_type_add_up() -> None:
-    installation = of(estate(licensed("PBX-Port10", 100, HQ), licensed("PBX-Port 12%500", 100, HQ)), HQ)
-    assert installation.capacity == {"port": 200}
-    assert [license.quantity for license in installation.of_type("port")] == [100, 100]
-
-
 def test_free_licenses_count_nowhere() -> None:
     known = estate(licensed("PBX-Port10", 100, None))
     assert all(
@@ -78,28 +68,6 @@ def test_the_oldest_license_of_an_application_limits_that_application() -> None:
     installation = of(estate(licensed("PBX-Operator12", 1, HQ), licensed("PBX-Operator10", 1, HQ)), HQ)
     assert installation.application_limit("operator") == 10
     assert installation.application_limit("queue_monitor") is None
-
-
-@pytest.mark.parametrize(
-    ("printed", "is_local"),
-    [("PBX-Port12", True), ("PBX-Operator12", True), ("Relay channels", False), ("PBX-IPVA12", False)],
-)
-def test_what_makes_a_slave_local(printed: str, is_local: bool) -> None:
-    known = estate(licensed(printed, 1, HQ), licensed(printed, 1, CLOUD))
-    assert [known.is_local(pbx) for pbx in known.pbxs.values()] == [False, False, is_local]
-    assert known.installation_of(known.pbxs[CLOUD.id]).device is (CLOUD if is_local else HQ)
-
-
-def test_where_seats_are_debited_from() -> None:
-    known = estate(licensed("PBX-Port12", 1, HQ), licensed("PBX-IPVA12", 1, CLOUD), licensed("PBX-Fax12", 1, BERLIN))
-    assert devices_for(known, HQ, "port") == ["hq-box"]
-    assert devices_for(known, CLOUD, "port") == ["hq-box"]
-    assert devices_for(known, BERLIN, "port") == ["berlin-box"]
-    assert devices_for(known, CLOUD, "ipva") == ["vm", "hq-box"]
-    assert devices_for(known, BERLIN, "ipva") == ["berlin-box"]
-    assert devices_for(known, HQ, "ipva") == ["hq-box"]
-    for device in DEVICES:
-        assert devices_for(known, device, "relay_bri") == [device.name]
 
 
 @pytest.mark.parametrize(("voicemail", "ports", "on"), [(0, 0, False), (1, 0, True), (4, 5, False), (5, 5, True)])

@@ -68,7 +68,12 @@ async def test_what_cannot_be_bound(any_master: InProcess, tmp_path: Path) -> No
         ("hq-box", "no-such", license_pb2.MOVE_PROBLEM_UNKNOWN_LICENSE),
     ):
         assert refusal(await bind(wire, device, license_id)).problem == problem
-    assert refusal(await release(wire, "ports")).problem == license_pb2.MOVE_PROBLEM_NOT_BOUND
+    assert "berlin-box, hq-box" in refusal(await bind(wire, "attic-box", "ports")).remedy
+    for to_device in ("", "hq-box"):
+        refused = refusal(await release(wire, "ports", to_device=to_device))
+        assert refused.problem == license_pb2.MOVE_PROBLEM_NOT_BOUND
+    there = refusal(await release(wire, "more", to_device="hq-box"))
+    assert there.problem == license_pb2.MOVE_PROBLEM_ALREADY_THERE
     for request in (
         license_pb2.BindLicensesRequest(project="projects/other", licenses=["ports"], device="their-box"),
         license_pb2.BindLicensesRequest(project="projects/other", licenses=["ports"], device="hq-box"),
@@ -83,8 +88,8 @@ async def test_what_cannot_be_bound(any_master: InProcess, tmp_path: Path) -> No
 
 
 @pytest.mark.rule("L1")
-async def test_declared_licenses_move_in_the_project_file_only(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
+async def test_declared_licenses_move_in_the_project_file_only(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 5, "PBX-Port 12": (5, "")}))
     await enrolled(wire, tmp_path, "hq-box")
     before = (await listed(wire)).values()
@@ -124,10 +129,10 @@ async def test_a_project_file_takes_nothing_away_from_imported_licenses(any_mast
 
 
 @pytest.mark.rule("A5", "L3")
-async def test_a_local_site_becomes_central(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
+async def test_a_local_site_becomes_central(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 2}))
-    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=any_master.clock.now)
+    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=master.clock.now)
     key = await enrolled(wire, tmp_path, "berlin-box")
     moved(await bind(wire, "berlin-box", "berlins"))
     berlin = await opened(wire, "berlin")
@@ -231,8 +236,8 @@ async def test_old_software_draws_on_no_pool(master: InProcess, software: str, m
 
 
 @pytest.mark.rule("L5")
-async def test_a_project_file_that_takes_what_is_in_use_hears_who_has_it(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_a_project_file_that_takes_what_is_in_use_hears_who_has_it(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 9}))
     berlin, hq = await opened(wire, "berlin"), await opened(wire, "hq")
     await grant_all(berlin, *seats("port", 3))

@@ -47,6 +47,7 @@ async def test_not_onto_a_gateway_by_any_way(master: InProcess, tmp_path: Path) 
     refused = refusal_of(await bind(wire, "hq-box", "more"))
     assert refused.problem == license_pb2.MOVE_PROBLEM_WRONG_PLATFORM
     assert list(refused.rules) == ["D4"]
+    assert "a device of the platform ipva" in refused.remedy
     planned = await plan(wire, rebind("more", to="hq-box"))
     assert [obstacle.refusal.problem for obstacle in planned.obstacles] == [license_pb2.MOVE_PROBLEM_WRONG_PLATFORM]
     moved(await bind(wire, "sky-box", "more"))
@@ -140,16 +141,16 @@ async def test_ipva_licenses_that_are_too_old_settle_nothing(master: InProcess) 
 
 @pytest.mark.rule("D1", "F1", "F5")
 async def test_a_virtual_standby_uses_existing_seats_free_and_new_ones_with_ipva(
-    any_master: InProcess, database_url: str
+    master: InProcess, sqlite_database_url: str
 ) -> None:
-    wire = any_master.wire
+    wire = master.wire
     pbxs = {"berlin": "slave 12 gateway", "spare": "standby:berlin 12 ipva"}
     licensed: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Standby12": 10, "PBX-IPVA12": (1, "spare-box")}
     await wire.apply(project(licensed, pbxs=pbxs, ttl_seconds=60, grace_seconds=3600))
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     spare = await standing_by(wire)
-    any_master.clock.advance(61)
+    master.clock.advance(61)
     await spare.renew()
     carried = await spare.take_over()
     granted((await carried.sync(*seats("port", 3))).results)
@@ -169,7 +170,7 @@ async def test_a_virtual_standby_uses_existing_seats_free_and_new_ones_with_ipva
     assert await used(wire, "ipva", "spare-box") == (0, 1)
     assert await used(wire, "port") == (4, 10)
     await grant(berlin, seat("port", "newer"))
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 @pytest.mark.rule("D1", "F1")
