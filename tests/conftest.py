@@ -1,4 +1,4 @@
-"""Databases and masters for every test, and the list of rules that no test names."""
+"""Databases and masters for every test; which rules no test names, and which statements only SQLite was given."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from master.store.backends.opening import open_database
 from master.store.upkeep import schema
 from tests.support.command_server import PLACE, RUN
 from tests.support.databases.postgres import PostgresServer, in_memory, place_for_postgres, started_postgres
+from tests.support.databases.statements import SEEN, add_seen, never_on_postgresql, note_statements
 from tests.support.limits import HANG_SECONDS, LONG
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 
@@ -128,6 +129,7 @@ async def any_master(database_url: str, clock: Clock) -> AsyncIterator[InProcess
 def pytest_configure(config: pytest.Config) -> None:
     """Where tests keep their files, and where PostgreSQL and the server of commands run once a test asks for them: in
     one place for all workers, which these outlive."""
+    note_statements()
     if hasattr(config, "workerinput"):
         _import_a_share(config)
         return
@@ -178,21 +180,28 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker collected."""
-    node.config.stash[_NAMED] = set(getattr(node, "workeroutput", {}).get("rules", ()))
+    """Take over what a worker collected and saw."""
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[_NAMED] = set(output.get("rules", ()))
+    add_seen(output.get("statements", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """End with the rules that no test outside tests/slow names, unless only a part of the tests was asked for."""
+    """End with the rules that no test outside tests/slow names, and the statements that PostgreSQL was never given,
+    unless only a part of the tests was asked for."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr:
         return
     missing = [rule for rule in _rules() if rule not in config.stash.get(_NAMED, set())]
     terminalreporter.section("rules without a test")
     terminalreporter.line(" ".join(missing) or "none")
+    terminalreporter.section("statements that no test put to PostgreSQL")
+    terminalreporter.line("\n".join(never_on_postgresql()) or "none")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test is a failed run: what it misses must be installed."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["statements"] = {dialect: sorted(statements) for dialect, statements in SEEN.items()}
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("TESTS_NO_SKIPS") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -60,8 +60,8 @@ def test_problems_on_the_wire_are_those_of_the_core() -> None:
 # --- Retries, dry runs, the audit -------------------------------------------------------------------------------------
 
 
-async def test_a_retry_is_answered_alike_and_orders_nothing(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
+async def test_a_retry_is_answered_alike_and_orders_nothing(master: InProcess) -> None:
+    at = await opened_project(master)
     first = await at.answer(EXTEND, request_id="once")
     before = await at.ledger()
     again = await at.answer(EXTEND, request_id="once")
@@ -74,8 +74,8 @@ async def test_a_retry_is_answered_alike_and_orders_nothing(any_master: InProces
     assert await at.ledger() == before
 
 
-async def test_a_refused_order_can_be_tried_again_under_its_id(any_master: InProcess) -> None:
-    at = await opened_project(any_master, credits="100")
+async def test_a_refused_order_can_be_tried_again_under_its_id(master: InProcess) -> None:
+    at = await opened_project(master, credits="100")
     refused = await at.answer(EXTEND, request_id="later")
     assert refused.refused.problem == Problem.AGREEMENT_PROBLEM_CREDITS_SHORT
     await at.place(orders.AddCredits(amount="50"))
@@ -94,8 +94,8 @@ async def test_a_dry_run_writes_nothing(any_master: InProcess) -> None:
     assert dry.balance == done.balance == "850"
 
 
-async def test_an_order_is_one_event_with_what_it_was(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
+async def test_an_order_is_one_event_with_what_it_was(master: InProcess) -> None:
+    at = await opened_project(master)
     request = agreement_pb2.PlaceOrderRequest(project=NAME, order=wanted(TEN), request_id="why", reason="order 4711")
     await at.agreements.PlaceOrder(request, metadata=(("caller", "anna"),))
     events = await at.master.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_size=1))
@@ -111,8 +111,8 @@ async def test_an_order_is_one_event_with_what_it_was(any_master: InProcess) -> 
 
 
 @pytest.mark.rule("M1", "L7")
-async def test_past_days_answer_as_it_was_then(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
+async def test_past_days_answer_as_it_was_then(master: InProcess) -> None:
+    at = await opened_project(master)
     at.on("2026-03-01")
     await at.place(EXTEND)
     await at.place(orders.PublishRelease(release="13", day="2026-02-01"))
@@ -133,8 +133,8 @@ async def test_past_days_answer_as_it_was_then(any_master: InProcess) -> None:
     assert (ahead.version, ahead.upgrades_until_day) == (13, "")
 
 
-async def test_days_are_those_of_the_projects_time_zone(any_master: InProcess) -> None:
-    at = await opened_project(any_master, time_zone="Asia/Tokyo")
+async def test_days_are_those_of_the_projects_time_zone(master: InProcess) -> None:
+    at = await opened_project(master, time_zone="Asia/Tokyo")
     at.master.clock.now = datetime(2026, 1, 31, 15, 30, tzinfo=UTC).timestamp()  # 1 February, half past midnight
     await at.place(TEN)
     assert (await at.ledger()).entries[-1].day == "2026-02-01"
@@ -143,14 +143,14 @@ async def test_days_are_those_of_the_projects_time_zone(any_master: InProcess) -
     assert listed.licenses[0].agreement_end_time.ToDatetime().isoformat() == "2027-01-31T15:00:00"  # 1 February there
 
 
-async def test_a_time_zone_that_is_none_is_refused(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
+async def test_a_time_zone_that_is_none_is_refused(master: InProcess) -> None:
+    at = await opened_project(master)
     seen = await failure(at.opened("2026-01-10", time_zone="Europe/Atlantis"))
     assert seen.fields == {"time_zone": "'Europe/Atlantis' is no time zone; write it like Europe/Berlin or UTC"}
 
 
-async def test_a_project_with_a_ledger_keeps_its_catalog(any_master: InProcess) -> None:
-    at = await AgreementOrders(any_master).opened("2026-01-15", catalog="isymphony")
+async def test_a_project_with_a_ledger_keeps_its_catalog(master: InProcess) -> None:
+    at = await AgreementOrders(master).opened("2026-01-15", catalog="isymphony")
     await at.opened("2026-01-15", catalog="allworx")  # nothing was ordered yet
     await at.place(
         orders.RegisterDevice(device="S", product="server", delivered_on="2026-01-10", release="7.1", serial="serial-S")
@@ -160,20 +160,11 @@ async def test_a_project_with_a_ledger_keeps_its_catalog(any_master: InProcess) 
     assert "entries of the agreement ledger" in seen.message
 
 
-async def test_an_upgrade_is_seen_by_leasing_at_once_and_in_the_list(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
-    await at.place(EXTEND)
-    await at.place(orders.PublishRelease(release="13", day="2026-01-10"))
-    await at.place(orders.UpgradeVersion(licenses=["ports"], version=13))
-    (license,) = (await at.master.wire.licenses.ListLicenses(LICENSES)).licenses
-    assert (license.type, license.device) == ("PBX-Port13", "hq-box")
-
-
 # --- Pages ------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_ledger_a_page_at_a_time(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
+async def test_the_ledger_a_page_at_a_time(master: InProcess) -> None:
+    at = await opened_project(master)
     for _ in range(4):
         await at.place(TEN)
     await at.place(EXTEND)
@@ -191,8 +182,8 @@ async def test_the_ledger_a_page_at_a_time(any_master: InProcess) -> None:
     assert [entry.kind for entry in (await at.agreements.ListEntries(about)).entries] == ["term_added"]
 
 
-async def test_what_there_is_a_page_at_a_time(any_master: InProcess) -> None:
-    at = await AgreementOrders(any_master, SSA_PRICES).opened("2026-01-10")
+async def test_what_there_is_a_page_at_a_time(master: InProcess) -> None:
+    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-10")
     for license_id in ("b", "a", "c"):
         await at.licensed(license_id, "PBX-Port12", 1)
     long = "y" * 200

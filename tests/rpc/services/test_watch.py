@@ -45,23 +45,23 @@ async def _ends(stream: Stream) -> bool:
     return await stream.read() is grpc.aio.EOF
 
 
-async def test_the_first_message_comes_at_once(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 1}))
-    berlin = await opened(any_master.wire, "berlin")
-    stream = _watch(any_master.wire, berlin)
+async def test_the_first_message_comes_at_once(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(master.wire, "berlin")
+    stream = _watch(master.wire, berlin)
     assert await _next(stream) == []
     stream.cancel()
 
 
-async def test_a_fenced_holder_is_told_and_can_do_nothing_more(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 1}))
-    old = await opened(any_master.wire, "berlin")
-    stream = _watch(any_master.wire, old)
+async def test_a_fenced_holder_is_told_and_can_do_nothing_more(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    old = await opened(master.wire, "berlin")
+    stream = _watch(master.wire, old)
     assert await _next(stream) == []
-    await opened(any_master.wire, "berlin")
+    await opened(master.wire, "berlin")
     assert await _next(stream) == [FENCED]
     assert await _ends(stream)
-    for call in (old.renew(), old.close(), old.sync(), _watch(any_master.wire, old).read()):
+    for call in (old.renew(), old.close(), old.sync(), _watch(master.wire, old).read()):
         assert (await failure(call)).reason == "LEASE_FENCED"
 
 
@@ -177,35 +177,35 @@ def _given_up(master: InProcess, method: str) -> float:
     return master.running.metrics.registry.get_sample_value("grpc_server_handled_total", labels) or 0
 
 
-async def test_a_closed_lease(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 1}))
-    berlin = await opened(any_master.wire, "berlin")
-    stream = _watch(any_master.wire, berlin)
+async def test_a_closed_lease(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(master.wire, "berlin")
+    stream = _watch(master.wire, berlin)
     assert await _next(stream) == []
     await berlin.close()
     assert await _next(stream) == [CLOSED]
     assert await _ends(stream)
-    assert (await failure(_watch(any_master.wire, berlin).read())).reason == "LEASE_CLOSED"
+    assert (await failure(_watch(master.wire, berlin).read())).reason == "LEASE_CLOSED"
 
 
-async def test_an_expired_lease(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 1}, ttl_seconds=60, grace_seconds=60))
-    berlin = await opened(any_master.wire, "berlin")
-    stream = _watch(any_master.wire, berlin)
+async def test_an_expired_lease(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}, ttl_seconds=60, grace_seconds=60))
+    berlin = await opened(master.wire, "berlin")
+    stream = _watch(master.wire, berlin)
     assert await _next(stream) == []
-    any_master.clock.advance(126)
-    await any_master.running.expiry.run_once()
+    master.clock.advance(126)
+    await master.running.expiry.run_once()
     assert await _next(stream) == [EXPIRED]
     assert await _ends(stream)
-    assert (await failure(_watch(any_master.wire, berlin).read())).reason == "LEASE_EXPIRED"
+    assert (await failure(_watch(master.wire, berlin).read())).reason == "LEASE_EXPIRED"
 
 
-async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 1}))
-    berlin = await opened(any_master.wire, "berlin", software="12")
-    stream = _watch(any_master.wire, berlin)
+async def test_a_version_limit_comes_and_goes_with_an_apply(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}))
+    berlin = await opened(master.wire, "berlin", software="12")
+    stream = _watch(master.wire, berlin)
     assert await _next(stream) == []
-    await any_master.wire.apply(project({"PBX-Port12": 1, "PBX-Port10": 1}))
+    await master.wire.apply(project({"PBX-Port12": 1, "PBX-Port10": 1}))
     async with asyncio.timeout(HANG_SECONDS):
         answer = await stream.read()
     assert isinstance(answer, lease_pb2.WatchLeaseResponse)
@@ -213,7 +213,7 @@ async def test_a_version_limit_comes_and_goes_with_an_apply(any_master: InProces
     assert notice.kind == lease_pb2.NOTICE_KIND_VERSION_LIMIT
     assert [license.type for license in notice.licenses] == ["PBX-Port10"]
     assert [each.kind for each in (await berlin.renew()).notices] == [notice.kind]
-    await any_master.wire.apply(project({"PBX-Port12": 1}))
+    await master.wire.apply(project({"PBX-Port12": 1}))
     assert await _next(stream) == []
     stream.cancel()
 

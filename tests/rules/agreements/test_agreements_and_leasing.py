@@ -71,8 +71,8 @@ async def on_trial(master: InProcess) -> tuple[Site, BarePbx]:
 
 
 @pytest.mark.rule("P1")
-async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None:
-    at, hq = await on_trial(any_master)
+async def test_the_end_of_a_trial_takes_its_seats(master: InProcess) -> None:
+    at, hq = await on_trial(master)
     granted(await hq.acquire(*seats("user", 5)))
     assert (await refuse(hq, seat("user", "more"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     await give_back(hq, *seats("user", 2))
@@ -105,8 +105,8 @@ async def test_the_end_of_a_trial_takes_its_seats(any_master: InProcess) -> None
 
 
 @pytest.mark.rule("P1")
-async def test_the_end_is_told_before_and_a_second_key_moves_it(any_master: InProcess) -> None:
-    at, hq = await on_trial(any_master)
+async def test_the_end_is_told_before_and_a_second_key_moves_it(master: InProcess) -> None:
+    at, hq = await on_trial(master)
     at.on("2026-01-22")
     await hq.open("3")
     assert not (await hq.renew()).notices
@@ -115,7 +115,7 @@ async def test_the_end_is_told_before_and_a_second_key_moves_it(any_master: InPr
     (soon,) = (await hq.renew()).notices
     assert (soon.kind, len(soon.licenses)) == (lease_pb2.NOTICE_KIND_LICENSES_END, 2)
     assert soon.message.startswith("Trial of license isym-1 ends on 2026-01-30, and with it the use of 1 x")
-    assert (await listed(any_master.wire))["isym-1-user"].use_end_time.seconds == noon("2026-01-30") - 43_200
+    assert (await listed(master.wire))["isym-1-user"].use_end_time.seconds == noon("2026-01-30") - 43_200
     await at.place(orders.ExtendTrial(license="isym-1", key="T2"))
     assert not (await hq.renew()).notices
     at.on("2026-01-30")
@@ -125,14 +125,14 @@ async def test_the_end_is_told_before_and_a_second_key_moves_it(any_master: InPr
 
 
 @pytest.mark.rule("P1", "P2")
-async def test_a_purchase_while_seats_are_being_taken_gives_it_up(any_master: InProcess) -> None:
-    at, hq = await on_trial(any_master)
+async def test_a_purchase_while_seats_are_being_taken_gives_it_up(master: InProcess) -> None:
+    at, hq = await on_trial(master)
     at.just_before("2026-01-30")
     await hq.open("3")
     granted(await hq.acquire(*seats("user", 5)))
     at.midnight()
     await at.look()
-    refused_cancel = refusal(await cancel(any_master.wire, "isym-1-user"))
+    refused_cancel = refusal(await cancel(master.wire, "isym-1-user"))
     assert refused_cancel.problem == license_pb2.MOVE_PROBLEM_USE_ENDED
     await at.paid(buy(user=20), "K1")
     (revoked,) = (await hq.renew()).notices
@@ -140,7 +140,7 @@ async def test_a_purchase_while_seats_are_being_taken_gives_it_up(any_master: In
     await give_back(hq, *revoked.seats)
     await at.look()
     granted(await hq.acquire(*seats("user", 20)))
-    assert await used(any_master.wire, "user") == (20, 20)
+    assert await used(master.wire, "user") == (20, 20)
 
 
 @pytest.mark.rule("P2")
@@ -173,8 +173,8 @@ async def test_a_dry_run_and_a_retry_change_nothing_more(any_master: InProcess) 
 
 
 @pytest.mark.rule("P2")
-async def test_a_purchase_takes_the_place_of_a_trial_without_losing_a_seat(any_master: InProcess) -> None:
-    at, hq = await on_trial(any_master)
+async def test_a_purchase_takes_the_place_of_a_trial_without_losing_a_seat(master: InProcess) -> None:
+    at, hq = await on_trial(master)
     at.just_before("2026-01-30")
     await hq.open("3")
     granted(await hq.acquire(*seats("user", 5)))
@@ -184,7 +184,7 @@ async def test_a_purchase_takes_the_place_of_a_trial_without_losing_a_seat(any_m
     await at.look()
     assert not (await hq.renew()).notices
     granted(await hq.acquire(*seats("user", 20)))
-    assert not (await listed(any_master.wire))["isym-1-user"].HasField("use_end_time")
+    assert not (await listed(master.wire))["isym-1-user"].HasField("use_end_time")
 
 
 @pytest.mark.rule("P2")
@@ -212,41 +212,41 @@ async def test_a_purchase_of_fewer_drains_what_is_too_much(any_master: InProcess
 
 
 @pytest.mark.rule("P5")
-async def test_the_end_of_maintenance_takes_nothing(any_master: InProcess) -> None:
-    at = await site(any_master)
+async def test_the_end_of_maintenance_takes_nothing(master: InProcess) -> None:
+    at = await site(master)
     await at.paid(buy(user=20), "K1")
     await at.bound(*ISYM)
     at.just_before("2027-01-15")
-    hq = await opened(any_master.wire, "hq", "3")
+    hq = await opened(master.wire, "hq", "3")
     granted(await hq.acquire(*seats("user", 19)))
     at.midnight()
     assert (await at.cover("isym-1", "maintenance"))[0] is False
     await at.look()
-    await any_master.running.agreements.renew_and_reconcile()
+    await master.running.agreements.renew_and_reconcile()
     assert not (await hq.renew()).notices
     await grant(hq, seat("user", "phone-19"))
     assert (await refuse(hq, seat("user", "more"))).reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
 
 
 @pytest.mark.rule("P6")
-async def test_an_upgrade_counts_at_once(any_master: InProcess) -> None:
-    at = await site(any_master)
+async def test_an_upgrade_counts_at_once(master: InProcess) -> None:
+    at = await site(master)
     await at.paid(buy(user=20), "K1")
     await at.bound(*ISYM)
-    hq = await opened(any_master.wire, "hq", "3")
+    hq = await opened(master.wire, "hq", "3")
     granted(await hq.acquire(*seats("user", 20)))
     ordered = await at.place(orders.UpgradeTier(license="isym-1", counts={"user": 40}))
     await refuse(hq, seat("user", "more"))  # not before it is paid (P9)
     await at.place(orders.ConfirmPayment(order=ordered.entries[0].number, key="K2"))
-    assert await used(any_master.wire, "user") == (20, 40)
+    assert await used(master.wire, "user") == (20, 40)
     granted(await hq.acquire(*seats("user", 40)))
 
 
 @pytest.mark.rule("P1", "P5")
-async def test_a_plan_says_what_is_left_on_a_day(any_master: InProcess) -> None:
-    at, hq = await on_trial(any_master)
+async def test_a_plan_says_what_is_left_on_a_day(master: InProcess) -> None:
+    at, hq = await on_trial(master)
     granted(await hq.acquire(*seats("user", 3)))
-    wire = any_master.wire
+    wire = master.wire
     assert (await plan(wire, day("2026-01-29"))).verdict == OK
     then = await plan(wire, day("2026-01-30"))
     assert then.verdict == NOT_POSSIBLE
@@ -271,12 +271,12 @@ async def test_a_plan_says_what_is_left_on_a_day(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("P3")
-async def test_a_license_for_v3_is_not_for_v4(any_master: InProcess) -> None:
-    at = await site(any_master)
+async def test_a_license_for_v3_is_not_for_v4(master: InProcess) -> None:
+    at = await site(master)
     await at.paid(buy(user=20), "K1")
     await at.bound(*ISYM)
-    await grant(await opened(any_master.wire, "hq", "3r2"), seat("user", "ann"))
-    hq = await opened(any_master.wire, "hq", "4")
+    await grant(await opened(master.wire, "hq", "3r2"), seat("user", "ann"))
+    hq = await opened(master.wire, "hq", "4")
     too_new = await refuse(hq, seat("user", "ben"))
     assert too_new.reason == Reason.REFUSAL_REASON_VERSION_LIMIT
     assert [license.license for license in too_new.licenses] == ["isym-1-user"]
@@ -305,16 +305,16 @@ async def test_a_feature_key_is_on_its_server_and_outlives_maintenance(any_maste
 
 
 @pytest.mark.rule("R3", "R4")
-async def test_yearly_seats_grow_together_and_stop_together(any_master: InProcess) -> None:
-    at = await site(any_master, "distribution_engine")
+async def test_yearly_seats_grow_together_and_stop_together(master: InProcess) -> None:
+    at = await site(master, "distribution_engine")
     await at.place(orders.Buy(id="de", product="seats", counts={"seat": 5}))
     await at.bound("de-seat")
     at.on("2026-07-15")
-    hq = await opened(any_master.wire, "hq", "3")
+    hq = await opened(master.wire, "hq", "3")
     granted(await hq.acquire(*seats("seat", 5)))
     await refuse(hq, seat("seat", "more"))
     await at.place(orders.AddSeats(contract="de", counts={"seat": 3}))
-    assert await used(any_master.wire, "seat") == (5, 8)
+    assert await used(master.wire, "seat") == (5, 8)
     at.just_before("2027-01-15")
     await hq.open("3")
     granted(await hq.acquire(*seats("seat", 8)))
@@ -324,7 +324,7 @@ async def test_yearly_seats_grow_together_and_stop_together(any_master: InProces
     assert len(revoked.seats) == 8
     await give_back(hq, *revoked.seats)
     await at.look()
-    assert await used(any_master.wire, "seat") == (0, 0)
+    assert await used(master.wire, "seat") == (0, 0)
     await at.place(orders.Extend(subjects=contract("de"), offer="yearly"))
     await at.bound("de-seat")
     granted(await hq.acquire(*seats("seat", 8)))

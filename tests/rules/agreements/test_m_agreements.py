@@ -12,6 +12,7 @@ from tests.support.pbxs.pbx import opened, seat
 from tests.support.projects.agreements import SSA_PRICES, AgreementOrders, Problem, license_
 from tests.support.projects.plans import plan
 from tests.support.projects.plans import upgrade as upgraded_to
+from tests.support.projects.signed_documents import listed
 
 
 def extend(*licenses: str, months: int = 12) -> orders.Extend:
@@ -40,26 +41,28 @@ async def opened_project(master: InProcess, day: str, *, amount: str = "10000") 
 
 
 @pytest.mark.rule("M1")
-async def test_upgraded_free_of_charge_to_what_came_within_the_agreement(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10")
+async def test_upgraded_free_of_charge_to_what_came_within_the_agreement(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10")
     await at.place(extend("ports"))
     at.on("2026-06-01")
-    assert (await at.refuse(upgrade(13, "ports"))).problem == Problem.AGREEMENT_PROBLEM_UNKNOWN_RELEASE
     await at.place(released("13", "2026-05-01"))
     again = await at.place(released("V13", "2026-05-01"))
     assert (len(again.entries), len(again.notes)) == (0, 1)
     other_day = await at.refuse(released("13", "2026-05-02"))
     assert other_day.problem == Problem.AGREEMENT_PROBLEM_ALREADY_THERE
-    berlin = await opened(any_master.wire, "berlin", "13")
+    berlin = await opened(master.wire, "berlin", "13")
     assert (await refuse(berlin, seat("port", "alice"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
     placed = await at.place(upgrade(13, "ports"))
     assert [entry.kind for entry in placed.entries] == ["version_set"]
     assert list(placed.totals) == []
     await grant(berlin, seat("port", "alice"))  # leasing sees it at once (B3)
     assert (await at.agreement("ports")).version == 13
+    license = (await listed(at.master.wire))["ports"]
+    assert (license.type, license.device) == ("PBX-Port13", "hq-box")
     lower = await at.refuse(upgrade(12, "ports"))
     assert (lower.problem, list(lower.rules)) == (Problem.AGREEMENT_PROBLEM_VERSION_TOO_LOW, ["B2", "M1"])
     await at.place(released("14", "2027-02-01"))
+    assert (await at.refuse(upgrade(14, "ports"))).problem == Problem.AGREEMENT_PROBLEM_UNKNOWN_RELEASE  # not yet
     at.on("2027-03-01")
     refused = await at.refuse(upgrade(14, "ports"))
     assert refused.problem == Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE
@@ -67,8 +70,8 @@ async def test_upgraded_free_of_charge_to_what_came_within_the_agreement(any_mas
 
 
 @pytest.mark.rule("M1")
-async def test_not_to_what_came_in_a_gap(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10")
+async def test_not_to_what_came_in_a_gap(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10")
     await at.place(extend("ports"))
     await at.place(released("13", "2025-06-01"))
     refused = await at.refuse(upgrade(13, "ports"))
@@ -77,8 +80,8 @@ async def test_not_to_what_came_in_a_gap(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("M2")
-async def test_credits_are_bought_at_any_time_and_never_go_below_zero(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10", amount="")
+async def test_credits_are_bought_at_any_time_and_never_go_below_zero(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10", amount="")
     refused = await at.refuse(extend("ports"))
     assert (refused.problem, list(refused.rules)) == (Problem.AGREEMENT_PROBLEM_CREDITS_SHORT, ["M2"])
     assert refused.remedy == "add 150 credits or more"
@@ -99,8 +102,8 @@ async def test_credits_are_bought_at_any_time_and_never_go_below_zero(any_master
 
 
 @pytest.mark.rule("M3", "L7")
-async def test_the_first_binding_decides_when_it_begins(any_master: InProcess) -> None:
-    at = await AgreementOrders(any_master, SSA_PRICES).opened("2026-01-31")
+async def test_the_first_binding_decides_when_it_begins(master: InProcess) -> None:
+    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-31")
     await at.licensed("ports", "PBX-Port12", 10)
     await at.licensed("spare", "PBX-Port12", 10, bound=False)
     await at.place(credits("1000"))
@@ -129,8 +132,8 @@ async def test_any_period_for_about_15_percent_a_year(any_master: InProcess) -> 
 
 
 @pytest.mark.rule("M5")
-async def test_a_reminder_comes_early_enough_to_extend_without_surcharge(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10")
+async def test_a_reminder_comes_early_enough_to_extend_without_surcharge(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10")
     await at.place(extend("ports"))
     at.on("2026-11-10")
     (ending,) = await at.endings()
@@ -146,8 +149,8 @@ async def test_a_reminder_comes_early_enough_to_extend_without_surcharge(any_mas
 
 
 @pytest.mark.rule("M6")
-async def test_after_it_lapsed_the_unpaid_time_costs_double(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10")
+async def test_after_it_lapsed_the_unpaid_time_costs_double(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10")
     await at.licensed("never", "PBX-Port12", 10)
     await at.place(extend("ports"))
     at.on("2027-07-10")
@@ -166,19 +169,19 @@ async def test_after_it_lapsed_the_unpaid_time_costs_double(any_master: InProces
 
 
 @pytest.mark.rule("M7")
-async def test_old_versions_get_no_support_and_run_all_the_same(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10")
+async def test_old_versions_get_no_support_and_run_all_the_same(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10")
     await at.place(released("12", "2024-01-10"))
     assert (await at.right("ports", "2027-01-09")).supported
     right = await at.right("ports", "2027-01-10")
     assert (right.supported, dict(right.counts), right.version) == (False, {"port": 10}, 12)
-    berlin = await opened(any_master.wire, "berlin", "12")
+    berlin = await opened(master.wire, "berlin", "12")
     await grant(berlin, seat("port", "alice"))
 
 
 @pytest.mark.rule("M8")
-async def test_what_is_covered(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10")
+async def test_what_is_covered(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10")
     await at.licensed("phones-9", "PBX SoftwarePhones9", 1)
     await at.place(extend("phones-9"))
     typed = await at.refuse(orders.Extend(subjects=license_("ports"), offer="sssa", months=12))
@@ -196,8 +199,8 @@ async def test_what_is_covered(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("M8", "L6")
-async def test_what_cannot_be_released_is_converted_in_place(any_master: InProcess) -> None:
-    at = await AgreementOrders(any_master, SSA_PRICES + 'ipva = "50"\n').opened("2026-01-10", platform="ipva")
+async def test_what_cannot_be_released_is_converted_in_place(master: InProcess) -> None:
+    at = await AgreementOrders(master, SSA_PRICES + 'ipva = "50"\n').opened("2026-01-10", platform="ipva")
     await at.licensed("vm", "PBX-IPVA12", 10)
     await at.licensed("ports", "PBX-Port12", 10)
     await at.place(credits("1000"))
@@ -210,8 +213,8 @@ async def test_what_cannot_be_released_is_converted_in_place(any_master: InProce
 
 
 @pytest.mark.rule("M2")
-async def test_credits_pay_for_licenses_too(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10", amount="1000")
+async def test_credits_pay_for_licenses_too(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10", amount="1000")
     placed = await at.place(orders.PayLicenses(type="PBX-Port12", quantity=4))
     assert (placed.totals[0].amount, placed.balance) == ("400", "600")
     assert "vendor's file" in placed.notes[0]
@@ -236,8 +239,8 @@ async def test_for_a_whole_pbx_at_once(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("M4", "M3")
-async def test_time_before_the_first_binding_is_never_charged(any_master: InProcess) -> None:
-    at = await AgreementOrders(any_master, SSA_PRICES).opened("2024-01-10")
+async def test_time_before_the_first_binding_is_never_charged(master: InProcess) -> None:
+    at = await AgreementOrders(master, SSA_PRICES).opened("2024-01-10")
     await at.licensed("ports", "PBX-Port12", 10, agreement="2025-01-10", bound=False)
     await at.place(credits("10000"))
     assert await at.cover("ports", "ssa") == (True, "2025-01-10")
@@ -251,16 +254,16 @@ async def test_time_before_the_first_binding_is_never_charged(any_master: InProc
 
 
 @pytest.mark.rule("M1", "B7")
-async def test_a_plan_says_which_licenses_could_be_upgraded_free_of_charge(any_master: InProcess) -> None:
-    at = await opened_project(any_master, "2026-01-10")
+async def test_a_plan_says_which_licenses_could_be_upgraded_free_of_charge(master: InProcess) -> None:
+    at = await opened_project(master, "2026-01-10")
     await at.licensed("uncovered", "PBX-Port12", 5)
     await at.place(extend("ports"))
     at.on("2026-06-01")
-    before = await plan(any_master.wire, upgraded_to("13"))
+    before = await plan(master.wire, upgraded_to("13"))
     free = plan_pb2.ADVICE_ACTION_UPGRADE
     assert free not in {advice.action for advice in before.advice}  # V13 is not published yet
     await at.place(released("13", "2026-05-01"))
-    response = await plan(any_master.wire, upgraded_to("13"))
+    response = await plan(master.wire, upgraded_to("13"))
     assert response.verdict == plan_pb2.PLAN_VERDICT_NOT_POSSIBLE
     first = response.advice[0]
     assert (first.action, first.version) == (free, 13)
@@ -270,4 +273,4 @@ async def test_a_plan_says_which_licenses_could_be_upgraded_free_of_charge(any_m
     assert (without.problem, without.subject.id) == (Problem.AGREEMENT_PROBLEM_NOT_IN_FORCE, "uncovered")
     await at.place(extend("uncovered"))
     await at.place(upgrade(13, "ports", "uncovered"))
-    assert (await plan(any_master.wire, upgraded_to("13"))).verdict == plan_pb2.PLAN_VERDICT_OK
+    assert (await plan(master.wire, upgraded_to("13"))).verdict == plan_pb2.PLAN_VERDICT_OK

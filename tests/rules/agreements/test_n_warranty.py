@@ -25,8 +25,8 @@ def warranty(
 
 
 @pytest.mark.rule("N1")
-async def test_one_year_and_five_in_all_by_a_key_for_the_serial_number(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
+async def test_one_year_and_five_in_all_by_a_key_for_the_serial_number(master: InProcess) -> None:
+    at = await opened_project(master)
     assert await at.cover("hq-box", "warranty") == (True, "2027-01-31")
     wrong = await at.refuse(warranty(serial="0090332"))
     assert (wrong.problem, wrong.field) == (Problem.AGREEMENT_PROBLEM_WRONG_SERIAL, "serial")
@@ -46,9 +46,9 @@ async def test_one_year_and_five_in_all_by_a_key_for_the_serial_number(any_maste
 
 
 @pytest.mark.rule("N2")
-async def test_all_years_at_once_and_never_a_second_extension(any_master: InProcess) -> None:
+async def test_all_years_at_once_and_never_a_second_extension(master: InProcess) -> None:
     """The document's example: three years of extension, ordered and bound together."""
-    at = await opened_project(any_master)
+    at = await opened_project(master)
     await at.place(warranty(months=36))
     assert await at.cover("hq-box", "warranty") == (True, "2030-01-31")
     for offer in ("warranty_on_purchase", "warranty_later"):
@@ -58,8 +58,8 @@ async def test_all_years_at_once_and_never_a_second_extension(any_master: InProc
 
 
 @pytest.mark.rule("N3")
-async def test_with_the_purchase_or_within_the_first_12_months(any_master: InProcess) -> None:
-    at = await opened_project(any_master)
+async def test_with_the_purchase_or_within_the_first_12_months(master: InProcess) -> None:
+    at = await opened_project(master)
     assert (await at.quote(warranty("warranty_later"))).totals[0].amount == "150.00"  # from the first day on
     at.on("2026-03-02")
     late = await at.refuse(warranty())

@@ -100,8 +100,8 @@ async def test_a_purchase_replaces_the_key_in_place(any_master: InProcess) -> No
 
 
 @pytest.mark.rule("P3")
-async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_version(any_master: InProcess) -> None:
-    at = await bought(any_master)
+async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_version(master: InProcess) -> None:
+    at = await bought(master)
     published = {
         "2.9": "2025-01-01",
         "3.1": "2025-06-01",
@@ -125,8 +125,8 @@ async def test_for_ever_for_what_came_under_maintenance_and_for_one_major_versio
 
 
 @pytest.mark.rule("P4")
-async def test_maintenance_runs_from_the_payment_and_renews_from_its_last_end(any_master: InProcess) -> None:
-    at = await shop(any_master)
+async def test_maintenance_runs_from_the_payment_and_renews_from_its_last_end(master: InProcess) -> None:
+    at = await shop(master)
     ordered = await at.place(buy())
     at.on("2026-03-31")
     await at.place(orders.ConfirmPayment(order=ordered.entries[0].number, key="K1"))
@@ -146,18 +146,18 @@ async def test_maintenance_runs_from_the_payment_and_renews_from_its_last_end(an
 
 
 @pytest.mark.rule("P4")
-async def test_renewals_order_themselves_where_switched_so(any_master: InProcess) -> None:
-    at = await bought(any_master)
+async def test_renewals_order_themselves_where_switched_so(master: InProcess) -> None:
+    at = await bought(master)
     await at.paid(buy("L2"), "K2")
     wrong = await at.refuse(orders.SetAutoRenewal(license="L1", offer="trial", on=True))
     assert (wrong.problem, wrong.remedy) == (Problem.AGREEMENT_PROBLEM_NO_AUTO_RENEWAL, "choose renewal")
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
     assert list((await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))).entries) == []
     at.on("2027-01-07")
-    assert await any_master.running.agreements.renew_and_reconcile() == 0
+    assert await master.running.agreements.renew_and_reconcile() == 0
     at.on("2027-01-08")
-    assert await any_master.running.agreements.renew_and_reconcile() == 1
-    assert await any_master.running.agreements.renew_and_reconcile() == 0  # it awaits its payment
+    assert await master.running.agreements.renew_and_reconcile() == 1
+    assert await master.running.agreements.renew_and_reconcile() == 0  # it awaits its payment
     (awaited,) = (await at.all()).awaited
     assert awaited.subject.id == "L1"
     await at.place(orders.ConfirmPayment(order=awaited.order, key="auto"))
@@ -165,16 +165,16 @@ async def test_renewals_order_themselves_where_switched_so(any_master: InProcess
     assert await at.cover("L2", "maintenance") == (True, "2027-01-15")
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=False))
     at.on("2028-01-10")
-    assert await any_master.running.agreements.renew_and_reconcile() == 0
+    assert await master.running.agreements.renew_and_reconcile() == 0
 
 
 @pytest.mark.rule("P4")
-async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_master_ran(any_master: InProcess) -> None:
-    at = await bought(any_master)
+async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_master_ran(master: InProcess) -> None:
+    at = await bought(master)
     await at.place(orders.SetAutoRenewal(license="L1", offer="renewal", on=True))
     at.on("2027-01-15")  # its last day was yesterday, and an upgrade awaits its payment
     await at.place(totals(user=40))
-    assert await any_master.running.agreements.renew_and_reconcile() == 1
+    assert await master.running.agreements.renew_and_reconcile() == 1
     assert {order.subject.id for order in (await at.all()).awaited} == {"L1"}
     assert len((await at.all()).awaited) == 2
     renewal = (await at.all()).awaited[-1].order
@@ -186,20 +186,23 @@ async def test_a_renewal_is_ordered_whatever_else_waits_and_however_long_no_mast
 
 
 @pytest.mark.rule("P5")
-async def test_after_it_ends_only_newer_versions_and_support_stop(any_master: InProcess) -> None:
-    at = await bought(any_master, user=20, queue=1)
+async def test_after_it_ends_only_newer_versions_and_support_stop(master: InProcess) -> None:
+    at = await bought(master, user=20, queue=1)
     (ending,) = await at.endings("2026-12-01")
     assert (ending.day, dict(ending.stops), ending.what_stops) == ("2027-01-15", {}, "newer releases and support")
     during, after = await at.right("L1", "2027-01-14"), await at.right("L1", "2027-01-15")
     assert dict(during.counts) == dict(after.counts) == {"instance": 1, "user": 20, "queue": 1}
     assert (during.supported, during.upgrades_until_day) == (True, "2027-01-15")
     assert (after.supported, after.upgrades_until_day, after.status) == (False, "", RUNS)
+    at.on("2027-01-15")
+    (over,) = await at.endings()
+    assert (over.days_left, over.reminder_due) == (0, False)
 
 
 @pytest.mark.rule("P6")
-async def test_a_20_user_license_upgraded_to_40_and_a_queue(any_master: InProcess) -> None:
+async def test_a_20_user_license_upgraded_to_40_and_a_queue(master: InProcess) -> None:
     """The document's examples: select 40 users, the total; select 20 users and 1 queue."""
-    at = await bought(any_master, user=20)
+    at = await bought(master, user=20)
     assert (await at.quote(totals(user=20, queue=1))).totals[0].amount == "50.00"
     placed = await at.paid(totals(user=40), "K2")
     assert [(line.what, line.amount) for line in placed.lines] == [("iSymphony User: 40 in all instead of 20", "80.00")]
@@ -250,8 +253,8 @@ async def test_named_users_count_logged_in_or_not_concurrent_ones_while_they_are
 
 
 @pytest.mark.rule("P9")
-async def test_nothing_is_in_force_before_the_payment_is_confirmed(any_master: InProcess) -> None:
-    at = await shop(any_master)
+async def test_nothing_is_in_force_before_the_payment_is_confirmed(master: InProcess) -> None:
+    at = await shop(master)
     ordered = await at.place(buy())
     assert (ordered.awaits_payment, [entry.kind for entry in ordered.entries]) == (True, ["ordered"])
     number = ordered.entries[0].number

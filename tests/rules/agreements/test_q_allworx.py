@@ -35,8 +35,8 @@ async def server(master: InProcess, release: str = "7.1", delivered: str = DELIV
 
 
 @pytest.mark.rule("Q1")
-async def test_after_7_1_a_later_release_needs_a_valid_maintenance_key(any_master: InProcess) -> None:
-    at = await server(any_master, "7.0")
+async def test_after_7_1_a_later_release_needs_a_valid_maintenance_key(master: InProcess) -> None:
+    at = await server(master, "7.0")
     at.on(LAPSED)
     assert (await at.gate("S", "7.1")).allowed  # 7.1 itself needs none
     assert (await at.gate("S", "7.0", start="6.5")).allowed
@@ -57,9 +57,9 @@ async def test_after_7_1_a_later_release_needs_a_valid_maintenance_key(any_maste
 
 
 @pytest.mark.rule("Q2")
-async def test_no_leapfrog(any_master: InProcess) -> None:
+async def test_no_leapfrog(master: InProcess) -> None:
     """May server S go from 7.0 to 7.4? No, and the path that works."""
-    at = await server(any_master, "7.0")
+    at = await server(master, "7.0")
     at.on(LAPSED)
     answer = await at.gate("S", "7.4")
     assert (answer.allowed, answer.refused.problem) == (False, Problem.AGREEMENT_PROBLEM_LEAPFROG)
@@ -72,8 +72,8 @@ async def test_no_leapfrog(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("Q1", "Q2")
-async def test_a_pbx_asks_for_the_device_that_it_runs_on(any_master: InProcess) -> None:
-    at = await server(any_master)
+async def test_a_pbx_asks_for_the_device_that_it_runs_on(master: InProcess) -> None:
+    at = await server(master)
     await at.place(
         orders.RegisterDevice(
             device="berlin-box", product="server", delivered_on=DELIVERED, release="7.0", serial="serial-berlin-box"
@@ -91,8 +91,8 @@ async def test_a_pbx_asks_for_the_device_that_it_runs_on(any_master: InProcess) 
 
 
 @pytest.mark.rule("Q3")
-async def test_twelve_months_of_warranty_and_three_of_maintenance(any_master: InProcess) -> None:
-    at = await server(any_master)
+async def test_twelve_months_of_warranty_and_three_of_maintenance(master: InProcess) -> None:
+    at = await server(master)
     right = await at.right("S")
     assert (right.warranty_until_day, right.upgrades_until_day) == ("2027-01-10", "2026-04-10")
     again = orders.RegisterDevice(
@@ -104,8 +104,8 @@ async def test_twelve_months_of_warranty_and_three_of_maintenance(any_master: In
 
 
 @pytest.mark.rule("Q3", "N1", "N2")
-async def test_a_server_is_its_serial_number_whatever_it_is_called(any_master: InProcess) -> None:
-    at = await server(any_master)
+async def test_a_server_is_its_serial_number_whatever_it_is_called(master: InProcess) -> None:
+    at = await server(master)
     at.on("2026-05-01")
     for serial in ("serial-S", " Serial S ", "SERIALS"):
         again = orders.RegisterDevice(
@@ -128,8 +128,8 @@ async def test_a_server_is_its_serial_number_whatever_it_is_called(any_master: I
 
 
 @pytest.mark.rule("Q3", "Q4")
-async def test_what_comes_along_counts_from_shipping_and_windows_from_the_purchase(any_master: InProcess) -> None:
-    at = await AgreementOrders(any_master, prices_of("allworx")).opened("2026-03-10", catalog="allworx")
+async def test_what_comes_along_counts_from_shipping_and_windows_from_the_purchase(master: InProcess) -> None:
+    at = await AgreementOrders(master, prices_of("allworx")).opened("2026-03-10", catalog="allworx")
     shipped = orders.RegisterDevice(
         device="S", product="server", delivered_on="2026-03-10", shipped_on="2026-01-10", release="7.1", serial="S1"
     )
@@ -151,8 +151,8 @@ async def test_what_comes_along_counts_from_shipping_and_windows_from_the_purcha
 
 
 @pytest.mark.rule("Q4")
-async def test_white_space_makes_no_other_key(any_master: InProcess) -> None:
-    at = await server(any_master)
+async def test_white_space_makes_no_other_key(master: InProcess) -> None:
+    at = await server(master)
     at.on("2026-04-10")
     await at.place(key("anytime", "M-1 2"))
     for again in ("M-12", " M-1\u00a02 ", "M\u20111 2"):
@@ -186,8 +186,8 @@ async def test_a_feature_is_off_where_the_release_does_not_have_it(
 
 
 @pytest.mark.rule("Q4")
-async def test_five_years_in_the_first_90_days_afterwards_a_year_at_any_time(any_master: InProcess) -> None:
-    at = await server(any_master)
+async def test_five_years_in_the_first_90_days_afterwards_a_year_at_any_time(master: InProcess) -> None:
+    at = await server(master)
     at.on("2026-04-09")
     early = await at.refuse(key("anytime"))
     assert (early.problem, list(early.rules)) == (Problem.AGREEMENT_PROBLEM_OUTSIDE_WINDOW, ["Q4"])
@@ -209,9 +209,9 @@ async def test_five_years_in_the_first_90_days_afterwards_a_year_at_any_time(any
 
 
 @pytest.mark.rule("Q4")
-async def test_installed_in_2010_upgraded_in_2013(any_master: InProcess) -> None:
+async def test_installed_in_2010_upgraded_in_2013(master: InProcess) -> None:
     """The document's example: skipped years need not be bought."""
-    at = await server(any_master, "7.1", "2010-05-01")
+    at = await server(master, "7.1", "2010-05-01")
     at.on("2013-09-01")
     assert not (await at.gate("S", "7.4")).allowed
     assert (await at.quote(key("anytime"))).totals[0].amount == "250.00"
@@ -222,8 +222,8 @@ async def test_installed_in_2010_upgraded_in_2013(any_master: InProcess) -> None
 
 
 @pytest.mark.rule("Q5")
-async def test_a_feature_needs_a_key_of_its_own(any_master: InProcess) -> None:
-    at = await server(any_master)
+async def test_a_feature_needs_a_key_of_its_own(master: InProcess) -> None:
+    at = await server(master)
     order = orders.AddFeature(device="S", feature="feature", key="F-1")
     without = await at.refuse(orders.AddFeature(device="S", feature="feature", key=""))
     assert (without.problem, list(without.rules)) == (Problem.AGREEMENT_PROBLEM_KEY_MISSING, ["Q5"])
@@ -236,8 +236,8 @@ async def test_a_feature_needs_a_key_of_its_own(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("Q6")
-async def test_phones_follow_the_server(any_master: InProcess) -> None:
-    at = await server(any_master, "7.4")
+async def test_phones_follow_the_server(master: InProcess) -> None:
+    at = await server(master, "7.4")
     at.on(LAPSED)
 
     async def firmware(release: str) -> agreement_pb2.CheckUpgradeResponse:
@@ -250,8 +250,8 @@ async def test_phones_follow_the_server(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("Q7")
-async def test_without_maintenance_it_goes_on_and_single_builds_pass(any_master: InProcess) -> None:
-    at = await server(any_master)
+async def test_without_maintenance_it_goes_on_and_single_builds_pass(master: InProcess) -> None:
+    at = await server(master)
     at.on("2026-03-01")
     await at.place(orders.PublishRelease(release="7.5", day="2026-03-01"))
     assert (await at.right("S")).newest_release == "7.5"

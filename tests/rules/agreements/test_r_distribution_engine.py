@@ -54,8 +54,8 @@ async def test_a_seat_for_whoever_takes_part_and_for_nobody_else(any_master: InP
 
 
 @pytest.mark.rule("R2")
-async def test_assigned_by_name_up_to_the_count_and_reassigned(any_master: InProcess) -> None:
-    at = await bought(any_master, 5)
+async def test_assigned_by_name_up_to_the_count_and_reassigned(master: InProcess) -> None:
+    at = await bought(master, 5)
     for user in "abcde":
         await at.place(assign(user))
     full = await at.refuse(assign("f"))
@@ -91,9 +91,9 @@ async def test_five_at_least_and_by_the_year(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("R4")
-async def test_six_months_left_in_the_year(any_master: InProcess) -> None:
+async def test_six_months_left_in_the_year(master: InProcess) -> None:
     """The document's example: what is added is charged for the months left, ends with the others and renews as one."""
-    at = await bought(any_master, 10)
+    at = await bought(master, 10)
     at.on("2026-07-01")
     placed = await at.place(add(2))
     assert [(line.quantity, line.months, line.amount) for line in placed.lines] == [(2, "6", "540.00")]
@@ -108,8 +108,8 @@ async def test_six_months_left_in_the_year(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("R4")
-async def test_seats_are_added_to_a_running_contract_only(any_master: InProcess) -> None:
-    at = await bought(any_master)
+async def test_seats_are_added_to_a_running_contract_only(master: InProcess) -> None:
+    at = await bought(master)
     at.on("2027-01-01")
     for order in (add(2), assign("ann")):
         refused = await at.refuse(order)
@@ -124,8 +124,8 @@ async def test_seats_are_added_to_a_running_contract_only(any_master: InProcess)
 
 
 @pytest.mark.rule("R5")
-async def test_premier_support_is_a_share_of_the_whole_and_changes_at_renewal(any_master: InProcess) -> None:
-    at = await bought(any_master)
+async def test_premier_support_is_a_share_of_the_whole_and_changes_at_renewal(master: InProcess) -> None:
+    at = await bought(master)
     at.on("2026-07-01")
     now = await at.refuse(orders.SetPremier(contract="C", on=True, from_day="2026-07-01"))
     assert (now.problem, list(now.rules)) == (Problem.AGREEMENT_PROBLEM_ONLY_AT_RENEWAL, ["R5"])
@@ -145,8 +145,8 @@ async def test_premier_support_is_a_share_of_the_whole_and_changes_at_renewal(an
 
 
 @pytest.mark.rule("R5")
-async def test_premier_support_is_for_all_or_none(any_master: InProcess) -> None:
-    at = await bought(any_master, premier=True)
+async def test_premier_support_is_for_all_or_none(master: InProcess) -> None:
+    at = await bought(master, premier=True)
     at.on("2026-07-01")
     assert (await at.quote(add(2))).totals[0].amount == "648.00"
     whole, support = (await at.quote(RENEW)).lines

@@ -18,12 +18,12 @@ AHEAD = Policy(license_type="port", block_seats_max=12)
 
 
 @pytest.fixture
-async def hundred(any_master: InProcess) -> InProcess:
+async def hundred(master: InProcess) -> InProcess:
     """A pool of a hundred ports, of which a PBX may hold twelve ahead of need."""
     estate = project({"PBX-Port12": 100}, ttl_seconds=TTL, grace_seconds=GRACE, pbxs=SITES)
-    await any_master.wire.apply(estate)
-    await lay_down(any_master.wire, AHEAD)
-    return any_master
+    await master.wire.apply(estate)
+    await lay_down(master.wire, AHEAD)
+    return master
 
 
 def use(*, seats: int = 0, used: int = 0, acquired: int = 0) -> lease_pb2.BlockUse:
@@ -55,7 +55,7 @@ async def _with_block(hundred: InProcess, held: int = 5) -> tuple[BarePbx, int, 
     return berlin, *terms_of(await renewed(berlin, use(used=held, acquired=held)))
 
 
-async def test_a_block_follows_demand_and_is_counted(hundred: InProcess, database_url: str) -> None:
+async def test_a_block_follows_demand_and_is_counted(hundred: InProcess, sqlite_database_url: str) -> None:
     berlin, size, serial = await _with_block(hundred)
     assert size == 5 + 10, "twice what was acquired"
     assert await _left_for_rome(hundred) == 85
@@ -64,10 +64,10 @@ async def test_a_block_follows_demand_and_is_counted(hundred: InProcess, databas
     hundred.clock.advance(20)
     size, _ = terms_of(await renewed(berlin, use(seats=size, used=15), block_serial=serial))
     assert size == 0, "nothing was acquired, and nothing lies idle"
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
-async def test_idle_seats_are_taken_back_once_the_pbx_has_said_so(hundred: InProcess, database_url: str) -> None:
+async def test_idle_seats_are_taken_back_once_the_pbx_has_said_so(hundred: InProcess, sqlite_database_url: str) -> None:
     berlin, size, serial = await _with_block(hundred)
     left = []
     while serial:
@@ -76,7 +76,7 @@ async def test_idle_seats_are_taken_back_once_the_pbx_has_said_so(hundred: InPro
         left.append(await _left_for_rome(hundred))
         size, serial = offered, newest
     assert left == [85, 90, 93, 94, 95], "each a renewal after it was offered to the PBX"
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 async def test_an_answer_that_was_lost_lowers_nothing(hundred: InProcess) -> None:
@@ -91,7 +91,9 @@ async def test_an_answer_that_was_lost_lowers_nothing(hundred: InProcess) -> Non
     assert await _left_for_rome(hundred) == 85
 
 
-async def test_it_ends_with_the_lease_and_counts_offline_until_then(hundred: InProcess, database_url: str) -> None:
+async def test_it_ends_with_the_lease_and_counts_offline_until_then(
+    hundred: InProcess, sqlite_database_url: str
+) -> None:
     await _with_block(hundred)
     hundred.clock.advance(TTL + GRACE - 1)
     await hundred.running.expiry.run_once()
@@ -99,7 +101,7 @@ async def test_it_ends_with_the_lease_and_counts_offline_until_then(hundred: InP
     hundred.clock.advance(60)
     await hundred.running.expiry.run_once()
     assert await _left_for_rome(hundred) == 100
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 async def test_a_lease_that_is_closed_gives_its_block_back(hundred: InProcess) -> None:

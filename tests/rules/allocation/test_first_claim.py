@@ -19,12 +19,12 @@ KEEP = Policy(license_type="port", first_claim_seconds=KEPT)
 
 
 @pytest.fixture
-async def ten(any_master: InProcess) -> InProcess:
+async def ten(master: InProcess) -> InProcess:
     """A pool of ten ports; what a PBX loses with its lease is kept for half an hour."""
     estate = project({"PBX-Port12": 10, "PBX-Operator12": 5}, ttl_seconds=TTL, grace_seconds=GRACE)
-    await any_master.wire.apply(estate)
-    await lay_down(any_master.wire, KEEP)
-    return any_master
+    await master.wire.apply(estate)
+    await lay_down(master.wire, KEEP)
+    return master
 
 
 async def _lapsed(ten: InProcess, count: int = 6) -> BarePbx:
@@ -40,7 +40,7 @@ async def _expire(ten: InProcess) -> None:
     await ten.running.expiry.run_once()
 
 
-async def test_what_was_held_is_acquired_again_without_a_free_license(ten: InProcess, database_url: str) -> None:
+async def test_what_was_held_is_acquired_again_without_a_free_license(ten: InProcess, sqlite_database_url: str) -> None:
     berlin = await _lapsed(ten)
     hq = await opened(ten.wire, "hq")
     count, (refusal, *_) = divided(await hq.acquire(*seats("port", 10)))
@@ -50,17 +50,17 @@ async def test_what_was_held_is_acquired_again_without_a_free_license(ten: InPro
     await berlin.open()
     assert divided(await berlin.acquire(*seats("port", 8, "desk")))[0] == 6, "six, whoever uses them, and no more"
     assert (await used(ten.wire))["port"] == 10
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
-async def test_it_ends_in_time(ten: InProcess, database_url: str) -> None:
+async def test_it_ends_in_time(ten: InProcess, sqlite_database_url: str) -> None:
     await _lapsed(ten)
     ten.clock.advance(KEPT + 60)
     hq = await opened(ten.wire, "hq")
     assert divided(await hq.acquire(*seats("port", 10)))[0] == 4, "nobody has looked yet"
     await ten.running.expiry.run_once()
     granted(await hq.acquire(*seats("port", 6, "more")))
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 async def test_nothing_is_kept_of_what_was_given_up_on_purpose(ten: InProcess) -> None:

@@ -111,15 +111,15 @@ async def test_what_comes_free_is_handed_on_without_waiting_for_the_next_look(
     await until(has_heard)
 
 
-async def test_who_gives_up_lets_others_move_up_at_once(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 1}, pbxs=SITES))
-    await lay_down(any_master.wire, policy())
-    rome, berlin, oslo = [await opened(any_master.wire, name) for name in ("rome", "berlin", "oslo")]
+async def test_who_gives_up_lets_others_move_up_at_once(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}, pbxs=SITES))
+    await lay_down(master.wire, policy())
+    rome, berlin, oslo = [await opened(master.wire, name) for name in ("rome", "berlin", "oslo")]
     granted(await rome.acquire(seat("port", "only")))
     refused(await berlin.acquire(seat("port", "first"), wait=True))
-    any_master.clock.advance(1)
+    master.clock.advance(1)
     refused(await oslo.acquire(seat("port", "second"), wait=True))
-    await asleep(any_master)
+    await asleep(master)
     await berlin.give_back(seat("port", "first"))
 
     async def has_heard() -> bool:

@@ -20,8 +20,8 @@ async def _ports(wire: Wire) -> status_pb2.Pool:
     return pool
 
 
-async def test_what_is_reserved_is_no_part_of_what_is_free(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_what_is_reserved_is_no_part_of_what_is_free(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
     assert not (await status(wire)).shares
     await lay_down(wire, Rule(name="keep", site="site-berlin", reserve={"port": 4}))
@@ -41,8 +41,8 @@ async def test_what_is_reserved_is_no_part_of_what_is_free(any_master: InProcess
     assert "PBX-Port is debited from hq-box: 7 of 10 in use, 3 free" in explained.reasoning
 
 
-async def test_a_reserve_that_others_use_is_kept_free_as_far_as_anything_is(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_a_reserve_that_others_use_is_kept_free_as_far_as_anything_is(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
     rome = await opened(wire, "rome")
     granted(await rome.acquire(*seats("port", 8)))
@@ -60,22 +60,22 @@ async def test_a_reserve_that_others_use_is_kept_free_as_far_as_anything_is(any_
     assert "PBX-Port is debited from hq-box: 8 of 10 in use, 2 reserved for others, 0 free" in explained.reasoning
 
 
-async def test_what_is_kept_after_an_outage_is_a_part_of_its_own(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_what_is_kept_after_an_outage_is_a_part_of_its_own(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 10}, pbxs=SITES, ttl_seconds=60, grace_seconds=60))
     await lay_down(wire, Policy(license_type="port", first_claim_seconds=3600))
     rome = await opened(wire, "rome")
     granted(await rome.acquire(*seats("port", 3)))
-    any_master.clock.advance(600)
-    await any_master.running.expiry.run_once()
+    master.clock.advance(600)
+    await master.running.expiry.run_once()
     pool = await _ports(wire)
     assert (pool.used, pool.first_claims, pool.promised, pool.free) == (0, 3, 0, 7)
     (share,) = (await status(wire)).shares
     assert (share.site, share.has, share.used, share.first_claims) == ("site-rome", 3, 0, 3)
 
 
-async def test_sites_have_want_and_would_get(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_sites_have_want_and_would_get(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 10}, pbxs=SITES))
     await lay_down(
         wire,
@@ -93,8 +93,8 @@ async def test_sites_have_want_and_would_get(any_master: InProcess) -> None:
     }
 
 
-async def test_what_is_waited_for_stands_beside_the_parts(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_what_is_waited_for_stands_beside_the_parts(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 4}, pbxs=SITES))
     queue = allocation_pb2.QueuePolicy(length_max=10)
     await lay_down(wire, Policy(license_type="port", queue=queue), Rule(site="site-oslo", weight={"port": 3}))
@@ -107,14 +107,14 @@ async def test_what_is_waited_for_stands_beside_the_parts(any_master: InProcess)
     assert shares == {"site-rome": (4, 4, 1), "site-oslo": (0, 3, 3)}
 
 
-async def test_metrics_add_up_too(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_metrics_add_up_too(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 10, "PBX UC12": 3}, pbxs=SITES))
     await lay_down(wire, Rule(name="keep", site="site-berlin", reserve={"port": 4}))
     berlin, rome = await opened(wire, "berlin"), await opened(wire, "rome")
     granted(await rome.acquire(*seats("port", 5)))
     granted(await berlin.acquire(*seats("port", 2)))
-    estates = await any_master.running.status.overviews()
+    estates = await master.running.status.overviews()
     values: dict[str, dict[str, float]] = {"port": {}, "uc": {}}
     for metric in EstateCollector(lambda: estates).collect():
         for sample in metric.samples:

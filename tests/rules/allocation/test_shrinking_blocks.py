@@ -177,22 +177,22 @@ async def test_an_overdraft_that_idle_seats_make_up_for_takes_nothing(thirty: Th
 @pytest.mark.rule("F5")
 @pytest.mark.rule("L5")
 async def test_what_a_standby_may_not_have_heard_of_costs_nobody_else_a_seat(
-    any_master: InProcess, tmp_path: Path, database_url: str
+    master: InProcess, tmp_path: Path, sqlite_database_url: str
 ) -> None:
-    await pool_of(any_master, tmp_path, LICENSES | {"PBX-Port12": 6}, 4)
-    berlin, paris = await opened(any_master.wire, "berlin"), await opened(any_master.wire, "paris")
+    await pool_of(master, tmp_path, LICENSES | {"PBX-Port12": 6}, 4)
+    berlin, paris = await opened(master.wire, "berlin"), await opened(master.wire, "paris")
     granted(await paris.acquire(*seats("port", 2, "paris")))
-    any_master.clock.advance(1)
+    master.clock.advance(1)
     granted(await berlin.acquire(*seats("port", 8)))
-    spare = await standing_by(any_master.wire)
+    spare = await standing_by(master.wire)
     assert spare.covered == {"port": 8}
-    assert await let_go(any_master) == 4
+    assert await let_go(master) == 4
     await obey(berlin)
-    assert (await counted(any_master), await look(any_master)) == (10, 0), "the standby has a lease of eight"
+    assert (await counted(master), await look(master)) == (10, 0), "the standby has a lease of eight"
     assert await told(paris) == []
     for _ in range(2):  # it hears, and says so
-        any_master.clock.advance(10)
+        master.clock.advance(10)
         await berlin.renew()
         await spare.renew()
-    assert (await counted(any_master), await look(any_master)) == (6, 0)
-    assert await mismatches(database_url) == []
+    assert (await counted(master), await look(master)) == (6, 0)
+    assert await mismatches(sqlite_database_url) == []

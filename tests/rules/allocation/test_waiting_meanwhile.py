@@ -24,11 +24,11 @@ SITES = {
 
 
 @pytest.fixture
-async def three(any_master: InProcess) -> InProcess:
+async def three(master: InProcess) -> InProcess:
     """A pool of three ports that Rome holds, and a queue; Berlin has a standby."""
-    await any_master.wire.apply(project({"PBX-Port12": 3, "PBX-Standby12": 3}, pbxs=SITES, **LEASES))
-    await lay_down(any_master.wire, queue())
-    return any_master
+    await master.wire.apply(project({"PBX-Port12": 3, "PBX-Standby12": 3}, pbxs=SITES, **LEASES))
+    await lay_down(master.wire, queue())
+    return master
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_rules_that_come_into_force_are_those_of_the_next_turn(three: InPr
 # --- Clocks that are set ----------------------------------------------------------------------------------------------
 
 
-async def test_a_clock_set_forward_ends_no_waiting(three: InProcess, rome: BarePbx, database_url: str) -> None:
+async def test_a_clock_set_forward_ends_no_waiting(three: InProcess, rome: BarePbx, sqlite_database_url: str) -> None:
     """PBXs count their leases by clocks of their own; nobody is granted anything before it is heard of again."""
     berlin, oslo = await opened(three.wire, "berlin"), await opened(three.wire, "oslo")
     refused(await berlin.acquire(seat("port", "first"), wait=True))
@@ -100,7 +100,7 @@ async def test_a_clock_set_forward_ends_no_waiting(three: InProcess, rome: BareP
     assert await told(berlin) == {"HANDED_ON": ["first"]}
     assert await told(oslo) == {"AWAITED": ["second@1"]}
     assert (await used(three.wire))["port"] == 3
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 # --- Standbys ---------------------------------------------------------------------------------------------------------
@@ -117,7 +117,9 @@ async def _carried(three: InProcess, berlin: BarePbx, rome: BarePbx) -> tuple[Ba
 
 
 @pytest.mark.rule("F5")
-async def test_a_standby_gets_what_its_primary_waited_for(three: InProcess, rome: BarePbx, database_url: str) -> None:
+async def test_a_standby_gets_what_its_primary_waited_for(
+    three: InProcess, rome: BarePbx, sqlite_database_url: str
+) -> None:
     await rome.give_back(seat("port", "phone-0"))
     berlin = await opened(three.wire, "berlin")
     granted(await berlin.acquire(seat("port", "has")))
@@ -131,14 +133,14 @@ async def test_a_standby_gets_what_its_primary_waited_for(three: InProcess, rome
     assert await told(berlin) == {"HANDED_ON": ["desk-0"], "AWAITED": ["desk-1@1"]}, "back, at its place"
     assert [grant.already_held for grant in granted(await berlin.acquire(seat("port", "desk-0")))] == [True]
     assert (await used(three.wire))["port"] == 3
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 @pytest.mark.rule("F5")
 async def test_a_block_stays_counted_after_a_takeover_until_its_signed_end(
-    any_master: InProcess, database_url: str
+    master: InProcess, sqlite_database_url: str
 ) -> None:
-    wire = any_master.wire
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 100, "PBX-Standby12": 100}, pbxs=SITES, **LEASES))
     await lay_down(wire, Policy(license_type="port", block_seats_max=12))
     berlin, rome = await opened(wire, "berlin"), await opened(wire, "rome")
@@ -149,19 +151,19 @@ async def test_a_block_stays_counted_after_a_takeover_until_its_signed_end(
     )
     terms = lease_pb2.LeaseTerms.FromString(answer.lease.signed.payload)
     assert [block.seats for block in terms.blocks] == [15]
-    spare, carried = await _carried(any_master, berlin, rome)
+    spare, carried = await _carried(master, berlin, rome)
     response = await wire.leases.RenewLease(
         lease_pb2.RenewLeaseRequest(pbx=carried.name, epoch=carried.epoch, blocks=[use])
     )
     assert not lease_pb2.LeaseTerms.FromString(response.lease.signed.payload).blocks, "a standby has none"
     assert divided(await rome.acquire(*seats("port", 100)))[0] == 85, "Berlin, cut off, may go by its block still"
-    while any_master.clock.now <= terms.end_time.ToSeconds() + TTL:
-        any_master.clock.advance(TTL)
+    while master.clock.now <= terms.end_time.ToSeconds() + TTL:
+        master.clock.advance(TTL)
         for pbx in (rome, spare, carried):
             await pbx.renew()
-    await any_master.running.expiry.run_once()
+    await master.running.expiry.run_once()
     assert divided(await rome.acquire(*seats("port", 15, "more")))[0] == 10, "the standby carries the five"
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 # --- Who falls silent -------------------------------------------------------------------------------------------------

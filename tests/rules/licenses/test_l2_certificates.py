@@ -48,8 +48,8 @@ from tests.support.projects.signed_documents import (
 
 
 @pytest.mark.rule("L2")
-async def test_the_right_certificate_ends_the_binding(any_master: InProcess, tmp_path: Path) -> None:
-    leaving = await on_its_way(any_master, tmp_path)
+async def test_the_right_certificate_ends_the_binding(master: InProcess, tmp_path: Path) -> None:
+    leaving = await on_its_way(master, tmp_path)
     done = await hand_in(leaving.wire, leaving.signed(leaving.genuine, by=leaving.hq))
     assert (done.license.state, done.license.device, done.license.binding) == (FREE, "", 1)
     assert not done.HasField("binding")
@@ -173,9 +173,9 @@ def test_a_certificate_with_any_bit_turned_changes_nothing(sqlite_database_url: 
 
 
 @pytest.mark.rule("L2")
-async def test_a_certificate_counts_once(any_master: InProcess, tmp_path: Path) -> None:
+async def test_a_certificate_counts_once(master: InProcess, tmp_path: Path) -> None:
     """Again it is answered alike; for any later release it is nothing."""
-    leaving = await on_its_way(any_master, tmp_path)
+    leaving = await on_its_way(master, tmp_path)
     wire, first = leaving.wire, leaving.signed(leaving.genuine, by=leaving.hq)
     done = await hand_in(wire, first)
     before = await everything(wire)
@@ -200,9 +200,9 @@ async def test_a_certificate_counts_once(any_master: InProcess, tmp_path: Path) 
 
 
 @pytest.mark.rule("L2")
-async def test_a_certificate_of_a_release_that_was_given_up_is_nothing(any_master: InProcess, tmp_path: Path) -> None:
+async def test_a_certificate_of_a_release_that_was_given_up_is_nothing(master: InProcess, tmp_path: Path) -> None:
     """And as the device has signed its binding away, the license has another one from then on."""
-    leaving = await on_its_way(any_master, tmp_path)
+    leaving = await on_its_way(master, tmp_path)
     certificate = leaving.hq.certify(leaving.request)
     (staying,) = await cancel(leaving.wire, "ports")
     assert (staying.moved.state, staying.moved.binding) == (BOUND, 2)
@@ -219,14 +219,14 @@ async def test_a_certificate_of_a_release_that_was_given_up_is_nothing(any_maste
 
 
 @pytest.mark.rule("L2", "L3")
-async def test_a_key_counts_for_its_own_project_only(any_master: InProcess, tmp_path: Path) -> None:
+async def test_a_key_counts_for_its_own_project_only(master: InProcess, tmp_path: Path) -> None:
     """The same box's key, enrolled in another project, certifies nothing here."""
-    wire = any_master.wire
+    wire = master.wire
     other = project({})
     other.name = "other"
     await wire.apply(other)
     await wire.apply(project({}))
-    await imported(wire, Vendor(), LICENSES, now=any_master.clock.now)
+    await imported(wire, Vendor(), LICENSES, now=master.clock.now)
     mine = await enrolled(wire, tmp_path / "mine", "hq-box")
     name = "projects/other/devices/hq-box"
     token = (await wire.licenses.CreateEnrollment(license_pb2.CreateEnrollmentRequest(device=name))).token
@@ -260,11 +260,11 @@ async def test_a_device_without_a_key_cannot_be_asked(any_master: InProcess, tmp
 
 
 @pytest.mark.rule("L2")
-async def test_the_device_is_asked_over_the_line(any_master: InProcess, tmp_path: Path) -> None:
+async def test_the_device_is_asked_over_the_line(master: InProcess, tmp_path: Path) -> None:
     """In renewals and over the stream; what is asked is the same document that an operator could carry."""
-    wire = any_master.wire
+    wire = master.wire
     await wire.apply(project({}))
-    await imported(wire, Vendor(), LICENSES, now=any_master.clock.now)
+    await imported(wire, Vendor(), LICENSES, now=master.clock.now)
     key = await enrolled(wire, tmp_path, "hq-box")
     await bind(wire, "hq-box", "ports")
     hq, berlin = await opened(wire, "hq"), await opened(wire, "berlin")

@@ -44,8 +44,8 @@ COOLING_OFF_SECONDS = 604_800
 
 
 @pytest.mark.rule("L2")
-async def test_a_dead_device_takes_two_operators_and_time(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
+async def test_a_dead_device_takes_two_operators_and_time(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
     await wire.apply(project({}))
     await imported(wire, Vendor(), LICENSES, now=clock.now)
     await bind(wire, "hq-box", "ports")  # never enrolled: also then
@@ -72,10 +72,10 @@ async def test_a_dead_device_takes_two_operators_and_time(any_master: InProcess,
 
 
 @pytest.mark.rule("L2")
-async def test_callers_without_a_name_are_one_operator(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_callers_without_a_name_are_one_operator(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({}))
-    await imported(wire, Vendor(), LICENSES, now=any_master.clock.now)
+    await imported(wire, Vendor(), LICENSES, now=master.clock.now)
     await bind(wire, "hq-box", "ports")
     await release(wire, "ports", device_dead=True)
     request = license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
@@ -89,8 +89,8 @@ async def test_callers_without_a_name_are_one_operator(any_master: InProcess) ->
 
 
 @pytest.mark.rule("L2")
-async def test_only_a_dead_device_is_given_up(any_master: InProcess, tmp_path: Path) -> None:
-    leaving = await on_its_way(any_master, tmp_path)
+async def test_only_a_dead_device_is_given_up(master: InProcess, tmp_path: Path) -> None:
+    leaving = await on_its_way(master, tmp_path)
     wire = leaving.wire
     for results in (await approve(wire, "ports", caller="ben"), await approve(wire, "no-such", caller="ben")):
         assert refusal(results).problem in (
@@ -132,10 +132,8 @@ async def test_a_late_certificate_ends_the_waiting(any_master: InProcess, tmp_pa
 
 
 @pytest.mark.rule("L2")
-async def test_a_device_said_to_be_dead_that_signs_needs_no_second_operator(
-    any_master: InProcess, tmp_path: Path
-) -> None:
-    wire, clock = any_master.wire, any_master.clock
+async def test_a_device_said_to_be_dead_that_signs_needs_no_second_operator(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
     await wire.apply(project({}))
     await imported(wire, Vendor(), LICENSES, now=clock.now)
     hq = await enrolled(wire, tmp_path, "hq-box")

@@ -47,9 +47,9 @@ Stream = lease_pb2.WatchLeaseResponse
 
 
 @pytest.mark.rule("L5")
-async def test_refused_with_who_holds_it(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+async def test_refused_with_who_holds_it(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 4))
     await grant_all(paris, *seats("port", 2))
@@ -70,9 +70,9 @@ async def test_refused_with_who_holds_it(any_master: InProcess, tmp_path: Path) 
 
 
 @pytest.mark.rule("L5")
-async def test_several_together_are_judged_together(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
-    await estate_of(any_master, tmp_path, {"a": ("PBX-Port12", 5), "b": ("PBX-Port12", 5)}, {"PBX-Port12": 5})
+async def test_several_together_are_judged_together(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
+    await estate_of(master, tmp_path, {"a": ("PBX-Port12", 5), "b": ("PBX-Port12", 5)}, {"PBX-Port12": 5})
     await grant_all(await opened(wire, "berlin"), *seats("port", 8))
     first, second = await release(wire, "a", "b")
     assert first.HasField("moved")
@@ -80,12 +80,10 @@ async def test_several_together_are_judged_together(any_master: InProcess, tmp_p
 
 
 @pytest.mark.rule("L5")
-async def test_a_release_that_waits_for_its_certificate_grants_nothing_new(
-    any_master: InProcess, tmp_path: Path
-) -> None:
+async def test_a_release_that_waits_for_its_certificate_grants_nothing_new(master: InProcess, tmp_path: Path) -> None:
     """What was enough when it was asked for stays enough."""
-    wire = any_master.wire
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+    wire = master.wire
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     asked = moved(await release(wire, "ports"))
@@ -97,9 +95,9 @@ async def test_a_release_that_waits_for_its_certificate_grants_nothing_new(
 
 
 @pytest.mark.rule("L5")
-async def test_draining_takes_nothing_away_and_ends_by_itself(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+async def test_draining_takes_nothing_away_and_ends_by_itself(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     asked = moved(await release(wire, "ports", in_use=DRAIN))
@@ -111,17 +109,17 @@ async def test_draining_takes_nothing_away_and_ends_by_itself(any_master: InProc
     waiting = (await certify(wire, key, asked.release.request)).license
     assert (waiting.state, waiting.release.certified, waiting.release.seats_to_go) == (RELEASING, True, 3)
     await berlin.give_back(*seats("port", 2))
-    assert (await released(any_master)).release.seats_to_go == 1
+    assert (await released(master)).release.seats_to_go == 1
     await berlin.close()
-    assert (await released(any_master)).state == FREE
+    assert (await released(master)).state == FREE
     assert await used(wire, "port") == (0, 0)
 
 
 @pytest.mark.rule("L5")
-async def test_draining_takes_nothing_away_beside_a_release_that_does(any_master: InProcess, tmp_path: Path) -> None:
+async def test_draining_takes_nothing_away_beside_a_release_that_does(master: InProcess, tmp_path: Path) -> None:
     """Nor does it end first, with the seats that the other one freed: as many again would have to go then."""
-    wire, licenses = any_master.wire, {"drained": ("PBX-Port12", 3), "taken": ("PBX-Port12", 2)}
-    key = await estate_of(any_master, tmp_path, licenses, {"PBX-Port12": 4})
+    wire, licenses = master.wire, {"drained": ("PBX-Port12", 3), "taken": ("PBX-Port12", 2)}
+    key = await estate_of(master, tmp_path, licenses, {"PBX-Port12": 4})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 9))
     asked = [moved(await release(wire, "drained", in_use=DRAIN))]
@@ -133,18 +131,18 @@ async def test_draining_takes_nothing_away_beside_a_release_that_does(any_master
     assert len(told) == 2
     await berlin.give_back(*told)
     assert (await listed(wire))["drained"].release.seats_to_go == 3
-    assert (await released(any_master, "taken")).state == FREE
-    assert (await released(any_master, "drained")).release.seats_to_go == 3
-    assert await any_master.running.licenses.shrink_pools() == 0
+    assert (await released(master, "taken")).state == FREE
+    assert (await released(master, "drained")).release.seats_to_go == 3
+    assert await master.running.licenses.shrink_pools() == 0
     assert await used(wire, "port") == (7, 7)
     await berlin.give_back(*seats("port", 9))
-    assert (await released(any_master, "drained")).state == FREE
+    assert (await released(master, "drained")).state == FREE
 
 
 @pytest.mark.rule("L5")
-async def test_giving_a_release_up_grants_again(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
-    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+async def test_giving_a_release_up_grants_again(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
+    await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 3))
     (result,) = await release(wire, "ports", in_use=REVOKE)
@@ -160,9 +158,9 @@ async def test_giving_a_release_up_grants_again(any_master: InProcess, tmp_path:
 
 
 @pytest.mark.rule("L5")
-async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
+async def test_revoking_takes_the_newest_and_tells_at_once(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 5})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 4, prefix="old"))
     clock.advance(1)
@@ -187,15 +185,15 @@ async def test_revoking_takes_the_newest_and_tells_at_once(any_master: InProcess
     await berlin.give_back(*notice.seats)
     await paris.sync(*[seat for seat in seats("port", 2, prefix="newer") if seat.holder != third.holder])
     assert await seats_told(berlin) == await seats_told(paris) == []
-    assert (await released(any_master)).state == FREE
+    assert (await released(master)).state == FREE
     assert await used(wire, "port") == (5, 5)
 
 
 @pytest.mark.rule("L5")
-async def test_connected_pbxs_give_way_first(any_master: InProcess, tmp_path: Path) -> None:
+async def test_connected_pbxs_give_way_first(master: InProcess, tmp_path: Path) -> None:
     """Although what the silent one holds is newer: it could not be told."""
-    wire, clock = any_master.wire, any_master.clock
-    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 3)}, {"PBX-Port12": 3})
+    wire, clock = master.wire, master.clock
+    await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 3)}, {"PBX-Port12": 3})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 2))
     clock.advance(1)
@@ -209,9 +207,9 @@ async def test_connected_pbxs_give_way_first(any_master: InProcess, tmp_path: Pa
 
 
 @pytest.mark.rule("L5")
-async def test_a_silent_site_counts_until_its_signed_lease_ends(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+async def test_a_silent_site_counts_until_its_signed_lease_ends(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 4))
     ends = clock.now + TTL + GRACE
@@ -221,21 +219,21 @@ async def test_a_silent_site_counts_until_its_signed_lease_ends(any_master: InPr
     assert (result.moved.release.seats_to_go, result.moved.release.seats_unreachable) == (4, 4)
     await certify(wire, key, result.moved.release.request)
     clock.now = ends + ALLOWANCE
-    await any_master.running.expiry.run_once()
-    assert (await released(any_master)).state == RELEASING
+    await master.running.expiry.run_once()
+    assert (await released(master)).state == RELEASING
     assert await used(wire, "port") == (4, 10)
     clock.advance(0.01)
-    await any_master.running.expiry.run_once()
-    assert (await released(any_master)).state == FREE
+    await master.running.expiry.run_once()
+    assert (await released(master)).state == FREE
     assert await used(wire, "port") == (0, 0)
     await berlin.open()
     assert await seats_told(berlin) == []  # that lease is over, and with it what was taken from it
 
 
 @pytest.mark.rule("L5")
-async def test_a_silent_site_that_comes_back_is_told(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+async def test_a_silent_site_that_comes_back_is_told(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)})
     berlin = await opened(wire, "berlin")
     await grant_all(berlin, *seats("port", 2))
     clock.advance(TTL + 1)
@@ -246,16 +244,16 @@ async def test_a_silent_site_that_comes_back_is_told(any_master: InProcess, tmp_
     assert len(notice.seats) == 2
     synced = await berlin.sync(*seats("port", 2))
     assert {refusal.reason for refusal in refused(synced.results)} == {Reason.REFUSAL_REASON_REVOKED}
-    assert (await released(any_master)).state == RELEASING
+    assert (await released(master)).state == RELEASING
     synced = await berlin.sync()
     assert synced.seats_returned == 2
-    assert (await released(any_master)).state == FREE
+    assert (await released(master)).state == FREE
 
 
 @pytest.mark.rule("L5")
-async def test_force_stops_counting_silent_sites_and_tells_the_risk(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 2})
+async def test_force_stops_counting_silent_sites_and_tells_the_risk(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-Port12": 2})
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
     await grant_all(berlin, *seats("port", 4))
     await grant_all(paris, *seats("port", 3))
@@ -278,9 +276,9 @@ async def test_force_stops_counting_silent_sites_and_tells_the_risk(any_master: 
 
 
 @pytest.mark.rule("L5", "D1")
-async def test_what_goes_along_is_at_risk_too(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-IPVA12": (5, "vm-box")})
+async def test_what_goes_along_is_at_risk_too(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
+    await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)}, {"PBX-IPVA12": (5, "vm-box")})
     vm = await opened(wire, "vm")
     await grant_all(vm, *seats("port", 3))
     clock.advance(TTL + 1)
@@ -292,9 +290,9 @@ async def test_what_goes_along_is_at_risk_too(any_master: InProcess, tmp_path: P
 
 
 @pytest.mark.rule("L5")
-async def test_a_release_is_stepped_up(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    key = await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+async def test_a_release_is_stepped_up(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
+    key = await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)})
     await grant_all(await opened(wire, "berlin"), *seats("port", 4))
     first = moved(await release(wire, "ports", in_use=DRAIN))
     again = moved(await release(wire, "ports"))  # less is no step back
@@ -313,9 +311,9 @@ async def test_a_release_is_stepped_up(any_master: InProcess, tmp_path: Path) ->
 
 
 @pytest.mark.rule("L5")
-async def test_another_release_of_it_is_refused(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
-    await estate_of(any_master, tmp_path, {"ports": ("PBX-Port12", 10)})
+async def test_another_release_of_it_is_refused(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
+    await estate_of(master, tmp_path, {"ports": ("PBX-Port12", 10)})
     before = moved(await release(wire, "ports"))
     for other in (
         await release(wire, "ports", to_device="berlin-box"),
@@ -327,11 +325,11 @@ async def test_another_release_of_it_is_refused(any_master: InProcess, tmp_path:
 
 
 @pytest.mark.rule("L5")
-async def test_seats_of_a_local_site(any_master: InProcess, tmp_path: Path) -> None:
+async def test_seats_of_a_local_site(master: InProcess, tmp_path: Path) -> None:
     """Its own licenses, its own seats; the pool is not touched."""
-    wire = any_master.wire
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 5}, pbxs=PBXS, ttl_seconds=TTL, grace_seconds=GRACE))
-    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=any_master.clock.now)
+    await imported(wire, Vendor(), {"berlins": ("PBX-Port12", 3)}, now=master.clock.now)
     key = await enrolled(wire, tmp_path, "berlin-box")
     await bind(wire, "berlin-box", "berlins")
     berlin, paris = await opened(wire, "berlin"), await opened(wire, "paris")
@@ -342,7 +340,7 @@ async def test_seats_of_a_local_site(any_master: InProcess, tmp_path: Path) -> N
     assert await seats_told(paris) == []
     await certify(wire, key, result.moved.release.request)
     await berlin.give_back(*await seats_told(berlin))
-    assert (await released(any_master, "berlins")).device == "hq-box"
+    assert (await released(master, "berlins")).device == "hq-box"
     assert await used(wire, "port") == (5, 8)
     await grant_all(berlin, *seats("port", 3))  # A5: it draws on the pool now
 

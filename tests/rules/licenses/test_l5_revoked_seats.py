@@ -48,23 +48,23 @@ async def test_nothing_new_leans_on_a_seat_that_was_taken_away(any_master: InPro
 
 
 @pytest.mark.rule("L5", "H3")
-async def test_nothing_new_is_included_in_a_seat_that_was_taken_away(any_master: InProcess, tmp_path: Path) -> None:
-    berlin = await _lent(any_master, tmp_path, "PBX UC12", PBX_Fax12=1)
+async def test_nothing_new_is_included_in_a_seat_that_was_taken_away(master: InProcess, tmp_path: Path) -> None:
+    berlin = await _lent(master, tmp_path, "PBX UC12", PBX_Fax12=1)
     await grant_all(berlin, seat("uc", "alice"))
-    await _taken_away(any_master)
+    await _taken_away(master)
     (granted,) = await grant_all(berlin, seat("fax", "alice"))
     assert granted.basis == seat_pb2.BASIS_DEBITED
     assert (await berlin.give_back(seat("uc", "alice")))[0].returned
-    assert await used(any_master.wire, "fax") == (1, 1)
+    assert await used(master.wire, "fax") == (1, 1)
 
 
 @pytest.mark.rule("L5", "H2")
 @pytest.mark.parametrize("way", ["return", "sync"])
-async def test_a_seat_that_cannot_go_yet_stays_taken_away(any_master: InProcess, tmp_path: Path, way: str) -> None:
-    berlin = await _lent(any_master, tmp_path, "PBX UC12")
+async def test_a_seat_that_cannot_go_yet_stays_taken_away(master: InProcess, tmp_path: Path, way: str) -> None:
+    berlin = await _lent(master, tmp_path, "PBX UC12")
     uc, fax = seat("uc", "alice"), seat("fax", "alice")
     await grant_all(berlin, uc, fax)
-    await _taken_away(any_master)
+    await _taken_away(master)
     assert await _revoked(berlin) == {("uc", "alice"), ("fax", "alice")}
     if way == "return":  # fax, which UC includes, is still there
         refused = (await berlin.give_back(uc))[0].refused
@@ -75,4 +75,4 @@ async def test_a_seat_that_cannot_go_yet_stays_taken_away(any_master: InProcess,
     assert await _revoked(berlin) == {("uc", "alice"), ("fax", "alice")}
     assert all(result.returned for result in await berlin.give_back(uc, fax))
     assert await _revoked(berlin) == set()
-    assert await used(any_master.wire, "uc") == (0, 1)
+    assert await used(master.wire, "uc") == (0, 1)

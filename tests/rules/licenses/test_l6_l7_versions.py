@@ -34,9 +34,9 @@ def extend(months: int = 12) -> orders.Extend:
 
 @pytest.mark.rule("L6")
 async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_charged(
-    any_master: InProcess, tmp_path: Path
+    master: InProcess, tmp_path: Path
 ) -> None:
-    at, key = await opened_project(any_master, tmp_path)
+    at, key = await opened_project(master, tmp_path)
     await at.place(extend(36))  # until 2029
     at.on("2026-09-01")
     bound = await at.refuse(convert())
@@ -60,10 +60,8 @@ async def test_converted_in_the_balance_the_agreement_is_void_and_a_new_year_cha
 
 
 @pytest.mark.rule("L6", "L7")
-async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(
-    any_master: InProcess, tmp_path: Path
-) -> None:
-    at, key = await opened_project(any_master, tmp_path)
+async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(master: InProcess, tmp_path: Path) -> None:
+    at, key = await opened_project(master, tmp_path)
     await at.place(extend())
     at.on("2026-06-01")
     asked = moved(await release(at.master.wire, "ports", to_device="berlin-box")).release.request
@@ -76,8 +74,8 @@ async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(
 
 
 @pytest.mark.rule("L7", "M3")
-async def test_what_the_vendors_file_said_counts_and_is_carried_on(any_master: InProcess, tmp_path: Path) -> None:
-    at, _ = await opened_project(any_master, tmp_path, agreement="2027-01-10")
+async def test_what_the_vendors_file_said_counts_and_is_carried_on(master: InProcess, tmp_path: Path) -> None:
+    at, _ = await opened_project(master, tmp_path, agreement="2027-01-10")
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
     await at.place(extend())
     assert await at.cover("ports", "ssa") == (True, "2028-01-10")
@@ -88,8 +86,8 @@ async def test_what_the_vendors_file_said_counts_and_is_carried_on(any_master: I
 
 
 @pytest.mark.rule("L7")
-async def test_a_license_of_the_project_file_has_no_first_binding(any_master: InProcess, tmp_path: Path) -> None:
-    at, _ = await opened_project(any_master, tmp_path)
+async def test_a_license_of_the_project_file_has_no_first_binding(master: InProcess, tmp_path: Path) -> None:
+    at, _ = await opened_project(master, tmp_path)
     await at.declared("declared", "PBX-Port12", 1)
     for order in (
         orders.Extend(subjects=license_("declared"), offer="ssa", months=12),

@@ -75,14 +75,14 @@ async def test_a_rebound_tier_is_judged_where_it_goes(any_master: InProcess, tmp
 
 
 @pytest.mark.rule("E4", "E5")
-async def test_a_project_file_is_judged_by_tiers_too(any_master: InProcess) -> None:
+async def test_a_project_file_is_judged_by_tiers_too(master: InProcess) -> None:
     """Imported licenses count: what is counted is installed, wherever it came from."""
-    wire = any_master.wire
+    wire = master.wire
     failed = await failure(wire.apply(project({"PBX-Port12": 499, "PBX-Port 12%500": 1})))
     assert (failed.reason, "1 are missing" in failed.message) == ("PROJECT_INVALID", True)
     await wire.apply(project({"PBX-Port12": 500, "PBX-Port 12%500": 1}))
     await wire.apply(project({"PBX-Port12": 10}))
-    await imported(wire, Vendor(), {"base": ("PBX-Port12", 490)}, now=any_master.clock.now)
+    await imported(wire, Vendor(), {"base": ("PBX-Port12", 490)}, now=master.clock.now)
     moved(await bind(wire, "hq-box", "base"))
     await wire.apply(project({"PBX-Port12": 10, "PBX-Port 12%500": 7}))
     assert await used(wire, "port") == (0, 507)
@@ -124,8 +124,8 @@ async def _import_refused(wire: Wire, vendor: Vendor, file_item: object, now: fl
 
 
 @pytest.mark.rule("I3", "I4", "L6")
-async def test_a_conversion_changes_the_version_and_nothing_else(any_master: InProcess) -> None:
-    wire, vendor, now = any_master.wire, Vendor(), any_master.clock.now
+async def test_a_conversion_changes_the_version_and_nothing_else(master: InProcess) -> None:
+    wire, vendor, now = master.wire, Vendor(), master.clock.now
     await wire.apply(project({"PBX-VoicemailUser12": 1}))
     licenses = {"users": ("PBX-VoicemailUser10", 5), "voicemail": ("PBX-Voicemail10", 5), "ports": ("PBX-Port10", 5)}
     await imported(wire, vendor, {**licenses, "bound": ("PBX-Port10", 5)}, now=now)
@@ -196,10 +196,10 @@ async def test_a_conversion_does_not_shorten_the_waiting(any_master: InProcess) 
 
 
 @pytest.mark.rule("B6", "L3")
-async def test_releasing_the_oldest_lifts_the_limit(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
+async def test_releasing_the_oldest_lifts_the_limit(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 5}))
-    await imported(wire, Vendor(), {"old": ("PBX-Port10", 5)}, now=any_master.clock.now)
+    await imported(wire, Vendor(), {"old": ("PBX-Port10", 5)}, now=master.clock.now)
     key = await enrolled(wire, tmp_path, "hq-box")
     moved(await bind(wire, "hq-box", "old"))
     berlin = await opened(wire, "berlin", "12")

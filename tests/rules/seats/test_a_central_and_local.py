@@ -28,10 +28,10 @@ TWO_SLAVES = {"berlin": "slave 12 gateway", "madrid": "slave 12 gateway"}
 
 
 @pytest.mark.rule("A1")
-async def test_slaves_share_the_pool_of_the_master(any_master: InProcess) -> None:
+async def test_slaves_share_the_pool_of_the_master(master: InProcess) -> None:
     estate = project({"PBX-Port12": 5}, pbxs=TWO_SLAVES)
-    await any_master.wire.apply(estate)
-    hq, berlin, madrid = [await opened(any_master.wire, name) for name in ("hq", "berlin", "madrid")]
+    await master.wire.apply(estate)
+    hq, berlin, madrid = [await opened(master.wire, name) for name in ("hq", "berlin", "madrid")]
     taken = [*await grant_all(berlin, *seats("port", 3)), *await grant_all(madrid, *seats("port", 1))]
     assert {(grant.basis, grant.device, grant.reassignable) for grant in taken} == {(DEBITED, "hq-box", True)}
     await grant(hq, seat("port", "boss"))
@@ -49,15 +49,15 @@ async def test_slaves_share_the_pool_of_the_master(any_master: InProcess) -> Non
     assert refusal.remedy.version == "12"
     assert refusal.remedy.text.startswith("bind 1 more PBX-Port license of V12 or newer to hq-box")
 
-    await any_master.wire.apply(with_more(estate, refusal, "PBX-Port12"))
+    await master.wire.apply(with_more(estate, refusal, "PBX-Port12"))
     await grant(madrid, seat("port", "phone-1"))
-    assert await used(any_master.wire, "port") == (6, 6)
+    assert await used(master.wire, "port") == (6, 6)
 
 
 @pytest.mark.rule("A1")
-async def test_what_one_slave_returns_another_can_have(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 1}, pbxs=TWO_SLAVES))
-    berlin, madrid = await opened(any_master.wire, "berlin"), await opened(any_master.wire, "madrid")
+async def test_what_one_slave_returns_another_can_have(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 1}, pbxs=TWO_SLAVES))
+    berlin, madrid = await opened(master.wire, "berlin"), await opened(master.wire, "madrid")
     await grant(berlin, seat("port", "alice"))
     refusal = await refuse(madrid, seat("port", "bob"))
     assert holders(refusal) == [("berlin", "site-berlin", 1)]
@@ -93,10 +93,10 @@ async def test_free_licenses_and_those_of_other_slaves_are_no_pool(master: InPro
 
 
 @pytest.mark.rule("A2", "A3", "A4")
-async def test_a_local_pbx_has_its_own_licenses_and_no_others(any_master: InProcess) -> None:
+async def test_a_local_pbx_has_its_own_licenses_and_no_others(master: InProcess) -> None:
     estate = project({"PBX-Port12": 10, "PBX-myPBX12": 10, "PBX-Port11": (2, "berlin-box")}, pbxs=TWO_SLAVES)
-    await any_master.wire.apply(estate)
-    berlin, madrid = await opened(any_master.wire, "berlin", "11"), await opened(any_master.wire, "madrid")
+    await master.wire.apply(estate)
+    berlin, madrid = await opened(master.wire, "berlin", "11"), await opened(master.wire, "madrid")
     for granted_seat in await grant_all(berlin, *seats("port", 2)):
         assert granted_seat.device == "berlin-box"  # A2
 
@@ -110,29 +110,29 @@ async def test_a_local_pbx_has_its_own_licenses_and_no_others(any_master: InProc
         assert licenses(refusal.licenses) == [("PBX-Port11", 2, "berlin-box")]
         assert (refusal.remedy.quantity, refusal.remedy.device) == (2, "berlin-box")
         assert "release 2 x PBX-Port11 (license-3) from berlin-box" in refusal.remedy.text
-    assert await used(any_master.wire, "port") == (0, 10)
+    assert await used(master.wire, "port") == (0, 10)
 
     for granted_seat in await grant_all(madrid, *seats("port", 3)):  # A4: its neighbour is central
         assert granted_seat.device == "hq-box"
-    assert await used(any_master.wire, "port") == (3, 10)
-    assert await used(any_master.wire, "port", "berlin-box") == (2, 2)
+    assert await used(master.wire, "port") == (3, 10)
+    assert await used(master.wire, "port", "berlin-box") == (2, 2)
 
-    await any_master.wire.apply(with_more(estate, refusals[0], "PBX-Port11"))
+    await master.wire.apply(with_more(estate, refusals[0], "PBX-Port11"))
     await grant_all(berlin, seat("port", "carol"), seat("port", "dave"))
 
 
 @pytest.mark.rule("A3")
-async def test_the_pool_is_closed_also_for_types_without_local_licenses(any_master: InProcess) -> None:
+async def test_the_pool_is_closed_also_for_types_without_local_licenses(master: InProcess) -> None:
     estate = project({"PBX-Port12": 10, "PBX-myPBX12": 10, "PBX-Port11": (2, "berlin-box")}, pbxs=TWO_SLAVES)
-    await any_master.wire.apply(estate)
-    berlin = await opened(any_master.wire, "berlin", "11")
+    await master.wire.apply(estate)
+    berlin = await opened(master.wire, "berlin", "11")
     refusals = refused(await ask(berlin, *seats("mypbx", 2, "user")))
     for refusal in refusals:
         assert refusal.reason == Reason.REFUSAL_REASON_LOCAL_LICENSES_ONLY
         assert numbers(refusal) == (0, 0, 2)
         assert licenses(refusal.licenses) == [("PBX-Port11", 2, "berlin-box")]
         assert (refusal.remedy.quantity, refusal.remedy.device) == (2, "berlin-box")
-    await any_master.wire.apply(with_more(estate, refusals[0], "PBX-myPBX11"))
+    await master.wire.apply(with_more(estate, refusals[0], "PBX-myPBX11"))
     assert {grant.device for grant in await grant_all(berlin, *seats("mypbx", 2, "user"))} == {"berlin-box"}
 
 
@@ -160,10 +160,10 @@ async def test_local_licenses_serve_nobody_else(master: InProcess) -> None:
 
 
 @pytest.mark.rule("A6")
-async def test_hardware_licenses_do_not_make_a_pbx_local(any_master: InProcess) -> None:
+async def test_hardware_licenses_do_not_make_a_pbx_local(master: InProcess) -> None:
     estate = project({"PBX-Port12": 1, "Relay BRIs": (2, "berlin-box")}, pbxs=TWO_SLAVES)
-    await any_master.wire.apply(estate)
-    berlin, madrid = await opened(any_master.wire, "berlin"), await opened(any_master.wire, "madrid")
+    await master.wire.apply(estate)
+    berlin, madrid = await opened(master.wire, "berlin"), await opened(master.wire, "madrid")
     assert (await grant(berlin, seat("port", "alice"))).device == "hq-box"
     assert (await grant(berlin, seat("relay_bri", "bri-1", kind=INTERFACE))).device == "berlin-box"
     exhausted = await refuse(berlin, seat("port", "bob"))
@@ -189,24 +189,24 @@ async def test_a_local_pbx_short_of_hardware_is_told_of_its_box_alone(master: In
 
 
 @pytest.mark.rule("A1")
-async def test_asking_and_returning_twice_changes_nothing(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 5}))
-    berlin = await opened(any_master.wire, "berlin")
+async def test_asking_and_returning_twice_changes_nothing(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
+    berlin = await opened(master.wire, "berlin")
     assert not (await grant(berlin, seat("port", "alice"))).already_held
     again = await grant(berlin, seat("PBX Port", "alice"))
     assert again.already_held
     assert (again.basis, again.device, again.reassignable) == (DEBITED, "hq-box", True)
-    assert await used(any_master.wire, "port") == (1, 5)
+    assert await used(master.wire, "port") == (1, 5)
     await give_back(berlin, seat("port", "alice"))
     assert [result.returned for result in await berlin.give_back(seat("port", "alice"))] == [False]
-    assert await used(any_master.wire, "port") == (0, 5)
+    assert await used(master.wire, "port") == (0, 5)
 
 
 @pytest.mark.rule("A1", "A3")
-async def test_one_call_mixes_grants_and_refusals(any_master: InProcess) -> None:
+async def test_one_call_mixes_grants_and_refusals(master: InProcess) -> None:
     estate = project({"PBX-Port12": 4, "PBX-myPBX12": 1}, pbxs=TWO_SLAVES)
-    await any_master.wire.apply(estate)
-    berlin, madrid = await opened(any_master.wire, "berlin"), await opened(any_master.wire, "madrid")
+    await master.wire.apply(estate)
+    berlin, madrid = await opened(master.wire, "berlin"), await opened(master.wire, "madrid")
     await grant(madrid, seat("port", "phone-0"))
     await grant(berlin, seat("port", "phone-0"))
     results = await ask(
@@ -231,5 +231,5 @@ async def test_one_call_mixes_grants_and_refusals(any_master: InProcess) -> None
     assert results[6].refused.remedy.quantity == 1
     assert results[3].refused.reason == Reason.REFUSAL_REASON_UNKNOWN_LICENSE_TYPE
     assert results[3].refused.remedy.action == Action.REMEDY_ACTION_CORRECT_REQUEST
-    await any_master.wire.apply(with_more(estate, ports[0], "PBX-Port12"))
+    await master.wire.apply(with_more(estate, ports[0], "PBX-Port12"))
     granted(await ask(berlin, *(seat("port", f"phone-{number}") for number in range(6))))

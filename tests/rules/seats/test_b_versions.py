@@ -69,10 +69,10 @@ async def test_the_other_remedy_is_to_replace_the_licenses(master: InProcess) ->
 
 
 @pytest.mark.rule("B3", "B4", "B5", "B6")
-async def test_the_documents_mix_of_v10_and_v12(any_master: InProcess) -> None:
+async def test_the_documents_mix_of_v10_and_v12(master: InProcess) -> None:
     estate = project(MIX)
-    await any_master.wire.apply(estate)
-    berlin = await opened(any_master.wire, "berlin", "10")
+    await master.wire.apply(estate)
+    berlin = await opened(master.wire, "berlin", "10")
     assert len(await grant_all(berlin, *seats("port", 200))) == 200  # B4
     exhausted = await refuse(berlin, seat("port", "one-more"))
     assert exhausted.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
@@ -85,11 +85,11 @@ async def test_the_documents_mix_of_v10_and_v12(any_master: InProcess) -> None:
     assert licenses(limited.licenses) == [("PBX-Port10", 100, "hq-box")]
     assert limited.remedy.text.endswith("or release 100 x PBX-Port10 (license-1) from hq-box")
 
-    await any_master.wire.apply(without(estate, "PBX-Port10"))  # B6
+    await master.wire.apply(without(estate, "PBX-Port10"))  # B6
     results = await ask(berlin, *seats("port", 101))
     granted(results[:100])
     assert numbers(refused(results[100:])[0]) == (100, 100, 101)
-    limits = (await status(any_master.wire)).version_limits
+    limits = (await status(master.wire)).version_limits
     assert [(limit.device, limit.version) for limit in limits] == [("hq-box", 12)]
 
 
@@ -195,19 +195,19 @@ async def test_a_local_pbx_is_an_installation_of_its_own(master: InProcess) -> N
 
 
 @pytest.mark.rule("B10")
-async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(any_master: InProcess) -> None:
+async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(master: InProcess) -> None:
     before = project({"PBX-Port12": 10})
     after = project({"PBX-Port12": 10, "PBX-Port10": 1})
-    await any_master.wire.apply(before)
-    berlin = await opened(any_master.wire, "berlin", "12")
+    await master.wire.apply(before)
+    berlin = await opened(master.wire, "berlin", "12")
     await grant_all(berlin, *seats("port", 3))
     stream = berlin.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
     answer = aiter(stream)
     assert not (await anext(answer)).notices
     assert not (await berlin.renew()).notices
-    assert await above(any_master.wire) == []
+    assert await above(master.wire) == []
 
-    applied = await any_master.wire.apply(after)
+    applied = await master.wire.apply(after)
     assert any("berlin (12)" in warning and "B5" in warning for warning in applied.warnings)
     async with asyncio.timeout(HANG_SECONDS):
         notice = (await anext(answer)).notices[0]  # at once
@@ -215,7 +215,7 @@ async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(any_master: 
     assert notice.message == ("berlin runs 12, but hq-box is licensed up to V10: seats held stay, new ones are refused")
     assert licenses(notice.licenses) == [("PBX-Port10", 1, "hq-box")]
     assert list((await berlin.renew()).notices) == [notice]  # and as long as it holds
-    assert await above(any_master.wire) == ["projects/acme/pbxs/berlin", "projects/acme/pbxs/hq"]
+    assert await above(master.wire) == ["projects/acme/pbxs/berlin", "projects/acme/pbxs/hq"]
 
     results = await ask(berlin, *seats("port", 4))
     assert all(grant.already_held for grant in granted(results[:3]))
@@ -225,10 +225,10 @@ async def test_a_limit_that_drops_leaves_seats_and_refuses_new_ones(any_master: 
     await give_back(berlin, seat("port", "phone-0"))  # what is returned does not come back
     assert (await refuse(berlin, seat("port", "phone-0"))).reason == Reason.REFUSAL_REASON_VERSION_LIMIT
 
-    await any_master.wire.apply(before)
+    await master.wire.apply(before)
     async with asyncio.timeout(HANG_SECONDS):
         assert not (await anext(answer)).notices
-    assert await above(any_master.wire) == []
+    assert await above(master.wire) == []
     await grant(berlin, seat("port", "phone-0"))
     stream.cancel()
 
@@ -249,28 +249,28 @@ async def test_a_pbx_that_opens_above_the_limit_is_told(master: InProcess) -> No
 
 
 @pytest.mark.rule("B10")
-async def test_applying_warns_by_the_software_that_runs(any_master: InProcess) -> None:
+async def test_applying_warns_by_the_software_that_runs(master: InProcess) -> None:
     pbxs = {"hq": "master 10 gateway", "berlin": "slave 10 gateway", "paris": "slave 12 gateway"}
     before = project({"PBX-Port12": 10}, pbxs=pbxs, ttl_seconds=60, grace_seconds=60)
     after = project(MIX, pbxs=pbxs, ttl_seconds=60, grace_seconds=60)
-    await any_master.wire.apply(before)
-    berlin, paris = await opened(any_master.wire, "berlin", "12"), await opened(any_master.wire, "paris", "10")
+    await master.wire.apply(before)
+    berlin, paris = await opened(master.wire, "berlin", "12"), await opened(master.wire, "paris", "10")
 
     async def warned() -> list[str]:
-        warnings = (await any_master.wire.apply(after, dry_run=True)).warnings
+        warnings = (await master.wire.apply(after, dry_run=True)).warnings
         assert all(warning.startswith("hq-box is licensed up to V10 by 100 x PBX-Port10") for warning in warnings)
         return [warning.rpartition(": ")[2] for warning in warnings]
 
     upgraded, as_described = (f"{text} (12) will get nothing new (rule B5)" for text in ("berlin", "paris"))
     assert await warned() == [upgraded]
-    any_master.clock.advance(61)  # overdue: it carries on by itself
+    master.clock.advance(61)  # overdue: it carries on by itself
     assert await warned() == [upgraded]
     await paris.close()
     assert await warned() == [f"berlin (12), {as_described}"]  # what the project says counts again
-    any_master.clock.advance(60)  # past the end of its lease
+    master.clock.advance(60)  # past the end of its lease
     assert await warned() == [as_described]
     await berlin.open("12")
-    applied = await any_master.wire.apply(after)
+    applied = await master.wire.apply(after)
     assert [warning.rpartition(": ")[2] for warning in applied.warnings] == [f"berlin (12), {as_described}"]
 
 

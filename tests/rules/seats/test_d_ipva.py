@@ -26,18 +26,18 @@ VIRTUAL = {"hq": "master 12 ipva", "cloud": "slave 12 ipva", "berlin": "slave 12
 
 
 @pytest.mark.rule("D1")
-async def test_come_together_and_go_together(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 5, "PBX-IPVA12": 5}, pbxs=VIRTUAL))
-    cloud = await opened(any_master.wire, "cloud")
+async def test_come_together_and_go_together(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5, "PBX-IPVA12": 5}, pbxs=VIRTUAL))
+    cloud = await opened(master.wire, "cloud")
     await grant(cloud, seat("port", "alice"))
-    assert await held(any_master.wire, cloud) == {("port", "alice"), ("ipva", "alice")}
+    assert await held(master.wire, cloud) == {("port", "alice"), ("ipva", "alice")}
     assert (await grant(cloud, seat("port", "alice"))).already_held
     assert await promised(cloud) == {"port": 1, "ipva": 1}
     await give_back(cloud, seat("port", "alice"))
-    assert await held(any_master.wire, cloud) == set()
+    assert await held(master.wire, cloud) == set()
     await grant_all(cloud, *seats("port", 3))
     assert (await cloud.close()).seats_returned == 6
-    assert (await used(any_master.wire, "port"), await used(any_master.wire, "ipva")) == ((0, 5), (0, 5))
+    assert (await used(master.wire, "port"), await used(master.wire, "ipva")) == ((0, 5), (0, 5))
 
 
 @pytest.mark.rule("D1")
@@ -49,10 +49,10 @@ async def test_only_on_virtual_machines(master: InProcess) -> None:
 
 
 @pytest.mark.rule("D1", "D2")
-async def test_both_or_neither_when_ipva_runs_out(any_master: InProcess) -> None:
+async def test_both_or_neither_when_ipva_runs_out(master: InProcess) -> None:
     estate = project({"PBX-Port12": 10, "PBX-IPVA12": 3}, pbxs=VIRTUAL)
-    await any_master.wire.apply(estate)
-    cloud, berlin = await opened(any_master.wire, "cloud"), await opened(any_master.wire, "berlin")
+    await master.wire.apply(estate)
+    cloud, berlin = await opened(master.wire, "cloud"), await opened(master.wire, "berlin")
     await grant(cloud, seat("port", "phone-0"))
     results = await ask(cloud, *seats("port", 5))
     granted(results[:3])
@@ -67,14 +67,14 @@ async def test_both_or_neither_when_ipva_runs_out(any_master: InProcess) -> None
             "a PBX-Port seat on cloud needs a PBX-IPVA seat with it, and all 3 of those are in use"
         )
         assert (refusal.remedy.license_type, refusal.remedy.quantity) == ("ipva", 2)
-    assert (await used(any_master.wire, "port"), await used(any_master.wire, "ipva")) == ((3, 10), (3, 3))
+    assert (await used(master.wire, "port"), await used(master.wire, "ipva")) == ((3, 10), (3, 3))
     await grant(berlin, seat("port", "bob"))  # a gateway needs none
 
     await give_back(cloud, seat("port", "phone-0"))  # one remedy: a seat comes back
     await grant(cloud, seat("port", "phone-3"))
-    await any_master.wire.apply(with_more(estate, results[4].refused, "PBX-IPVA12"))  # the other: more licenses
+    await master.wire.apply(with_more(estate, results[4].refused, "PBX-IPVA12"))  # the other: more licenses
     await grant_all(cloud, seat("port", "phone-0"), seat("port", "phone-4"))
-    assert (await used(any_master.wire, "port"), await used(any_master.wire, "ipva")) == ((6, 10), (5, 5))
+    assert (await used(master.wire, "port"), await used(master.wire, "ipva")) == ((6, 10), (5, 5))
 
 
 @pytest.mark.rule("D1")
@@ -143,19 +143,19 @@ async def test_in_the_pool_they_limit_the_installation(master: InProcess) -> Non
 
 
 @pytest.mark.rule("D5")
-async def test_own_ones_first_then_the_pool(any_master: InProcess) -> None:
+async def test_own_ones_first_then_the_pool(master: InProcess) -> None:
     pbxs = {"hq": "master 12 ipva", "cloud": "slave 12 ipva", "sky": "slave 12 ipva"}
     licensed: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-IPVA12": 2}
     licensed |= {"PBX-IPVA11": (2, "cloud-box"), "PBX-IPVA13": (1, "sky-box")}
     estate = project(licensed, pbxs=pbxs)
-    await any_master.wire.apply(estate)
-    hq, cloud, sky = [await opened(any_master.wire, name, "11") for name in ("hq", "cloud", "sky")]
+    await master.wire.apply(estate)
+    hq, cloud, sky = [await opened(master.wire, name, "11") for name in ("hq", "cloud", "sky")]
     taken = await grant_all(cloud, *seats("port", 3))
     assert {grant.device for grant in taken} == {"hq-box"}  # having IPVA licenses makes nobody local
-    assert await used(any_master.wire, "ipva", "cloud-box") == (2, 2)
-    assert await used(any_master.wire, "ipva") == (1, 2)
+    assert await used(master.wire, "ipva", "cloud-box") == (2, 2)
+    assert await used(master.wire, "ipva") == (1, 2)
     await grant(sky, seat("port", "alice"))
-    assert await used(any_master.wire, "ipva", "sky-box") == (1, 1)
+    assert await used(master.wire, "ipva", "sky-box") == (1, 1)
     await grant(hq, seat("port", "boss"))  # the master's own are the pool's
     for pbx in (sky, cloud, hq):
         refusal = await refuse(pbx, seat("port", "one-more"))

@@ -32,10 +32,10 @@ from tests.support.projects.estates import project
 
 
 @pytest.mark.rule("E1")
-async def test_floating_while_a_device_is_registered(any_master: InProcess) -> None:
+async def test_floating_while_a_device_is_registered(master: InProcess) -> None:
     estate = project({"PBX-Port12": 1})
-    await any_master.wire.apply(estate)
-    berlin = await opened(any_master.wire, "berlin")
+    await master.wire.apply(estate)
+    berlin = await opened(master.wire, "berlin")
     first = await grant(berlin, seat("port", "alice"))  # her first device logs in
     assert first.reassignable
     refusal = await refuse(berlin, seat("port", "bob"))
@@ -44,7 +44,7 @@ async def test_floating_while_a_device_is_registered(any_master: InProcess) -> N
     await give_back(berlin, seat("port", "alice"))  # her last device logs out
     await grant(berlin, seat("port", "bob"))
     assert (await refuse(berlin, seat("port", "alice"))).remedy.quantity == 1
-    await any_master.wire.apply(with_more(estate, refusal, "PBX-Port12"))
+    await master.wire.apply(with_more(estate, refusal, "PBX-Port12"))
     await grant(berlin, seat("port", "alice"))
 
 
@@ -84,9 +84,9 @@ async def test_nothing_else_can_hold_one(master: InProcess, kind: seat_pb2.Holde
 
 
 @pytest.mark.rule("E3")
-async def test_one_seat_for_an_object_whatever_is_behind_it(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 2}))
-    berlin = await opened(any_master.wire, "berlin")
+async def test_one_seat_for_an_object_whatever_is_behind_it(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 2}))
+    berlin = await opened(master.wire, "berlin")
     await grant(berlin, seat("port", "alice"))  # DECT
     assert (await grant(berlin, seat("port", "alice"))).already_held  # and a desk phone
     await grant(berlin, seat("port", "0", kind=TRUNK))

@@ -67,14 +67,14 @@ async def test_one_for_each_configured_user(master: InProcess, license_type: str
 
 
 @pytest.mark.rule("H2", "H3")
-async def test_uc_includes_its_parts(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(ALL))
-    hq = await opened(any_master.wire, "hq")
+async def test_uc_includes_its_parts(master: InProcess) -> None:
+    await master.wire.apply(project(ALL))
+    hq = await opened(master.wire, "hq")
     await grant(hq, seat("uc", "alice"))
     for granted_seat in await grant_all(hq, *(seat(part, "alice") for part in PARTS)):
         assert (granted_seat.basis, granted_seat.included_in, granted_seat.device) == (INCLUDED, "uc", "")
     assert await promised(hq) == {"uc": 1}
-    assert {holding.included_in for holding in await holdings(any_master.wire) if holding.basis == INCLUDED} == {"uc"}
+    assert {holding.included_in for holding in await holdings(master.wire) if holding.basis == INCLUDED} == {"uc"}
     again = await grant(hq, seat("video", "alice"))
     assert (again.already_held, again.basis, again.included_in) == (True, INCLUDED, "uc")
 
@@ -95,10 +95,10 @@ async def test_uc_of_one_pbx_does_not_serve_the_same_name_on_another(master: InP
 
 
 @pytest.mark.rule("H2", "H3")
-async def test_uc_credits_the_parts_that_its_user_had(any_master: InProcess) -> None:
+async def test_uc_credits_the_parts_that_its_user_had(master: InProcess) -> None:
     estate = project(ALL)
-    await any_master.wire.apply(estate)
-    hq = await opened(any_master.wire, "hq")
+    await master.wire.apply(estate)
+    hq = await opened(master.wire, "hq")
     await grant_all(hq, *(seat(part, "alice") for part in PARTS))
     await grant_all(hq, *(seat(part, "bob") for part in PARTS))
     refusals = refused(await ask(hq, *seats("mypbx", 2, "guest")))
@@ -110,20 +110,20 @@ async def test_uc_credits_the_parts_that_its_user_had(any_master: InProcess) -> 
 
 
 @pytest.mark.rule("H2")
-async def test_returning_uc_debits_the_parts_that_stay(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(ALL))
-    hq = await opened(any_master.wire, "hq")
+async def test_returning_uc_debits_the_parts_that_stay(master: InProcess) -> None:
+    await master.wire.apply(project(ALL))
+    hq = await opened(master.wire, "hq")
     await grant_all(hq, seat("uc", "alice"), seat("mypbx", "alice"), seat("video", "alice"))
     await give_back(hq, seat("uc", "alice"))
     assert await promised(hq) == {"mypbx": 1, "video": 1}
-    assert await held(any_master.wire, hq) == {("mypbx", "alice"), ("video", "alice")}
+    assert await held(master.wire, hq) == {("mypbx", "alice"), ("video", "alice")}
 
 
 @pytest.mark.rule("H2", "H5")
-async def test_uc_stays_while_its_parts_find_no_license(any_master: InProcess) -> None:
+async def test_uc_stays_while_its_parts_find_no_license(master: InProcess) -> None:
     estate = project({"PBX UC12": 1, "PBX-myPBX12": 1, "PBX-Fax12": 1})
-    await any_master.wire.apply(estate)
-    hq = await opened(any_master.wire, "hq")
+    await master.wire.apply(estate)
+    hq = await opened(master.wire, "hq")
     await grant_all(hq, seat("uc", "alice"), seat("fax", "alice"), seat("mypbx", "alice"))
     await grant(hq, seat("mypbx", "bob"))
     refusal = await keep(hq, seat("uc", "alice"))
@@ -136,9 +136,9 @@ async def test_uc_stays_while_its_parts_find_no_license(any_master: InProcess) -
 
 
 @pytest.mark.rule("H2", "H3")
-async def test_parts_stay_included_in_another_uc_of_the_same_user(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX UC12": 2}))
-    hq = await opened(any_master.wire, "hq")
+async def test_parts_stay_included_in_another_uc_of_the_same_user(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX UC12": 2}))
+    hq = await opened(master.wire, "hq")
     await grant_all(hq, seat("uc", "alice"), seat("uc", "alice", kind=EXECUTIVE), seat("mypbx", "alice"))
     await give_back(hq, seat("uc", "alice"))
     assert await promised(hq) == {"uc": 1}
@@ -188,9 +188,9 @@ async def test_the_order_within_a_call_does_not_matter(master: InProcess) -> Non
 
 
 @pytest.mark.rule("H5")
-async def test_mypbx_stays_under_video_and_sharing(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(ALL))
-    hq = await opened(any_master.wire, "hq")
+async def test_mypbx_stays_under_video_and_sharing(master: InProcess) -> None:
+    await master.wire.apply(project(ALL))
+    hq = await opened(master.wire, "hq")
     await grant_all(hq, *(seat(part, "alice") for part in ("mypbx", "video", "app_sharing", "fax")))
     refusal = await keep(hq, seat("mypbx", "alice"))
     assert refusal.rules[0] == "H5"
@@ -203,7 +203,7 @@ async def test_mypbx_stays_under_video_and_sharing(any_master: InProcess) -> Non
     assert refusal.remedy.text == "return video of user alice, app_sharing of user alice first"
     await give_back(hq, *refusal.seats)  # the remedy, as it is told
     await give_back(hq, seat("mypbx", "alice"))
-    assert await held(any_master.wire, hq) == {("fax", "alice")}
+    assert await held(master.wire, hq) == {("fax", "alice")}
 
 
 @pytest.mark.rule("H5")
@@ -256,9 +256,9 @@ async def test_held_against_the_software(master: InProcess, license_type: str, p
 
 
 @pytest.mark.rule("H1", "H5")
-async def test_sync_settles_the_whole_wanted_set(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 3, **ALL}))
-    hq = await opened(any_master.wire, "hq")
+async def test_sync_settles_the_whole_wanted_set(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 3, **ALL}))
+    hq = await opened(master.wire, "hq")
     await grant_all(hq, *seats("port", 3), *(seat(part, "alice") for part in ("mypbx", "video", "fax")))
 
     # A swap within a full pool: phone-0 and phone-1 go, alice and bob come, phone-2 stays.
@@ -286,7 +286,7 @@ async def test_sync_settles_the_whole_wanted_set(any_master: InProcess) -> None:
 
     nothing = await hq.sync()
     assert nothing.seats_returned == 3
-    assert await held(any_master.wire, hq) == set()
+    assert await held(master.wire, hq) == set()
     assert await promised(hq) == {}
 
 

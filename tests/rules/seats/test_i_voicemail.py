@@ -30,14 +30,14 @@ VOICEMAIL = seat("voicemail", "hq", kind=PBX)
 
 
 @pytest.mark.rule("I1")
-async def test_the_old_model_is_on_while_there_are_as_many_as_ports(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(OLD))
-    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
+async def test_the_old_model_is_on_while_there_are_as_many_as_ports(master: InProcess) -> None:
+    await master.wire.apply(project(OLD))
+    hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
     for pbx in (hq, berlin):
         assert (await grant(pbx, VOICEMAIL)).basis == NOT_NEEDED  # however often it is used
-    assert await held(any_master.wire, hq) == set()
-    assert await used(any_master.wire, "voicemail") == (0, 300)  # the price steps add up
-    assert await feature_on(any_master.wire, "voicemail")
+    assert await held(master.wire, hq) == set()
+    assert await used(master.wire, "voicemail") == (0, 300)  # the price steps add up
+    assert await feature_on(master.wire, "voicemail")
 
 
 @pytest.mark.rule("I1", "I5")

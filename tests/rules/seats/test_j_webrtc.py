@@ -48,9 +48,9 @@ async def test_one_for_each_channel_in_use(master: InProcess) -> None:
 
 @pytest.mark.rule("J2")
 @pytest.mark.parametrize("needed", ["mypbx", "uc"])
-async def test_its_user_needs_port_and_mypbx_or_uc(any_master: InProcess, needed: str) -> None:
-    await any_master.wire.apply(project(LICENSED))
-    hq = await opened(any_master.wire, "hq")
+async def test_its_user_needs_port_and_mypbx_or_uc(master: InProcess, needed: str) -> None:
+    await master.wire.apply(project(LICENSED))
+    hq = await opened(master.wire, "hq")
     call = seat("webrtc", "call-1", kind=CHANNEL, user="alice")
     for missing in ("port", "mypbx"):
         refusal = await refuse(hq, call)
@@ -60,7 +60,7 @@ async def test_its_user_needs_port_and_mypbx_or_uc(any_master: InProcess, needed
         assert refusal.remedy.license_type == missing
         await grant(hq, seat("port" if missing == "port" else needed, "alice"))
     await grant(hq, call)
-    assert ("video", "alice") not in await held(any_master.wire, hq)  # not used, not needed
+    assert ("video", "alice") not in await held(master.wire, hq)  # not used, not needed
 
     unnamed = await refuse(hq, seat("webrtc", "call-2", kind=CHANNEL))
     assert unnamed.reason == Reason.REFUSAL_REASON_REQUIREMENT_MISSING
@@ -83,9 +83,9 @@ async def test_what_it_needs_stays_if_it_is_fixed(any_master: InProcess) -> None
 
 
 @pytest.mark.rule("J2")
-async def test_a_channel_that_passes_to_another_user_is_looked_at_again(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(LICENSED))
-    hq = await opened(any_master.wire, "hq")
+async def test_a_channel_that_passes_to_another_user_is_looked_at_again(master: InProcess) -> None:
+    await master.wire.apply(project(LICENSED))
+    hq = await opened(master.wire, "hq")
     await grant_all(hq, *(seat(part, "alice") for part in ("port", "mypbx")))
     await grant(hq, seat("webrtc", "call-1", kind=CHANNEL, user="alice"))
     for_bob = seat("webrtc", "call-1", kind=CHANNEL, user="bob")
@@ -94,8 +94,8 @@ async def test_a_channel_that_passes_to_another_user_is_looked_at_again(any_mast
     assert "user bob" in refusal.message
     await grant_all(hq, *(seat(part, "bob") for part in ("port", "mypbx")))
     assert (await grant(hq, for_bob)).already_held
-    assert [
-        holding.seat.user for holding in await holdings(any_master.wire) if holding.seat.license_type == "webrtc"
-    ] == ["bob"]
+    assert [holding.seat.user for holding in await holdings(master.wire) if holding.seat.license_type == "webrtc"] == [
+        "bob"
+    ]
     await give_back(hq, seat("mypbx", "alice"))  # hers is no longer needed, his is
     await keep(hq, seat("mypbx", "bob"))

@@ -71,9 +71,9 @@ async def test_reporting_counts_objects(master: InProcess, kind: seat_pb2.Holder
 
 
 @pytest.mark.rule("K2")
-async def test_basic_includes_one_recorded_user(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(RECORDING))
-    hq = await opened(any_master.wire, "hq")
+async def test_basic_includes_one_recorded_user(master: InProcess) -> None:
+    await master.wire.apply(project(RECORDING))
+    hq = await opened(master.wire, "hq")
     await with_reporting(hq, "alice", "bob", "carol")
     assert (await grant(hq, BASIC)).basis == DEBITED
     first = await grant(hq, recorded("alice"))
@@ -93,15 +93,15 @@ async def test_basic_includes_one_recorded_user(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("K2")
-async def test_every_pbx_that_records_needs_a_basic(any_master: InProcess) -> None:
+async def test_every_pbx_that_records_needs_a_basic(master: InProcess) -> None:
     estate = project(RECORDING)
-    await any_master.wire.apply(estate)
-    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
+    await master.wire.apply(estate)
+    hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
     await grant(hq, BASIC)
     refusal = await refuse(berlin, BASIC)
     assert refusal.reason == Reason.REFUSAL_REASON_POOL_EXHAUSTED
     assert list(refusal.rules) == ["A1", "K2"]
-    await any_master.wire.apply(with_more(estate, refusal, "PBX-Recording12"))
+    await master.wire.apply(with_more(estate, refusal, "PBX-Recording12"))
     await grant(berlin, BASIC)
 
 
@@ -118,9 +118,9 @@ async def test_basic_stays_while_users_are_recorded(any_master: InProcess) -> No
 
 
 @pytest.mark.rule("K2")
-async def test_a_pbx_has_one_basic_and_no_second_one(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 5}))
-    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
+async def test_a_pbx_has_one_basic_and_no_second_one(master: InProcess) -> None:
+    await master.wire.apply(project({**RECORDING, "PBX-Recording12": 5}))
+    hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
     await with_reporting(hq, "alice", "bob")
     first, second = await ask(hq, BASIC, SPARE)
     granted([first])
@@ -133,15 +133,15 @@ async def test_a_pbx_has_one_basic_and_no_second_one(any_master: InProcess) -> N
     await grant_all(hq, recorded("alice"), recorded("bob"))
     assert await promised(hq) == {"recording_basic": 1, "recording_user": 1, "reporting": 3}
     await grant(berlin, SPARE)  # another PBX has its own
-    assert await used(any_master.wire, "recording_basic") == (2, 5)
+    assert await used(master.wire, "recording_basic") == (2, 5)
     await give_back(hq, recorded("alice"), recorded("bob"), BASIC)
     await grant(hq, SPARE)  # the remedy
 
 
 @pytest.mark.rule("K2")
-async def test_a_wanted_set_may_call_the_basic_by_another_name(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
-    hq = await opened(any_master.wire, "hq")
+async def test_a_wanted_set_may_call_the_basic_by_another_name(master: InProcess) -> None:
+    await master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
+    hq = await opened(master.wire, "hq")
     users = [LINE, *(seat("reporting", user) for user in ("alice", "bob")), recorded("alice"), recorded("bob")]
     synced = await hq.sync(*users, BASIC, SPARE)
     assert [result.refused.reason for result in synced.results if result.HasField("refused")] == [
@@ -150,16 +150,16 @@ async def test_a_wanted_set_may_call_the_basic_by_another_name(any_master: InPro
     synced = await hq.sync(*users, SPARE)
     assert all(grant.already_held for grant in granted(synced.results))
     assert not synced.kept
-    held_now = {holder for kind, holder in await held(any_master.wire, hq) if kind == "recording_basic"}
+    held_now = {holder for kind, holder in await held(master.wire, hq) if kind == "recording_basic"}
     assert held_now == {SPARE.holder}
-    assert await used(any_master.wire, "recording_basic") == (1, 2)
-    assert await used(any_master.wire, "recording_user") == (1, 1)
+    assert await used(master.wire, "recording_basic") == (1, 2)
+    assert await used(master.wire, "recording_user") == (1, 1)
 
 
 @pytest.mark.rule("K3")
-async def test_a_recorded_user_needs_basic_and_reporting_twice(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(RECORDING))
-    hq = await opened(any_master.wire, "hq")
+async def test_a_recorded_user_needs_basic_and_reporting_twice(master: InProcess) -> None:
+    await master.wire.apply(project(RECORDING))
+    hq = await opened(master.wire, "hq")
     for needed, message in [
         (BASIC, "PBX-Recording User needs PBX-Recording for PBX hq"),
         (seat("reporting", "alice"), "PBX-Recording User needs PBX-Reporting for user alice"),
@@ -181,9 +181,9 @@ async def test_a_recorded_user_needs_basic_and_reporting_twice(any_master: InPro
 
 
 @pytest.mark.rule("K3", "H5")
-async def test_reporting_of_user_and_line_stays_while_they_are_recorded(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(RECORDING))
-    hq = await opened(any_master.wire, "hq")
+async def test_reporting_of_user_and_line_stays_while_they_are_recorded(master: InProcess) -> None:
+    await master.wire.apply(project(RECORDING))
+    hq = await opened(master.wire, "hq")
     await with_reporting(hq, "alice", "bob")
     await grant_all(hq, BASIC, recorded("alice"))
     for needed in (seat("reporting", "alice"), LINE):
@@ -208,9 +208,9 @@ async def test_another_outside_line_is_looked_at_again(master: InProcess) -> Non
 
 
 @pytest.mark.rule("K3")
-async def test_who_a_recorded_call_is_connected_to_needs_reporting_too(any_master: InProcess) -> None:
-    await any_master.wire.apply(project(RECORDING))
-    hq = await opened(any_master.wire, "hq")
+async def test_who_a_recorded_call_is_connected_to_needs_reporting_too(master: InProcess) -> None:
+    await master.wire.apply(project(RECORDING))
+    hq = await opened(master.wire, "hq")
     await with_reporting(hq, "alice")
     target = seat("recording_target", "carol")
     refusal = await refuse(hq, target)
@@ -221,10 +221,10 @@ async def test_who_a_recorded_call_is_connected_to_needs_reporting_too(any_maste
     assert list(refusal.rules) == ["K3"]
     assert refusal.message == "Recording of a connected call needs PBX-Reporting for user carol"
     assert refusal.remedy.license_type == "reporting"
-    before = await held(any_master.wire, hq)
+    before = await held(master.wire, hq)
     await grant(hq, seat("reporting", "carol"))
     assert (await grant(hq, target)).basis == NOT_NEEDED
-    assert await held(any_master.wire, hq) == before | {("reporting", "carol")}, "it is no seat of its own"
+    assert await held(master.wire, hq) == before | {("reporting", "carol")}, "it is no seat of its own"
     await give_back(hq, seat("reporting", "carol"))  # the call is over
     assert (await refuse(hq, target)).reason == Reason.REFUSAL_REASON_REQUIREMENT_MISSING
 
@@ -247,9 +247,9 @@ async def test_recording_needs_v10_and_reporting_v10_sr12(master: InProcess) -> 
 
 
 @pytest.mark.rule("K5")
-async def test_a_slave_records_with_its_own_recorder(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
-    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
+async def test_a_slave_records_with_its_own_recorder(master: InProcess) -> None:
+    await master.wire.apply(project({**RECORDING, "PBX-Recording12": 2}))
+    hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
     await with_reporting(hq, "alice")
     await grant_all(hq, BASIC, recorded("alice"))
     await with_reporting(berlin, "bob")
@@ -305,10 +305,10 @@ async def test_queue_monitor_needs_software_from_v9_on(master: InProcess) -> Non
 
 
 @pytest.mark.rule("K7")
-async def test_operators_float_by_login(any_master: InProcess) -> None:
+async def test_operators_float_by_login(master: InProcess) -> None:
     estate = project({"PBX-Operator12": 2, "PBX-Port13": 1})
-    await any_master.wire.apply(estate)
-    hq, berlin = await opened(any_master.wire, "hq"), await opened(any_master.wire, "berlin")
+    await master.wire.apply(estate)
+    hq, berlin = await opened(master.wire, "hq"), await opened(master.wire, "berlin")
     desks = [seat("operator", f"desk-{number}", kind=LOGIN, app="12r1") for number in range(4)]  # more than licenses
     assert (await grant(hq, desks[0])).reassignable
     await grant(berlin, desks[1])
@@ -319,7 +319,7 @@ async def test_operators_float_by_login(any_master: InProcess) -> None:
     assert refusal.remedy.version == "12"  # the application's, not that of the PBX
     await give_back(berlin, desks[1])  # one logs off
     await grant(hq, desks[2])
-    await any_master.wire.apply(with_more(estate, refusal, "PBX-Operator12"))
+    await master.wire.apply(with_more(estate, refusal, "PBX-Operator12"))
     await grant(hq, desks[3])
 
 

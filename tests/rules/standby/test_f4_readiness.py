@@ -20,8 +20,8 @@ from tests.support.projects.signed_documents import Vendor, enrolled, imported
 
 
 @pytest.mark.rule("F4")
-async def test_readiness_from_never_seen_to_ready(any_master: InProcess) -> None:
-    wire, clock = any_master.wire, any_master.clock
+async def test_readiness_from_never_seen_to_ready(master: InProcess) -> None:
+    wire, clock = master.wire, master.clock
     await wire.apply(project(LICENSES, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE))
     pair = await checked(wire)
     assert (pair.standby.rpartition("/")[2], pair.primary.rpartition("/")[2]) == ("spare", "berlin")
@@ -56,8 +56,8 @@ async def test_readiness_from_never_seen_to_ready(any_master: InProcess) -> None
 
 
 @pytest.mark.rule("F4")
-async def test_readiness_of_the_license_master_and_of_the_estate(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_readiness_of_the_license_master_and_of_the_estate(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 700, "PBX-Standby12": 500, "PBX-Standby 12%500": 150}, pbxs=PAIR))
     check = await wire.standby.CheckStandby(standby_pb2.CheckStandbyRequest(project=f"projects/{PROJECT}"))
     on = check.licenses
@@ -132,8 +132,8 @@ async def _everything(database_url: str) -> dict[str, list[object]]:
 
 
 @pytest.mark.rule("F6")
-async def test_a_change_that_breaks_a_pair_warns_before_and_after(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_a_change_that_breaks_a_pair_warns_before_and_after(master: InProcess) -> None:
+    wire = master.wire
     estate = project({**LICENSES, "PBX-Fax12": 1}, pbxs=PAIR)
     assert not (await wire.apply(estate)).warnings
     broken = without(estate, "PBX-Standby12")
@@ -150,8 +150,8 @@ async def test_a_change_that_breaks_a_pair_warns_before_and_after(any_master: In
 
 
 @pytest.mark.rule("F6")
-async def test_a_license_that_moves_and_breaks_a_pair_warns(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
+async def test_a_license_that_moves_and_breaks_a_pair_warns(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
     await wire.apply(project({"PBX-Port12": 4}, pbxs=PAIR))
     licenses_ = {"spares": ("PBX-Standby12", 4), "more-ports": ("PBX-Port12", 3)}
     await imported(wire, Vendor(), licenses_, now=clock.now)

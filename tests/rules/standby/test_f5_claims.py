@@ -23,10 +23,10 @@ from tests.support.projects.signed_documents import Vendor, bind, enrolled, impo
 
 @pytest.mark.rule("F5")
 async def test_what_the_fenced_pbx_may_still_use_stays_counted_until_its_end(
-    any_master: InProcess, database_url: str
+    master: InProcess, sqlite_database_url: str
 ) -> None:
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
-    _berlin, spare = await paired(any_master, 10)
+    wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
+    _berlin, spare = await paired(master, 10)
     ends = clock.now - (TTL + 1) + TTL + GRACE
     carried = await spare.take_over()
     spare.discard()
@@ -46,13 +46,13 @@ async def test_what_the_fenced_pbx_may_still_use_stays_counted_until_its_end(
     await look()
     assert await used(wire, "port") == (8, 10)
     await grant_all(paris, *seats("port", 2, "paris"))
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 @pytest.mark.rule("F5")
-async def test_once_the_fenced_pbx_was_heard_of_nothing_is_held_back(any_master: InProcess) -> None:
-    wire = any_master.wire
-    berlin, spare = await paired(any_master, 10)
+async def test_once_the_fenced_pbx_was_heard_of_nothing_is_held_back(master: InProcess) -> None:
+    wire = master.wire
+    berlin, spare = await paired(master, 10)
     carried = await spare.take_over()
     await carried.give_back(*seats("port", 7))
     spare.discard()
@@ -66,9 +66,11 @@ async def test_once_the_fenced_pbx_was_heard_of_nothing_is_held_back(any_master:
 
 
 @pytest.mark.rule("F5")
-async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(any_master: InProcess, database_url: str) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    berlin, spare = await paired(any_master, 8)
+async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(
+    master: InProcess, sqlite_database_url: str
+) -> None:
+    wire, clock = master.wire, master.clock
+    berlin, spare = await paired(master, 8)
     carried = await spare.take_over()
     spare.discard()
     await spare.renew()
@@ -78,18 +80,18 @@ async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(any_master:
     assert await used(wire, "port") == (8, 10), "the standby may carry them until its end"
     clock.advance(TTL + GRACE + ALLOWANCE + 1)
     await berlin.open()
-    await any_master.running.expiry.run_once()
+    await master.running.expiry.run_once()
     assert await used(wire, "port") == (0, 10)
     assert (await failure(carried.renew())).reason == "LEASE_FENCED"
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 @pytest.mark.rule("F5")
 async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
-    any_master: InProcess, database_url: str
+    master: InProcess, sqlite_database_url: str
 ) -> None:
-    wire = any_master.wire
-    berlin, spare = await paired(any_master, 9)
+    wire = master.wire
+    berlin, spare = await paired(master, 9)
     assert spare.covered == {"port": 9}
     await berlin.give_back(*seats("port", 5))
     assert await used(wire, "port") == (9, 10)
@@ -113,13 +115,13 @@ async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
     await spare.renew()
     assert await used(wire, "port") == (6, 10)
     await spare.renew()
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 @pytest.mark.rule("F5")
-async def test_a_standby_lease_ends_by_itself(any_master: InProcess) -> None:
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
-    berlin, spare = await paired(any_master, 9)
+async def test_a_standby_lease_ends_by_itself(master: InProcess) -> None:
+    wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
+    berlin, spare = await paired(master, 9)
     assert spare.terms.end_time.ToSeconds() == int(clock.now) + TTL + GRACE
     await berlin.close()
     clock.advance(TTL + GRACE + ALLOWANCE)
@@ -132,11 +134,11 @@ async def test_a_standby_lease_ends_by_itself(any_master: InProcess) -> None:
 
 @pytest.mark.rule("F5")
 async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_lease_ended(
-    any_master: InProcess, database_url: str
+    master: InProcess, sqlite_database_url: str
 ) -> None:
     """The master was down for longer than Berlin's lease: its seats went back, the standby's claim did not."""
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
-    _berlin, spare = await paired(any_master, 10)
+    wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
+    _berlin, spare = await paired(master, 10)
     clock.advance(GRACE + ALLOWANCE + 1)
     await look()
     assert await held_by_pbx(wire) == {}
@@ -145,14 +147,14 @@ async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_le
     results = (await carried.sync(*seats("port", 10, "carried"))).results
     assert len(granted(results)) == 10
     assert await used(wire, "port") == (10, 10)
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
     assert await all_events(wire, "standby.two_claims") == []
 
 
 @pytest.mark.rule("F5")
-async def test_two_claims_at_once_are_found_and_told_with_numbers(any_master: InProcess) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    berlin, spare = await paired(any_master, 6)
+async def test_two_claims_at_once_are_found_and_told_with_numbers(master: InProcess) -> None:
+    wire, clock = master.wire, master.clock
+    berlin, spare = await paired(master, 6)
     clock.advance(100)
     await berlin.renew()  # it was alive, and only the standby thought that it was not
     clock.advance(10)
@@ -200,9 +202,9 @@ TAMPERINGS = {
 
 
 @pytest.mark.rule("F5")
-async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(any_master: InProcess) -> None:
-    wire = any_master.wire
-    _berlin, spare = await paired(any_master)
+async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(master: InProcess) -> None:
+    wire = master.wire
+    _berlin, spare = await paired(master)
     good = spare.takeover(carried_seconds=1)
     bad: list[lease_pb2.TakeOverLeaseRequest] = []
     for tamper in TAMPERINGS.values():
@@ -244,14 +246,14 @@ async def test_a_standby_lease_that_is_not_genuine_is_no_evidence(any_master: In
 
 @pytest.mark.rule("F5")
 async def test_a_standby_lease_of_another_master_is_no_evidence(
-    any_master: InProcess, sqlite_template: Path, tmp_path: Path
+    master: InProcess, sqlite_template: Path, tmp_path: Path
 ) -> None:
-    await paired(any_master)
+    await paired(master)
     url = sqlite_url(shutil.copytree(sqlite_template, tmp_path / "foreign"))
-    async with in_process_master(url, Clock(any_master.clock.now)) as foreign:
+    async with in_process_master(url, Clock(master.clock.now)) as foreign:
         _, stranger = await paired(foreign)
         request = stranger.takeover(carried_seconds=1)
-    failed = await failure(any_master.wire.leases.TakeOverLease(request))
+    failed = await failure(master.wire.leases.TakeOverLease(request))
     assert "does not verify" in failed.fields["carried_offline.signed"]
 
 

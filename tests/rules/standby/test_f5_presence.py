@@ -63,24 +63,26 @@ async def _active(spare: BareStandby) -> standby_pb2.StandbyProblem:
 
 
 @pytest.mark.rule("F5")
-async def test_a_dead_primary_is_taken_over_from_when_its_line_breaks(any_master: InProcess, database_url: str) -> None:
-    clock = any_master.clock
-    berlin, spare = await _pair(any_master)
-    async with _line(any_master, berlin):
+async def test_a_dead_primary_is_taken_over_from_when_its_line_breaks(
+    master: InProcess, sqlite_database_url: str
+) -> None:
+    clock = master.clock
+    berlin, spare = await _pair(master)
+    async with _line(master, berlin):
         assert "its stream is open" in (await _active(spare)).message
     answer = await _active(spare)
     assert "its stream broke 0 s ago" in answer.message
     assert answer.retry_time.ToSeconds() == int(clock.now) + SETTLE
     clock.advance(SETTLE)
     carried = await spare.take_over()
-    assert await used(any_master.wire, "port") == (6, 10)
+    assert await used(master.wire, "port") == (6, 10)
     assert all(grant.already_held for grant in granted((await carried.sync(*seats("port", 6))).results))
-    (event,) = await all_events(any_master.wire, "lease.taken_over")
+    (event,) = await all_events(master.wire, "lease.taken_over")
     assert '"evidence":"stream_lost"' in event.details
     assert (await failure(berlin.renew())).reason == "LEASE_CARRIED"
     await berlin.open()
-    assert len((await held_by_pbx(any_master.wire))[berlin.name]) == 6
-    assert await mismatches(database_url) == []
+    assert len((await held_by_pbx(master.wire))[berlin.name]) == 6
+    assert await mismatches(sqlite_database_url) == []
 
 
 async def _renews(master: InProcess, berlin: BarePbx) -> object:
@@ -220,21 +222,21 @@ async def _stream_ends(stream: Stream, master: InProcess) -> None:
 
 
 @pytest.mark.rule("F5")
-async def test_a_primary_that_hangs_is_asked_by_ending_its_stream(any_master: InProcess) -> None:
-    clock = any_master.clock
-    berlin, spare = await _pair(any_master)
-    stream = await _watches_again(any_master, berlin)
+async def test_a_primary_that_hangs_is_asked_by_ending_its_stream(master: InProcess) -> None:
+    clock = master.clock
+    berlin, spare = await _pair(master)
+    stream = await _watches_again(master, berlin)
     await _active(spare)
     clock.advance(HEARD_SECONDS)  # nobody asks for one that was heard of a moment ago
     answer = await _active(spare)
     assert "its stream is open" in answer.message
     assert answer.retry_time.ToSeconds() == int(clock.now + COME_BACK_SECONDS)
-    await _stream_ends(stream, any_master)
+    await _stream_ends(stream, master)
     clock.advance(COME_BACK_SECONDS - 1)
     assert "its stream was ended 4 s ago" in (await _active(spare)).message
     clock.advance(1)
     await spare.take_over()
-    (event,) = await all_events(any_master.wire, "lease.taken_over")
+    (event,) = await all_events(master.wire, "lease.taken_over")
     assert '"evidence":"stream_lost"' in event.details
 
 

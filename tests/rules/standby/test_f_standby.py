@@ -19,9 +19,9 @@ from tests.support.projects.estates import project
 
 
 @pytest.mark.rule("F1", "F5")
-async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(any_master: InProcess, database_url: str) -> None:
-    wire = any_master.wire
-    berlin, spare = await paired(any_master)
+async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(master: InProcess, sqlite_database_url: str) -> None:
+    wire = master.wire
+    berlin, spare = await paired(master)
     before = await holdings(wire)
     assert await used(wire, "port") == (6, 10)
     carried = await spare.take_over()
@@ -39,7 +39,7 @@ async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(any_master: InPr
     }  # fmt: skip
     assert (await failure(carried.acquire(seat("port", "late")))).reason == "LEASE_FENCED"
     assert await used(wire, "port") == (6, 10)
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
 @pytest.mark.rule("F1", "F5")
@@ -93,14 +93,14 @@ async def test_a_standby_too_old_for_the_pool_does_not_stand_in(master: InProces
 
 
 @pytest.mark.rule("F5")
-async def test_whoever_loses_the_lease_is_told_at_once(any_master: InProcess) -> None:
-    berlin, spare = await paired(any_master)
+async def test_whoever_loses_the_lease_is_told_at_once(master: InProcess) -> None:
+    berlin, spare = await paired(master)
 
     def watch(pbx: BarePbx) -> asyncio.Task[list[lease_pb2.Notice]]:
         async def last() -> list[lease_pb2.Notice]:
             received: list[lease_pb2.Notice] = []
             request = lease_pb2.WatchLeaseRequest(pbx=pbx.name, epoch=pbx.epoch)
-            async for response in any_master.wire.leases.WatchLease(request):
+            async for response in master.wire.leases.WatchLease(request):
                 received = list(response.notices)
                 started.set()
             return received
@@ -125,21 +125,21 @@ async def test_whoever_loses_the_lease_is_told_at_once(any_master: InProcess) ->
 
 
 @pytest.mark.rule("F5")
-async def test_a_pbx_that_was_cut_off_hears_who_carries_its_seats(any_master: InProcess) -> None:
-    berlin, spare = await paired(any_master)
+async def test_a_pbx_that_was_cut_off_hears_who_carries_its_seats(master: InProcess) -> None:
+    berlin, spare = await paired(master)
     await spare.take_over()
     failed = await failure(berlin.renew())
     assert failed.reason == "LEASE_CARRIED"
     assert "open a new one to take them back" in failed.message
-    listed = await any_master.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=f"projects/{PROJECT}"))
+    listed = await master.wire.status.ListLeases(status_pb2.ListLeasesRequest(project=f"projects/{PROJECT}"))
     assert {lease.pbx.rpartition("/")[2]: lease.carried_by for lease in listed.leases if lease.carried_by} == {
         "berlin": spare.name
     }
 
 
 @pytest.mark.rule("F5")
-async def test_takeovers_and_returns_are_no_copies(any_master: InProcess) -> None:
-    berlin, spare = await paired(any_master)
+async def test_takeovers_and_returns_are_no_copies(master: InProcess) -> None:
+    berlin, spare = await paired(master)
     for _ in range(5):
         await spare.take_over(spare.takeover(force=True))
         assert not [
@@ -160,9 +160,9 @@ async def test_a_takeover_is_safe_to_retry(any_master: InProcess) -> None:
 
 
 @pytest.mark.rule("F1", "F5")
-async def test_only_the_one_configured_and_only_when_there_is_need(any_master: InProcess) -> None:
-    wire, clock = any_master.wire, any_master.clock
-    berlin, spare = await paired(any_master)
+async def test_only_the_one_configured_and_only_when_there_is_need(master: InProcess) -> None:
+    wire, clock = master.wire, master.clock
+    berlin, spare = await paired(master)
     before = await holdings(wire)
     foreign = spare.takeover()
     foreign.primary = f"projects/{PROJECT}/pbxs/paris"
@@ -185,30 +185,30 @@ async def test_only_the_one_configured_and_only_when_there_is_need(any_master: I
     assert (await failure(carried.renew())).reason == "LEASE_FENCED"
 
 
-async def test_malformed_takeovers_change_nothing(any_master: InProcess) -> None:
-    _, spare = await paired(any_master)
+async def test_malformed_takeovers_change_nothing(master: InProcess) -> None:
+    _, spare = await paired(master)
     for field, value in (
         ("standby", "spare"), ("primary", ""), ("instance_id", ""), ("request_id", ""), ("software_version", "new"),
         ("reason", "x" * 129),
     ):  # fmt: skip
         request = spare.takeover()
         setattr(request, field, value)
-        failed = await failure(any_master.wire.leases.TakeOverLease(request))
+        failed = await failure(master.wire.leases.TakeOverLease(request))
         assert failed.code == grpc.StatusCode.INVALID_ARGUMENT
         assert list(failed.fields) == [field]
     request = spare.takeover()
     request.primary = "projects/acme/pbxs/nowhere"
-    assert (await failure(any_master.wire.leases.TakeOverLease(request))).reason == "UNKNOWN_PBX"
+    assert (await failure(master.wire.leases.TakeOverLease(request))).reason == "UNKNOWN_PBX"
     for standby in ("projects/acme/pbxs/nowhere", "projects/other/pbxs/spare"):
         request = spare.takeover()
         request.standby = standby
-        assert (await failure(any_master.wire.leases.TakeOverLease(request))).reason == "UNKNOWN_PBX"
-    assert await all_events(any_master.wire, "lease.taken_over") == []
+        assert (await failure(master.wire.leases.TakeOverLease(request))).reason == "UNKNOWN_PBX"
+    assert await all_events(master.wire, "lease.taken_over") == []
 
 
-async def test_malformed_evidence_and_receipts_change_nothing(any_master: InProcess) -> None:
-    wire = any_master.wire
-    _, spare = await paired(any_master)
+async def test_malformed_evidence_and_receipts_change_nothing(master: InProcess) -> None:
+    wire = master.wire
+    _, spare = await paired(master)
     before = await checked(wire)
     for seconds, in_use, field in (
         (float("nan"), {"port": 1}, "carried_seconds"),

@@ -15,9 +15,9 @@ from tests.support.projects.estates import project
 
 
 @pytest.mark.rule("F1", "F2")
-async def test_with_fewer_standby_than_port_licenses_nothing_is_carried(any_master: InProcess) -> None:
-    wire = any_master.wire
-    _, spare = await paired(any_master)
+async def test_with_fewer_standby_than_port_licenses_nothing_is_carried(master: InProcess) -> None:
+    wire = master.wire
+    _, spare = await paired(master)
     more = project({**LICENSES, "PBX-Port 12": 3}, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE)
     await wire.apply(more)
     short = (await spare.refused())["LICENSES_SHORT"]
@@ -35,20 +35,20 @@ async def test_with_fewer_standby_than_port_licenses_nothing_is_carried(any_mast
 
 
 @pytest.mark.rule("F1", "F2")
-async def test_standby_licenses_elsewhere_than_on_the_license_master_do_not_count(any_master: InProcess) -> None:
-    await any_master.wire.apply(
+async def test_standby_licenses_elsewhere_than_on_the_license_master_do_not_count(master: InProcess) -> None:
+    await master.wire.apply(
         project({"PBX-Port12": 1, "PBX-Standby12": (5, "spare-box")}, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE)
     )
-    await opened(any_master.wire, "berlin")
-    spare = await standing_by(any_master.wire)
-    any_master.clock.advance(TTL + 1)
+    await opened(master.wire, "berlin")
+    spare = await standing_by(master.wire)
+    master.clock.advance(TTL + 1)
     assert (await spare.refused())["LICENSES_SHORT"].installed == 0
 
 
 @pytest.mark.rule("F3")
-async def test_a_standby_above_the_version_limit_carries_nothing(any_master: InProcess) -> None:
-    wire = any_master.wire
-    await paired(any_master)
+async def test_a_standby_above_the_version_limit_carries_nothing(master: InProcess) -> None:
+    wire = master.wire
+    await paired(master)
     newer = await standing_by(wire, software="13")
     limit = (await newer.refused(newer.takeover(software="13")))["VERSION_LIMIT"]
     assert limit.message.startswith("spare runs 13, but hq-box is licensed up to V12")
@@ -59,9 +59,9 @@ async def test_a_standby_above_the_version_limit_carries_nothing(any_master: InP
 
 
 @pytest.mark.rule("F3")
-async def test_price_tiers_need_the_licenses_below_them(any_master: InProcess) -> None:
+async def test_price_tiers_need_the_licenses_below_them(master: InProcess) -> None:
     short = project({"PBX-Port12": 510, "PBX-Standby12": 400, "PBX-Standby 12%500": 110}, pbxs=PAIR)
-    assert "100 are missing (rule E5)" in (await failure(any_master.wire.apply(short))).message
+    assert "100 are missing (rule E5)" in (await failure(master.wire.apply(short))).message
     enough = project({"PBX-Port12": 610, "PBX-Standby12": 500, "PBX-Standby 12%500": 110}, pbxs=PAIR)
-    assert not (await any_master.wire.apply(enough)).warnings
-    assert "TIER_NOT_REACHED" not in by_kind((await checked(any_master.wire)).problems)
+    assert not (await master.wire.apply(enough)).warnings
+    assert "TIER_NOT_REACHED" not in by_kind((await checked(master.wire)).problems)

@@ -37,62 +37,62 @@ async def _listen(at: AgreementOrders, receiver: Receiver) -> None:
 
 
 @pytest.mark.rule("P1", "M5")
-async def test_a_trials_end_is_told_before_it_stops_anything(any_master: InProcess, receiver: Receiver) -> None:
-    at = await AgreementOrders(any_master).opened("2026-01-15", catalog="isymphony")
+async def test_a_trials_end_is_told_before_it_stops_anything(master: InProcess, receiver: Receiver) -> None:
+    at = await AgreementOrders(master).opened("2026-01-15", catalog="isymphony")
     await at.place(orders.StartTrial(license="crm", product="isymphony", counts={"user": 20}, key="T1", major=3))
     await _listen(at, receiver)
     at.on("2026-01-22")
-    assert await _told(any_master, receiver) == []
+    assert await _told(master, receiver) == []
     at.on("2026-01-23")
-    assert await _told(any_master, receiver) == [("term.ends", "license crm/trial", "began")]
+    assert await _told(master, receiver) == [("term.ends", "license crm/trial", "began")]
     (got,) = receiver.got
     assert got.said["message"] == (
         "Trial of license crm ends on 2026-01-30; what stops then: its use: 1 instance, 20 user"
     )
     await at.place(orders.ExtendTrial(license="crm", key="T2"))
-    assert await _told(any_master, receiver) == []
-    any_master.clock.advance(600)
-    assert await _told(any_master, receiver) == [("term.ends", "license crm/trial", "ended")]
+    assert await _told(master, receiver) == []
+    master.clock.advance(600)
+    assert await _told(master, receiver) == [("term.ends", "license crm/trial", "ended")]
 
 
 @pytest.mark.rule("M5")
 async def test_a_service_agreement_from_the_ledger_is_told_like_one_from_a_file(
-    any_master: InProcess, receiver: Receiver
+    master: InProcess, receiver: Receiver
 ) -> None:
-    at = await AgreementOrders(any_master, SSA_PRICES).opened("2026-01-10")
+    at = await AgreementOrders(master, SSA_PRICES).opened("2026-01-10")
     await at.licensed("ports", "PBX-Port12", 10)
     await at.place(orders.AddCredits(amount="1000"))
     await _listen(at, receiver)
     await at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=3))
     at.on("2026-02-08")  # 61 days before
-    assert await _told(any_master, receiver) == []
+    assert await _told(master, receiver) == []
     at.on("2026-02-09")
-    assert await _told(any_master, receiver) == [("agreement.ends", "license ports/ssa", "began")]
+    assert await _told(master, receiver) == [("agreement.ends", "license ports/ssa", "began")]
     (got,) = receiver.got
     assert got.said["message"].startswith(
         "Software Service Agreement of 10 x PBX-Port12 (ports) on hq-box ends on 2026-04-10; what stops then: newer"
     )
     await at.place(orders.Extend(subjects=license_("ports"), offer="ssa", months=12))
-    assert await _told(any_master, receiver) == []
-    any_master.clock.advance(600)
-    assert await _told(any_master, receiver) == [("agreement.ends", "license ports/ssa", "ended")]
+    assert await _told(master, receiver) == []
+    master.clock.advance(600)
+    assert await _told(master, receiver) == [("agreement.ends", "license ports/ssa", "ended")]
 
 
-async def test_ends_are_measured_by_policy(any_master: InProcess) -> None:
-    at = await AgreementOrders(any_master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
+async def test_ends_are_measured_by_policy(master: InProcess) -> None:
+    at = await AgreementOrders(master, prices_of("isymphony")).opened("2026-01-15", catalog="isymphony")
     for license_id, key in (("crm", "T1"), ("wall", "T2")):
         await at.place(
             orders.StartTrial(license=license_id, product="isymphony", counts={"user": 20}, key=key, major=3)
         )
         at.on("2026-01-17")
-    overviews = await any_master.running.status.overviews()
+    overviews = await master.running.status.overviews()
     families = {metric.name: metric for metric in EstateCollector(lambda: overviews).collect()}
     (sample,) = families["license_master_term_end_timestamp_seconds"].samples
     assert sample.labels == {"project": "acme", "policy": "trial", "stops": "true"}
     assert sample.value == noon("2026-01-30") - 43_200
     order = await at.place(orders.Buy(id="crm", product="isymphony", counts={"user": 20}, major=3))
     await at.place(orders.ConfirmPayment(order=order.entries[0].number, key="K1"))
-    overviews = await any_master.running.status.overviews()  # what was folded before is folded on
+    overviews = await master.running.status.overviews()  # what was folded before is folded on
     families = {metric.name: metric for metric in EstateCollector(lambda: overviews).collect()}
     collected = {
         (each.labels["policy"], each.labels["stops"]): each.value

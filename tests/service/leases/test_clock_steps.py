@@ -53,80 +53,80 @@ def _deletion() -> project_pb2.DeleteProjectRequest:
 
 
 @pytest.mark.rule("F4", "F5")
-async def test_the_standby_of_a_silent_primary_is_offered_its_seats(any_master: InProcess) -> None:
-    _, spare = await _pair(any_master)
+async def test_the_standby_of_a_silent_primary_is_offered_its_seats(master: InProcess) -> None:
+    _, spare = await _pair(master)
     spare.kept = None
-    any_master.clock.set_forward(HOUR)
+    master.clock.set_forward(HOUR)
     await spare.renew()
     assert spare.covered == {"port": 6}
     await spare.renew()
-    assert (await checked(any_master.wire)).ready
-    any_master.clock.advance(LONG)
-    await any_master.running.expiry.run_once()
+    assert (await checked(master.wire)).ready
+    master.clock.advance(LONG)
+    await master.running.expiry.run_once()
     spare.kept = None
     await spare.open()
     assert spare.kept is None or not spare.covered, "berlin has ended by its own clock too"
 
 
 @pytest.mark.rule("F4")
-async def test_a_standby_lease_is_in_force_until_it_ends_by_the_standbys_clock(any_master: InProcess) -> None:
+async def test_a_standby_lease_is_in_force_until_it_ends_by_the_standbys_clock(master: InProcess) -> None:
     """It was acknowledged before the step; then nothing is heard of either."""
-    _, spare = await _pair(any_master)
+    _, spare = await _pair(master)
     await spare.renew()
-    any_master.clock.set_forward(HOUR)
-    kinds = {problem.kind for problem in (await checked(any_master.wire)).problems}
+    master.clock.set_forward(HOUR)
+    kinds = {problem.kind for problem in (await checked(master.wire)).problems}
     assert standby_pb2.STANDBY_PROBLEM_KIND_NO_STANDBY_LEASE not in kinds
-    any_master.clock.advance(LONG)
-    kinds = {problem.kind for problem in (await checked(any_master.wire)).problems}
+    master.clock.advance(LONG)
+    kinds = {problem.kind for problem in (await checked(master.wire)).problems}
     assert standby_pb2.STANDBY_PROBLEM_KIND_NO_STANDBY_LEASE in kinds
 
 
 @pytest.mark.rule("F5")
-async def test_a_takeover_and_its_drill_find_the_lease_running(any_master: InProcess, database_url: str) -> None:
-    berlin, spare = await _pair(any_master)
+async def test_a_takeover_and_its_drill_find_the_lease_running(master: InProcess, sqlite_database_url: str) -> None:
+    berlin, spare = await _pair(master)
     await spare.renew()
-    any_master.clock.set_forward(HOUR)
+    master.clock.set_forward(HOUR)
     await spare.renew()
-    report = await any_master.wire.standby.DrillStandby(standby_pb2.DrillStandbyRequest(standby=spare.name))
+    report = await master.wire.standby.DrillStandby(standby_pb2.DrillStandbyRequest(standby=spare.name))
     assert report.passed, report
     carried = await spare.take_over()
     assert (await failure(berlin.renew())).reason == "LEASE_CARRIED"
     granted((await carried.sync(*seats("port", 6))).results)
     await carried.close()
-    assert await used(any_master.wire, "port") == (6, 10), "berlin may not have heard of it"
-    assert await mismatches(database_url) == []
+    assert await used(master.wire, "port") == (6, 10), "berlin may not have heard of it"
+    assert await mismatches(sqlite_database_url) == []
 
 
-async def test_a_silent_lease_shows_as_overdue(any_master: InProcess) -> None:
-    await _berlin(any_master)
-    status = any_master.running.status
+async def test_a_silent_lease_shows_as_overdue(master: InProcess) -> None:
+    await _berlin(master)
+    status = master.running.status
     for _ in range(2):
-        any_master.clock.set_forward(HOUR)
+        master.clock.set_forward(HOUR)
         views = await status.list_leases(PROJECT, after="", limit=1)
         assert [(view.pbx.name, view.state) for view in views] == [("berlin", LeaseState.OVERDUE)]
         assert (await status.overview(PROJECT)).leases[LeaseState.OVERDUE] == 1
-    any_master.clock.advance(LONG)
+    master.clock.advance(LONG)
     assert (await status.overview(PROJECT)).leases[LeaseState.EXPIRED] == 1
 
 
-async def test_ending_a_lease_tells_the_same_risk_dry_or_not(any_master: InProcess) -> None:
-    berlin = await _berlin(any_master)
-    any_master.clock.set_forward(HOUR)
-    would = await any_master.wire.leases.EndLease(_ending(berlin.name, dry_run=True))
+async def test_ending_a_lease_tells_the_same_risk_dry_or_not(master: InProcess) -> None:
+    berlin = await _berlin(master)
+    master.clock.set_forward(HOUR)
+    would = await master.wire.leases.EndLease(_ending(berlin.name, dry_run=True))
     assert would.seats_at_risk == 6
-    assert await any_master.wire.leases.EndLease(_ending(berlin.name)) == would
+    assert await master.wire.leases.EndLease(_ending(berlin.name)) == would
 
 
-async def test_a_project_is_not_deleted_under_a_running_lease(any_master: InProcess) -> None:
-    berlin = await _berlin(any_master, ports=0)
-    any_master.clock.set_forward(HOUR)
-    before = await everything(any_master.wire)
-    seen = await failure(any_master.wire.projects.DeleteProject(_deletion()))
+async def test_a_project_is_not_deleted_under_a_running_lease(master: InProcess) -> None:
+    berlin = await _berlin(master, ports=0)
+    master.clock.set_forward(HOUR)
+    before = await everything(master.wire)
+    seen = await failure(master.wire.projects.DeleteProject(_deletion()))
     assert list(seen.fields) == ["pbxs/berlin"]
-    assert await everything(any_master.wire) == before
-    any_master.clock.advance(LONG)
-    await any_master.running.expiry.run_once()
-    await any_master.wire.projects.DeleteProject(_deletion())
+    assert await everything(master.wire) == before
+    master.clock.advance(LONG)
+    await master.running.expiry.run_once()
+    await master.wire.projects.DeleteProject(_deletion())
     assert (await failure(berlin.renew())).reason == "UNKNOWN_PBX"
 
 

@@ -89,14 +89,14 @@ async def _pace(pbx: BarePbx) -> tuple[int, int, int]:
     return terms.ttl_seconds, terms.grace_seconds, expected
 
 
-async def test_a_promise_once_signed_is_never_shortened(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 5}, ttl_seconds=600, grace_seconds=6000))
-    berlin = await opened(any_master.wire, "berlin")
+async def test_a_promise_once_signed_is_never_shortened(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}, ttl_seconds=600, grace_seconds=6000))
+    berlin = await opened(master.wire, "berlin")
     promised = _terms((await berlin.renew()).lease).end_time.ToSeconds()
-    await any_master.wire.apply(project({"PBX-Port12": 5}, ttl_seconds=10, grace_seconds=0))
+    await master.wire.apply(project({"PBX-Port12": 5}, ttl_seconds=10, grace_seconds=0))
     assert _terms((await berlin.renew()).lease).end_time.ToSeconds() == promised
     assert _terms((await berlin.open()).lease).end_time.ToSeconds() == promised
-    any_master.clock.advance(-100)
+    master.clock.advance(-100)
     assert _terms((await berlin.renew()).lease).end_time.ToSeconds() == promised
 
 
@@ -109,33 +109,33 @@ async def test_an_opening_that_is_repeated_is_one(any_master: InProcess) -> None
     assert len(await all_events(any_master.wire, "lease.opened")) == 2
 
 
-async def test_seats_stay_through_a_takeover(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 5}))
-    old = await opened(any_master.wire, "berlin")
+async def test_seats_stay_through_a_takeover(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
+    old = await opened(master.wire, "berlin")
     granted(await old.acquire(*seats("port", 4)))
-    new = BarePbx(any_master.wire, "berlin")
+    new = BarePbx(master.wire, "berlin")
     assert (await new.open()).seats_held == 4
     assert (await failure(old.acquire(seat("port", "anna")))).reason == "LEASE_FENCED"
     synced = await new.sync(*seats("port", 2))
     assert synced.seats_returned == 2
-    assert (await used(any_master.wire))["port"] == 2
+    assert (await used(master.wire))["port"] == 2
 
 
-async def test_a_lease_ends_after_grace_and_allowance(any_master: InProcess) -> None:
-    wire, clock, look = any_master.wire, any_master.clock, any_master.running.expiry.run_once
+async def test_a_lease_ends_after_grace_and_allowance(master: InProcess) -> None:
+    wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
     await wire.apply(project({"PBX-Port12": 5}, ttl_seconds=60, grace_seconds=100))
     berlin = await opened(wire, "berlin")
     granted(await berlin.acquire(*seats("port", 5)))
     for seconds, state in ((60, "ACTIVE"), (1, "OVERDUE"), (99, "OVERDUE"), (1, "EXPIRED"), (ALLOWANCE - 1, "EXPIRED")):
         clock.advance(seconds)
-        assert await _state(any_master) == state
+        assert await _state(master) == state
         assert await look() == 0
         assert (await used(wire))["port"] == 5, "until then they count as used"
     assert (await failure(berlin.renew())).reason == "LEASE_EXPIRED"
     clock.advance(1)
     assert await look() == 5
     assert (await used(wire))["port"] == 0
-    assert await _state(any_master) == "EXPIRED"
+    assert await _state(master) == "EXPIRED"
     assert (await berlin.open()).seats_held == 0
 
 
@@ -268,49 +268,45 @@ async def test_a_pbx_that_was_removed_and_comes_back_fences_its_old_lease(any_ma
     assert ("error-reason", "LEASE_FENCED") in tuple(caught.value.trailing_metadata() or ())
 
 
-async def test_three_takeovers_by_different_installations_look_like_a_copy(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 5}))
-    bare_pbx, other = BarePbx(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
+async def test_three_takeovers_by_different_installations_look_like_a_copy(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
+    bare_pbx, other = BarePbx(master.wire, "berlin"), BarePbx(master.wire, "berlin")
     collected = [[notice.kind for notice in (await pbx.open()).notices] for pbx in (bare_pbx, other, bare_pbx, other)]
     assert collected == [[], [], [], [lease_pb2.NOTICE_KIND_SUSPECTED_CLONE]]
-    any_master.clock.advance(601)
+    master.clock.advance(601)
     assert not (await other.renew()).notices
 
 
-async def test_copies_without_end_do_not_fill_the_log(any_master: InProcess) -> None:
-    await any_master.wire.apply(
-        project({"PBX-Port12": 5}, pbxs={"berlin": "slave 12 gateway", "paris": "slave 13 ipva"})
-    )
-    bare_pbx, other = BarePbx(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
+async def test_copies_without_end_do_not_fill_the_log(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}, pbxs={"berlin": "slave 12 gateway", "paris": "slave 13 ipva"}))
+    bare_pbx, other = BarePbx(master.wire, "berlin"), BarePbx(master.wire, "berlin")
     with capture_logs() as logs:
         for _ in range(110):
             await bare_pbx.open()
             await other.open()
-        await BarePbx(any_master.wire, "paris").open("13")
+        await BarePbx(master.wire, "paris").open("13")
     named = [line["pbx"].rpartition("/")[2] for line in logs if line["event"] == "notice"]
     assert named == ["berlin"] * 200 + ["paris"]
 
 
-async def test_restarts_of_one_installation_are_no_copies(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 5}))
-    berlin = BarePbx(any_master.wire, "berlin")
+async def test_restarts_of_one_installation_are_no_copies(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
+    berlin = BarePbx(master.wire, "berlin")
     assert not any([(await berlin.open()).notices for _ in range(8)])
 
 
 @pytest.mark.parametrize("later", ["acquire", "give_back", "sync"])
-async def test_a_call_that_comes_after_later_ones_is_refused_and_changes_nothing(
-    any_master: InProcess, later: str
-) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 5}))
+async def test_a_call_that_comes_after_later_ones_is_refused_and_changes_nothing(master: InProcess, later: str) -> None:
+    await master.wire.apply(project({"PBX-Port12": 5}))
     anna, bob = seat("port", "anna"), seat("port", "bob")
-    berlin, late = await opened(any_master.wire, "berlin"), BarePbx(any_master.wire, "berlin")
+    berlin, late = await opened(master.wire, "berlin"), BarePbx(master.wire, "berlin")
     late.epoch, berlin.unanswered_calls = berlin.epoch, 1
     granted(await late.acquire(anna))
     await getattr(berlin, later)(anna)
-    held = await held_by_pbx(any_master.wire)
+    held = await held_by_pbx(master.wire)
     for call in (late.acquire(bob), late.give_back(anna), late.sync(bob)):
         assert (await failure(call)).reason == "CALL_SUPERSEDED"
-    assert await held_by_pbx(any_master.wire) == held
+    assert await held_by_pbx(master.wire) == held
     await late.renew()
     await late.open()
     granted(await late.acquire(bob))

@@ -20,8 +20,8 @@ def _signed(response: lease_pb2.OpenLeaseResponse) -> dict[str, int]:
 
 
 @pytest.mark.rule("D1")
-async def test_the_first_seats_come_with_the_lease(any_master: InProcess, database_url: str) -> None:
-    wire = any_master.wire
+async def test_the_first_seats_come_with_the_lease(master: InProcess, sqlite_database_url: str) -> None:
+    wire = master.wire
     await wire.apply(project({"PBX-Port12": 5, "PBX-IPVA12": 5}, pbxs={"hq": "master 12 ipva", "vm": "slave 12 ipva"}))
     vm = BarePbx(wire, "vm")
     response = await vm.open("12", *seats("port", 3))
@@ -32,12 +32,12 @@ async def test_the_first_seats_come_with_the_lease(any_master: InProcess, databa
     assert [grant.already_held for grant in granted(await vm.acquire(*seats("port", 3)))] == [True] * 3
     kinds = [event.kind for event in await all_events(wire)]
     assert sorted(kinds) == ["lease.opened", "project.applied", "seats.acquired"]
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
-async def test_each_seat_is_granted_or_refused_by_itself(any_master: InProcess) -> None:
-    await any_master.wire.apply(project({"PBX-Port12": 2}))
-    berlin = BarePbx(any_master.wire, "berlin")
+async def test_each_seat_is_granted_or_refused_by_itself(master: InProcess) -> None:
+    await master.wire.apply(project({"PBX-Port12": 2}))
+    berlin = BarePbx(master.wire, "berlin")
     wanted = [*seats("port", 3), seat("port", ""), seat("port", "phone-0")]
     results = (await berlin.open("12", *wanted)).results
     assert [result.WhichOneof("outcome") for result in results] == [
@@ -55,8 +55,8 @@ async def test_each_seat_is_granted_or_refused_by_itself(any_master: InProcess) 
     assert "seats[3].holder" in malformed.message
 
 
-async def test_a_retry_is_answered_as_at_first(any_master: InProcess, database_url: str) -> None:
-    wire, clock = any_master.wire, any_master.clock
+async def test_a_retry_is_answered_as_at_first(master: InProcess, sqlite_database_url: str) -> None:
+    wire, clock = master.wire, master.clock
     await wire.apply(project({"PBX-Port12": 3}))
     berlin = await opened(wire, "berlin")
     granted(await berlin.acquire(seat("port", "before")))
@@ -79,18 +79,18 @@ async def test_a_retry_is_answered_as_at_first(any_master: InProcess, database_u
     assert first.seats_held == 1
     acquired = [json.loads(event.details) for event in await all_events(wire, "seats.acquired")]
     assert acquired == [{"port": ["phone-0", "phone-1"]}, {"port": ["before"]}]
-    assert await mismatches(database_url) == []
+    assert await mismatches(sqlite_database_url) == []
 
 
-async def test_an_opening_that_comes_late_acquires_nothing(any_master: InProcess) -> None:
+async def test_an_opening_that_comes_late_acquires_nothing(master: InProcess) -> None:
     """It was given up, another attempt was answered, and what that had brought was returned since."""
-    await any_master.wire.apply(project({"PBX-Port12": 3}))
-    berlin = BarePbx(any_master.wire, "berlin")
+    await master.wire.apply(project({"PBX-Port12": 3}))
+    berlin = BarePbx(master.wire, "berlin")
     berlin.unanswered_calls = 1
     granted((await berlin.open("12", seat("port", "anna"), request_id="opening")).results)
     await berlin.give_back(seat("port", "anna"))
     berlin.unanswered_calls = 0
     assert (await failure(berlin.open("12", seat("port", "anna"), request_id="opening"))).reason == "CALL_SUPERSEDED"
-    assert await held_by_pbx(any_master.wire) == {}
+    assert await held_by_pbx(master.wire) == {}
     again = await berlin.open("12", request_id="opening")  # without seats it undoes nothing
     assert again.lease.epoch == 1

@@ -69,9 +69,9 @@ async def wire(master: InProcess) -> Wire:
     return await _with_project(master)
 
 
-async def test_a_genuine_file_is_imported_once(any_master: InProcess) -> None:
-    wire = await _with_project(any_master)
-    vendor, now = Vendor(), any_master.clock.now
+async def test_a_genuine_file_is_imported_once(master: InProcess) -> None:
+    wire = await _with_project(master)
+    vendor, now = Vendor(), master.clock.now
     await trust(wire, vendor)
     file = vendor.issue({"ports": ("PBX-Port 12%500", 10), "relays": ("Relay BRIs", 1)}, now=now, file="f-1")
     first = await _import(wire, file)
@@ -81,7 +81,7 @@ async def test_a_genuine_file_is_imported_once(any_master: InProcess) -> None:
         ("relays", "Relay BRIs", 1, license_pb2.LICENSE_ORIGIN_IMPORTED),
     ]
     before = await everything(wire)
-    any_master.clock.advance(2 * DAY)  # its time is over: what was imported in time stays
+    master.clock.advance(2 * DAY)  # its time is over: what was imported in time stays
     again = await _import(wire, file)
     assert (again.already_imported, again.licenses) == (True, first.licenses)
     assert await everything(wire) == before
@@ -98,9 +98,9 @@ async def test_for_another_project_catalog_or_time(master: InProcess, wire: Wire
     await _import(wire, vendor.issue(PORTS, now=now - DAY))  # to the second
 
 
-async def test_the_same_number_with_other_content(any_master: InProcess) -> None:
-    wire = await _with_project(any_master)
-    vendor, now = Vendor(), any_master.clock.now
+async def test_the_same_number_with_other_content(master: InProcess) -> None:
+    wire = await _with_project(master)
+    vendor, now = Vendor(), master.clock.now
     await trust(wire, vendor)
     await _import(wire, vendor.issue(PORTS, now=now, file="f-1"))
     for licenses in ({"ports": ("PBX-Port12", 11)}, {"more": ("PBX-Port12", 10)}):
@@ -108,9 +108,9 @@ async def test_the_same_number_with_other_content(any_master: InProcess) -> None
     assert "ports" in await _refused(wire, vendor.issue(PORTS, now=now, file="f-2"), "REPLAYED")
 
 
-async def test_ids_do_not_clash_with_declared_ones(any_master: InProcess) -> None:
-    wire = await _with_project(any_master)
-    vendor, now = Vendor(), any_master.clock.now
+async def test_ids_do_not_clash_with_declared_ones(master: InProcess) -> None:
+    wire = await _with_project(master)
+    vendor, now = Vendor(), master.clock.now
     await wire.apply(project({"PBX-Port12": 5}))
     await trust(wire, vendor)
     failed = await _refused(wire, vendor.issue({"license-1": ("PBX-Port12", 1)}, now=now), "REPLAYED")
@@ -266,10 +266,10 @@ async def test_a_key_that_is_distrusted_issues_no_more(any_master: InProcess) ->
     await _import(wire, vendor.issue({"more": ("PBX-Port12", 1)}, now=now))
 
 
-async def test_keys_follow_one_another(any_master: InProcess) -> None:
+async def test_keys_follow_one_another(master: InProcess) -> None:
     """Each introduces the next; the one before issues until it is retired, and nothing that is dated later."""
-    wire = await _with_project(any_master)
-    clock = any_master.clock
+    wire = await _with_project(master)
+    clock = master.clock
     first, second, third = Vendor(), Vendor(), Vendor()
     await trust(wire, first)
     introduced = (await _introduce(wire, second, first, retire=clock.now + 10)).key

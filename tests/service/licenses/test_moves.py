@@ -43,8 +43,8 @@ async def _twice(call: Callable[[], Awaitable[object]], wire: Wire) -> None:
     assert await everything(wire) == before
 
 
-async def test_every_move_can_be_repeated(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock = any_master.wire, any_master.clock
+async def test_every_move_can_be_repeated(master: InProcess, tmp_path: Path) -> None:
+    wire, clock = master.wire, master.clock
     await wire.apply(project({}))
     await imported(wire, Vendor(), {**PORTS, "other": ("PBX-Port12", 1)}, now=clock.now)
     key = await enrolled(wire, tmp_path, "hq-box")
@@ -66,8 +66,8 @@ async def test_every_move_can_be_repeated(any_master: InProcess, tmp_path: Path)
     assert (await listed(wire))["ports"].state == license_pb2.LICENSE_STATE_COOLING_OFF
 
 
-async def test_what_is_not_keyed_can_be_repeated_too(any_master: InProcess, tmp_path: Path) -> None:
-    wire, clock, vendor = any_master.wire, any_master.clock, Vendor()
+async def test_what_is_not_keyed_can_be_repeated_too(master: InProcess, tmp_path: Path) -> None:
+    wire, clock, vendor = master.wire, master.clock, Vendor()
     await wire.apply(project({}))
     named = license_pb2.NamedVendorKey(public_key=vendor.public_key, display_name="vendor")
     await _twice(lambda: wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project=NAME, key=named)), wire)
@@ -88,11 +88,11 @@ async def test_what_is_not_keyed_can_be_repeated_too(any_master: InProcess, tmp_
     await _twice(lambda: wire.licenses.DistrustVendorKey(distrusting), wire)
 
 
-async def test_a_request_id_names_one_request(any_master: InProcess, tmp_path: Path) -> None:
+async def test_a_request_id_names_one_request(master: InProcess, tmp_path: Path) -> None:
     """Used for something else, it is refused: what was asked for is not done, and nobody is told that it was."""
-    wire = any_master.wire
+    wire = master.wire
     await wire.projects.ApplyProject(project_pb2.ApplyProjectRequest(project=project({}), request_id="one"))
-    await imported(wire, Vendor(), PORTS, now=any_master.clock.now)
+    await imported(wire, Vendor(), PORTS, now=master.clock.now)
     await enrolled(wire, tmp_path, "hq-box")
     binding = license_pb2.BindLicensesRequest(project=NAME, licenses=["ports"], device="hq-box", request_id="one")
     seen = await failure(wire.licenses.BindLicenses(binding))
@@ -116,11 +116,11 @@ async def test_a_request_id_names_one_request(any_master: InProcess, tmp_path: P
     assert await used(wire, "port") == (0, 10)
 
 
-async def test_a_dry_run_tells_and_changes_nothing(any_master: InProcess, tmp_path: Path) -> None:
+async def test_a_dry_run_tells_and_changes_nothing(master: InProcess, tmp_path: Path) -> None:
     """Whether or not its request id was used before."""
-    wire = any_master.wire
+    wire = master.wire
     await wire.apply(project({}))
-    await imported(wire, Vendor(), PORTS, now=any_master.clock.now)
+    await imported(wire, Vendor(), PORTS, now=master.clock.now)
     await enrolled(wire, tmp_path, "hq-box")
     binding = license_pb2.BindLicensesRequest(project=NAME, licenses=["ports"], device="hq-box", request_id="b")
     before = await everything(wire)
@@ -145,9 +145,9 @@ async def test_a_dry_run_tells_and_changes_nothing(any_master: InProcess, tmp_pa
     assert (await berlin.renew()).notices == []
 
 
-async def test_a_repeated_force_tells_the_risk_again(any_master: InProcess, tmp_path: Path) -> None:
+async def test_a_repeated_force_tells_the_risk_again(master: InProcess, tmp_path: Path) -> None:
     """Also where the seats had been revoked before, so that force only stops counting them."""
-    wire, clock = any_master.wire, any_master.clock
+    wire, clock = master.wire, master.clock
     await wire.apply(project({}, ttl_seconds=TTL))
     await imported(wire, Vendor(), PORTS, now=clock.now)
     await enrolled(wire, tmp_path, "hq-box")
@@ -162,11 +162,11 @@ async def test_a_repeated_force_tells_the_risk_again(any_master: InProcess, tmp_
     assert await used(wire, "port") == (0, 10)
 
 
-async def test_an_event_is_named_for_what_happened(any_master: InProcess) -> None:
+async def test_an_event_is_named_for_what_happened(master: InProcess) -> None:
     """Where nothing moved it says that, what was asked, and why not; a retry is answered alike all the same."""
-    wire = any_master.wire
+    wire = master.wire
     await wire.apply(project({}))
-    await imported(wire, Vendor(), PORTS, now=any_master.clock.now)
+    await imported(wire, Vendor(), PORTS, now=master.clock.now)
     await bind(wire, "hq-box", "ports")
     asking = license_pb2.ApproveReleasesRequest(project=NAME, licenses=["ports"], request_id="a")
     await _twice(lambda: wire.licenses.ApproveReleases(asking), wire)
@@ -181,9 +181,9 @@ async def test_an_event_is_named_for_what_happened(any_master: InProcess) -> Non
     assert (await failure(wire.licenses.CancelReleases(other))).reason == "REQUEST_ID_TAKEN"
 
 
-async def test_a_retry_is_answered_alike_whatever_became_of_its_license(any_master: InProcess) -> None:
+async def test_a_retry_is_answered_alike_whatever_became_of_its_license(master: InProcess) -> None:
     """It was bound, given up, converted since: the answer says what the request did, not how things stand."""
-    wire, clock, vendor = any_master.wire, any_master.clock, Vendor()
+    wire, clock, vendor = master.wire, master.clock, Vendor()
     await wire.apply(project({}))
     await imported(wire, vendor, PORTS, now=clock.now)
     binding = license_pb2.BindLicensesRequest(project=NAME, licenses=["ports"], device="hq-box", request_id="b")
@@ -195,10 +195,10 @@ async def test_a_retry_is_answered_alike_whatever_became_of_its_license(any_mast
     assert (await wire.licenses.BindLicenses(binding)) == first
 
 
-async def test_a_lost_answer_to_a_certificate_that_rebinds(any_master: InProcess, tmp_path: Path) -> None:
-    wire = any_master.wire
+async def test_a_lost_answer_to_a_certificate_that_rebinds(master: InProcess, tmp_path: Path) -> None:
+    wire = master.wire
     await wire.apply(project({}))
-    await imported(wire, Vendor(), PORTS, now=any_master.clock.now)
+    await imported(wire, Vendor(), PORTS, now=master.clock.now)
     key = await enrolled(wire, tmp_path, "hq-box")
     await bind(wire, "hq-box", "ports")
     asked = moved(await release(wire, "ports", to_device="berlin-box"))
@@ -250,10 +250,10 @@ async def _result(call: Awaitable[license_pb2.BindLicensesResponse]) -> license_
     return await call
 
 
-async def test_the_steps_of_a_refusal_are_told_to_a_retry_as_well(any_master: InProcess) -> None:
-    wire = any_master.wire
+async def test_the_steps_of_a_refusal_are_told_to_a_retry_as_well(master: InProcess) -> None:
+    wire = master.wire
     await wire.apply(project({}))
-    await imported(wire, Vendor(), {"cheap": ("PBX-Port12%500", 10)}, now=any_master.clock.now)
+    await imported(wire, Vendor(), {"cheap": ("PBX-Port12%500", 10)}, now=master.clock.now)
     binding = license_pb2.BindLicensesRequest(project=NAME, licenses=["cheap"], device="hq-box", request_id="b")
     answer = await wire.licenses.BindLicenses(binding)
     assert answer.results[0].refused.ways[0].steps
