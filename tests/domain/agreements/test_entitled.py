@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from master.domain.agreements.ledger.orders import StartTrial
+from master.domain.agreements.ledger.orders import Buy, ConfirmPayment, StartTrial
 from master.domain.agreements.ordering.decide_order import Decision
 from master.domain.agreements.rights.entitlements import Entitled, Reconciliation, entitled, is_apart, syncing
 from master.domain.catalog.dates import first_instant_of
 from master.domain.catalog.subjects import Subject
 from master.domain.estate.estate import Estate
 from master.domain.estate.installations import License
+from master.domain.estate.license_release import InUse
 from master.domain.licenses import balance, moves
 from master.values import replace
 from tests.domain.agreements.ledger_in_memory import ISYMPHONY, ZONE, LedgerInMemory
@@ -110,6 +111,45 @@ def test_after_any_history_the_estate_has_what_it_is_entitled_to(vendor: str, da
 def in_force(known: Estate, now: float) -> Counter[tuple[str, str, int]]:
     items = (license for license in known.licenses if not license.use_is_over(now) and license.agreed is not None)
     return Counter((str(each.agreed), each.type.key, each.quantity) for each in items)
+
+
+def bought(users: int, days: int) -> Estate:
+    """A bound trial of 40 users, after a license of so many was bought."""
+    made = isymphony()
+    made.do(StartTrial(license="x", product="isymphony", counts={"user": 40}, key="T", major=3), FIRST)
+    before = bind_all(reconciled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST), noon(FIRST))
+    day = FIRST + timedelta(days=days)
+    made.do(Buy(id="x", product="isymphony", counts={"user": users}, major=3), day)
+    made.do(ConfirmPayment(order=made.snapshot.state.last_number, key="K"), day)
+    return reconciled(before, made, day)
+
+
+def users(known: Estate) -> dict[str, License]:
+    return {license.id: license for license in known.licenses if license.type.key == "user"}
+
+
+def test_what_is_too_much_is_split_off_and_drained() -> None:
+    after = bought(20, 3)
+    actual = users(after)
+    assert {key: each.quantity for key, each in actual.items()} == {"x-user": 20, "x-user-surplus": 20}
+    release = actual["x-user-surplus"].release
+    assert release is not None
+    assert (release.in_use, release.ends_use) == (InUse.DRAIN, True)
+    assert actual["x-user-surplus"].release_is_vouched_for
+    assert actual["x-user"].release is None
+    assert after.installations[HQ.id].leaving == {"user": 20}
+
+
+def test_what_ended_while_free_says_so_and_comes_back() -> None:
+    made = isymphony()
+    made.do(StartTrial(license="x", product="isymphony", counts={"user": 20}, key="T", major=3), FIRST)
+    actual = reconciled(replace(estate(), catalog=ISYMPHONY, time_zone=ZONE.key), made, FIRST)
+    later = FIRST + timedelta(days=30)
+    assert reconciled(actual, made, later) == actual
+    made.do(Buy(id="x", product="isymphony", counts={"user": 20}, major=3), later)
+    made.do(ConfirmPayment(order=made.snapshot.state.last_number, key="K"), later)
+    back = users(reconciled(actual, made, later))["x-user"]
+    assert (back.agreed is not None, back.use_is_over(noon(later)), back.version) == (True, False, 3)
 
 
 def test_ids_are_free_and_names() -> None:

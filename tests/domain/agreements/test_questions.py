@@ -8,8 +8,8 @@ import pytest
 from master.domain.agreements.ledger.entries import Draft, Entry, EntryKind
 from master.domain.agreements.ledger.fold import fold
 from master.domain.agreements.ledger.orders import AddCredits, Extend, PublishRelease, order_from_plain
-from master.domain.agreements.rights.rights import right_of
-from tests.domain.agreements.ledger_in_memory import INNOVAPHONE, LedgerInMemory, license, owned, prices
+from master.domain.agreements.rights.rights import RightStatus, right_of
+from tests.domain.agreements.ledger_in_memory import INNOVAPHONE, LedgerInMemory, contract, license, owned, prices
 
 DAY = date(2026, 1, 1)
 
@@ -27,6 +27,11 @@ def test_the_newest_version_that_a_license_can_have() -> None:
     )
     assert str(right_of(made.snapshot, license("ports"), date(2026, 6, 1)).newest) == "14r1"
     assert str(right_of(made.snapshot, license("ports"), date(2027, 1, 1)).newest) == "12r2", "it was never upgraded"
+
+
+def test_what_nobody_has_ordered_does_not_run() -> None:
+    right = right_of(LedgerInMemory(INNOVAPHONE).snapshot, contract("C"), DAY)
+    assert (right.status, right.counts, right.newest) == (RightStatus.NOT_YET, {}, None)
 
 
 def test_entries_follow_on_each_other() -> None:

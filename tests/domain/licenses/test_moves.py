@@ -12,6 +12,7 @@ from master.domain.licenses.moves import (
     left_without,
     moved,
     rebind_refused,
+    use_refused,
 )
 from tests.domain.estate.test_estate import BERLIN, CLOUD, HQ, estate, licensed
 
@@ -79,6 +80,12 @@ def test_in_binding_order_every_tier_finds_those_below_it() -> None:
 def test_of_a_free_license_nothing_is_left_to_use() -> None:
     free = licensed("PBX-Port12", 9, None)
     assert left_without(estate(free), free, set()) == 0
+
+
+def test_what_is_in_use_is_refused_where_too_few_are_left() -> None:
+    ten = licensed("PBX-Port12", 10, HQ)
+    assert use_refused(ten, used=5, left=5) is None
+    assert problem(use_refused(ten, used=6, left=5)) is MoveProblem.IN_USE
 
 
 def test_a_cooling_off_time_is_told_as_a_date() -> None:

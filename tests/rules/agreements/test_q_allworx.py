@@ -218,6 +218,9 @@ async def test_installed_in_2010_upgraded_in_2013(master: InProcess) -> None:
     await at.place(key("anytime"))
     assert await at.cover("S", "maintenance") == (True, "2014-09-01")
     assert await at.cover("S", "maintenance", "2012-01-01") == (False, "2010-08-01")
+    _, maintenance = (await at.agreement("S")).covers
+    terms = [(term.begin_day, term.end_day, term.how) for term in maintenance.terms]
+    assert terms == [("2010-05-01", "2010-08-01", "included"), ("2013-09-01", "2014-09-01", "bought")]
     assert (await at.gate("S", "7.4")).allowed
 
 

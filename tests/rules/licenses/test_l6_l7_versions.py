@@ -76,6 +76,8 @@ async def test_rebinding_straight_keeps_the_agreement_and_the_first_binding(mast
 @pytest.mark.rule("L7", "M3")
 async def test_what_the_vendors_file_said_counts_and_is_carried_on(master: InProcess, tmp_path: Path) -> None:
     at, _ = await opened_project(master, tmp_path, agreement="2027-01-10")
+    at.on("2026-06-01")
+    await at.place(orders.UpgradeVersion(licenses=["ports"], version=13))
     assert await at.cover("ports", "ssa") == (True, "2027-01-10")
     await at.place(extend())
     assert await at.cover("ports", "ssa") == (True, "2028-01-10")
