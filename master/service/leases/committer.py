@@ -9,7 +9,9 @@ is held back for a moment, because two small commits cost more than one; a lone 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import cast
 
@@ -30,6 +32,11 @@ from master.values import Value
 
 _FEW = 4
 """Up to this many callers at once have their answers sooner where no batch is held back."""
+_KEPT_SECONDS = 0.005
+"""How long a thread keeps the interpreter while a batch of many is committed: Python's own default. A master's threads
+switch far more often, for those who ask alone; here, where reading what comes next never rests, that costs a quarter of
+the CPU.
+"""
 _NEWS = (OpenLease, TakeOverLease, CloseLease, EndLease, DropWaiting)
 """The requests that watchers of a PBX's lease are told of at once; the caller may have gone by then."""
 _LINES_MAX, _LINES_SECONDS = 10, 60.0
@@ -158,9 +165,21 @@ class Committer:
             if batch:
                 self._is_committing = True
                 try:
-                    await self._commit(batch)
+                    with self._switching_seldom(len(batch)):
+                        await self._commit(batch)
                 finally:
                     self._is_committing = False
+
+    @contextmanager
+    def _switching_seldom(self, requests: int) -> Iterator[None]:
+        """Have threads keep the interpreter longer where a batch has many requests and no question is worked out."""
+        usual = sys.getswitchinterval()
+        if requests > _FEW and not self._context.questions:
+            sys.setswitchinterval(max(usual, _KEPT_SECONDS))
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(usual)
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Commit a batch and answer each request, whatever happens; then count and log the answers."""

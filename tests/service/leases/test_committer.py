@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -117,6 +119,30 @@ async def test_what_waits_is_one_batch(bench: Bench) -> None:
     bench.committer.start(Tasks(bench.metrics))
     assert [_granted(answer) for answer in await asyncio.gather(*tasks)] == [2, 2, 2]
     assert _batches(bench) == before + 1
+
+
+@pytest.mark.parametrize(("requests", "is_asked", "kept"), [(4, False, 1), (5, False, 50), (5, True, 1)])
+async def test_threads_keep_the_interpreter_longer_for_many_callers_alone(
+    bench: Bench, requests: int, is_asked: bool, kept: int
+) -> None:
+    """In tenths of a millisecond; what questions compute would hold up every call."""
+    seen, usual = [], sys.getswitchinterval()
+    questions = Questions(bench.database, caller=lambda: "operators/anna", limits=QuestionLimits(1, 1))
+    context = replace(bench.committer._context, questions=questions)
+    committer = Committer(
+        context, bench.committer._limits, observer=lambda: seen.append(round(sys.getswitchinterval() * 10_000))
+    )
+    async with AsyncExitStack() as stack:
+        if is_asked:
+            await stack.enter_async_context(questions._place())
+        sys.setswitchinterval(0.0001)
+        stack.callback(sys.setswitchinterval, usual)
+        asked = [asyncio.create_task(committer.submit(_wanting("berlin", f"phone-{n}"))) for n in range(requests)]
+        await asyncio.sleep(0)
+        committer.start(Tasks(bench.metrics))
+        await asyncio.gather(*asked)
+        await committer.stop()
+        assert (seen, round(sys.getswitchinterval() * 10_000)) == ([kept], 1)
 
 
 async def test_requests_of_a_batch_see_what_those_before_them_left(bench: Bench) -> None:
