@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +18,7 @@ from slave_client import ClientConfig, TlsFiles
 
 PREFIX: Final = "LICENSE_AGENT_"
 _TOKEN_MIN: Final = 16
+_PLAIN_TOKEN: Final = re.compile("[A-Za-z0-9._~+/=-]+")
 _TLS: Final = "tls_certificate_file, tls_key_file, tls_ca_file"
 
 
@@ -84,7 +86,8 @@ class AgentSettings(DaemonSettings):
     listen: Annotated[str, _loopback] | None = None
     """A loopback address for the local API besides the socket, `127.0.0.1:7610`; then with the token."""
     token_file: Path | None = None
-    """The token that callers over `listen` show, as bearer token or as password: a file, at least 16 characters."""
+    """The token that callers over `listen` show, as bearer token or as password, and this agent to Kamailio: a file, at
+    least 16 characters."""
 
     asks_waiting_max: Annotated[int, Limits(ge=1, le=100_000)] = 4_000
     """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody. Kamailio is told
@@ -148,16 +151,19 @@ class AgentSettings(DaemonSettings):
         )
 
     def secret(self) -> bytes | None:
-        """The token of callers over `listen`; None where nothing is listened on.
-        Raises ValueError if the token is missing, cannot be read, or is too short."""
-        if self.listen is None:
+        """The token of callers over `listen`, and of this agent at Kamailio; None where there is neither.
+        Raises ValueError if the token is missing, cannot be read, is too short, or cannot stand in license.cfg."""
+        if self.listen is None and self.kamailio is None:
             return None
         if self.token_file is None:
-            raise ValueError("token_file: not set; who calls over `listen` has to show a token")
+            shows = "who calls over `listen`" if self.listen is not None else "this agent, at Kamailio,"
+            raise ValueError(f"token_file: not set; {shows} has to show a token")
         try:
             found = token(read_text(self.token_file))
         except FileError as error:
             raise ValueError(f"token_file: {error}") from error
         if len(found) < _TOKEN_MIN:
             raise ValueError(f"token_file: {self.token_file}: the token has fewer than {_TOKEN_MIN} characters")
+        if self.kamailio is not None and not _PLAIN_TOKEN.fullmatch(found):
+            raise ValueError(f"token_file: {self.token_file}: for Kamailio, take letters, digits and -._~+/= alone")
         return found.encode()

@@ -41,7 +41,7 @@ async def sip(plan: Plan, report: Report) -> list[Figure]:
                 masters=master.address,
                 pbx=load.pbx_name(0),
             )
-            locations = Locations(licensed.rpc)
+            locations = Locations(licensed.rpc, licensed.token)
             programs = (alone, licensed, agent)
             try:
                 for program in programs:

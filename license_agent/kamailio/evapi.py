@@ -28,9 +28,12 @@ _ALIVE_SECONDS: Final = 4.0
 
 
 class EvapiConnection:
-    """A connection to Kamailio's evapi; `unanswered_max` is the most messages of Kamailio's that may be unanswered."""
+    """A connection to Kamailio's evapi; `unanswered_max` is the most messages of Kamailio's that may be unanswered, and
+    Kamailio believes whoever shows the `token`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, unanswered_max: int) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, unanswered_max: int, token: str
+    ) -> None:
         self._reader, self._writer = reader, writer
         self._socket = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
         self._arriving = MessageReader()
@@ -40,13 +43,13 @@ class EvapiConnection:
         """Bytes sent since Kamailio was last asked to confirm reading."""
         self._is_due = False
         self._loop = asyncio.get_running_loop()
-        self._alive = self._loop.create_task(self._say_alive(min(unanswered_max, _UNANSWERED_MAX)))
+        self._alive = self._loop.create_task(self._say_alive(min(unanswered_max, _UNANSWERED_MAX), token))
 
     @classmethod
-    async def open(cls, at: Address, *, unanswered_max: int) -> EvapiConnection:
+    async def open(cls, at: Address, *, unanswered_max: int, token: str) -> EvapiConnection:
         """Connect to Kamailio's evapi. Raises OSError."""
         reader, writer = await asyncio.open_connection(at.host, at.port)
-        return cls(reader, writer, unanswered_max=unanswered_max)
+        return cls(reader, writer, unanswered_max=unanswered_max, token=token)
 
     async def read(self) -> list[list[str]]:
         """Read the messages that have arrived, at least one piece of data; return the words of each.
@@ -99,7 +102,7 @@ class EvapiConnection:
         self._unread += len(part)
         self._unsigned += len(part)
 
-    async def _say_alive(self, unanswered_max: int) -> None:
+    async def _say_alive(self, unanswered_max: int, token: str) -> None:
         while True:
-            self.send("alive", unanswered_max)
+            self.send("alive", unanswered_max, token)
             await asyncio.sleep(_ALIVE_SECONDS)

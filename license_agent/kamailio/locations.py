@@ -30,10 +30,11 @@ class LocationsError(Exception):
 
 
 class Locations:
-    """The location table of one Kamailio, over `url`."""
+    """The location table of one Kamailio, over `url`, which asks for the `token`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str) -> None:
         self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
 
@@ -94,7 +95,7 @@ class Locations:
         if self._is_closed:
             raise LocationsError("the agent stops")
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_SECONDS))
+            self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(_SECONDS))
         try:
             asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}, ensure_ascii=False)
             async with self._session.post(self._url, data=asked.encode(errors=_AS_BYTES)) as answer:

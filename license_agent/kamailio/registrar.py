@@ -48,11 +48,14 @@ class Registrar:
     """Serves one Kamailio over its evapi, from `run` on."""
 
     def __init__(self, settings: AgentSettings, agent: Agent) -> None:
+        secret = settings.secret()
         assert settings.kamailio is not None
+        assert secret is not None
         self._settings, self._agent = settings, agent
         self._rules = settings.seat_rules
         self._at = address(settings.kamailio)
-        self._locations = Locations(settings.kamailio_rpc)
+        self._token = secret.decode()
+        self._locations = Locations(settings.kamailio_rpc, self._token)
         self._lost = LostContacts(self._locations, self._is_licensed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: dict[str, float] = {}
@@ -73,7 +76,9 @@ class Registrar:
         try:
             while True:
                 try:
-                    connection = await EvapiConnection.open(self._at, unanswered_max=self._settings.asks_waiting_max)
+                    connection = await EvapiConnection.open(
+                        self._at, unanswered_max=self._settings.asks_waiting_max, token=self._token
+                    )
                 except OSError as error:
                     if not is_told:
                         _log.warning("Kamailio is not there; trying again", evapi=str(self._at), reason=str(error))

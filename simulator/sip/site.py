@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import aiohttp
 
+from licensemaster.files.writer import write_file
 from simulator.sip.programs import Program, free_port
 
 
@@ -22,7 +24,8 @@ class Kamailio(Program):
         self, folder: Path, config: Path, *, defines: Mapping[str, str] | None = None, shared_megabytes: int = 64
     ) -> None:
         self.sip_port, self.evapi_port = free_port(), free_port()
-        given = {"LICENSE_EVAPI": f'"{self.evapi}"', **(defines or {})}
+        self.token = secrets.token_hex(16)
+        given = {"LICENSE_EVAPI": f'"{self.evapi}"', "LICENSE_TOKEN": f'"{self.token}"', **(defines or {})}
         listening = f"127.0.0.1:{self.sip_port}"
         super().__init__(
             [
@@ -48,7 +51,8 @@ class Kamailio(Program):
     async def registered(self) -> set[str]:
         """Who is registered. Raises OSError, or what aiohttp raises where it does not answer."""
         asked = {"jsonrpc": "2.0", "id": 1, "method": "ul.dump", "params": ["brief"]}
-        async with aiohttp.ClientSession() as session, session.post(self.rpc, json=asked) as answer:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with aiohttp.ClientSession(headers=headers) as session, session.post(self.rpc, json=asked) as answer:
             domains = (await answer.json(content_type=None))["result"]["Domains"]
         return {aor["AoR"] for domain in domains for aor in domain["Domain"].get("AoRs", ())}
 
@@ -66,6 +70,8 @@ class AgentProcess(Program):
 
     def __init__(self, folder: Path, kamailio: Kamailio, **settings: object) -> None:
         self.socket = folder / "agent.sock"
+        token_file = folder / "token"
+        write_file(token_file, kamailio.token.encode())
         given = {
             "state_dir": folder / "agent",
             "socket": self.socket,
@@ -73,6 +79,7 @@ class AgentProcess(Program):
             "plaintext": True,
             "kamailio": kamailio.evapi,
             "kamailio_rpc": kamailio.rpc,
+            "token_file": token_file,
             **settings,
         }
         super().__init__(

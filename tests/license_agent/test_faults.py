@@ -68,7 +68,8 @@ def _tasks(name: str) -> list[asyncio.Task[object]]:
 
 async def test_a_part_that_ends_ends_the_agent(master: RestartableMaster, tmp_path: Path) -> None:
     """Then systemd starts it again."""
-    settings = agent_settings(master.address, tmp_path, kamailio="127.0.0.1:1")
+    (tmp_path / "token").write_text("x" * 16)
+    settings = agent_settings(master.address, tmp_path, kamailio="127.0.0.1:1", token_file=tmp_path / "token")
     serving = asyncio.create_task(serve(settings))
     async with asyncio.timeout(HANG_SECONDS):
         while not (parts := _tasks("registrar of Kamailio")):  # noqa: ASYNC110

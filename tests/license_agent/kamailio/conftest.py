@@ -74,9 +74,12 @@ class Site:
         return does
 
     async def start_agent(self, **changes: object) -> None:
+        token_file = self._folder / "token"
+        token_file.write_text(self._kamailio.token)
         settings = agent_settings(
             self._master.address,
             self._folder,
+            token_file=token_file,
             kamailio=self._kamailio.evapi,
             kamailio_rpc=self._kamailio.rpc,
             **{"kamailio_compare_seconds": 0.2, **changes},
@@ -137,7 +140,7 @@ class Registered:
     """Who is registered, by Kamailio."""
 
     def __init__(self, kamailio: Kamailio) -> None:
-        self.locations = Locations(kamailio.rpc)
+        self.locations = Locations(kamailio.rpc, kamailio.token)
 
     async def until(self, users: set[str]) -> None:
         """Wait until just these are registered."""

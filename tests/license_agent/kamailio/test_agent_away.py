@@ -102,7 +102,7 @@ async def test_an_agent_that_hangs_is_not_waited_for_for_ever(master: Restartabl
         refused = await new.register()
         assert (refused.code, refused.reason, refused.headers["Retry-After"]) == (503, "License agent away", "30")
         assert (await phone.register()).code == 200
-        locations = Locations(kamailio.rpc)
+        locations = Locations(kamailio.rpc, kamailio.token)
         await locations.forget_licensed()
         assert (await phone.register()).code == 200, "by the timer"
         await locations.close()
@@ -130,7 +130,7 @@ async def test_an_agent_is_asked_no_more_than_it_takes_on(
         await registered(known)
         agent.send(signal.SIGSTOP)
         asked = [asyncio.create_task(phone.register()) for phone in waiting]
-        locations = Locations(kamailio.rpc)
+        locations = Locations(kamailio.rpc, kamailio.token)
 
         async def are_asked() -> bool:
             return await locations.unanswered() == len(waiting)

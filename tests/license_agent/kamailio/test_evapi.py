@@ -22,7 +22,7 @@ async def test_no_message_is_lost_whatever_its_size(kamailio: Kamailio, size: in
     """Sent at once, all but some 250 of these are lost: Kamailio reads 32,767 bytes, 258 of 127 and one more."""
     pad = "x" * (size - len(f"123:{_HEARD}|,"))
     assert len(message(_HEARD, pad)) == size
-    locations = Locations(kamailio.rpc)
+    locations = Locations(kamailio.rpc, kamailio.token)
     connection = await _connected(kamailio)
     assert await locations.unanswered() == 0
     reading = asyncio.create_task(_read_all(connection))
@@ -74,6 +74,6 @@ async def _read_all(connection: EvapiConnection) -> None:
 async def _connected(kamailio: Kamailio) -> EvapiConnection:
     while True:
         try:
-            return await EvapiConnection.open(address(kamailio.evapi), unanswered_max=MESSAGES)
+            return await EvapiConnection.open(address(kamailio.evapi), unanswered_max=MESSAGES, token=kamailio.token)
         except OSError:
             await asyncio.sleep(0.1)

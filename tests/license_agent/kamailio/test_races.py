@@ -37,8 +37,9 @@ async def beside(kamailio: Kamailio, master: RestartableMaster, tmp_path: Path) 
     async with running_agent(settings) as before:
         assert (await before.ask("PUT", port("p0"))).status == 200
     async with running_agent(settings) as pbx:
-        connection = await EvapiConnection.open(address(kamailio.evapi), unanswered_max=100)
-        at = {"kamailio": kamailio.evapi, "kamailio_rpc": kamailio.rpc}
+        connection = await EvapiConnection.open(address(kamailio.evapi), unanswered_max=100, token=kamailio.token)
+        (tmp_path / "token").write_text(kamailio.token)
+        at = {"kamailio": kamailio.evapi, "kamailio_rpc": kamailio.rpc, "token_file": tmp_path / "token"}
         registrar = Registrar(agent_settings(master.address, tmp_path, **at), pbx.agent)
         yield Beside(pbx, registrar, connection)
         connection.close()
@@ -85,7 +86,7 @@ async def test_a_phone_that_comes_back_as_its_contacts_are_removed_is_answered_a
     kamailio: Kamailio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answered before, it would register, and be removed with the others though it has a seat."""
-    locations = Locations(kamailio.rpc)
+    locations = Locations(kamailio.rpc, kamailio.token)
     lost = LostContacts(locations, lambda _: False)
     removing, may_go_on = asyncio.Event(), asyncio.Event()
     removed: list[str] = []

@@ -53,7 +53,7 @@ async def test_phones_that_registered_without_an_agent_are_licensed_when_it_come
         phones = [await site.phone(f"p{number}") for number in range(PORTS + 1)]
         assert [(await phone.register()).code for phone in phones] == [200] * len(phones)
         await site.start_agent()
-        locations = Locations(kamailio.rpc)
+        locations = Locations(kamailio.rpc, kamailio.token)
 
         async def agree() -> bool:
             registered = await locations.holders()
@@ -106,7 +106,7 @@ async def test_names_are_long_or_strange(
         assert reply.reason == "Bad Address of Record"
         assert await master.holders("berlin") == {"p0"}
         return
-    locations = Locations(kamailio.rpc)
+    locations = Locations(kamailio.rpc, kamailio.token)
     assert await locations.holders() == {"p0", unquote(name)} == await master.holders("berlin")
     await locations.remove(unquote(name))
     assert await locations.holders() == {"p0"}
@@ -121,7 +121,7 @@ async def test_capitals_make_no_other_address_of_record(
     phones = [await site.phone(user) for user in ("Anna", "anna", "%41NNA")]
     await site.licensed(phones[0])
     assert [(await phone.register()).code for phone in phones] == [200] * len(phones)
-    locations = Locations(kamailio.rpc)
+    locations = Locations(kamailio.rpc, kamailio.token)
     assert await locations.holders() == {"anna"} == await master.holders("berlin")
     await locations.close()
     assert [(await phone.register(expires=0)).code for phone in phones] == [200] * len(phones)
