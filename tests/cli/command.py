@@ -30,9 +30,9 @@ class Done:
 
 
 def surroundings(**variables: str) -> dict[str, str]:
-    """The environment without settings of its own, wide enough for whole lines."""
+    """The environment without settings and profiles of its own, wide enough for whole lines."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LICENSE_MASTER_")}
-    return {**kept, "COLUMNS": "200", **variables}
+    return {**kept, "COLUMNS": "200", "LICENSE_MASTER_PROFILES": "/dev/null/none.toml", **variables}
 
 
 async def run(*arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **variables: str) -> Done:

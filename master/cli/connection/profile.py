@@ -29,6 +29,8 @@ def set_profile(
     typed = {key: value for key, value in typed_options(context).items() if key != "profile"}
     made = Profile(**{key: str(value.absolute()) if isinstance(value, Path) else value for key, value in typed.items()})
     write_profiles(Profiles({**profiles.by_name, name: made}, profiles.default or name))
+    for path in (value for value in typed.values() if isinstance(value, Path) and not value.exists()):
+        stderr_console().print(visible(f"warning: there is no {path.absolute()} yet; the profile works once there is"))
     stdout_console().print(visible(f"{name}: {made.server or DEFAULT_SERVER}, kept in {profiles_file()}"))
 
 

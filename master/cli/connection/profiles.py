@@ -21,7 +21,7 @@ from pathlib import Path
 import typer
 from msgspec.structs import asdict
 
-from licensemaster.files.texts import read_text, write_text
+from licensemaster.files.texts import FileError, read_text, write_text
 from licensemaster.values import BadValueError, bare, setting
 from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed
@@ -94,7 +94,8 @@ def read_profiles() -> Profiles:
 
 def write_profiles(profiles: Profiles) -> None:
     """Replace the file of profiles by these profiles, whole or not at all.
-    Raises UnicodeEncodeError if a name was typed in bytes that are no UTF-8, so the file could not be read back."""
+    Raises UnicodeEncodeError if a name was typed in bytes that are no UTF-8, so the file could not be read back;
+    CommandFailed if the file cannot be written."""
     file = profiles_file()
     lines = [f"{_DEFAULT} = {toml_text(profiles.default)}\n"] if profiles.default else []
     for name, profile in sorted(profiles.by_name.items()):
@@ -102,5 +103,11 @@ def write_profiles(profiles: Profiles) -> None:
         lines += [f"\n[{toml_text(name)}]\n", *said]
     text = "".join(lines).lstrip("\n")
     text.encode()
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_text(file, text)
+    remedy = f"set {PROFILES} to a file that this account can write"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_text(file, text)
+    except OSError as error:
+        raise CommandFailed(f"cannot make {file.parent}: {error.strerror}", remedy=remedy) from error
+    except FileError as error:
+        raise CommandFailed(str(error), remedy=remedy) from error

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 
 from licensemaster.values.moments import second_text
 from master.domain.estate.estate import Estate
+from master.domain.estate.installations import License
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.leases.leases import Lease, Phase
+from master.domain.licenses.move_problems import MoveProblem
+from master.domain.licenses.moves import release_refused
 
 
 def in_the_way(
@@ -37,8 +40,7 @@ def in_the_way(
         if license.file is not None and license.device is not None:
             yield (
                 f"licenses/{license.id}",
-                f"{license.ref} is bound to {license.device.name};"
-                f" `license-master license release {license.id}` takes it off",
+                f"{license.ref} is bound to {license.device.name}; {_way_off(estate, license)}",
             )
         elif license.held_until is not None and time.now < license.held_until:
             until = second_text(license.held_until)
@@ -46,3 +48,12 @@ def in_the_way(
                 f"licenses/{license.id}",
                 f"{license.ref} cools off until {until}, as its device could not certify that it is free",
             )
+
+
+def _way_off(estate: Estate, license: License) -> str:
+    if license.release is not None:
+        return "`license-master license list --state releasing` says what its release waits for"
+    if (refused := release_refused(estate, license)) is not None:
+        stays = refused.problem is MoveProblem.NOT_RELEASABLE
+        return "nothing takes it off, so the project stays" if stays else refused.remedy
+    return f"`license-master license release {license.id}` takes it off"

@@ -60,9 +60,11 @@ def release_refused(
 
 
 def bind_refused(estate: Estate, license: License, device: Device) -> MoveRefusal | None:
-    """Return why a license cannot be bound to a device: ALREADY_THERE, ALREADY_BOUND, WRONG_PLATFORM (D4),
-    MODEL_EXCLUDED (I3), TIER_TOO_EARLY (E5); None where it can."""
+    """Return why a license cannot be bound to a device: RELEASE_UNDER_WAY, ALREADY_THERE, ALREADY_BOUND, WRONG_PLATFORM
+    (D4), MODEL_EXCLUDED (I3), TIER_TOO_EARLY (E5); None where it can."""
     if license.device is not None:
+        if license.release is not None:
+            return move_problems.release_under_way(license)
         if license.device.id == device.id:
             return move_problems.ALREADY_THERE.of(license)
         return move_problems.ALREADY_BOUND.of(license)

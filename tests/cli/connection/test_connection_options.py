@@ -159,3 +159,18 @@ def test_every_command_that_asks_a_master_takes_the_whole_way_and_no_other_does(
     way = {"--server", "--profile", "--tls-ca", "--tls-certificate", "--tls-key"}
     for path, options in leaves(typer.main.get_command(app)):
         assert options & way in (way, set()), path
+
+
+@pytest.mark.parametrize("where", ["/dev/null/profiles.toml", "/proc/profiles.toml"])
+def test_where_no_profile_can_be_kept_another_file_is_proposed(where: str) -> None:
+    done = run("profile", "set", "bank", "--server", "lm:1", LICENSE_MASTER_PROFILES=where)
+    assert done.code == 1
+    assert done.err.startswith("error: cannot ")
+    assert "try: set LICENSE_MASTER_PROFILES to a file that this account can write" in done.err
+
+
+def test_a_profile_whose_files_are_not_there_is_kept_and_says_so(tmp_path: Path) -> None:
+    kept = str(tmp_path / "profiles.toml")
+    done = run("profile", "set", "bank", "--tls-ca", str(tmp_path / "ca.crt"), LICENSE_MASTER_PROFILES=kept)
+    assert done.code == 0
+    assert f"warning: there is no {tmp_path}/ca.crt yet" in done.err.replace("\n", "")

@@ -321,7 +321,7 @@ async def test_another_release_of_it_is_refused(master: InProcess, tmp_path: Pat
     ):
         assert refusal(other).problem == license_pb2.MOVE_PROBLEM_RELEASE_UNDER_WAY
     assert (await listed(wire))["ports"] == before
-    assert refusal(await bind(wire, "hq-box", "ports")).problem == license_pb2.MOVE_PROBLEM_ALREADY_THERE
+    assert refusal(await bind(wire, "hq-box", "ports")).problem == license_pb2.MOVE_PROBLEM_RELEASE_UNDER_WAY
 
 
 @pytest.mark.rule("L5")

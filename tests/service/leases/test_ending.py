@@ -194,3 +194,19 @@ async def test_what_stands_in_the_way_of_deleting_is_named(master: InProcess, tm
     asked = moved(await release(wire, "ports")).release.request
     await wire.licenses.SubmitCertificate(license_pb2.SubmitCertificateRequest(certificate=key.certify(asked)))
     assert (await wire.projects.DeleteProject(_deletion())).licenses == 2
+
+
+async def test_no_release_is_proposed_of_what_never_leaves_its_device_or_leaves_it_already(
+    master: InProcess, tmp_path: Path
+) -> None:
+    await master.wire.apply(project({}))
+    licenses = {"bri": ("Relay BRIs", 2), "ports": ("PBX-Port12", 10)}
+    await imported(master.wire, Vendor(), licenses, now=master.clock.now)
+    await enrolled(master.wire, tmp_path, "hq-box")
+    moved(await bind(master.wire, "hq-box", "bri"))
+    moved(await bind(master.wire, "hq-box", "ports"))
+    moved(await release(master.wire, "ports"))
+    fields = (await failure(master.wire.projects.DeleteProject(_deletion()))).fields
+    assert fields["licenses/bri"].endswith("nothing takes it off, so the project stays")
+    waits = "`license-master license list --state releasing` says what its release waits for"
+    assert fields["licenses/ports"].endswith(waits)

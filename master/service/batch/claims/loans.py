@@ -90,7 +90,8 @@ class BatchLoans:
         if missing > (left := source.left(self._working_set, pbx.id)):
             raise LoanError(
                 LoanProblem.LOAN_SHORT,
-                f"{missing} more {source.license_type} would have to be free for {pbx.name}, and {left} are",
+                f"{missing} more {source.license_type} would have to be free for {pbx.name}, and {left} are: have more"
+                f" returned, or borrow {request.seats - missing + left} at most",
             )
         claims = self._claims.claims[pbx.id]
         self._claims.put(
@@ -109,9 +110,11 @@ class BatchLoans:
         pool_id = _pool_of(estate, request.license_type) or 0
         claim = loan_claim(claims, pool_id)
         if claim is None or not claim.seats or claim.seats < request.seats_kept:
-            borrowed = claim.seats if claim is not None else 0
+            borrowed = f"{claim.seats} {request.license_type}" if claim is not None and claim.seats else "none"
             raise LoanError(
-                LoanProblem.LOAN_UNKNOWN, f"{pbx.name} has borrowed {borrowed} {request.license_type}, not more"
+                LoanProblem.LOAN_UNKNOWN,
+                f"{request.seats_kept} {request.license_type} cannot stay borrowed by {pbx.name}, which has borrowed"
+                f" {borrowed}; `license-master loan list` shows what is borrowed",
             )
         counted = self._claims.counted(pbx.id, pool_id)
         self._claims.put(
@@ -148,7 +151,11 @@ class BatchLoans:
                 "sets it",
             )
         if request.ends_at > now + days * DAY_SECONDS:
-            raise LoanError(LoanProblem.LOAN_TOO_LONG, f"{request.license_type} is lent for {days} days at most")
+            raise LoanError(
+                LoanProblem.LOAN_TOO_LONG,
+                f"{request.license_type} is lent for {days} days at most, not until {second_text(request.ends_at)}:"
+                " borrow it for fewer, or let it be lent for more with `license-master allocation loans`",
+            )
         if estate.learns(self._time.ends_by):
             raise LoanError(LoanProblem.LOAN_NOT_POSSIBLE, "the master learns after a restore, and lends nothing yet")
         others = (claim.holder_id for claim in in_force(self._claims.claims[pbx.id], self._time))
