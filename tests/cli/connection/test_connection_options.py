@@ -104,12 +104,9 @@ def test_an_option_that_breaks_a_line_is_refused_by_name(cli: Cli, option: str) 
 @pytest.mark.parametrize(
     "words", ["profile set m\udcfcller", "explain m\udcfcller port 4711", "seats --project m\udcfc"]
 )
-def test_bytes_of_an_older_terminal_are_told_as_such(
-    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
-) -> None:
+def test_bytes_of_an_older_terminal_are_told_as_such(asked: str, tmp_path: Path, words: str) -> None:
     profiles = tmp_path / "profiles.toml"
-    monkeypatch.setenv("LICENSE_MASTER_PROFILES", str(profiles))
-    done = run("--server", asked, "--project", "acme", *words.split())
+    done = run("--server", asked, "--project", "acme", *words.split(), LICENSE_MASTER_PROFILES=str(profiles))
     assert done.code == 1
     assert "\\udcfc" in done.err
     assert "not UTF-8 text" in done.err
@@ -174,3 +171,11 @@ def test_a_profile_whose_files_are_not_there_is_kept_and_says_so(tmp_path: Path)
     done = run("profile", "set", "bank", "--tls-ca", str(tmp_path / "ca.crt"), LICENSE_MASTER_PROFILES=kept)
     assert done.code == 0
     assert f"warning: there is no {tmp_path}/ca.crt yet" in done.err.replace("\n", "")
+
+
+def test_a_persons_own_profiles_are_not_those_of_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "license-master").mkdir()
+    (tmp_path / "license-master" / "profiles.toml").write_text("[[")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    done = run("profile", "list")
+    assert done.code == 0, done.err
