@@ -56,6 +56,7 @@ async def test_isymphony_14_and_14_days_then_bought_then_40_users_and_a_queue(ma
     trial = "agreement trial crm --product isymphony --major 3 --key T1 user=20"
     await done(type_(trial), "Trial key: 2026-01-15 to 2026-01-30")
     await done(type_("agreement trial crm --key T2"), "2026-01-30 to 2026-02-13")
+    await done(type_("agreement may-run crm 3.1"), "may run 3.1, until its Trial ends on 2026-02-13")
     await refused(type_("agreement trial crm --key T3"), "purchased already (P1)", "buy the product")
     await done(type_("agreement endings"), "2026-02-13", "20 user", "nothing of it")
     prices = ("--prices", PRICES / "isymphony.toml")

@@ -15,6 +15,7 @@ from master.domain.agreements.ledger.snapshot import AgreementSnapshot
 from master.domain.agreements.ordering.decide_order import Decision, decide
 from master.domain.agreements.rights.rights import may_run
 from master.domain.agreements.rights.upgrade_gate import GateAnswer, upgrade_gate
+from master.domain.catalog.policies import Grants
 from master.domain.catalog.releases import ReleaseName
 from master.domain.catalog.subjects import Subject
 
@@ -39,7 +40,10 @@ def check_license(snapshot: AgreementSnapshot, license: Subject, to_release: Rel
     """Tell whether a license that was bought as a product may run a release on a day (P3, P5)."""
     refusal = may_run(snapshot, license, to_release, day)
     if refusal is None:
-        why = f"{license} may run {to_release}, for as long as it likes"
+        how_long = "for as long as it likes"
+        if snapshot.state.holding(license).is_on_trial and (policy := snapshot.policy_granting(license, Grants.USE)):
+            how_long = f"until its {policy.title} ends on {snapshot.cover(license, policy.key).ends}"
+        why = f"{license} may run {to_release}, {how_long}"
         return GateAnswer(why=why, rules=("P3",), path=(f"install {to_release}",))
     return GateAnswer.refused(refusal, (refusal.remedy,))
 
