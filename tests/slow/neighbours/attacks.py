@@ -96,6 +96,27 @@ async def _small(attacker: Attacker) -> Rage:
     return lambda: attacker.flood(f"{LEASES}/RenewLease", request, at_once=1_000)
 
 
+async def _waiting(attacker: Attacker) -> Rage:
+    epoch = await _lease(attacker, MAD)
+    login = seat_pb2.HOLDER_KIND_LOGIN
+    waited_for = [
+        seat_pb2.Seat(license_type="operator", holder_kind=login, holder=f"w{at}-{number}")
+        for at in range(4)
+        for number in range(60)
+    ]
+    wanted = [waited_for[at : at + 60] for at in range(0, 240, 60)]
+    waits = [lease_pb2.AcquireSeatsRequest(pbx=MAD, epoch=epoch, seats=seats, wait=True) for seats in wanted]
+    gives_up = [lease_pb2.ReturnSeatsRequest(pbx=MAD, epoch=epoch, seats=seats) for seats in wanted]
+
+    async def rage() -> None:
+        await asyncio.gather(
+            attacker.flood(f"{LEASES}/AcquireSeats", *waits, at_once=20),
+            attacker.flood(f"{LEASES}/ReturnSeats", *gives_up, at_once=20),
+        )
+
+    return rage
+
+
 async def _flapping(attacker: Attacker) -> Rage:
     epoch = await _lease(attacker, MAD)
     openings = [
@@ -318,6 +339,7 @@ ATTACKS: dict[str, tuple[Attack, ...]] = {
         Attack("a standby that uses its primary's lease", "standby", _primarys_lease),
         Attack("streams opened and dropped, 60 at once", "pbx", _dropped_streams),
         Attack("syncs of 2,500 seats, others each time", "pbx", _middling_syncs),
+        Attack("seats waited for and given up without end", "pbx", _waiting),
     ),
     "viewer": (
         Attack("400 plans at once", "viewer", _plans),

@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import grpc
 
-from licensemaster.v1 import project_pb2
+from licensemaster.v1 import allocation_pb2, project_pb2
 from tests.auth.pki import CertifiedKey, Pki
 
 PROJECT, ELSEWHERE = "acme", "globex"
@@ -47,9 +48,19 @@ def project() -> project_pb2.Project:
         )
     message.pbxs[-1].role = project_pb2.PBX_ROLE_STANDBY
     message.pbxs[-1].standby_for = "p0"
-    for printed, quantity in {"PBX-Port12": 200_000, "PBX-Standby12": 200_000, "PBX-myPBX12": 25_000}.items():
+    licenses = {"PBX-Port12": 200_000, "PBX-Standby12": 200_000, "PBX-myPBX12": 25_000, "PBX-Operator12": 1}
+    for printed, quantity in licenses.items():
         message.licenses.add(id=printed.lower(), type=printed, quantity=quantity, device="hq-box")
     return message
+
+
+def allocation() -> allocation_pb2.ApplyAllocationRequest:
+    """PBXs may wait for the one seat of an operator."""
+    queue = allocation_pb2.QueuePolicy(length_max=1_000)
+    policy = allocation_pb2.TypePolicy(license_type="operator", queue=queue)
+    return allocation_pb2.ApplyAllocationRequest(
+        project=f"projects/{PROJECT}", allocation=allocation_pb2.Allocation(types=[policy]), request_id=str(uuid4())
+    )
 
 
 def large_project(name: str, sites: int) -> project_pb2.Project:

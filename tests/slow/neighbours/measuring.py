@@ -18,7 +18,7 @@ from licensemaster.v1 import project_pb2
 from master.launch import MasterProcess, master_process
 from tests.auth.pki import Pki, shown_to
 from tests.slow.neighbours.attacks import ATTACKS
-from tests.slow.neighbours.estate import ELSEWHERE, Wallet, large_project, project
+from tests.slow.neighbours.estate import ELSEWHERE, Wallet, allocation, large_project, project
 from tests.slow.neighbours.honest import Sample
 from tests.slow.neighbours.others import Other, other, set_share
 
@@ -81,6 +81,7 @@ async def beset_master(url: str, wallet: Wallet, pki: Pki, *, niceness: int = 0)
             for each in (project(), large_project(ELSEWHERE, 10)):
                 request = project_pb2.ApplyProjectRequest(project=each, request_id=str(uuid4()))
                 await wire.projects.ApplyProject(request)
+            await wire.allocations.ApplyAllocation(allocation())
         yield process
 
 
