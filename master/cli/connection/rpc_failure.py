@@ -36,6 +36,14 @@ _DOCUMENT_REMEDIES = {
     "DOCUMENT_TOKEN_INVALID": "`license-master device token DEVICE` makes a new one",
 }
 """Remedies by the reason for which a document is refused, whoever hands it in; docs/moves.md lists all reasons."""
+_STORAGE_REMEDIES = {
+    "STORAGE_REFUSED": "whoever runs the master finds in its log what helps",
+    "STORAGE_FULL": "make room on the disk of the database",
+    "STORAGE_SCHEMA": "whoever runs the master finds with `license-master db check` what is wrong",
+    "STORAGE_REPLACED": "where it was restored, `license-master db restored`; then start the master anew",
+    "STORAGE_DAMAGED": "stop the master, then `license-master db check`; docs/backup.md puts a backup in its place",
+}
+"""Remedies by what is wrong with a master's database, where waiting alone is none."""
 _TLS_REMEDIES = {
     TlsFailureKind.TLS_WANTED: "name your certificate, its key and the authority: as options, as LICENSE_MASTER_TLS_*, "
     "or in a profile",
@@ -134,7 +142,9 @@ def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
         return RpcFailure(message, code=error.code(), remedy="shorten what the file says, or divide it")
     usual = "" if "`license-master " in message else _usual_remedy(error.code(), info.reason)
     remedy = info.metadata.get("remedy") or usual
-    if retry.HasField("retry_delay"):
+    if storage := _STORAGE_REMEDIES.get(info.reason):
+        remedy = storage
+    elif retry.HasField("retry_delay"):
         why = "waits for its database" if info.reason.startswith("STORAGE_") else "is busy"
         remedy = f"again in {retry.retry_delay.ToTimedelta().total_seconds():.1f} s: the master {why}"
     return RpcFailure(

@@ -249,10 +249,18 @@ def test_an_offline_check_asks_no_master(project_file: Path) -> None:
     assert f"{project_file}:1: nam: unknown key; did you mean 'name'?" in done.err
 
 
-def test_a_master_that_waits_for_its_database_is_not_said_to_be_busy() -> None:
-    info = error_details_pb2.ErrorInfo(reason="STORAGE_REPLACED")
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("STORAGE_UNAVAILABLE", "again in 1.5 s: the master waits for its database"),
+        ("STORAGE_REPLACED", "where it was restored, `license-master db restored`; then start the master anew"),
+        ("STORAGE_REFUSED", "whoever runs the master finds in its log what helps"),
+    ],
+)
+def test_a_master_without_its_database_is_waited_for_only_where_that_helps(reason: str, remedy: str) -> None:
+    info = error_details_pb2.ErrorInfo(reason=reason)
     retry = error_details_pb2.RetryInfo()
     retry.retry_delay.FromMilliseconds(1_500)
-    with serving(failing(code_pb2.UNAVAILABLE, "the database is not the one that it was", info, retry)) as address:
+    with serving(failing(code_pb2.UNAVAILABLE, "its database fails", info, retry)) as address:
         done = run("project", "list", "--server", address)
-    assert "try: again in 1.5 s: the master waits for its database" in done.err
+    assert f"try: {remedy}\n" in done.err
