@@ -62,6 +62,13 @@ class Phone(asyncio.DatagramProtocol):
         to = f"{user or self.user}@{domain}"
         return await self._ask("REGISTER", "sip:127.0.0.1", to=to, contact=contact, expires=expires)
 
+    def send_register(self, user: str, *, call_id: str) -> None:
+        """Send a REGISTER of somebody, and wait for no answer."""
+        number = next(_numbers)
+        name = f"<sip:{user}@127.0.0.1>"
+        headers = {"From": f"{name};tag=t{number}", "To": name, "Call-ID": f"{call_id}{number}"}
+        self._send("REGISTER", "sip:127.0.0.1", {**headers, "CSeq": "1 REGISTER", "Contact": "<sip:127.0.0.1:9>"})
+
     async def call(self, user: str) -> Reply:
         """Call somebody; the first final answer."""
         target = f"{user}@127.0.0.1"

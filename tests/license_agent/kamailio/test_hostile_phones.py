@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from license_agent.kamailio.locations import Locations
+from license_agent.kamailio.locations import Locations, LocationsError
 from slave_client import SlaveClient, State
 from tests.license_agent.conftest import PORTS
 from tests.license_agent.kamailio.conftest import Registered, Site, running_kamailio, until
@@ -139,6 +140,33 @@ async def test_a_phone_that_leaves_again_and_again_is_looked_for_a_few_times(
     await until(lambda: _holds_nobody(site))
     assert set(looks) == {"p0"}
     assert len(looks) < 20
+
+
+async def test_what_kamailio_has_no_memory_for_is_not_counted_as_unanswered(
+    master: RestartableMaster, tmp_path: Path
+) -> None:
+    """Enormous messages take all of it for a moment: else the agent would count as away from then on."""
+    async with running_kamailio(tmp_path, shared_megabytes=24) as kamailio:
+        site, locations = Site(kamailio, master, tmp_path), Locations(kamailio.rpc, kamailio.token)
+        await site.start_agent()
+        phone = await site.phone("p0")
+        await site.licensed(phone)
+        for number in range(600):
+            phone.send_register(f"more-{number}", call_id="c" * 50_000)
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(0.5)
+        unanswered = -1
+        for _ in range(100):  # one who asks again and again keeps the count from being forgotten
+            phone.send_register("p1", call_id="c")
+            with suppress(LocationsError):  # no memory for that either
+                unanswered = await locations.unanswered()
+            if unanswered == 0:
+                break
+            await asyncio.sleep(0.1)
+        assert unanswered == 0
+        assert "new_t failed" in kamailio.log.read_text(errors="replace")
+        await locations.close()
+        await site.stop_agent()
 
 
 async def _holds_nobody(site: Site) -> bool:
