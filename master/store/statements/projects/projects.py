@@ -78,9 +78,11 @@ def lock_for_apply(tx: Tx, name: str) -> None:
 
 def project_names(tx: Tx, *, after: str, limit: int, only: str | None = None) -> list[str]:
     """Return project names after `after`, sorted; with `only`, at most that name."""
-    which, named = ("", ()) if only is None else (" AND name = ?3", (only,))
-    statement = f"SELECT name FROM project WHERE name > ?1 AND deleted_at IS NULL{which} ORDER BY name LIMIT ?2"
-    return [row[0] for row in tx.rows(statement, after, limit, *named)]
+    statement = (
+        "SELECT name FROM project WHERE name > ?1 AND name = COALESCE(CAST(?3 AS TEXT), name) AND deleted_at IS NULL"
+        " ORDER BY name LIMIT ?2"
+    )
+    return [row[0] for row in tx.rows(statement, after, limit, only)]
 
 
 def all_project_names(tx: Tx) -> list[str]:
