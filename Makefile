@@ -42,6 +42,9 @@ test: setup ## rules, storage, API, client, commands: the whole proof, on SQLite
 
 test-slow: setup ## stories, faults, chaos, bad neighbours, a newcomer's first year
 	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/slow/neighbours tests/slow
+	@# What make test asks SQLite alone.
+	TESTS_DATABASE=postgresql $(BIN)/python -m pytest -n auto --dist worksteal -k "not (sqlite or postgresql)" \
+		tests/rules tests/service tests/rpc/services
 	@# With the machine for themselves, as they measure.
 	$(BIN)/python -m pytest -n 0 tests/slow/neighbours
 

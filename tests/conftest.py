@@ -27,7 +27,7 @@ from master.store.upkeep import schema
 from tests.support.command_server import PLACE, RUN
 from tests.support.databases.postgres import PostgresServer, in_memory, place_for_postgres, started_postgres
 from tests.support.databases.statements import SEEN, add_seen, never_on_postgresql, note_statements
-from tests.support.limits import HANG_SECONDS, LONG
+from tests.support.limits import EITHER_DATABASE, HANG_SECONDS, LONG
 from tests.support.masters import Clock, InProcess, in_process_master, sqlite_url
 
 gc.set_threshold(100_000, 20, 50)  # as a master that serves; everything that tests import would be looked through again
@@ -90,7 +90,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def sqlite_database_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """An upgraded, empty SQLite file, where the kind of database does not matter."""
+    """An upgraded, empty SQLite file."""
     shutil.copytree(sqlite_template, tmp_path, dirs_exist_ok=True)
     return sqlite_url(tmp_path)
 
@@ -113,8 +113,22 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[InProcess]:
-    """A real master on SQLite, with the test's clock."""
+def either_database_url(request: pytest.FixtureRequest) -> str:
+    """An upgraded, empty database, where its kind plays no part: SQLite, and PostgreSQL in `make test-slow`."""
+    found: str = request.getfixturevalue(f"{EITHER_DATABASE}_database_url")
+    return found
+
+
+@pytest.fixture
+async def master(either_database_url: str, clock: Clock) -> AsyncIterator[InProcess]:
+    """A real master, where the kind of its database plays no part, with the test's clock."""
+    async with in_process_master(either_database_url, clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def sqlite_master(sqlite_database_url: str, clock: Clock) -> AsyncIterator[InProcess]:
+    """A real master on SQLite, for what is held up in its writer."""
     async with in_process_master(sqlite_database_url, clock) as running:
         yield running
 

@@ -7,3 +7,6 @@ HANG_SECONDS = 600
 
 LONG = bool(os.environ.get("TESTS_LONG"))
 """`make test-long`: many more examples, histories and kills, with other seeds each time."""
+
+EITHER_DATABASE = os.environ.get("TESTS_DATABASE", "sqlite")
+"""The kind of database for tests in which it plays no part: `sqlite`, or `postgresql`."""

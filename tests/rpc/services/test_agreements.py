@@ -289,10 +289,10 @@ async def test_the_calendar_has_an_end(master: InProcess) -> None:
 # --- A vendor that nobody has heard of -------------------------------------------------------------------------------
 
 
-async def test_a_fifth_vendor_is_one_catalog_file(sqlite_database_url: str, clock: Clock, tmp_path: Path) -> None:
+async def test_a_fifth_vendor_is_one_catalog_file(either_database_url: str, clock: Clock, tmp_path: Path) -> None:
     file = tmp_path / "beacon.toml"
     file.write_text(CATALOG)
-    async with in_process_master(sqlite_database_url, clock, catalog_files=(file,)) as master:
+    async with in_process_master(either_database_url, clock, catalog_files=(file,)) as master:
         prices = '[prices]\ncatalog = "beacon"\ncurrency = "CHF"\n[seat_months]\nconsole = "10"\n'
         prices += '[offers.updates]\n7 = "70"\n'
         at = await AgreementOrders(master, prices).opened("2026-01-01", catalog="beacon")

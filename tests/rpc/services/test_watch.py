@@ -65,22 +65,22 @@ async def test_a_fenced_holder_is_told_and_can_do_nothing_more(master: InProcess
         assert (await failure(call)).reason == "LEASE_FENCED"
 
 
-async def test_a_fenced_holder_is_told_though_who_fenced_it_has_gone(master: InProcess) -> None:
+async def test_a_fenced_holder_is_told_though_who_fenced_it_has_gone(sqlite_master: InProcess) -> None:
     """It gave up while its opening was committed."""
-    await master.wire.apply(project({"PBX-Port12": 1}))
-    old = await opened(master.wire, "berlin")
-    stream = _watch(master.wire, old)
+    await sqlite_master.wire.apply(project({"PBX-Port12": 1}))
+    old = await opened(sqlite_master.wire, "berlin")
+    stream = _watch(sqlite_master.wire, old)
     assert await _next(stream) == []
-    busy, may_commit = await _busy_writer(master)
+    busy, may_commit = await _busy_writer(sqlite_master)
     opening = lease_pb2.OpenLeaseRequest(
         pbx=old.name, instance_id="another", request_id="opening", software_version="12"
     )
-    call = master.wire.leases.OpenLease(opening)
+    call = sqlite_master.wire.leases.OpenLease(opening)
     asking = asyncio.ensure_future(failure(call))
     async with asyncio.timeout(HANG_SECONDS):
-        await until(lambda: not len(master.running.committer) and master.running.committer.is_busy)
+        await until(lambda: not len(sqlite_master.running.committer) and sqlite_master.running.committer.is_busy)
         call.cancel()
-        await until(lambda: _given_up(master, "OpenLease"))
+        await until(lambda: _given_up(sqlite_master, "OpenLease"))
     may_commit.set()
     assert await _next(stream) == [FENCED]
     await asyncio.gather(busy, asking, return_exceptions=True)
@@ -103,12 +103,12 @@ def _applying_less(master: InProcess) -> tuple[ApplyCall, asyncio.Future[object]
     return call, asyncio.ensure_future(failure(call))
 
 
-async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(master: InProcess) -> None:
+async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(sqlite_master: InProcess) -> None:
     """A large project may take longer to apply than its operator waits."""
-    stream, busy, may_commit = await _watched_while_busy(master)
-    call, asking = _applying_less(master)
+    stream, busy, may_commit = await _watched_while_busy(sqlite_master)
+    call, asking = _applying_less(sqlite_master)
     async with asyncio.timeout(HANG_SECONDS):
-        while not master.running.database._writer._waiting.qsize():  # type: ignore[attr-defined]  # noqa: ASYNC110
+        while not sqlite_master.running.database._writer._waiting.qsize():  # type: ignore[attr-defined]  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     call.cancel()
     await asyncio.gather(asking, return_exceptions=True)
@@ -117,11 +117,11 @@ async def test_who_watches_is_told_of_a_change_whose_operator_has_gone(master: I
     await busy
 
 
-async def test_who_watches_is_told_of_a_change_whose_operator_goes_as_it_was_made(master: InProcess) -> None:
+async def test_who_watches_is_told_of_a_change_whose_operator_goes_as_it_was_made(sqlite_master: InProcess) -> None:
     """The project is read anew before PBXs ask, which of many sites takes a while."""
-    stream, busy, may_commit = await _watched_while_busy(master)
-    call, asking = _applying_less(master)
-    may_read, database = threading.Event(), master.running.database
+    stream, busy, may_commit = await _watched_while_busy(sqlite_master)
+    call, asking = _applying_less(sqlite_master)
+    may_read, database = threading.Event(), sqlite_master.running.database
     await until(lambda: database._writer._waiting.qsize())  # type: ignore[attr-defined]
     reading = asyncio.create_task(database.ask(lambda _: may_read.wait(HANG_SECONDS)))
     may_commit.set()
@@ -241,8 +241,8 @@ async def test_what_another_master_does_is_told_too(postgresql_database_url: str
         assert await _next(stream) == [CLOSED]
 
 
-async def test_a_stopping_master_tells_its_streams(sqlite_database_url: str, clock: Clock) -> None:
-    async with in_process_master(sqlite_database_url, clock) as master:
+async def test_a_stopping_master_tells_its_streams(either_database_url: str, clock: Clock) -> None:
+    async with in_process_master(either_database_url, clock) as master:
         await master.wire.apply(project({"PBX-Port12": 1}))
         berlin = await opened(master.wire, "berlin")
         stream = _watch(master.wire, berlin)

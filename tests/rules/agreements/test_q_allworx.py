@@ -161,13 +161,13 @@ async def test_white_space_makes_no_other_key(master: InProcess) -> None:
 
 @pytest.mark.rule("Q5")
 async def test_a_feature_is_off_where_the_release_does_not_have_it(
-    sqlite_database_url: str, clock: Clock, tmp_path: Path
+    either_database_url: str, clock: Clock, tmp_path: Path
 ) -> None:
     """The catalog that comes along names no feature's release; one of one's own does."""
     text = files("master.domain.catalog.vendors").joinpath("allworx.toml").read_text(encoding="utf-8")
     own = tmp_path / "own.toml"
     own.write_text(text.replace('name = "allworx"', 'name = "own"').replace('feature = ""', 'feature = "7.3"'))
-    async with in_process_master(sqlite_database_url, clock, catalog_files=(own,)) as master:
+    async with in_process_master(either_database_url, clock, catalog_files=(own,)) as master:
         at = await AgreementOrders(master).opened(DELIVERED, catalog="own")
         await at.place(
             orders.RegisterDevice(device="S", product="server", delivered_on=DELIVERED, release="7.1", serial="S1")

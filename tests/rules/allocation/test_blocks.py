@@ -55,7 +55,7 @@ async def _with_block(hundred: InProcess, held: int = 5) -> tuple[BarePbx, int, 
     return berlin, *terms_of(await renewed(berlin, use(used=held, acquired=held)))
 
 
-async def test_a_block_follows_demand_and_is_counted(hundred: InProcess, sqlite_database_url: str) -> None:
+async def test_a_block_follows_demand_and_is_counted(hundred: InProcess, either_database_url: str) -> None:
     berlin, size, serial = await _with_block(hundred)
     assert size == 5 + 10, "twice what was acquired"
     assert await _left_for_rome(hundred) == 85
@@ -64,10 +64,10 @@ async def test_a_block_follows_demand_and_is_counted(hundred: InProcess, sqlite_
     hundred.clock.advance(20)
     size, _ = terms_of(await renewed(berlin, use(seats=size, used=15), block_serial=serial))
     assert size == 0, "nothing was acquired, and nothing lies idle"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
-async def test_idle_seats_are_taken_back_once_the_pbx_has_said_so(hundred: InProcess, sqlite_database_url: str) -> None:
+async def test_idle_seats_are_taken_back_once_the_pbx_has_said_so(hundred: InProcess, either_database_url: str) -> None:
     berlin, size, serial = await _with_block(hundred)
     left = []
     while serial:
@@ -76,7 +76,7 @@ async def test_idle_seats_are_taken_back_once_the_pbx_has_said_so(hundred: InPro
         left.append(await _left_for_rome(hundred))
         size, serial = offered, newest
     assert left == [85, 90, 93, 94, 95], "each a renewal after it was offered to the PBX"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_an_answer_that_was_lost_lowers_nothing(hundred: InProcess) -> None:
@@ -92,7 +92,7 @@ async def test_an_answer_that_was_lost_lowers_nothing(hundred: InProcess) -> Non
 
 
 async def test_it_ends_with_the_lease_and_counts_offline_until_then(
-    hundred: InProcess, sqlite_database_url: str
+    hundred: InProcess, either_database_url: str
 ) -> None:
     await _with_block(hundred)
     hundred.clock.advance(TTL + GRACE - 1)
@@ -101,7 +101,7 @@ async def test_it_ends_with_the_lease_and_counts_offline_until_then(
     hundred.clock.advance(60)
     await hundred.running.expiry.run_once()
     assert await _left_for_rome(hundred) == 100
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_a_lease_that_is_closed_gives_its_block_back(hundred: InProcess) -> None:

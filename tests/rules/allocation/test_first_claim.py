@@ -40,7 +40,7 @@ async def _expire(ten: InProcess) -> None:
     await ten.running.expiry.run_once()
 
 
-async def test_what_was_held_is_acquired_again_without_a_free_license(ten: InProcess, sqlite_database_url: str) -> None:
+async def test_what_was_held_is_acquired_again_without_a_free_license(ten: InProcess, either_database_url: str) -> None:
     berlin = await _lapsed(ten)
     hq = await opened(ten.wire, "hq")
     count, (refusal, *_) = divided(await hq.acquire(*seats("port", 10)))
@@ -50,17 +50,17 @@ async def test_what_was_held_is_acquired_again_without_a_free_license(ten: InPro
     await berlin.open()
     assert divided(await berlin.acquire(*seats("port", 8, "desk")))[0] == 6, "six, whoever uses them, and no more"
     assert (await used(ten.wire))["port"] == 10
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
-async def test_it_ends_in_time(ten: InProcess, sqlite_database_url: str) -> None:
+async def test_it_ends_in_time(ten: InProcess, either_database_url: str) -> None:
     await _lapsed(ten)
     ten.clock.advance(KEPT + 60)
     hq = await opened(ten.wire, "hq")
     assert divided(await hq.acquire(*seats("port", 10)))[0] == 4, "nobody has looked yet"
     await ten.running.expiry.run_once()
     granted(await hq.acquire(*seats("port", 6, "more")))
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_nothing_is_kept_of_what_was_given_up_on_purpose(ten: InProcess) -> None:

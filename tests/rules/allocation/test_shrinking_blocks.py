@@ -177,7 +177,7 @@ async def test_an_overdraft_that_idle_seats_make_up_for_takes_nothing(thirty: Th
 @pytest.mark.rule("F5")
 @pytest.mark.rule("L5")
 async def test_what_a_standby_may_not_have_heard_of_costs_nobody_else_a_seat(
-    master: InProcess, tmp_path: Path, sqlite_database_url: str
+    master: InProcess, tmp_path: Path, either_database_url: str
 ) -> None:
     await pool_of(master, tmp_path, LICENSES | {"PBX-Port12": 6}, 4)
     berlin, paris = await opened(master.wire, "berlin"), await opened(master.wire, "paris")
@@ -195,4 +195,4 @@ async def test_what_a_standby_may_not_have_heard_of_costs_nobody_else_a_seat(
         await berlin.renew()
         await spare.renew()
     assert (await counted(master), await look(master)) == (6, 0)
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []

@@ -85,7 +85,7 @@ async def test_rules_that_come_into_force_are_those_of_the_next_turn(three: InPr
 # --- Clocks that are set ----------------------------------------------------------------------------------------------
 
 
-async def test_a_clock_set_forward_ends_no_waiting(three: InProcess, rome: BarePbx, sqlite_database_url: str) -> None:
+async def test_a_clock_set_forward_ends_no_waiting(three: InProcess, rome: BarePbx, either_database_url: str) -> None:
     """PBXs count their leases by clocks of their own; nobody is granted anything before it is heard of again."""
     berlin, oslo = await opened(three.wire, "berlin"), await opened(three.wire, "oslo")
     refused(await berlin.acquire(seat("port", "first"), wait=True))
@@ -100,7 +100,7 @@ async def test_a_clock_set_forward_ends_no_waiting(three: InProcess, rome: BareP
     assert await told(berlin) == {"HANDED_ON": ["first"]}
     assert await told(oslo) == {"AWAITED": ["second@1"]}
     assert (await used(three.wire))["port"] == 3
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 # --- Standbys ---------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ async def _carried(three: InProcess, berlin: BarePbx, rome: BarePbx) -> tuple[Ba
 
 @pytest.mark.rule("F5")
 async def test_a_standby_gets_what_its_primary_waited_for(
-    three: InProcess, rome: BarePbx, sqlite_database_url: str
+    three: InProcess, rome: BarePbx, either_database_url: str
 ) -> None:
     await rome.give_back(seat("port", "phone-0"))
     berlin = await opened(three.wire, "berlin")
@@ -133,12 +133,12 @@ async def test_a_standby_gets_what_its_primary_waited_for(
     assert await told(berlin) == {"HANDED_ON": ["desk-0"], "AWAITED": ["desk-1@1"]}, "back, at its place"
     assert [grant.already_held for grant in granted(await berlin.acquire(seat("port", "desk-0")))] == [True]
     assert (await used(three.wire))["port"] == 3
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 @pytest.mark.rule("F5")
 async def test_a_block_stays_counted_after_a_takeover_until_its_signed_end(
-    master: InProcess, sqlite_database_url: str
+    master: InProcess, either_database_url: str
 ) -> None:
     wire = master.wire
     await wire.apply(project({"PBX-Port12": 100, "PBX-Standby12": 100}, pbxs=SITES, **LEASES))
@@ -163,7 +163,7 @@ async def test_a_block_stays_counted_after_a_takeover_until_its_signed_end(
             await pbx.renew()
     await master.running.expiry.run_once()
     assert divided(await rome.acquire(*seats("port", 15, "more")))[0] == 10, "the standby carries the five"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 # --- Who falls silent -------------------------------------------------------------------------------------------------

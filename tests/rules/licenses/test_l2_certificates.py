@@ -149,8 +149,8 @@ async def test_a_certificate_that_is_none_changes_nothing(any_master: InProcess,
 
 @pytest.mark.timeout(3600)
 @pytest.mark.rule("L2")
-def test_a_certificate_with_any_bit_turned_changes_nothing(sqlite_database_url: str, tmp_path: Path) -> None:
-    with Loop(sqlite_database_url) as loop:
+def test_a_certificate_with_any_bit_turned_changes_nothing(either_database_url: str, tmp_path: Path) -> None:
+    with Loop(either_database_url) as loop:
         actual = loop.run(on_its_way(loop.master, tmp_path))
         right = actual.signed(actual.genuine, by=actual.hq)
         before = loop.run(everything(actual.wire))

@@ -23,7 +23,7 @@ from tests.support.projects.signed_documents import Vendor, bind, enrolled, impo
 
 @pytest.mark.rule("F5")
 async def test_what_the_fenced_pbx_may_still_use_stays_counted_until_its_end(
-    master: InProcess, sqlite_database_url: str
+    master: InProcess, either_database_url: str
 ) -> None:
     wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
     _berlin, spare = await paired(master, 10)
@@ -46,7 +46,7 @@ async def test_what_the_fenced_pbx_may_still_use_stays_counted_until_its_end(
     await look()
     assert await used(wire, "port") == (8, 10)
     await grant_all(paris, *seats("port", 2, "paris"))
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 @pytest.mark.rule("F5")
@@ -67,7 +67,7 @@ async def test_once_the_fenced_pbx_was_heard_of_nothing_is_held_back(master: InP
 
 @pytest.mark.rule("F5")
 async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(
-    master: InProcess, sqlite_database_url: str
+    master: InProcess, either_database_url: str
 ) -> None:
     wire, clock = master.wire, master.clock
     berlin, spare = await paired(master, 8)
@@ -83,12 +83,12 @@ async def test_a_standby_that_was_fenced_while_cut_off_stays_counted(
     await master.running.expiry.run_once()
     assert await used(wire, "port") == (0, 10)
     assert (await failure(carried.renew())).reason == "LEASE_FENCED"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 @pytest.mark.rule("F5")
 async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
-    master: InProcess, sqlite_database_url: str
+    master: InProcess, either_database_url: str
 ) -> None:
     wire = master.wire
     berlin, spare = await paired(master, 9)
@@ -115,7 +115,7 @@ async def test_a_standby_lease_is_counted_until_a_smaller_one_is_acknowledged(
     await spare.renew()
     assert await used(wire, "port") == (6, 10)
     await spare.renew()
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 @pytest.mark.rule("F5")
@@ -134,7 +134,7 @@ async def test_a_standby_lease_ends_by_itself(master: InProcess) -> None:
 
 @pytest.mark.rule("F5")
 async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_lease_ended(
-    master: InProcess, sqlite_database_url: str
+    master: InProcess, either_database_url: str
 ) -> None:
     """The master was down for longer than Berlin's lease: its seats went back, the standby's claim did not."""
     wire, clock, look = master.wire, master.clock, master.running.expiry.run_once
@@ -147,7 +147,7 @@ async def test_what_was_carried_without_a_master_is_taken_over_even_after_the_le
     results = (await carried.sync(*seats("port", 10, "carried"))).results
     assert len(granted(results)) == 10
     assert await used(wire, "port") == (10, 10)
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
     assert await all_events(wire, "standby.two_claims") == []
 
 

@@ -64,7 +64,7 @@ async def _active(spare: BareStandby) -> standby_pb2.StandbyProblem:
 
 @pytest.mark.rule("F5")
 async def test_a_dead_primary_is_taken_over_from_when_its_line_breaks(
-    master: InProcess, sqlite_database_url: str
+    master: InProcess, either_database_url: str
 ) -> None:
     clock = master.clock
     berlin, spare = await _pair(master)
@@ -82,7 +82,7 @@ async def test_a_dead_primary_is_taken_over_from_when_its_line_breaks(
     assert (await failure(berlin.renew())).reason == "LEASE_CARRIED"
     await berlin.open()
     assert len((await held_by_pbx(master.wire))[berlin.name]) == 6
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def _renews(master: InProcess, berlin: BarePbx) -> object:
@@ -158,14 +158,14 @@ async def test_a_missed_renewal_is_evidence_long_before_the_ttl(master: InProces
 
 @pytest.mark.rule("F5")
 async def test_a_master_that_has_just_begun_to_serve_says_that_it_knows_nothing(
-    sqlite_database_url: str, clock: Clock
+    either_database_url: str, clock: Clock
 ) -> None:
-    async with in_process_master(sqlite_database_url, clock) as master:
+    async with in_process_master(either_database_url, clock) as master:
         berlin, spare = await _pair(master)
         async with _line(master, berlin):
             pass
     clock.advance(SETTLE)
-    async with in_process_master(sqlite_database_url, clock) as master:
+    async with in_process_master(either_database_url, clock) as master:
         spare.wire = master.wire
         answer = await _active(spare)
         assert "this master has served for 0 s, and knows of no stream from before" in answer.message
@@ -174,13 +174,13 @@ async def test_a_master_that_has_just_begun_to_serve_says_that_it_knows_nothing(
 
 
 @pytest.mark.rule("F5")
-async def test_a_master_that_drains_is_no_evidence(sqlite_database_url: str, clock: Clock) -> None:
-    async with in_process_master(sqlite_database_url, clock) as master:
+async def test_a_master_that_drains_is_no_evidence(either_database_url: str, clock: Clock) -> None:
+    async with in_process_master(either_database_url, clock) as master:
         berlin, spare = await _pair(master)
         stream = master.wire.leases.WatchLease(lease_pb2.WatchLeaseRequest(pbx=berlin.name, epoch=berlin.epoch))
         await stream.read()
         await master.running.stream_recorder.run_once()
-    async with in_process_master(sqlite_database_url, clock) as master:
+    async with in_process_master(either_database_url, clock) as master:
         spare.wire = master.wire
         clock.advance(RECONNECT_SECONDS)
         assert "its stream is open" in (await _active(spare)).message
@@ -284,10 +284,10 @@ async def test_the_other_master_asks_a_primary_as_well(postgresql_database_url: 
 
 
 @pytest.mark.rule("F5")
-async def test_a_line_that_no_longer_answers_is_found_out(sqlite_database_url: str, clock: Clock) -> None:
+async def test_a_line_that_no_longer_answers_is_found_out(either_database_url: str, clock: Clock) -> None:
     """Half-open, as when the power fails: nobody closes the connection, and pings stay unanswered."""
     pings = {"keepalive_seconds": 0.5, "keepalive_timeout_seconds": 2.0}
-    async with in_process_master(sqlite_database_url, clock, **pings) as master:
+    async with in_process_master(either_database_url, clock, **pings) as master:
         berlin, spare = await _pair(master)
         line = Line(master.wire.address, seed=0)
         await line.start()

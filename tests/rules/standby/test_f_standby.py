@@ -19,7 +19,7 @@ from tests.support.projects.estates import project
 
 
 @pytest.mark.rule("F1", "F5")
-async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(master: InProcess, sqlite_database_url: str) -> None:
+async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(master: InProcess, either_database_url: str) -> None:
     wire = master.wire
     berlin, spare = await paired(master)
     before = await holdings(wire)
@@ -39,7 +39,7 @@ async def test_the_seats_of_a_failed_pbx_go_on_and_return_to_it(master: InProces
     }  # fmt: skip
     assert (await failure(carried.acquire(seat("port", "late")))).reason == "LEASE_FENCED"
     assert await used(wire, "port") == (6, 10)
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 @pytest.mark.rule("F1", "F5")

@@ -82,7 +82,7 @@ async def test_a_standby_lease_is_in_force_until_it_ends_by_the_standbys_clock(m
 
 
 @pytest.mark.rule("F5")
-async def test_a_takeover_and_its_drill_find_the_lease_running(master: InProcess, sqlite_database_url: str) -> None:
+async def test_a_takeover_and_its_drill_find_the_lease_running(master: InProcess, either_database_url: str) -> None:
     berlin, spare = await _pair(master)
     await spare.renew()
     master.clock.set_forward(HOUR)
@@ -94,7 +94,7 @@ async def test_a_takeover_and_its_drill_find_the_lease_running(master: InProcess
     granted((await carried.sync(*seats("port", 6))).results)
     await carried.close()
     assert await used(master.wire, "port") == (6, 10), "berlin may not have heard of it"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_a_silent_lease_shows_as_overdue(master: InProcess) -> None:

@@ -39,7 +39,7 @@ async def _silent_berlin(master: InProcess) -> BarePbx:
 # --- leases end -------------------------------------------------------------------------------------------------------
 
 
-async def test_the_seats_of_a_closed_site_are_free_at_once(master: InProcess, sqlite_database_url: str) -> None:
+async def test_the_seats_of_a_closed_site_are_free_at_once(master: InProcess, either_database_url: str) -> None:
     wire, clock = master.wire, master.clock
     berlin = await _silent_berlin(master)
     before = await everything(wire)
@@ -58,7 +58,7 @@ async def test_the_seats_of_a_closed_site_are_free_at_once(master: InProcess, sq
     assert (event.reason, json.loads(event.details)["at_risk"]) == ("the site is closed", {"port": 10})
     assert (await failure(berlin.renew())).reason == "LEASE_CLOSED"
     assert (await berlin.open()).lease.epoch == would.epoch + 1, "alive after all, it begins anew"
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_a_pbx_that_is_alive_is_told_at_once(master: InProcess) -> None:
@@ -76,7 +76,7 @@ async def test_a_pbx_that_is_alive_is_told_at_once(master: InProcess) -> None:
 
 
 @pytest.mark.rule("F5")
-async def test_what_a_standby_was_promised_ends_with_it(master: InProcess, sqlite_database_url: str) -> None:
+async def test_what_a_standby_was_promised_ends_with_it(master: InProcess, either_database_url: str) -> None:
     wire = master.wire
     await wire.apply(project(LICENSES, pbxs=PAIR, ttl_seconds=TTL, grace_seconds=GRACE))
     berlin = await opened(wire, "berlin")
@@ -96,7 +96,7 @@ async def test_what_a_standby_was_promised_ends_with_it(master: InProcess, sqlit
     await spare.renew()
     assert list(await spare.refused()) == ["NOTHING_TO_CARRY"]
     assert await used(wire, "port") == (0, 10)
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_what_cannot_be_ended(master: InProcess) -> None:

@@ -20,7 +20,7 @@ def _signed(response: lease_pb2.OpenLeaseResponse) -> dict[str, int]:
 
 
 @pytest.mark.rule("D1")
-async def test_the_first_seats_come_with_the_lease(master: InProcess, sqlite_database_url: str) -> None:
+async def test_the_first_seats_come_with_the_lease(master: InProcess, either_database_url: str) -> None:
     wire = master.wire
     await wire.apply(project({"PBX-Port12": 5, "PBX-IPVA12": 5}, pbxs={"hq": "master 12 ipva", "vm": "slave 12 ipva"}))
     vm = BarePbx(wire, "vm")
@@ -32,7 +32,7 @@ async def test_the_first_seats_come_with_the_lease(master: InProcess, sqlite_dat
     assert [grant.already_held for grant in granted(await vm.acquire(*seats("port", 3)))] == [True] * 3
     kinds = [event.kind for event in await all_events(wire)]
     assert sorted(kinds) == ["lease.opened", "project.applied", "seats.acquired"]
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_each_seat_is_granted_or_refused_by_itself(master: InProcess) -> None:
@@ -55,7 +55,7 @@ async def test_each_seat_is_granted_or_refused_by_itself(master: InProcess) -> N
     assert "seats[3].holder" in malformed.message
 
 
-async def test_a_retry_is_answered_as_at_first(master: InProcess, sqlite_database_url: str) -> None:
+async def test_a_retry_is_answered_as_at_first(master: InProcess, either_database_url: str) -> None:
     wire, clock = master.wire, master.clock
     await wire.apply(project({"PBX-Port12": 3}))
     berlin = await opened(wire, "berlin")
@@ -79,7 +79,7 @@ async def test_a_retry_is_answered_as_at_first(master: InProcess, sqlite_databas
     assert first.seats_held == 1
     acquired = [json.loads(event.details) for event in await all_events(wire, "seats.acquired")]
     assert acquired == [{"port": ["phone-0", "phone-1"]}, {"port": ["before"]}]
-    assert await mismatches(sqlite_database_url) == []
+    assert await mismatches(either_database_url) == []
 
 
 async def test_an_opening_that_comes_late_acquires_nothing(master: InProcess) -> None:

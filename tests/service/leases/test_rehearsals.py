@@ -167,15 +167,17 @@ async def test_of_two_applies_at_once_each_is_judged_by_what_it_finds(any_master
             assert answer.changes[0].before == quantities[answer.revision - 1]
 
 
-async def test_what_pbxs_do_while_a_project_is_judged_counts(master: InProcess, sqlite_database_url: str) -> None:
-    wire = master.wire
+async def test_what_pbxs_do_while_a_project_is_judged_counts(
+    sqlite_master: InProcess, sqlite_database_url: str
+) -> None:
+    wire = sqlite_master.wire
     await wire.apply(project({"PBX-Port12": 10}))
     berlin = await opened(wire, "berlin")
-    async with writer_held(master, sqlite_database_url):
+    async with writer_held(sqlite_master, sqlite_database_url):
         acquiring = asyncio.create_task(berlin.acquire(*seats("port", 8)))
-        await _waiting_for_the_writer(master, 1)
+        await _waiting_for_the_writer(sqlite_master, 1)
         shrinking = asyncio.create_task(wire.apply(project({"PBX-Port12": 5})))
-        await _waiting_for_the_writer(master, 2)
+        await _waiting_for_the_writer(sqlite_master, 2)
     granted(await acquiring)
     refused = await failure(shrinking)
     assert refused.reason == "PROJECT_INVALID"

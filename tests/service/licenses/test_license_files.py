@@ -223,8 +223,8 @@ async def test_any_field_altered(master: InProcess, wire: Wire) -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_any_byte_altered(sqlite_database_url: str) -> None:
-    with Loop(sqlite_database_url) as loop:
+def test_any_byte_altered(either_database_url: str) -> None:
+    with Loop(either_database_url) as loop:
         wire, vendor, now = loop.master.wire, Vendor(), loop.master.clock.now
         loop.run(wire.apply(project({})))
         loop.run(trust(wire, vendor))
