@@ -34,8 +34,8 @@ _FEW = 4
 """Up to this many callers at once have their answers sooner where no batch is held back."""
 _KEPT_SECONDS = 0.005
 """How long a thread keeps the interpreter while a batch of many is committed: Python's own default. A master's threads
-switch far more often, for those who ask alone; here, where reading what comes next never rests, that costs a quarter of
-the CPU.
+switch far more often, for those who ask alone; here, where reading what comes next never rests, that costs a tenth of
+the CPU or more.
 """
 _NEWS = (OpenLease, TakeOverLease, CloseLease, EndLease, DropWaiting)
 """The requests that watchers of a PBX's lease are told of at once; the caller may have gone by then."""
