@@ -1,21 +1,14 @@
-"""The alerts, by Prometheus's own unit tests: each comes when it should and not before."""
+"""The alerts have unit tests, which Prometheus runs in tests/slow/test_alerts.py."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import yaml
 
 from tests.helm.charts import CHART
-from tests.support.network.prometheus import program
 
 TESTS = [Path(__file__).parent / name for name in ("rules.test.yaml", "trend.test.yaml")]
-
-
-def test_promtool_runs_the_unit_tests() -> None:
-    done = subprocess.run([program("promtool"), "test", "rules", *TESTS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_is_seen_to_come_and_to_stay_away() -> None:
