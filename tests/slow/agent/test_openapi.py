@@ -1,4 +1,4 @@
-"""The served document says what a running agent answers to whatever schemathesis asks."""
+"""The served document says what the running agent does: every route, and real answers to what schemathesis asks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from license_agent.http.openapi import DOCUMENT
+from license_agent.http.routes import routes
 from tests.license_agent.conftest import Pbx, agent_settings, running_agent
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.limits import LONG
@@ -17,6 +18,14 @@ ROOT = Path(__file__).parents[3]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 HOOKS = "tests.slow.agent.formats"
 TOKEN = "correct-horse-battery-staple"
+
+
+def test_every_route_is_described_and_no_other() -> None:
+    served = {(route.method.lower(), route.path.replace(":[^/]+", "")) for route in routes}  # type: ignore[attr-defined]
+    described = {
+        (method, path) for path, item in DOCUMENT["paths"].items() for method in item if method != "parameters"
+    }
+    assert described == served
 
 
 async def test_answers_are_as_described(master: RestartableMaster, tmp_path: Path) -> None:
