@@ -123,8 +123,10 @@ class LocalServer:
         """Tell whether there is no place for one connection more: over `listen`, where strangers come who have shown no
         token, there is half of the places, so that these leave the others to the Unix socket."""
         most = self._settings.connections_max
-        if self.connections >= most or _is_unix(transport):
-            return self.connections >= most
+        if self.connections >= most:
+            return True
+        if _is_unix(transport):
+            return False
         assert self._runner.server is not None
         open_transports = (protocol.transport for protocol in self._runner.server.connections)
         return sum(each is not None and not _is_unix(each) for each in open_transports) >= most // 2

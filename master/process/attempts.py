@@ -52,7 +52,7 @@ class Attempts:
         return self._failure is not None
 
     def check(self) -> None:
-        """Check that an attempt may be made now. Raises StillLostError if no attempt may be made now."""
+        """Raise StillLostError if no attempt may be made now."""
         if self._failure is None:
             return
         wait_seconds = self._due - self._now()

@@ -72,6 +72,7 @@ class RpcFailure(CommandFailed):
         violations: tuple[Violation, ...] = (),
         lines: list[str] | None = None,
         remedy: str = "",
+        is_lost_on_the_way: bool = False,
     ) -> None:
         shown = [f"{v.field}: {v.description}" for v in violations if v.description not in message] + (lines or [])
         once = [_in_words(line) for line in shown if line not in message]
@@ -80,7 +81,7 @@ class RpcFailure(CommandFailed):
         self.code = code
         self.reason = reason
         self.violations = violations
-        self.is_lost_on_the_way = False
+        self.is_lost_on_the_way = is_lost_on_the_way
         """Whether the master may have had the call, and the answer did not arrive."""
 
     def of_change(self) -> "RpcFailure":
@@ -171,9 +172,8 @@ def _usual_remedy(code: grpc.StatusCode, reason: str) -> str:
 def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None:
     start = "start one with `license-master serve`, or name another with --server"
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        late = RpcFailure(f"the master at {server} did not answer in time", code=error.code(), remedy=start)
-        late.is_lost_on_the_way = True
-        return late
+        late = f"the master at {server} did not answer in time"
+        return RpcFailure(late, code=error.code(), remedy=start, is_lost_on_the_way=True)
     if error.code() is not grpc.StatusCode.UNAVAILABLE:
         return None
     said = error.details() or ""
@@ -183,9 +183,9 @@ def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None
     lines = [said] if said else []
     if not side.is_secured:
         lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
-    absent = RpcFailure(f"no master answers at {server}", code=error.code(), lines=lines, remedy=start)
-    absent.is_lost_on_the_way = not said.startswith(_NEVER_CONNECTED)
-    return absent
+    is_lost = not said.startswith(_NEVER_CONNECTED)
+    absent = f"no master answers at {server}"
+    return RpcFailure(absent, code=error.code(), lines=lines, remedy=start, is_lost_on_the_way=is_lost)
 
 
 def _status(error: grpc.Call) -> status_pb2.Status | None:

@@ -34,7 +34,7 @@ _LATEST = 253_402_300_799.0
 
 
 def check_kind(document: document_pb2.SignedDocument, kind: signing.Kind) -> None:
-    """Check that a document claims to be of a kind. Raises DocumentRefusedError if the document claims another kind."""
+    """Raise DocumentRefusedError if a document claims to be of another kind."""
     try:
         signing.check_kind(document, kind)
     except signing.DocumentError as error:

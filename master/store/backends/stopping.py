@@ -19,7 +19,7 @@ class Stop:
         self.is_set = False
 
     def check(self) -> None:
-        """Raise if the caller of the work has gone. Raises GivenUpError if the work was given up."""
+        """Raise GivenUpError if the caller of the work has gone."""
         if self.is_set:
             raise GivenUpError
 
