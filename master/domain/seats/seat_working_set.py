@@ -22,7 +22,7 @@ from master.domain.seats.seats import Key, Seat, run_of
 from master.domain.seats.waiting_queue import WaitingQueue
 from master.values import field, replace
 
-_POOL = attrgetter("pool_id")
+_POOL_OF_TYPE = attrgetter("type", "pool_id")
 
 PoolOfType = tuple[str, int | None]
 """A license type, and the pool that seats of it are debited from; None where another seat includes them."""
@@ -79,7 +79,10 @@ class PbxSeats(Struct):
     removed: dict[Key, Seat] = field(default_factory=dict)
     totals: dict[PoolOfType, int] = field(default_factory=dict)
     """How many seats the PBX holds, where all of them are to go and so were counted instead of read."""
-    totals_taken: dict[PoolOfType, int] = field(default_factory=dict)
+    is_emptied: bool = False
+    """Whether seats that were counted instead of read are gone."""
+    changes: Counter[PoolOfType] = field(default_factory=Counter)
+    """By how many seats the PBX has more or fewer than when it was read."""
     revoked: set[Key] = field(default_factory=set)
     """Keys of seats that were taken away (L5) and that the PBX has not given back yet."""
     shares: dict[int, Share] | None = None
@@ -167,12 +170,8 @@ class SeatWorkingSet:
 
     def add_run(self, like: Seat, holders: Sequence[str]) -> None:
         """Add seats that differ from the given one in their holders only, and debit their pool."""
-        of_pbx, pool_id = self.seats[like.pbx_id], like.pool_id
-        if pool_id is not None:
-            if of_pbx.shares is not None:
-                self._move(like.pbx_id, of_pbx.shares, pool_id, len(holders))
-            else:
-                self._count(pool_id, like.pbx_id, len(holders))
+        of_pbx = self.seats[like.pbx_id]
+        self._change(like.pbx_id, (like.type, like.pool_id), len(holders))
         keys = zip(repeat(like.type), repeat(like.kind), holders, strict=False)
         seats: dict[Key, Seat] = dict(zip(keys, run_of(like, holders), strict=True))
         of_pbx.by_key |= seats
@@ -193,13 +192,8 @@ class SeatWorkingSet:
     def remove_run(self, pbx_id: int, seats: Mapping[Key, Seat]) -> None:
         """Remove seats from a PBX and credit their pools."""
         of_pbx = self.seats[pbx_id]
-        for pool_id, count in Counter(map(_POOL, seats.values())).items():
-            if pool_id is None:
-                continue
-            if of_pbx.shares is not None:
-                self._move(pbx_id, of_pbx.shares, pool_id, -count)
-            else:
-                self._count(pool_id, pbx_id, -count)
+        for pool_of_type, count in Counter(map(_POOL_OF_TYPE, seats.values())).items():
+            self._change(pbx_id, pool_of_type, -count)
         for key, seat in seats.items():
             del of_pbx.by_key[key]
             if seat.user or seat.type in self._pbx_wide:
@@ -215,22 +209,17 @@ class SeatWorkingSet:
         of_pbx = self.seats[pbx_id]
         taken = Counter(seat.type for seat in of_pbx.by_key.values())
         self.remove_run(pbx_id, dict(of_pbx.by_key))
-        for (license_type, pool_id), count in of_pbx.totals.items():
-            taken[license_type] += count
-            if pool_id is None:
-                continue
-            if of_pbx.shares is not None:
-                self._move(pbx_id, of_pbx.shares, pool_id, -count)
-            else:
-                self._count(pool_id, pbx_id, -count)
-        of_pbx.totals_taken |= of_pbx.totals
+        for pool_of_type, count in of_pbx.totals.items():
+            taken[pool_of_type[0]] += count
+            self._change(pbx_id, pool_of_type, -count)
+            of_pbx.is_emptied = True
         of_pbx.totals = {}
         of_pbx.revoked.clear()
         return taken
 
     def emptied(self) -> list[int]:
         """List the ids of PBXs all of whose seats are to be deleted without having been read."""
-        return [pbx_id for pbx_id, of_pbx in self.seats.items() if of_pbx.totals_taken]
+        return [pbx_id for pbx_id, of_pbx in self.seats.items() if of_pbx.is_emptied]
 
     def added(self) -> list[Seat]:
         """List the seats to be written."""
@@ -261,13 +250,9 @@ class SeatWorkingSet:
         """Return by how much each (pool id, PBX id) changed: in seats, and in seats counted."""
         seats: defaultdict[tuple[int, int], int] = defaultdict(int)
         for pbx_id, of_pbx in self.seats.items():
-            for sign, moved in ((1, of_pbx.added), (-1, of_pbx.removed)):
-                for pool_id, count in Counter(map(_POOL, moved.values())).items():
-                    if pool_id is not None:
-                        seats[pool_id, pbx_id] += sign * count
-            for (_, pool_id), count in of_pbx.totals_taken.items():
+            for (_, pool_id), change in of_pbx.changes.items():
                 if pool_id is not None:
-                    seats[pool_id, pbx_id] -= count
+                    seats[pool_id, pbx_id] += change
         changes = {name: (change, change) for name, change in seats.items()}
         for pbx_id, of_pbx in self.seats.items():
             for pool_id, share in (of_pbx.shares or {}).items():
@@ -277,12 +262,21 @@ class SeatWorkingSet:
 
     def type_changes(self, pbx_id: int) -> Counter[str]:
         """Return by how many debited seats of each type a PBX has more or fewer than when it was read."""
-        of_pbx = self.seats[pbx_id]
-        changes = Counter(seat.type for seat in of_pbx.added.values() if seat.pool_id is not None)
-        changes.subtract(seat.type for seat in of_pbx.removed.values() if seat.pool_id is not None)
-        for (license_type, pool_id), count in of_pbx.totals_taken.items():
-            changes[license_type] -= count if pool_id is not None else 0
+        changes: Counter[str] = Counter()
+        for (license_type, pool_id), change in self.seats[pbx_id].changes.items():
+            changes[license_type] += change if pool_id is not None else 0
         return changes
+
+    def _change(self, pbx_id: int, pool_of_type: PoolOfType, change: int) -> None:
+        """Note seats that come or go, and count them in their pool, if they are debited from one."""
+        of_pbx, pool_id = self.seats[pbx_id], pool_of_type[1]
+        of_pbx.changes[pool_of_type] += change
+        if pool_id is None:
+            return
+        if of_pbx.shares is not None:
+            self._move(pbx_id, of_pbx.shares, pool_id, change)
+        else:
+            self._count(pool_id, pbx_id, change)
 
     def _move(self, pbx_id: int, shares: dict[int, Share], pool_id: int, change: int) -> None:
         """Count seats that come or go for a PBX of which the higher of seats and claims is counted."""
