@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final
 
+from licensemaster.values.similar import Known
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.allocation.policies import Allocation, AllocationRule, TypePolicy
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
@@ -60,11 +61,13 @@ class Grounds(Value, kw_only=True):
 
 def contradictions(allocation: Allocation, grounds: Grounds) -> list[Violation]:
     """List everything that is wrong with an allocation; empty where it can be kept."""
-    wrong = [*_group_violations(allocation, grounds)]
+    sites = Known("site of this project", grounds.sites)
+    groups = Known("group of [[groups]]", (group.name for group in allocation.groups))
+    wrong = [*_group_violations(allocation, sites)]
     names: dict[str, int] = {}
     for index, rule in enumerate(allocation.rules):
         at: FieldPath = ("rules", index)
-        wrong += _rule_violations(allocation, rule, at, grounds)
+        wrong += _rule_violations(rule, at, grounds, sites, groups)
         if rule.name in names:
             wrong.append(Violation((*at, "name"), f"{rule.name!r} is there twice, as rules[{names[rule.name]}] too"))
         names.setdefault(rule.name, index)
@@ -83,7 +86,7 @@ def _contradicting(allocation: Allocation, grounds: Grounds) -> list[Violation]:
     return [*pairs, *(violation for violation in unkeepable if violation.path not in named)]
 
 
-def _group_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Violation]:
+def _group_violations(allocation: Allocation, sites: Known) -> Iterator[Violation]:
     groups: dict[str, int] = {}
     group_of: dict[str, tuple[int, str]] = {}
     for index, group in enumerate(allocation.groups):
@@ -97,8 +100,8 @@ def _group_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Viol
             yield Violation((*at, "sites"), f"group {group.name!r} has no site; name at least one")
         for place, site in enumerate(group.sites):
             here = (*at, "sites", place)
-            if site not in grounds.sites:
-                yield Violation(here, f"{site!r} is no site of this project")
+            if site not in sites:
+                yield Violation(here, sites.lacks(site))
             elif site in group_of:
                 other, name = group_of[site]
                 yield Violation(here, f"{site!r} is in group {name!r} already, groups[{other}]; one group for a site")
@@ -106,16 +109,16 @@ def _group_violations(allocation: Allocation, grounds: Grounds) -> Iterator[Viol
 
 
 def _rule_violations(
-    allocation: Allocation, rule: AllocationRule, at: FieldPath, grounds: Grounds
+    rule: AllocationRule, at: FieldPath, grounds: Grounds, sites: Known, groups: Known
 ) -> Iterator[Violation]:
     if not is_name(rule.name):
         yield Violation((*at, "name"), f"{rule.name!r} {NAME_RULE}")
     if rule.site and rule.group:
         yield Violation((*at, "group"), f"a rule is about a site or a group; {rule.name!r} names both")
-    if rule.site and rule.site not in grounds.sites:
-        yield Violation((*at, "site"), f"{rule.site!r} is no site of this project")
-    if rule.group and rule.group not in {group.name for group in allocation.groups}:
-        yield Violation((*at, "group"), f"{rule.group!r} is no group here; [[groups]] names them")
+    if rule.site and rule.site not in sites:
+        yield Violation((*at, "site"), sites.lacks(rule.site))
+    if rule.group and rule.group not in groups:
+        yield Violation((*at, "group"), groups.lacks(rule.group))
     if rule.serves_emergencies and not (rule.site or rule.group):
         yield Violation((*at, "serves_emergencies"), "tells sites from others; name the site or group that serves them")
     if not (rule.types or rule.serves_emergencies):

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from licensemaster.values import BadValueError, free_text
+from licensemaster.values.similar import Known
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog, UnknownLicenseNameError
 from master.domain.catalog.versions import TEXT_MAX, Version
@@ -100,16 +101,17 @@ def _device_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violatio
 
 
 def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
-    sites, devices = {site.name for site in spec.sites}, {device.name for device in spec.devices}
-    names = {pbx.name for pbx in spec.pbxs}
+    sites = Known("site of this project", (site.name for site in spec.sites))
+    devices = Known("device of this project", (device.name for device in spec.devices))
+    others = Known("other PBX of this project", (pbx.name for pbx in spec.pbxs))
     on_device: Counter[str] = Counter()
     for index, pbx in enumerate(spec.pbxs):
         at: FieldPath = ("pbxs", index)
         on_device[pbx.device] += 1
         if pbx.site not in sites:
-            yield Violation((*at, "site"), f"{pbx.site!r} is no site of this project")
+            yield Violation((*at, "site"), sites.lacks(pbx.site))
         if pbx.device not in devices:
-            yield Violation((*at, "device"), f"{pbx.device!r} is no device of this project")
+            yield Violation((*at, "device"), devices.lacks(pbx.device))
         elif on_device[pbx.device] == 2:
             yield Violation((*at, "device"), f"{pbx.device!r} runs another PBX already; one PBX per device")
         try:
@@ -121,7 +123,9 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
             yield Violation(
                 (*at, "standby_for"), "a PBX with the role standby has to name the PBX that it is the standby of"
             )
-        elif pbx.standby_for and (pbx.standby_for not in names or pbx.standby_for == pbx.name):
+        elif pbx.standby_for and pbx.standby_for not in others:
+            yield Violation((*at, "standby_for"), others.lacks(pbx.standby_for))
+        elif pbx.standby_for == pbx.name:
             yield Violation((*at, "standby_for"), f"{pbx.standby_for!r} is no other PBX of this project")
         yield from _pace_violations(pbx.lease, (*at, "lease"))
     masters = [pbx.name for pbx in spec.pbxs if pbx.role is PbxRole.MASTER]

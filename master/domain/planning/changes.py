@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
+from licensemaster.values.similar import Known
 from licensemaster.values.toml_lines import FieldPath
 from master.domain.catalog.catalog import Catalog, RequiredOf
 from master.domain.catalog.dates import first_instant_of
@@ -159,8 +160,8 @@ class _Draft:
     def upgrade(self, change: Upgrade, at: FieldPath) -> None:
         pbxs = [pbx for pbx in self._estate.pbxs.values() if change.site in ("", pbx.site)]
         if not pbxs:
-            sites = ", ".join(sorted({pbx.site for pbx in self._estate.pbxs.values()}))
-            raise _wrong((*at, "upgrade", "site"), f"no PBX stands at site {change.site!r}; name one of {sites}")
+            sites = Known("site with a PBX", (pbx.site for pbx in self._estate.pbxs.values()))
+            raise _wrong((*at, "upgrade", "site"), sites.lacks(change.site))
         for pbx in pbxs:
             self._upgraded.add(pbx.id)
             self._software[pbx.id] = change.version
@@ -179,7 +180,7 @@ class _Draft:
     def go_central(self, change: GoCentral, at: FieldPath) -> None:
         pbx_id = self._estate.pbx_ids.get(change.pbx)
         if pbx_id is None:
-            raise _wrong((*at, "go_central", "pbx"), f"{change.pbx!r} is no PBX of project {self._estate.name}")
+            raise _wrong((*at, "go_central", "pbx"), self._lacks("PBX", self._estate.pbx_ids, change.pbx))
         pbx, master = self._estate.pbxs[pbx_id], self._estate.master.device
         refused = moves.going_central_refused(self._estate, pbx, software=self._software)
         if refused is not None:
@@ -252,8 +253,11 @@ class _Draft:
         by_id = {license.id: license for license in self._estate.licenses}
         for index, license_id in enumerate(ids):
             if license_id not in by_id:
-                raise _wrong((*at, index), f"{license_id!r} is no license of project {self._estate.name}")
+                raise _wrong((*at, index), self._lacks("license", by_id, license_id))
         return [by_id[fromkey] for fromkey in dict.fromkeys(ids)]
+
+    def _lacks(self, kind: str, known: Iterable[str], name: str) -> str:
+        return Known(f"{kind} of project {self._estate.name}", known).lacks(name)
 
     def _running(self, pbx: Pbx) -> Version:
         return self._software.get(pbx.id, pbx.software)

@@ -43,14 +43,22 @@ from master.service.batch.requests import (
 from master.service.batch.resolved_request import ResolvedRequest
 from master.service.estates.estate_cache import EstateCache
 from master.service.runtime.errors import RequestIdTakenError
-from master.service.runtime.names import UnknownPbxError
+from master.service.runtime.names import UnknownNameError, UnknownPbxError
 from master.service.runtime.request_answers import RequestKey, answered_before, keep_answer
 from master.store.backends.database import Tx
 from master.store.statements import seats as store
 from master.store.statements.events import write_events
 
 T = TypeVar("T")
-CONCERNS_ONE = (LeaseError, LoanError, NoLeaseToEndError, RequestIdTakenError, UnknownPbxError, DatabaseOutdatedError)
+CONCERNS_ONE = (
+    LeaseError,
+    LoanError,
+    NoLeaseToEndError,
+    RequestIdTakenError,
+    UnknownNameError,
+    UnknownPbxError,
+    DatabaseOutdatedError,
+)
 """The errors that answer one request of a batch; the batch's other requests go on."""
 
 

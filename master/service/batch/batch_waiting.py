@@ -18,6 +18,7 @@ from master.service.batch.batch_events import BatchEvents
 from master.service.batch.loading import LoadedBatch
 from master.service.batch.requests import DropWaiting
 from master.service.batch.resolved_request import ResolvedRequest
+from master.service.runtime.names import type_asked_for
 from master.store.backends.database import Tx
 from master.store.statements import waiting as store
 
@@ -79,9 +80,11 @@ class BatchWaiting:
             self._events.add(resolved, "seats.given_up", ended)
 
     def drop(self, resolved: ResolvedRequest, request: DropWaiting) -> int:
-        """End a PBX's waiting for one license type or for all, for an operator; return how many seats."""
+        """End a PBX's waiting for one license type or for all, for an operator; return how many seats.
+        Raises UnknownNameError if there is no such type."""
+        key_of_type = type_asked_for(resolved.eligibilities.estate.catalog, request.license_type)
         of_pbx, dropped = self._awaited.get(resolved.pbx.id, {}), defaultdict[str, list[str]](list)
-        keys = [key for key, seat in of_pbx.items() if not seat.is_handed_on and request.license_type in ("", key[0])]
+        keys = [key for key, seat in of_pbx.items() if not seat.is_handed_on and key_of_type in ("", key[0])]
         for license_type, _, holder in keys:
             dropped[license_type].append(holder)
         self._forget(resolved.pbx.id, keys)

@@ -12,7 +12,6 @@ from master.service.batch.prefetch import canonical
 from master.service.batch.requests import (
     AcquireSeats,
     BorrowSeats,
-    DropWaiting,
     OpenLease,
     RenewLease,
     Request,
@@ -115,7 +114,7 @@ def _in_catalog_words(request: Request[object], eligibilities: EligibilityCache)
     if isinstance(request, AcquireSeats | SyncSeats | OpenLease):
         wants = canonical(request.wants, eligibilities)
         return request if wants is request.wants else replace(request, wants=wants)
-    if isinstance(request, BorrowSeats | ReturnLoan | DropWaiting) and request.license_type:
+    if isinstance(request, BorrowSeats | ReturnLoan):
         return replace(request, license_type=eligibilities.estate.catalog.key_of(request.license_type))
     if isinstance(request, ReturnSeats):
         keys = canonical(request.keys, eligibilities)

@@ -12,7 +12,13 @@ from master.domain.seats.seats import Seat, Want
 from master.service.estates.service_context import ServiceContext
 from master.service.leases import lease_views
 from master.service.monitoring.overviews import read_overview, read_overviews
-from master.service.runtime.names import PbxName, UnknownNameError, UnknownPbxError, UnknownProjectError
+from master.service.runtime.names import (
+    PbxName,
+    UnknownNameError,
+    UnknownPbxError,
+    UnknownProjectError,
+    type_asked_for,
+)
 from master.store.backends.database import Tx
 from master.store.statements import queries
 from master.store.statements.events import stored_chain
@@ -67,10 +73,7 @@ class Status:
             ids = [
                 pbx.id for pbx in estate.pbxs.values() if which.pbx in ("", pbx.name) and which.site in ("", pbx.site)
             ]
-            named = estate.catalog.type_named(which.license_type) if which.license_type else None
-            if which.license_type and named is None:
-                raise UnknownNameError("license_type", which.license_type, estate.catalog.types)
-            key = named.key if named else ""
+            key = type_asked_for(estate.catalog, which.license_type)
             return estate, queries.list_seats(tx, ids, license_type=key, holder=which.holder, after=after, limit=limit)
 
         return await self._context.read_project(which.project, look)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from master.domain.allocation.waiting_line import Waiter, in_line
 from master.domain.estate.estate import Estate
 from master.service.batch.prefetch import read_queue
+from master.service.runtime.names import type_asked_for
 from master.store.backends.database import Tx
 from master.values import Value
 
@@ -28,9 +29,10 @@ class WaitingList(Value):
 
 
 def read_waiting(tx: Tx, estate: Estate, license_type: str, *, now: float) -> WaitingList:
-    """Return who waits for a license type, or for any type where none is named; `now` is UNIX seconds."""
+    """Return who waits for a license type, or for any type where none is named; `now` is UNIX seconds.
+    Raises UnknownNameError if there is no such type."""
     waiting, total = list[WaitingSeat](), 0
-    key = estate.catalog.key_of(license_type) if license_type else ""
+    key = type_asked_for(estate.catalog, license_type)
     for pool_id, type_key in sorted(estate.shared_pools.items(), key=lambda pair: pair[1]):
         if type_key not in estate.allocation.queues or key not in ("", type_key):
             continue

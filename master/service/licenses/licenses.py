@@ -18,9 +18,11 @@ from master.service.licenses.license_changes import under_lock
 from master.service.licenses.license_views import LicenseView, license_views
 from master.service.licenses.moves import Move, MovedAll, MoveRules, complete_releases, move_licenses
 from master.service.licenses.shrinking import projects_with_shrinking_pools, shrink_pools
+from master.service.runtime.names import UnknownNameError, type_asked_for
 from master.service.runtime.request_answers import AnsweredBefore
 from master.store.backends.database import Tx
 from master.store.statements import licenses as store
+from master.store.statements.projects.projects import device_names
 
 _log = structlog.get_logger(__name__)
 _CALLER = "master:releases"
@@ -117,11 +119,14 @@ class Licenses:
     async def list_licenses(
         self, project: str, *, device: str, license_type: str, after: str, limit: int
     ) -> list[LicenseView]:
-        """List licenses in the order of their ids, beginning after `after`; an empty text means any."""
+        """List licenses in the order of their ids, beginning after `after`; an empty text means any.
+        Raises UnknownNameError if the project has no such device or license type."""
         time = self._context.lease_time()
 
         def look(tx: Tx, estate: Estate) -> list[LicenseView]:
-            key = estate.catalog.key_of(license_type) if license_type else ""
+            key = type_asked_for(estate.catalog, license_type)
+            if device and device not in (devices := device_names(tx, estate.project_id)):
+                raise UnknownNameError("device", device, devices)
             licenses = [
                 license
                 for license in estate.licenses

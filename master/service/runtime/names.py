@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from licensemaster.values.similar import closest
+from licensemaster.values.similar import Known, closest
+from master.domain.catalog.catalog import Catalog
 
 
 class PbxName(NamedTuple):
@@ -34,12 +35,19 @@ class UnknownNameError(LookupError):
     """A question names a site or a license type that does not exist: an empty answer would be misleading."""
 
     def __init__(self, field: str, name: str, known: Iterable[str]) -> None:
-        listed = sorted(known)
-        meant = closest(name, listed) or f"; there are {', '.join(listed) or 'none'}"
-        super().__init__(f"{name!r} is no {field.replace('_', ' ')} of the project{meant}")
+        super().__init__(Known(f"{field.replace('_', ' ')} of the project", known).lacks(name))
         self.field = field
 
 
 class UnknownProjectError(LookupError):
     def __init__(self, name: str) -> None:
         super().__init__(f"projects/{name} is unknown; `license-master project list` lists all")
+
+
+def type_asked_for(catalog: Catalog, text: str) -> str:
+    """Return the key of the license type that a question names in any spelling; empty where it names none.
+    Raises UnknownNameError if there is no such type."""
+    license_type = catalog.type_named(text) if text else None
+    if text and license_type is None:
+        raise UnknownNameError("license_type", text, catalog.types)
+    return license_type.key if license_type is not None else ""

@@ -51,8 +51,12 @@ def test_what_fits_is_not_questioned() -> None:
 @pytest.mark.parametrize(
     ("parts", "where", "why"),
     [
-        ((rule("a", "paris", reserve={"port": 1}),), "rules[0].site", "'paris' is no site of this project"),
-        ((rule("a", group="east", reserve={"port": 1}),), "rules[0].group", "'east' is no group here"),
+        ((rule("a", "paris", reserve={"port": 1}),), "rules[0].site", "'paris' is no site of this project; there are "),
+        (
+            (rule("a", group="east", reserve={"port": 1}),),
+            "rules[0].group",
+            "'east' is no group of [[groups]]; there are ",
+        ),
         ((rule("A b", "rome", reserve={"port": 1}),), "rules[0].name", "must be 1 to 63 of a-z"),
         (
             (rule("a", "rome", "south", reserve={"port": 1}), SiteGroup(name="south", sites=("oslo",))),

@@ -71,7 +71,7 @@ async def test_others_are_served_while_a_large_estate_is_planned(any_master: InP
     [
         (plan_pb2.PlannedChange(), "changes[0]", "must be one of upgrade, release, rebind, go_central, add_site"),
         (upgrade(""), "changes[0].upgrade.version", "'' is not a software version; write it like 12, 12r1"),
-        (upgrade("12", "attic"), "changes[0].upgrade.site", "no PBX stands at site 'attic'; name one of site-berlin"),
+        (upgrade("12", "attic"), "changes[0].upgrade.site", "'attic' is no site with a PBX; there are site-berlin"),
         (release(), "changes[0].release.licenses", "0 are named; name 1 to 1,000"),
         (release("license-1", "gone"), "changes[0].release.licenses[1]", "'gone' is no license of project acme"),
         (release("a\0b"), "changes[0].release.licenses[0]", "must be 1 to 128 printable characters"),

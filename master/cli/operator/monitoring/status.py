@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from licensemaster.v1 import status_pb2
+from licensemaster.values.similar import Known
 from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import OfDeviceOption, OfTypeOption
 from master.cli.operator.monitoring.listings import LEASE_STYLES
@@ -76,7 +77,12 @@ def pools(master: Master, license_type: OfTypeOption = "", device: OfDeviceOptio
     elif chosen:
         stdout_console().print(pools_view(chosen))
     else:
-        stderr_console().print("no pools match")
+        devices = Known("device with licenses", (pool.device for pool in response.pools))
+        types = Known("license type with a pool", (pool.license_type for pool in response.pools))
+        unknown = [devices.lacks(device)] if device and device not in devices else []
+        if license_type and not any(is_of(pool, license_type) for pool in response.pools):
+            unknown.append(types.lacks(license_type))
+        stderr_console().print(visible(": ".join(["no pools match", *unknown])))
 
 
 def status_view(response: status_pb2.GetStatusResponse, *, show_all: bool = False) -> RenderableType:

@@ -10,6 +10,7 @@ from master.cli.output.failure import CommandFailed
 from master.values import Value
 
 GROUP = "group:"
+_SHOWN = "`license-master allocation show` lists the rules"
 Amount = Literal["reserve", "maximum", "weight", "priority"]
 Limit = Literal["loan_days_max", "first_claim_seconds", "block_seats_max"]
 Part = Literal["queue", "overdraft"]
@@ -59,11 +60,15 @@ def give(allocation: allocation_pb2.Allocation, scope: Scope, amount: Amount, li
 
 
 def serve_emergencies(allocation: allocation_pb2.Allocation, scope: Scope, *, serves: bool) -> None:
-    """Set whether a scope serves emergencies. If not, rules of the scope that say nothing else are removed."""
+    """Set whether a scope serves emergencies. If not, rules of the scope that say nothing else are removed.
+    Raises CommandFailed if it is not to serve them any more, and no rule says that it does."""
     if serves:
         _rule_of(allocation, scope).serves_emergencies = True
         return
-    for rule in _rules_of(allocation, scope):
+    serving = [rule for rule in _rules_of(allocation, scope) if rule.serves_emergencies]
+    if not serving:
+        raise CommandFailed(f"no rule says that {scope.whom!r} serves emergencies", remedy=_SHOWN)
+    for rule in serving:
         rule.serves_emergencies = False
         if all(field.name in _SCOPE for field, _ in rule.ListFields()):
             allocation.rules.remove(rule)
@@ -92,9 +97,7 @@ def take_back(allocation: allocation_pb2.Allocation, name: str) -> None:
     """Remove a rule. Raises CommandFailed if no rule has that name."""
     names = [rule.name for rule in allocation.rules]
     if name not in names:
-        raise CommandFailed(
-            f"there is no rule {name!r}{closest(name, names)}", remedy="`license-master allocation show` lists them"
-        )
+        raise CommandFailed(f"there is no rule {name!r}{closest(name, names)}", remedy=_SHOWN)
     del allocation.rules[names.index(name)]
 
 
