@@ -84,7 +84,7 @@ class Admission:
             return await self._parsed(await self._message(context, None), None), None
         peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
-        share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
+        share = authorizer.call(peer_certificate)
         served.callback(share.bring, 0)
         data = await self._message(context, share)
         if len(data) > _AT_ONCE_BYTES:
@@ -94,10 +94,10 @@ class Admission:
         del data
         if self._asks_for_seats:
             authorizer.charge(peer_certificate, len(request.seats))
-        await authorizer.judge(peer_certificate, self._method, request, context)
+        await authorizer.authorization.authorize(peer_certificate.identity, self._method, request)
         if self._answers_by_stream:
             await served.aclose()
-            served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer(), share))
+            served.enter_context(authorizer.stream(peer_certificate, share))
         return request, share
 
     async def conversation(self, context: Context, served: AsyncExitStack) -> tuple[AsyncIterator[Any], Share | None]:
@@ -108,8 +108,8 @@ class Admission:
             return self._requests(context, None), None
         peer_certificate = await authorizer.enter(self._method, context)
         _prove(peer_certificate.identity, context)
-        share = served.enter_context(authorizer.call(peer_certificate, self._method, context.peer()))
-        served.enter_context(authorizer.stream(peer_certificate, self._method, context.peer(), share))
+        share = authorizer.call(peer_certificate)
+        served.enter_context(authorizer.stream(peer_certificate, share))
         return self._requests(context, peer_certificate.identity.role), share
 
     async def _requests(self, context: Context, role: Role | None) -> AsyncIterator[Any]:

@@ -47,6 +47,8 @@ _LINES_MAX, _LINES_SECONDS = 20, 10.0
 
 identity_of_call: ContextVar[Identity | None] = ContextVar("identity_of_call", default=None)
 """The proven caller of the call that is being served; None in plain text."""
+_certificate_of_call: ContextVar[PeerCertificate | None] = ContextVar("certificate_of_call", default=None)
+"""The certificate that the caller of this call showed, whether or not it is refused; None where it cannot be read."""
 
 
 def proven_pbx() -> PbxName | None:
@@ -83,7 +85,7 @@ class Authorizer(PeriodicTask):
         self._certificates = certificates
         self._clock = clock
         self._metrics = metrics
-        self._authorization = authorization
+        self.authorization = authorization
         self._allowances = allowances
         self.turns = Turns()
         metrics.calls_waiting.set_function(lambda: len(self.turns))
@@ -97,8 +99,8 @@ class Authorizer(PeriodicTask):
             seconds=_LINES_SECONDS,
             each=("caller", "reason"),
         )
-        self._streams: dict[asyncio.Task[Any], tuple[PeerCertificate, str, str]] = {}
-        """The certificate, method and peer of each open stream, by the task that serves it."""
+        self._streams: dict[asyncio.Task[Any], PeerCertificate] = {}
+        """The certificate of each open stream, by the task that serves it."""
         self._ended: set[asyncio.Task[Any]] = set()
 
     async def enter(self, method: str | None, context: Context) -> PeerCertificate:
@@ -109,50 +111,29 @@ class Authorizer(PeriodicTask):
         calls."""
         peer_certificate: PeerCertificate | None = None
         try:
-            try:
-                peer_certificate = self._shown(context)
-                self.check(peer_certificate)
-            except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
-                whose = _address(context) if peer_certificate is None else peer_certificate.key
-                refusals = self._allowances.refusals
-                await self.turns.take(refusals, whose, what="calls a second of a certificate that is refused")
-                raise
-            whose = peer_certificate.identity.uri
-            if await self.turns.take(self._allowances.calls, whose, what="calls a second from this caller"):
-                self.check(peer_certificate)
-            if method is not None:
-                self._authorization.check_role(peer_certificate.identity, method)
-        except (AccessDeniedError, CallerLimitError) as error:
-            self._turned_away(_reason(error), peer_certificate, method, context.peer())
+            peer_certificate = self._shown(context)
+            _certificate_of_call.set(peer_certificate)
+            self.check(peer_certificate)
+        except AccessDeniedError:  # not of its name's share: whoever has a good certificate of that name needs it
+            whose = _address(context) if peer_certificate is None else peer_certificate.key
+            refusals = self._allowances.refusals
+            await self.turns.take(refusals, whose, what="calls a second of a certificate that is refused")
             raise
+        whose = peer_certificate.identity.uri
+        if await self.turns.take(self._allowances.calls, whose, what="calls a second from this caller"):
+            self.check(peer_certificate)
+        if method is not None:
+            self.authorization.check_role(peer_certificate.identity, method)
         return peer_certificate
 
-    async def judge(self, peer_certificate: PeerCertificate, method: str, request: Any, context: Context) -> None:
-        """Check that the caller may call the method for the project and the PBX that a request names.
-        Raises AccessDeniedError if the caller may not."""
-        try:
-            await self._authorization.authorize(peer_certificate.identity, method, request)
-        except AccessDeniedError as error:
-            self._turned_away(_reason(error), peer_certificate, method, context.peer())
-            raise
-
-    @contextmanager
-    def call(self, peer_certificate: PeerCertificate, method: str, peer: str) -> Iterator[Share]:
-        """Count a call while it is served; a caller that uses another's lease is reported as turned away. The call's
-        share is closed when its task ends: once its answer was taken, or its connection lost.
-        Raises CallerLimitError if the caller has too many calls, brings too much, or does not take its answers."""
+    def call(self, peer_certificate: PeerCertificate) -> Share:
+        """Count a call; its share is closed when its task ends: once its answer was taken, or its connection lost.
+        Raises CallerLimitError if the caller has too many calls, or does not take its answers."""
         task = asyncio.current_task()
         assert task is not None
-        try:
-            share = self._allowances.shares.call(peer_certificate.identity.uri)
-            task.add_done_callback(lambda _: share.close())
-            yield share
-        except CallerLimitError as error:
-            self._turned_away(_reason(error), peer_certificate, method, peer)
-            raise
-        except LeaseOfAnotherError:
-            self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
-            raise
+        share = self._allowances.shares.call(peer_certificate.identity.uri)
+        task.add_done_callback(lambda _: share.close())
+        return share
 
     async def wait_for_turn(self, peer_certificate: PeerCertificate) -> None:
         """Wait until a caller's calls so far, and the seats in them, are paid for.
@@ -174,22 +155,16 @@ class Authorizer(PeriodicTask):
             raise AccessDeniedError(Denial.CERTIFICATE_EXPIRED, "this certificate has ended; connect with a newer one")
 
     @contextmanager
-    def stream(self, peer_certificate: PeerCertificate, method: str, peer: str, share: Share) -> Iterator[None]:
+    def stream(self, peer_certificate: PeerCertificate, share: Share) -> Iterator[None]:
         """Count a call as a stream; its task is cancelled when its certificate was revoked or has ended.
         Raises AccessDeniedError if the certificate was revoked or has ended, CallerLimitError if the caller has too
         many streams."""
         task = asyncio.current_task()
         assert task is not None
-        self._streams[task] = peer_certificate, method, peer
+        self._streams[task] = peer_certificate
         try:
             share.become_stream()
             yield
-        except CallerLimitError as error:
-            self._turned_away(_reason(error), peer_certificate, method, peer)
-            raise
-        except LeaseOfAnotherError:
-            self._turned_away("NOT_YOUR_LEASE", peer_certificate, method, peer)
-            raise
         except asyncio.CancelledError:
             if task not in self._ended:
                 raise
@@ -203,19 +178,22 @@ class Authorizer(PeriodicTask):
     async def run_once(self) -> Read:
         """Read changed certificate files again, and end the streams whose certificate is no longer valid."""
         current = await asyncio.to_thread(self._certificates.look)
-        for task, (peer_certificate, method, peer) in list(self._streams.items()):
+        for task, peer_certificate in list(self._streams.items()):
             try:
                 self.check(peer_certificate)
-            except AccessDeniedError as error:
+            except AccessDeniedError:
                 if task not in self._ended:
-                    self._turned_away(_reason(error), peer_certificate, method, peer)
                     self._ended.add(task)
                     task.cancel()
         return current
 
-    def _turned_away(
-        self, reason: str, peer_certificate: PeerCertificate | None, method: str | None, peer: str
-    ) -> None:
+    def report(self, error: Exception, method: str | None, context: Context) -> None:
+        """Count and log a caller whose call failed for who the caller is, or for how much it asks; no other failures.
+        A `method` that does not exist is None."""
+        reason = _reason(error)
+        if reason is None:
+            return
+        peer_certificate = _certificate_of_call.get()
         self._metrics.calls_denied.labels(reason).inc()
         self._log.warning(
             "a caller was turned away",
@@ -223,7 +201,7 @@ class Authorizer(PeriodicTask):
             caller=peer_certificate.identity.uri if peer_certificate else None,
             serial=peer_certificate.serial if peer_certificate else None,
             method=method,
-            peer=peer,
+            peer=context.peer(),
         )
 
     def _shown(self, context: Context) -> PeerCertificate:
@@ -241,8 +219,16 @@ class Authorizer(PeriodicTask):
         return known
 
 
-def _reason(error: AccessDeniedError | CallerLimitError) -> str:
-    return error.denial.name if isinstance(error, AccessDeniedError) else "CALLER_LIMIT"
+def _reason(error: Exception) -> str | None:
+    """Return why a caller is turned away; None where it is not."""
+    match error:
+        case AccessDeniedError():
+            return error.denial.name
+        case CallerLimitError():
+            return "CALLER_LIMIT"
+        case LeaseOfAnotherError():
+            return "NOT_YOUR_LEASE"
+    return None
 
 
 def _first(proven: Mapping[str, Iterable[bytes]], what: str) -> bytes:

@@ -77,7 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrapped(self, method: str, plain: Handler) -> Handler:
         _, service, name = method.split("/")
-        count = _Counts(self._metrics, service, name, self._sparing_log)
+        count = _Counts(self._metrics, service, name, self._sparing_log, self._authorizer)
         admission = Admission(
             count.method,
             plain,
@@ -101,8 +101,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Counts:
     """The metrics of one method, and the log of its calls' failures."""
 
-    def __init__(self, metrics: Metrics, service: str, method: str, sparing_log: SparingLog) -> None:
+    def __init__(
+        self, metrics: Metrics, service: str, method: str, sparing_log: SparingLog, authorizer: Authorizer | None
+    ) -> None:
         self.log = sparing_log
+        self.authorizer = authorizer
         self.method = f"{service}/{method}"
         self._handled = metrics.rpc_handled
         self._labels = (service, method)
@@ -160,6 +163,7 @@ def _unknown(method: str, authorizer: Authorizer) -> Handler:
         try:
             await turn_away(authorizer, method, context)
         except Exception as error:
+            authorizer.report(error, None, context)
             failure = failure_of(error)
             let_go(error)
         await _refuse(context, failure)
@@ -193,15 +197,17 @@ class _Ending:
             self._count.failed(self._started, _code_of(self._context))
             let_go(error)
             return True
-        failure = _reported(error, self._count)
+        failure = _reported(error, self._count, self._context)
         let_go(error)
         self._count.failed(self._started, failure.code)
         await _refuse(self._context, failure)
         return True
 
 
-def _reported(error: Exception, count: _Counts) -> Failure:
+def _reported(error: Exception, count: _Counts, context: Context) -> Failure:
     failure = failure_of(error)
+    if count.authorizer is not None:
+        count.authorizer.report(error, count.method, context)
     caller = _without_port(caller_of_call.get())
     if failure.code is grpc.StatusCode.INTERNAL:
         count.log.error("an RPC failed", method=count.method, caller=caller, exc_info=error)

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from structlog.testing import capture_logs
 
 from licensemaster.files.writer import write_file
@@ -122,6 +123,17 @@ async def test_who_is_turned_away_is_named_in_the_log_as_often_as_it_can_bear(se
     assert (lines[0]["caller"], lines[0]["serial"]) == (certified_key.issued.subject.uri, certified_key.issued.serial)
     assert (lines[0]["reason"], lines[0]["method"].rpartition("/")[2]) == ("NOT_YOUR_PBX", "RenewLease")
     assert lines[0]["peer"].startswith("ipv4:127.0.0.1:")
+
+
+@pytest.mark.parametrize("secured", [{"caller_streams_max": 1}], indirect=True)
+async def test_who_asks_too_much_in_a_conversation_is_turned_away_once(secured: InProcess, pki: Pki) -> None:
+    async with shown_to(secured.wire.address, pki.certified_key("viewers/wall").credentials) as wire:
+        converse: Any = wire.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+        first = converse()
+        await first.write(ServerReflectionRequest(list_services="").SerializeToString())
+        assert await first.read()
+        assert (await failure(converse().read())).reason == "CALLER_LIMIT"
+        assert denied(secured, "CALLER_LIMIT") == 1
 
 
 async def test_a_pbx_acts_for_no_other_and_learns_nothing_of_others(secured: InProcess, berlin: Wire, pki: Pki) -> None:

@@ -205,5 +205,6 @@ async def test_a_devices_documents_are_handed_in_by_its_own_pbx_or_an_operator(
             wires[caller].licenses.EnrollDevice(license_pb2.EnrollDeviceRequest(enrollment=key.enrollment("x")))
         )
         assert seen.reason == reason, caller
+    assert (denied(secured, "NOT_YOUR_PBX"), denied(secured, "NOT_YOUR_PROJECT")) == (2, 2)
     answer = await hand_in(wires["berlin"], certificate)
     assert not answer.license.device
