@@ -76,8 +76,12 @@ def in_memory() -> Path | None:
 
 @contextmanager
 def place_for_postgres(within: Path | None = None) -> Iterator[Path]:
-    """A folder for one server, which ends with the context where one was started."""
-    with tempfile.TemporaryDirectory(prefix="lm-pg-", dir=within) as home:
+    """A folder for one server, which ends with the context where one was started; runs that were killed end here."""
+    for left in Path(within or tempfile.gettempdir()).glob("lm-pg-*-*"):
+        if not psutil.pid_exists(int(left.name.split("-")[2])):
+            _stop(left / "data")
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"lm-pg-{os.getpid()}-", dir=within) as home:
         Path(home).chmod(0o711)  # the server runs as a user of its own and must get through
         place = Path(home) / "data"
         place.mkdir()
@@ -111,7 +115,7 @@ def running_postgres(keeping: Keeping = Keeping.UNTIL_KILLED) -> Iterator[Postgr
 
 def _stop(place: Path) -> None:
     """At once, whoever is connected; its files are removed next."""
-    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+    with suppress(FileNotFoundError, psutil.NoSuchProcess, psutil.AccessDenied):
         process = psutil.Process(int((place / "postmaster.pid").read_text().split()[0]))
         process.send_signal(signal.SIGQUIT)
         process.wait()
