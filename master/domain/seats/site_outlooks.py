@@ -12,10 +12,12 @@ from itertools import chain
 from typing import NamedTuple
 
 from master.domain.allocation.fair_shares import fair_shares
-from master.domain.allocation.policies import NO_RULES, PoolRules
+from master.domain.allocation.policies import NO_RULES, Allocation
 from master.domain.allocation.pool_division import PoolDivision
-from master.domain.estate.estate import Estate
+from master.domain.catalog.versions import Version
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.pools import grantable
+from master.domain.seats.refusals.reasons import Refusal
 from master.values import Value
 
 OUTLOOKS_MAX = 1000
@@ -43,20 +45,35 @@ class _Standing(NamedTuple):
 
 
 class SharedPool:
-    """A shared pool at one moment, divided by allocation rules."""
+    """A shared pool at one moment, divided by an allocation."""
 
-    def __init__(self, estate: Estate, pool_id: int, rules: PoolRules | None, *, counted: Mapping[int, int]) -> None:
-        """Divide a pool by `rules`; `counted` are seats counted, by PBX id."""
+    def __init__(
+        self,
+        eligibilities: EligibilityCache,
+        pool_id: int,
+        allocation: Allocation,
+        *,
+        counted: Mapping[int, int],
+        software: Mapping[int, Version],
+        now: float,
+    ) -> None:
+        """Divide a pool by an allocation.
+
+        `counted` are seats counted, by PBX id, `software` what PBXs are known to run; `now` is UNIX seconds.
+        """
+        estate = eligibilities.estate
         installation = estate.installations[estate.master.device.id]
         self.license_type = estate.shared_pools[pool_id]
-        self._estate = estate
-        self._counted = counted
+        self._pool_id, self._allocation = pool_id, allocation
+        self._eligibilities, self._estate = eligibilities, estate
+        self._counted, self._software, self._now = counted, software, now
         self._capacity = installation.capacity.get(self.license_type, 0)
         self.free = grantable(
             capacity=self._capacity,
             counted=sum(counted.values()),
             leaving=installation.leaving.get(self.license_type, 0),
         )
+        rules = allocation.rules_at(self.license_type, now, estate.pbxs_at)
         self._division = PoolDivision(rules or NO_RULES, estate.site_of, counted)
 
     @property
@@ -74,10 +91,25 @@ class SharedPool:
             has[site] += self._counted.get(pbx_id, 0)
             wanted[site] += waits.get((self.license_type, pbx_id), 0)
         shares = fair_shares(rules, capacity=self._capacity, has=has, waits=wanted)
-        return {
-            site: _Standing(has[site], self._division.left_for(pbx_id, self.free), shares[site].gets)
-            for site, (pbx_id, *_) in self._estate.pbxs_at.items()
-        }
+        standings = {}
+        for site, pbx_ids in self._estate.pbxs_at.items():
+            left = self._division.left_for(pbx_ids[0], self.free) if any(map(self._draws, pbx_ids)) else 0
+            standings[site] = _Standing(has[site], left, shares[site].gets)
+        return standings
+
+    def _draws(self, pbx_id: int) -> bool:
+        """Tell whether a PBX would be granted a seat of the pool for some holder if one were free: neither its own
+        licenses (A3), nor its software (A5, B5), nor a rule of the allocation forbid it."""
+        pbx, key = self._estate.pbxs[pbx_id], self.license_type
+        for kind in self._estate.catalog.types[key].holders:
+            eligibility = self._eligibilities.of(pbx, self._software.get(pbx_id, pbx.software), key, kind)
+            if isinstance(eligibility, Refusal) or eligibility.refused is not None or not eligibility.needs_license:
+                continue
+            if self._allocation.access(key, pbx.site, kind, self._now) is not None:
+                continue
+            if any(source.pool_id == self._pool_id for source in eligibility.sources):
+                return True
+        return False
 
 
 def site_outlooks(

@@ -40,7 +40,7 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
             return api.BorrowSeatsResponse(loan=outgoing.loan_message(name, answer.loan), signed=signed)
 
         repeatable = Repeatable(request, api.BorrowSeatsResponse, borrowed)
-        asked = self._borrowing(request, key=repeatable.key(), reason=incoming.reason(request.reason))
+        asked = self._borrowing(request, key=repeatable.key())
         return repeatable.response(await self._committer.submit(asked))
 
     async def PreviewLoan(self, request: api.PreviewLoanRequest, context: Context) -> api.PreviewLoanResponse:
@@ -81,7 +81,6 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
         request: api.BorrowSeatsRequest | api.PreviewLoanRequest,
         *,
         key: RequestKey[answers.LoanBorrowed] = _ASKED_ONLY,
-        reason: str = "",
     ) -> ask.BorrowSeats:
         ends_at = incoming.moment("end_time", request.end_time)
         if ends_at <= self._clock():
@@ -92,6 +91,6 @@ class LoanService(loan_pb2_grpc.LoanServiceServicer):
             license_type=incoming.text("license_type", request.license_type),
             seats=incoming.whole_number("seats", request.seats, least=1, most=_SEATS_MAX),
             ends_at=ends_at,
-            reason=reason,
+            reason=incoming.reason(request.reason),
             key=key,
         )

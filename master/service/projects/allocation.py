@@ -14,10 +14,13 @@ from msgspec.structs import asdict
 from licensemaster.values.moments import second_text
 from master.domain.allocation.policies import Allocation
 from master.domain.allocation.type_names import as_written, with_keys
+from master.domain.catalog.versions import Version
 from master.domain.estate.contradictions import AllocationInvalidError, Grounds, contradictions
 from master.domain.estate.estate import Estate
 from master.domain.estate.lease_time import LeaseTime
 from master.domain.estate.project import Change, ChangeAction
+from master.domain.leases.leases import software_in_use
+from master.domain.seats.eligibility import EligibilityCache
 from master.domain.seats.site_outlooks import SharedPool, SiteOutlook, site_outlooks
 from master.service.estates.estate_cache import EstateCache, read_estate
 from master.service.estates.service_context import ServiceContext
@@ -27,6 +30,7 @@ from master.store.backends.database import Tx, json_text
 from master.store.statements.events import write_events
 from master.store.statements.projects.allocation import write_allocation
 from master.store.statements.projects.projects import lock_for_apply, next_revision, site_names
+from master.store.statements.queries import leases_of_project
 from master.store.statements.seats import counted_of_pool
 from master.store.statements.waiting import waits_of_project
 from master.values import Value, replace
@@ -71,6 +75,8 @@ class _Situation(Value, kw_only=True):
     """Counted seats by pool and PBX, of the shared pools that rules are about."""
     waits: Mapping[tuple[str, int], int]
     """The number of seats waited for, by (license type, PBX id)."""
+    software: Mapping[int, Version]
+    """The software that PBXs are known to run, by PBX id."""
 
 
 async def apply_allocation(context: ServiceContext, request: ApplyAllocation) -> AllocationApplied | AnsweredBefore:
@@ -85,7 +91,7 @@ async def apply_allocation(context: ServiceContext, request: ApplyAllocation) ->
     time = context.lease_time()
     while True:
         judged = await context.questions.work_out(
-            lambda tx: _read(tx, context.estates, request), lambda situation, _: _judge(situation, request, time)
+            lambda tx: _read(tx, context.estates, request, time), lambda situation, _: _judge(situation, request, time)
         )
         if request.dry_run:
             return judged
@@ -95,7 +101,7 @@ async def apply_allocation(context: ServiceContext, request: ApplyAllocation) ->
             continue
 
 
-def _read(tx: Tx, estates: EstateCache, request: ApplyAllocation) -> _Situation:
+def _read(tx: Tx, estates: EstateCache, request: ApplyAllocation, time: LeaseTime) -> _Situation:
     estate = read_estate(tx, estates, request.project)
     allocation = with_keys(request.allocation, estate.catalog.key_of)
     divided = {key for rule in (*estate.allocation.rules, *allocation.rules) for key in rule.types}
@@ -106,6 +112,7 @@ def _read(tx: Tx, estates: EstateCache, request: ApplyAllocation) -> _Situation:
         sites=site_names(tx, estate.project_id),
         counted={pool_id: counted_of_pool(tx, pool_id, None) for pool_id in pool_ids},
         waits=waits_of_project(tx, estate.project_id) if pool_ids else {},
+        software=software_in_use(leases_of_project(tx, estate.project_id), time) if pool_ids else {},
     )
 
 
@@ -185,10 +192,11 @@ def _text(part: Any) -> str:
 def _outlooks(situation: _Situation, now: float) -> tuple[tuple[SiteOutlook, ...], tuple[str, ...]]:
     """Return what each site can get, and notices about reserves that are not free yet."""
     estate, pools, warnings = situation.estate, [], []
+    eligibilities = EligibilityCache(estate)
     for pool_id, counted in situation.counted.items():
         key = estate.shared_pools[pool_id]
         before, after = (
-            SharedPool(estate, pool_id, allocation.rules_at(key, now, estate.pbxs_at), counted=counted)
+            SharedPool(eligibilities, pool_id, allocation, counted=counted, software=situation.software, now=now)
             for allocation in (estate.allocation, situation.allocation)
         )
         pools.append((before, after))

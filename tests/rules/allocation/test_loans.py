@@ -19,7 +19,7 @@ from tests.rpc.services.test_planning import everything_stored
 from tests.support.databases.held import writer_held
 from tests.support.databases.truth import all_events, mismatches, used
 from tests.support.masters import InProcess
-from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, seats
+from tests.support.pbxs.pbx import BarePbx, divided, granted, opened, refused, seats
 from tests.support.pbxs.standbys import BareStandby
 from tests.support.projects.allocations import Policy, Rule, lay_down
 from tests.support.projects.estates import project
@@ -180,7 +180,11 @@ async def test_what_cannot_be_lent_is_refused_with_its_reason(ten: InProcess) ->
 
 def preview_of(request: loan_pb2.BorrowSeatsRequest) -> loan_pb2.PreviewLoanRequest:
     return loan_pb2.PreviewLoanRequest(
-        pbx=request.pbx, license_type=request.license_type, seats=request.seats, end_time=request.end_time
+        pbx=request.pbx,
+        license_type=request.license_type,
+        seats=request.seats,
+        end_time=request.end_time,
+        reason=request.reason,
     )
 
 
@@ -219,6 +223,21 @@ async def test_what_a_dry_run_tells_is_what_then_happens_and_nothing_is_changed_
     assert count == 3
 
 
+@pytest.mark.rule("A3", "A5", "B5")
+async def test_it_foretells_no_seats_of_the_pool_for_sites_that_get_none_of_it(master: InProcess) -> None:
+    central = dict.fromkeys(("ship", "own", "new", "denied"), "slave 12 gateway")
+    licenses: dict[str, int | tuple[int, str]] = {"PBX-Port12": 10, "PBX-Port 12": (2, "own-box")}
+    await master.wire.apply(project(licenses, pbxs={**central, "old": "slave 7 gateway"}))
+    await lay_down(master.wire, LEND, Rule(name="no", site="site-denied", deny=["port"]))
+    pbxs = [await opened(master.wire, name, "13" if name == "new" else "12") for name in ("ship", "new", "denied")]
+    assert told(await master.wire.loans.PreviewLoan(preview_of(borrowing(master, "ship", 4)))) == {
+        "site-hq": ((0, 0), (10, 6), (0, 0)),
+        "site-ship": ((0, 4), (10, 6), (0, 4)),
+    }
+    for pbx in pbxs[1:]:
+        refused(await pbx.acquire(*seats("port", 1)))
+
+
 async def test_it_tells_the_fair_shares_of_those_who_wait(ten: InProcess) -> None:
     keep = Rule(name="keep", site="site-ship", reserve={"port": 3})
     await lay_down(ten.wire, Policy(license_type="port", loan_days_max=30, queue=QUEUE), keep)
@@ -238,6 +257,8 @@ async def test_what_would_be_refused_is_refused_with_the_same_reason(ten: InProc
     unknown.license_type = "prot"
     versioned = borrowing(ten, "ship", 1)
     versioned.license_type = "PBX-Port12"
+    wordy = borrowing(ten, "ship", 1)
+    wordy.reason = "why " * 200
     for request, reason in (
         (borrowing(ten, "berlin", 1), "LEASE_NOT_OPEN"),
         (borrowing(ten, "nowhere", 1), "UNKNOWN_PBX"),
@@ -247,6 +268,7 @@ async def test_what_would_be_refused_is_refused_with_the_same_reason(ten: InProc
         (versioned, "LOAN_NOT_POSSIBLE"),
         (borrowing(ten, "ship", 0), "INVALID_ARGUMENT"),
         (borrowing(ten, "ship", 5, days=-1), "INVALID_ARGUMENT"),
+        (wordy, "INVALID_ARGUMENT"),
     ):
         would = await failure(loans.PreviewLoan(preview_of(request)))
         assert would == await failure(loans.BorrowSeats(request))

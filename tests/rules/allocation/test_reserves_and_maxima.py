@@ -110,6 +110,16 @@ async def test_what_is_held_is_not_questioned_again(ten: InProcess) -> None:
     assert len(granted((await rome.sync(*seats("port", 5))).results)) == 5
 
 
+async def test_who_is_denied_is_told_to_lose_all_that_it_could_get(ten: InProcess) -> None:
+    deny = Rule(name="no", site="site-rome", deny=["port"])
+    applied = await lay_down(ten.wire, deny)
+    assert [(outlook.site, outlook.left_before, outlook.left_after) for outlook in applied.outlooks] == [
+        ("site-rome", 10, 0)
+    ]
+    back = await lay_down(ten.wire)
+    assert [(outlook.site, outlook.left_after) for outlook in back.outlooks] == [("site-rome", 10)]
+
+
 async def test_remedies_are_what_grants_it(ten: InProcess) -> None:
     await lay_down(ten.wire, Rule(name="keep", site="site-berlin", reserve={"port": 4}))
     rome = await opened(ten.wire, "rome")

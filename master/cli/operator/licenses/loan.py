@@ -40,7 +40,9 @@ def open_loan(
     name, end_time = f"{master.project}/pbxs/{pbx}", Timestamp()
     end_time.FromDatetime(datetime.now(UTC) + timedelta(days=days))
     if dry_run:
-        asked = loan_pb2.PreviewLoanRequest(pbx=name, license_type=license_type, seats=seats, end_time=end_time)
+        asked = loan_pb2.PreviewLoanRequest(
+            pbx=name, license_type=license_type, seats=seats, end_time=end_time, reason=reason
+        )
         preview = master.call(master.loans.PreviewLoan, asked)
         if not master.shows_json(preview):
             stdout_console().print(_opened(pbx, preview.loan, "would have borrowed"))
