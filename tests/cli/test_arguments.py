@@ -84,6 +84,9 @@ async def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
         ("license", "documents", "--out", "OUT"),
         ("license", "bind", "ports", "--to", "box", "--binding-out", "OUT"),
         ("license", "release", "ports", "--request-out", "OUT", "--yes"),
+        ("license", "bind", "ports", "--to", "box", "--binding-out", "OUT", "--dry-run"),
+        ("license", "rebind", "ports", "--to", "box", "--binding-out", "OUT", "--dry-run"),
+        ("license", "release", "ports", "--request-out", "OUT", "--dry-run"),
     ],
     ids=" ".join,
 )

@@ -100,12 +100,12 @@ def bind(
     reason: ReasonOption = "",
 ) -> None:
     """Put free licenses onto a device."""
-    folder = folder_for(binding_out) if binding_out and not dry_run else None
+    folder = folder_for(binding_out) if binding_out else None
     request = license_pb2.BindLicensesRequest(
         project=master.project, licenses=licenses, device=to, dry_run=dry_run, reason=reason
     )
     response = master.call(master.licenses.BindLicenses, request)
-    if folder is not None:
+    if folder is not None and not dry_run:
         for result in response.results:
             if result.HasField("binding"):
                 write_document(binding_file(folder, result.license), result.binding)

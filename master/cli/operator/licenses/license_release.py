@@ -148,20 +148,20 @@ def _in_use(drain: bool, revoke: bool, force: bool) -> license_pb2.InUse.ValueTy
 
 
 def _run(master: Master, asked: _Asked, manner: _Manner) -> None:
-    requests = folder_for(manner.request_out) if manner.request_out and not manner.dry_run else None
-    bindings = folder_for(manner.binding_out) if manner.binding_out and not manner.dry_run else None
+    requests = folder_for(manner.request_out) if manner.request_out else None
+    bindings = folder_for(manner.binding_out) if manner.binding_out else None
     if asked.is_risky and not manner.dry_run and not manner.yes:
         _confirm(master, asked)
     response = master.call(master.licenses.ReleaseLicenses, asked.request(master.project, dry_run=manner.dry_run))
     for result in response.results:
-        if requests is not None and result.moved.release.HasField("request"):
+        if requests is not None and not manner.dry_run and result.moved.release.HasField("request"):
             write_document(request_file(requests, result.license), result.moved.release.request)
     if not master.as_json:
         for result in response.results:
             print_results([result], dry_run=manner.dry_run, go_on=asked.command(result.license))
         print_results([], response.warnings)
     complete = _wait(master, response, manner) if _waits(master, response, asked, manner) else True
-    if bindings is not None:
+    if bindings is not None and not manner.dry_run:
         for result in response.results:
             if result.moved.HasField("signed_binding"):
                 write_document(binding_file(bindings, result.license), result.moved.signed_binding)
