@@ -108,7 +108,7 @@ def load_for_command(kind: type[Kind], file: Path | None, *, besides: Collection
         raise SettingsError(f"{file}: cannot be read as TOML: {error}") from error
 
 
-def check_variables(kind: type[DaemonSettings], besides: Collection[str] = ()) -> None:
+def check_variables(kind: type[DaemonSettings], besides: Collection[str]) -> None:
     """Refuse variables of our prefix that are no settings, nor among `besides`: what they say would silently not count.
     Raises SettingsError if there are such variables; a line for each, with the closest name that somebody reads."""
     known = {*besides, *(f"{kind.prefix}{name.upper()}" for name in settings_of(kind))}

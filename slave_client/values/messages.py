@@ -26,9 +26,9 @@ from slave_client.values.seats import (
 )
 
 _REASONS: Final = {
-    number: Reason[name.removeprefix("REFUSAL_REASON_")]
+    number: Reason[reason]
     for name, number in seat_pb2.RefusalReason.items()
-    if number != seat_pb2.REFUSAL_REASON_UNSPECIFIED and name.removeprefix("REFUSAL_REASON_") in Reason.__members__
+    if (reason := name.removeprefix("REFUSAL_REASON_")) in Reason.__members__
 }
 _BASES: Final[dict[int, Basis]] = {basis.value: basis for basis in Basis}
 _ACTIONS: Final[dict[int, RemedyAction]] = {action.value: action for action in RemedyAction}

@@ -123,10 +123,13 @@ class Authority:
         """Whether anybody but the owner of the authority's key may read that key."""
         return bool((self.folder / "ca.key").stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
-    def issue(self, subject: Identity, public_key: PublicKey, *, days: float, now: float) -> Issued:
-        """Sign a certificate for a caller's public key.
+    def issue(
+        self, subject: Identity, public_key: PublicKey, *, days: float, now: float, serial: int | None = None
+    ) -> Issued:
+        """Sign a certificate for a caller's public key, with a random serial number unless one is given.
         Raises AuthorityError if the key was revoked, or the authority has ended."""
-        return self._issue_to(subject, public_key, days=days, now=now)
+        holder = Holder(subject.name, (x509.UniformResourceIdentifier(subject.uri),), Purpose.CALL)
+        return self._issue(holder, public_key, days=days, now=now, serial=serial)
 
     def issue_server(self, names: Sequence[str], public_key: PublicKey, *, days: float, now: float) -> Issued:
         """Issue a certificate for a master, with the host names and addresses that callers use; it is good for its
@@ -229,13 +232,7 @@ class Authority:
             self._check_key(key)
             kept = {key: entry for key, entry in self._tokens(now).items() if key != token_hash(token)}
             self._write_tokens(kept)  # first: a crash costs a token and never gives two certificates
-            return self._issue_to(subject, key, days=days, now=now, serial=serial_of_token(token))
-
-    def _issue_to(
-        self, subject: Identity, public_key: PublicKey, *, days: float, now: float, serial: int | None = None
-    ) -> Issued:
-        holder = Holder(subject.name, (x509.UniformResourceIdentifier(subject.uri),), Purpose.CALL)
-        return self._issue(holder, public_key, days=days, now=now, serial=serial)
+            return self.issue(subject, key, days=days, now=now, serial=serial_of_token(token))
 
     def _check_key(self, key: PublicKey) -> None:
         if hash_of(key) in self._revoked_keys().values():

@@ -19,7 +19,7 @@ Request = TypeVar("Request", bound=PagedRequest)
 Response = TypeVar("Response", bound=Message)
 
 
-def join_pages(ask: Callable[[Request], Response], request: Request, limit: int = 0) -> Response:
+def join_pages(ask: Callable[[Request], Response], request: Request, limit: int) -> Response:
     """The answer to a listing as if it had one page: rows up to `limit`, all where it is 0.
 
     Its page token is that of the row after it, empty where that was all. The request is filled in for each page.

@@ -93,9 +93,7 @@ def rebind_refused(
     return _unwelcome(estate, license, device)
 
 
-def going_central_refused(
-    estate: Estate, pbx: Pbx, *, software: Mapping[int, Version] | None = None
-) -> MoveRefusal | None:
+def going_central_refused(estate: Estate, pbx: Pbx, *, software: Mapping[int, Version]) -> MoveRefusal | None:
     """Return why a PBX as a whole cannot go from local to central: ALREADY_CENTRAL, FIRMWARE_TOO_OLD (A5)."""
     if not estate.is_local(pbx):
         return move_problems.ALREADY_CENTRAL.at(pbx.device.name, pbx=pbx.name)

@@ -31,10 +31,10 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         query = SeatQuery(
             project=incoming.project_name(request.project),
-            pbx=_filter("pbx", request.pbx),
-            site=_filter("site", request.site),
-            license_type=_filter("license_type", request.license_type),
-            holder=_filter("holder", request.holder),
+            pbx=incoming.optional_text("pbx", request.pbx),
+            site=incoming.optional_text("site", request.site),
+            license_type=incoming.optional_text("license_type", request.license_type),
+            holder=incoming.optional_text("holder", request.holder),
         )
         estate, seats = await self._status.list_seats(query, after=_seat_place(request.page_token), limit=size)
         last = seats[-1] if len(seats) == size else None
@@ -49,7 +49,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
     async def ListLeases(self, request: api.ListLeasesRequest, context: Context) -> api.ListLeasesResponse:
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
-        after = _filter("page_token", request.page_token)
+        after = incoming.optional_text("page_token", request.page_token)
         views = await self._status.list_leases(project, after=after, limit=size)
         wanted = [view for view in views if not request.state or outgoing.lease_state(view.state) == request.state]
         return await self._aside.run(
@@ -79,10 +79,10 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
         size = incoming.page_size(request.page_size, default=100)
         project = incoming.project_name(request.project)
         event_filter = EventFilter(
-            pbx=_filter("pbx", request.pbx),
-            kind=_filter("kind", request.kind),
-            license_id=_filter("license", request.license),
-            caller=_filter("caller", request.caller),
+            pbx=incoming.optional_text("pbx", request.pbx),
+            kind=incoming.optional_text("kind", request.kind),
+            license_id=incoming.optional_text("license", request.license),
+            caller=incoming.optional_text("caller", request.caller),
             since=incoming.moment("since_time", request.since_time) if request.HasField("since_time") else 0,
         )
         before = _event_place(request.page_token)
@@ -98,10 +98,6 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
 
 _TOKEN = TextLimits(size=4000, depth=1, items=4)
 _INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
-
-
-def _filter(field: str, value: str) -> str:
-    return incoming.optional_text(field, value)
 
 
 def _seat_place(token: str) -> SeatPlace | None:

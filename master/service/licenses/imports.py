@@ -32,10 +32,10 @@ def import_licenses(changes: LicenseChanges, file: LicenseFile) -> Imported:
     """
     tx, project_id = changes.tx, changes.estate.project_id
     if not is_name(file.id):
-        raise _refused(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
+        raise DocumentRefusedError(DocumentProblem.CONTENT_INVALID, f"its id {file.id[:80]!r} is no name")
     if (known := store.imported_file(tx, project_id, file.id)) is not None:
         if not file.is_said_by(known.document):
-            raise _refused(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
+            raise DocumentRefusedError(DocumentProblem.REPLAYED, f"another file {file.id} was imported before")
         return Imported(file.id, True, tuple(license for license in changes.estate.licenses if license.file == file.id))
     _check_whom_it_is_for(changes, file)
     licenses = [_taken_in(changes, file, file_item) for file_item in file.items]
@@ -53,24 +53,24 @@ def _check_whom_it_is_for(changes: LicenseChanges, file: LicenseFile) -> None:
     if key.retires_at is not None and file.issued_at > key.retires_at:
         retired, issued = minute_text(key.retires_at), minute_text(file.issued_at)
         detail = f"key {key.key_id} was retired on {retired}, the file was issued on {issued}"
-        raise _refused(DocumentProblem.KEY_RETIRED, detail)
+        raise DocumentRefusedError(DocumentProblem.KEY_RETIRED, detail)
     if file.project != changes.estate.name:
-        raise _refused(
+        raise DocumentRefusedError(
             DocumentProblem.OTHER_PROJECT, f"it is for {file.project!r}, not for {changes.estate.name!r} (rule L3)"
         )
     if file.catalog != changes.estate.catalog.name:
         detail = f"its licenses are of {file.catalog!r}, the project's of {changes.estate.catalog.name!r}"
-        raise _refused(DocumentProblem.OTHER_CATALOG, detail)
+        raise DocumentRefusedError(DocumentProblem.OTHER_CATALOG, detail)
     if changes.now < file.issued_at:
-        raise _refused(
+        raise DocumentRefusedError(
             DocumentProblem.NOT_YET_VALID, f"it was issued on {minute_text(file.issued_at)}; check both clocks"
         )
     if changes.now > file.expires_at:
-        raise _refused(
+        raise DocumentRefusedError(
             DocumentProblem.EXPIRED, f"it had to be imported by {minute_text(file.expires_at)}; ask for a new one"
         )
     if not 1 <= len(file.items) <= FILE_ITEMS_MAX:
-        raise _refused(
+        raise DocumentRefusedError(
             DocumentProblem.CONTENT_INVALID, f"it has {len(file.items)} licenses; 1 to {FILE_ITEMS_MAX} may be"
         )
 
@@ -80,7 +80,9 @@ def _taken_in(changes: LicenseChanges, file: LicenseFile, file_item: FileItem) -
     name = _read(changes.estate.catalog, file_item)
     if (present := changes.find(file_item.id)) is not None:
         origin = f"file {present.file}" if present.file else "the project file"
-        raise _refused(DocumentProblem.REPLAYED, f"license {file_item.id} is in the project already, from {origin}")
+        raise DocumentRefusedError(
+            DocumentProblem.REPLAYED, f"license {file_item.id} is in the project already, from {origin}"
+        )
     fresh = License(
         id=file_item.id,
         type=name.type,
@@ -129,8 +131,4 @@ def _read(catalog: Catalog, file_item: FileItem) -> LicenseName:
 
 
 def _invalid(license_id: str, detail: str) -> DocumentRefusedError:
-    return _refused(DocumentProblem.CONTENT_INVALID, f"license {license_id!r}: {detail}")
-
-
-def _refused(problem: DocumentProblem, detail: str) -> DocumentRefusedError:
-    return DocumentRefusedError(problem, detail)
+    return DocumentRefusedError(DocumentProblem.CONTENT_INVALID, f"license {license_id!r}: {detail}")

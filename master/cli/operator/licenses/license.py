@@ -92,7 +92,7 @@ def bind(
     master: Master,
     licenses: LicensesArgument,
     to: ToDeviceOption,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
+    dry_run: license_release.DryRunOption = False,
     binding_out: Annotated[
         Path | None,
         typer.Option("--binding-out", metavar="DIR", help="Write the signed bindings, to be carried to the device."),

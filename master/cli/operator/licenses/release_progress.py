@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rich.console import RenderableType
 from rich.live import Live
 
 from licensemaster.v1 import license_pb2
@@ -35,7 +34,7 @@ def wait_for_releases(
             live.start()
         while _releasing(statuses) and time.monotonic() < ends:
             if live is not None:
-                live.update(_view(statuses), refresh=True)
+                live.update(licenses_view(statuses.values()), refresh=True)
             elif not quiet and (line := _line(statuses)) != last_line:
                 last_line = line
                 console.print(visible(line))
@@ -45,7 +44,7 @@ def wait_for_releases(
         pass
     finally:
         if live is not None:
-            live.update(_view(statuses), refresh=True)
+            live.update(licenses_view(statuses.values()), refresh=True)
             live.stop()
     if not quiet:
         if live is None:
@@ -63,10 +62,6 @@ def _statuses(master: Master, licenses: Sequence[str]) -> dict[str, license_pb2.
 
 def _releasing(statuses: dict[str, license_pb2.LicenseStatus]) -> list[license_pb2.LicenseStatus]:
     return [license for license in statuses.values() if license.state == RELEASING]
-
-
-def _view(statuses: dict[str, license_pb2.LicenseStatus]) -> RenderableType:
-    return licenses_view(statuses.values())
 
 
 def _line(statuses: dict[str, license_pb2.LicenseStatus]) -> str:
