@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
 import grpc
+import psutil
 
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import lease_pb2, lease_pb2_grpc, project_pb2, project_pb2_grpc, seat_pb2
@@ -127,6 +127,13 @@ class Sites:
         response = await self.stubs[number % len(self.stubs)].AcquireSeats(request)
         return sum(1 for result in response.results if result.HasField("granted"))
 
+    async def fill(self, prefix: str, count: int) -> None:
+        """Acquire so many seats for every site."""
+        wanted = seats(prefix, count)
+        for first in range(0, len(self.epochs), CHANNELS):
+            numbers = range(first, min(first + CHANNELS, len(self.epochs)))
+            await asyncio.gather(*(self.acquire(number, wanted) for number in numbers))
+
     async def watch(self, number: int) -> None:
         """Open a site's stream, and wait for what it is told at first."""
         request = lease_pb2.WatchLeaseRequest(pbx=pbx_name(number), epoch=self.epochs[number])
@@ -197,14 +204,14 @@ async def closed_loop(call: Callable[[int, int], Awaitable[object]], *, workers:
 
 def cpu_seconds(pid: int) -> float:
     """CPU time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def resident_mib(pid: int) -> float:
     """Memory that a process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096 / 2**20
+    rss: int = psutil.Process(pid).memory_info().rss
+    return rss / 2**20
 
 
 def _parts(total: int) -> list[int]:

@@ -5,7 +5,6 @@ Each figure is what a call or a seat costs the masters in CPU time, which a busy
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -24,7 +23,7 @@ _PORTS = 10_000_000
 
 
 async def growth(plan: Plan, report: Report) -> list[Figure]:
-    """(9) What grows, one curve each; `--pictures` draws them."""
+    """(9) What grows, one curve each; drawn into the file of `--picture`."""
     return [
         *await _by_seats_of_a_call(plan, report),
         *await _by_sites(plan, report),
@@ -57,7 +56,8 @@ async def _by_seats_out(plan: Plan, report: Report) -> list[Figure]:
     async with _estate(sites=load.SITES) as (process, sites):
         out = 0
         for wanted in (load.SITES, plan.big, 5 * plan.big):
-            await _fill(sites, f"fill-{wanted}", (wanted - out) // load.SITES, report)
+            report(f"{wanted - out:,} seats more are acquired")
+            await sites.fill(f"fill-{wanted}", (wanted - out) // load.SITES)
             out = wanted
             micros = await _micros(plan.calls, [process], [sites], f"out-{wanted}")
             figures.append(_figure("CPU of a call for one seat, by seats out", out, micros, "us a call", report))
@@ -113,14 +113,6 @@ def _acquire(sites: list[Sites], wanted: list[list[seat_pb2.Seat]]) -> Callable[
         return await at_master.acquire(number % len(at_master.epochs), wanted[number])
 
     return call
-
-
-async def _fill(sites: Sites, prefix: str, seats: int, report: Report) -> None:
-    report(f"{seats * load.SITES:,} seats more are acquired")
-    wanted = load.seats(prefix, seats)
-    for first in range(0, load.SITES, _WORKERS):
-        numbers = range(first, min(first + _WORKERS, load.SITES))
-        await asyncio.gather(*(sites.acquire(number, wanted) for number in numbers))
 
 
 def _figure(curve: str, at: int, value: float, unit: str, report: Report) -> Figure:

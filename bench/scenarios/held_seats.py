@@ -73,15 +73,8 @@ async def many_seats(plan: Plan, report: Report) -> list[Figure]:
             sites_by_size[out] = Sites(stack, masters[out].address)
             await sites_by_size[out].connect()
             await sites_by_size[out].open_all()
-            per_site = out // SITES
             report(f"filling a pool with {out:,} seats")
-            for first in range(0, SITES, 16):
-                await asyncio.gather(
-                    *(
-                        sites_by_size[out].acquire(number, load.seats("fill", per_site))
-                        for number in range(first, min(first + 16, SITES))
-                    )
-                )
+            await sites_by_size[out].fill("fill", out // SITES)
             rates[out] = []
         for round_number in range(plan.rounds):
             for out, sites in sites_by_size.items():
