@@ -1,7 +1,8 @@
 """What dividing a pool costs: the morning storm with an operator's rules and without them, and with a queue.
 
 A hundred groups of ten sites, each with a reserve and a maximum, and a maximum, a weight and a priority for the sites.
-With a queue the pool has a tenth too few: as many seats are waited for as a queue may have; one site then asks anew.
+With a queue the pool has a tenth too few: nearly as many seats are waited for as a queue may have; one site then asks
+anew.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from uuid import uuid4
 
 from bench import load
 from bench.figures import Figure, Plan, Report
-from bench.load import PHONES, PROJECT, SITES, Morning
-from bench.serving import PLAIN_TEXT, postgres, serving, sqlite
+from bench.load import PHONES, PROJECT, SITES
+from bench.serving import postgres, serving, sqlite
 from licensemaster.tls.channels import open_channel
 from licensemaster.v1 import allocation_pb2, allocation_pb2_grpc
 from master.launch import MasterProcess
@@ -36,7 +37,7 @@ async def allocation(plan: Plan, report: Report) -> list[Figure]:
         for _ in range(plan.rounds):
             for comparison in (divided, queued):
                 for has_rules in (False, True):
-                    async with database() as url, serving(url, ports=comparison.ports, transport=PLAIN_TEXT) as process:
+                    async with database() as url, serving(url, ports=comparison.ports) as process:
                         await comparison.measure(process, has_rules=has_rules)
                         report(f"storm on {kind}, {comparison.told(has_rules)}")
         figures += [figure for comparison in (divided, queued) for figure in comparison.figures(kind)]
@@ -60,9 +61,7 @@ class _Comparison:
         if has_rules:
             await _lay_down(process.address, self.allocation)
         before = load.cpu_seconds(process.pid)
-        took = await load.storm(
-            process.address, round_number=0, credentials=None, morning=Morning.TWO_CALLS, ports=self.ports
-        )
+        took = await load.storm(process.address, round_number=0, ports=self.ports)
         self.seconds[has_rules].append(took)
         self.cpu[has_rules].append(load.cpu_seconds(process.pid) - before)
         if self.ports < SITES * PHONES:
@@ -100,7 +99,7 @@ async def _lone_acquire_ms(address: str) -> float:
 
 
 def _queue() -> allocation_pb2.Allocation:
-    policy = allocation_pb2.TypePolicy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=2 * _WAITING))
+    policy = allocation_pb2.TypePolicy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=_WAITING))
     return allocation_pb2.Allocation(types=[policy])
 
 
