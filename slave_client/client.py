@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
 
 from licensemaster.values.given import checked
 from slave_client.connection.clocks import Clock, SystemClock
@@ -57,7 +58,7 @@ class SlaveClient:
     ) -> None:
         self._config = config
         self._carrying: dict[str, SlaveClient] = {}
-        self._taking_over: dict[str, asyncio.Lock] = {}
+        self._taking_over: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._is_leaving = False
         self._network = network or NetworkSwitch()
         self._clock = clock or SystemClock()
@@ -261,6 +262,7 @@ class SlaveClient:
                 await takeover.decide(client._client_state, wait_seconds)
             except BaseException:
                 await client.stop()
+                del self._carrying[primary]
                 raise
             return client
 

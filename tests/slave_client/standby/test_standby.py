@@ -282,6 +282,7 @@ async def test_a_takeover_of_a_pbx_that_no_master_knows_says_so(pair: Restartabl
         with pytest.raises(TakeoverError, match=r"^no master has let it take over, .*is unknown") as refused:
             await spare.take_over(BERLIN.replace("berlin", "nobody"))
         assert refused.value.problems == ()
+        assert (len(spare._carrying), len(spare._taking_over)) == (0, 0), "however many names are tried"
 
 
 @pytest.mark.rule("F2", "F5")
