@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, KeysView, Sequence
+from itertools import takewhile
 from time import monotonic
 from typing import Any, Final
 
@@ -256,12 +257,17 @@ class Registrar:
         return (await self._agent.client.sync([*kept, *missing])).outcomes
 
     def _have_asked(self, holders: Iterable[str]) -> None:
-        self._asked.update(dict.fromkeys(holders, monotonic()))
+        for holder in holders:
+            self._asked.pop(holder, None)  # whoever asked last stands last
+            self._asked[holder] = monotonic()
+        self._asked_lately()
 
-    def _asked_lately(self) -> set[str]:
+    def _asked_lately(self) -> KeysView[str]:
+        """Return who asked lately; forget who asked before."""
         since = monotonic() - _ANSWERED_SECONDS
-        self._asked = {holder: moment for holder, moment in self._asked.items() if moment > since}
-        return set(self._asked)
+        for holder in list(takewhile(lambda holder: self._asked[holder] <= since, self._asked)):
+            del self._asked[holder]
+        return self._asked.keys()
 
     def _want(self, holder: str) -> Want | None:
         """Return the seat that a registered holder needs; None where it needs no seat, or cannot have one."""

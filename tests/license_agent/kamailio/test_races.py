@@ -119,5 +119,17 @@ async def test_a_phone_that_comes_back_as_its_contacts_are_removed_is_answered_a
     await locations.close()
 
 
+async def test_who_asked_is_remembered_for_a_while_though_nothing_is_compared(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever asks under ever new names, while Kamailio cannot be asked, would fill the agent's memory."""
+    monkeypatch.setattr(registrar_module, "_ANSWERED_SECONDS", 0.1)
+    for number in range(300):
+        await asyncio.sleep(0.001)
+        beside.registrar._answer([["register", "1", "2", f"p{number}".encode().hex()]], beside.connection)
+    await asyncio.gather(*beside.registrar._tasks)
+    assert {"p299"} <= beside.registrar._asked.keys() != {f"p{number}" for number in range(300)}
+
+
 async def _is_gone(lost: LostContacts, holder: str) -> bool:
     return holder not in lost.holders
