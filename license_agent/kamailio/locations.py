@@ -17,7 +17,7 @@ _ENDED: Final = 5
 _SECONDS: Final = 30.0
 _BYTES_MAX: Final = 64 * 1024 * 1024
 _LIMITS: Final = TextLimits(size=_BYTES_MAX, depth=16, items=5_000_000)
-_AS_BYTES: Final = "surrogateescape"
+AS_BYTES: Final = "surrogateescape"
 """How bytes of SIP that are no UTF-8, in names that phones choose, are read and written: none keeps others from it."""
 _HOST: Final = re.compile(r"\[[^]]*\]|[^:]*")
 """A host without its port, an address of IPv6 in its brackets."""
@@ -98,8 +98,8 @@ class Locations:
             self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(_SECONDS))
         try:
             asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}, ensure_ascii=False)
-            async with self._session.post(self._url, data=asked.encode(errors=_AS_BYTES)) as answer:
-                text = (await answer.read()).decode(errors=_AS_BYTES)
+            async with self._session.post(self._url, data=asked.encode(errors=AS_BYTES)) as answer:
+                text = (await answer.read()).decode(errors=AS_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise LocationsError(f"{self._url}: {error!r}") from error
         try:
@@ -121,7 +121,7 @@ def _uris_of(dialog: dict[str, Any]) -> tuple[str, ...]:
 def _names_of(uri: str) -> tuple[str, ...]:
     """Return the names under which usrloc may have a URI, `sip:4711@example.com:5060;user=phone`."""
     user, at, host = uri.partition(":")[2].partition(";")[0].rpartition("@")
-    user = unquote(user, errors=_AS_BYTES)
+    user = unquote(user, errors=AS_BYTES)
     found = _HOST.match(host)
     return (user, f"{user}@{found[0]}") if at and found else ()
 

@@ -18,7 +18,7 @@ import structlog
 
 from license_agent.agent import Agent, TooManyWaitingError
 from license_agent.kamailio.evapi import EvapiConnection
-from license_agent.kamailio.locations import Locations, LocationsError
+from license_agent.kamailio.locations import AS_BYTES, Locations, LocationsError
 from license_agent.kamailio.lost_contacts import LostContacts
 from license_agent.kamailio.netstrings import MARK
 from license_agent.seat_rules import seat_of
@@ -121,11 +121,7 @@ class Registrar:
             if len(words) < 2:
                 raise ValueError("license.cfg is of another version than this agent")
             event, *transaction, name = words
-            want, problem = None, ""
-            try:
-                want = seat_of(self._rules, bytes.fromhex(name).decode())
-            except ValueError as error:
-                problem = str(error)
+            want, problem = self._seat(bytes.fromhex(name).decode(errors=AS_BYTES))
             if event != "register":
                 connection.send(_HEARD)
                 if want is not None and self._agent.held_seat(want.key) is not None:
@@ -226,7 +222,7 @@ class Registrar:
             registered = await self._locations.holders()  # with who came back before, and did not ask
         gone = self._gone(registered)
         unlicensed = [who for who in sorted(registered - self._lost.holders) if not self._is_licensed(who)]
-        wants = {holder: self._want(holder) for holder in unlicensed}
+        wants = {holder: self._seat(holder)[0] for holder in unlicensed}
         missing = [want for want in wants.values() if want is not None]
         for holder, want in wants.items():
             if want is None:
@@ -269,24 +265,21 @@ class Registrar:
             del self._asked[holder]
         return self._asked.keys()
 
-    def _want(self, holder: str) -> Want | None:
-        """Return the seat that a registered holder needs; None where it needs no seat, or cannot have one."""
+    def _seat(self, holder: str) -> tuple[Want | None, str]:
+        """Return the seat that a holder needs, None where it needs none; or None and why none can have this holder."""
         try:
-            return seat_of(self._rules, holder)
-        except ValueError:
-            return None
+            return seat_of(self._rules, holder), ""
+        except ValueError as error:
+            return None, str(error)
 
     def _is_ours(self, want: Want) -> bool:
         """Tell whether a seat belongs to a registration, and was not asked for over the local API."""
-        return self._want(want.holder) == want
+        return self._seat(want.holder)[0] == want
 
     def _is_licensed(self, holder: str) -> bool:
         """Tell whether a holder has its seat, or needs none."""
-        try:
-            want = seat_of(self._rules, holder)
-        except ValueError:  # no seat can have this holder
-            return False
-        return want is None or self._agent.held_seat(want.key) is not None
+        want, problem = self._seat(holder)
+        return not problem and (want is None or self._agent.held_seat(want.key) is not None)
 
     def _on_seat(self, want: Want, change: SeatChange) -> None:
         """Have the contacts of a phone whose seat was taken away removed."""

@@ -68,10 +68,10 @@ async def test_phones_that_registered_without_an_agent_are_licensed_when_it_come
 
 @pytest.mark.rule("E2")
 async def test_what_a_name_needs_is_configured(kamailio: Kamailio, master: RestartableMaster, tmp_path: Path) -> None:
-    """A trunk needs a port as a trunk, a group number and a waiting queue need none."""
+    """A trunk needs a port as a trunk, a group number and a waiting queue need none, however they are named."""
     site = Site(kamailio, master, tmp_path)
     await site.start_agent(kamailio_seats="Trunk-*=port/trunk,group-*=none,queue-*=none,*=port/user")
-    phones = {name: await site.phone(name) for name in ("trunk-1", "group-1", "queue-1", "4711")}
+    phones = {name: await site.phone(name) for name in ("trunk-1", "group-1", "queue-\udcff", "4711")}
     await site.licensed(phones["trunk-1"])
     assert {(await phone.register()).code for phone in phones.values()} == {200}
     held = {(seat.want.holder, seat.want.holder_kind) for seat in site.client.held}
