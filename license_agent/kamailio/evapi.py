@@ -103,6 +103,8 @@ class EvapiConnection:
         self._unsigned += len(part)
 
     async def _say_alive(self, unanswered_max: int, token: str) -> None:
+        alive = ("alive", unanswered_max, token)
         while True:
-            self.send("alive", unanswered_max, token)
+            if message(*alive) not in self._waiting:  # as of a Kamailio that hangs, for days perhaps
+                self.send(*alive)
             await asyncio.sleep(_ALIVE_SECONDS)

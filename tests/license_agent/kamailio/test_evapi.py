@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
+from license_agent.kamailio import evapi
 from license_agent.kamailio.evapi import EvapiConnection
 from license_agent.kamailio.locations import Locations
 from license_agent.kamailio.netstrings import MessageReader, message
 from licensemaster.values import address
+from licensemaster.values.addresses import Address
 from simulator.sip.site import Kamailio
 from tests.license_agent.kamailio.conftest import until
 
@@ -37,6 +40,20 @@ async def test_no_message_is_lost_whatever_its_size(kamailio: Kamailio, size: in
     reading.cancel()
     connection.close()
     await locations.close()
+
+
+async def test_a_kamailio_that_reads_nothing_is_told_once_that_the_agent_is_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may hang for days: what it is to be told does not pile up."""
+    monkeypatch.setattr(evapi, "_ALIVE_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        at = Address(*hangs.getsockname())
+        connection = await EvapiConnection.open(at, unanswered_max=MESSAGES, token="x" * 32)
+        for _ in range(MESSAGES):
+            await asyncio.sleep(0)
+        assert len(connection._waiting) == 1
+        connection.close()
 
 
 def test_messages_are_whole_however_they_arrive() -> None:
