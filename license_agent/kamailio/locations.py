@@ -99,7 +99,7 @@ class Locations:
         try:
             asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}, ensure_ascii=False)
             async with self._session.post(self._url, data=asked.encode(errors=AS_BYTES)) as answer:
-                text = (await answer.read()).decode(errors=AS_BYTES)
+                text = (await self._read(answer)).decode(errors=AS_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise LocationsError(f"{self._url}: {error!r}") from error
         try:
@@ -110,6 +110,14 @@ class Locations:
             return found["result"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LocationsError(f"{self._url}: no JSON-RPC: {text[:200]!r}") from error
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for piece in answer.content.iter_any():
+            body += piece
+            if len(body) > _BYTES_MAX:
+                raise LocationsError(f"{self._url}: the answer has more than {_BYTES_MAX:,} bytes")
+        return bytes(body)
 
 
 def _uris_of(dialog: dict[str, Any]) -> tuple[str, ...]:
