@@ -19,8 +19,8 @@ _BYTES_MAX: Final = 64 * 1024 * 1024
 _LIMITS: Final = TextLimits(size=_BYTES_MAX, depth=16, items=5_000_000)
 AS_BYTES: Final = "surrogateescape"
 """How bytes of SIP that are no UTF-8, in names that phones choose, are read and written: none keeps others from it."""
-_HOST: Final = re.compile(r"\[[^]]*\]|[^:]*")
-"""A host without its port, an address of IPv6 in its brackets."""
+_URI: Final = re.compile(r"[^:]*:([^:@]*)(?::[^@]*)?@(\[[^]]*\]|[^:;?]*)")
+"""A SIP URI's user, without a password, and its host, without the port."""
 _ABSENT: Final = re.compile("not found|doesn't exist", re.IGNORECASE)
 """Error messages of Kamailio's modules for things that do not exist."""
 
@@ -128,10 +128,11 @@ def _uris_of(dialog: dict[str, Any]) -> tuple[str, ...]:
 
 def _names_of(uri: str) -> tuple[str, ...]:
     """Return the names under which usrloc may have a URI, `sip:4711@example.com:5060;user=phone`."""
-    user, at, host = uri.partition(":")[2].partition(";")[0].rpartition("@")
-    user = unquote(user, errors=AS_BYTES)
-    found = _HOST.match(host)
-    return (user, f"{user}@{found[0]}") if at and found else ()
+    found = _URI.match(uri)
+    if found is None:
+        return ()
+    user = unquote(found[1], errors=AS_BYTES)
+    return (user, f"{user}@{found[2]}")
 
 
 class _NotFoundError(LocationsError):

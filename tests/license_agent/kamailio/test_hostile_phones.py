@@ -11,7 +11,7 @@ import pytest
 from license_agent.kamailio.locations import Locations, LocationsError
 from slave_client import SlaveClient, State
 from tests.license_agent.conftest import PORTS
-from tests.license_agent.kamailio.conftest import Registered, Site, running_kamailio, until
+from tests.license_agent.kamailio.conftest import Registered, Site, running_kamailio, until, until_held
 from tests.slave_client.conftest import RestartableMaster
 from tests.support.limits import HANG_SECONDS
 
@@ -84,6 +84,23 @@ async def test_a_phone_whose_name_no_seat_can_have_is_removed(master: Restartabl
         assert await found.locations.holders() == {_NO_UTF_8, "p0"}
         await site.start_agent()
         await found.until({"p0"})
+        await found.locations.close()
+        await site.stop_agent()
+
+
+async def test_a_name_that_only_seems_to_have_a_domain_costs_nobody_else_its_contact(
+    master: RestartableMaster, tmp_path: Path
+) -> None:
+    """Where names have no domains, Kamailio removes the contacts of what stands before the "@"."""
+    async with running_kamailio(tmp_path, LICENSE_ALLOW_WITHOUT_AGENT="") as kamailio:
+        site, found = Site(kamailio, master, tmp_path), Registered(kamailio)
+        users = [f"p{number}" for number in range(PORTS)]
+        codes = [(await (await site.phone(name)).register()).code for name in [*users, f"{users[-1]}%40x"]]
+        await site.start_agent()
+        await until_held(master, set(users))
+        await asyncio.sleep(1.5)
+        assert await found.locations.holders() == set(users)
+        assert codes == [200] * PORTS + [403]
         await found.locations.close()
         await site.stop_agent()
 

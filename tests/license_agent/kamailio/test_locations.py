@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from license_agent.kamailio import locations as locations_module
 from license_agent.kamailio.locations import Locations, LocationsError
@@ -17,7 +17,7 @@ _DUMP = b'{"result": {"Domains": [{"Domain": {"AoRs": %b}}]}}'
 
 
 @asynccontextmanager
-async def answering(answer: Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]) -> AsyncIterator[Locations]:
+async def answering(answer: Handler) -> AsyncIterator[Locations]:
     """The locations of whoever listens where Kamailio should."""
     app = web.Application()
     app.router.add_post("/license-rpc", answer)

@@ -87,7 +87,10 @@ async def test_contacts_go_after_the_call(site: Site, registered: Registered, ma
         ("sip:4711@example.com:5060;user=phone", ("4711", "4711@example.com")),
         ("sip:a%20b@example.com", ("a b", "a b@example.com")),
         ("sip:4711@[2001:db8::1]:5060", ("4711", "4711@[2001:db8::1]")),
+        ("sip:4711;line=1@example.com;lr", ("4711;line=1", "4711;line=1@example.com")),
+        ("sip:4711:secret@example.com?x=a@b", ("4711", "4711@example.com")),
         ("sip:example.com", ()),
+        ("sip:example.com;x=a", ()),
     ],
 )
 def test_who_is_in_a_call_is_named_as_usrloc_does(uri: str, names: tuple[str, ...]) -> None:
