@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,34 @@ pbxs = [{ name = "hq", site = "x", device = "hq-bx", role = "master", software_v
         "'y' is no other PBX of this project; there are hq",
     ):
         assert said in done.err
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "leases end projects/acme/pbxs/berlin --reason scrapped --dry-run",
+        "explain projects/acme/pbxs/berlin port anna",
+        "loan open projects/acme/pbxs/berlin port 1 --days 1 --reason fair --dry-run",
+        "loan return projects/acme/pbxs/berlin port --reason over --yes",
+        "waiting drop projects/acme/pbxs/berlin --reason left --yes",
+        "standby drill projects/acme/pbxs/berlin",
+        "device check-upgrade projects/acme/devices/berlin-box 7.4",
+        "agreement may-run projects/acme/licenses/license-1 3.2",
+        "webhook test projects/acme/webhooks/pager",
+    ],
+)
+async def test_a_name_is_taken_as_json_shows_it(today: Cli, today_master: InProcess, typed: str) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}))
+    await opened(today_master.wire, "berlin")
+    full, short = await today(*typed.split()), await today(*_without_paths(typed).split())
+    assert (full.code, _without_paths(full.out), full.err) == (short.code, short.out, short.err)
+
+
+async def test_what_a_name_must_look_like_is_said(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}))
+    done = await today("explain", "projects/acme/berlin", "port", "anna")
+    assert "must be projects/PROJECT/pbxs/PBX" in done.err
+
+
+def _without_paths(text: str) -> str:
+    return re.sub(r"projects/acme/[a-z]+/", "", text)

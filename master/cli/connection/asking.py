@@ -40,6 +40,10 @@ class Master(Connection):
         """The project to ask about, as projects/{project}; raises CommandFailed where no single project is meant."""
         return self.project_name(self._project)
 
+    def named(self, kind: str, name: str) -> str:
+        """Return the full name of what has a name in the project, such as of the kind "pbxs"; a full name as it is."""
+        return name if name.startswith("projects/") else f"{self.project}/{kind}/{name}"
+
     def shows_json(self, answer: Message) -> bool:
         """Print an answer as JSON if `--json` was given. Tell whether `--json` was given."""
         if self.as_json:

@@ -107,7 +107,7 @@ _TOO_LARGE = re.compile(r"SERVER: Received message larger than max \((\d+) vs\. 
 """gRPC's own words for a request above the master's limit; such a request never reaches the master."""
 _NEVER_CONNECTED = ("failed to connect", "DNS resolution failed")
 """How gRPC's own words begin where it had no connection to send the call on."""
-_RESOURCE = re.compile(r"(?<!//)projects/[^/\s'\"]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
+_RESOURCE = re.compile(r"(?<!//)projects/[a-z0-9-]+/(pbx|device|license|webhook)s/([^/\s'\",;]+)")
 _PROJECT = re.compile(r"(?<!//)projects/([^/\s'\",;]+)(?![\w/])")
 _FIELD = re.compile(r"^(?:[a-z_]+\[\d+\]\.|[a-z_]+\.)+([a-z_]+): ")
 _NAMES = {"pbx": "PBX"}

@@ -25,7 +25,7 @@ app = typer.Typer(help="Devices and the keys they sign with.", no_args_is_help=T
 @asks_master(app, "token", rich_help_panel=OPERATOR_PANEL)
 def token(master: Master, device: DeviceArgument, reason: ReasonOption = "") -> None:
     """Make a one-time token with which a device can show its key. It is printed once; a new one makes it void."""
-    name = device if device.startswith("projects/") else f"{master.project}/devices/{device}"
+    name = master.named("devices", device)
     request = license_pb2.CreateEnrollmentRequest(device=name, reason=reason)
     response = master.call(master.licenses.CreateEnrollment, request)
     if master.shows_json(response):

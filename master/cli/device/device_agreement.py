@@ -91,7 +91,7 @@ def check_upgrade(
             "the firmware of phones goes by what their server runs, whatever the day",
             remedy="leave --from and --day out",
         )
-    name = f"{master.project}/devices/{device}"
+    name = master.named("devices", device)
     request = agreement_pb2.CheckUpgradeRequest(
         server=name, to_release=release, from_release=start, day=day, phone_firmware=phones
     )

@@ -135,7 +135,7 @@ def may_run(
     day: DayOption = "",
 ) -> None:
     """Ask whether a license may run a release. Exits with 1 where it may not."""
-    name = f"{master.project}/licenses/{license_id}"
+    name = master.named("licenses", license_id)
     request = agreement_pb2.CheckUpgradeRequest(server=name, to_release=release, day=day)
     answer = master.call(master.agreements.CheckUpgrade, request)
     end_check(answer, as_json=master.as_json)

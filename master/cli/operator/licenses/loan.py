@@ -37,7 +37,7 @@ def open_loan(
     They are counted for it until their day whether it reaches a master or not, and nobody else gets them. It is handed
     the signed loan with its next renewal. `license-master loan return` is the way back.
     """
-    name, end_time = f"{master.project}/pbxs/{pbx}", Timestamp()
+    name, end_time = master.named("pbxs", pbx), Timestamp()
     end_time.FromDatetime(datetime.now(UTC) + timedelta(days=days))
     if dry_run:
         asked = loan_pb2.PreviewLoanRequest(
@@ -83,7 +83,7 @@ def return_loan(
         )
         confirm(f"Take back what {pbx} has borrowed?", [risk])
     request = loan_pb2.ReturnLoanRequest(
-        pbx=f"{master.project}/pbxs/{pbx}", license_type=license_type, seats_kept=keep, reason=reason
+        pbx=master.named("pbxs", pbx), license_type=license_type, seats_kept=keep, reason=reason
     )
     response = master.call(master.loans.ReturnLoan, request)
     if master.shows_json(response):

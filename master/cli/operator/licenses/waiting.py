@@ -36,9 +36,7 @@ def drop(
     """
     if not yes:
         confirm(f"Have {pbx} wait no longer?", ["its places are lost; where it asks again, it waits at the end"])
-    request = allocation_pb2.DropWaitingRequest(
-        pbx=f"{master.project}/pbxs/{pbx}", license_type=license_type, reason=reason
-    )
+    request = allocation_pb2.DropWaitingRequest(pbx=master.named("pbxs", pbx), license_type=license_type, reason=reason)
     response = master.call(master.allocations.DropWaiting, request)
     if not master.shows_json(response):
         stdout_console().print(visible(f"{pbx}: {response.seats:,} seats are waited for no longer"))

@@ -49,7 +49,7 @@ def explain(
         line=line,
         application_version=app_version,
     )
-    name = pbx if pbx.startswith("projects/") else f"{master.project}/pbxs/{pbx}"
+    name = master.named("pbxs", pbx)
     request = status_pb2.ExplainSeatsRequest(pbx=name, seats=[seat], software_version=software)
     response = master.call(master.status.ExplainSeats, request)
     if not master.shows_json(response):

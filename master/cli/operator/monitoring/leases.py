@@ -48,7 +48,7 @@ def end(
     go on using until its signed lease ends, while others are granted it. There is no way back; a PBX that is alive is
     told, and may open a new lease.
     """
-    request = lease_pb2.EndLeaseRequest(pbx=f"{master.project}/pbxs/{pbx}", reason=reason, dry_run=True)
+    request = lease_pb2.EndLeaseRequest(pbx=master.named("pbxs", pbx), reason=reason, dry_run=True)
     response = master.call(master.leases.EndLease, request)
     if not dry_run:
         if not yes:

@@ -33,7 +33,7 @@ def drill(
     master: Master, standby: Annotated[str, typer.Argument(metavar="STANDBY", help="The standby PBX's name.")]
 ) -> None:
     """Take over, reconcile, hand back and compare, all rolled back. Exits with 1 where a step fails."""
-    name = f"{master.project}/pbxs/{standby}"
+    name = master.named("pbxs", standby)
     request = standby_pb2.DrillStandbyRequest(standby=name)
     response = master.call(master.standby.DrillStandby, request)
     master.show(response, lambda: drill_view(response))

@@ -43,7 +43,7 @@ def add(
 ) -> None:
     """Add a receiver. Prints once the secret that signs its messages; if it is lost, remove and add the receiver."""
     request = webhook_pb2.AddWebhookRequest(
-        name=f"{master.project}/webhooks/{name}",
+        name=master.named("webhooks", name),
         url=bare(sys.stdin.readline()) if url == "-" else url,
         kinds=kinds or [],
         reason=reason,
@@ -73,7 +73,7 @@ def list_webhooks(master: Master) -> None:
 @asks_master(app, as_json=False)
 def remove(master: Master, name: NameArgument, reason: ReasonOption = "") -> None:
     """Remove a receiver: it gets no more messages, not even those that wait for it."""
-    full = f"{master.project}/webhooks/{name}"
+    full = master.named("webhooks", name)
     request = webhook_pb2.RemoveWebhookRequest(name=full, reason=reason)
     master.call(master.webhooks.RemoveWebhook, request)
     stdout_console().print(visible(f"{name} gets no more messages"))
@@ -82,7 +82,7 @@ def remove(master: Master, name: NameArgument, reason: ReasonOption = "") -> Non
 @asks_master(app, "test")
 def send_test(master: Master, name: NameArgument) -> None:
     """Send a test message at once. Exits with 1 where the receiver does not take it."""
-    request = webhook_pb2.TestWebhookRequest(name=f"{master.project}/webhooks/{name}")
+    request = webhook_pb2.TestWebhookRequest(name=master.named("webhooks", name))
     response = master.call(master.webhooks.TestWebhook, request, timeout_seconds=90)
     if master.as_json:
         print_json(response)
