@@ -159,7 +159,7 @@ class Parts(ServiceParts, kw_only=True):
 
     async def _serves(self, serving: bool) -> None:
         await super()._serves(serving)
-        await self.server.set_health(serving=serving)
+        self.server.health.set(serving=serving)
 
     @cached_property
     def server(self) -> Server:

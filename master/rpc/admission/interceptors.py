@@ -13,7 +13,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from inspect import iscoroutinefunction
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +92,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_unary_rpc_method_handler(behaviour)
         serve: Any = plain.stream_stream if plain.request_streaming else plain.unary_stream
         admitted = admission.conversation if plain.request_streaming else admission.call
-        if iscoroutinefunction(serve):  # health writes to its context, little enough to be weighed by nobody
-            return grpc.stream_stream_rpc_method_handler(_writing(serve, count, admitted), None, serialize)
         return grpc.stream_stream_rpc_method_handler(_yielding(serve, count, admitted, serialize))
 
 
@@ -139,15 +136,6 @@ def _yielding(serve: Any, count: _Counts, admitted: Any, serialize: Any) -> Any:
             request, share = await admitted(context, served)
             async for response in serve(request, context):
                 yield _weighed(serialize(response), share)
-
-    return behaviour
-
-
-def _writing(serve: Any, count: _Counts, admitted: Any) -> Any:
-    async def behaviour(_: object, context: Context) -> None:
-        async with _Ending(context, count), AsyncExitStack() as served:
-            request, _ = await admitted(context, served)
-            await serve(request, context)
 
     return behaviour
 

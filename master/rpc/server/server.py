@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from licensemaster.tls.channels import pings_borne
 from licensemaster.values import listening_address
@@ -20,6 +20,7 @@ from master.metrics import Metrics
 from master.rpc.admission.authorizer import Authorizer
 from master.rpc.admission.interceptors import CallInterceptor
 from master.rpc.admission.large_requests import Aside
+from master.rpc.server.health import Health
 from master.rpc.server.reflection import add_reflection
 from master.rpc.server.tls import server_credentials
 from master.rpc.services.agreement_service import AgreementService
@@ -46,6 +47,7 @@ _SERVED: Final[Sequence[type]] = (
     LeaseService, LicenseService, ProjectService, AllocationService, LoanService, StandbyService, StatusService,
     AuditService, PlanService, ReportService, WebhookService, AgreementService,
 )  # fmt: skip
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 SERVICES = tuple(f"licensemaster.v1.{kind.__name__}" for kind in _SERVED)
 
 
@@ -72,29 +74,6 @@ class CallBounds(Value):
     """Calls at a time over one connection, streams among them; more are UNAVAILABLE. None: any number."""
     connections_max: int | None
     """Connections at a time, those among them that have not proven themselves; more are closed. None: any number."""
-
-
-class _Health(health.aio.HealthServicer):
-    """gRPC's health service, with `List`, which gRPC leaves out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._statuses: dict[str, Any] = {}
-
-    async def set(self, service: str, status: Any) -> None:
-        self._statuses[service] = status
-        await super().set(service, status)
-
-    async def enter_graceful_shutdown(self) -> None:
-        """Set every service to not serving, for good."""
-        self._statuses = dict.fromkeys(self._statuses, health_pb2.HealthCheckResponse.NOT_SERVING)
-        await super().enter_graceful_shutdown()
-
-    async def List(self, request: Any, context: object) -> Any:
-        """Return the status of every service."""
-        statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._statuses.items()}
-        answer: Any = health_pb2
-        return answer.HealthListResponse(statuses=statuses)
 
 
 class _ByName:
@@ -158,9 +137,9 @@ class Server:
             generated = sys.modules[type(service).__bases__[0].__module__]  # which has the service's base
             getattr(generated, f"add_{type(service).__name__}Servicer_to_server")(service, by_name)
         self._serving: set[asyncio.Task[object]] = set()
-        self._health = _Health()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, by_name)
-        add_reflection(by_name, (*SERVICES, health.SERVICE_NAME))
+        self.health = Health(("", *SERVICES))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, by_name)
+        add_reflection(by_name, (*SERVICES, _HEALTH))
 
     async def start(self, address: str, certificates: Certificates | None) -> int:
         """Begin to serve, over TLS where there are certificates; return the port.
@@ -177,30 +156,21 @@ class Server:
         await self._server.start()
         begun = asyncio.all_tasks() - before
         self._serving = {task for task in begun if getattr(task.get_coro(), "__qualname__", "").endswith(_MAIN_LOOP)}
-        await self.set_health(serving=True)
+        self.health.set(serving=True)
         return port
 
     async def run(self) -> None:
         """Wait until gRPC serves no more calls, for whatever reason."""
         await asyncio.wait(self._serving)
 
-    async def set_health(self, *, serving: bool) -> None:
-        """Set the answer to health checks, of the server and of each service."""
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in self._names():
-            await self._health.set(service, status)
-
     async def stop(self, grace_seconds: float) -> None:
         """Take no new calls, let calls under way finish, and stop. No call waits for its turn any longer."""
         if self._authorizer is not None:
             self._authorizer.turns.stop()
         self._unhurried_calls.stop()
-        await self._health.enter_graceful_shutdown()
+        self.health.stop()
         if not any(task.done() for task in self._serving):  # gRPC cannot be stopped once it has ended otherwise
             await self._server.stop(grace_seconds)
-
-    def _names(self) -> Sequence[str]:
-        return ("", *SERVICES)
 
 
 def _at_most(option: str, count: int | None) -> tuple[tuple[str, int], ...]:

@@ -33,7 +33,7 @@ async def test_for_programs(health: Health) -> None:
 
 
 async def test_a_master_that_takes_no_calls(health: Health, master: InProcess) -> None:
-    await master.running.server.set_health(serving=False)
+    master.running.server.health.set(serving=False)
     done = await health()
     assert (done.code, done.out) == (1, "")
     assert f"error: the master at {master.wire.address} takes no calls: NOT_SERVING" in done.err
@@ -41,7 +41,7 @@ async def test_a_master_that_takes_no_calls(health: Health, master: InProcess) -
 
 
 async def test_a_master_that_takes_no_calls_is_alive(health: Health, master: InProcess) -> None:
-    await master.running.server.set_health(serving=False)
+    master.running.server.health.set(serving=False)
     done = await health("--alive")
     assert (done.code, done.err) == (0, "")
     assert "answers NOT_SERVING" in done.out
@@ -57,11 +57,11 @@ async def test_waiting_for_a_master_that_is_not_up_yet(sqlite_database_url: str)
 
 
 async def test_waiting_for_a_master_that_takes_no_calls_yet(health: Health, master: InProcess) -> None:
-    await master.running.server.set_health(serving=False)
+    master.running.server.health.set(serving=False)
     still = await health("--wait", "--timeout", "0.3", "--json")
     assert (still.code, json.loads(still.out)["status"]) == (1, "NOT_SERVING")
     waiting = asyncio.ensure_future(health("--wait"))
-    await master.running.server.set_health(serving=True)
+    master.running.server.health.set(serving=True)
     assert (await waiting).code == 0
 
 
