@@ -173,3 +173,21 @@ async def test_a_pbx_whose_phones_all_come_at_once_waits_for_nothing(secured: In
         requests = [lease_pb2.AcquireSeatsRequest(pbx=pbx.name, epoch=pbx.epoch, seats=[seat]) for seat in wanted]
         answers = await asyncio.gather(*(wire.leases.AcquireSeats(request) for request in requests))
         assert {len(answer.results) for answer in answers} == {1}
+
+
+async def test_a_certificate_that_is_revoked_while_its_call_waits_is_refused(
+    sqlite_database_url: str, pki: Pki
+) -> None:
+    stolen = pki.certified_key(f"{ACME}/pbxs/berlin")
+    request = lease_pb2.RenewLeaseRequest(pbx=f"{ACME}/pbxs/berlin", epoch=1)
+    async with (
+        slow_master(sqlite_database_url, pki, caller_calls_per_second=1) as master,
+        shown_to(f"127.0.0.1:{master.running.port}", stolen.credentials) as wire,
+    ):
+        calls = [asyncio.create_task(failure(wire.leases.RenewLease(request))) for _ in range(8)]
+        await until_waiting(master, lambda count: count > 2)  # of these, the turns of two are soon
+        pki.authority.revoke([stolen.issued], now=time.time())
+        assert master.running.authorizer is not None
+        await master.running.authorizer.run_once()
+        await master.running.server.stop(HANG_SECONDS)
+        assert "CERTIFICATE_REVOKED" in {(await call).reason for call in calls}
