@@ -8,6 +8,7 @@ import pytest
 
 from licensemaster.v1 import status_pb2
 from slave_client import HolderKind, SlaveClient, State, Want
+from slave_client.connection.master_failures import MasterError
 from tests.slave_client.conftest import RestartableMaster, client_config
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import PROJECT, wire_to
@@ -52,6 +53,15 @@ async def test_a_line_that_is_only_late_keeps_its_connection(master: Restartable
         line.weather = Weather(delay_seconds=0.1, jitter_seconds=0.1)
         for number in range(5):
             await client.acquire(Want("port", HolderKind.USER, f"phone-{number}"))
+        assert line.happened["connections"] == 1
+
+
+async def test_a_master_that_refuses_a_call_keeps_its_connection(master: RestartableMaster) -> None:
+    async with line_to(master.address) as line, SlaveClient(client_config(line.address)) as client:
+        await client.wait_for_state(State.CONNECTED, timeout_seconds=HANG_SECONDS)
+        with pytest.raises(MasterError):
+            await client._runtime.parts.masters.acquire_seats(99, [ANNA])  # under an epoch that there is not
+        assert (await client.acquire(ANNA)).granted
         assert line.happened["connections"] == 1
 
 
