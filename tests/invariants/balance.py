@@ -142,11 +142,12 @@ class Balance:
         return taken
 
     def certify(self, name: str) -> None:
-        """Its device has signed."""
+        """Its device has signed; what it signs again is known, and completes nothing."""
         license = self.licenses[name]
         assert license.release is not None
-        license.release.certified = True
-        self._complete(license)
+        if not license.release.certified:
+            license.release.certified = True
+            self._complete(license)
 
     def approve(self, name: str, caller: str) -> bool:
         """Somebody else agrees that its device is dead."""
