@@ -8,8 +8,9 @@ left to `database`.
 - A statement that makes no progress for `timeout_seconds` costs the connection. It is dropped, not cancelled: a commit
   that waits for a synchronous replica would be visible once cancelled, and an answer could go out for what the replica
   never got. Computing time between two statements says nothing about the server, however long it is.
-- Settings are made after connecting, and the server is examined: it must use UTF-8, hold the same database as before,
-  and, behind a pooler, give a session of our own, or settings and prepared statements would not hold.
+- Settings are made after connecting, and the server is examined: it must use UTF-8, hold the same database as before
+  with what was committed last, and, behind a pooler, give a session of our own, or settings and prepared statements
+  would not hold.
 - When a connection breaks, the idle ones are dropped with it, and those that the server closed are not used: an outage
   is found out once, not once for each connection.
 - New connections are made one after the other, and seldom after a failed attempt: who asks meanwhile is refused at
@@ -25,6 +26,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -38,6 +40,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from licensemaster.daemon.halts import was_halted
 from master.process.attempts import Attempts
+from master.store.backends.database import Written
 from master.store.backends.problems import SHARED_SESSION, AllInUseError, StorageError, StorageProblem, storage_error
 from master.store.backends.urls import servers_of
 
@@ -99,6 +102,11 @@ Who locks a row has to see what was committed before. Versions differ in which o
 """
 WHICH = "SELECT id || '/' || tableoid FROM database_identity"
 """Selects which database answers; a table that was dropped and restored has another number, a replica the same."""
+_HAS = (
+    "SELECT EXISTS (SELECT FROM event WHERE project_id = $1 AND seq = $2 AND hash = $3)"
+    " OR EXISTS (SELECT FROM project WHERE epoch_floor > $4), pg_is_in_recovery()"
+)
+"""Selects whether an event is there, or masters were told since that it is not; and whether a replica was asked."""
 _PROCESS, _NUMBERS = token_hex(8), count()
 _LOOK = f"SELECT pg_backend_pid(), current_setting('{_SESSION}', true), to_regclass('database_identity')::text"
 
@@ -128,6 +136,7 @@ class Connections:
         self._attempts = Attempts(wait_max_seconds=_WAIT_MAX_SECONDS)
         self._servers = servers_of(url)
         self._identity: str | None = None
+        self._written: Written | None = None
         self._pooler_looked_at = False
         """Since a connection was last lost: a pooler may have been started again, in another mode."""
         self._watch_pool()
@@ -233,6 +242,12 @@ class Connections:
             await _look_at_pooler(server, connection)
             self._pooler_looked_at = True
         self.recognise(await connection.fetchval(WHICH) if table else None)
+        if self._written is not None:
+            await _look_for(connection, self._written)
+
+    def remember(self, written: Written | None) -> None:
+        """Look for an event that was committed in whatever this is connected to from now on."""
+        self._written = written or self._written
 
     def recognise(self, identity: str | None) -> None:
         """Make sure that the database is the one that was opened, and that its tables were not created anew since.
@@ -311,6 +326,26 @@ async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:
         raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"the pooler has one session only; {remedy}") from error
     finally:
         second.terminate()
+
+
+async def _look_for(connection: Raw, written: Written) -> None:
+    """Make sure that a database was not set back to before an event was committed, unless masters were told so.
+    Raises StorageError if it was, or if a replica has not got the event yet."""
+    project_id, seq, time_us, event_hash = written
+    # learning raises the floor of epochs to its own time in milliseconds (`domain/leases/learning.py`)
+    row = await connection.fetchrow(_HAS, project_id, seq, event_hash, time_us // 1000)
+    assert row is not None
+    is_there, is_replica = row
+    if is_there:
+        return
+    lacks = f"it lacks what this master committed at {datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if is_replica:
+        raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{lacks}: a replica that is behind answers")
+    raise StorageError(
+        StorageProblem.STORAGE_REPLACED,
+        f"{lacks}: it was set back, or a replica was promoted that is behind; `license-master db restored` has masters"
+        " learn what was lost, and this one goes on",
+    )
 
 
 async def _looked(connection: Raw) -> tuple[int, str | None, str | None]:

@@ -23,7 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -31,12 +31,33 @@ from master.store.backends.problems import StorageError, StorageProblem
 from master.store.backends.sqlite_file import Use
 from master.store.backends.stopping import Stop
 
-__all__ = ["LOCKING", "Database", "Row", "StorageError", "StorageProblem", "Transactions", "Tx", "alike", "json_text"]
+__all__ = [
+    "LOCKING",
+    "Database",
+    "Row",
+    "StorageError",
+    "StorageProblem",
+    "Transactions",
+    "Tx",
+    "Written",
+    "alike",
+    "json_text",
+]
 T = TypeVar("T")
 Row = Sequence[Any]
 _JSON: Final = msgspec.json.Encoder()
 LOCKING = re.compile(r" FOR (?:SHARE|UPDATE|NO KEY UPDATE)(?: OF \w+)?$")
 """The clause at the end of a statement that locks the rows that it reads."""
+
+
+class Written(NamedTuple):
+    """An event of the audit that was committed: a database that lacks it was set back to before it."""
+
+    project_id: int
+    seq: int
+    time_us: int
+    """When the event happened, UNIX microseconds."""
+    hash: bytes
 
 
 class Tx(ABC):
@@ -53,6 +74,8 @@ class Tx(ABC):
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
+        self.written: Written | None = None
+        """The last event that this transaction writes; None where it writes none."""
 
     @abstractmethod
     def rows(self, statement: str, *values: Any) -> list[Row]:

@@ -209,7 +209,10 @@ class PostgresDatabase(Database):
         watchdog = self._connections.watchdog(raw)
         try:
             with _failures_of(raw):
-                return _transaction(_PostgresTx(plain, watchdog, Stop(), access), begin, work)
+                tx = _PostgresTx(plain, watchdog, Stop(), access)
+                result = _transaction(tx, begin, work)
+                self._connections.remember(tx.written)
+                return result
         finally:
             watchdog.stop()
 

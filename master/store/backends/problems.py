@@ -123,7 +123,10 @@ def storage_error(error: BaseException) -> Exception:
     if remedy := _remedy(cause):
         return StorageError(StorageProblem.STORAGE_REFUSED, f"{text}; {remedy}")
     if state == _READ_ONLY:
-        remedy = "name the server that takes writes, or set default_transaction_read_only to off on this one"
+        remedy = (
+            "name the server that takes writes, or have this one do so: end its recovery, or set"
+            " default_transaction_read_only to off"
+        )
         return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}; {remedy}")
     return StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{text}{_what_the_disk_refused(cause)}")
 

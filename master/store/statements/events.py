@@ -18,7 +18,7 @@ from master.domain.monitoring.policy_uses import (
     OVERDRAFT_ENDED,
     OVERDRAWN,
 )
-from master.store.backends.database import Row, Tx
+from master.store.backends.database import Row, Tx, Written
 
 _RECORD = "seq, time_us, kind, pbx, caller, request_id, reason, details, hash"
 _INSERT = f"INSERT INTO event (project_id, {_RECORD}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -88,6 +88,7 @@ def write_events(tx: Tx, events: Sequence[Event]) -> None:
         moved = ChainEnd(seq, event_hash(end.hash, project, record))
         heads[project_id] = _Head(project, moved)
         rows.append((project_id, seq, time_us, kind, pbx, caller, request_id or None, reason, details, moved.hash))
+    tx.written = Written(project_id, seq, time_us, moved.hash)
     tx.many(_INSERT, rows)
     tx.many(_HEAD_UPSERT, [(project_id, *head.end) for project_id, head in heads.items()])
 

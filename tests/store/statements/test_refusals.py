@@ -86,7 +86,7 @@ async def test_a_server_that_says_no_ends_the_start_with_its_reason() -> None:
         await crowded.close()
 
         await server.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
-        remedy = "name the server that takes writes, or set default_transaction_read_only to off"
+        remedy = "name the server that takes writes, or have this one do so: end its recovery, or set default_transact"
         assert remedy in str(await _end(url_of(server)))
 
 
