@@ -54,7 +54,11 @@ class AllInUseError(Exception):
 
 _DATA, _INTEGRITY = "22", "23"
 _PROTOCOL, _READ_ONLY, _DISK_FULL = "08P01", "25006", "53100"
-_LOCKED: Final = frozenset({"40P01", "55P03"})
+_LOCKED: Final[Mapping[str, str]] = {
+    "40P01": "",
+    "55P03": "try again once that is done; pg_stat_activity says who it is, such as a pg_dump",
+}
+"""What helps where others hold what is wanted, by SQLSTATE: two wait for each other, or a table is not free in time."""
 _UNDEFINED: Final = frozenset({"42P01", "42703"})
 _CORRUPTED: Final = frozenset({"XX001", "XX002"})
 """SQLSTATEs, or classes of SQLSTATEs, which are their first two characters."""
@@ -115,7 +119,7 @@ def storage_error(error: BaseException) -> Exception:
     if state in _SHARED_SESSIONS:  # the driver's own hint would be no remedy
         return StorageError(StorageProblem.STORAGE_REFUSED, SHARED_SESSION)
     if state in _LOCKED or _said_by_sqlite(cause, "locked"):
-        return StorageError(StorageProblem.STORAGE_LOCKED)
+        return StorageError(StorageProblem.STORAGE_LOCKED, _LOCKED.get(state, ""))
     if state in _UNDEFINED or _said_by_sqlite(cause, "no such table", "no such column"):
         return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; `license-master db check` says what is wrong")
     if remedy := _remedy_of_damage(cause):

@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from licensemaster.v1 import audit_pb2
@@ -98,3 +99,19 @@ async def test_an_upgrade_that_is_killed_changes_nothing(
     with later.version(later.chain(tmp_path / "whole", later.NOTES, later.COLUMN)) as newest:
         await asyncio.to_thread(schema.upgrade, url)
     assert await database.read(_state) == ([newest], 2, True)
+
+
+async def test_an_upgrade_does_not_keep_masters_waiting_behind_a_table_that_others_use(
+    postgresql_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pg_dump does, for as long as it takes."""
+    monkeypatch.setattr(schema, "_LOCK_SECONDS", 0.1)
+    dump, this = await asyncpg.connect(postgresql_database_url), schema.newest()
+    with later.version(later.chain(tmp_path / "chain", later.COLUMN)) as newest:
+        async with dump.transaction():
+            await dump.fetch("SELECT * FROM seat")
+            with pytest.raises(StorageError, match="try again once that is done") as refused:
+                await asyncio.to_thread(schema.upgrade, postgresql_database_url)
+            assert refused.value.problem is StorageProblem.STORAGE_LOCKED
+        assert await asyncio.to_thread(schema.upgrade, postgresql_database_url) == (this, newest)
+    await dump.close()
