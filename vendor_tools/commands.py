@@ -10,13 +10,13 @@ from uuid import uuid4
 import typer
 
 from master.cli.connection.options import JsonOption
+from master.cli.connection.own_settings import catalog_named
 from master.cli.output.document_files import write_document
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import print_json_object, stdout_console, visible, write_out
 from vendor_tools import trust_commands
 
 if TYPE_CHECKING:
-    from master.domain.catalog.catalog import Catalog
     from vendor_tools.vendor_documents import Item
 
 VENDOR_PANEL = "By a vendor, on its own machine"
@@ -84,7 +84,7 @@ def issue(
             items,
             file_id=file_id or f"f-{uuid4().hex[:12]}",
             project=project.removeprefix("projects/"),
-            catalog=_catalog(catalog),
+            catalog=catalog_named(catalog),
             issued=now,
             expires=now + timedelta(days=valid_days),
             key=vendor_documents.read_private_key(key),
@@ -128,24 +128,6 @@ def introduce(
 
 
 app.add_typer(trust_commands.app)
-
-
-def _catalog(name: str) -> Catalog:
-    from licensemaster.daemon.settings import load
-    from master.catalogs import load_catalogs
-    from master.domain.catalog.catalog_file import CatalogError
-    from master.settings import Settings
-
-    try:
-        catalogs = load_catalogs(load(Settings, None))
-    except (CatalogError, OSError) as error:
-        raise CommandFailed(str(error)) from error
-    if name not in catalogs:
-        raise CommandFailed(
-            f"there is no catalog {name!r}; there are {', '.join(sorted(catalogs))}",
-            remedy="LICENSE_MASTER_CATALOG_FILES names further catalog files",
-        )
-    return catalogs[name]
 
 
 def _failed(what: str, problems: str) -> CommandFailed:

@@ -18,7 +18,7 @@ from typer.models import TyperPath
 
 from licensemaster.values import bare
 from master.cli.connection.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
-from master.cli.output.failure import CommandFailed
+from master.cli.connection.own_settings import settings_errors
 from master.variables import COMMANDS, PREFIX, TLS_CA, TLS_CERTIFICATE, TLS_KEY
 
 _OPTIONS = typer.Typer(add_completion=False)
@@ -91,16 +91,11 @@ def _check_variables(context: Any, rest: list[str]) -> None:
     known = {*COMMANDS, TLS_CA, TLS_CERTIFICATE, TLS_KEY}
     if all(name.upper() in known for name in os.environ if name.upper().startswith(PREFIX)):
         return
-    from licensemaster.daemon.settings import (
-        SettingsError,
-        check_variables,
-    )  # for whoever sets more than a command reads
+    from licensemaster.daemon.settings import check_variables  # for whoever sets more than a command reads
     from master.settings import Settings
 
-    try:
+    with settings_errors():
         check_variables(Settings, COMMANDS)
-    except SettingsError as error:
-        raise CommandFailed(error.message, lines=error.lines, remedy=error.remedy) from error
 
 
 def _stripped(value: Any) -> Any:

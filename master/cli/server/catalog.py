@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from licensemaster.files.texts import FileError, read_text
+from master.cli.connection.own_settings import catalog_named
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import stdout_console
 from master.domain.catalog.catalog import Catalog
@@ -18,14 +19,7 @@ app = typer.Typer(help="License types.", no_args_is_help=True)
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="The catalog's name.")] = "innovaphone") -> None:
     """Show the license types of a catalog that comes with the program."""
-    from licensemaster.daemon.settings import load
-    from master.catalogs import load_catalogs
-    from master.settings import Settings
-
-    catalogs = load_catalogs(load(Settings, None))
-    if name not in catalogs:
-        raise CommandFailed(f"there is no catalog {name!r}; there are {', '.join(sorted(catalogs))}")
-    stdout_console().print(_table(catalogs[name]))
+    stdout_console().print(_table(catalog_named(name)))
 
 
 @app.command()

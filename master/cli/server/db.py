@@ -13,10 +13,11 @@ import typer
 
 from master.cli.connection.account import account
 from master.cli.connection.options import JsonOption
+from master.cli.connection.own_settings import settings_from
 from master.cli.output.changes import change_under_way, note_change, take_termination
 from master.cli.output.failure import CommandFailed
 from master.cli.output.rendering import json_time, print_json_object, stderr_console
-from master.cli.server.serve import DatabaseUrl, SettingsFile, settings_from
+from master.cli.server.serve import DatabaseUrl, SettingsFile
 
 if TYPE_CHECKING:
     from master.settings import Settings

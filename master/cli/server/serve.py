@@ -11,15 +11,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from master.cli.connection.own_settings import settings_from
 from master.cli.output.failure import CommandFailed
-from master.variables import COMMANDS, PREFIX
-
-if TYPE_CHECKING:
-    from master.settings import Settings
+from master.variables import PREFIX
 
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="TOML file with settings.", exists=True, dir_okay=False)
@@ -46,18 +44,6 @@ DatabaseUrl = Annotated[
         callback=without_password,
     ),
 ]
-
-
-def settings_from(file: Path | None, **values: object) -> Settings:
-    """Read settings from file, environment and command line.
-    Raises CommandFailed if a setting is unknown or out of bounds, and names the setting."""
-    from licensemaster.daemon.settings import SettingsError, load_for_command
-    from master.settings import Settings
-
-    try:
-        return load_for_command(Settings, file, besides=COMMANDS, **values)
-    except SettingsError as error:
-        raise CommandFailed(error.message, lines=error.lines, remedy=error.remedy) from error
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from master.cli.connection.options import JsonOption
+from master.cli.connection.own_settings import settings_from
 from master.cli.output.rendering import add_row, print_json_object, stdout_console, table, visible, write_out
-from master.cli.server.serve import DatabaseUrl, SettingsFile, settings_from
+from master.cli.server.serve import DatabaseUrl, SettingsFile
 
 app = typer.Typer(help="What can be set of a master, and what is set here.", no_args_is_help=True)
 

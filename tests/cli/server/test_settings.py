@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from licensemaster.daemon.settings import described
+from master.cli.connection.own_settings import settings_from
 from master.cli.main import app
 from master.cli.output.failure import CommandFailed
-from master.cli.server.serve import settings_from, without_password
+from master.cli.server.serve import without_password
 from master.settings import Settings
 from tests.cli.command import run
 from tests.support.masters import Clock, in_process_master, sqlite_url
