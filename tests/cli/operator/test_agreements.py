@@ -145,6 +145,7 @@ async def test_innovaphone_credits_a_lapse_a_conversion_a_warranty(master: InPro
     await done(type_("credits add 1000 --reason", "order 4711"), "1000 credits bought")
     await done(type_(f"{extend} --dry-run", *prices), "nothing was changed", "850 credits are left")
     await done(type_(extend, *prices), "850 credits are left")
+    await done(type_("agreement list"), "license ports", "in force", "license spare", "never")
     at.on("2027-07-10")
     out = await done(type_(f"{extend} --quote", PRICES / "innovaphone.toml"), "total: 300 credits", "2 times the price")
     assert "(M2, M4, M6)" in out
