@@ -42,9 +42,9 @@ class ProblemError(Exception):
         }
 
     def response(self, *, retry_after_seconds: int) -> web.Response:
-        """Return the HTTP answer: 503 and 429 say in how many seconds to come back, 401 closes the connection."""
+        """Return the HTTP answer: 503 says in how many seconds to come back, 401 closes the connection."""
         headers = {}
-        if self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        if self.status is HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = str(retry_after_seconds)
         if self.status is HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"

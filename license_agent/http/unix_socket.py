@@ -51,10 +51,8 @@ def _bind(path: Path, mode: int, group: str | None) -> socket.socket:
         with socket.socket(socket.AF_UNIX) as trying, suppress(ConnectionRefusedError):
             trying.connect(str(path))
             raise OSError(f"socket: somebody listens on {path} already")
-    bound, beside = (
-        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK),
-        path.with_name(f"{path.name}.new"),
-    )
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    beside = path.with_name(f"{path.name}.new")
     try:
         with suppress(FileNotFoundError):
             os.unlink(beside)
