@@ -88,6 +88,8 @@ class WebhookSender:
         Raises ReceiverLostError if the receiver did not answer; the text says how."""
         import aiohttp  # 7 MiB, for masters that have a receiver
 
+        from master.service.monitoring.receiver_names import ReceiverNames, project_of_message
+
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
             self._session = aiohttp.ClientSession(
@@ -98,6 +100,8 @@ class WebhookSender:
                     limit=0,  # waiting for others would count as not answering
                     ssl=self._trust or True,
                     socket_factory=self._socket,
+                    resolver=ReceiverNames(),
+                    use_dns_cache=False,  # else who gives up leaves a lookup behind that waits for its turn
                 ),
             )
         headers = {
@@ -105,6 +109,7 @@ class WebhookSender:
             "User-Agent": self._agent,
             "License-Master-Signature": signature(webhook.secret, body, int(self._clock())),
         }
+        project_of_message.set(webhook.project_id)
         try:
             async with self._session.post(
                 webhook.url, data=body.encode(), headers=headers, allow_redirects=False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,11 +14,13 @@ import grpc
 import pytest
 
 from licensemaster.v1 import webhook_pb2
-from master.service.monitoring import webhooks
+from master.service.monitoring import receiver_names, webhooks
 from tests.rpc.failures import NAME, failure
+from tests.support.limits import HANG_SECONDS
 from tests.support.masters import Clock, InProcess, in_process_master
 from tests.support.network.receiver import receiving
 from tests.support.projects.estates import project
+from tests.support.waiting import until
 
 
 async def _named(
@@ -34,13 +38,12 @@ async def test_nothing_inside_can_be_told_from_anything_else(
     sqlite_database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Open, closed, unknown: one answer, and nothing arrives. What a name leads to counts when it is connected to."""
-    loop = type(asyncio.get_running_loop())
-    ask = loop.getaddrinfo
+    ask = socket.getaddrinfo
 
-    async def lead_inside(asked: Any, host: Any, *arguments: Any, **options: Any) -> Any:
-        return await ask(asked, "127.0.0.1" if host == "hooks.example" else host, *arguments, **options)
+    def lead_inside(host: Any, *arguments: Any, **options: Any) -> Any:
+        return ask("127.0.0.1" if host == "hooks.example" else host, *arguments, **options)
 
-    monkeypatch.setattr(loop, "getaddrinfo", lead_inside)
+    monkeypatch.setattr(socket, "getaddrinfo", lead_inside)
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(receiving())
         master = await stack.enter_async_context(in_process_master(sqlite_database_url, clock, webhook_networks=()))
@@ -91,3 +94,45 @@ async def test_an_authority_that_is_none(
     with pytest.raises(ValueError, match=f"webhook_ca_file: .*{problem}"):
         async with in_process_master(sqlite_database_url, clock, webhook_ca_file=file):
             pass
+
+
+async def test_names_that_nobody_answers_for_keep_no_other_project_waiting(
+    sqlite_database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking goes on after those who asked gave up: here, until the test ends."""
+    ask, answered, asked = socket.getaddrinfo, threading.Event(), list[str]()
+
+    def never_answer(host: Any, *arguments: Any, **options: Any) -> Any:
+        if str(host).endswith(".silent.example"):
+            asked.append(host)
+            answered.wait(HANG_SECONDS)
+        return ask("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", never_answer)
+    settings = {"webhook_timeout_seconds": 0.2}
+    async with receiving() as receiver, in_process_master(sqlite_database_url, clock, **settings) as master:
+        try:
+            silent = await _named(master, [f"http://{number}.silent.example/" for number in range(20)])
+            for test in silent:
+                assert "within 0.2 s" in (await master.wire.webhooks.TestWebhook(test)).problem
+            assert len(asked) == receiver_names._OF_PROJECT_MAX
+            other = project({"PBX-Port12": 2})
+            other.name = "other"
+            await master.wire.apply(other)
+            name = "projects/other/webhooks/told"
+            url = f"http://hooks.example:{receiver.port}/"
+            await master.wire.webhooks.AddWebhook(webhook_pb2.AddWebhookRequest(name=name, url=url, request_id=name))
+            async with asyncio.timeout(HANG_SECONDS):  # 0.2 s are few on a busy machine
+                while not (await master.wire.webhooks.TestWebhook(webhook_pb2.TestWebhookRequest(name=name))).taken:
+                    pass
+            answered.set()
+            again = webhook_pb2.TestWebhookRequest(name=silent[-1].name)
+            await until(lambda: _is_asked(master, again, asked))
+        finally:
+            answered.set()
+
+
+async def _is_asked(master: InProcess, test: webhook_pb2.TestWebhookRequest, asked: Sequence[str]) -> bool:
+    """Once those before it were answered, a name is asked for."""
+    await master.wire.webhooks.TestWebhook(test)
+    return len(asked) > receiver_names._OF_PROJECT_MAX
