@@ -17,11 +17,11 @@ import grpc
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
+from licensemaster.elements import MalformedError, bad_text, crowded, excess
 from master.auth.callers.budgets import BUDGETS, KIB, Budget, Budgets, SeatBudget
 from master.auth.callers.identity import SCHEME, Identity, Role
 from master.auth.callers.limits import Share
 from master.rpc.admission.authorizer import Authorizer, identity_of_call
-from master.rpc.admission.elements import MalformedError, bad_text, crowded, excess
 from master.rpc.admission.large_requests import Aside
 from master.rpc.admission.message_deadline import MessageDeadline
 from master.rpc.errors import InvalidArgumentError, UnknownMethodError

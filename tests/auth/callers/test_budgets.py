@@ -15,12 +15,12 @@ import grpc
 import pytest
 
 from licensemaster.daemon.open_files import connections_allowed
+from licensemaster.elements import MalformedError, crowded, excess
 from licensemaster.v1 import lease_pb2, project_pb2, seat_pb2
 from master.auth.callers.budgets import BUDGETS, BY_ROLE, Budget, Budgets
 from master.auth.callers.identity import Role
 from master.auth.callers.permissions import TABLE, AccessDeniedError
 from master.domain.leases.leases import LeaseError
-from master.rpc.admission.elements import MalformedError, crowded, excess
 from master.rpc.errors import InvalidArgumentError
 from master.service.runtime.names import UnknownPbxError
 from tests.auth.callers.test_permissions import METHODS
