@@ -37,7 +37,6 @@ class Limits:
 
     gt: float | None = None
     ge: float | None = None
-    lt: float | None = None
     le: float | None = None
 
     def __call__(self, value: float) -> float:
@@ -46,14 +45,12 @@ class Limits:
             raise ValueError(f"Input should be greater than {self.gt}")
         if self.ge is not None and not value >= self.ge:
             raise ValueError(f"Input should be greater than or equal to {self.ge}")
-        if self.lt is not None and not value < self.lt:
-            raise ValueError(f"Input should be less than {self.lt}")
         if self.le is not None and not value <= self.le:
             raise ValueError(f"Input should be less than or equal to {self.le}")
         return value
 
     def __str__(self) -> str:
-        words = {"more than": self.gt, "at least": self.ge, "less than": self.lt, "at most": self.le}
+        words = {"more than": self.gt, "at least": self.ge, "at most": self.le}
         return ", ".join(f"{word} {bound:,}" for word, bound in words.items() if bound is not None)
 
 

@@ -204,7 +204,7 @@ def test_schema_and_defaults_list_the_same_values() -> None:
     assert set(names(DEFAULTS, SCHEMA, "")) == described - {"global"}
 
 
-BOUNDS = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+BOUNDS = ("type", "minimum", "exclusiveMinimum", "maximum")
 MADE_BY_THE_CHART = {"database_url", "listen", "metrics_listen", "catalog_files", "plaintext", "webhook_ca_file"} | {
     f"tls_{name}_file" for name in ("certificate", "key", "ca", "revocations")
 }
@@ -215,7 +215,7 @@ def bounded(annotated: Any) -> dict[str, Any]:
     kind, *checks = get_args(annotated) if get_origin(annotated) is Annotated else (annotated,)
     limits = next((check for check in checks if isinstance(check, Limits)), Limits())
     names = {int: "integer", float: "number", tuple: "array"}
-    values = (names[get_origin(kind) or kind], limits.ge, limits.gt, limits.le, limits.lt)
+    values = (names[get_origin(kind) or kind], limits.ge, limits.gt, limits.le)
     return {key: value for key, value in zip(BOUNDS, values, strict=True) if value is not None}
 
 

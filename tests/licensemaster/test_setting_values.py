@@ -11,7 +11,7 @@ import pytest
 from licensemaster.daemon.setting_values import Limits, WrongValueError, read_value
 from licensemaster.values import target
 
-SHARE = Annotated[float, Limits(ge=0, lt=1)]
+SHARE = Annotated[float, Limits(ge=0, le=0.5)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_is_meant(kind: Any, given: object, read: object) -> None:
         (bool, "maybe", (), "should be a valid boolean"),
         (Path, 1, (), "not a valid path"),
         (SHARE, -0.1, (), "greater than or equal to 0"),
-        (SHARE, "1", (), "less than 1"),
+        (SHARE, "1", (), "less than or equal to 0.5"),
         (SHARE, "nan", (), "greater than or equal to 0"),
         (tuple[Path, ...], " , ", (), "must not be empty"),
         (tuple[Path, ...], 5, (), "should be a valid tuple"),
