@@ -86,9 +86,9 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
         inside.setdefault(field.number, {})[field.message_type.fields_by_name[name].number] = path
     counted = dict.fromkeys(entries_max, 0)
     looked = 0
-    for number, at, end in _fields(data, 0, len(data)):
+    for number, at, end in fields_of(data, 0, len(data)):
         looked += 1
-        for entry, _, _ in _fields(data, at, end) if number in inside else ():
+        for entry, _, _ in fields_of(data, at, end) if number in inside else ():
             looked += 1
             path = inside[number].get(entry, "")
             if path:
@@ -106,14 +106,14 @@ def bad_text(data: bytes, kind: Descriptor) -> tuple[str, bytes] | None:
     """Return the path of a message's first text that is no UTF-8, as `seats[3].holder`, and its bytes; None where no
     text among the first 100,000 fields is wrong. A parser's error names no field.
     Raises MalformedError if the bytes are no message."""
-    fields = islice(_texts(data, 0, len(data), kind, ""), _TEXT_FIELDS_MAX)
-    return next(((path, text) for path, text in fields if not _is_text(text)), None)
+    texts = islice(_texts(data, 0, len(data), kind, ""), _TEXT_FIELDS_MAX)
+    return next(((path, text) for path, text in texts if not _is_text(text)), None)
 
 
 def _texts(data: bytes, at: int, end: int, kind: Descriptor, path: str) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the bytes of each text of a message; no bytes for each other field."""
     entries = Counter[int]()
-    for number, begins, ends in _fields(data, at, end):
+    for number, begins, ends in fields_of(data, at, end):
         field = kind.fields_by_number.get(number)
         is_text = field is not None and field.type == FieldDescriptor.TYPE_STRING
         if field is None or (not is_text and field.message_type is None):
@@ -134,7 +134,7 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+def fields_of(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield the number of each field of a message, and where the field's content begins and ends."""
     while at < end:
         tag, at = _varint(data, at, end)

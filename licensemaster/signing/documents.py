@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -20,6 +21,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from licensemaster import values
+from licensemaster.elements import MalformedError, fields_of
 from licensemaster.files.texts import FileError, decoded
 from licensemaster.v1 import document_pb2, lease_pb2
 from licensemaster.values.bounded import OverLimitError, TextLimits, check_json
@@ -121,11 +123,12 @@ def read_payload(document: document_pb2.SignedDocument, payload: type[Payload]) 
     most = PAYLOAD_BYTES_MAX if payload in _LARGE else _SMALL_PAYLOAD_BYTES_MAX
     if len(document.payload) > most:
         raise DocumentError("UNREADABLE", f"the payload is longer than {most:,} bytes")
-    if _has_more_elements(document.payload, ELEMENTS_MAX):
-        raise DocumentError("UNREADABLE", f"the payload has more than {ELEMENTS_MAX:,} elements")
     try:
+        counted = islice(fields_of(document.payload, 0, len(document.payload)), ELEMENTS_MAX + 1)
+        if sum(1 for _ in counted) > ELEMENTS_MAX:
+            raise DocumentError("UNREADABLE", f"the payload has more than {ELEMENTS_MAX:,} elements")
         return payload.FromString(document.payload)
-    except DecodeError as failure:
+    except (MalformedError, DecodeError) as failure:
         raise DocumentError("UNREADABLE", "the payload cannot be read") from failure
 
 
@@ -151,46 +154,6 @@ def from_text(text: str | bytes) -> document_pb2.SignedDocument:
         return json_format.Parse(joined, document_pb2.SignedDocument())
     except (FileError, OverLimitError, json_format.ParseError) as failure:
         raise DocumentError("UNREADABLE", f"this is no signed document: {failure}") from failure
-
-
-def _has_more_elements(payload: bytes, most: int) -> bool:
-    """Tell whether a serialized message has more than `most` fields, each element of a list counted as one.
-
-    What follows the first unreadable byte is not counted: the parser gets no further either.
-    """
-    at, count = 0, 0
-    while at < len(payload) and count <= most:
-        tag, at = _varint(payload, at)
-        count += 1
-        match tag & 7:
-            case 0:
-                _, at = _varint(payload, at)
-            case 1:
-                at += 8
-            case 2:
-                length, at = _varint(payload, at)
-                at += length
-            case 5:
-                at += 4
-            case 3 | 4:  # a group begins or ends: what is in it counts too
-                pass
-            case _:
-                break
-    return count > most
-
-
-def _varint(payload: bytes, at: int) -> tuple[int, int]:
-    """Read a varint of up to ten bytes at a position; return the number and the position after it."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if at >= len(payload):
-            break
-        byte = payload[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
-    return number, at
 
 
 def _mail_damage(text: str) -> str:
