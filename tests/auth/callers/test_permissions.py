@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
 from types import SimpleNamespace
 
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -94,6 +97,23 @@ def request_of(method: str, name: str, project: str = "acme") -> object:
 def test_the_table_has_every_method_and_no_other() -> None:
     assert set(TABLE) == set(METHODS)
     assert {name.split("/")[0] for name in METHODS} >= set(SERVICES)
+
+
+def test_the_protos_say_who_may_call() -> None:
+    """A service says it for its methods, a method that differs for itself."""
+    words = {"operators": Role.OPERATOR, "viewers": Role.VIEWER, "vendors": Role.VENDOR, "PBX": Role.PBX}
+    file_set = (resources.files("licensemaster.v1") / "descriptors.binpb").read_bytes()
+    told = {}
+    for file in descriptor_pb2.FileDescriptorSet.FromString(file_set).file:
+        comments = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+        for number, service in enumerate(file.service):
+            for index, method in enumerate(service.method):
+                texts = (comments[6, number, 2, index], comments[6, number])
+                [said, *_] = [part for text in texts for part in re.findall(r"May call:([^.]+)\.", text)]
+                name = f"{file.package}.{service.name}/{method.name}"
+                told[name] = {role for word, role in words.items() if re.search(rf"\b{word}\b", said)}
+    assert told == {name: access.roles for name, access in TABLE.items() if name in told}
+    assert {name for name in TABLE if name.startswith("licensemaster.")} == told.keys()
 
 
 @pytest.mark.parametrize("method", METHODS)

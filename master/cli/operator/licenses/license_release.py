@@ -28,7 +28,7 @@ DrainOption = Annotated[
     bool, typer.Option("--drain", help="Where in use: grant no new seats, wait until enough are returned.")
 ]
 RevokeOption = Annotated[
-    bool, typer.Option("--revoke", help="Where in use: take the newest seats away now; their holders are notified.")
+    bool, typer.Option("--revoke", help="Where in use: take seats away now; their holders are notified.")
 ]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="As --revoke, and count no longer what PBXs out of reach hold: risks over-use.")

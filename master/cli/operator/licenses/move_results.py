@@ -151,7 +151,7 @@ def _ways_on(result: license_pb2.MoveResult, go_on: str) -> Sequence[tuple[str, 
     if problem == license_pb2.MOVE_PROBLEM_IN_USE and go_on:
         return (
             (f"{go_on} --drain", "grant no new seats, wait until enough are returned"),
-            (f"{go_on} --revoke", "take the newest seats away now and notify their holders"),
+            (f"{go_on} --revoke", "take seats away now and notify their holders"),
         )
     if problem == license_pb2.MOVE_PROBLEM_DEVICE_NOT_ENROLLED:
         ways = [(f"license-master device token {device}", "a one-time token to enrol it with")]
