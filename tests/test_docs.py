@@ -11,6 +11,7 @@ from master.cli.main import app
 from master.cli.server.settings import page
 from master.domain.leases.leases import LeaseError, LeaseProblem
 from master.domain.leases.loans import LoanError, LoanProblem
+from master.domain.monitoring.policy_uses import OVERDRAFT_ENDED, OVERDRAWN
 from master.rpc.errors import _PLAIN, failure_of
 from master.service.runtime.errors import StoppedError
 from master.store.backends.problems import StorageError, StorageProblem
@@ -27,6 +28,18 @@ def test_metrics_page_lists_every_metric_and_no_other() -> None:
     in_code = set(re.findall(r'"((?:license_master|grpc_server)_[a-z_]+)"', Path(metrics.__file__).read_text()))
     in_page = set(re.findall(r"^\| `([a-z_]+)`", _text("docs/metrics.md"), flags=re.MULTILINE))
     assert in_page == in_code
+
+
+def test_each_kind_of_event_that_is_written_has_its_row() -> None:
+    in_service = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "master" / "service").rglob("*.py"))
+    written = {*re.findall(r'"([a-z_]+\.[a-z_]+)"', in_service), OVERDRAWN, OVERDRAFT_ENDED}
+    rows = "".join(re.findall(r"^\| (`[a-z_.`, ]+`) \|", _text("docs/audit.md"), flags=re.MULTILINE))
+    assert set(re.findall(r"[a-z_.]{2,}", rows)) == written
+
+
+def test_each_alert_answers_a_question_of_an_operator() -> None:
+    alerts = set(re.findall(r"alert: (\w+)", _text("helm/license-master/files/rules.yaml")))
+    assert set(re.findall(r"`(License[A-Z]\w+)`", _text("docs/monitoring.md"))) == alerts
 
 
 def test_paths_that_the_documentation_names_exist() -> None:
