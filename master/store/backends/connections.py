@@ -27,7 +27,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,8 @@ _IDLE_CHANGE_TIMES = 0.5
 _IDLE_READ_TIMES = 6
 """How long a read may leave the server idle, as a multiple of a statement's time: it holds no lock and may compute."""
 _KNOWS_TRANSACTION_TIMEOUT = (17,)
+_BEGIN_CHANGE = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on"
+"""Begins a change in whatever session: it sees what was committed before its locks, and is durable when answered."""
 COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 """Commits without a time limit: broken off while it waits for a synchronous replica, it is visible without that."""
 
@@ -77,12 +79,12 @@ _NAME = {"application_name": "license-master"}
 """The only setting sent with the start of a session: poolers refuse all but a few."""
 _SESSION = "license_master.session"
 """A setting made in each session, so that the next client that is handed the session finds it used."""
+_ALWAYS = {"default_transaction_isolation": "read committed"}
 SESSION_SETTINGS: Mapping[str, str] = {
     # The hot statements look up rows by key in tables that grow from nothing to a million rows; a plan made while a
     # table was empty would scan it for ever after.
     "enable_seqscan": "off",
     "jit": "off",
-    "synchronous_commit": "on",  # whatever the server's own default: a grant is answered when it is durable
     # The locks of a master whose machine died are let go within seconds, not hours.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -91,14 +93,13 @@ SESSION_SETTINGS: Mapping[str, str] = {
 }
 
 
-_OWN_LIMITS = (
-    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',"
-    " 'idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');"
-    "SET default_transaction_isolation = 'read committed'"
-)
-"""Removes the limits that are defaults of user or database: each transaction sets what it needs, an upgrade none.
-
-Who locks a row has to see what was committed before. Versions differ in which of the limits they know.
+_LIMITS = {
+    (9,): ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
+    (14,): ("idle_session_timeout",),
+    (17,): ("transaction_timeout",),
+}
+"""Limits by the version that brought them. As defaults of user or database they may be as short as a millisecond: they
+are removed before anything is asked. Each transaction sets what it needs, an upgrade none.
 """
 WHICH = "SELECT id || '/' || tableoid FROM database_identity"
 """Selects which database answers; a table that was dropped and restored has another number, a replica the same."""
@@ -180,7 +181,7 @@ class Connections:
         was given up: it waits for a lock, and then for the master to go on, even in the middle of a statement, where
         it does not count as idle.
         """
-        begin = f"BEGIN; {self._server_limits(_IDLE_CHANGE_TIMES)}"
+        begin = f"{_BEGIN_CHANGE}; {self._server_limits(_IDLE_CHANGE_TIMES)}"
         if raw.get_server_version() >= _KNOWS_TRANSACTION_TIMEOUT:
             begin += f"; SET LOCAL transaction_timeout = '{self._timeout_seconds * _TRANSACTION_TIMES:.1f}s'"
         return begin
@@ -218,11 +219,10 @@ class Connections:
         )
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
+                known = [names for since, names in _LIMITS.items() if connection.get_server_version() >= since]
+                await _set(connection, dict.fromkeys(chain(*known), "0"))
                 await self._look_at(connection, server)
-                made = {**settings, _SESSION: "used"}
-                await connection.execute(
-                    ";".join([_OWN_LIMITS, *(f"SET {name} = '{value}'" for name, value in made.items())])
-                )
+                await _set(connection, {**_ALWAYS, **settings, _SESSION: "used"})
         except BaseException:
             connection.terminate()
             raise
@@ -313,9 +313,13 @@ class ConnectionWatchdog:
             self._raw.terminate()
 
 
+async def _set(connection: Raw, made: Mapping[str, str]) -> None:
+    await connection.execute(";".join(f"SET {name} = '{value}'" for name, value in made.items()))
+
+
 async def _look_at_pooler(server: dict[str, Any], first: Raw) -> None:
     """Make sure that each client has a session of its own: a second client must not be handed the first one's."""
-    await first.execute(f"SET {_SESSION} = 'used'")
+    await _set(first, {_SESSION: "used"})
     second: Raw = await asyncpg.connect(**server, server_settings=_NAME, timeout=_CONNECT_SECONDS)
     try:
         async with asyncio.timeout(_CONNECT_SECONDS / 2):

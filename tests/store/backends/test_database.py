@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import Event
 from typing import Any
@@ -155,6 +156,16 @@ async def test_a_commit_waits_for_the_disk(database: Database) -> None:
         assert await database.transact(lambda tx: tx.rows("PRAGMA journal_mode")[0][0]) == "wal"
 
 
+async def test_a_change_is_right_whatever_its_session_was_set_to(postgresql_database_url: str) -> None:
+    """As a pooler in transaction mode may hand it the session of anybody."""
+    database = open_database(postgresql_database_url)
+    await database.transact(lambda tx: tx.rows("SET SESSION synchronous_commit = off"))
+    await database.transact(lambda tx: tx.rows("SET SESSION default_transaction_isolation = 'repeatable read'"))
+    shown = "SELECT current_setting('synchronous_commit'), current_setting('transaction_isolation')"
+    assert [*(await database.transact(lambda tx: tx.rows(shown)))[0]] == ["on", "read committed"]
+    await database.close()
+
+
 async def test_transactions_on_one_row_run_one_after_the_other(database_url: str, database: Database) -> None:
     other = open_database(database_url)
     try:
@@ -184,6 +195,23 @@ async def test_defaults_of_the_database_do_not_reach_masters(postgres: PostgresS
     await test_transactions_on_one_row_run_one_after_the_other(url, database := open_database(url))
     limits = "SELECT setting FROM pg_settings WHERE name IN ('idle_session_timeout', 'lock_timeout')"
     assert [row[0] for row in await database.read(lambda tx: tx.rows(limits))] == ["0", "0"]
+    await database.close()
+
+
+async def test_a_statement_may_take_longer_than_the_database_lets_others(postgresql_database_url: str) -> None:
+    """Nothing but the removal of the limit is under it; that alone may be too slow, on a busy machine."""
+    by_hand = await asyncpg.connect(postgresql_database_url)
+    name = server_url(postgresql_database_url).database
+    await by_hand.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 1')
+    await by_hand.close()
+    database = open_database(postgresql_database_url)
+
+    async def takes_long() -> bool:
+        with suppress(StorageError):
+            return bool(await database.read(lambda tx: tx.rows("SELECT pg_sleep(0.1)")))
+        return False
+
+    await until(takes_long)
     await database.close()
 
 
