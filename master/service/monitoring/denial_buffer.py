@@ -21,7 +21,8 @@ from master.service.runtime.names import PbxName
 from master.values import Value, field
 
 _HOLDERS_MAX = 50_000
-"""How many holders are remembered; of more holders, only the refusals are counted."""
+"""How many holders are remembered, of one PBX no more than there are places left (ADR 51); of more holders, only the
+refusals are counted."""
 
 
 class Refused(Value):
@@ -84,7 +85,7 @@ class DenialBuffer:
             del self._open[pbx]
 
     def _begin(self, held: dict[SeatKey, Refused], refused: Refused) -> None:
-        if self._holders >= _HOLDERS_MAX:
+        if len(held) >= _HOLDERS_MAX - self._holders:
             self.unnoted += 1
             return
         held[refused.key] = refused

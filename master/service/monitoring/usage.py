@@ -114,7 +114,9 @@ class UsageTask(PeriodicTask):
         try:
             if recent.holders:
                 refused = _rows(recent.holders, ids)
-                await self._context.questions.transact(lambda tx: store.add_denials(tx, refused))
+                self._denials.unnoted += await self._context.questions.transact(
+                    lambda tx: store.add_denials(tx, refused)
+                )
             if recent.granted:
                 granted = _rows(recent.granted, ids)
                 await self._context.questions.transact(lambda tx: store.forget_denials(tx, granted))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -44,6 +45,10 @@ _DENIAL = """
     INSERT INTO denial (project_id, day, pbx, holder, type, kind, site, reason, refused_at, judged)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING
 """
+_HOLDERS_OF_PBX_MAX = 10_000
+"""How many holders of a PBX are kept by name for one day."""
+_UNCOUNTED_MAX = 20
+"""Holders of a PBX that are written without counting those before: many PBXs have a few, and a minute lies between."""
 _THAT_DENIAL = "project_id = ?1 AND day = ?2 AND pbx = ?3 AND holder = ?4 AND type = ?5 AND kind = ?6"
 
 
@@ -96,9 +101,21 @@ def add_counts(tx: Tx, counts: Iterable[SiteCount]) -> None:
     tx.many(_SITE, [(*place, 0, None, refused[place], denied[place]) for place in sorted(refused)])
 
 
-def add_denials(tx: Tx, refused: Iterable[DenialRow]) -> None:
-    """Write holders that were refused, each once a day."""
-    tx.many(_DENIAL, [(*denial, False) for denial in sorted(refused)])
+def add_denials(tx: Tx, refused: Iterable[DenialRow]) -> int:
+    """Write holders that were refused, each once a day and no more of a PBX than its bound; return how many were left
+    out."""
+    rows, written = sorted(refused), list[DenialRow]()
+    for place, of_pbx in groupby(rows, key=lambda row: row[:3]):
+        named = list(of_pbx)
+        known = _denials_of(tx, *place) if len(named) > _UNCOUNTED_MAX else 0
+        written += named[: max(_HOLDERS_OF_PBX_MAX - known, 0)]
+    tx.many(_DENIAL, [(*denial, False) for denial in written])
+    return len(rows) - len(written)
+
+
+def _denials_of(tx: Tx, project_id: int, day: int, pbx: str) -> int:
+    statement = "SELECT COUNT(*) FROM denial WHERE project_id = ?1 AND day = ?2 AND pbx = ?3"
+    return int(tx.rows(statement, project_id, day, pbx)[0][0])
 
 
 def forget_denials(tx: Tx, granted: Iterable[DenialRow]) -> None:

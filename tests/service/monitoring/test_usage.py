@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 
 from licensemaster.v1 import seat_pb2
 from master.domain.monitoring.usage import DAY_SECONDS, PoolPeak, day_of
+from master.service.monitoring import denial_buffer
 from master.store.backends.database import Database, Tx
 from master.store.backends.opening import open_database
 from master.store.statements import usage as store
@@ -181,3 +183,24 @@ async def test_old_days_are_let_go_and_names_before_them(database_url: str, hist
         assert (await _sites(history, first))["site-berlin", "port"] == (1, 1, 1)
         await _look(master, seconds=40 * DAY_SECONDS)
         assert [pool.day for pool in (await _pools(history))["hq-box", "port"]] == [first + 3, first + 43]
+
+
+async def test_one_pbx_leaves_places_to_others_and_a_bounded_number_of_names(
+    any_master: InProcess, history: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(denial_buffer, "_HOLDERS_MAX", 100)
+    monkeypatch.setattr(store, "_HOLDERS_OF_PBX_MAX", 60)
+    wire = any_master.wire
+    await wire.apply(project({"PBX-Port12": 1}, pbxs=PBXS, ttl_seconds=86_400))
+    mad, paris = await opened(wire, "berlin"), await opened(wire, "paris")
+    granted(await mad.acquire(seat("port", "first")))
+    with structlog.testing.capture_logs() as logs:
+        for minute in range(0, 80, 20):  # each time other holders, once the former ones are judged
+            refused(await mad.acquire(*(seat("port", f"mad-{minute}-{number}") for number in range(200))))
+            refused(await paris.acquire(seat("port", f"paris-{minute}")))
+            await _look(any_master, seconds=20 * MINUTES)
+    await _look(any_master, seconds=20 * MINUTES)
+    names = [pbx for pbx, _, _ in await _denied(history)]
+    assert (names.count("berlin"), names.count("paris")) == (60, 4)
+    assert [line["unnoted"] for line in logs if "unnoted" in line] == [150, 190, 200, 200]
+    assert await _sites(history) == {("site-berlin", "port"): (1, 800, 60), ("site-paris", "port"): (0, 4, 4)}
