@@ -1,6 +1,6 @@
 """Structured logs: one JSON object a line on standard error, or readable lines on a terminal.
 
-Logging never raises and never waits (`log_writer`), and nothing else gets between the lines (`captured_stderr`).
+Logging never raises and never waits (`writer`), and nothing else gets between the lines (`captured_stderr`).
 """
 
 from __future__ import annotations
