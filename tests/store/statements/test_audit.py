@@ -244,6 +244,7 @@ async def test_who_what_when_why_before_and_after(any_master: InProcess) -> None
     assert (applied.reason, applied.request_id, applied.pbx) == ("ordered by Ms Müller", "apply-1", "")
     assert applied.caller.startswith("cli:anna@desk (")
     changes = json.loads(applied.details)["changes"]
+    assert changes
     assert all("before" in change and "after" in change for change in changes)
     reopened = json.loads(events["lease.opened"].details)
     assert reopened["before"] == {"epoch": 1, "phase": "open", "software": "12", "instance": first_instance}
