@@ -43,6 +43,15 @@ def test_maxima_of_sites_and_groups_are_kept() -> None:
     assert gets(ruled, 100, berlin=9, oslo=9, rome=9, turin=9) == {"berlin": 9, "oslo": 1, "rome": 3, "turin": 2}
 
 
+def test_a_maximum_of_every_site_is_kept_where_a_site_has_none_of_its_own() -> None:
+    every, own = (
+        AllocationRule(name="e", maximum={"port": 3}),
+        AllocationRule(name="m", site="oslo", maximum={"port": 5}),
+    )
+    assert gets(rules(every), 100, berlin=9, oslo=2) == {"berlin": 3, "oslo": 2}
+    assert gets(rules(every, own), 100, berlin=9, oslo=9) == {"berlin": 3, "oslo": 5}
+
+
 AMOUNTS = st.dictionaries(st.sampled_from(SITES), st.integers(1, 6), max_size=3)
 RULES = st.builds(
     lambda reserves, maxima, priorities, weights, group: rules(
