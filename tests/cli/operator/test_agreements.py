@@ -124,7 +124,14 @@ async def test_distribution_engine_six_months_left_in_the_year(master: InProcess
     await done(type_("contract add team seat=2"), "2 seat added")
     await done(type_("contract assign team ann --use team_member"), "seat for ann")
     seatless = await type_("contract assign team guest")
-    assert (seatless.code, "guest needs no seat" in seatless.err) == (0, True)
+    assert (seatless.code, seatless.out) == (0, "nothing to change\n")
+    assert "guest needs no seat" in seatless.err
+    assert "if guest does what needs one, name it among the uses (--use): configures, team_member, views" in (
+        " ".join(seatless.err.split())
+    )
+    kept = await type_("contract reassign team ann --to guest")
+    assert (kept.code, "ann keeps the seat" in kept.err) == (0, True)
+    await refused(type_("contract assign teem ann"), "'teem' is no contract in the ledger; did you mean 'team'?")
     await done(type_("contract reassign team ann --to ben --use views"), "seat taken from ann")
     await done(type_("contract list"), "ben", "1 assigned of 12 seat, until 2027-01-01")
     await refused(type_("contract premier team --from 2026-08-01"), "only at renewal (R5)")

@@ -16,7 +16,8 @@ app = typer.Typer(help="Contracts for yearly seats, and who has them.", no_args_
 ContractArgument = Annotated[str, typer.Argument(metavar="CONTRACT", help="Its name.")]
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Who has the seat.")]
 UsesOption = Annotated[
-    list[str] | None, typer.Option("--use", metavar="WHAT", help="team_member, configures or views; may be repeated.")
+    list[str] | None,
+    typer.Option("--use", metavar="WHAT", help="What the user does: team_member, configures, views; repeatable."),
 ]
 
 

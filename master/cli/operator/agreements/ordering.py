@@ -194,7 +194,9 @@ def _print_quote(quote: agreement_pb2.Quote) -> None:
 
 def _print_placed(placed: agreement_pb2.PlacedOrder, *, dry_run: bool) -> None:
     console = stdout_console()
-    if dry_run:
+    if not placed.entries:
+        console.print("nothing to change")
+    elif dry_run:
         console.print("nothing was changed; it would be:")
     for entry in placed.entries:
         number = "" if dry_run else f"{entry.number}  "

@@ -56,6 +56,7 @@ def reassign_seat(draft: OrderDraft, order: ReassignSeat) -> None:
             field="to_user",
         )
     if not _needs_seat(draft, product, to_user, order.uses):
+        draft.notes.append(f"{order.from_user} keeps the seat")
         return
     _running(draft, holding, product)
     _take(draft, holding, order.from_user)
@@ -85,7 +86,11 @@ def _needs_seat(draft: OrderDraft, product: Product, user: str, uses: Sequence[s
         malformed("uses", message, remedy=f"give none or some of {', '.join(sorted(known))}", rules=("R1",))
     needed = any(SeatUse(use) in product.seat_for for use in uses)
     if not needed:
-        draft.notes.append(f"{user} needs no seat: nothing of it is used, and being able to see it does not count (R1)")
+        needing = ", ".join(sorted(use.value for use in product.seat_for))
+        draft.notes.append(
+            f"{user} needs no seat, and none is given: being able to see it does not count (R1); if {user} does what"
+            f" needs one, name it among the uses (--use): {needing}"
+        )
     return needed
 
 

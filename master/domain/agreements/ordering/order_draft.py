@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from msgspec import Struct, to_builtins
 
 from licensemaster.values import key_text
-from licensemaster.values.similar import closest
+from licensemaster.values.similar import Known, closest
 from master.domain.agreements.ledger.entries import Draft, EntryKind
 from master.domain.agreements.ledger.fold import fold
 from master.domain.agreements.ledger.pricing import ExactLine, PriceList
@@ -168,10 +168,9 @@ class OrderDraft(Struct, kw_only=True):
             holding = self.snapshot.state.holding(Subject.of(kind, self.name(id, field)))
             if (product := self.snapshot.product(holding)) is not None:
                 return holding, product
-        known = [
-            subject.id for subject in self.snapshot.state.holdings if subject.kind in {kind.value for kind in kinds}
-        ]
-        message = f"there is no {kinds[0].value} {id!r} in the ledger{closest(id, known)}"
+        known = {kind.value for kind in kinds}
+        ids = (subject.id for subject in self.snapshot.state.holdings if subject.kind in known)
+        message = Known(f"{kinds[0].value} in the ledger", ids).lacks(id)
         remedy = "register the device first" if SubjectKind.DEVICE in kinds else "buy it first, or start a trial"
         refuse(AgreementProblem.UNKNOWN_SUBJECT, message, remedy=remedy, subject=Subject.of(kinds[0], id), field=field)
 
