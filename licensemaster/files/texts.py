@@ -45,9 +45,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to read from, or a pipe; a pipe that nobody writes into is empty, and not waited for. `-` is what is
     handed in on standard input.
     Raises OSError if the file does not exist, or this user may not read it."""
-    descriptor = os.open("/dev/stdin" if path == _STDIN else path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        os.set_blocking(descriptor, True)
+
+    def read_only(_: str, __: int) -> int:
+        return os.open("/dev/stdin" if path == _STDIN else path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+    with open(path, "rb", opener=read_only) as file:
+        os.set_blocking(file.fileno(), True)
         yield file
 
 

@@ -103,9 +103,9 @@ class DeviceKey:
             remedy = "create the device's key first"
             if (folder / KEY_FILE).exists():
                 remedy = "restore it, or enrol the device anew with a key in another folder"
-            raise DeviceKeyError(f"{failure.filename} is missing; {remedy}") from failure
+            raise DeviceKeyError(f"{failure.filename} is missing; {remedy}") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:
-            raise DeviceKeyError(f"{folder} cannot be read: {failure}") from failure
+            raise _unreadable(folder, failure) from failure
         if not isinstance(key, Ed25519PrivateKey):
             raise DeviceKeyError(f"{folder / KEY_FILE} is no Ed25519 key")
         return cls(folder, key, known)
@@ -206,7 +206,7 @@ class DeviceKey:
             try:
                 self._known = _read_known(self._folder)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:
-                raise DeviceKeyError(f"{self._folder} cannot be read: {failure}") from failure
+                raise _unreadable(self._folder, failure) from failure
             yield self._known
             self._save()
 
@@ -233,6 +233,11 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _unreadable(folder: Path, failure: Exception) -> DeviceKeyError:
+    why = failure.strerror if isinstance(failure, OSError) else failure
+    return DeviceKeyError(f"{folder} cannot be read: {why}")
 
 
 def _read_known(folder: Path) -> _Known:

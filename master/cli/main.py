@@ -27,6 +27,7 @@ from master.cli.connection.options import (
     TlsKeyOption,
 )
 from master.cli.output.failure import CommandFailed, print_failure
+from master.cli.output.file_remedies import file_remedy
 
 INTERRUPTED = 130
 """The exit code of an interrupted command, as shells have it for Ctrl-C."""
@@ -100,14 +101,15 @@ def main() -> None:
     except CommandFailed as failed:
         code, failure = 1, failed
     except FileError as error:
-        code, failure = 1, CommandFailed(str(error))
+        code, failure = 1, CommandFailed(str(error), remedy=file_remedy(error))
     except UnicodeEncodeError as error:  # of the bytes of an argument, or of a variable
         near = error.object[max(error.start - 30, 0) : error.end + 30]
         remedy = "type it where the terminal is set to UTF-8, as `locale charmap` tells"
         code, failure = 1, CommandFailed(f"{near!a}: not UTF-8 text", remedy=remedy)
     except OSError as error:
         words = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
-        code, failure = 1, CommandFailed(words) if output.failure() is None else None
+        ended = CommandFailed(words, remedy=file_remedy(error))
+        code, failure = 1, ended if output.failure() is None else None
     if code == INTERRUPTED:
         failure = _interrupted()
     unwritten = output.failure()

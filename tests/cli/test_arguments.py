@@ -66,7 +66,8 @@ async def test_a_name_that_is_empty_is_no_file(tmp_path: Path, name: str) -> Non
     assert made.code == 0, made.err
     done = await run("device", "enroll", "--folder", folder, "--token", "token", "--request-out", name)
     assert done.code == 1
-    assert done.err == f"error: cannot write {name or '.'}: Is a directory\n"
+    said = f"error: cannot write {name or '.'}: Is a directory"
+    assert done.err == f"{said}\ntry: it is a folder: name a file (--request-out names it)\n"
 
 
 async def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
@@ -98,7 +99,9 @@ async def test_a_command_that_fails_leaves_no_folder(tmp_path: Path, arguments: 
     assert not out.parent.exists()
     file.write_text("text")
     done = await run(*(part.replace("OUT", str(file / "out")) for part in arguments), *refused)
-    assert done.err == f"error: cannot make the folder {file / 'out'}: {file} is no folder\n"
+    (option,) = (part for part in arguments if part.endswith("out"))
+    said = f"error: cannot make the folder {file / 'out'}: {file} is no folder"
+    assert done.err == f"{said}\ntry: {file} is no folder: name another place ({option} names it)\n"
 
 
 async def test_a_value_is_read_without_the_white_space_around_it(tmp_path: Path) -> None:

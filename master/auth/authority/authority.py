@@ -103,8 +103,10 @@ class Authority:
         try:
             certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
             key = load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
+        except FileNotFoundError:
+            raise AuthorityError(f"{folder} holds no authority; `pki init` makes one") from None
         except OSError as error:
-            raise AuthorityError(f"{folder} holds no authority ({error.strerror}); `pki init` makes one") from error
+            raise AuthorityError(f"the authority in {folder} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise AuthorityError(f"the authority in {folder} cannot be read; restore it from its backup") from error
         if not isinstance(key, Key):

@@ -31,6 +31,7 @@ from licensemaster.v1 import (
     webhook_pb2_grpc,
 )
 from master.cli.connection.account import account
+from master.cli.connection.profiles import source_of
 from master.cli.connection.rpc_failure import rpc_failure
 from master.cli.connection.tls import pair_to_show
 from master.cli.output.changes import change_under_way, is_change, note_question, take_termination
@@ -62,7 +63,9 @@ class Connection:
     def __init__(self, server: str) -> None:
         self.server = server
         pair = pair_to_show()
-        self._side = Side(pair=pair, is_secured=pair is not None, ca="--tls-ca", certificate="--tls-certificate")
+        self._side = Side(
+            pair=pair, is_secured=pair is not None, ca=source_of("tls_ca"), certificate=source_of("tls_certificate")
+        )
         self._channel = open_blocking_channel(server, pair.credentials() if pair else None)
         self._metadata = (("caller", caller()),)
         self.projects = project_pb2_grpc.ProjectServiceStub(self._channel)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +20,7 @@ from typer.models import TyperPath
 from licensemaster.values import bare
 from master.cli.connection.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
 from master.cli.connection.own_settings import settings_errors
+from master.cli.output.file_remedies import note_named
 from master.variables import COMMANDS, PREFIX, TLS_CA, TLS_CERTIFICATE, TLS_KEY
 
 _OPTIONS = typer.Typer(add_completion=False)
@@ -79,8 +81,11 @@ def _read_as_meant(params: list[Any], context: Any) -> None:
         if isinstance(value, float) and isnan(value):
             raise typer.BadParameter("nan is no number", ctx=context, param=param)
         from_variable = source is not None and source.name == "ENVIRONMENT"
-        if from_variable or not isinstance(param.type, TyperPath):  # a shell has said where the name of a file ends
-            context.params[param.name] = _stripped(value)
+        is_path = isinstance(param.type, TyperPath)
+        if from_variable or not is_path:  # a shell has said where the name of a file ends
+            context.params[param.name] = value = _stripped(value)
+        if is_path and isinstance(value, str | Path) and param.param_type_name == "option":
+            note_named(value, str(param.envvar) if from_variable else param.opts[0])
 
 
 def _check_variables(context: Any, rest: list[str]) -> None:

@@ -16,7 +16,7 @@ from master.cli.connection.completion import (
     complete_site,
     complete_type,
 )
-from master.cli.connection.profiles import read_profiles
+from master.cli.connection.profiles import profiles_file, read_profiles, sources
 from master.cli.connection.tls import tls_options
 from master.cli.output.failure import CommandFailed
 from master.values import replace
@@ -38,22 +38,27 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
     name, typed = str(param.name), typed_options(context)
     source = context.get_parameter_source(name)
     came_from = source.name if source is not None else "DEFAULT"
+    named_by = str(param.envvar) if came_from == "ENVIRONMENT" else ""
     if came_from == "COMMANDLINE":
         typed[name] = value
     if context.parent is None:  # before the command: what counts is asked for by the command itself
         return value
     if name in typed:
-        value = typed[name]
+        value, named_by = typed[name], ""
     elif name != "profile" and ("profile" in typed or came_from == "DEFAULT"):
         with suppress(CommandFailed) if context.resilient_parsing else nullcontext():  # Tab raises nothing
             profiles = read_profiles()
             chosen = bare(typed.get("profile") or context.params.get("profile") or profiles.default)
-            value = (getattr(profiles.named(chosen), name) if chosen else "") or value
+            if chosen and (said := getattr(profiles.named(chosen), name)):
+                value, named_by = said, f"{name} of profile {chosen!r} in {profiles_file()}"
+    sources.set({**sources.get(), name: named_by})
     try:
         return _meant(name, value)
     except BadValueError as error:
         if context.resilient_parsing:
             return value
+        if " of profile " in named_by:
+            raise CommandFailed(f"{named_by}: {error}") from error
         raise typer.BadParameter(str(error)) from error
 
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Final
 
 import typer
 from msgspec.structs import asdict
@@ -25,11 +27,21 @@ from licensemaster.files.texts import FileError, read_text, write_text
 from licensemaster.values import BadValueError, bare, setting
 from licensemaster.values.similar import closest
 from master.cli.output.failure import CommandFailed
+from master.cli.output.file_remedies import note_named
 from master.cli.output.toml_text import toml_text
 from master.values import Value
 from master.variables import PROFILES
 
 _DEFAULT = "default"
+_NONE: Final[Mapping[str, str]] = {}
+sources: ContextVar[Mapping[str, str]] = ContextVar("sources", default=_NONE)
+"""Who named the value of an option of the connection that was not typed, by the option's parameter."""
+
+
+def source_of(parameter: str) -> str:
+    """Return what to correct where the value of an option of the connection is wrong: the option, else the variable, or
+    the key, the profile and its file."""
+    return sources.get().get(parameter) or f"--{parameter.replace('_', '-')}"
 
 
 class Profile(Value):
@@ -70,6 +82,8 @@ def profiles_file() -> Path:
         named = setting(os.environ.get(PROFILES, ""))
     except BadValueError as error:
         raise CommandFailed(f"{PROFILES}: {error}") from error
+    if named:
+        note_named(named, PROFILES)
     return Path(named or Path(typer.get_app_dir("license-master"), "profiles.toml"))
 
 

@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 from msgspec.structs import asdict
 
 from licensemaster.tls.failure import Side, TlsFailureKind, tls_failure
+from master.cli.connection.profiles import source_of
 from master.cli.output.changes import LOOK
 from master.cli.output.failure import CommandFailed
 from master.values import Value
@@ -136,6 +137,8 @@ def rpc_failure(error: grpc.RpcError, server: str, *, side: Side) -> RpcFailure:
     lines += [f"{violation.subject}: {violation.description}" for violation in quota.violations]
     if info.reason:
         lines.insert(0, f"reason: {info.reason}")
+    if info.reason == "UNKNOWN_PROJECT":
+        lines += _named_elsewhere("project")
     message = error.details() or error.code().name
     if too_large := _TOO_LARGE.search(message):
         size, most = map(int, too_large.groups())
@@ -173,19 +176,27 @@ def _unreachable(error: grpc.Call, server: str, side: Side) -> RpcFailure | None
     start = "start one with `license-master serve`, or name another with --server"
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         late = f"the master at {server} did not answer in time"
-        return RpcFailure(late, code=error.code(), remedy=start, is_lost_on_the_way=True)
+        lines = _named_elsewhere("server")
+        return RpcFailure(late, code=error.code(), lines=lines, remedy=start, is_lost_on_the_way=True)
     if error.code() is not grpc.StatusCode.UNAVAILABLE:
         return None
     said = error.details() or ""
     if failure := tls_failure(said, address=server, side=side):
         message = f"no connection to the master at {server}: {failure.message}"
-        return RpcFailure(message, code=error.code(), remedy=_TLS_REMEDIES.get(failure.kind, failure.remedy))
-    lines = [said] if said else []
+        remedy = _TLS_REMEDIES.get(failure.kind, failure.remedy)
+        return RpcFailure(message, code=error.code(), lines=_named_elsewhere("server"), remedy=remedy)
+    lines = [*_named_elsewhere("server"), *([said] if said else [])]
     if not side.is_secured:
         lines.append("no certificate was shown (--tls-ca, --tls-certificate, --tls-key); most masters ask for one")
     is_lost = not said.startswith(_NEVER_CONNECTED)
     absent = f"no master answers at {server}"
     return RpcFailure(absent, code=error.code(), lines=lines, remedy=start, is_lost_on_the_way=is_lost)
+
+
+def _named_elsewhere(parameter: str) -> list[str]:
+    """Return a line that says where an option's value came from; none if it was typed, or is the default."""
+    source = source_of(parameter)
+    return [] if source.startswith("--") else [f"{parameter}: named by {source.removeprefix(f'{parameter} of ')}"]
 
 
 def _status(error: grpc.Call) -> status_pb2.Status | None:

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from master.cli.connection.profiles import source_of
 from master.cli.output.failure import CommandFailed
 from master.values import Value
 
@@ -31,18 +32,20 @@ def pair_to_show() -> Pair | None:
     Raises CommandFailed if one of the three files is missing, cannot be read, or does not fit the others, and names the
     file."""
     given = tls_options.get()
-    named = {"--tls-ca": given.ca, "--tls-key": given.key, "--tls-certificate": given.certificate}
-    if not any(named.values()):
+    files = {"tls_ca": given.ca, "tls_key": given.key, "tls_certificate": given.certificate}
+    if not any(files.values()):
         return None
-    if missing := [name for name, path in named.items() if path is None]:
+    if missing := [f"--{name.replace('_', '-')}" for name, path in files.items() if path is None]:
         raise CommandFailed(
-            f"{', '.join(missing)}: not given", remedy="name all three, or none to a master that serves plain text"
+            f"{', '.join(missing)}: not given",
+            lines=[f"{source_of(name)}: {path}" for name, path in files.items() if path is not None],
+            remedy="name all three, or none to a master that serves plain text",
         )
     from licensemaster.tls import handshake
     from licensemaster.tls.pem import CertificateFilesError, NamedFile, read_pair
     from licensemaster.values.moments import minute_text
 
-    ca, key, certificate = (NamedFile(name, path) for name, path in named.items() if path is not None)
+    ca, key, certificate = (NamedFile(source_of(name), path) for name, path in files.items() if path is not None)
     try:
         pair, now = read_pair(certificate, key, ca), time.time()
         if pair.ends_at <= now:

@@ -28,6 +28,9 @@ def read_document(file: Path, kind: Kind | None = None) -> document_pb2.SignedDo
         raise CommandFailed(str(error)) from error
     try:
         document = documents.from_text(content)
+    except documents.DocumentError as error:
+        raise CommandFailed(f"{file}: {error}", remedy="get the file again as whoever signed it wrote it") from error
+    try:
         if kind is not None:
             documents.check_kind(document, kind)
     except documents.DocumentError as error:
@@ -48,9 +51,12 @@ def folder_for(out: Path) -> Path:
     Raises CommandFailed if it cannot be made."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
-        raise CommandFailed(f"cannot make the folder {out}: {there} is no folder")
+        cause: OSError = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(out / "file"))
+        raise CommandFailed(f"cannot make the folder {out}: {there} is no folder") from cause
     if not os.access(there, os.W_OK | os.X_OK):
-        raise CommandFailed(f"cannot write into the folder {there}: {os.strerror(errno.EACCES)}")
+        why = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+        cause = OSError(why, os.strerror(why), str(out))
+        raise CommandFailed(f"cannot write into the folder {there}: {cause.strerror}") from cause
     return out
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from master.cli.output.file_remedies import file_remedy
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -21,7 +23,9 @@ class CommandFailed(Exception):
     def in_file(self, file: str) -> CommandFailed:
         """Return the same failure with the name of the file that it is about."""
         message = self.message if file in self.message else f"{file}: {self.message}"
-        return CommandFailed(message, lines=self.lines, remedy=self.remedy)
+        failure = CommandFailed(message, lines=self.lines, remedy=self.remedy)
+        failure.__cause__ = self.__cause__
+        return failure
 
     def parts(self) -> list[RenderableType]:
         """Return the parts of a failure to print, in order."""
@@ -31,13 +35,17 @@ class CommandFailed(Exception):
 
         parts: list[RenderableType] = [Text.assemble(("error: ", "bold red"), visible(self.message))]
         parts += [visible(f"  {line}") for line in self.lines]
-        if self.remedy:
-            parts.append(Text.assemble(("try: ", "bold yellow"), visible(self.remedy)))
+        if remedy := self._helps():
+            parts.append(Text.assemble(("try: ", "bold yellow"), visible(remedy)))
         return parts
 
     def json_object(self) -> Mapping[str, object]:
         """Return the failure for programs; `details` and `remedy` may be empty."""
-        return {"message": self.message, "details": list(self.lines), "remedy": self.remedy}
+        return {"message": self.message, "details": list(self.lines), "remedy": self._helps()}
+
+    def _helps(self) -> str:
+        """Return the remedy or, where none was given, what helps against the failed use of a file that caused this."""
+        return self.remedy or file_remedy(self)
 
 
 def print_failure(failure: CommandFailed, console: Console) -> None:

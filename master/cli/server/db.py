@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from licensemaster.files.texts import opened
 from master.cli.connection.account import account
 from master.cli.connection.options import JsonOption
 from master.cli.connection.own_settings import settings_from
@@ -227,8 +228,11 @@ def _as_command_failures() -> Iterator[None]:
 def _check_undamaged(file: Path, *, name: Path | None = None, remedy: str) -> None:
     from master.store.upkeep.backup import damage
 
-    if not file.is_file():
-        raise CommandFailed(f"{file}: there is no such file")
+    try:
+        with opened(file):
+            pass
+    except OSError as error:
+        raise CommandFailed(f"cannot read {file}: {error.strerror}") from error
     if damages := damage(file):
         raise CommandFailed(f"{name or file} is damaged, or no database", lines=damages[:10], remedy=remedy)
 

@@ -179,3 +179,27 @@ def test_a_persons_own_profiles_are_not_those_of_the_tests(tmp_path: Path, monke
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     done = run("profile", "list")
     assert done.code == 0, done.err
+
+
+def test_what_is_wrong_is_named_by_the_profile_that_named_it(cli: Cli, tmp_path: Path) -> None:
+    profiles = tmp_path / "mine" / "profiles.toml"
+    profiles.parent.mkdir()
+    files = "".join(f'tls_{kind} = "{tmp_path}/none.{kind}"\n' for kind in ("ca", "certificate", "key"))
+    profiles.write_text(f'[a]\n{files}[b]\nserver = "x"\n[c]\nserver = "{NOBODY}"\n[d]\ntls_ca = "ca.crt"\n')
+    absent = refusal(cli("seats", "--profile", "a"))
+    assert absent.startswith(
+        f"tls_certificate of profile 'a' in {profiles}: {tmp_path}/none.certificate: cannot be read"
+    )
+    assert refusal(cli("seats", "--profile", "b")).startswith(f"server of profile 'b' in {profiles}: no port in 'x'")
+    for words, variables, lines in (
+        (["--profile", "c"], {}, [f"server: named by profile 'c' in {profiles}"]),
+        ([], {"LICENSE_MASTER_SERVER": NOBODY}, ["server: named by LICENSE_MASTER_SERVER"]),
+        (["--profile", "d"], {}, [f"tls_ca of profile 'd' in {profiles}: ca.crt"]),
+        ([], {"LICENSE_MASTER_TLS_KEY_FILE": "key"}, ["LICENSE_MASTER_TLS_KEY_FILE: key"]),
+    ):
+        failure = cli("seats", *words, **variables).exception
+        assert isinstance(failure, CommandFailed)
+        assert list(failure.lines[: len(lines)]) == lines
+    typed = cli("seats", "--profile", "c", "--server", NOBODY).exception
+    assert isinstance(typed, CommandFailed)
+    assert not any("named by" in line for line in typed.lines)

@@ -25,6 +25,7 @@ from licensemaster.values.similar import closest
 from licensemaster.values.toml_lines import FieldPath, TomlLines, path_text
 from master.cli.output.enum_names import short_names
 from master.cli.output.failure import CommandFailed
+from master.cli.output.file_remedies import file_remedy
 from master.values import Value
 
 LIMITS = TextLimits(size=10 * 1024 * 1024, depth=8, items=1_000_000)
@@ -143,7 +144,7 @@ def _read_text(path: Path, remedy: str) -> str:
     try:
         return read_text(path, most=LIMITS.size)
     except FileError as error:
-        raise MessageFileError(str(error), remedy=remedy) from error
+        raise MessageFileError(str(error), remedy=file_remedy(error) or remedy) from error
 
 
 def _syntax_error(source: str, text: str, message: str) -> MessageFileError:
