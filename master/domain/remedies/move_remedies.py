@@ -22,6 +22,8 @@ from master.domain.seats.refusals.reasons import Step, TopHolder, Way
 from master.values import Value, field, replace
 
 _STEPS_MAX = 8
+"""The most steps that are tried; one that enlarges a step before counts as well. Each round tries one at least, so the
+search ends even if a step does not change what it was to change."""
 _ORDER = (
     RemedyAction.REPLACE_LICENSES,
     RemedyAction.UPGRADE_SOFTWARE,
@@ -68,11 +70,13 @@ def with_way(
     """Return the refusal with the steps that let the license move, else the words of the problem that no step
     answers."""
     steps: Steps = ()
+    tried = 0
     left: MoveRefusal | None = refused
     copy, running = estate, software or {}
     while left is not None:
         more = _answer(left, asked, copy, running)
-        if not more or len(steps) + len(more) > _STEPS_MAX:
+        tried += len(more)
+        if not more or tried > _STEPS_MAX:
             return replace(refused, remedy=f"{left.message}: {left.remedy}") if steps else refused
         steps = joined(steps, *more)
         copy, running = estate_after(estate, steps), _software_after(estate, software, steps)
