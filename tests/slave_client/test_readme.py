@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import slave_client
-from slave_client import BlockingSlaveClient, SlaveClient
+from licensemaster.v1 import seat_pb2
+from slave_client import BlockingSlaveClient, Reason, SlaveClient
 from tests.slave_client.conftest import RestartableMaster
 
 _ROOT = Path(__file__).parents[2]
@@ -24,6 +25,12 @@ def _block(language: str, *, below: str) -> str:
     match = re.search(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
     assert match is not None
     return match[1]
+
+
+def test_reasons_that_no_master_gives_are_told() -> None:
+    of_masters = {name.removeprefix("REFUSAL_REASON_") for name in seat_pb2.RefusalReason.keys()}  # noqa: SIM118
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", _README.partition("## Errors\n")[2].partition("\n## ")[0], re.MULTILINE)
+    assert set(re.findall(r"\w+", "".join(rows))) == Reason.__members__.keys() - of_masters
 
 
 async def test_the_program_runs(master: RestartableMaster, tmp_path: Path) -> None:
@@ -51,6 +58,10 @@ def test_all_that_there_is_is_listed() -> None:
     for kind in (SlaveClient, BlockingSlaveClient):
         offered = {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
         assert offered - named - {"crash"} == set()
+    of_one_alone = re.findall(r"^\| (.+?) \| .*\(asynchronous client\)", table, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)", "".join(of_one_alone))) == {
+        name for name in dir(SlaveClient) if name in named and not hasattr(BlockingSlaveClient, name)
+    }
     for name in re.findall(r"`([A-Z]\w+Error)`", _README):
         assert hasattr(slave_client, name) or name in ("TimeoutError", "ValueError")
 
