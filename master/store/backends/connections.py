@@ -91,16 +91,13 @@ SESSION_SETTINGS: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-
-
 _LIMITS = {
     (9,): ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
     (14,): ("idle_session_timeout",),
     (17,): ("transaction_timeout",),
 }
-"""Limits by the version that brought them. As defaults of user or database they may be as short as a millisecond: they
-are removed before anything is asked. Each transaction sets what it needs, an upgrade none.
-"""
+"""Limits by the version that brought them; user or database may have any as a default, however short. They are removed
+before anything is asked: each transaction sets what it needs, an upgrade none."""
 WHICH = "SELECT id || '/' || tableoid FROM database_identity"
 """Selects which database answers; a table that was dropped and restored has another number, a replica the same."""
 _HAS = (
@@ -246,8 +243,9 @@ class Connections:
             await _look_for(connection, self._written)
 
     def remember(self, written: Written | None) -> None:
-        """Look for an event that was committed in whatever this is connected to from now on."""
-        self._written = written or self._written
+        """Look for an event that was committed in whatever this is connected to from now on, or for a later one."""
+        if written is not None and (self._written is None or written.time_us >= self._written.time_us):
+            self._written = written
 
     def recognise(self, identity: str | None) -> None:
         """Make sure that the database is the one that was opened, and that its tables were not created anew since.
@@ -342,7 +340,7 @@ async def _look_for(connection: Raw, written: Written) -> None:
     is_there, is_replica = row
     if is_there:
         return
-    lacks = f"it lacks what this master committed at {datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    lacks = f"it lacks what was committed at {datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%dT%H:%M:%SZ}"
     if is_replica:
         raise StorageError(StorageProblem.STORAGE_UNAVAILABLE, f"{lacks}: a replica that is behind answers")
     raise StorageError(

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from master.process.attempts import Attempts
 from master.store.backends.connections import COMMIT, QUESTIONS_MAX, WHICH, Connections, ConnectionWatchdog
-from master.store.backends.database import LOCKING, Database, Row, Tx, alike, json_text
+from master.store.backends.database import LOCKING, Database, Row, Tx, Written, alike, json_text
 from master.store.backends.problems import (
     AllInUseError,
     StorageError,
@@ -51,6 +51,10 @@ _LOST = (
     asyncpg.DuplicatePreparedStatementError,
 )
 _BROKEN = (*_LOST, asyncio.CancelledError)
+_NEWEST_EVENT = (
+    "SELECT event.project_id, event.seq, event.time_us, event.hash FROM audit_head"
+    " JOIN event USING (project_id, seq) ORDER BY event.time_us DESC LIMIT 1"
+)
 _WAIT_MAX_SECONDS = 2.0
 """The most seconds between two attempts to commit while none succeeds."""
 
@@ -154,12 +158,14 @@ class PostgresDatabase(Database):
             return await until_ended(asyncio.ensure_future(self._run(work, _Access.READ, stop)), stop)
 
     async def verify(self) -> None:
-        identity = await self.read(lambda tx: str(tx.rows(WHICH)[0][0]))
+        ((identity,),), newest = await self.read(lambda tx: (tx.rows(WHICH), tx.rows(_NEWEST_EVENT)))
         try:
             self._connections.recognise(identity)
         except StorageError:
             self._connections.distrust()  # new ones are refused, so nothing more is done there
             raise
+        for event in newest:  # what others committed, and this master may have read, must stay as well
+            self._connections.remember(Written(*event))
 
     def occupy(self, use: Use) -> None:
         """Do nothing: the database is for several masters, and its own locks keep them apart."""
