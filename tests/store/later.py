@@ -25,6 +25,10 @@ COLUMN = """
 FAILS = """
     op.execute("INSERT INTO nowhere (id) VALUES (1)")
 """
+HALTED = """
+    import time
+    time.sleep(1)
+"""
 KILLED = """
     import os
     os.kill(os.getpid(), 9)

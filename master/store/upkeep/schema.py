@@ -31,6 +31,8 @@ _UPGRADE_LOCK = 0x1CE45E
 """A number that all masters of a PostgreSQL database lock for an upgrade."""
 _LOCK_SECONDS = 3.0
 """How long an upgrade waits for a table that others use: whoever wants the table meanwhile waits behind it."""
+_IDLE_SECONDS = 30.0
+"""How long an upgrade may leave the server idle: one whose machine died would lock out all masters for hours."""
 _CONNECT_SECONDS = 10.0
 _VERSION = installed_version("license-master")
 _REVISIONS, _IDENTITY = "alembic_version", "database_identity"
@@ -62,6 +64,7 @@ def upgrade(url: str, if_absent: IfAbsent = IfAbsent.REFUSE) -> tuple[str | None
         if connection.dialect.name == "postgresql":  # masters that are started together may all upgrade
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
             connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS:.1f}s'"))
+            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS:.1f}s'"))
         look = looking_over(connection)
         before = _revision(look)
         if before == newest():

@@ -115,3 +115,16 @@ async def test_an_upgrade_does_not_keep_masters_waiting_behind_a_table_that_othe
             assert refused.value.problem is StorageProblem.STORAGE_LOCKED
         assert await asyncio.to_thread(schema.upgrade, postgresql_database_url) == (this, newest)
     await dump.close()
+
+
+async def test_an_upgrade_that_halts_lets_go_of_the_tables(
+    postgresql_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its machine died in the middle."""
+    monkeypatch.setattr(schema, "_IDLE_SECONDS", 0.1)
+    with (
+        later.version(later.chain(tmp_path / "chain", later.COLUMN + later.HALTED)),
+        pytest.raises(StorageError) as failed,
+    ):
+        await asyncio.to_thread(schema.upgrade, postgresql_database_url)
+    assert failed.value.problem is StorageProblem.STORAGE_UNAVAILABLE, "the server has ended it"
