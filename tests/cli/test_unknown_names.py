@@ -83,6 +83,10 @@ pbxs = [{ name = "hq", site = "x", device = "hq-bx", role = "master", software_v
         "device check-upgrade projects/acme/devices/berlin-box 7.4",
         "agreement may-run projects/acme/licenses/license-1 3.2",
         "webhook test projects/acme/webhooks/pager",
+        "seats --pbx projects/acme/pbxs/berlin",
+        "events --pbx projects/acme/pbxs/berlin",
+        "plan central projects/acme/pbxs/berlin",
+        "standby check --pair projects/acme/pbxs/berlin",
     ],
 )
 async def test_a_name_is_taken_as_json_shows_it(today: Cli, today_master: InProcess, typed: str) -> None:

@@ -44,6 +44,10 @@ class Master(Connection):
         """Return the full name of what has a name in the project, such as of the kind "pbxs"; a full name as it is."""
         return name if name.startswith("projects/") else f"{self.project}/{kind}/{name}"
 
+    def short(self, kind: str, name: str) -> str:
+        """Return the name within the project of what is named in full there; another name as it is."""
+        return name.removeprefix(f"{self.project}/{kind}/")
+
     def shows_json(self, answer: Message) -> bool:
         """Print an answer as JSON if `--json` was given. Tell whether `--json` was given."""
         if self.as_json:

@@ -56,7 +56,11 @@ def seats(
 ) -> None:
     """Show who holds what, one row for each seat."""
     request = status_pb2.ListSeatsRequest(
-        project=master.project, pbx=pbx, license_type=license_type, site=site, holder=holder
+        project=master.project,
+        pbx=master.short("pbxs", pbx),
+        license_type=license_type,
+        site=site,
+        holder=holder,
     )
     answer = master.listing(master.status.ListSeats, request, limit)
     master.show_listing(answer, lambda: seats_view(answer.seats, datetime.now(UTC)), empty="no seats are held")
@@ -82,7 +86,12 @@ def events(
         since_time = Timestamp()
         since_time.FromDatetime(since)
     request = status_pb2.ListEventsRequest(
-        project=master.project, pbx=pbx, kind=kind, license=license_id, caller=caller, since_time=since_time
+        project=master.project,
+        pbx=master.short("pbxs", pbx),
+        kind=kind,
+        license=master.short("licenses", license_id),
+        caller=caller,
+        since_time=since_time,
     )
     answer = master.listing(master.status.ListEvents, request, limit)
     master.show_listing(answer, lambda: events_view(answer.events), empty="no events match")

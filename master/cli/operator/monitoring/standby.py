@@ -21,7 +21,7 @@ def check(
     master: Master, pair: Annotated[str, typer.Option("--pair", metavar="NAME", help="Only the pair of this PBX.")] = ""
 ) -> None:
     """Show how ready each pair is, with what is missing. Exits with 1 where one is not ready."""
-    request = standby_pb2.CheckStandbyRequest(project=master.project, pbx=pair)
+    request = standby_pb2.CheckStandbyRequest(project=master.project, pbx=master.short("pbxs", pair))
     response = master.call(master.standby.CheckStandby, request)
     master.show(response, lambda: check_view(response, datetime.now(UTC)))
     if not all(pair.ready for pair in response.pairs):

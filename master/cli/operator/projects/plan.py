@@ -56,8 +56,9 @@ def rebind(master: Master, licenses: LicensesArgument, to: ToDeviceOption, show_
 @asks_master(app, "central")
 def central(master: Master, pbx: PbxArgument, show_all: AllOption = False) -> None:
     """What if a local PBX gave its licenses to the master and drew on the pool?"""
-    change = plan_pb2.PlannedChange(go_central=plan_pb2.GoCentral(pbx=pbx))
-    _answer(master, f"move of {pbx} to central licensing", [change], show_all=show_all)
+    name = master.short("pbxs", pbx)
+    change = plan_pb2.PlannedChange(go_central=plan_pb2.GoCentral(pbx=name))
+    _answer(master, f"move of {name} to central licensing", [change], show_all=show_all)
 
 
 @asks_master(app, "site")
