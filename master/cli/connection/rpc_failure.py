@@ -75,7 +75,8 @@ class RpcFailure(CommandFailed):
         remedy: str = "",
         is_lost_on_the_way: bool = False,
     ) -> None:
-        shown = [f"{v.field}: {v.description}" for v in violations if v.description not in message] + (lines or [])
+        said = [v for v in violations if v.description.removesuffix("…") not in message]  # the master cuts it shorter
+        shown = [f"{v.field}: {v.description}" for v in said] + (lines or [])
         once = [_in_words(line) for line in shown if line not in message]
         super().__init__(_in_words(message), lines=once, remedy=remedy)
         self.api_message = message

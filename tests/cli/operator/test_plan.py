@@ -75,3 +75,9 @@ async def test_what_is_unknown_is_named(cli: Cli, master: InProcess) -> None:
     done = await cli("plan", "release", "gone")
     assert done.code == 1
     assert "'gone' is no license of project acme" in done.err
+
+
+async def test_a_long_mistake_is_told_once(today: Cli, today_master: InProcess) -> None:
+    await today_master.wire.apply(project({"PBX-Port12": 10}))
+    done = await today("plan", "site", "rome", "--need", f"{'x' * 120}=1", COLUMNS="2000")
+    assert (done.code, done.err.count("x" * 120)) == (1, 1), done.err
