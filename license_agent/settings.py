@@ -87,7 +87,7 @@ class AgentSettings(DaemonSettings):
     """A loopback address for the local API besides the socket, `127.0.0.1:7610`; then with the token."""
     token_file: Path | None = None
     """The token that callers over `listen` show, as bearer token or as password, and this agent to Kamailio: a file, at
-    least 16 characters."""
+    least 16 characters, in which white space does not count. It is read once, at the start."""
 
     asks_waiting_max: Annotated[int, Limits(ge=1, le=100_000)] = 4_000
     """Requests that may wait for a master; further ones are answered 503. Held seats wait for nobody. Kamailio is told
@@ -162,6 +162,8 @@ class AgentSettings(DaemonSettings):
             found = token(read_text(self.token_file))
         except FileError as error:
             raise ValueError(f"token_file: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"token_file: {self.token_file}: {error}") from error
         if len(found) < _TOKEN_MIN:
             raise ValueError(f"token_file: {self.token_file}: the token has fewer than {_TOKEN_MIN} characters")
         if self.kamailio is not None and not _PLAIN_TOKEN.fullmatch(found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -99,6 +100,8 @@ class Locations:
         try:
             asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}, ensure_ascii=False)
             async with self._session.post(self._url, data=asked.encode(errors=AS_BYTES)) as answer:
+                if answer.status == HTTPStatus.NOT_FOUND:  # as license.cfg answers who shows no token of its own
+                    raise LocationsError(f"{self._url}: not found; is Kamailio's LICENSE_TOKEN the word in token_file?")
                 text = (await self._read(answer)).decode(errors=AS_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise LocationsError(f"{self._url}: {error!r}") from error

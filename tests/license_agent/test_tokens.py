@@ -61,8 +61,24 @@ async def test_a_token_that_everybody_can_read_is_told(tmp_path: Path) -> None:
         assert len(logged) == told, logged
 
 
-def test_a_short_token_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("short")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"short", "the token has fewer than 16 characters"),
+        (b" \r\n", "the token is empty"),
+        ("p\u00e4ssw\u00f6rter-sind-lang".encode(), "a character that no token has"),
+        (b"0123456789abcdef\0", "NUL character"),
+    ],
+)
+def test_a_file_that_has_no_token_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "token").write_bytes(content)
     settings = agent_settings("127.0.0.1:1", tmp_path, listen="127.0.0.1:0", token_file=tmp_path / "token")
-    with pytest.raises(ValueError, match="fewer than 16 characters"):
+    with pytest.raises(ValueError, match=f"^token_file: {tmp_path}/token.*{said}"):
         settings.secret()
+
+
+@pytest.mark.parametrize("content", [b"0123456789abcdef\r\n", b"\xef\xbb\xbf0123456789abcdef", b" 01234567\n89abcdef "])
+def test_white_space_in_a_token_file_does_not_count(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    settings = agent_settings("127.0.0.1:1", tmp_path, listen="127.0.0.1:0", token_file=tmp_path / "token")
+    assert settings.secret() == b"0123456789abcdef"
