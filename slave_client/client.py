@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
+from licensemaster.values import clean, plain
 from licensemaster.values.given import checked
 from slave_client.connection.clocks import Clock, SystemClock
 from slave_client.connection.network_switch import NetworkSwitch
@@ -194,7 +195,8 @@ class SlaveClient:
         """
         if kind is not CallKind.NEW:
             return call_allowed(kind)
-        has_seat = not self._client_state.is_over and self._local_seats.holder_has_seat(holder, license_type)
+        names = clean(str(holder)), plain(str(license_type))  # spelt as those of seats
+        has_seat = not self._client_state.is_over and self._local_seats.holder_has_seat(*names)
         return call_allowed(kind, SeatPossession.HELD if has_seat else SeatPossession.NOT_HELD)
 
     # Standing in for another PBX.

@@ -46,10 +46,10 @@ class ProblemError(Exception):
         headers = {}
         if self.status is HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = str(retry_after_seconds)
-        if self.status is HTTPStatus.UNAUTHORIZED:
-            headers["WWW-Authenticate"] = "Bearer"
         response = json_response(self.json_object(), self.status, "application/problem+json", headers)
         if self.status is HTTPStatus.UNAUTHORIZED:
+            for scheme in ("Bearer", 'Basic realm="license-agent"'):  # many show a password only once they are asked
+                response.headers.add("WWW-Authenticate", scheme)
             response.force_close()
         return response
 

@@ -121,6 +121,14 @@ async def test_calls_never_wait_for_a_license(pbx: Pbx) -> None:
     assert await allowed("kind=running")
 
 
+async def test_a_holder_who_calls_is_known_however_its_name_is_spelt(pbx: Pbx) -> None:
+    """As where its seat is asked for: white space around it, and how Unicode composes it, make no other one."""
+    assert await pbx.register("Mu%CC%88ller") == [200]
+    for holder, may in (("Mu%CC%88ller", True), ("M%C3%BCller", True), ("%20M%C3%BCller", True), ("muller", False)):
+        answer = await pbx.ask("GET", f"/v1/calls/allowed?holder={holder}&license_type=port")
+        assert answer.body == {"allowed": may}, holder
+
+
 async def test_a_restart_carries_on(master: RestartableMaster, tmp_path: Path) -> None:
     settings = agent_settings(master.address, tmp_path)
     async with running_agent(settings) as pbx:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithDefaultRealm, build_opener
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from license_agent.daemon import running
 from license_agent.http.server import LocalServer
 from tests.license_agent.conftest import agent_settings, running_agent
 from tests.slave_client.conftest import RestartableMaster
+from tests.support.limits import HANG_SECONDS
 from tests.support.waiting import until
 
 TOKEN = "correct horse battery staple"
@@ -38,6 +40,20 @@ async def test_loopback_asks_for_the_token(master: RestartableMaster, tmp_path: 
         assert await status(Authorization=f"Bearer {TOKEN.replace(' ', '')}") == 200
         assert await status(Authorization=aiohttp.encode_basic_auth("agent", TOKEN.replace(" ", ""))) == 200
         assert await status(Authorization=aiohttp.encode_basic_auth(TOKEN.replace(" ", ""), "")) == 401
+
+
+async def test_a_program_that_shows_a_password_once_it_is_asked_is_asked(
+    master: RestartableMaster, tmp_path: Path
+) -> None:
+    """As wget, urllib and `curl --anyauth` do."""
+    (tmp_path / "token").write_text("x" * 20)
+    settings = agent_settings(master.address, tmp_path, listen="127.0.0.1:0", token_file=tmp_path / "token")
+    async with running(settings) as found:
+        at, passwords = f"http://127.0.0.1:{found.server.port}/healthz", HTTPPasswordMgrWithDefaultRealm()
+        passwords.add_password(None, at, "agent", "x" * 20)
+        opener = build_opener(HTTPBasicAuthHandler(passwords))
+        with await asyncio.to_thread(opener.open, at, timeout=HANG_SECONDS) as answer:
+            assert answer.status == 200
 
 
 async def test_strangers_over_loopback_leave_places_to_the_socket(master: RestartableMaster, tmp_path: Path) -> None:
