@@ -189,10 +189,11 @@ class LocalSeats:
         elif refused.reason is not Reason.LEARNING:  # until that is over the place is kept
             self._awaited.pop(key, None)
 
-    def move_up(self, places: Mapping[tuple[HolderKind, str], int]) -> None:
-        """Update the places of the seats waited for; `places` are by kind and name of the holder."""
+    def move_up(self, places: Mapping[SeatKey | tuple[HolderKind, str], int]) -> None:
+        """Update the places of the seats waited for; `places` are by the seat's name, else by kind and name of the
+        holder."""
         for key, seat in self._awaited.items():
-            self._awaited[key] = replace(seat, place=places.get(key[1:], seat.place))
+            self._awaited[key] = replace(seat, place=places.get(key) or places.get(key[1:], seat.place))
 
     def asked_in_vain(self, wants: Iterable[Want]) -> None:
         """Note seats as in doubt, because the call that asked for them was not answered: the master may count them."""

@@ -3,12 +3,14 @@
 Decides: what is asked again. The master tells what is waited for and what it has handed on, and repeats it until it is
 settled. A seat that was handed on is acquired again, which tells how it is held; one that nobody here waits for is
 returned. What is waited for here and not there is asked for again, so that it is known why not. The master names
-types by their catalog keys and this PBX perhaps by their printed names, so holders are compared.
+types by their catalog keys and this PBX perhaps by their printed names, so what is not found by its key is taken for
+another one of its holder's, as many as there are.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from slave_client.client_parts import ClientParts
@@ -44,11 +46,17 @@ class AwaitedSeats:
         waiting = self._local_seats.awaited
         if not waiting and not named:
             return
-        known = {key[1:]: place for key, place in places.items()}
-        self._local_seats.move_up(known)
-        mine = {want.key[1:] for want in waiting}
-        again = [want for want in waiting if want.key[1:] not in known] if len(places) < _NAMED_MAX else []
-        unknown = [key for key in named if key[1:] not in mine and not self._local_seats.holder_has_seat(key.holder)]
+        counted, here = (Counter(key[1:] for key in keys) for keys in (places, (want.key for want in waiting)))
+        handed = {key[1:] for key in named}
+        is_whole = len(places) < _NAMED_MAX
+        self._local_seats.move_up(places | {key[1:]: place for key, place in places.items() if counted[key[1:]] == 1})
+        again = [
+            want
+            for want in waiting
+            if want.key not in places
+            and ((name := want.key[1:]) in handed or (is_whole and counted[name] < here[name]))
+        ]
+        unknown = [key for key in named if key[1:] not in here and not self._local_seats.holder_has_seat(key.holder)]
         if again or unknown:
             task = asyncio.create_task(self._settle(again, unknown))
             self._working.add(task)

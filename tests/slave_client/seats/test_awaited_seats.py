@@ -22,7 +22,7 @@ from slave_client import (
     State,
     Want,
 )
-from tests.slave_client.conftest import PORTS, RestartableMaster
+from tests.slave_client.conftest import PORTS, RestartableMaster, estate
 from tests.support.limits import HANG_SECONDS
 from tests.support.masters import wire_to
 from tests.support.network.relay import Relay, relay_to
@@ -84,6 +84,40 @@ async def test_a_seat_is_granted_over_the_stream(queued: RestartableMaster) -> N
         assert rome.client.awaited == ()
         await berlin.client.return_seat(HELD[1])
         assert isinstance(await berlin.client.acquire(HELD[1]), Granted), "who gave up is not waited on"
+
+
+@pytest.mark.parametrize("types", [("port", "fax"), ("PBX-Port", "PBX-Fax")], ids=["keys", "printed"])
+async def test_who_waits_for_two_types_gets_the_one_that_comes_first(
+    master: RestartableMaster, types: tuple[str, str]
+) -> None:
+    """While it waits for the other one still, each at its own place."""
+    port, fax = (Want(name, HolderKind.USER, "first") for name in types)
+    before, taken = Want(types[0], HolderKind.USER, "before"), Want("fax", HolderKind.USER, "held")
+    await master.apply(estate(more={"PBX-Fax12": 1}))
+    async with wire_to(master.address) as wire:
+        queue = allocation_pb2.QueuePolicy(length_max=10)
+        await lay_down(wire, *(Policy(license_type=name, queue=queue) for name in ("port", "fax")))
+    async with site(master, "berlin") as berlin, site(master, "rome") as rome:
+        await berlin.client.acquire_many([*HELD, taken])
+        await rome.client.acquire_many([before, port, fax], wait=True)
+        for held, gets in zip(HELD, (before, port), strict=False):
+            await berlin.client.return_seat(held)
+            async with asyncio.timeout(HANG_SECONDS):
+                while not isinstance(await rome.hears(gets), Granted):
+                    assert Awaited(want=fax, place=1) in rome.client.awaited
+        assert rome.client.awaited == (Awaited(want=fax, place=1),)
+
+
+async def test_who_waits_for_very_many_seats_gets_what_is_handed_on(queued: RestartableMaster) -> None:
+    """More than the master names in a notice."""
+    async with wire_to(queued.address) as wire:
+        await lay_down(wire, Policy(license_type="port", queue=allocation_pb2.QueuePolicy(length_max=4_000)))
+    wants = [Want("port", HolderKind.USER, f"late-{number}") for number in range(1_500)]
+    async with site(queued, "berlin") as berlin, site(queued, "rome") as rome:
+        await berlin.client.acquire_many(HELD)
+        assert {outcome.granted for outcome in await rome.client.acquire_many(wants, wait=True)} == {False}
+        await berlin.client.return_seat(HELD[0])
+        await until(lambda: _is([held.want for held in rome.client.held], wants[:1]))
 
 
 async def test_a_place_that_is_asked_for_again_is_no_news(queued: RestartableMaster) -> None:
