@@ -13,6 +13,7 @@ from master.domain.leases.leases import LeaseError, LeaseProblem
 from master.domain.leases.loans import LoanError, LoanProblem
 from master.domain.monitoring.policy_uses import OVERDRAFT_ENDED, OVERDRAWN
 from master.rpc.errors import _PLAIN, failure_of
+from master.service.monitoring.audit import NoSuchEventError
 from master.service.runtime.errors import StoppedError
 from master.store.backends.problems import StorageError, StorageProblem
 from slave_client.connection.master_failures import _BY_REASON
@@ -64,10 +65,9 @@ def test_who_speaks_grpc_finds_every_reason_with_its_status() -> None:
     failures += [failure_of(LoanError(problem, "")) for problem in LoanProblem]
     failures += [failure_of(StorageError(problem, "")) for problem in StorageProblem]
     failures += [failure_of(AccessDeniedError(denial, "")) for denial in Denial]
-    failures += [failure_of(error) for error in (StoppedError(), ValueError())]
+    failures += [failure_of(error) for error in (StoppedError(), NoSuchEventError(), ValueError())]
     known = {failure.reason: failure.code.name for failure in failures}
-    plain = {reason: code.name for code, reason in _PLAIN.values()}
-    assert told == known | {reason: plain[reason] for reason in told.keys() - known.keys()}
+    assert told == known | {reason: code.name for code, reason in _PLAIN.values()}
     assert told.keys() >= _BY_REASON.keys(), "what the client knows, others need to know"
 
 

@@ -27,7 +27,7 @@ CLONE_WINDOW_SECONDS = 600.0
 class LeaseProblem(Enum):
     """Why a call under a lease fails; the names are those of the API's ErrorInfo."""
 
-    LEASE_NOT_OPEN = "this PBX has no lease; it opens one when it reaches a master"
+    LEASE_NOT_OPEN = "no such lease of this PBX is known; it opens one when it reaches a master"
     LEASE_FENCED = "another lease was opened for this PBX since: stop using this one"
     LEASE_CARRIED = "a standby carries this PBX's seats: stop using this lease, and open a new one to take them back"
     LEASE_EXPIRED = "the lease has passed its end and its seats went back: open a new one"
