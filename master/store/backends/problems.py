@@ -60,10 +60,12 @@ _LOCKED: Final[Mapping[str, str]] = {
 }
 """What helps where others hold what is wanted, by SQLSTATE: two wait for each other, or a table is not free in time."""
 _UNDEFINED: Final = frozenset({"42P01", "42703"})
+_DEFINED_ALREADY: Final = frozenset({"42P07", "42701"})
 _CORRUPTED: Final = frozenset({"XX001", "XX002"})
 """SQLSTATEs, or classes of SQLSTATEs, which are their first two characters."""
 _PRIMARY_CODE: Final = 0xFF
 """The last byte of SQLite's codes, which has their kind (https://sqlite.org/rescode.html)."""
+_OTHER_TABLES: Final = "the tables are not those of its revision: restore a backup, or begin a new database"
 SHARED_SESSION: Final = (
     "a pooler hands one session to several clients; set pool_mode = session and server_reset_query = DISCARD ALL, or"
     " name the server itself in database_url"
@@ -122,6 +124,8 @@ def storage_error(error: BaseException) -> Exception:
         return StorageError(StorageProblem.STORAGE_LOCKED, _LOCKED.get(state, ""))
     if state in _UNDEFINED or _said_by_sqlite(cause, "no such table", "no such column"):
         return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; `license-master db check` says what is wrong")
+    if state in _DEFINED_ALREADY or _said_by_sqlite(cause, "already exists", "duplicate column"):
+        return StorageError(StorageProblem.STORAGE_SCHEMA, f"{text}; {_OTHER_TABLES}")
     if remedy := _remedy_of_damage(cause):
         return StorageError(StorageProblem.STORAGE_DAMAGED, f"{text}; {remedy}")
     if remedy := _remedy(cause):

@@ -137,6 +137,15 @@ async def test_a_database_without_its_tables(database_url: str, database: Databa
         await _serve(database_url)
 
 
+async def test_a_database_whose_tables_are_not_those_of_its_revision(database_url: str, database: Database) -> None:
+    """An early build made it, say: the upgrade ends with that, and changes nothing."""
+    await database.transact(lambda tx: tx.rows("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(StorageError, match=r"already exists; .*restore a backup, or begin a new database") as failed:
+        await asyncio.to_thread(schema.upgrade, database_url)
+    assert failed.value.problem is StorageProblem.STORAGE_SCHEMA
+    assert await database.read(lambda tx: tx.rows("SELECT version_num FROM alembic_version")[0][0]) == "0001"
+
+
 async def test_an_empty_file_is_no_database_yet(tmp_path: Path) -> None:
     (tmp_path / "license-master.db").touch()
     for attempt in _attempts(sqlite_url(tmp_path)):
