@@ -10,6 +10,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.support.masters import InProcess
 from tests.support.pbxs.pbx import opened
+from tests.support.projects.allocations import Rule, lay_down
 from tests.support.projects.estates import project
 
 SITES = "there are site-berlin, site-hq"
@@ -104,3 +105,28 @@ async def test_what_a_name_must_look_like_is_said(today: Cli, today_master: InPr
 
 def _without_paths(text: str) -> str:
     return re.sub(r"projects/acme/[a-z]+/", "", text)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "allocation|maximum||port|0",
+        "allocation|reserve| |port|1",
+        "allocation|emergencies|group:|--no-longer",
+        "project|delete||--reason|mistyped|--yes",
+        "license|rebind|license-1|--to|",
+        "license|release|license-1||--yes",
+        "waiting|drop|berlin|--type||--reason|left|--yes",
+        "leases|end||--reason|closed|--yes",
+        "seats|--site| ",
+        "pools|--device|",
+    ],
+)
+async def test_an_empty_name_is_never_all_or_another(today: Cli, today_master: InProcess, typed: str) -> None:
+    """As where a script's variable is not set."""
+    await today_master.wire.apply(project({"PBX-Port12": 10}))
+    await lay_down(today_master.wire, Rule(name="all", maximum={"port": 9}, serves_emergencies=False))
+    stands = (await today("allocation", "show")).out
+    done = await today(*typed.split("|"))
+    assert (done.code, done.out, "empty" in done.err or "names no group" in done.err) == (2, "", True), done.err
+    assert (await today("allocation", "show")).out == stands

@@ -18,7 +18,7 @@ from typer.main import get_command
 from typer.models import TyperPath
 
 from licensemaster.values import bare
-from master.cli.connection.options import ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
+from master.cli.connection.options import EMPTY, ProfileOption, TlsCaOption, TlsCertificateOption, TlsKeyOption
 from master.cli.connection.own_settings import settings_errors
 from master.cli.output.file_remedies import note_named
 from master.variables import COMMANDS, PREFIX, TLS_CA, TLS_CERTIFICATE, TLS_KEY
@@ -72,7 +72,8 @@ class MasterGroup(_Connecting, TyperGroup):
 
 def _read_as_meant(params: list[Any], context: Any) -> None:
     """Strip white space from the values of a command's parameters; file names are stripped only if from a variable.
-    Raises typer.BadParameter if a number is nan, which is neither below the least nor above the most that is allowed.
+    Raises typer.BadParameter if a number is nan, which is neither below the least nor above the most that is allowed,
+    or nothing but white space is given for what is required: a variable that is not set is an empty word to a shell.
     """
     for param in params:
         if param.name not in context.params:
@@ -84,6 +85,8 @@ def _read_as_meant(params: list[Any], context: Any) -> None:
         is_path = isinstance(param.type, TyperPath)
         if from_variable or not is_path:  # a shell has said where the name of a file ends
             context.params[param.name] = value = _stripped(value)
+        if param.required and "" in (value if isinstance(value, list | tuple) else [value]):
+            raise typer.BadParameter(EMPTY, ctx=context, param=param)
         if is_path and isinstance(value, str | Path) and param.param_type_name == "option":
             note_named(value, str(param.envvar) if from_variable else param.opts[0])
 

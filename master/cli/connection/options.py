@@ -23,6 +23,7 @@ from master.values import replace
 from master.variables import PROFILE, PROJECT, SERVER, TLS_CA, TLS_CERTIFICATE, TLS_KEY
 
 DEFAULT_SERVER = "127.0.0.1:7600"
+EMPTY = "it is empty; is a variable of the shell not set?"
 WAIT_SECONDS_MAX = 31_536_000
 """Longest time that a command may be told to wait, in seconds: a year."""
 
@@ -109,8 +110,15 @@ def _name(metavar: str, helps: str, completer: Completer) -> Any:
     return typer.Argument(metavar=metavar, help=helps, autocompletion=completer)
 
 
+def _given(context: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    source = context.get_parameter_source(str(param.name))
+    if source is not None and source.name == "COMMANDLINE" and not bare(value) and not context.resilient_parsing:
+        raise typer.BadParameter(EMPTY)
+    return value
+
+
 def _only(option: str, metavar: str, helps: str, completer: Completer) -> Any:
-    return typer.Option(option, metavar=metavar, help=helps, autocompletion=completer)
+    return typer.Option(option, metavar=metavar, help=helps, autocompletion=completer, callback=_given)
 
 
 LicensesArgument = Annotated[list[str], _name("LICENSE...", "Ids, as `license list` shows them.", complete_license)]

@@ -86,9 +86,14 @@ def test_a_variable_that_masters_read_is_none_of_those(cli: Cli) -> None:
     assert cli("project", "example", "demo", LICENSE_MASTER_LISTEN="127.0.0.1:7600").exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["", "  ", "default"])
-def test_a_name_that_no_profile_can_have_is_refused(cli: Cli, tmp_path: Path, name: str) -> None:
-    assert "no profile can have the name" in refusal(cli("profile", "set", name, "--server", NOBODY))
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("", "it is empty"), ("  ", "it is empty"), ("default", "no profile can have the name")],
+)
+def test_a_name_that_no_profile_can_have_is_refused(cli: Cli, tmp_path: Path, name: str, why: str) -> None:
+    done = cli("profile", "set", name, "--server", NOBODY)
+    assert done.exit_code != 0
+    assert why in f"{done.exception} {done.stderr}"
     assert not (tmp_path / "mine").exists()
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from licensemaster.v1.allocation_pb2 import Allocation
+from licensemaster.values import bare
 from master.cli.connection.asking import Master, asks_master
 from master.cli.connection.options import ReasonOption, TypeArgument, YesOption
 from master.cli.operator.projects.allocation_changes import (
@@ -37,7 +38,6 @@ app = typer.Typer(help="Who gets the last seats: apply, check, show, example, an
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An allocation file, TOML; - for standard input.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every change and every site, however many.")]
-WhomArgument = Annotated[str, typer.Argument(metavar="SITE", help=f"The site, or {GROUP}NAME for a group of sites.")]
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", min=-100, max=1_000_000)]
 
 
@@ -53,6 +53,17 @@ def _parsed(text: str) -> datetime:
 def _moment(option: str, what: str) -> Any:
     helps = f'{what}: "2026-11-25", "2026-11-25T14:30" (in your time zone) or with an offset.'
     return typer.Option(option, metavar="MOMENT", help=helps, parser=_parsed)
+
+
+def _whom(whom: str) -> str:
+    if bare(whom) == GROUP:
+        raise typer.BadParameter(f"{whom!r} names no group; write it like {GROUP}NAME")
+    return whom
+
+
+WhomArgument = Annotated[
+    str, typer.Argument(metavar="SITE", help=f"The site, or {GROUP}NAME for a group of sites.", callback=_whom)
+]
 
 
 def _up_to(most: int, metavar: str) -> Any:
