@@ -91,6 +91,9 @@ SESSION_SETTINGS: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+_TOLD_FIRST = (StorageProblem.STORAGE_REPLACED, StorageProblem.STORAGE_UNAVAILABLE)
+"""What is told where several servers fail: people have to decide about one that was set back, a silent one may
+still come back."""
 _LIMITS = {
     (9,): ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
     (14,): ("idle_session_timeout",),
@@ -198,8 +201,7 @@ class Connections:
 
     async def connect(self, settings: Mapping[str, str] = SESSION_SETTINGS) -> Raw:
         """Return a connection to the server that takes writes.
-        Raises StorageError if no server will do; a refusal only where all refuse, as a silent server may still come
-        back."""
+        Raises StorageError if no server will do; a refusal only where all refuse."""
         failures: list[StorageError] = []
         for server in list(self._servers):
             try:
@@ -207,8 +209,7 @@ class Connections:
             except (StorageError, *_FAILURES) as error:
                 failures.append(_told(error, server))
                 self._servers.append(self._servers.pop(0))
-        silent = [failure for failure in failures if failure.problem is StorageProblem.STORAGE_UNAVAILABLE]
-        raise (silent or failures)[-1]
+        raise min(reversed(failures), key=lambda failure: [*_TOLD_FIRST, failure.problem].index(failure.problem))
 
     async def _connect(self, server: dict[str, Any], settings: Mapping[str, str]) -> Raw:
         connection: Raw = await asyncpg.connect(

@@ -129,3 +129,20 @@ async def test_a_replica_that_is_behind_is_waited_for(clock: Clock) -> None:
             await replica.execute("SELECT pg_wal_replay_resume()")
             await replica.promote()
             assert await _refusal(berlin, "more", "STORAGE_UNAVAILABLE") is None
+
+
+async def test_a_replica_that_was_promoted_without_it_is_told_of_while_the_other_server_is_silent(clock: Clock) -> None:
+    async with nodes(2) as (primary, replica):
+        await primary.make()
+        url = await upgraded(url_of(primary, replica))
+        await replica.make_replica_of(primary, name="replica")
+        replica.kill()
+        async with in_process_master(url, clock) as master:
+            await master.wire.apply(BOTH)
+            berlin = await opened(master.wire, "berlin")
+            primary.kill()
+            await replica.start()
+            await replica.promote()
+            failed = await _refusal(berlin, "more", "STORAGE_UNAVAILABLE")
+            assert failed is not None
+            assert failed.reason == "STORAGE_REPLACED"
