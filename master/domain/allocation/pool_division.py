@@ -99,16 +99,15 @@ class PoolDivision:
         """Return whose reserve keeps most seats from a site, in words, and how many; one reserve must do so."""
         own_group = self.rules.group_of.get(site)
         kept = {
-            ("reserve", f"group {group}"): self._kept_for_group(group) - self._kept_within[group]
+            f"group {group}": self._kept_for_group(group) - self._kept_within[group]
             for group in self.rules.group_reserves
             if group != own_group
         }
         for other in self.rules.site_reserves:
             if other != site:
                 scope = f"site {other}" if ("reserve", f"site {other}") in self.rules.named else "every site"
-                kept["reserve", scope] = kept.get(("reserve", scope), 0) + self._kept_for_site(other)
-        (_, scope), seats = max(kept.items(), key=lambda pair: (pair[1], pair[0]))
-        return scope, seats
+                kept[scope] = kept.get(scope, 0) + self._kept_for_site(other)
+        return max(kept.items(), key=lambda pair: (pair[1], pair[0]))
 
     def under(self, rules: PoolRules | None) -> PoolDivision | None:
         """Return a division of the same seats under other rules; None where there are no rules."""

@@ -62,6 +62,8 @@ class Estate(Value, dict=True):
     """Set while the master learns after a restore; learning may have ended by itself since."""
     allocation: Allocation = NO_ALLOCATION
     """How the project's shared pools are divided between its sites."""
+    time_zone: str = "UTC"
+    """The time zone that the days of the project's agreements are counted in; an IANA name."""
 
     def may_wait(self, pbx_id: int) -> bool:
         """Tell whether a PBX may wait for seats, or have been handed some on that it has not taken up."""
@@ -70,9 +72,6 @@ class Estate(Value, dict=True):
     def learns(self, ends_by: float) -> bool:
         """Tell whether only what PBXs prove is granted, as after a restore; `ends_by` as in `LeaseTime`."""
         return self.learning is not None and self.learning.lasts(ends_by)
-
-    time_zone: str = "UTC"
-    """The time zone that the days of the project's agreements are counted in; an IANA name."""
 
     @cached_property
     def pbx_ids(self) -> dict[str, int]:
@@ -184,11 +183,11 @@ class Estate(Value, dict=True):
     @cached_property
     def agreed(self) -> dict[str, list[License]]:
         """The licenses that the agreement ledger brought, by type."""
-        by_subject: defaultdict[str, list[License]] = defaultdict(list)
+        by_type: defaultdict[str, list[License]] = defaultdict(list)
         for license in self.licenses:
             if license.agreed is not None:
-                by_subject[license.type.key].append(license)
-        return by_subject
+                by_type[license.type.key].append(license)
+        return by_type
 
     def installation_on(self, device: str) -> Installation:
         """Return the installation on a device that runs a PBX, by the device's name."""

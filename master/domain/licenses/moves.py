@@ -143,13 +143,6 @@ def in_binding_order(licenses: Iterable[License]) -> tuple[License, ...]:
     return tuple(sorted(licenses, key=lambda license: (license.type.key, license.tier or 0, license.id)))
 
 
-def moved(estate: Estate, leaving: License, device: Device | None) -> Estate:
-    """Return the estate with a license on another device, or free where `device` is None; its release is over."""
-    there = replace(leaving, device=device, release=None)
-    licenses = tuple(there if license.id == leaving.id else license for license in estate.licenses)
-    return replace(estate, licenses=licenses)
-
-
 def _unwelcome(estate: Estate, license: License, device: Device) -> MoveRefusal | None:
     """Return why a device cannot take a license, whatever else is bound to it; None where it can."""
     if not license.type.fits(device.platform):  # D4

@@ -147,7 +147,7 @@ class _Draft:
 
     def planned(self) -> Planned:
         return Planned(
-            _with_pools(self._estate),
+            self._estate,
             self._software,
             frozenset(self._upgraded),
             self._wants,
@@ -213,10 +213,11 @@ class _Draft:
         if begins <= self._now:
             raise _wrong((*at, "reach_day", "day"), f"{change.day} does not lie ahead; name a later day")
         self._now = begins
-        for license in self._estate.licenses:
-            if license.use_is_over(begins) and license.device is not None:
-                self._ended.add(license.id)
-                self._estate = moves.moved(self._estate, license, None)
+        ended = [
+            license for license in self._estate.licenses if license.use_is_over(begins) and license.device is not None
+        ]
+        self._ended |= {license.id for license in ended}
+        self._place(ended, None)
 
     def _demand(self, change: AddSite, at: FieldPath) -> dict[str, int]:
         catalog, demand = self._estate.catalog, dict[str, int]()
@@ -241,7 +242,11 @@ class _Draft:
         if refused is not None:
             self._obstacles.append(refused)
         else:
-            self._estate = moves.moved(self._estate, license, device)
+            self._place([license], device)
+
+    def _place(self, licenses: Iterable[License], device: Device | None) -> None:
+        there = (replace(license, device=device, release=None) for license in licenses)
+        self._estate = self._estate.with_licenses(there)
 
     def _not_yet(self, license: License, device: Device | None) -> MoveRefusal | None:
         """Return what a license has to wait for: its release, or the end of its cooling off; None for nothing."""
@@ -273,18 +278,6 @@ def _wants(site: str, demand: Mapping[str, int], catalog: Catalog) -> Iterable[W
         for number in range(included + 1, seats + 1):
             user = f"{site}-{number}"
             yield Want(key, kind, user, "" if kind.is_user else user, user if needs_line else "")
-
-
-def _with_pools(estate: Estate) -> Estate:
-    """Return the estate with an id for each pool that the changes created."""
-    ids = dict(estate.pool_ids)
-    fresh = max(ids.values(), default=0)
-    for device_id, installation in estate.installations.items():
-        for key in installation.capacity:
-            if (device_id, key) not in ids:
-                fresh += 1
-                ids[device_id, key] = fresh
-    return replace(estate, pool_ids=ids)
 
 
 def _wrong(path: FieldPath, reason: str) -> PlanInvalidError:

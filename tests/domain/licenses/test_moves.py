@@ -10,10 +10,10 @@ from master.domain.licenses.moves import (
     bind_refused,
     in_binding_order,
     left_without,
-    moved,
     rebind_refused,
     use_refused,
 )
+from master.values import replace
 from tests.domain.estate.test_estate import BERLIN, CLOUD, HQ, estate, licensed
 
 
@@ -73,7 +73,7 @@ def test_in_binding_order_every_tier_finds_those_below_it() -> None:
     known = estate(*bought, base := licensed("PBX-Port12", 500, None))
     for license in in_binding_order([*bought, base]):
         assert bind_refused(known, license, HQ) is None
-        known = moved(known, license, HQ)
+        known = known.with_licenses([replace(license, device=HQ)])
     assert known.installations[HQ.id].capacity == {"port": 1005}
 
 
