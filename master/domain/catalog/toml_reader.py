@@ -98,7 +98,7 @@ class TomlReader:
         if kind is str:
             return self.string(table, at, default)
         if kind is int:
-            return self.whole_number(table, at, 0)
+            return self.whole_number(table, at)
         if kind is bool:
             return self.typed(table, at, bool, bool(default))
         if issubclass(kind, Enum):
@@ -161,9 +161,9 @@ class TomlReader:
                 raise self.error(at, f"{value!r} must be {what}")
         return list(values)
 
-    def whole_number(self, table: Mapping[str, Any], at: FieldPath, default: int) -> int:
-        """Return a whole number of 0 or more."""
-        value = int(self.typed(table, at, int, default))
+    def whole_number(self, table: Mapping[str, Any], at: FieldPath) -> int:
+        """Return a whole number of 0 or more; 0 where the key is missing."""
+        value = int(self.typed(table, at, int, 0))
         if value < 0:
             raise self.error(at, f"{value} must not be negative")
         return value

@@ -180,4 +180,4 @@ class Installation(Value):
 
 def limits_software(license: License) -> bool:
     """Tell whether a license counts for the version limit of the PBX software (B3, B8, C3)."""
-    return license.type.version_basis is VersionBasis.PBX
+    return license.version is not None and license.type.version_basis is VersionBasis.PBX

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from master.domain.catalog.versions import Version
 from master.domain.catalog.words import Metering
 from master.domain.estate.estate import Estate, Pbx
-from master.domain.estate.installations import Installation, License, limits_software
+from master.domain.estate.installations import Installation, License
 from master.domain.estate.license_refs import LicenseRef
 from master.domain.monitoring.overview import PoolUse
 from master.domain.planning.changes import Planned
@@ -98,7 +98,7 @@ def limit_forecasts(
     drew = _drawing(before)
     for device_id, installation in after.installations.items():
         software = max(planned.software.get(pbx.id, pbx.software).major for pbx in drawing[device_id])
-        blocking = _blocking(installation, software)
+        blocking = installation.limiting_below(Version(software))
         central = device_id == after.master.device.id
         if not (central or installation.is_local or blocking):
             continue
@@ -210,15 +210,6 @@ def _above(installation: Installation, pbxs: Iterable[Pbx], software: Mapping[in
     """Return the ids of the PBXs that run a higher version than an installation allows."""
     limit = installation.limit
     return {pbx.id for pbx in pbxs if limit is not None and software.get(pbx.id, pbx.software).major > limit}
-
-
-def _blocking(installation: Installation, software: int) -> list[License]:
-    """Return the licenses of an installation that do not enable a major version (B2, B3)."""
-    return [
-        license
-        for license in installation.licenses
-        if limits_software(license) and license.version is not None and license.version < software
-    ]
 
 
 def _blocked(ids: set[str], licenses: Iterable[License]) -> Counter[tuple[int, str]]:

@@ -272,7 +272,7 @@ class _Answering(Value):
             older = Step(action=RemedyAction.DOWNGRADE_SOFTWARE, license_type=takes.key, version=str(limit))
             yield joined(self.steps, older)
         newest = max(version.major for version in asked if version is not None)
-        low = [license for license in installation.of_type(takes.key) if (license.version or 0) < newest]
+        low = [license for license in installation.of_type(takes.key) if license.version and license.version < newest]
         yield joined(self.steps, self._newer(takes, first, low, newest))
 
     def _newer(self, takes: LicenseType, first: Refusal, items: Iterable[License], version: int) -> Step:

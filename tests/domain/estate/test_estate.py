@@ -10,6 +10,7 @@ from master.domain.catalog.versions import Version
 from master.domain.catalog.words import PbxRole
 from master.domain.estate.estate import Estate, LeasePace, Pbx
 from master.domain.estate.installations import Device, Installation, License
+from master.values import replace
 from tests.domain.catalogs import INNOVAPHONE
 
 HQ, BERLIN, CLOUD = (
@@ -62,6 +63,15 @@ def test_what_does_not_limit_the_software(printed: str) -> None:
     assert installation.limit == 12
     assert [license.type.key for license in installation.limiting] == ["port"]
     assert of(estate(licensed(printed, 1, HQ)), HQ).limit is None
+
+
+def test_a_license_without_a_version_limits_nothing() -> None:
+    """The agreement ledger brings such licenses, where a catalog sells a type with versions for no major version."""
+    versionless = replace(licensed("PBX-Port12", 10, HQ), version=None)
+    installation = of(estate(versionless, licensed("PBX-myPBX11", 1, HQ)), HQ)
+    assert [license.type.key for license in installation.limiting_below(Version(13))] == ["mypbx"]
+    assert of(estate(versionless), HQ).limit is None
+    assert of(estate(versionless), HQ).limiting == ()
 
 
 def test_the_oldest_license_of_an_application_limits_that_application() -> None:
