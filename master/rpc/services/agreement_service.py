@@ -19,6 +19,7 @@ from master.rpc.context import Context
 from master.rpc.convert import agreement_orders, agreements, incoming
 from master.rpc.errors import InvalidArgumentError
 from master.rpc.messages import text
+from master.rpc.page_tokens import bad_token, place_of
 from master.rpc.repeatable import Repeatable
 from master.service.agreements.agreements import Agreements
 from master.service.agreements.ordering import Placed
@@ -61,7 +62,7 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
 
     async def ListEntries(self, request: api.ListEntriesRequest, context: Context) -> api.ListEntriesResponse:
         size = incoming.page_size(request.page_size, default=100)
-        after = _number("page_token", request.page_token)
+        after = place_of(request.page_token) or 0
         about = agreement_orders.subject("subject", request.subject) if request.HasField("subject") else None
         entries, state = await self._agreements.entries(
             incoming.project_name(request.project), after=after, limit=size + 1, subject=about, as_of=_as_of(request)
@@ -118,7 +119,7 @@ def _page(request: Any, known: Known, kind: str) -> agreements.Page:
     size = incoming.page_size(request.page_size, default=1000)
     token = request.page_token
     if len(token) > _TOKEN_MAX or (token and ("/" not in token or not token.isprintable())):
-        raise InvalidArgumentError("page_token", f"{token[:80]!r} must be the token of an answer before")
+        raise bad_token()
     return agreements.page_of(known.snapshot, kind=kind, after=token, size=size)
 
 
@@ -131,11 +132,3 @@ def _later(day: date, days: int) -> date:
         return day + timedelta(days=days)
     except OverflowError:
         return date.max
-
-
-def _number(field: str, token: str) -> int:
-    if not token:
-        return 0
-    if not (token.isascii() and token.isdigit()) or len(token) > 18:
-        raise InvalidArgumentError(field, f"{token[:80]!r} must be the token of an answer before")
-    return int(token)

@@ -11,7 +11,7 @@ from licensemaster.values.bounded import TextLimits, read_json
 from master.rpc.admission.large_requests import Aside
 from master.rpc.context import Context
 from master.rpc.convert import incoming, outgoing, refusals, seats_asked
-from master.rpc.errors import InvalidArgumentError
+from master.rpc.page_tokens import bad_token, place_of
 from master.service.leases.status import SeatQuery, Status
 from master.store.statements.queries import EventFilter, SeatPlace
 
@@ -85,7 +85,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
             caller=incoming.optional_text("caller", request.caller),
             since=incoming.moment("since_time", request.since_time) if request.HasField("since_time") else 0,
         )
-        before = _event_place(request.page_token)
+        before = place_of(request.page_token)
         events = await self._status.list_events(project, event_filter, before=before, limit=size)
         return await self._aside.run(
             len(events),
@@ -97,7 +97,7 @@ class StatusService(status_pb2_grpc.StatusServiceServicer):
 
 
 _TOKEN = TextLimits(size=4000, depth=1, items=4)
-_INT4_MAX, _INT8_MAX = 2**31 - 1, 2**63 - 1
+_INT4_MAX = 2**31 - 1
 
 
 def _seat_place(token: str) -> SeatPlace | None:
@@ -107,22 +107,10 @@ def _seat_place(token: str) -> SeatPlace | None:
     try:
         place = read_json(token, _TOKEN)
     except ValueError as error:
-        raise _bad_token() from error
+        raise bad_token() from error
     match place:
         case [int(pbx_id), str(holder), str(license_type), int(kind)] if (
             0 <= pbx_id <= _INT4_MAX and 0 <= kind <= _INT4_MAX and is_shown(holder + license_type)
         ):
             return pbx_id, holder, license_type, kind
-    raise _bad_token()
-
-
-def _event_place(token: str) -> int | None:
-    if not token:
-        return None
-    if len(token) > 19 or not (token.isascii() and token.isdecimal()) or int(token) > _INT8_MAX:
-        raise _bad_token()
-    return int(token)
-
-
-def _bad_token() -> InvalidArgumentError:
-    return InvalidArgumentError("page_token", "must be the next_page_token of the answer before")
+    raise bad_token()

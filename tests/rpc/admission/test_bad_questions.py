@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from licensemaster.v1 import project_pb2, status_pb2
+from licensemaster.v1 import agreement_pb2, project_pb2, status_pb2
 from tests.rpc.admission.hostile import HARMLESS, HOSTILE
 from tests.rpc.conftest import ON_BOTH_DATABASES, Estate
 from tests.rpc.failures import NAME, failure
@@ -27,6 +27,8 @@ async def test_page_tokens_that_no_answer_carried(estate: Estate, token: str) ->
     if token != "0":
         events = status_pb2.ListEventsRequest(project=NAME, page_token=token)
         assert (await failure(estate.wire.status.ListEvents(events))).fields == seen.fields
+        entries = agreement_pb2.ListEntriesRequest(project=NAME, page_token=token)
+        assert (await failure(estate.wire.agreements.ListEntries(entries))).fields == seen.fields
     if not token.isprintable() or len(token) > 128:  # these page by name: any name will do
         leases = status_pb2.ListLeasesRequest(project=NAME, page_token=token)
         assert "page_token" in (await failure(estate.wire.status.ListLeases(leases))).fields
@@ -39,6 +41,15 @@ async def test_page_tokens_that_no_answer_carried(estate: Estate, token: str) ->
 async def test_page_tokens_of_events_that_are_no_ids(estate: Estate, token: str) -> None:
     seen = await failure(estate.wire.status.ListEvents(status_pb2.ListEventsRequest(project=NAME, page_token=token)))
     assert seen.fields == {"page_token": "must be the next_page_token of the answer before"}
+
+
+@ON_BOTH_DATABASES
+async def test_a_page_behind_the_last(estate: Estate) -> None:
+    last = str(2**63 - 1)
+    entries = agreement_pb2.ListEntriesRequest(project=NAME, page_token=last)
+    assert not (await estate.wire.agreements.ListEntries(entries)).entries
+    events = status_pb2.ListEventsRequest(project=NAME, page_token=last)
+    assert (await estate.wire.status.ListEvents(events)).events, "these page backwards"
 
 
 @ON_BOTH_DATABASES
