@@ -34,6 +34,13 @@ def typed_options(context: typer.Context) -> dict[str, Any]:
     return typed
 
 
+def _given(context: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    source = context.get_parameter_source(str(param.name))
+    if source is not None and source.name == "COMMANDLINE" and not bare(value) and not context.resilient_parsing:
+        raise typer.BadParameter(EMPTY)
+    return value
+
+
 def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
     """Return the value that counts for an option of the connection; `master_command` says in which order."""
     name, typed = str(param.name), typed_options(context)
@@ -41,6 +48,7 @@ def _chosen(context: typer.Context, param: typer.CallbackParam, value: Any) -> A
     came_from = source.name if source is not None else "DEFAULT"
     named_by = str(param.envvar) if came_from == "ENVIRONMENT" else ""
     if came_from == "COMMANDLINE":
+        _given(context, param, str(value))
         typed[name] = value
     if context.parent is None:  # before the command: what counts is asked for by the command itself
         return value
@@ -108,13 +116,6 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 def _name(metavar: str, helps: str, completer: Completer) -> Any:
     return typer.Argument(metavar=metavar, help=helps, autocompletion=completer)
-
-
-def _given(context: typer.Context, param: typer.CallbackParam, value: str) -> str:
-    source = context.get_parameter_source(str(param.name))
-    if source is not None and source.name == "COMMANDLINE" and not bare(value) and not context.resilient_parsing:
-        raise typer.BadParameter(EMPTY)
-    return value
 
 
 def _only(option: str, metavar: str, helps: str, completer: Completer) -> Any:

@@ -208,3 +208,11 @@ def test_what_is_wrong_is_named_by_the_profile_that_named_it(cli: Cli, tmp_path:
     typed = cli("seats", "--profile", "c", "--server", NOBODY).exception
     assert isinstance(typed, CommandFailed)
     assert not any("named by" in line for line in typed.lines)
+
+
+@pytest.mark.parametrize("option", ["--server", "--project", "--profile"])
+def test_an_option_that_is_empty_is_not_another_master_or_project(cli: Cli, asked: str, option: str) -> None:
+    for words in (["seats", option, ""], [option, " ", "seats"]):
+        done = cli(*words, LICENSE_MASTER_SERVER=asked, LICENSE_MASTER_PROJECT="acme")
+        assert (done.exit_code, "it is empty" in done.stderr) == (2, True), done.stderr
+    assert cli("seats", "--server", asked, "--project", "acme", LICENSE_MASTER_TLS_CA_FILE="").exit_code == 0
