@@ -5,7 +5,8 @@ Decides: the kind of failure, and how long the master asks to wait. Leaves to ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from typing import Final
 
@@ -101,6 +102,15 @@ class MasterError(Exception):
     def is_local(self) -> bool:
         """True where another master may be able to answer now."""
         return self.kind is FailureKind.UNREACHABLE or self.reason == "STORAGE_UNAVAILABLE"
+
+
+@contextmanager
+def readable_answer() -> Iterator[None]:
+    """Run what reads an answer; raises MasterError where no master could mean it, such as a moment that is none."""
+    try:
+        yield
+    except (ValueError, OverflowError) as failure:
+        raise MasterError(FailureKind.UNREACHABLE, f"the answer cannot be read: {failure}") from failure
 
 
 def error_of(failure: aio.AioRpcError | aio.UsageError, address: str) -> MasterError:

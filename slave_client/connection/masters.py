@@ -20,7 +20,7 @@ from slave_client.connection.attempts import OF_THIS_PROCESS, AttemptOutcome, Tr
 from slave_client.connection.backoff import Backoff
 from slave_client.connection.certificates import Certificates
 from slave_client.connection.clocks import Clock
-from slave_client.connection.master_failures import FailureKind, MasterError, error_of
+from slave_client.connection.master_failures import FailureKind, MasterError, error_of, readable_answer
 from slave_client.connection.network_switch import NetworkSwitch
 from slave_client.values.config import ClientConfig, ConfigError
 from slave_client.values.messages import (
@@ -156,23 +156,26 @@ class Masters:
             pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants), wait=wait
         )
         response = await self._about_seats(lambda stub: stub.AcquireSeats, request)
-        return outcomes_from_results(wants, response.results)
+        with readable_answer():
+            return outcomes_from_results(wants, response.results)
 
     async def return_seats(self, epoch: int, wants: Sequence[Want]) -> list[ReturnOutcome]:
         """Return seats to the pool; return one outcome per seat, in order. Raises MasterError."""
         request = lease_pb2.ReturnSeatsRequest(pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants))
         response = await self._about_seats(lambda stub: stub.ReturnSeats, request)
-        return [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
+        with readable_answer():
+            return [outcome_from_return(want, result) for want, result in zip(wants, response.results, strict=True)]
 
     async def sync_seats(self, epoch: int, wants: Sequence[Want]) -> Synced:
         """Make the seats that the master counts equal to the wanted set; raises MasterError."""
         request = lease_pb2.SyncSeatsRequest(pbx=self._config.pbx, epoch=epoch, seats=map(seat_from_want, wants))
         response = await self._about_seats(lambda stub: stub.SyncSeats, request)
-        return Synced(
-            outcomes=tuple(outcomes_from_results(wants, response.results)),
-            seats_returned=response.seats_returned,
-            kept=tuple(refused_from_refusal(want_from_seat(kept.seat), kept.refused) for kept in response.kept),
-        )
+        with readable_answer():
+            return Synced(
+                outcomes=tuple(outcomes_from_results(wants, response.results)),
+                seats_returned=response.seats_returned,
+                kept=tuple(refused_from_refusal(want_from_seat(kept.seat), kept.refused) for kept in response.kept),
+            )
 
     async def submit_certificate(
         self, request: license_pb2.SubmitCertificateRequest

@@ -240,7 +240,7 @@ class LeaseKeeper:
             self._on_notices(response.lease.epoch, response.notices)
             self._seats_held = response.seats_held
             await self._standby_leases.receive(response.offers, sent=sent)
-        return _Answer(response.lease.renew_after_seconds, response.loans, sent)
+        return _Answer(self._pause_before_renewal(response.lease), response.loans, sent)
 
     async def _renew(self) -> _Answer:
         epoch = self._client_state.epoch
@@ -265,8 +265,13 @@ class LeaseKeeper:
             await self._adopt(response.lease, sent=sent)
             self._on_notices(epoch, response.notices)
             await self._standby_leases.receive(response.standby_leases, sent=sent)
-        pause = max(response.lease.renew_after_seconds, _RENEWAL_PAUSE_MIN_SECONDS)
-        return _Answer(pause, response.loans, sent)
+        return _Answer(self._pause_before_renewal(response.lease), response.loans, sent)
+
+    def _pause_before_renewal(self, lease: lease_pb2.Lease) -> float:
+        """Return the pause that the master asks for, in seconds, up to the lease's ttl; 0.05 where it is no number."""
+        verified = self._client_state.verified
+        most = 0.0 if verified is None else float(verified.ttl_seconds)
+        return max(_RENEWAL_PAUSE_MIN_SECONDS, min(most, max(0.0, lease.renew_after_seconds)))
 
     async def _reconcile(self, epoch: int) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ class Relay(grpc.GenericRpcHandler):
         self._broken: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self.address = ""
+        self.rewrites: dict[str, Callable[[bytes], bytes]] = {}
+        """What becomes of a master's answers, by method, as if the master had sent it."""
         self.answered: Counter[str] = Counter()
         """Calls that the master answered without an error, by method."""
 
@@ -101,7 +103,7 @@ class Relay(grpc.GenericRpcHandler):
         await self._pass(f"{name} answered")
         if self._taken(self._lost, name):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the line broke on the way back")
-        return response
+        return self.rewrites.get(name, bytes)(response)
 
     async def _stream(self, path: str, name: str, request: bytes, context: Context) -> AsyncIterator[bytes]:
         ask: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(path)
