@@ -104,6 +104,12 @@ def named_key(key: license_pb2.NamedVendorKey) -> keys.TrustKey:
     )
 
 
+def certified_project(document: document_pb2.SignedDocument) -> str:
+    """Return the project that a device's security certificate names; the signature is not verified.
+    Raises DocumentRefusedError or InvalidArgumentError if the certificate cannot be read."""
+    return device_name(_unverified(document, document_pb2.SecurityCertificate).device)[0]
+
+
 def certificate(document: document_pb2.SignedDocument, public_key: bytes) -> documents.Certificate:
     """Read a device's security certificate, once its signature is verified.
     Raises DocumentRefusedError if the certificate is not genuine or cannot be read."""
@@ -125,10 +131,7 @@ def enrollment(document: document_pb2.SignedDocument) -> documents.Enrollment:
     Raises DocumentRefusedError if the document is not genuine or cannot be read."""
     kind = document_pb2.DOCUMENT_KIND_ENROLLMENT
     check_kind(document, kind)
-    try:
-        unverified = signing.read_payload(document, document_pb2.Enrollment)
-    except signing.DocumentError as error:
-        raise _refused(error) from error
+    unverified = _unverified(document, document_pb2.Enrollment)
     public_key = checked("public_key", values.public_key, unverified.public_key)
     payload = _verified(document, kind, public_key, document_pb2.Enrollment)
     project, device = device_name(payload.device)
@@ -159,6 +162,13 @@ def in_use(value: int) -> InUse:
     except ValueError as error:
         names = ", ".join(name.name for name in InUse)
         raise InvalidArgumentError("in_use", f"{value} must be one of {names}") from error
+
+
+def _unverified(document: document_pb2.SignedDocument, payload: type[Payload]) -> Payload:
+    try:
+        return signing.read_payload(document, payload)
+    except signing.DocumentError as error:
+        raise _refused(error) from error
 
 
 def _verified(

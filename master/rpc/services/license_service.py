@@ -117,12 +117,15 @@ class LicenseService(license_pb2_grpc.LicenseServiceServicer):
     ) -> api.SubmitCertificateResponse:
         document = request.certificate
         signed_documents.check_kind(document, document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE)
+        identity = identity_of_call.get()
+        own = identity.project if identity is not None else None
+        if own is not None:  # so that no answer shows which keys other projects have
+            check_confined(identity, signed_documents.certified_project(document))
         known = await self._licenses.devices_with_key(document.key_id) if document.key_id.isprintable() else []
-        keys = sorted({key for _, _, key in known})
+        keys = sorted({key for project, _, key in known if own in (None, project)})
         if not keys:
             raise DocumentRefusedError(DocumentProblem.UNKNOWN_KEY, f"no device enrolled key {document.key_id[:80]!r}")
         certificate = replace(signed_documents.certificate(document, keys[0]), handed_in_by=proven_pbx())
-        check_confined(identity_of_call.get(), certificate.project)
         license = await self._licenses.certify(certificate, caller=caller_of_call.get())
         view = (await self._licenses.view(certificate.project, [license]))[0]
         bound = license.device is not None and license.release is None

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from structlog.testing import capture_logs
 
-from licensemaster.v1 import lease_pb2, license_pb2, status_pb2
+from licensemaster.signing import documents
+from licensemaster.v1 import document_pb2, lease_pb2, license_pb2, status_pb2
 from tests.auth.conftest import PBXS
 from tests.auth.connections.test_mtls import denied
 from tests.auth.pki import Pki, shown_to
@@ -208,3 +210,21 @@ async def test_a_devices_documents_are_handed_in_by_its_own_pbx_or_an_operator(
     assert (denied(secured, "NOT_YOUR_PBX"), denied(secured, "NOT_YOUR_PROJECT")) == (2, 2)
     answer = await hand_in(wires["berlin"], certificate)
     assert not answer.license.device
+
+
+async def test_a_certificate_shows_nobody_whether_another_project_has_its_key(
+    secured: InProcess, wires: Mapping[str, Wire], tmp_path: Path
+) -> None:
+    enrolled_key = (await enrolled(secured.wire, tmp_path, "berlin-box")).enrollment("x").key_id
+    unknown = Ed25519PrivateKey.generate()
+    for caller in ("otto", "globex"):
+        for device, reason in {"globex": "DOCUMENT_UNKNOWN_KEY", "acme": "NOT_YOUR_P"}.items():
+            terms = document_pb2.SecurityCertificate(device=f"projects/{device}/devices/berlin-box", license="l-1")
+            certificate = documents.sign(document_pb2.DOCUMENT_KIND_SECURITY_CERTIFICATE, terms, unknown)
+            told = []
+            for key_id in (certificate.key_id, enrolled_key):
+                certificate.key_id = key_id
+                seen = await failure(hand_in(wires[caller], certificate))
+                told.append((seen.reason, seen.message.replace(key_id, "KEY")))
+            assert told[0] == told[1]
+            assert told[0][0].startswith(reason)
