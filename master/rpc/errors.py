@@ -28,7 +28,7 @@ from master.domain.planning.changes import PlanInvalidError
 from master.service.leases.drill import NoPairError
 from master.service.leases.learning import NotLearningError
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
-from master.service.licenses.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
+from master.service.licenses.keys import DeviceKeptError, TooManyKeysError, UnknownDeviceError, UnknownKeyError
 from master.service.monitoring.audit import AuditBrokenError, NoSuchEventError
 from master.service.monitoring.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
 from master.service.projects.allocation import AllocationChangedError
@@ -119,6 +119,7 @@ _PLAIN: Mapping[type[Exception], tuple[grpc.StatusCode, str]] = {
     UnknownKeyError: (_CODE.NOT_FOUND, "UNKNOWN_KEY"),
     UnknownWebhookError: (_CODE.NOT_FOUND, "UNKNOWN_WEBHOOK"),
     WebhookExistsError: (_CODE.ALREADY_EXISTS, "WEBHOOK_EXISTS"),
+    TooManyKeysError: (_CODE.FAILED_PRECONDITION, "TOO_MANY_KEYS"),
     DeviceKeptError: (_CODE.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES"),
     AuditBrokenError: (_CODE.FAILED_PRECONDITION, "AUDIT_BROKEN"),
     AuditHeadMissingError: (_CODE.FAILED_PRECONDITION, "AUDIT_BROKEN"),

@@ -20,6 +20,9 @@ from master.store.backends.database import Tx
 from master.store.statements import licenses as store
 from master.values import Value, replace
 
+KEYS_MAX = 1000
+"""How many vendors' keys a project may ever trust: all are kept, as what one issued stays, and listed at once."""
+
 
 class UnknownDeviceError(LookupError):
     """The project has no such device."""
@@ -33,6 +36,10 @@ class UnknownKeyError(LookupError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"key {key_id!r} is unknown; `license-master vendor keys` lists them")
+
+
+class TooManyKeysError(Exception):
+    """The project has trusted as many vendors' keys as it may, distrusted ones included."""
 
 
 class DeviceKeptError(Exception):
@@ -52,9 +59,11 @@ class TrustKey(Value, kw_only=True):
 
 def trust_key(changes: LicenseChanges, request: TrustKey) -> store.VendorKey:
     """Trust a vendor's key from now on; a key that is trusted already stays as it is.
-    Raises DocumentRefusedError if the introducing key is not trusted, or the new key was distrusted before."""
+    Raises DocumentRefusedError if the introducing key is not trusted, or the new key was distrusted before,
+    TooManyKeysError if the project has as many keys as it may."""
     tx, project_id = changes.tx, changes.estate.project_id
-    known = _find(store.vendor_keys(tx, project_id), request.key_id)
+    keys = store.vendor_keys(tx, project_id)
+    known = _find(keys, request.key_id)
     if known is not None and known.distrusted_at is None:
         return known
     if request.introduced_by:
@@ -65,6 +74,10 @@ def trust_key(changes: LicenseChanges, request: TrustKey) -> store.VendorKey:
             raise DocumentRefusedError(DocumentProblem.KEY_RETIRED, f"key {introducer.key_id} introduces no more keys")
         if request.retire_previous_at is not None:
             store.write_vendor_key(tx, project_id, replace(introducer, retires_at=request.retire_previous_at))
+    if known is None and len(keys) >= KEYS_MAX:
+        raise TooManyKeysError(
+            f"a project trusts at most {KEYS_MAX:,} vendors' keys, those included that it distrusted"
+        )
     key = store.VendorKey(
         key_id=request.key_id,
         display_name=request.display_name,

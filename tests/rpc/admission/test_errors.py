@@ -35,7 +35,7 @@ from master.service.batch.answers import DatabaseOutdatedError
 from master.service.leases.drill import NoPairError, _Failed
 from master.service.leases.learning import NotLearningError
 from master.service.licenses.documents import DocumentProblem, DocumentRefusedError
-from master.service.licenses.keys import DeviceKeptError, UnknownDeviceError, UnknownKeyError
+from master.service.licenses.keys import DeviceKeptError, TooManyKeysError, UnknownDeviceError, UnknownKeyError
 from master.service.monitoring.audit import AuditBrokenError, NoSuchEventError
 from master.service.monitoring.webhook_delivery import ReceiverLostError, _AddressRefusedError
 from master.service.monitoring.webhooks import UnknownWebhookError, WebhookExistsError, WebhookTestUnderWayError
@@ -86,6 +86,7 @@ TABLE: list[tuple[Exception, grpc.StatusCode, str, bool]] = [
     (UnknownDeviceError("acme", "box"), CODE.NOT_FOUND, "UNKNOWN_DEVICE", False),
     (UnknownKeyError("abc"), CODE.NOT_FOUND, "UNKNOWN_KEY", False),
     (UnknownWebhookError("acme", "pager"), CODE.NOT_FOUND, "UNKNOWN_WEBHOOK", False),
+    (TooManyKeysError("1,000"), CODE.FAILED_PRECONDITION, "TOO_MANY_KEYS", False),
     (WebhookExistsError("pager"), CODE.ALREADY_EXISTS, "WEBHOOK_EXISTS", False),
     (LoanError(LoanProblem.LOAN_SHORT, "too few"), CODE.FAILED_PRECONDITION, "LOAN_SHORT", False),
     (DeviceKeptError("bound"), CODE.FAILED_PRECONDITION, "DEVICE_HOLDS_LICENSES", False),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from licensemaster.signing import documents
 from licensemaster.v1 import document_pb2, license_pb2
+from master.service.licenses import keys
 from tests.rpc.failures import NAME, everything, failure
 from tests.support.limits import LONG
 from tests.support.loop import Loop
@@ -326,3 +327,17 @@ async def test_a_key_is_trusted_by_one_project_only(master: InProcess, wire: Wir
     key = license_pb2.NamedVendorKey(public_key=vendor.public_key)
     await wire.licenses.TrustVendorKey(license_pb2.TrustVendorKeyRequest(project="projects/other", key=key))
     await _refused(wire, vendor.issue(PORTS, now=master.clock.now), "UNKNOWN_KEY", DENIED)
+
+
+async def test_a_project_trusts_a_bounded_number_of_keys(master: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "KEYS_MAX", 2)
+    wire = master.wire
+    await wire.apply(project({}))
+    first, second, third = Vendor(), Vendor(), Vendor()
+    await trust(wire, first)
+    await trust(wire, second)
+    assert (await failure(trust(wire, third))).reason == "TOO_MANY_KEYS"
+    assert (await failure(_introduce(wire, third, by=first))).reason == "TOO_MANY_KEYS"
+    await _distrust(wire, second)
+    assert (await failure(trust(wire, third))).reason == "TOO_MANY_KEYS"
+    await trust(wire, second)
