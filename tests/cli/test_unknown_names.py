@@ -67,7 +67,7 @@ pbxs = [{ name = "hq", site = "x", device = "hq-bx", role = "master", software_v
     for said in (
         "'x' is no site of this project; there are hq",
         "'hq-bx' is no device of this project; did you mean 'hq-box'?",
-        "'y' is no other PBX of this project; there are hq",
+        "'y' is no PBX of this project; there are hq",
     ):
         assert said in done.err
 

@@ -103,7 +103,7 @@ def _device_violations(spec: ProjectSpec, catalog: Catalog) -> Iterator[Violatio
 def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
     sites = Known("site of this project", (site.name for site in spec.sites))
     devices = Known("device of this project", (device.name for device in spec.devices))
-    others = Known("other PBX of this project", (pbx.name for pbx in spec.pbxs))
+    pbxs = Known("PBX of this project", (pbx.name for pbx in spec.pbxs))
     on_device: Counter[str] = Counter()
     for index, pbx in enumerate(spec.pbxs):
         at: FieldPath = ("pbxs", index)
@@ -123,8 +123,8 @@ def _pbx_violations(spec: ProjectSpec) -> Iterator[Violation]:
             yield Violation(
                 (*at, "standby_for"), "a PBX with the role standby has to name the PBX that it is the standby of"
             )
-        elif pbx.standby_for and pbx.standby_for not in others:
-            yield Violation((*at, "standby_for"), others.lacks(pbx.standby_for))
+        elif pbx.standby_for and pbx.standby_for not in pbxs:
+            yield Violation((*at, "standby_for"), pbxs.lacks(pbx.standby_for))
         elif pbx.standby_for == pbx.name:
             yield Violation((*at, "standby_for"), f"{pbx.standby_for!r} is no other PBX of this project")
         yield from _pace_violations(pbx.lease, (*at, "lease"))

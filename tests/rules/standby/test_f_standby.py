@@ -78,7 +78,7 @@ async def test_who_stands_in_for_whom_is_checked(master: InProcess) -> None:
     for described, why in {
         "standby 12 gateway": "a PBX with the role standby has to name the PBX that it is the standby of",
         "slave:berlin 12 gateway": "'berlin' is no other PBX of this project",
-        "slave:rome 12 gateway": "'rome' is no other PBX of this project",
+        "slave:rome 12 gateway": "'rome' is no PBX of this project; there are berlin, hq",
     }.items():
         failed = await failure(master.wire.apply(project(LICENSES, pbxs={"berlin": described})))
         assert failed.fields == {"pbxs[1].standby_for": why}
