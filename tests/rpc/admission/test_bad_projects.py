@@ -86,8 +86,12 @@ BAD_PROJECTS: dict[str, tuple[Change, str, str]] = {
     "device shared": (lambda p: setattr(p.pbxs[1], "device", "hq-box"), "pbxs[1].device", "one PBX per device"),
     "no role": (lambda p: setattr(p.pbxs[1], "role", 0), "pbxs[1].role", "must be one of master, slave, standby"),
     "unknown role": (lambda p: setattr(p.pbxs[1], "role", 99), "pbxs[1].role", "must be one of master, slave, standby"),
-    "two masters": (lambda p: setattr(p.pbxs[1], "role", 1), "pbxs", "exactly one PBX must have the role master"),
-    "no master": (lambda p: setattr(p.pbxs[0], "role", 2), "pbxs", "exactly one PBX must have the role master"),
+    "two masters": (
+        lambda p: setattr(p.pbxs[1], "role", 1),
+        "pbxs",
+        "must have the role master; here it is hq, berlin",
+    ),
+    "no master": (lambda p: setattr(p.pbxs[0], "role", 2), "pbxs", "must have the role master; here it is none"),
     "standby for nobody": (lambda p: setattr(p.pbxs[1], "role", 3), "pbxs[1].standby_for", "name the PBX"),
     "bad version": (lambda p: setattr(p.pbxs[1], "software_version", "x"), "pbxs[1].software_version", "like 12"),
     "long version": (

@@ -153,6 +153,7 @@ async def test_many_find_it_out_at_once(older: OlderBackup, clock: Clock) -> Non
         for site, ports in ((older.berlin, 30), (older.bonn, 50), (older.ulm, 20)):
             granted((await site.sync(*seats("port", ports))).results)
         assert len(await all_events(master.wire, "learning.began")) == 1
+        assert not await all_events(master.wire, "pool.overdraft_ended"), "nothing was overdrawn"
     await right(older.url)
 
 
