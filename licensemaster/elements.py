@@ -36,40 +36,28 @@ def excess(data: bytes, kind: Descriptor, most: int) -> str | None:
     """
     if len(data) <= most:  # an element takes a byte at least
         return None
-    elements, at, end, fields = 0, 0, len(data), kind.fields_by_number
-    around: list[tuple[int, Mapping[int, FieldDescriptor]]] = []
-    name = "request"
-    while True:
-        while at < end:
-            tag, at = _varint(data, at, end)
-            field = fields.get(tag >> 3)
-            if not around:
-                name = "request" if field is None else field.name
-            elements += 1
-            wire = tag & 7
-            if wire == _BYTES:
-                length, at = _varint(data, at, end)
-                if at + length > end:
-                    raise MalformedError(_TORN)
-                if field is not None and field.message_type is not None and not _is_plain(field.message_type):
-                    around.append((end, fields))
-                    end, fields = at + length, field.message_type.fields_by_number
-                else:
-                    elements += 0 if field is None or field.message_type or field.type in _TEXTS else length
-                    at += length
-            elif wire == _VARINT:
-                _, at = _varint(data, at, end)
-            elif wire in _FIXED:
-                at += _FIXED[wire]
-            else:
-                raise MalformedError(f"it has a field of wire type {wire}, which nothing here has")
-            if elements > most:
-                return name
-        if at > end:
-            raise MalformedError(_TORN)
-        if not around:
-            return None
-        end, fields = around.pop()
+    elements, name = 0, "request"
+    around = [(fields_of(data, 0, len(data)), kind.fields_by_number)]
+    while around:
+        fields, known = around[-1]
+        found = next(fields, None)
+        if found is None:
+            around.pop()
+            continue
+        number, wire, begins, ends = found
+        field = known.get(number)
+        if len(around) == 1:
+            name = "request" if field is None else field.name
+        elements += 1
+        if wire == _BYTES and field is not None:
+            inside = field.message_type
+            if inside is not None and not _is_plain(inside):
+                around.append((fields_of(data, begins, ends), inside.fields_by_number))
+            elif inside is None and field.type not in _TEXTS:
+                elements += ends - begins
+        if elements > most:
+            return name
+    return None
 
 
 def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most: int) -> str | None:
@@ -86,9 +74,9 @@ def crowded(data: bytes, kind: Descriptor, entries_max: Mapping[str, int], most:
         inside.setdefault(field.number, {})[field.message_type.fields_by_name[name].number] = path
     counted = dict.fromkeys(entries_max, 0)
     looked = 0
-    for number, at, end in fields_of(data, 0, len(data)):
+    for number, _, at, end in fields_of(data, 0, len(data)):
         looked += 1
-        for entry, _, _ in fields_of(data, at, end) if number in inside else ():
+        for entry, *_ in fields_of(data, at, end) if number in inside else ():
             looked += 1
             path = inside[number].get(entry, "")
             if path:
@@ -113,7 +101,7 @@ def bad_text(data: bytes, kind: Descriptor) -> tuple[str, bytes] | None:
 def _texts(data: bytes, at: int, end: int, kind: Descriptor, path: str) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the bytes of each text of a message; no bytes for each other field."""
     entries = Counter[int]()
-    for number, begins, ends in fields_of(data, at, end):
+    for number, _, begins, ends in fields_of(data, at, end):
         field = kind.fields_by_number.get(number)
         is_text = field is not None and field.type == FieldDescriptor.TYPE_STRING
         if field is None or (not is_text and field.message_type is None):
@@ -134,8 +122,9 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-def fields_of(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the number of each field of a message, and where the field's content begins and ends."""
+def fields_of(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the number and the wire type of each field of a message, and where the field's content begins and ends.
+    Raises MalformedError if the bytes are no message."""
     while at < end:
         tag, at = _varint(data, at, end)
         begins = at
@@ -150,7 +139,7 @@ def fields_of(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
             raise MalformedError(f"it has a field of wire type {wire}, which nothing here has")
         if at > end:
             raise MalformedError(_TORN)
-        yield tag >> 3, begins, at
+        yield tag >> 3, wire, begins, at
 
 
 @cache
